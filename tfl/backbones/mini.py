@@ -1,0 +1,172 @@
+"""The small backbone whose weights ship with tfl.
+
+A plain residual network for pictures of about 96 px: dense 3×3 convolutions, which two CPU cores do well, a stem and
+seven residual units at strides 2, 4, 8 and 16, 0.95 million parameters. Its weights are float16 on disk, under two
+megabytes, and come from `recipes/pretrain_mini.py`; the card beside them (`weights/mini.md`) says from what, how long
+and how well. Nothing is downloaded.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from tfl.errors import BackboneError
+
+if TYPE_CHECKING:
+    import keras
+    import numpy as np
+
+WEIGHTS_FILE: Path = Path(__file__).parent / "weights" / "mini.npz"
+CARD_FILE: Path = WEIGHTS_FILE.with_suffix(".json")
+MINIMUM_SIZE_PX = 32
+STEM_CHANNELS = 24
+UNITS: tuple[tuple[int, int], ...] = ((24, 1), (48, 2), (48, 1), (96, 2), (96, 1), (128, 2), (128, 1))
+"""Channels and stride of each residual unit, input side first."""
+
+
+def build_mini(
+    input_shape: tuple[int | None, int | None, int] = (96, 96, 3),
+    weights: Literal["pretrained"] | None = "pretrained",
+    *,
+    name: str = "mini",
+) -> keras.Model:
+    """Build the mini backbone, without a classifier, as a flat Functional model.
+
+    Args:
+        input_shape: height, width and 3 channels, each side at least 32 px or None. Input pixels are float32 RGB in
+            0..255; the scaling to -1..1 is the first layer.
+        weights: "pretrained" loads the weights that ship, after checking them against the card; None draws new ones.
+        name: the model's name.
+
+    Returns:
+        A model from `(batch, height, width, 3)` to a feature map `(batch, height / 16, width / 16, 128)`. Every unit
+        ends in a layer `unit<k>_out` that all paths run through.
+
+    Raises:
+        BackboneError: the shape is too small or not RGB, or the weights file is missing or not the one of the card.
+
+    Example:
+        >>> build_mini((64, 96, 3), weights=None).output_shape
+        (None, 4, 6, 128)
+    """
+    _check_arguments(input_shape, weights)
+    import keras
+
+    inputs = keras.Input(input_shape, name="pixels")
+    x = keras.layers.Rescaling(1 / 127.5, offset=-1.0, name="scale_pixels")(inputs)
+    x = _convolve(x, STEM_CHANNELS, "stem_conv", size=3, stride=2)
+    x = keras.layers.ReLU(name="stem_out")(x)
+    for number, (channels, stride) in enumerate(UNITS, start=1):
+        x = _residual_unit(x, channels, f"unit{number}", stride=stride)
+    model = keras.Model(inputs, x, name=name)
+    if weights == "pretrained":
+        load_weights(model, WEIGHTS_FILE)
+    return model
+
+
+def _check_arguments(input_shape: tuple[int | None, int | None, int], weights: object) -> None:
+    if len(input_shape) != 3 or input_shape[2] != 3:
+        raise BackboneError(f"mini takes RGB pictures, input_shape=(height, width, 3). Received: {input_shape}")
+    if any(side is not None and side < MINIMUM_SIZE_PX for side in input_shape[:2]):
+        raise BackboneError(
+            f"mini needs at least {MINIMUM_SIZE_PX} px a side. Received: input_shape={input_shape}. "
+            "Use a larger image size, 96 px is what its weights were trained at."
+        )
+    if weights not in ("pretrained", None):
+        raise BackboneError(f"mini's weights are 'pretrained' or None. Received: {weights!r}")
+
+
+def _residual_unit(x: keras.KerasTensor, channels: int, name: str, *, stride: int) -> keras.KerasTensor:
+    """Two 3×3 convolutions beside a shortcut, which is averaged and projected where the shape changes."""
+    import keras
+
+    y = _convolve(x, channels, f"{name}_conv1", size=3, stride=stride)
+    y = keras.layers.ReLU(name=f"{name}_relu1")(y)
+    y = _convolve(y, channels, f"{name}_conv2", size=3)
+    if stride > 1:
+        x = keras.layers.AveragePooling2D(stride, padding="same", name=f"{name}_pool")(x)
+    if x.shape[-1] != channels:
+        x = _convolve(x, channels, f"{name}_project", size=1)
+    x = keras.layers.Add(name=f"{name}_add")([x, y])
+    return keras.layers.ReLU(name=f"{name}_out")(x)
+
+
+def _convolve(x: keras.KerasTensor, channels: int, name: str, *, size: int, stride: int = 1) -> keras.KerasTensor:
+    import keras
+
+    x = keras.layers.Conv2D(
+        channels, size, strides=stride, padding="same", use_bias=False, kernel_initializer="he_normal", name=name
+    )(x)
+    return keras.layers.BatchNormalization(name=f"{name}_bn")(x)
+
+
+def load_weights(model: keras.Model, file: Path) -> None:
+    """Set a mini's weights from a weights file, which must be the one that its card describes.
+
+    Args:
+        model: what `build_mini` returned.
+        file: the `.npz` with float16 arrays named `layer/variable`; a `.json` card of the same name lies beside it.
+
+    Raises:
+        BackboneError: a file is missing, its SHA-256 is not the card's, or an array is missing or of another shape.
+    """
+    import numpy as np
+
+    with np.load(io.BytesIO(_read_checked(file))) as stored:
+        arrays = {key: stored[key] for key in stored.files}
+    wanted = named_variables(model)
+    if wrong := {key for key in wanted.keys() ^ arrays.keys()}:
+        raise BackboneError(f"{file} does not fit this network: {sorted(wrong)[:4]} are on one side only.")
+    for key, variable in wanted.items():
+        if tuple(variable.shape) != arrays[key].shape:
+            raise BackboneError(f"{file}: {key} is {arrays[key].shape}, the network's is {tuple(variable.shape)}.")
+        variable.assign(arrays[key].astype("float32"))
+
+
+def save_weights(model: keras.Model, file: Path, *, card: dict[str, Any]) -> None:
+    """Write a mini's weights as float16 with their card, `.json`, which gets the file's SHA-256 and size added."""
+    import numpy as np
+
+    from tfl.storage import write_atomically
+
+    arrays = {key: np.asarray(variable).astype("float16") for key, variable in named_variables(model).items()}
+    data = _as_npz(arrays)
+    write_atomically(file, data)
+    card = card | {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
+    write_atomically(file.with_suffix(".json"), (json.dumps(card, indent=2) + "\n").encode())
+
+
+def _as_npz(arrays: dict[str, np.ndarray]) -> bytes:
+    import numpy as np
+
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, allow_pickle=False, **arrays)
+    return buffer.getvalue()
+
+
+def named_variables(model: keras.Model) -> dict[str, Any]:
+    """A mini's variables by the name they are stored under, `layer/variable`."""
+    return {f"{layer.name}/{variable.name}": variable for layer in model.layers for variable in layer.weights}
+
+
+def _read_checked(file: Path) -> bytes:
+    """The bytes of a weights file, once its SHA-256 was found to be the one on its card."""
+    try:
+        data = file.read_bytes()
+        expected = json.loads(file.with_suffix(".json").read_text())["sha256"]
+    except (OSError, ValueError, KeyError) as error:
+        raise BackboneError(
+            f"The weights of mini can't be read: {error}. Looked for {file} and its card {file.with_suffix('.json')}, "
+            "which come with the package: install tfl again, or use weights=None for random ones."
+        ) from error
+    found = hashlib.sha256(data).hexdigest()
+    if found != expected:
+        raise BackboneError(
+            f"{file} is not the file its card describes: SHA-256 is {found}, expected {expected}. "
+            "Install tfl again, or make new weights with recipes/pretrain_mini.py."
+        )
+    return data
