@@ -14,7 +14,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from tfl.errors import BackboneError
+from tfl.errors import BackboneError, WeightsNotFoundError
 
 if TYPE_CHECKING:
     import keras
@@ -47,7 +47,8 @@ def build_mini(
         ends in a layer `unit<k>_out` that all paths run through.
 
     Raises:
-        BackboneError: the shape is too small or not RGB, or the weights file is missing or not the one of the card.
+        BackboneError: the shape is too small or not RGB, or the weights file is missing (then it is
+            a `WeightsNotFoundError`) or not the one of the card.
 
     Example:
         >>> build_mini((64, 96, 3), weights=None).output_shape
@@ -70,14 +71,16 @@ def build_mini(
 
 def _check_arguments(input_shape: tuple[int | None, int | None, int], weights: object) -> None:
     if len(input_shape) != 3 or input_shape[2] != 3:
-        raise BackboneError(f"mini takes RGB pictures, input_shape=(height, width, 3). Received: {input_shape}")
+        raise BackboneError("mini takes RGB pictures.", received=f"input_shape={input_shape}", allowed="(height, width, 3)")
     if any(side is not None and side < MINIMUM_SIZE_PX for side in input_shape[:2]):
         raise BackboneError(
-            f"mini needs at least {MINIMUM_SIZE_PX} px a side. Received: input_shape={input_shape}. "
-            "Use a larger image size, 96 px is what its weights were trained at."
+            "The image size is below the minimum of mini.",
+            received=f"input_shape={input_shape}",
+            allowed=f"at least {MINIMUM_SIZE_PX} px a side",
+            fix="Use a larger image size: 96 px is what its weights were trained at.",
         )
     if weights not in ("pretrained", None):
-        raise BackboneError(f"mini's weights are 'pretrained' or None. Received: {weights!r}")
+        raise BackboneError("mini has no such weights.", received=weights, allowed=("pretrained", None))
 
 
 def _residual_unit(x: keras.KerasTensor, channels: int, name: str, *, stride: int) -> keras.KerasTensor:
@@ -112,18 +115,21 @@ def load_weights(model: keras.Model, file: Path) -> None:
         file: the `.npz` with float16 arrays named `layer/variable`; a `.json` card of the same name lies beside it.
 
     Raises:
-        BackboneError: a file is missing, its SHA-256 is not the card's, or an array is missing or of another shape.
+        WeightsNotFoundError: the file or its card is missing or unreadable.
+        BackboneError: its SHA-256 is not the card's, or an array is missing or of another shape.
     """
     import numpy as np
 
     with np.load(io.BytesIO(_read_checked(file))) as stored:
         arrays = {key: stored[key] for key in stored.files}
     wanted = named_variables(model)
-    if wrong := {key for key in wanted.keys() ^ arrays.keys()}:
-        raise BackboneError(f"{file} does not fit this network: {sorted(wrong)[:4]} are on one side only.")
+    if differing := sorted(wanted.keys() ^ arrays.keys()):
+        raise BackboneError(f"{file} does not fit this network: {', '.join(differing[:4])} is on one side only.")
     for key, variable in wanted.items():
         if tuple(variable.shape) != arrays[key].shape:
-            raise BackboneError(f"{file}: {key} is {arrays[key].shape}, the network's is {tuple(variable.shape)}.")
+            raise BackboneError(
+                f"{file} does not fit this network at {key}.", received=arrays[key].shape, allowed=str(tuple(variable.shape))
+            )
         variable.assign(arrays[key].astype("float32"))
 
 
@@ -155,18 +161,21 @@ def named_variables(model: keras.Model) -> dict[str, Any]:
 
 def _read_checked(file: Path) -> bytes:
     """The bytes of a weights file, once its SHA-256 was found to be the one on its card."""
+    card = file.with_suffix(".json")
     try:
         data = file.read_bytes()
-        expected = json.loads(file.with_suffix(".json").read_text())["sha256"]
+        expected = json.loads(card.read_text())["sha256"]
     except (OSError, ValueError, KeyError) as error:
-        raise BackboneError(
-            f"The weights of mini can't be read: {error}. Looked for {file} and its card {file.with_suffix('.json')}, "
-            "which come with the package: install tfl again, or use weights=None for random ones."
+        raise WeightsNotFoundError(
+            f"The weights of mini can't be read: {error}. Looked for {file} and its card {card.name} beside it.",
+            fix="They come with the package: install tfl again, or use weights=None for random ones.",
         ) from error
     found = hashlib.sha256(data).hexdigest()
     if found != expected:
         raise BackboneError(
-            f"{file} is not the file its card describes: SHA-256 is {found}, expected {expected}. "
-            "Install tfl again, or make new weights with recipes/pretrain_mini.py."
+            f"{file} is not the file that its card describes.",
+            received=f"SHA-256 {found}",
+            allowed=f"SHA-256 {expected}",
+            fix="Install tfl again, or make new weights with recipes/pretrain_mini.py.",
         )
     return data

@@ -1,0 +1,38 @@
+"""What the tests share: a cache of their own, seeds, and the marks for tests that need what may not be there."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "real_weights: needs ImageNet weights in KERAS_HOME")
+    config.addinivalue_line("markers", "real_photos: needs photos in TFL_TEST_DATA")
+    config.addinivalue_line("markers", "slow: takes more than a few seconds; `-m 'not slow'` is the fast tier")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    weights = Path(os.environ.get("KERAS_HOME", "/nonexistent")) / "models" / "mobilenet_7_5_224_tf_no_top.h5"
+    photos = Path(os.environ.get("TFL_TEST_DATA", "/nonexistent")) / "flowers"
+    for item in items:
+        if "real_weights" in item.keywords and not weights.is_file():
+            item.add_marker(pytest.mark.skip(reason=f"no ImageNet weights: {weights} is missing (set KERAS_HOME)"))
+        if "real_photos" in item.keywords and not photos.is_dir():
+            item.add_marker(pytest.mark.skip(reason=f"no photos: {photos} is missing (set TFL_TEST_DATA)"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
+    os.environ["TFL_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture
+def photos() -> Path:
+    """The folder that holds `strawberry/`, `flowers/` and `fashion_mnist/`."""
+    return Path(os.environ["TFL_TEST_DATA"])

@@ -1,0 +1,236 @@
+"""Frozen dataclasses as typed documents: checked when constructed, to plain JSON values and back, changed by a dotted path.
+
+Everything follows from the annotations, so a part of a recipe is declared once. Understood annotations: `int`, `float`,
+`bool`, `str`, `Literal[...]`, `X | None`, `tuple[X, ...]`, `tuple[X, Y]`, `Mapping[str, Any]` and other parts.
+Limits and descriptions stand in a field's metadata; `number()` writes them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import types
+import typing
+from collections.abc import Mapping
+from typing import Any, Literal, TypeVar
+
+from tfl.errors import RecipeError, did_you_mean
+
+T = TypeVar("T")
+_SENTINEL = dataclasses.MISSING
+
+
+def number(default: Any = _SENTINEL, *, at_least: float | None = None, at_most: float | None = None) -> Any:
+    """A dataclass field with limits, both inclusive, that `check_fields` enforces.
+
+    Example:
+
+    >>> import dataclasses
+    >>> from tfl.fields import check_fields, number
+    >>> @dataclasses.dataclass(frozen=True)
+    ... class Oven:
+    ...     degrees: int = number(200, at_least=0, at_most=300)
+    ...     def __post_init__(self): check_fields(self)
+    >>> Oven(degrees=900)
+    Traceback (most recent call last):
+    ...
+    tfl.errors.RecipeError: `Oven.degrees` is out of range. Received: 900. Allowed: at least 0, at most 300.
+    """
+    return dataclasses.field(default=default, metadata={"at_least": at_least, "at_most": at_most})
+
+
+def check_fields(part: Any) -> None:
+    """Checks and normalises every field of a frozen dataclass; call it from `__post_init__`.
+
+    Lists become tuples, whole numbers become floats where a float is asked for, mappings become read-only.
+
+    Raises:
+        RecipeError: A field has the wrong type or lies outside its limits.
+    """
+    hints = _hints(type(part))
+    for field in dataclasses.fields(part):
+        name = f"{type(part).__name__}.{field.name}"
+        value = convert(getattr(part, field.name), hints[field.name], name)
+        _check_limits(value, field.metadata, name)
+        object.__setattr__(part, field.name, value)
+
+
+def as_plain(part: Any) -> Any:
+    """`part` as dictionaries, lists and scalars, every default written out: what `json.dumps` takes."""
+    if dataclasses.is_dataclass(part) and not isinstance(part, type):
+        return {field.name: as_plain(getattr(part, field.name)) for field in dataclasses.fields(part)}
+    if isinstance(part, Mapping):
+        return {str(key): as_plain(value) for key, value in part.items()}
+    if isinstance(part, tuple | list):
+        return [as_plain(item) for item in part]
+    return part
+
+
+def convert(value: Any, hint: Any, name: str) -> Any:
+    """`value` as the annotation `hint` wants it; plain dictionaries become parts.
+
+    Raises:
+        RecipeError: It does not fit; the message starts with `name`.
+    """
+    origin, inner = typing.get_origin(hint), typing.get_args(hint)
+    if hint is Any:
+        return value
+    if origin in (typing.Union, types.UnionType):
+        return _convert_union(value, inner, name)
+    if origin is Literal:
+        if value in inner and type(value) in {type(option) for option in inner}:
+            return value
+        raise _unfit(name, value, ", ".join(map(repr, inner)), did_you_mean(str(value), map(str, inner)))
+    if origin is tuple:
+        return _convert_tuple(value, inner, name)
+    if origin is Mapping or hint is Mapping:
+        if not isinstance(value, Mapping):
+            raise _unfit(name, value, "names with values, such as {'alpha': 0.35}")
+        return types.MappingProxyType({str(key): convert(item, inner[1], f"{name}[{key!r}]") for key, item in value.items()})
+    if dataclasses.is_dataclass(hint):
+        return build(typing.cast(type, hint), value, name)
+    return _convert_scalar(value, hint, name)
+
+
+def build(part_type: type[T], value: Any, name: str) -> T:
+    """A `part_type` from a part, a dictionary of its fields, or a string where the part has `from_text`."""
+    if isinstance(value, part_type):
+        return value
+    if isinstance(value, str) and hasattr(part_type, "from_text"):
+        return typing.cast(Any, part_type).from_text(value)
+    if not isinstance(value, Mapping):
+        raise _unfit(name, value, f"a {part_type.__name__}")
+    known = [field.name for field in dataclasses.fields(typing.cast(Any, part_type))]
+    for key in value:
+        if key not in known:
+            raise _unknown(f"{name}.{key}", key, known)
+    try:
+        return part_type(**value)
+    except TypeError as error:
+        raise RecipeError(f"`{name}` is incomplete: {error}.", allowed=known) from error
+
+
+def override(part: T, path: str, text: Any) -> T:
+    """A copy of `part` in which the field at the dotted `path` has the value that `text` says.
+
+    A tuple of named parts (stages) is entered by name or by position; a mapping by key.
+
+    Args:
+        path: For example `stages.finetune.epochs`.
+        text: A string as typed in a shell (`5`, `1e-3`, `none`, `true`, `[96, 96]`, `96,96`) or an already typed value.
+
+    Raises:
+        RecipeError: There is no such field (with the nearest name), or the value does not fit it.
+    """
+    head, _, rest = path.partition(".")
+    names = [field.name for field in dataclasses.fields(typing.cast(Any, part))]
+    if head not in names:
+        raise _unknown(path, head, names)
+    hint, current = _hints(type(part))[head], getattr(part, head)
+    label = f"{type(part).__name__}.{head}"
+    new = _override_inside(current, rest, text, label) if rest else convert(_parse(text, hint), hint, label)
+    return typing.cast(T, dataclasses.replace(typing.cast(Any, part), **{head: new}))
+
+
+def _override_inside(current: Any, rest: str, text: Any, label: str) -> Any:
+    if dataclasses.is_dataclass(current):
+        return override(current, rest, text)
+    head, _, deeper = rest.partition(".")
+    if isinstance(current, Mapping):
+        return {**current, rest: _literal(text) if isinstance(text, str) else text}
+    if isinstance(current, tuple) and current and dataclasses.is_dataclass(current[0]):
+        names = [getattr(item, "name", str(position)) for position, item in enumerate(current)]
+        chosen = names.index(head) if head in names else int(head) if head.isdigit() and int(head) < len(names) else None
+        if chosen is None:
+            raise _unknown(f"{label}.{head}", head, names)
+        if not deeper:
+            raise RecipeError(f"`{label}.{head}` is a whole part.", fix=f"Name one of its fields: {label}.{head}.FIELD=VALUE.")
+        return tuple(override(item, deeper, text) if i == chosen else item for i, item in enumerate(current))
+    if current is None:
+        raise RecipeError(f"`{label}` is not set, so it has no `{rest}`.", fix=f"Set it whole, as JSON: {label}={{...}}.")
+    raise RecipeError(f"`{label}` has no fields of its own.", received=rest)
+
+
+def _convert_union(value: Any, inner: tuple[Any, ...], name: str) -> Any:
+    if value is None and type(None) in inner:
+        return None
+    options = [option for option in inner if option is not type(None)]
+    for position, option in enumerate(options):
+        try:
+            return convert(value, option, name)
+        except RecipeError:
+            if position == len(options) - 1:
+                raise
+    raise _unfit(name, value, "a value")
+
+
+def _convert_tuple(value: Any, inner: tuple[Any, ...], name: str) -> tuple[Any, ...]:
+    if not isinstance(value, tuple | list):
+        raise _unfit(name, value, "a sequence of values in parentheses, such as (a, b)")
+    if len(inner) == 2 and inner[1] is Ellipsis:
+        return tuple(convert(item, inner[0], f"{name}[{i}]") for i, item in enumerate(value))
+    if len(value) != len(inner):
+        raise _unfit(name, value, f"{len(inner)} values")
+    return tuple(convert(item, hint, f"{name}[{i}]") for i, (item, hint) in enumerate(zip(value, inner, strict=True)))
+
+
+def _convert_scalar(value: Any, hint: Any, name: str) -> Any:
+    words = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if type(value) is not hint or (hint is float and not math.isfinite(value)):
+        raise _unfit(name, value, words.get(hint, str(hint)))
+    return value
+
+
+def _check_limits(value: Any, limits: Mapping[str, Any], name: str) -> None:
+    low, high = limits.get("at_least"), limits.get("at_most")
+    for number_ in value if isinstance(value, tuple) else (value,):
+        if number_ is None or isinstance(number_, str):
+            continue
+        if (low is not None and number_ < low) or (high is not None and number_ > high):
+            words = [f"at least {low}"] if low is not None else []
+            words += [f"at most {high}"] if high is not None else []
+            raise RecipeError(f"`{name}` is out of range.", received=value, allowed=", ".join(words))
+
+
+def _parse(text: Any, hint: Any) -> Any:
+    """A shell word as a value for `hint`; what cannot be read stays text, and `convert` says why that does not fit."""
+    if not isinstance(text, str):
+        return text
+    options = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
+    if type(None) in options and text.lower() in ("none", "null", ""):
+        return None
+    if str in options or any(typing.get_origin(option) is Literal for option in options):
+        return text
+    if any(typing.get_origin(option) is tuple for option in options) and not text.lstrip().startswith(("[", "(")):
+        return [_literal(word.strip()) for word in text.split(",") if word.strip()]
+    if any(typing.get_origin(option) is tuple for option in options):
+        text = text.strip().replace("(", "[").replace(")", "]")
+    return _literal(text)
+
+
+def _literal(text: str) -> Any:
+    lowered = {"true": True, "false": False, "none": None}
+    if text.lower() in lowered:
+        return lowered[text.lower()]
+    try:
+        return json.loads(text)
+    except ValueError:
+        try:
+            return float(text)
+        except ValueError:
+            return text
+
+
+def _hints(part_type: type) -> dict[str, Any]:
+    return typing.get_type_hints(part_type)
+
+
+def _unfit(name: str, value: Any, allowed: str, hint: str = "") -> RecipeError:
+    return RecipeError(f"`{name}` does not fit.", received=f"{value!r} ({type(value).__name__})", allowed=allowed, fix=hint or None)
+
+
+def _unknown(path: str, word: str, known: list[str]) -> RecipeError:
+    return RecipeError(f"There is no `{path}`.", allowed=known, fix=did_you_mean(word, known) or None)

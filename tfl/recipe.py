@@ -1,0 +1,380 @@
+"""The recipe: everything that decides a result, as plain frozen data. Standard library only; TensorFlow is never imported.
+
+    Recipe ── Data · Backbone · Head · Stage (with Augment) · Monitor
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+import traceback
+from collections.abc import Mapping
+from dataclasses import KW_ONLY, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from tfl.errors import RecipeError, TflError
+from tfl.fields import as_plain, build, check_fields, number, override
+
+Metric = Literal["val_accuracy", "val_loss", "val_macro_f1"]
+Precision = Literal["float32", "mixed_bfloat16", "mixed_float16", "auto"]
+ExportFormat = Literal["saved_model"]
+
+
+@dataclass(frozen=True)
+class Data:
+    """Which labelled images, at which size, split how.
+
+    Args:
+        source: A folder of class folders, a `.csv` file (columns `path`, `label`, optional `group`, `split`), an `.npz`
+            file, a folder of IDX files, `tfds:NAME`, or `sample:NAME`.
+        image_size: (height, width) in pixels that the network sees.
+        fit: How an image comes to that size: `stretch` (as Keras does), `crop` or `pad` keep the aspect ratio.
+        labels: Only these classes, by name or glob (`Strawberry*`); None takes all.
+        validation: Share of the images held out for validation, where the source has no such split of its own.
+        test: Share of the images held out for the test, likewise.
+        per_class: At most this many images of each class in all, drawn by the seed; None takes all.
+        train_per_class: At most this many *training* images of each class, drawn after splitting; None takes all.
+        split_seed: Decides the split; None follows the recipe's `seed`.
+        on_bad: What happens when a file cannot be read as an image: `error` lists them and stops, `skip` lists them and goes on.
+    """
+
+    source: str
+    _: KW_ONLY
+    image_size: tuple[int, int] = number((224, 224), at_least=1, at_most=4096)
+    fit: Literal["stretch", "crop", "pad"] = "stretch"
+    labels: tuple[str, ...] | None = None
+    validation: float = number(0.2, at_least=0.01, at_most=0.9)
+    test: float = number(0.2, at_least=0.01, at_most=0.9)
+    per_class: int | None = number(None, at_least=3)
+    train_per_class: int | None = number(None, at_least=1)
+    split_seed: int | None = number(None, at_least=0)
+    on_bad: Literal["error", "skip"] = "error"
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        if not self.source.strip():
+            raise RecipeError("`Data.source` is empty.", allowed=Data.__doc__.split("source: ")[1].split("\n")[0])  # type: ignore[union-attr]
+        if self.validation + self.test > 0.95:
+            raise RecipeError(
+                "`Data.validation` and `Data.test` leave next to nothing to train on.",
+                received=f"{self.validation} + {self.test}",
+                allowed="a sum of at most 0.95",
+            )
+
+    @classmethod
+    def from_text(cls, text: str) -> Data:
+        """The data at a SOURCE as the command line writes it."""
+        return cls(text)
+
+
+def Sample(name: str, **options: Any) -> Data:  # noqa: N802  (read as a noun, like keras.Input)
+    """Images that come with tfl or its dependencies: `strawberry` (drawn, not photographed) or `digits`."""
+    return Data(f"sample:{name}", **options)
+
+
+def Tfds(name: str, **options: Any) -> Data:  # noqa: N802
+    """A TensorFlow Datasets set by name, such as `plant_village`; `labels=("Strawberry*",)` keeps some classes."""
+    return Data(f"tfds:{name}", **options)
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """The network whose knowledge is kept.
+
+    Args:
+        name: A Keras Applications name (`MobileNetV2`), `mini`, or the path of a Functional `.keras` model.
+        weights: `pretrained` (ImageNet for Keras Applications, the shipped ones for `mini`, its own for a `.keras` file),
+            `imagenet`, the path of a weights file, or None for random ones.
+        arguments: What the Keras constructor takes beside these, such as `{"alpha": 0.35}`.
+    """
+
+    name: str
+    _: KW_ONLY
+    weights: str | None = "pretrained"
+    arguments: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+    @classmethod
+    def from_text(cls, text: str) -> Backbone:
+        """The backbone of that name, with its defaults: what `--set backbone=MobileNetV2` means."""
+        return cls(text)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Head:
+    """The new layers on top: pooling, dense layers with dropout, and one logit a class.
+
+    Args:
+        hidden: Units of each hidden dense layer, input side first.
+        dropout: Share of the features dropped before each dense layer while training.
+        pooling: How the last feature map becomes a vector.
+        activation: After each hidden layer.
+    """
+
+    hidden: tuple[int, ...] = number((), at_least=1, at_most=65536)
+    dropout: float = number(0.2, at_least=0.0, at_most=0.95)
+    pooling: Literal["avg", "max"] = "avg"
+    activation: Literal["relu", "gelu", "silu", "tanh"] = "relu"
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Augment:
+    """Random changes to training images; zero, `none` or 1.0 (crop) turns each off. Never applied in evaluation.
+
+    Args:
+        flip: Mirror at random: left-right, top-bottom, or both.
+        crop: Smallest share of the image's area that a random crop keeps; 1.0 crops nothing.
+        rotate_deg: Largest rotation in degrees, either way.
+        brightness, contrast, saturation: Largest relative change, either way.
+        hue: Largest change, as a share of the colour circle.
+        randaugment: How many random operations of RandAugment (Cubuk et al. 2019) each image gets.
+        magnitude: Their strength.
+        mixup: Alpha of MixUp's beta distribution (Zhang et al. 2017).
+        cutmix: Alpha of CutMix's (Yun et al. 2019); with both, each batch takes one at random.
+    """
+
+    flip: Literal["none", "horizontal", "vertical", "both"] = "none"
+    crop: float = number(1.0, at_least=0.05, at_most=1.0)
+    rotate_deg: float = number(0.0, at_least=0.0, at_most=180.0)
+    brightness: float = number(0.0, at_least=0.0, at_most=1.0)
+    contrast: float = number(0.0, at_least=0.0, at_most=1.0)
+    saturation: float = number(0.0, at_least=0.0, at_most=1.0)
+    hue: float = number(0.0, at_least=0.0, at_most=0.5)
+    randaugment: int = number(0, at_least=0, at_most=10)
+    magnitude: float = number(0.5, at_least=0.0, at_most=1.0)
+    mixup: float = number(0.0, at_least=0.0, at_most=10.0)
+    cutmix: float = number(0.0, at_least=0.0, at_most=10.0)
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+
+def top_blocks(count: int) -> str:
+    """`train=` for the head and the `count` blocks below it: `"top:COUNT"`."""
+    return f"top:{count}"
+
+
+def blocks(*patterns: str) -> str:
+    """`train=` for the head and every block whose name fits one of the globs: `"blocks:GLOB,GLOB"`."""
+    return "blocks:" + ",".join(patterns)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One `fit`: what trains, for how long, at what rate, on which augmentation.
+
+    Args:
+        name: Letters, digits, `_` and `-`; unique in the recipe.
+        train: `head`, `all`, `top:K` (see `top_blocks`) or `blocks:GLOB,…` (see `blocks`). The head always trains.
+        epochs: At most this many; the monitor may end the stage sooner.
+        batch_size: Images a step.
+        learning_rate: Of the head; lower blocks may get less.
+        optimizer: By its Keras name.
+        schedule: `constant`, or `cosine` down to zero over the stage.
+        warmup_epochs: Linear from zero, before the schedule.
+        weight_decay: Decoupled, an optimiser step's share of the weight; not on biases and BatchNorm.
+        layer_decay: Each block below the head learns at this times the rate of the block above it.
+        multipliers: Rate multipliers by block glob, over `layer_decay`; zero means frozen.
+        label_smoothing: Share of each label spread over all classes.
+        augment: Random changes to the images, or None.
+        views: With augmentation over a frozen prefix: how many augmented copies of each image are drawn and cached;
+            epochs cycle through them. A stage in which everything trains draws anew in every epoch.
+        batchnorm: `inference` keeps BatchNorm statistics, scale and shift as they are even in blocks that train; `train`
+            lets those of blocks that train move.
+    """
+
+    name: str
+    _: KW_ONLY
+    train: str = "head"
+    epochs: int = number(10, at_least=1, at_most=100_000)
+    batch_size: int = number(32, at_least=1, at_most=65536)
+    learning_rate: float = number(1e-3, at_least=0.0, at_most=100.0)
+    optimizer: Literal["adam", "adamw", "sgd"] = "adam"
+    schedule: Literal["constant", "cosine"] = "constant"
+    warmup_epochs: float = number(0.0, at_least=0.0)
+    weight_decay: float = number(0.0, at_least=0.0, at_most=1.0)
+    layer_decay: float = number(1.0, at_least=0.0, at_most=1.0)
+    multipliers: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    label_smoothing: float = number(0.0, at_least=0.0, at_most=0.9)
+    augment: Augment | None = None
+    views: int = number(4, at_least=1, at_most=1000)
+    batchnorm: Literal["inference", "train"] = "inference"
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", self.name):
+            raise RecipeError("A stage's name is also a file name.", received=self.name, allowed="letters, digits, `_` and `-`")
+        if not re.fullmatch(r"head|all|top:[1-9]\d*|blocks:[^,]+(,[^,]+)*", self.train):
+            raise RecipeError(
+                f"Stage `{self.name}` does not say what trains.",
+                received=self.train,
+                allowed="`head`, `all`, `top:K` with K of at least 1, or `blocks:GLOB,GLOB`",
+            )
+        if self.warmup_epochs > self.epochs:
+            raise RecipeError(
+                f"Stage `{self.name}` warms up for longer than it trains.",
+                received=f"warmup_epochs={self.warmup_epochs}, epochs={self.epochs}",
+            )
+        for pattern, factor in self.multipliers.items():
+            if factor < 0:
+                raise RecipeError(f"The multiplier of `{pattern}` is negative.", received=factor, allowed="zero (frozen) or more")
+
+
+@dataclass(frozen=True)
+class Monitor:
+    """What *best* means, when to stop, how much to keep.
+
+    Args:
+        metric: Watched on the validation split after each epoch.
+        patience: Epochs without an improvement before a stage ends; None never ends one early.
+        min_delta: The smallest change that counts as an improvement.
+        keep_checkpoints: How many of the latest epochs' checkpoints stay, beside the best.
+    """
+
+    metric: Metric = "val_accuracy"
+    _: KW_ONLY
+    patience: int | None = number(5, at_least=1)
+    min_delta: float = number(0.0, at_least=0.0)
+    keep_checkpoints: int = number(1, at_least=1)
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+    @classmethod
+    def from_text(cls, text: str) -> Monitor:
+        """The monitor of that metric."""
+        return cls(text)  # type: ignore[arg-type]
+
+    @property
+    def higher_is_better(self) -> bool:
+        """Whether a larger value of the metric is an improvement."""
+        return self.metric != "val_loss"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """Everything that decides a result.
+
+    Args:
+        name: Also the name of the run folder and of the served model.
+        data, backbone, head, stages, monitor: See those classes. Stages run in order, each from the best of the one before.
+        class_weight: `balanced` weighs each class by the inverse of its count, as scikit-learn does; None does not.
+        precision: The Keras dtype policy, or `auto`: measure a batch of each that this machine supports.
+        seed: Of the split, the order, the augmentation, the head and the dropout.
+        export: Formats written at the end of the run.
+
+    Raises:
+        RecipeError: A value does not fit, or two stages share a name.
+
+    Example:
+
+    >>> import tfl
+    >>> recipe = tfl.Recipe(name="leaves", data=tfl.Sample("strawberry"), backbone=tfl.Backbone("mini"))
+    >>> recipe.override("stages.head.epochs", "5").stages[0].epochs
+    5
+    >>> tfl.Recipe.from_json(recipe.to_json()) == recipe
+    True
+    """
+
+    name: str
+    data: Data
+    backbone: Backbone
+    head: Head = Head()
+    stages: tuple[Stage, ...] = (Stage("head", train="head"),)
+    monitor: Monitor = Monitor()
+    class_weight: Literal["balanced"] | None = None
+    precision: Precision = "float32"
+    seed: int = number(0, at_least=0, at_most=2**31 - 1)
+    export: tuple[ExportFormat, ...] = ("saved_model",)
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", self.name):
+            raise RecipeError("A recipe's name is also a folder name.", received=self.name, allowed="letters, digits, `_`, `-`, `.`")
+        names = [stage.name for stage in self.stages]
+        if not names:
+            raise RecipeError("A recipe needs at least one stage.", allowed='for example (tfl.Stage("head"),)')
+        if len(set(names)) < len(names):
+            raise RecipeError("Two stages share a name.", received=names, allowed="a name of its own for each")
+
+    @property
+    def split_seed(self) -> int:
+        """The seed that decides the split."""
+        return self.seed if self.data.split_seed is None else self.data.split_seed
+
+    def to_json(self) -> str:
+        """The recipe as an indented JSON document, every default written out."""
+        return json.dumps(as_plain(self), indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> Recipe:
+        """The recipe that `to_json` wrote.
+
+        Raises:
+            RecipeError: It is not JSON, or not a recipe.
+        """
+        try:
+            document = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise RecipeError(f"This is not JSON: {error}.") from error
+        return build(cls, document, "recipe")
+
+    def override(self, path: str, value: Any) -> Recipe:
+        """A copy with one field changed; `value` may be text as typed in a shell. See `tfl.fields.override`."""
+        return override(self, path, value)
+
+    def smoke(self) -> Recipe:
+        """A copy that runs in seconds: every part as it is, on a few images, for one epoch a stage."""
+        data = dataclasses.replace(self.data, per_class=min(self.data.per_class or 20, 20))
+        stages = tuple(dataclasses.replace(stage, epochs=1, views=1, warmup_epochs=0.0) for stage in self.stages)
+        return dataclasses.replace(self, data=data, stages=stages)
+
+
+def load_recipe(path: Path | str) -> Recipe:
+    """The `recipe` of a Python file, or the recipe in a `.json` file such as a run's `recipe.json`.
+
+    Raises:
+        RecipeError: The file is missing, raises, or has no `recipe`.
+    """
+    file = Path(path)
+    if not file.is_file():
+        raise RecipeError(f"There is no recipe file {file}.", fix="Start one with: tfl new NAME --data SOURCE")
+    try:
+        text = file.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise RecipeError(f"{file} is not a text file: {error}.") from error
+    if file.suffix == ".json":
+        return Recipe.from_json(text)
+    recipe = _run_file(file, text).get("recipe")
+    if not isinstance(recipe, Recipe):
+        raise RecipeError(
+            f"{file} has no `recipe`.",
+            received=None if recipe is None else type(recipe).__name__,
+            fix="It must contain: recipe = tfl.Recipe(...)",
+        )
+    return recipe
+
+
+def _run_file(file: Path, text: str) -> dict[str, Any]:
+    scope: dict[str, Any] = {"__name__": "__recipe__", "__file__": str(file)}
+    try:
+        exec(compile(text, str(file), "exec"), scope)  # noqa: S102  (a recipe is the user's own Python)
+    except TflError as error:
+        raise RecipeError(f"{file}, line {_line_in(file, error)}: {error}") from error
+    except SyntaxError as error:
+        raise RecipeError(f"{file}, line {error.lineno}: {error.msg}.") from error
+    except Exception as error:
+        raise RecipeError(f"{file}, line {_line_in(file, error)}: {type(error).__name__}: {error}.") from error
+    return scope
+
+
+def _line_in(file: Path, error: BaseException) -> int | str:
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(file)]
+    return lines[-1] if lines and lines[-1] is not None else "?"

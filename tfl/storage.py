@@ -1,0 +1,153 @@
+"""Files that are whole or absent: atomic writes, folder locks, and the place of the cache. Standard library only."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from tfl.errors import RunLockedError, StorageError
+
+_DISK_ERRORS = {
+    errno.ENOSPC: "no space is left on the disk",
+    errno.EDQUOT: "the disk quota is used up",
+    errno.EROFS: "the file system is read-only",
+    errno.EACCES: "permission is denied",
+    errno.EPERM: "permission is denied",
+    errno.ENOTDIR: "a part of the path is a file, not a folder",
+    errno.EFBIG: "the file would be larger than this file system allows",
+}
+
+
+def cache_home() -> Path:
+    """The folder for everything that can be computed again: `TFL_CACHE`, else `XDG_CACHE_HOME/tfl`, else `~/.cache/tfl`."""
+    named = os.environ.get("TFL_CACHE")
+    if named:
+        return Path(named).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "tfl"
+
+
+@contextlib.contextmanager
+def storage_errors(path: Path | str, *, doing: str = "write") -> Iterator[None]:
+    """Turns the operating system's disk errors inside the block into one `StorageError` that names `path`."""
+    try:
+        yield
+    except StorageError:
+        raise
+    except OSError as error:
+        if error.errno not in _DISK_ERRORS:
+            raise
+        raise StorageError(
+            f"Cannot {doing} {path}: {_DISK_ERRORS[error.errno]}.",
+            fix="Free some space, or name another folder (--out for runs, TFL_CACHE for the cache), and start again with --resume.",
+        ) from error
+
+
+def write_atomically(path: Path | str, content: bytes | str | Callable[[Path], None]) -> Path:
+    """Writes `path` so that it is either whole or unchanged: a temporary neighbour, a flush to disk, a rename.
+
+    Args:
+        path: The file to write; its folder is made if it is missing.
+        content: Bytes, text (UTF-8), or a function that is given a temporary path (same suffix) and writes that.
+
+    Raises:
+        StorageError: The disk is full, read-only or not permitted; `path` is as it was before.
+    """
+    target = Path(path)
+    with storage_errors(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        scratch = target.parent / f".{target.stem}.{os.getpid()}.tmp{''.join(target.suffixes)}"
+        try:
+            if callable(content):
+                content(scratch)
+            else:
+                scratch.write_bytes(content.encode() if isinstance(content, str) else content)
+            _flush(scratch)
+            os.replace(scratch, target)
+        finally:
+            if scratch.is_dir():
+                shutil.rmtree(scratch, ignore_errors=True)
+            else:
+                scratch.unlink(missing_ok=True)
+    return target
+
+
+def write_folder_atomically(path: Path | str, fill: Callable[[Path], None]) -> Path:
+    """Makes the folder `path` by calling `fill` on a temporary neighbour and renaming that; replaces an older one."""
+    target = Path(path)
+    with storage_errors(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent))
+        try:
+            scratch.chmod(0o755)
+            fill(scratch)
+            for file in scratch.rglob("*"):
+                if file.is_file():
+                    _flush(file)
+            if target.exists():
+                old = target.with_name(f".{target.name}.{os.getpid()}.old")
+                os.replace(target, old)
+                os.replace(scratch, target)
+                shutil.rmtree(old, ignore_errors=True)
+            else:
+                os.replace(scratch, target)
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+    return target
+
+
+def write_json(path: Path | str, document: object) -> Path:
+    """Writes `document` as indented JSON, atomically. Non-finite numbers become null: JSON has no word for them."""
+    return write_atomically(path, json.dumps(finite(document), indent=2, ensure_ascii=False) + "\n")
+
+
+def finite(value: object) -> object:
+    """`value` with NaN and infinities replaced by None, through dictionaries, lists and tuples."""
+    if isinstance(value, dict):
+        return {str(key): finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(item) for item in value]
+    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
+        return None
+    return value
+
+
+@contextlib.contextmanager
+def locked(folder: Path | str) -> Iterator[None]:
+    """Holds `folder/.lock` for the block. A process that died holds nothing: the lock is the kernel's, not the file's.
+
+    Raises:
+        RunLockedError: Another living process holds it.
+    """
+    path = Path(folder) / ".lock"
+    with storage_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle = open(path, "a+")  # noqa: SIM115  (held for the whole block, closed below)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            handle.seek(0)
+            owner = handle.read().strip() or "unknown"
+            raise RunLockedError(
+                f"{folder} is being written by another process (process id {owner}).",
+                fix="Wait for it to end, or name another folder with --out.",
+            ) from error
+        handle.truncate(0)
+        handle.write(str(os.getpid()))
+        handle.flush()
+        yield
+    finally:
+        handle.close()
+
+
+def _flush(path: Path) -> None:
+    if path.is_file():
+        with open(path, "rb") as handle:
+            os.fsync(handle.fileno())
