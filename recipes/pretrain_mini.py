@@ -33,7 +33,7 @@ TEACHER_PX, STUDENT_PX = 192, 96
 SHARD = 4096
 MAP_SIZE, COMPONENTS = 6, 128
 DRAWN_EVERY = 4  # each fourth shard is drawn, not cut from photos
-BATCH = 128
+BATCH = 64
 COLOUR_PHOTOS = (
     *("astronaut.png", "chelsea.png", "coffee.png", "motorcycle_left.png", "motorcycle_right.png", "rocket.jpg"),
     *("china.jpg", "flower.jpg", "retina.jpg", "ihc.png", "hubble_deep_field.jpg"),
@@ -316,6 +316,7 @@ def distil(work: Path, shards: int, *, minutes: float, peak_rate: float) -> tupl
     import keras
     import tensorflow as tf
 
+    keras.utils.set_random_seed(7)
     mini, student = build_student()
     optimiser = keras.optimizers.AdamW(peak_rate, weight_decay=0.02, global_clipnorm=1.0)
     optimiser.build(student.trainable_variables)
@@ -360,7 +361,7 @@ def signatures() -> tuple[Any, ...]:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Make the weights of the mini backbone.")
     parser.add_argument("--minutes", type=float, default=60, help="time for training, beside the teacher's pass")
-    parser.add_argument("--shards", type=int, default=28, help=f"shards of {SHARD} pictures")
+    parser.add_argument("--shards", type=int, default=20, help=f"shards of {SHARD} pictures")
     parser.add_argument("--rate", type=float, default=2e-3, help="peak learning rate")
     parser.add_argument("--work", type=Path, default=Path("runs/pretrain_mini"), help="folder for what can be resumed")
     parser.add_argument("--out", type=Path, help="weights file to write (default: the one in the package)")
