@@ -98,7 +98,7 @@ def test_a_changed_byte_is_refused(tmp_path: Path) -> None:
     model = mini.build_mini(weights=None)
     file = tmp_path / "own.npz"
     mini.save_weights(model, file, card={})
-    file.write_bytes(file.read_bytes()[:-1] + b"\0")
+    file.write_bytes(file.read_bytes()[:-1] + b"\1")
     with pytest.raises(BackboneError, match="SHA-256"):
         mini.load_weights(model, file)
 

@@ -1,0 +1,167 @@
+import dataclasses
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import tfl
+from tfl.errors import RecipeError
+
+RECIPES = sorted(path for path in Path("recipes").glob("*.py") if "recipe = tfl.Recipe(" in path.read_text())
+
+
+@pytest.fixture
+def recipe():
+    return tfl.Recipe(
+        name="leaves",
+        data=tfl.Sample("strawberry", image_size=(96, 96), labels=("healthy", "leaf*")),
+        backbone=tfl.Backbone("MobileNetV2", arguments={"alpha": 0.35}),
+        stages=(
+            tfl.Stage("head"),
+            tfl.Stage("finetune", train=tfl.top_blocks(2), multipliers={"stem*": 0.0}, augment=tfl.Augment(flip="both")),
+        ),
+    )
+
+
+def test_json_there_and_back(recipe):
+    assert tfl.Recipe.from_json(recipe.to_json()) == recipe
+
+
+def test_json_writes_every_default_out(recipe):
+    for part in (tfl.Recipe, tfl.Data, tfl.Backbone, tfl.Head, tfl.Stage, tfl.Augment, tfl.Monitor):
+        for field in dataclasses.fields(part):
+            assert f'"{field.name}"' in recipe.to_json()
+
+
+def test_parts_are_frozen(recipe):
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        recipe.seed = 1
+    with pytest.raises(TypeError):
+        recipe.backbone.arguments["alpha"] = 1.0
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "read"),
+    [
+        ("seed", "3", lambda r: r.seed == 3),
+        ("stages.finetune.epochs", "5", lambda r: [s.epochs for s in r.stages] == [10, 5]),
+        ("stages.0.learning_rate", "1e-4", lambda r: r.stages[0].learning_rate == 1e-4),
+        ("stages.finetune.augment.flip", "horizontal", lambda r: r.stages[1].augment.flip == "horizontal"),
+        ("stages.finetune.augment", "none", lambda r: r.stages[1].augment is None),
+        ("stages.head.multipliers.block_*", "0.5", lambda r: r.stages[0].multipliers == {"block_*": 0.5}),
+        ("stages.head.weight_decay", "1", lambda r: r.stages[0].weight_decay == 1.0),
+        ("data.image_size", "128,160", lambda r: r.data.image_size == (128, 160)),
+        ("data.image_size", "[128, 160]", lambda r: r.data.image_size == (128, 160)),
+        ("data.labels", "a,b", lambda r: r.data.labels == ("a", "b")),
+        ("data.labels", "none", lambda r: r.data.labels is None),
+        ("data.source", "123", lambda r: r.data.source == "123"),
+        ("backbone", "mini", lambda r: r.backbone == tfl.Backbone("mini")),
+        ("backbone.weights", "none", lambda r: r.backbone.weights is None),
+        ("backbone.arguments.alpha", "0.5", lambda r: r.backbone.arguments == {"alpha": 0.5}),
+        ("head.hidden", "64,32", lambda r: r.head.hidden == (64, 32)),
+        ("monitor", "val_loss", lambda r: not r.monitor.higher_is_better),
+        ("monitor.patience", "none", lambda r: r.monitor.patience is None),
+        ("class_weight", "balanced", lambda r: r.class_weight == "balanced"),
+        ("export", "", lambda r: r.export == ()),
+    ],
+)
+def test_override(recipe, path, text, read):
+    assert read(recipe.override(path, text))
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "message"),
+    [
+        ("sed", "3", "There is no `sed`.*Did you mean `seed`"),
+        ("stages.finetun.epochs", "5", "Did you mean `finetune`"),
+        ("stages.head.epoch", "5", "Did you mean `epochs`"),
+        ("stages.head.epochs", "5.5", "5.5 .float.*a whole number"),
+        ("stages.head.epochs", "0", "out of range.*at least 1"),
+        ("stages.head.epochs", "true", "a whole number"),
+        ("stages.head.learning_rate", "nan", "does not fit"),
+        ("stages.head.learning_rate", "1e999", "does not fit"),
+        ("stages.head.train", "top:0", "does not say what trains"),
+        ("stages.head.warmup_epochs", "11", "warms up for longer"),
+        ("stages.head.multipliers.a", "-1", "negative"),
+        ("stages.head", "x", "whole part"),
+        ("stages.head.augment.flip", "both", "is not set"),
+        ("precision", "float23", "Did you mean `float32`"),
+        ("data.image_size", "96", "2 values"),
+        ("data.validation", "0.9", "next to nothing"),
+        ("data.source", " ", "empty"),
+        ("name", "../x", "folder name"),
+        ("seed.x", "1", "no fields of its own"),
+    ],
+)
+def test_a_bad_override_says_why(recipe, path, text, message):
+    with pytest.raises(RecipeError, match=message):
+        recipe.override(path, text)
+
+
+@given(st.text())
+def test_any_text_as_a_value_is_taken_or_refused_in_words(text):
+    stage = tfl.Recipe(name="a", data=tfl.Data("x"), backbone=tfl.Backbone("mini"))
+    for path in ("stages.head.epochs", "data.image_size", "stages.head.multipliers.x", "export", "backbone", "name"):
+        try:
+            stage.override(path, text)
+        except RecipeError as error:
+            assert str(error)
+
+
+@given(st.recursive(st.none() | st.booleans() | st.floats() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)))
+def test_any_document_as_a_recipe_is_refused_in_words(document):
+    import json
+
+    with pytest.raises(RecipeError):
+        tfl.Recipe.from_json(json.dumps(document))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("x = 1\n", "has no `recipe`"),
+        ("recipe = 3\n", "has no `recipe`.*int"),
+        ("\nraise KeyError('boom')\n", "line 2: KeyError.*boom"),
+        ("import tfl\nrecipe = tfl.Recipe(name='a', data=tfl.Data(''), backbone=tfl.Backbone('mini'))\n", "line 2.*empty"),
+        ("recipe = (\n", "line 1"),
+        ("import nothing_like_this\n", "line 1: ModuleNotFoundError"),
+    ],
+)
+def test_a_recipe_file_that_fails_says_where(tmp_path, text, message):
+    path = tmp_path / "r.py"
+    path.write_text(text)
+    with pytest.raises(RecipeError, match=message):
+        tfl.load_recipe(path)
+
+
+def test_a_missing_recipe_says_how_to_start_one(tmp_path):
+    with pytest.raises(RecipeError, match="tfl new"):
+        tfl.load_recipe(tmp_path / "none.py")
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
+def test_the_recipes_load_are_short_and_name_their_command(path):
+    recipe = tfl.load_recipe(path)
+    text = path.read_text()
+    assert len(text.splitlines()) < 60
+    assert f"tfl run recipes/{path.name}" in text
+    assert recipe.name == path.stem
+    assert not any(word in text for word in ("\nfor ", "\nif ", "lambda", "open("))
+
+
+def test_loading_a_recipe_imports_no_tensorflow():
+    code = (
+        "import sys, tfl; tfl.load_recipe('recipes/strawberry_disease.py').to_json();"
+        "sys.exit(any(name in sys.modules for name in ('tensorflow', 'keras', 'numpy', 'sklearn')))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_smoke_keeps_every_part_and_shortens_it(recipe):
+    small = recipe.smoke()
+    assert [s.epochs for s in small.stages] == [1, 1]
+    assert [s.train for s in small.stages] == [s.train for s in recipe.stages]
+    assert small.data.per_class == 20

@@ -1,0 +1,86 @@
+import errno
+import json
+import math
+import multiprocessing
+import os
+import signal
+import time
+
+import pytest
+
+from tfl import storage
+from tfl.errors import RunLockedError, StorageError
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
+    path = tmp_path / "model.weights.h5"
+    storage.write_atomically(path, "old")
+
+    def half(scratch):
+        scratch.write_text("ne")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        storage.write_atomically(path, half)
+    assert path.read_text() == "old"
+    assert os.listdir(tmp_path) == ["model.weights.h5"]
+
+
+def test_a_full_disk_is_one_message(tmp_path):
+    def full(scratch):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(StorageError, match="no space is left on the disk"):
+        storage.write_atomically(tmp_path / "a.json", full)
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_scratch_file_keeps_the_suffix_that_writers_look_at(tmp_path):
+    seen = []
+    storage.write_atomically(tmp_path / "a.weights.h5", lambda scratch: (seen.append(scratch.name), scratch.write_text("x"))[0])
+    assert seen[0].endswith(".weights.h5")
+
+
+def test_a_folder_appears_whole_or_not_at_all(tmp_path):
+    def fill(folder):
+        (folder / "one").write_text("1")
+        raise ValueError
+
+    with pytest.raises(ValueError):
+        storage.write_folder_atomically(tmp_path / "out", fill)
+    assert os.listdir(tmp_path) == []
+    storage.write_folder_atomically(tmp_path / "out", lambda folder: (folder / "one").write_text("1"))
+    storage.write_folder_atomically(tmp_path / "out", lambda folder: (folder / "two").write_text("2"))
+    assert os.listdir(tmp_path) == ["out"] and os.listdir(tmp_path / "out") == ["two"]
+
+
+def test_json_has_no_nan(tmp_path):
+    path = storage.write_json(tmp_path / "a.json", {"loss": math.nan, "row": (1.0, math.inf)})
+    assert json.loads(path.read_text()) == {"loss": None, "row": [1.0, None]}
+
+
+def hold(folder, ready):
+    with storage.locked(folder):
+        ready.set()
+        time.sleep(60)
+
+
+def test_two_processes_cannot_hold_one_folder_and_a_dead_one_holds_nothing(tmp_path):
+    context = multiprocessing.get_context("spawn")
+    ready = context.Event()
+    process = context.Process(target=hold, args=(tmp_path, ready))
+    process.start()
+    assert ready.wait(30)
+    with pytest.raises(RunLockedError, match=str(process.pid)), storage.locked(tmp_path):
+        pass
+    os.kill(process.pid, signal.SIGKILL)
+    process.join()
+    with storage.locked(tmp_path):
+        assert (tmp_path / ".lock").read_text() == str(os.getpid())
+
+
+@pytest.mark.parametrize(("variable", "tail"), [("TFL_CACHE", ""), ("XDG_CACHE_HOME", "tfl")])
+def test_the_cache_goes_where_the_user_says(monkeypatch, tmp_path, variable, tail):
+    monkeypatch.delenv("TFL_CACHE", raising=False)
+    monkeypatch.setenv(variable, str(tmp_path))
+    assert storage.cache_home() == tmp_path / tail
