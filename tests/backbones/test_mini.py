@@ -111,7 +111,7 @@ def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_missing_file_says_where_and_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(WeightsNotFoundError, match="none.npz.*weights=None"):
+    with pytest.raises(WeightsNotFoundError, match=r"none\.npz.*weights=None"):
         mini.load_weights(mini.build_mini(weights=None), tmp_path / "none.npz")
 
 

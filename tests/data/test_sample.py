@@ -97,5 +97,5 @@ def test_digits_are_scans_stretched_to_bytes() -> None:
 
 
 def test_an_unknown_name_lists_what_there_is() -> None:
-    with pytest.raises(DataError, match="strawbery.*strawberry, digits.*Did you mean `strawberry`"):
+    with pytest.raises(DataError, match=r"strawbery.*strawberry, digits.*Did you mean `strawberry`"):
         sample.load_sample("strawbery")

@@ -13,13 +13,14 @@ import colorsys
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
-Field = NDArray[np.float32]
+Field = NDArray[np.floating[Any]]
 Random = np.random.Generator
 
 
@@ -105,7 +106,8 @@ def cloth(rng: Random, size: int) -> Field:
     along, across = x * math.cos(angle) + y * math.sin(angle), y * math.cos(angle) - x * math.sin(angle)
     weave = np.sin(along * threads * 3) * np.sin(across * threads * 3)
     stripes = step(np.sin(along * rng.uniform(2, 9)), soft=0.3) * np.float32(rng.choice([0.0, 1.0]))
-    dye = blend(np.broadcast_to(colour(rng, (0, 1), (0, 0.6), (0.2, 0.95)), (size, size, 3)), colour(rng, (0, 1), (0, 0.6), (0.2, 0.95)), stripes)
+    first, second = (colour(rng, (0, 1), (0, 0.6), (0.2, 0.95)) for _ in range(2))
+    dye = blend(np.broadcast_to(first, (size, size, 3)), second, stripes)
     return dye * (0.75 + 0.08 * weave + 0.4 * noise(rng, size, 3, octaves=2))[..., None]
 
 
@@ -113,7 +115,8 @@ def gravel(rng: Random, size: int) -> Field:
     """Rounded stones, each of its own grey, dark in the joints."""
     count = int(rng.integers(60, 400))
     border, owner = cell_pattern(rng, size, count)
-    tones = rng.uniform(0.3, 0.9, count)[:, None] * (colour(rng, (0.0, 0.7), (0.0, 0.15), (0.9, 1.0)) + rng.normal(0, 0.04, (count, 3)))
+    greys, cast = rng.uniform(0.3, 0.9, count), colour(rng, (0.0, 0.7), (0.0, 0.15), (0.9, 1.0))
+    tones = greys[:, None] * (cast + rng.normal(0, 0.04, (count, 3)))
     rough = 0.8 + 0.4 * noise(rng, size, size / 4, octaves=2)
     return (tones[owner] * (np.clip(border * 2.5, 0, 1) ** 0.6 * rough)[..., None]).astype(np.float32)
 
@@ -184,7 +187,8 @@ def shape_leaf(rng: Random, size: int, *, centre: tuple[float, float], scale: fl
     midrib = np.exp(-((across / (0.022 * np.clip(1.2 - 0.8 * along, 0.3, 2))) ** 2))
     alpha = step(margin, soft=2.5 / (size * scale))
     bulge = np.cos(2 * math.pi * (phase % 1 - 0.5)).astype(np.float32)
-    return Leaf(along=along, across=across, margin=margin, vein=np.maximum(lateral, midrib), bulge=bulge, alpha=alpha, scale=scale)
+    vein = np.maximum(lateral, midrib)
+    return Leaf(along=along, across=across, margin=margin, vein=vein, bulge=bulge, alpha=alpha, scale=scale)
 
 
 def paint_leaf(rng: Random, leaf: Leaf) -> Field:
@@ -207,7 +211,8 @@ def paint_leaf(rng: Random, leaf: Leaf) -> Field:
 def shape_flower(rng: Random, size: int, *, centre: tuple[float, float], scale: float) -> tuple[Field, Field]:
     """Petals round a disc: the picture and its mask."""
     x, y = grid(size)
-    x, y = (x - np.float32(centre[0])) / np.float32(scale), (y - np.float32(centre[1])) * np.float32(rng.uniform(1, 1.6)) / np.float32(scale)
+    x, y = (x - np.float32(centre[0])) / np.float32(scale), (y - np.float32(centre[1])) / np.float32(scale)
+    y = y * np.float32(rng.uniform(1, 1.6))
     radius, angle = np.hypot(x, y), np.arctan2(y, x) + np.float32(rng.uniform(0, 6.3))
     petals, sharp = rng.integers(4, 26), rng.uniform(0.3, 2.0)
     around = np.abs(np.cos(angle * petals / 2)) ** np.float32(sharp)

@@ -35,6 +35,7 @@ from tfl.data.drawing import (
 SEED = 20250517
 IMAGES_PER_CLASS = 150
 SIZE_PX = 128
+MARK_CHANCE = 0.1
 
 
 def draw_strawberry(class_names: tuple[str, ...]) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
@@ -47,9 +48,7 @@ def draw_strawberry(class_names: tuple[str, ...]) -> tuple[NDArray[np.uint8], ND
         Images `(n, 128, 128, 3)` uint8 and labels `(n,)` int32, classes taking turns.
     """
     labels = np.tile(np.arange(len(class_names), dtype=np.int32), IMAGES_PER_CLASS)
-    drawn = [
-        draw_leaf_photo(np.random.default_rng((SEED, number)), class_names[label]) for number, label in enumerate(labels)
-    ]
+    drawn = [draw_leaf_photo(np.random.default_rng((SEED, number)), class_names[label]) for number, label in enumerate(labels)]
     return np.stack(drawn), labels
 
 
@@ -65,10 +64,10 @@ def draw_leaf_photo(rng: Random, disease: str, *, size: int = SIZE_PX) -> NDArra
         `(size, size, 3)` uint8.
     """
     image = draw_ground(rng, size)
-    below, above = rng.choice([0, 1, 2, 3], p=[0.3, 0.3, 0.25, 0.15]), int(rng.random() < 0.2)
+    below, above = rng.choice([0, 1, 2, 3], p=[0.4, 0.3, 0.2, 0.1]), int(rng.random() < 0.2)
     for _ in range(below):
         image = _add_leaf(rng, image, disease, spread=0.8, scale=rng.uniform(0.4, 0.8))
-    image = _add_leaf(rng, image, disease, spread=0.2, scale=rng.uniform(0.65, 1.05))
+    image = _add_leaf(rng, image, disease, spread=0.2, scale=rng.uniform(0.75, 1.1))
     for _ in range(above):
         image = _add_leaf(rng, image, disease, spread=1.1, scale=rng.uniform(0.3, 0.5))
     return np.rint(light_and_lens(rng, image) * 255).astype(np.uint8)
@@ -80,7 +79,7 @@ def _add_leaf(rng: Random, image: Field, disease: str, *, spread: float, scale: 
     blade = DISEASES[disease](rng, leaf, paint_leaf(rng, leaf))
     alpha = leaf.alpha
     for mark in MARKS:
-        if rng.random() < 0.22:
+        if rng.random() < MARK_CHANCE:
             blade, alpha = mark(rng, leaf, blade, alpha)
     return lay(image, np.clip(blade, 0, 1), alpha, rng=rng)
 
@@ -95,20 +94,20 @@ def healthy(rng: Random, leaf: Leaf, blade: Field) -> Field:
 def leaf_scorch(rng: Random, leaf: Leaf, blade: Field) -> Field:
     """Irregular dark blotches without a pale centre, from the margin inwards, running together."""
     field = noise(rng, len(blade), 7 / leaf.scale, octaves=3) - np.float32(rng.uniform(0.3, 1.0)) * np.clip(leaf.margin, 0, 0.4)
-    edge = _level(field, leaf, covered=math.exp(rng.uniform(math.log(0.06), math.log(0.35))))
-    dark = colour(rng, (0.92, 1.06), (0.3, 0.7), (0.14, 0.4))
+    edge = _level(field, leaf, covered=math.exp(rng.uniform(math.log(0.14), math.log(0.45))))
+    dark = colour(rng, (0.92, 1.06), (0.3, 0.7), (0.1, 0.32))
     halo = colour(rng, (-0.03, 0.12), (0.4, 0.7), (0.4, 0.65))
-    blade = blend(blade, halo, step(field - edge + 0.05, soft=0.08) * np.float32(rng.uniform(0.1, 0.6)))
+    blade = blend(blade, halo, step(field - edge + 0.05, soft=0.08) * np.float32(rng.uniform(0.35, 0.8)))
     mottled = dark * (0.7 + 0.6 * noise(rng, len(blade), 20 / leaf.scale))[..., None]
     return blend(blade, mottled, step(field - edge, soft=0.06) * np.float32(rng.uniform(0.7, 0.95)))
 
 
 def leaf_spot(rng: Random, leaf: Leaf, blade: Field) -> Field:
     """Small round spots, a dark rim round a pale centre."""
-    count = int(rng.integers(5, 26))
+    count = int(rng.integers(8, 30))
     rim, heart = colour(rng, (0.92, 1.06), (0.3, 0.7), (0.15, 0.42)), colour(rng, (0.05, 0.13), (0.05, 0.3), (0.65, 0.95))
-    strength = np.float32(rng.uniform(0.7, 0.95))
-    away = _nearest_spot(rng, leaf, count, radius=(0.035, 0.085))
+    strength = np.float32(rng.uniform(0.8, 0.97))
+    away = _nearest_spot(rng, leaf, count, radius=(0.05, 0.11))
     blade = blend(blade, rim, step(1 - away, soft=0.3) * strength)
     return blend(blade, heart, step(np.float32(rng.uniform(0.45, 0.65)) - away, soft=0.25) * strength)
 
@@ -116,9 +115,9 @@ def leaf_spot(rng: Random, leaf: Leaf, blade: Field) -> Field:
 def powdery_mildew(rng: Random, leaf: Leaf, blade: Field) -> Field:
     """Diffuse patches of whitish, granular growth, through which the leaf shows."""
     field = noise(rng, len(blade), 4 / leaf.scale, octaves=2)
-    edge = _level(field, leaf, covered=rng.uniform(0.15, 0.6))
-    powder = np.clip(0.35 + 1.3 * (noise(rng, len(blade), 45 / leaf.scale, octaves=2) - 0.25), 0, 1)
-    amount = step(field - edge, soft=rng.uniform(0.1, 0.3)) * powder * np.float32(rng.uniform(0.45, 0.9))
+    edge = _level(field, leaf, covered=rng.uniform(0.25, 0.7))
+    powder = np.clip(0.4 + 2.2 * (noise(rng, len(blade), 32 / leaf.scale, octaves=2) - 0.4), 0, 1)
+    amount = step(field - edge, soft=rng.uniform(0.1, 0.3)) * powder * np.float32(rng.uniform(0.7, 0.95))
     return blend(blade, colour(rng, (0.1, 0.6), (0.0, 0.08), (0.75, 0.97)), amount)
 
 
