@@ -1,0 +1,285 @@
+"""The run folder: one execution, with enough in it to resume, to repeat, to report and to ship. Standard library only.
+
+manifest.json   what ran, where, by which versions, and how it ended    recipe.json   what was asked, every default
+state.json      where to go on from                                    .lock         held while a process writes
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+import tfl
+from tfl.errors import RecipeError, RunError
+from tfl.recipe import Recipe
+from tfl.storage import locked, storage_errors, write_atomically, write_json
+
+FORMAT = 1
+Status = Literal["running", "done", "failed", "interrupted"]
+_STATUSES = ("running", "done", "failed", "interrupted")
+_NEEDED = ("format", "status", "seed", "created")
+
+
+def default_folder(recipe_name: str) -> Path:
+    """`runs/<recipe>/<YYYYmmdd-HHMMSS>`, with a number behind it where that second is taken."""
+    base = Path("runs") / recipe_name / datetime.now().strftime("%Y%m%d-%H%M%S")
+    folder, number = base, 2
+    while folder.exists():
+        folder = base.with_name(f"{base.name}-{number}")
+        number += 1
+    return folder
+
+
+class Run:
+    """One run folder, opened by `Run.open` or made by `Run.create`.
+
+    Every file in it appears whole or not at all. Hold `run.lock()` while writing: two processes cannot share a folder.
+
+    Example:
+
+    >>> import tempfile, tfl
+    >>> recipe = tfl.Recipe(name="leaves", data=tfl.Sample("strawberry"), backbone=tfl.Backbone("mini"))
+    >>> folder = tempfile.mkdtemp()
+    >>> run = Run.create(folder, recipe, command=["tfl", "run", "leaves.py"])
+    >>> run.update_manifest(status="done")
+    >>> Run.open(folder).manifest["status"], Run.open(folder).recipe == recipe
+    ('done', True)
+    """
+
+    def __init__(self, folder: Path | str) -> None:
+        self.folder = Path(folder)
+
+    def __repr__(self) -> str:
+        return f"Run({str(self.folder)!r})"
+
+    @classmethod
+    def create(cls, folder: Path | str, recipe: Recipe, *, command: list[str]) -> Run:
+        """Makes `folder` into a run of `recipe`: its recipe and its manifest, status `running`.
+
+        Raises:
+            RunError: The folder is not empty, or is a file.
+            RunLockedError: Another process is writing it.
+            StorageError: It cannot be written; nothing of it is left behind.
+        """
+        run = cls(folder)
+        if run.folder.exists() and not run.folder.is_dir():
+            raise RunError(f"{run.folder} is a file.", allowed="a new or empty folder", fix="Name another folder with --out.")
+        existed = run.folder.exists()
+        try:
+            with run.lock():
+                run._refuse_if_taken()
+                run._write_first_files(recipe, command)
+        except OSError:
+            run._sweep(remove_folder=not existed)
+            raise
+        return run
+
+    @classmethod
+    def open(cls, folder: Path | str) -> Run:
+        """The run in `folder`.
+
+        Raises:
+            RunError: There is no run there, or its manifest or recipe is damaged.
+        """
+        run = cls(folder)
+        if not run.path("manifest.json").is_file():
+            raise RunError(
+                f"{run.folder} is not a run folder: it has no manifest.json.", fix="A run is made by: tfl run RECIPE --out FOLDER"
+            )
+        manifest = run.manifest
+        if manifest["format"] != FORMAT:
+            raise RunError(
+                f"{run.folder} was written by another version of tfl.", received=f"format {manifest['format']}", allowed=[FORMAT]
+            )
+        run.recipe  # noqa: B018  (a damaged recipe is found here, not in the middle of something)
+        return run
+
+    def path(self, *parts: str) -> Path:
+        """The path of a file in the folder."""
+        return self.folder.joinpath(*parts)
+
+    @property
+    def recipe(self) -> Recipe:
+        """The recipe as run, every default written out."""
+        file = self.path("recipe.json")
+        if not file.is_file():
+            raise RunError(f"{file} is missing.", fix="The run cannot be used without it: run the recipe again.")
+        try:
+            return Recipe.from_json(file.read_text(encoding="utf-8"))
+        except (RecipeError, UnicodeDecodeError) as error:
+            raise RunError(f"{file} cannot be read: {error}", fix="Run the recipe again.") from error
+
+    @property
+    def manifest(self) -> dict[str, Any]:
+        """The manifest as it stands on disk."""
+        document = self.read_json("manifest.json")
+        missing = [key for key in _NEEDED if key not in document]
+        if missing:
+            raise RunError(f"{self.path('manifest.json')} is not a run's manifest: it lacks {', '.join(missing)}.")
+        return document
+
+    def update_manifest(self, **fields: Any) -> None:
+        """Replaces top-level fields of the manifest; a dictionary given for one that is a dictionary is merged into it.
+
+        Raises:
+            RunError: `status` is not one of running, done, failed, interrupted.
+        """
+        if "status" in fields and fields["status"] not in _STATUSES:
+            raise RunError("This is not a run's status.", received=fields["status"], allowed=_STATUSES)
+        document = self.manifest
+        for key, value in fields.items():
+            both = isinstance(value, dict) and isinstance(document.get(key), dict)
+            document[key] = {**document[key], **value} if both else value
+        self.write_json("manifest.json", document)
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The classes in the order of the network's outputs.
+
+        Raises:
+            RunError: The run ended before its data was read.
+        """
+        names = self.manifest.get("data", {}).get("class_names")
+        if not names:
+            raise RunError(f"{self.folder} does not know its classes yet: it ended before its data was read.")
+        return tuple(names)
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """Where to go on from: `{"stages": {name: {"done": bool, ...}}}`; empty stages for a run that just began."""
+        if not self.path("state.json").is_file():
+            return {"stages": {}}
+        return self.read_json("state.json")
+
+    def stage_state(self, name: str) -> dict[str, Any]:
+        """What `state.json` says about one stage; `{"done": False}` for one that has not begun."""
+        return dict(self.state["stages"].get(name, {"done": False}))
+
+    def update_stage_state(self, name: str, document: dict[str, Any]) -> None:
+        """Replaces what `state.json` says about one stage."""
+        state = self.state
+        state["stages"][name] = document
+        self.write_json("state.json", state)
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Holds the folder for the block; a process that died holds nothing.
+
+        Raises:
+            RunLockedError: Another living process holds it.
+        """
+        with locked(self.folder):
+            yield
+
+    def write_json(self, name: str, document: object) -> Path:
+        """Writes a JSON file of the run, atomically."""
+        return write_json(self.path(name), document)
+
+    def read_json(self, name: str) -> dict[str, Any]:
+        """Reads a JSON file of the run.
+
+        Raises:
+            RunError: It is missing, or is not a JSON object.
+        """
+        file = self.path(name)
+        try:
+            with storage_errors(file, doing="read"):
+                document = json.loads(file.read_text(encoding="utf-8"))
+        except FileNotFoundError as error:
+            raise RunError(
+                f"{file} is missing.", fix="The run may have ended before it was written: tfl run … --resume"
+            ) from error
+        except ValueError as error:
+            raise RunError(f"{file} is damaged: {error}.", fix="Run the recipe again in another folder.") from error
+        if not isinstance(document, dict):
+            raise RunError(f"{file} is damaged.", received=type(document).__name__, allowed="a JSON object")
+        return document
+
+    def _refuse_if_taken(self) -> None:
+        held = sorted(entry.name for entry in self.folder.iterdir() if entry.name != ".lock")
+        if not held:
+            return
+        if "manifest.json" in held:
+            raise RunError(
+                f"{self.folder} already holds a run.", fix="Go on with it by --resume, or name another folder with --out."
+            )
+        raise RunError(
+            f"{self.folder} is not empty.",
+            received=", ".join(held[:3]) + (f" and {len(held) - 3} more" if len(held) > 3 else ""),
+            allowed="a new or empty folder",
+            fix="Name another folder with --out.",
+        )
+
+    def _write_first_files(self, recipe: Recipe, command: list[str]) -> None:
+        write_atomically(self.path("recipe.json"), recipe.to_json())
+        self.write_json("manifest.json", _first_manifest(recipe, command))
+
+    def _sweep(self, *, remove_folder: bool) -> None:
+        with contextlib.suppress(OSError):
+            for name in ("recipe.json", "manifest.json", ".lock"):
+                self.path(name).unlink(missing_ok=True)
+            if remove_folder:
+                self.folder.rmdir()
+
+
+def _first_manifest(recipe: Recipe, command: list[str]) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "tfl": tfl.__version__,
+        "python": platform.python_version(),
+        "tensorflow": _version("tensorflow"),
+        "keras": _version("keras"),
+        "platform": platform.platform(),
+        "machine": {"cpu": _cpu_name(), "cores": _cores()},
+        "seed": recipe.seed,
+        "command": list(command),
+        "git": _git_state(),
+        "status": "running",
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "data": {},
+        "weights": {},
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+
+
+def _cpu_name() -> str:
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
+
+
+def _git_state() -> dict[str, Any] | None:
+    """Commit and cleanness of the work tree that the run was started in, or None outside of one."""
+    commit = _git("rev-parse", "HEAD")
+    if commit is None:
+        return None
+    return {"commit": commit, "changed_files": len((_git("status", "--porcelain") or "").splitlines())}
+
+
+def _git(*words: str) -> str | None:
+    try:
+        done = subprocess.run(["git", *words], capture_output=True, text=True, timeout=5, check=False)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
