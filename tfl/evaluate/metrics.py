@@ -1,0 +1,234 @@
+"""How good predictions are, each figure with a 95% interval. NumPy and SciPy only; TensorFlow is never imported."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy import sparse
+
+from tfl.errors import TflError
+from tfl.evaluate.calibration import BINS, calibration_error, confidence_bins, reliability
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_SMALLEST_PROBABILITY = 1e-7  # as keras.config.epsilon(): the loss here is the loss that training reports
+_CHUNK_CELLS = 4_000_000  # resampling weights in memory at a time
+_Z95 = 1.959963984540054
+
+
+def judge(
+    probabilities: NDArray[np.floating],
+    labels: NDArray[np.integer],
+    class_names: Sequence[str],
+    *,
+    seed: int = 0,
+    bootstraps: int = 1000,
+) -> dict[str, Any]:
+    """Judges predictions against the truth.
+
+    Intervals are percentile bootstraps over images (Efron 1979). Two exceptions: a share that is exactly 0 or 1 cannot vary
+    in a resample, and the bootstrap would claim certainty, so it gets Wilson's score interval (Wilson 1927); and the
+    calibration error, which any resample overstates, gets the basic (reversed) bootstrap.
+
+    Args:
+        probabilities: `(n, classes)` float, rows that sum to one.
+        labels: `(n,)` integer, indices into `class_names`.
+        class_names: The name of each column.
+        seed: Of the resampling: the same input gives the same intervals.
+        bootstraps: How many resamples; 0 leaves intervals out (None).
+
+    Returns:
+        `accuracy`, `macro_f1`, `loss` (log loss, nats), `calibration_error` (expected, 15 bins), each with an `…_interval`
+        `[low, high]`; `count`; `per_class` (by name: `precision`, `recall`, `f1`, `count`, `predicted`, and the intervals of
+        precision and recall); `confusion` (rows the truth, columns the prediction); `reliability` (see
+        `tfl.evaluate.calibration.reliability`). A class that is never predicted has precision 0 and no interval of it;
+        a class that is neither present nor predicted does not count in the macro-F1.
+
+    Raises:
+        TflError: The shapes do not fit, there is nothing to judge, or a probability is not a number.
+
+    Example:
+
+    >>> import numpy as np
+    >>> result = judge(np.array([[0.9, 0.1], [0.2, 0.8], [0.7, 0.3]]), np.array([0, 1, 1]), ["cat", "dog"])
+    >>> round(result["accuracy"], 3), result["confusion"], result["per_class"]["dog"]["recall"]
+    (0.667, [[1, 0], [1, 1]], 0.5)
+    """
+    probabilities, labels = _checked(probabilities, labels, class_names)
+    cases = _Cases.of(probabilities, labels)
+    point = cases.figures(np.ones((1, cases.count)))
+    draws = _draws(cases, seed=seed, bootstraps=bootstraps)
+    classes = len(class_names)
+    confusion = np.zeros((classes, classes), np.int64)
+    np.add.at(confusion, (labels, cases.predicted), 1)
+    document: dict[str, Any] = {"count": cases.count}
+    for name in ("accuracy", "macro_f1", "loss", "calibration_error"):
+        document[name] = float(point[name][0])
+    confidences = probabilities.max(axis=1)
+    document["calibration_error"] = calibration_error(confidences, cases.correct)
+    document["accuracy_interval"] = _share_interval(draws, "accuracy", None, int(cases.correct.sum()), cases.count)
+    for name in ("macro_f1", "loss"):
+        document[f"{name}_interval"] = _percentiles(draws[name]) if draws else None
+    document["calibration_error_interval"] = _reversed(draws, document["calibration_error"])
+    document["per_class"] = {
+        name: _class_figures(point, draws, confusion, column) for column, name in enumerate(map(str, class_names))
+    }
+    document["confusion"] = confusion.tolist()
+    document["reliability"] = reliability(confidences, cases.correct)
+    return document
+
+
+def wilson_interval(successes: int, count: int) -> list[float] | None:
+    """The 95% score interval of a share (Wilson 1927), None when there is nothing to share.
+
+    Example:
+
+    >>> [round(edge, 3) for edge in wilson_interval(20, 20)]
+    [0.839, 1.0]
+    """
+    if count == 0:
+        return None
+    share, z2 = successes / count, _Z95**2
+    middle = (share + z2 / (2 * count)) / (1 + z2 / count)
+    half = _Z95 * math.sqrt(share * (1 - share) / count + z2 / (4 * count**2)) / (1 + z2 / count)
+    low = 0.0 if successes == 0 else middle - half
+    high = 1.0 if successes == count else middle + half
+    return [max(0.0, low), min(1.0, high)]
+
+
+def macro_f1(predicted: NDArray[np.integer], labels: NDArray[np.integer]) -> float:
+    """The mean F1 over the classes that are present or predicted; as `sklearn.metrics.f1_score(average="macro")`.
+
+    Example:
+
+    >>> import numpy as np
+    >>> macro_f1(np.array([0, 0, 1]), np.array([0, 0, 1]))
+    1.0
+    """
+    classes = int(max(predicted.max(), labels.max())) + 1
+    hits = np.bincount(labels[predicted == labels], minlength=classes)
+    sums = np.bincount(labels, minlength=classes) + np.bincount(predicted, minlength=classes)
+    return float((2 * hits[sums > 0] / sums[sums > 0]).mean())
+
+
+@dataclass(frozen=True)
+class _Cases:
+    """The images as a sparse matrix whose column sums, weighted by a resample, are everything the figures need."""
+
+    count: int
+    classes: int
+    predicted: NDArray[np.intp]
+    correct: NDArray[np.bool_]
+    table: sparse.csr_matrix
+
+    @classmethod
+    def of(cls, probabilities: NDArray[np.floating], labels: NDArray[np.intp]) -> _Cases:
+        count, classes = probabilities.shape
+        predicted = probabilities.argmax(axis=1)
+        correct = predicted == labels
+        confidences = probabilities.max(axis=1)
+        losses = -np.log(np.clip(probabilities[np.arange(count), labels], _SMALLEST_PROBABILITY, 1.0))
+        columns = [labels, classes + predicted, 2 * classes + labels, np.full(count, 3 * classes)]
+        values = [correct.astype(float), np.ones(count), np.ones(count), losses]
+        columns.append(3 * classes + 1 + confidence_bins(confidences))
+        values.append(correct - confidences)
+        rows = np.tile(np.arange(count), len(columns))
+        shape = (count, 3 * classes + 1 + BINS)
+        table = sparse.csr_matrix((np.concatenate(values), (rows, np.concatenate(columns))), shape=shape)
+        return cls(count, classes, predicted, correct, table)
+
+    def figures(self, weights: NDArray[np.floating]) -> dict[str, NDArray[np.float64]]:
+        """The figures under each row of `weights` `(resamples, count)`: how often each image was drawn."""
+        sums = np.asarray((self.table.T @ weights.T).T)
+        hits, predicted, present = (sums[:, part * self.classes : (part + 1) * self.classes] for part in range(3))
+        with np.errstate(invalid="ignore", divide="ignore"):
+            f1 = 2 * hits / (predicted + present)
+            precision, recall = hits / predicted, hits / present
+        return {
+            "accuracy": hits.sum(axis=1) / self.count,
+            "macro_f1": np.nanmean(f1, axis=1),
+            "loss": sums[:, 3 * self.classes] / self.count,
+            "calibration_error": np.abs(sums[:, 3 * self.classes + 1 :]).sum(axis=1) / self.count,
+            "precision": precision,
+            "recall": recall,
+            "f1": f1,
+        }
+
+
+def _checked(
+    probabilities: NDArray[np.floating], labels: NDArray[np.integer], class_names: Sequence[str]
+) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
+    probabilities, labels = np.asarray(probabilities, np.float64), np.asarray(labels)
+    if probabilities.ndim != 2 or probabilities.shape != (len(labels), len(class_names)):
+        raise TflError(
+            "Predictions and labels do not fit together.",
+            received=f"probabilities {probabilities.shape}, {len(labels)} labels, {len(class_names)} classes",
+            allowed="probabilities (n, classes) and n labels",
+        )
+    if not len(labels):
+        raise TflError("There are no predictions to judge.")
+    if not np.isfinite(probabilities).all():
+        raise TflError(
+            "Some predicted probabilities are not numbers.",
+            received=f"{int((~np.isfinite(probabilities)).any(axis=1).sum())} of {len(labels)} images",
+            fix="The network's weights are damaged or overflowed: train again with a lower learning rate or in float32.",
+        )
+    if labels.min() < 0 or labels.max() >= len(class_names):
+        raise TflError("A label is no class.", received=int(labels.max()), allowed=f"0 to {len(class_names) - 1}")
+    return probabilities, labels.astype(np.intp)
+
+
+def _resamples(count: int, *, seed: int, bootstraps: int) -> Iterator[NDArray[np.float64]]:
+    generator = np.random.default_rng(seed)
+    at_once = max(1, min(bootstraps, _CHUNK_CELLS // count))
+    for start in range(0, bootstraps, at_once):
+        rows = min(at_once, bootstraps - start)
+        drawn = generator.integers(0, count, size=(rows, count)) + count * np.arange(rows)[:, None]
+        yield np.bincount(drawn.ravel(), minlength=rows * count).reshape(rows, count).astype(np.float64)
+
+
+def _draws(cases: _Cases, *, seed: int, bootstraps: int) -> dict[str, NDArray[np.float64]]:
+    parts = [cases.figures(weights) for weights in _resamples(cases.count, seed=seed, bootstraps=bootstraps)]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]} if parts else {}
+
+
+def _percentiles(values: NDArray[np.float64]) -> list[float] | None:
+    known = values[np.isfinite(values)]
+    return [float(edge) for edge in np.percentile(known, [2.5, 97.5])] if len(known) else None
+
+
+def _share_interval(
+    draws: dict[str, NDArray[np.float64]], name: str, column: int | None, successes: int, count: int
+) -> list[float] | None:
+    if not draws or not count:
+        return None
+    if successes in (0, count):
+        return wilson_interval(successes, count)
+    return _percentiles(draws[name] if column is None else draws[name][:, column])
+
+
+def _reversed(draws: dict[str, NDArray[np.float64]], point: float) -> list[float] | None:
+    edges = _percentiles(draws["calibration_error"]) if draws else None
+    return [max(0.0, 2 * point - edges[1]), max(0.0, 2 * point - edges[0])] if edges else None
+
+
+def _class_figures(
+    point: dict[str, NDArray[np.float64]],
+    draws: dict[str, NDArray[np.float64]],
+    confusion: NDArray[np.int64],
+    column: int,
+) -> dict[str, Any]:
+    hits, present, predicted = (int(n) for n in (confusion[column, column], confusion[column].sum(), confusion[:, column].sum()))
+    figures = {name: float(np.nan_to_num(point[name][0, column])) for name in ("precision", "recall", "f1")}
+    return {
+        **figures,
+        "count": present,
+        "predicted": predicted,
+        "precision_interval": _share_interval(draws, "precision", column, hits, predicted),
+        "recall_interval": _share_interval(draws, "recall", column, hits, present),
+    }
