@@ -1,0 +1,151 @@
+"""What all commands share: `--json`, `--debug`, an answer that alone goes to standard output, and exit codes.
+
+Exit codes: 0 done, 2 the input or the surroundings are wrong (one message, what to do), 1 a defect of tfl, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import os
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import rich_click as click
+
+from tfl.errors import StorageError, TflError
+from tfl.storage import finite, storage_errors
+
+EXIT_DEFECT, EXIT_WRONG_INPUT, EXIT_INTERRUPTED = 1, 2, 130
+_GO_ON = "tfl.go_on"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a command found.
+
+    Attributes:
+        document: What `--json` prints: JSON values only.
+        show: Prints the same for a person, on standard output.
+        exit_code: 0, unless the answer itself says that something is wrong.
+    """
+
+    document: dict[str, Any]
+    show: Callable[[], None]
+    exit_code: int = 0
+
+
+def command(function: Callable[..., Answer]) -> click.Command:
+    """Makes a command of a function that returns an `Answer`; adds `--json` and `--debug`.
+
+    While the function runs, standard output is standard error: whatever a library or a recipe prints, only the answer is
+    ever read by the program behind the pipe.
+    """
+
+    @functools.wraps(function)
+    def wrapper(*, as_json: bool, debug: bool, **arguments: Any) -> None:
+        with failures(debug=debug):
+            with _output_to_error():
+                answer = function(**arguments)
+            if as_json:
+                click.echo(json.dumps(finite(answer.document), indent=2))
+            else:
+                answer.show()
+        if answer.exit_code:
+            raise SystemExit(answer.exit_code)
+
+    for decorate in (
+        click.option("--debug", is_flag=True, help="Show the whole traceback when something goes wrong."),
+        click.option("--json", "as_json", is_flag=True, help="Print one JSON document on standard output, all else on standard error."),
+    ):
+        wrapper = decorate(wrapper)
+    made: click.Command = click.command(name=function.__name__)(wrapper)
+    return made
+
+
+def if_interrupted(hint: Callable[[], str]) -> None:
+    """Says how to go on, should the running command be interrupted: `hint` is called then."""
+    click.get_current_context().meta[_GO_ON] = hint
+
+
+@contextlib.contextmanager
+def failures(*, debug: bool) -> Iterator[None]:
+    """Turns what is raised inside the block into a message on standard error and an exit code."""
+    try:
+        yield
+    except TflError as error:
+        raise SystemExit(_wrong_input(error, debug)) from error
+    except KeyboardInterrupt as error:
+        _say(_interrupted(), debug)
+        raise SystemExit(EXIT_INTERRUPTED) from error
+    except BrokenPipeError as error:  # the reader, such as `head`, has gone: not worth a word
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(EXIT_DEFECT) from error
+    except (click.ClickException, click.Abort, click.exceptions.Exit):
+        raise
+    except Exception as error:
+        if (disk := _disk_error(error)) is not None:
+            raise SystemExit(_wrong_input(disk, debug)) from error
+        _say(f"{type(error).__name__}: {error}\nThis is a defect of tfl, not of your input." + _how_to_see(debug), debug)
+        raise SystemExit(EXIT_DEFECT) from error
+
+
+def _wrong_input(error: TflError, debug: bool) -> int:
+    _say(str(error), debug)
+    return EXIT_WRONG_INPUT
+
+
+def _how_to_see(debug: bool) -> str:
+    return "" if debug else " To see where it happened, run the same command with --debug."
+
+
+def _interrupted() -> str:
+    context = click.get_current_context(silent=True)
+    hint = context.meta.get(_GO_ON) if context else None
+    return "Interrupted. " + (hint() if hint else "Nothing is half written.")
+
+
+def _disk_error(error: BaseException) -> TflError | None:
+    """The `StorageError` for an `OSError` about the disk that no module had caught; None for any other."""
+    if not isinstance(error, OSError):
+        return None
+    try:
+        with storage_errors(error.filename or "a file", doing="use"):
+            raise error
+    except StorageError as found:
+        return found
+    except OSError:
+        return None
+
+
+def _say(message: str, debug: bool) -> None:
+    if debug:
+        traceback.print_exc()
+    click.echo(f"tfl: {message}", err=True)
+
+
+@contextlib.contextmanager
+def _output_to_error() -> Iterator[None]:
+    """Standard output goes to standard error inside the block: for Python's `print`, and for C++ libraries as well."""
+    with contextlib.ExitStack() as stack:
+        if _descriptor(sys.stdout) == 1 and _descriptor(sys.stderr) == 2:
+            sys.stdout.flush()
+            kept = os.dup(1)
+            os.dup2(2, 1)
+            stack.callback(os.close, kept)
+            stack.callback(os.dup2, kept, 1)
+        stack.enter_context(contextlib.redirect_stdout(sys.stderr))
+        yield
+
+
+def _descriptor(stream: Any) -> int | None:
+    try:
+        number: int = stream.fileno()
+    except (AttributeError, OSError, ValueError):
+        return None
+    return number

@@ -1,0 +1,59 @@
+"""`tfl`: the group of commands. A command's module is imported only when it is asked for, and none imports TensorFlow."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import sys
+
+import rich_click as click
+
+from tfl import __version__
+from tfl.cli.command import failures
+
+COMMANDS = ("run", "evaluate", "predict", "report", "export", "backbones", "new", "doctor")
+
+
+class LazyGroup(click.RichGroup):
+    """A group whose commands live in modules of their own, `tfl.cli.NAME`, each with one `NAME`."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The commands in the order in which a person meets them."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of that name; click itself says what to do when there is none."""
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = getattr(importlib.import_module(f"tfl.cli.{cmd_name}"), cmd_name)
+        return command
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="tfl", help="Show the version and exit.")
+def cli() -> None:
+    """Transfer learning by measurement: from a folder of photos to a trained, judged and shipped model.
+
+    Start with `tfl new NAME --data FOLDER`, then `tfl run NAME.py`. `tfl doctor` says what this machine can do.
+    """
+
+
+def main() -> None:
+    """The entry point: quietens TensorFlow before anything imports it, and turns what escapes into an exit code."""
+    _quieten_tensorflow()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(AttributeError, ValueError):
+            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # a file name may be no Unicode
+    with failures(debug="--debug" in sys.argv[1:]):
+        cli(prog_name="tfl")
+
+
+def _quieten_tensorflow() -> None:
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+    os.environ["KERAS_BACKEND"] = "tensorflow"  # tfl is written for it, whatever ~/.keras/keras.json prefers
+
+
+if __name__ == "__main__":
+    main()

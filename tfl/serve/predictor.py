@@ -1,0 +1,280 @@
+"""From image files to labels, by a run's model or by its export. An export needs TensorFlow and no Keras.
+
+>>> predictor = open_predictor("runs/leaves")                    # doctest: +SKIP
+>>> predictor.predict(["leaf.jpg"])[0]["label"]                  # doctest: +SKIP
+'healthy'
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from tfl.errors import BadImageError, DataError, ExportError, RunError
+from tfl.runs import Run
+
+if TYPE_CHECKING:
+    import numpy as np
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp")
+LARGEST_IMAGE_PX = 100_000_000
+_SHOWN = 10
+
+Probabilities = Callable[[list[bytes]], "np.ndarray"]
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What a predictor says of some files.
+
+    Attributes:
+        predictions: For each readable file `file`, `label`, `probability`, and `probabilities` by class.
+        unreadable: For each other one `file` and `why`.
+    """
+
+    predictions: list[dict[str, Any]] = field(default_factory=list)
+    unreadable: list[dict[str, str]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A model with its labels. Make one with `open_predictor`.
+
+    Attributes:
+        path: The run or the export it was opened from.
+        class_names: The labels, in the order of the probabilities.
+        probabilities: From file contents to an array `(count, classes)` of float32. Raises what TensorFlow raises on bad ones.
+        batch_size: Files that are in memory at a time.
+    """
+
+    path: Path
+    class_names: tuple[str, ...]
+    probabilities: Probabilities
+    batch_size: int = 32
+
+    def predict(self, files: Iterable[Path | str], *, on_bad: Literal["error", "skip"] = "error") -> list[dict[str, Any]]:
+        """The label of each file, folders searched through.
+
+        Args:
+            files: Image files, and folders of them.
+            on_bad: `error` raises when one cannot be read, `skip` leaves it out.
+
+        Returns:
+            For each file, in order: `file`, `label`, `probability`, `probabilities` (by class).
+
+        Raises:
+            DataError: A file or folder is missing, or there is no image in a folder.
+            BadImageError: Files that are no images, all of them named.
+        """
+        return self.look_at(files, on_bad=on_bad).predictions
+
+    def look_at(self, files: Iterable[Path | str], *, on_bad: Literal["error", "skip"] = "error") -> Predictions:
+        """As `predict`, with the files that could not be read beside the predictions."""
+        result = Predictions()
+        for batch in _batches(expand(files), self.batch_size):
+            self._look_at_batch(batch, result)
+        if result.unreadable and on_bad == "error":
+            raise _unreadable(result.unreadable)
+        return result
+
+    def _look_at_batch(self, files: Sequence[Path], result: Predictions) -> None:
+        contents, good = [], []
+        for file in files:
+            try:
+                contents.append(_read(file))
+                good.append(file)
+            except BadImageError as error:
+                result.unreadable.append({"file": str(file), "why": str(error)})
+        for file, row in zip(good, self._rows(contents), strict=True):
+            if isinstance(row, str):
+                result.unreadable.append({"file": str(file), "why": row})
+            else:
+                result.predictions.append({"file": str(file), **self._named(row)})
+
+    def _rows(self, contents: list[bytes]) -> list[Any]:
+        """A row of probabilities for each content, or why there is none; one bad file does not spoil its batch."""
+        import tensorflow as tf
+
+        if not contents:
+            return []
+        try:
+            return list(self.probabilities(contents))
+        except (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError):
+            rows: list[Any] = []
+            for content in contents:
+                try:
+                    rows.append(self.probabilities([content])[0])
+                except (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError):
+                    rows.append("damaged, or not an image of a format that tfl reads")
+            return rows
+
+    def _named(self, row: np.ndarray) -> dict[str, Any]:
+        best = int(row.argmax())
+        return {
+            "label": self.class_names[best],
+            "probability": float(row[best]),
+            "probabilities": {name: float(value) for name, value in zip(self.class_names, row, strict=True)},
+        }
+
+
+def open_predictor(path: Path | str) -> Predictor:
+    """The predictor of a run folder, or of an export folder.
+
+    Args:
+        path: A run, an export, or the SavedModel's own folder: `RUN`, `RUN/export`, `…/saved_model`, `…/saved_model/1`.
+
+    Raises:
+        RunError: There is neither a run nor an export, or the run has no model yet.
+        ExportError: The SavedModel cannot be loaded.
+    """
+    folder = Path(path)
+    if folder.name == "model.keras":
+        folder = folder.parent
+    if (folder / "manifest.json").is_file():
+        return _of_run(folder)
+    if (saved := find_saved_model(folder)) is not None:
+        return _of_saved_model(saved)
+    raise RunError(
+        f"{path} is neither a run nor an export." if folder.exists() else f"There is no folder {path}.",
+        allowed="a run folder (with manifest.json), or a folder with a SavedModel such as RUN/export",
+        fix="A run is made by: tfl run RECIPE",
+    )
+
+
+def find_saved_model(folder: Path) -> Path | None:
+    """The SavedModel in a folder, its highest version, or None."""
+    for base in (folder, folder / "saved_model"):
+        if (base / "saved_model.pb").is_file():
+            return base
+        versions = [entry for entry in base.glob("[0-9]*") if entry.name.isdigit() and (entry / "saved_model.pb").is_file()]
+        if versions:
+            return max(versions, key=lambda entry: int(entry.name))
+    return None
+
+
+def load_run_model(run: Run) -> Any:
+    """The Keras model of a run, whole, from pixels to probabilities.
+
+    Raises:
+        RunError: The run has none yet, or it cannot be read.
+    """
+    file = run.path("model.keras")
+    if not file.is_file():
+        raise RunError(
+            f"{run.folder} has no model.keras.",
+            received=f"a run with status {run.manifest['status']!r}",
+            fix=f"Finish it first: tfl run RECIPE --out {run.folder} --resume",
+        )
+    import keras
+
+    try:
+        return keras.models.load_model(file, compile=False)
+    except Exception as error:  # Keras raises a dozen kinds, by what is damaged
+        raise RunError(f"{file} cannot be loaded: {error}", fix="Run the recipe again in another folder.") from error
+
+
+def _of_run(folder: Path) -> Predictor:
+    run = Run.open(folder)
+    model, class_names, data = load_run_model(run), run.class_names, run.recipe.data
+    import tensorflow as tf
+
+    from tfl.export.saved_model import decode_batch
+
+    scored = tf.function(
+        lambda contents: tf.cast(model(decode_batch(contents, data), training=False), tf.float32),
+        input_signature=[tf.TensorSpec([None], tf.string)],
+    )
+    return Predictor(folder, class_names, lambda contents: scored(tf.constant(contents)).numpy())
+
+
+def _of_saved_model(folder: Path) -> Predictor:
+    import tensorflow as tf
+
+    try:
+        loaded = tf.saved_model.load(str(folder))
+        served = loaded.signatures["serving_default"]
+        names = (folder / "assets" / "labels.txt").read_text(encoding="utf-8").splitlines()
+    except (OSError, KeyError, ValueError, tf.errors.OpError) as error:
+        raise ExportError(
+            f"{folder} is not an export of tfl, or it is damaged: {error}",
+            fix="Write it again: tfl export RUN --format saved_model",
+        ) from error
+
+    def probabilities(contents: list[bytes], _keep: object = loaded) -> np.ndarray:
+        scores: np.ndarray = served(image_bytes=tf.constant(contents))["probabilities"].numpy()
+        return scores
+
+    return Predictor(folder, tuple(names), probabilities)
+
+
+def expand(files: Iterable[Path | str]) -> list[Path]:
+    """The image files meant by `files`: a file as it is, a folder as every image below it, sorted, hidden ones left out.
+
+    Raises:
+        DataError: A path does not exist, or a folder holds no image.
+    """
+    found: list[Path] = []
+    for file in map(Path, files):
+        if file.is_dir():
+            inside = sorted(_images_below(file))
+            if not inside:
+                raise DataError(f"There is no image below {file}.", allowed=f"files that end in {', '.join(IMAGE_SUFFIXES)}")
+            found += inside
+        elif file.exists():
+            found.append(file)
+        else:
+            raise DataError(f"There is no file {file}.", fix="Name image files, or folders of them.")
+    if not found:
+        raise DataError("There is nothing to predict.", fix="Name image files, or folders of them.")
+    return found
+
+
+def _images_below(folder: Path) -> Iterator[Path]:
+    def refuse(error: OSError) -> None:
+        raise DataError(f"{error.filename} cannot be read: {error.strerror}.", fix="Check its permissions.") from error
+
+    for base, folders, names in os.walk(folder, onerror=refuse):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        yield from (Path(base) / name for name in names if name.lower().endswith(IMAGE_SUFFIXES) and not name.startswith("."))
+
+
+def _read(file: Path) -> bytes:
+    """The file's content, once its header says that decoding it is worth the memory."""
+    import warnings
+
+    from PIL import Image
+
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise BadImageError(error.strerror or "cannot be read") from error
+    if not content:
+        raise BadImageError("empty")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(file) as picture:
+                width, height = picture.size
+    except Image.DecompressionBombError as error:
+        raise BadImageError(f"more than {LARGEST_IMAGE_PX // 1_000_000} million pixels") from error
+    except Exception as error:  # Pillow's plugins raise whatever a damaged header makes them raise
+        raise BadImageError("not an image") from error
+    if width * height > LARGEST_IMAGE_PX:
+        raise BadImageError(f"{width}×{height} px: more than {LARGEST_IMAGE_PX // 1_000_000} million pixels")
+    return content
+
+
+def _batches(files: Sequence[Path], size: int) -> Iterator[Sequence[Path]]:
+    for start in range(0, len(files), size):
+        yield files[start : start + size]
+
+
+def _unreadable(bad: Sequence[dict[str, str]]) -> BadImageError:
+    named = "; ".join(f"{entry['file']} ({entry['why']})" for entry in bad[:_SHOWN])
+    more = f"; and {len(bad) - _SHOWN} more" if len(bad) > _SHOWN else ""
+    return BadImageError(
+        f"{len(bad)} of the files cannot be read as images: {named}{more}.", fix="Leave them out, or use --skip-bad to do so."
+    )
