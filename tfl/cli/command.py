@@ -60,7 +60,9 @@ def command(function: Callable[..., Answer]) -> click.Command:
 
     for decorate in (
         click.option("--debug", is_flag=True, help="Show the whole traceback when something goes wrong."),
-        click.option("--json", "as_json", is_flag=True, help="Print one JSON document on standard output, all else on standard error."),
+        click.option(
+            "--json", "as_json", is_flag=True, help="Print one JSON document on standard output, all else on standard error."
+        ),
     ):
         wrapper = decorate(wrapper)
     made: click.Command = click.command(name=function.__name__)(wrapper)

@@ -20,7 +20,9 @@ def output() -> Console:
     return Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH, highlight=False, soft_wrap=False)
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str | None = None, right: Sequence[str] = ()) -> Table:
+def table(
+    columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str | None = None, right: Sequence[str] = ()
+) -> Table:
     """A table; the columns named in `right` hold numbers. Cells are shown as they are, never read as markup."""
     from rich import box
     from rich.table import Table

@@ -79,7 +79,9 @@ def probe_images(*, seed: int = 0) -> list[bytes]:
     for position, (width, height) in enumerate(((64, 64), (211, 97), (33, 400), (500, 375))):
         waves = random.uniform(0, 0.2, (3, 2)) @ np.stack(np.meshgrid(np.arange(width), np.arange(height))).reshape(2, -1)
         picture = Image.fromarray(
-            np.clip(127 + 90 * np.sin(waves + position).T.reshape(height, width, 3) + random.normal(0, 12, (height, width, 3)), 0, 255).astype("uint8")
+            np.clip(
+                127 + 90 * np.sin(waves + position).T.reshape(height, width, 3) + random.normal(0, 12, (height, width, 3)), 0, 255
+            ).astype("uint8")
         )
         for name, mode in (("JPEG", "RGB"), ("JPEG", "L"), ("PNG", "RGB"), ("PNG", "RGBA"), ("GIF", "RGB"), ("BMP", "RGB")):
             buffer = io.BytesIO()

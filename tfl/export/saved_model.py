@@ -135,7 +135,13 @@ def _check_fits(model: keras.Model, class_names: Sequence[str], data: Data) -> N
         raise ExportError("Two classes share a name.", received=list(class_names))
     outputs = model.output_shape[-1]
     if outputs != len(class_names):
-        raise ExportError("The model has another number of outputs than there are labels.", received=f"{outputs} outputs", allowed=f"{len(class_names)} labels")
+        raise ExportError(
+            "The model has another number of outputs than there are labels.",
+            received=f"{outputs} outputs",
+            allowed=f"{len(class_names)} labels",
+        )
     for side, given in zip(model.input_shape[1:3], data.image_size, strict=True):
         if side not in (None, given):
-            raise ExportError("The model takes another image size.", received=data.image_size, allowed=str(model.input_shape[1:3]))
+            raise ExportError(
+                "The model takes another image size.", received=data.image_size, allowed=str(model.input_shape[1:3])
+            )

@@ -1,0 +1,141 @@
+"""`tfl backbones`: which networks there are, and what one is made of."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import rich_click as click
+
+from tfl.cli.command import Answer, command
+from tfl.cli.options import parse_size, set_option
+from tfl.recipe import Backbone
+
+
+@command
+@click.argument("name", required=False)
+@click.option(
+    "--image-size", metavar="H,W", callback=parse_size, help="Build for this size in pixels. [default: 224,224; mini 96,96]"
+)
+@set_option("Change how it is built, such as arguments.alpha=0.35. Repeatable.")
+def backbones(name: str | None, image_size: tuple[int, int] | None, settings: Sequence[tuple[str, str]]) -> Answer:
+    """List the networks, or print the blocks of NAME: layers, parameters, output shape, share of the compute.
+
+    NAME is one of the list, or the path of a .keras model. It is built with random weights: nothing is downloaded.
+    """
+    if name is None:
+        if image_size is not None or settings:
+            raise click.UsageError("--image-size and --set need the NAME of a network.")
+        return _list()
+    return _describe(name, image_size, settings)
+
+
+def models_folder() -> Path:
+    """Where Keras keeps downloaded weights: `KERAS_HOME/models`, else `~/.keras/models`."""
+    return Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser() / "models"
+
+
+def _list() -> Answer:
+    from tfl.backbones import catalog
+
+    rows = []
+    for name in catalog.names():
+        found = catalog.entry(name)
+        rows.append(
+            {
+                "name": found.name,
+                "family": found.family,
+                "minimum_size": found.minimum_size,
+                "preprocessing": found.preprocessing,
+                "weights_file": found.weights_file,
+                "weights_here": weights_here(found),
+            }
+        )
+    document = {"backbones": rows, "weights_folder": str(models_folder())}
+    return Answer(document, lambda: _show_list(document))
+
+
+def weights_here(entry: Any) -> bool:
+    """Whether the pretrained weights of a catalog entry lie on this machine."""
+    from tfl.backbones.mini import WEIGHTS_FILE
+
+    if entry.name == "mini":
+        return WEIGHTS_FILE.is_file()
+    return bool(entry.weights_file) and (models_folder() / entry.weights_file).is_file()
+
+
+def _show_list(document: dict[str, Any]) -> None:
+    from tfl.cli.tables import output, table
+
+    rows = [
+        (row["name"], row["family"], row["minimum_size"], row["preprocessing"], "yes" if row["weights_here"] else "")
+        for row in document["backbones"]
+    ]
+    output().print(table(("name", "family", "minimum px", "preprocessing", "weights here"), rows, right=("minimum px",)))
+    click.echo(
+        f"Weights that are not here are downloaded by Keras into {document['weights_folder']} when a recipe asks for them."
+    )
+
+
+def _describe(name: str, image_size: tuple[int, int] | None, settings: Sequence[tuple[str, str]]) -> Answer:
+    from tfl.backbones import catalog
+    from tfl.fields import override
+
+    own_model = name.endswith(".keras")
+    backbone = Backbone(name) if own_model else Backbone(name, weights=None)
+    for key, text in settings:
+        backbone = override(backbone, key, text)
+    if not own_model:
+        backbone = dataclasses.replace(backbone, weights=None)
+        catalog.entry(backbone.name)  # an unknown name is told before TensorFlow's seconds of loading
+    size = image_size or ((96, 96) if backbone.name == "mini" else (224, 224))
+    model = catalog.build_backbone(backbone, image_size=size)
+    from tfl.backbones.blocks import find_blocks
+
+    blocks = [
+        {
+            "name": block.name,
+            "layers": list(block.layers),
+            "parameters": int(block.parameters),
+            "output_shape": list(block.output_shape),
+            "flops": float(block.flops),
+            "flops_share": float(block.flops_share),
+        }
+        for block in find_blocks(model)
+    ]
+    document = {"name": backbone.name, "image_size": list(size), "parameters": int(model.count_params()), "blocks": blocks}
+    return Answer(document, lambda: _show_blocks(document))
+
+
+def _show_blocks(document: dict[str, Any]) -> None:
+    from tfl.cli.tables import output, readable_count, table
+
+    blocks = document["blocks"]
+    rows = [
+        (
+            position,
+            block["name"],
+            len(block["layers"]),
+            f"{block['parameters']:,}",
+            " × ".join(str(side) for side in block["output_shape"] if side is not None),
+            f"{block['flops_share']:.1%}",
+        )
+        for position, block in enumerate(blocks, start=1)
+    ]
+    height, width = document["image_size"]
+    total = readable_count(sum(block["flops"] for block in blocks))
+    click.echo(
+        f"{document['name']} at {height} × {width} px: {len(blocks)} blocks, {document['parameters']:,} parameters, "
+        f"{total}FLOP an image. Input side first."
+    )
+    output().print(
+        table(
+            ("", "block", "layers", "parameters", "output", "compute"),
+            rows,
+            right=("", "layers", "parameters", "output", "compute"),
+        )
+    )
+    click.echo(f"tfl.top_blocks(1) trains the head and `{blocks[-1]['name']}`.")

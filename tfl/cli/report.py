@@ -1,0 +1,31 @@
+"""`tfl report`: look at a run, or at several side by side."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import rich_click as click
+
+from tfl.cli.command import Answer, command
+
+
+@command
+@click.argument("runs", metavar="RUN...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option(
+    "--out",
+    metavar="FILE",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Where several runs' page goes. [default: report.html]",
+)
+def report(runs: tuple[Path, ...], out: Path | None) -> Answer:
+    """Write the report of RUN again, one HTML file that opens offline; of several RUNs, one page that compares them."""
+    from tfl.evaluate import report as reports
+    from tfl.runs import Run
+
+    opened = [Run.open(folder) for folder in runs]
+    if len(opened) == 1:
+        page = reports.write_report(opened[0].folder)
+    else:
+        page = reports.write_comparison([run.folder for run in opened], out or Path("report.html"))
+    document = {"runs": [str(run.folder) for run in opened], "report": str(page)}
+    return Answer(document, lambda: click.echo(f"report   {page}"))
