@@ -1,0 +1,310 @@
+"""The main job, composed: the only module that knows the whole order.
+
+    load · audit · split ─▶ assemble ─▶ (plan ─▶ train) a stage ─▶ judge ─▶ export ─▶ report
+
+Everything that can be wrong with the input is found before the run folder is made.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tfl.errors import RunError
+from tfl.fields import as_plain
+from tfl.recipe import Recipe
+from tfl.runs import Run, default_folder
+from tfl.storage import write_atomically
+
+if TYPE_CHECKING:
+    import keras
+    from numpy.typing import NDArray
+    from rich.console import Console
+
+    from tfl.model.assemble import Assembled
+    from tfl.train.bundle import Bundle
+
+_PARITY_IMAGES = 24
+
+
+def run_recipe(
+    recipe: Recipe,
+    *,
+    out: Path | str | None = None,
+    resume: bool = False,
+    command: Sequence[str] = (),
+    console: Console | None = None,
+) -> Run:
+    """Trains, judges, explains and exports what a recipe says.
+
+    Args:
+        recipe: What to do.
+        out: The run folder; None makes `runs/<name>/<time>`.
+        resume: Go on with the run in `out`, which must be of the same recipe.
+        command: How this was started, for the manifest.
+        console: Where progress is shown; None prints to standard error.
+
+    Returns:
+        The finished run.
+
+    Raises:
+        TflError: The recipe, the data, the weights or the folder cannot be used; nothing was trained.
+        TrainingError, FrozenMovedError, ExportError: The run failed; its manifest says so, and `resume` goes on from there.
+
+    Example:
+
+    >>> import tempfile, tfl
+    >>> from tfl.run import run_recipe
+    >>> recipe = tfl.Recipe(
+    ...     name="digits",
+    ...     data=tfl.Sample("digits", image_size=(32, 32), per_class=10),
+    ...     backbone=tfl.Backbone("mini"),
+    ...     stages=(tfl.Stage("head", epochs=2),),
+    ...     export=(),
+    ... )
+    >>> run = run_recipe(recipe, out=tempfile.mkdtemp())
+    >>> run.read_json("metrics.json")["test"]["count"]
+    20
+    """
+    from rich.console import Console
+
+    console = console or Console(stderr=True)
+    folder = Path(out) if out is not None else default_folder(recipe.name)
+    earlier = _reopen(folder, recipe) if resume else Run.refuse_if_taken(folder)
+    clock = _Clock(earlier.read_json("seconds.json") if earlier and earlier.path("seconds.json").is_file() else {})
+    with clock.step("data"):
+        bundle, findings = _prepare_data(recipe, console)
+    with clock.step("model"):
+        precision, assembled = _prepare_model(recipe, bundle, console)
+    about_data = _describe_data(recipe, bundle, findings)
+    run = earlier or Run.create(folder, recipe, command=list(command))
+    if earlier and earlier.manifest["data"] and earlier.manifest["data"]["fingerprint"] != about_data["fingerprint"]:
+        raise RunError(f"The images of {recipe.data.source} are not those that {folder} was started on.", fix="Start a new run.")
+    with run.lock(), _status(run):
+        run.update_manifest(data=about_data, precision=precision, weights=_describe_weights(recipe, assembled))
+        _train(run, recipe, assembled, bundle, clock, console)
+        with clock.step("judge", into=run):
+            probabilities = _judge(run, recipe, assembled.model, bundle)
+        with clock.step("export", into=run):
+            _save(run, recipe, assembled.model, bundle, console)
+        with clock.step("report", into=run):
+            _picture(run, recipe, assembled, bundle, probabilities)
+        run.write_json("metrics.json", {**run.read_json("metrics.json"), "seconds": clock.document()})
+        run.update_manifest(status="done")
+    from tfl.evaluate.report import write_report
+
+    write_report(run.folder)
+    return run
+
+
+def prepare_data(recipe: Recipe, console: Console) -> tuple[Bundle, list[dict[str, Any]]]:
+    """The recipe's images: found, audited and split, with what the audit found.
+
+    Raises:
+        DataError: The source cannot be used as it is.
+    """
+    from tfl.data.audit import audit
+    from tfl.data.source import load_source
+    from tfl.data.split import split
+    from tfl.train.bundle import Bundle
+
+    examples = load_source(recipe.data, seed=recipe.split_seed)
+    console.print(f"[bold]data[/]     {len(examples)} images of {len(examples.class_names)} classes from {examples.source}{_noted(examples.note)}")
+    audited = audit(examples, on_bad=recipe.data.on_bad)
+    for finding in audited.findings:
+        console.print(f"         {finding['severity']}: {finding['note']}")
+    parts = split(
+        audited.examples,
+        validation=recipe.data.validation,
+        test=recipe.data.test,
+        seed=recipe.split_seed,
+        fingerprints=audited.fingerprints,
+        train_per_class=recipe.data.train_per_class,
+    )
+    console.print(f"         {len(parts.train)} to train, {len(parts.val)} to validate, {len(parts.test)} to test")
+    for note in parts.notes:
+        console.print(f"         note: {note}")
+    bundle = Bundle(examples=audited.examples, split=parts, data=recipe.data, seed=recipe.seed, fingerprints=audited.fingerprints)
+    return bundle, list(audited.findings)
+
+
+_prepare_data = prepare_data
+
+
+def _prepare_model(recipe: Recipe, bundle: Bundle, console: Console) -> tuple[str, Assembled]:
+    """The whole network under the recipe's precision, with every stage's plan tried out before anything trains."""
+    import keras
+
+    from tfl.model.assemble import assemble
+    from tfl.model.freeze import make_plan
+    from tfl.train.precision import choose_precision
+
+    names = bundle.examples.class_names
+    precision = choose_precision(recipe, lambda: assemble(recipe, names), console=console)
+    keras.config.set_dtype_policy(precision)
+    try:
+        assembled = assemble(recipe, names)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    console.print(
+        f"[bold]network[/]  {recipe.backbone.name}, {assembled.model.count_params():,} parameters in {len(assembled.blocks)} blocks, {precision}"
+    )
+    for stage in recipe.stages:
+        make_plan(assembled, stage)
+    return precision, assembled
+
+
+def _train(run: Run, recipe: Recipe, assembled: Assembled, bundle: Bundle, clock: _Clock, console: Console) -> None:
+    from tfl.model.freeze import make_plan
+    from tfl.train.stage import train_stage
+
+    plans = {stage.name: make_plan(assembled, stage) for stage in recipe.stages}
+    run.write_json("plans.json", {name: plan.as_json() for name, plan in plans.items()})
+    for stage in recipe.stages:
+        console.print(f"\n[bold]stage {stage.name}[/]")
+        console.print(plans[stage.name].table())
+        with clock.step(stage.name, into=run):
+            train_stage(
+                run, assembled, stage, bundle, recipe=recipe, class_weights=_class_weights(recipe, bundle), console=console
+            )
+
+
+def _judge(run: Run, recipe: Recipe, model: keras.Model, bundle: Bundle) -> dict[str, NDArray[np.float32]]:
+    """Writes metrics.json and predictions.csv; returns the probabilities by split."""
+    from tfl.evaluate.metrics import judge
+    from tfl.evaluate.predictions import write_predictions
+
+    examples, found, metrics = bundle.examples, {}, {}
+    for name, title in (("val", "validation"), ("test", "test")):
+        indices = getattr(bundle.split, name)
+        found[name] = predict_split(model, bundle, indices)
+        metrics[title] = judge(found[name], examples.labels[indices], examples.class_names, seed=recipe.seed)
+    run.write_json("metrics.json", metrics)
+    write_predictions(run.folder, examples, bundle.split, found)
+    return found
+
+
+def predict_split(model: keras.Model, bundle: Bundle, indices: NDArray[np.int64]) -> NDArray[np.float32]:
+    """`(len(indices), classes)` probabilities, in the order of `indices`."""
+    from tfl.data.pipeline import make_dataset
+
+    dataset = make_dataset(bundle.examples, indices, data=bundle.data, batch_size=64)
+    return np.asarray(model.predict(dataset, verbose=0), np.float32)
+
+
+def _save(run: Run, recipe: Recipe, model: keras.Model, bundle: Bundle, console: Console) -> None:
+    """`model.keras`, and every export that the recipe names, each compared with the model on real files."""
+    from tfl.export.parity import check_parity
+    from tfl.export.saved_model import export_saved_model
+
+    write_atomically(run.path("model.keras"), lambda scratch: model.save(scratch))
+    if "saved_model" not in recipe.export:
+        return
+    examples = bundle.examples
+    about = {"recipe": recipe.name, "data_fingerprint": run.manifest["data"]["fingerprint"]}
+    folder = export_saved_model(
+        model, class_names=examples.class_names, data=recipe.data, folder=run.path("export"), metadata=about
+    )
+    files = [examples.bytes_of(int(index)) for index in bundle.split.test[:_PARITY_IMAGES]]
+    parity = check_parity(model, folder, files, recipe.data)
+    run.update_manifest(parity={"saved_model": parity})
+    console.print(f"\n[bold]export[/]   {folder}, within {parity['largest_difference']:.1e} of the model on {parity['count']} test images")
+
+
+def _picture(run: Run, recipe: Recipe, assembled: Assembled, bundle: Bundle, probabilities: dict[str, NDArray[np.float32]]) -> None:
+    from tfl.evaluate.pictures import save_pictures
+
+    save_pictures(
+        run.folder,
+        assembled.model,
+        bundle.examples,
+        bundle.split,
+        probabilities,
+        data=recipe.data,
+        feature_layer=assembled.blocks[-1].name,
+        seed=recipe.seed,
+    )
+
+
+def _class_weights(recipe: Recipe, bundle: Bundle) -> NDArray[np.float32] | None:
+    """`(classes,)` n / (classes * count), as scikit-learn's `class_weight="balanced"`; None where not asked for."""
+    if recipe.class_weight is None:
+        return None
+    counts = np.bincount(bundle.examples.labels[bundle.split.train], minlength=len(bundle.examples.class_names))
+    return (counts.sum() / (len(counts) * counts)).astype(np.float32)
+
+
+def _describe_data(recipe: Recipe, bundle: Bundle, findings: list[dict[str, Any]]) -> dict[str, Any]:
+    examples, split = bundle.examples, bundle.split
+    digest = hashlib.sha256("\n".join(examples.class_names).encode())
+    for row in zip(bundle.fingerprints, examples.labels.tolist(), split.names(len(examples)).tolist(), strict=True):
+        digest.update("\t".join(map(str, row)).encode())
+    return {
+        "source": recipe.data.source,
+        "note": examples.note,
+        "class_names": list(examples.class_names),
+        "counts": {name: examples.take(split[name]).counts() for name in ("train", "val", "test")},
+        "findings": findings,
+        "notes": list(split.notes),
+        "fingerprint": digest.hexdigest(),
+    }
+
+
+def _describe_weights(recipe: Recipe, assembled: Assembled) -> dict[str, Any]:
+    return {**as_plain(recipe.backbone), "sha256": assembled.weights_fingerprint}
+
+
+def _reopen(folder: Path, recipe: Recipe) -> Run:
+    run = Run.open(folder)
+    before, now = as_plain(run.recipe), as_plain(recipe)
+    changed = [key for key in now if before[key] != now[key]]
+    if changed:
+        raise RunError(
+            f"{folder} is a run of another recipe: {', '.join(changed)} differ.",
+            fix=f"Resume it by its own recipe, {run.path('recipe.json')}, or start a new run.",
+        )
+    return run
+
+
+@contextlib.contextmanager
+def _status(run: Run) -> Iterator[None]:
+    """Writes into the manifest how the block ended."""
+    run.update_manifest(status="running")
+    try:
+        yield
+    except KeyboardInterrupt:
+        run.update_manifest(status="interrupted")
+        raise
+    except Exception as error:
+        with contextlib.suppress(OSError):
+            run.update_manifest(status="failed", error=str(error))
+        raise
+
+
+def _noted(note: str) -> str:
+    return f" ({note})" if note else ""
+
+
+class _Clock:
+    """Seconds by step, over resumes too; written after each step so that a killed run keeps them."""
+
+    def __init__(self, earlier: dict[str, Any]) -> None:
+        self.seconds: dict[str, float] = dict(earlier)
+
+    @contextlib.contextmanager
+    def step(self, name: str, *, into: Run | None = None) -> Iterator[None]:
+        started = time.perf_counter()
+        yield
+        self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - started
+        if into is not None:
+            into.write_json("seconds.json", self.seconds)
+
+    def document(self) -> dict[str, float]:
+        """Every step, and `total`."""
+        return {"total": round(sum(self.seconds.values()), 2), **{name: round(value, 2) for name, value in self.seconds.items()}}
