@@ -1,0 +1,142 @@
+"""The main job from one end to the other, on small real data."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+import tfl
+from tfl.errors import RunError
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def recipe():
+    return tfl.Recipe(
+        name="digits",
+        data=tfl.Sample("digits", image_size=(32, 32), per_class=20),
+        backbone=tfl.Backbone("mini"),
+        stages=(
+            tfl.Stage("head", epochs=4, learning_rate=3e-3),
+            tfl.Stage("finetune", train=tfl.top_blocks(2), epochs=3, augment=tfl.Augment(rotate_deg=10.0), views=2),
+        ),
+    )
+
+
+@pytest.fixture(scope="module")
+def finished(recipe, tmp_path_factory):
+    from tfl.run import run_recipe
+
+    return run_recipe(recipe, out=tmp_path_factory.mktemp("runs") / "whole", command=["pytest"])
+
+
+def test_a_run_leaves_what_the_design_names(finished):
+    for name in (
+        "manifest.json recipe.json history.csv metrics.json ledger.json predictions.csv model.keras report.html "
+        "checkpoints logs export/saved_model/1/saved_model.pb"
+    ).split():
+        assert finished.path(name).exists(), name
+    assert finished.manifest["status"] == "done"
+    assert not [path for path in finished.folder.rglob("*") if ".tmp" in path.name]
+
+
+def test_metrics_have_the_documented_shape(finished, recipe):
+    metrics = finished.read_json("metrics.json")
+    for split in ("validation", "test"):
+        assert {"accuracy", "macro_f1", "loss", "count"} <= set(metrics[split])
+    assert {"total", "data", "head", "finetune"} <= set(metrics["seconds"])
+    assert metrics["test"]["count"] == 40
+    assert metrics["test"]["accuracy"] > 0.3
+
+
+def test_the_ledger_says_which_blocks_moved(finished):
+    ledger = finished.read_json("ledger.json")
+    text = json.dumps(ledger)
+    assert "was_to_move" in text and "moved" in text
+    for stage in ("head", "finetune"):
+        assert stage in text
+
+
+def test_the_model_loads_with_keras_alone_and_agrees_with_the_predictions(finished):
+    code = (
+        "import sys, csv, numpy as np, keras\n"
+        "model = keras.models.load_model(sys.argv[1])\n"
+        "assert not [name for name in sys.modules if name == 'tfl' or name.startswith('tfl.')]\n"
+        "print(model.input_shape, model.output_shape)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, finished.path("model.keras")], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "(None, 32, 32, 3) (None, 10)" in done.stdout
+
+
+def test_the_same_recipe_gives_the_same_model(finished, recipe, tmp_path):
+    from tfl.run import run_recipe
+
+    again = run_recipe(recipe, out=tmp_path / "again")
+    assert same_model(finished.path("model.keras"), again.path("model.keras"))
+    assert finished.path("predictions.csv").read_text() == again.path("predictions.csv").read_text()
+
+
+@pytest.mark.parametrize("wait_for", ["checkpoints", "finetune", "model.keras"])
+def test_a_killed_run_resumes_to_the_same_result(finished, recipe, tmp_path, wait_for):
+    from tfl.run import run_recipe
+
+    (tmp_path / "recipe.json").write_text(recipe.to_json())
+    folder = tmp_path / "killed"
+    code = "import sys, tfl; from tfl.run import run_recipe; run_recipe(tfl.load_recipe(sys.argv[1]), out=sys.argv[2])"
+    with subprocess.Popen([sys.executable, "-c", code, tmp_path / "recipe.json", folder], stderr=subprocess.DEVNULL) as process:
+        deadline = time.monotonic() + 120
+        while process.poll() is None and time.monotonic() < deadline and not reached(folder, wait_for):
+            time.sleep(0.02)
+        os.kill(process.pid, signal.SIGKILL)
+    assert reached(folder, wait_for)
+    run = run_recipe(recipe, out=folder, resume=True)
+    assert run.manifest["status"] == "done"
+    assert same_model(finished.path("model.keras"), run.path("model.keras"))
+    assert epochs_of(run) == epochs_of(finished)
+
+
+def reached(folder, what):
+    if what == "finetune":
+        return bool(list(folder.glob("checkpoints/*finetune*")))
+    return (folder / what).exists()
+
+
+def epochs_of(run):
+    return re.findall(r"^(\w+),(\d+)", run.path("history.csv").read_text(), re.M)
+
+
+def same_model(first, second):
+    import keras
+
+    pairs = zip(keras.models.load_model(first).weights, keras.models.load_model(second).weights, strict=True)
+    return all(np.array_equal(a.numpy(), b.numpy()) for a, b in pairs)
+
+
+def test_resuming_by_another_recipe_is_refused(finished, recipe):
+    from tfl.run import run_recipe
+
+    with pytest.raises(RunError, match="seed"):
+        run_recipe(recipe.override("seed", 5), out=finished.folder, resume=True)
+
+
+def test_a_run_s_model_is_a_backbone_for_the_next(finished, tmp_path):
+    from tfl.run import run_recipe
+
+    recipe = tfl.Recipe(
+        name="next",
+        data=tfl.Sample("strawberry", image_size=(32, 32), per_class=10),
+        backbone=tfl.Backbone(str(finished.path("model.keras"))),
+        stages=(tfl.Stage("head", epochs=2),),
+        export=(),
+    )
+    run = run_recipe(recipe, out=tmp_path / "next")
+    assert len(run.class_names) == 4
+    assert run.read_json("metrics.json")["test"]["count"] > 0
