@@ -1,0 +1,180 @@
+"""Images that come as arrays: NumPy's `.npz`, and IDX files as MNIST and Fashion-MNIST use them."""
+
+from __future__ import annotations
+
+import gzip
+import re
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tfl.data.examples import Examples, listed
+from tfl.errors import DataError
+
+_KEYS = "arrays `x` (or `images`) and `y` (or `labels`), optionally `class_names`; or `x_train`, `y_train`, `x_test`, `y_test`"
+_SHAPES = "uint8 of shape (n, height, width), (n, height, width, 1), (n, height, width, 3) or (n, height, width, 4)"
+_IDX_NAME = re.compile(r"(?P<part>.+)[-.](?P<kind>images|labels)[-.]idx[13][-.]ubyte(?:\.gz)?", re.IGNORECASE)
+_IDX_SPLITS = {"train": "train", "t10k": "test", "test": "test", "val": "val", "validation": "val"}
+
+
+def read_npz(file: Path) -> Examples:
+    """The examples in an `.npz` file. Without `class_names` the classes are the label values, sorted.
+
+    Raises:
+        DataError: It is not an `.npz` file, or its arrays do not fit together.
+    """
+    try:
+        with np.load(file, allow_pickle=False) as stored:
+            content = {name: stored[name] for name in stored.files}
+    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
+        raise DataError(f"{file} is not a readable .npz file: {error}.", allowed=_KEYS) from error
+    parts = [_part(file, content, split, names) for split, names in _npz_parts(content).items()]
+    if not parts:
+        raise DataError(f"{file} lacks the arrays.", received=listed(sorted(content)) or "an empty file", allowed=_KEYS)
+    names = content.get("class_names")
+    return _join(file, parts, None if names is None else tuple(str(name) for name in names.ravel()))
+
+
+def _npz_parts(content: dict[str, Any]) -> dict[str, tuple[str, str]]:
+    """The split of each pair of arrays in the file, and the two keys; the split is empty for a single pair."""
+    pairs = {"": ""} | {name: f"_{name}" for name in ("train", "val", "test")}
+    found = {}
+    for split, suffix in pairs.items():
+        for images, labels in (("x", "y"), ("images", "labels")):
+            if images + suffix in content and labels + suffix in content:
+                found[split] = (images + suffix, labels + suffix)
+    return found
+
+
+def _part(file: Path, content: dict[str, Any], split: str, names: tuple[str, str]) -> tuple[str, Any, Any]:
+    images, labels = content[names[0]], content[names[1]]
+    where = f"{file}, `{names[0]}`"
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        labels = labels[:, 0]
+    if labels.ndim != 1 or labels.dtype.kind not in "iuUS" or len(labels) != len(images):
+        raise DataError(
+            f"{file}, `{names[1]}` does not label the images.",
+            received=f"{labels.dtype} of shape {labels.shape} for {len(images)} images",
+            allowed="one integer or one text for each image",
+        )
+    return split, _as_pixels(where, images), labels.astype(str) if labels.dtype.kind in "US" else labels
+
+
+def _as_pixels(where: str, images: Any) -> Any:
+    if images.ndim == 4 and images.shape[3] == 1:
+        images = images[..., 0]
+    if images.ndim == 4 and images.shape[3] == 4:
+        images = images[..., :3]
+    if images.dtype.kind in "iu" and images.dtype != np.uint8 and images.size and images.min() >= 0 and images.max() <= 255:
+        images = images.astype(np.uint8)
+    if images.dtype != np.uint8 or images.ndim not in (3, 4) or (images.ndim == 4 and images.shape[3] != 3):
+        raise DataError(
+            f"{where} does not hold pixels.",
+            received=f"{images.dtype} of shape {images.shape}",
+            allowed=_SHAPES,
+            fix="Scale to 0..255 and store with .astype('uint8').",
+        )
+    if 0 in images.shape:
+        raise DataError(f"{where} is empty.", received=f"shape {images.shape}", allowed=_SHAPES)
+    return images
+
+
+def _join(source: Path, parts: list[tuple[str, Any, Any]], class_names: tuple[str, ...] | None) -> Examples:
+    shapes = {images.shape[1:] for _, images, _ in parts}
+    if len(shapes) > 1:
+        raise DataError(f"The arrays of {source} differ in size.", received=listed([str(shape) for shape in sorted(shapes)]))
+    values = np.concatenate([labels for _, _, labels in parts])
+    if class_names is None or values.dtype.kind == "U":
+        known, labels = np.unique(values, return_inverse=True)
+        if class_names is not None:
+            labels = _indices_of(source, values, class_names)
+        else:
+            class_names = tuple(str(value) for value in known)
+    else:
+        labels = values
+        if labels.min() < 0 or labels.max() >= len(class_names):
+            raise DataError(
+                f"A label of {source} has no class name.",
+                received=f"labels from {labels.min()} to {labels.max()}, {len(class_names)} names",
+                allowed=f"0 to {len(class_names) - 1}",
+            )
+    return Examples(
+        class_names=class_names,
+        labels=labels.astype(np.int32),
+        images=np.concatenate([images for _, images, _ in parts]) if len(parts) > 1 else parts[0][1],
+        splits=np.concatenate([np.full(len(images), split, "U5") for split, images, _ in parts])
+        if any(p[0] for p in parts)
+        else None,
+        source=str(source),
+    )
+
+
+def _indices_of(source: Path, values: Any, class_names: tuple[str, ...]) -> Any:
+    unknown = sorted(set(values.tolist()) - set(class_names))
+    if unknown:
+        raise DataError(
+            f"A label of {source} is not in class_names.", received=listed(unknown), allowed=listed(class_names, limit=40)
+        )
+    index = {name: label for label, name in enumerate(class_names)}
+    return np.array([index[value] for value in values], np.int32)
+
+
+def holds_idx(folder: Path) -> bool:
+    """Whether the folder has an IDX file of images."""
+    try:
+        return any((match := _IDX_NAME.fullmatch(file.name)) and match["kind"].lower() == "images" for file in folder.iterdir())
+    except OSError as error:
+        raise DataError(f"Cannot read the folder {folder}: {error.strerror}.", fix="Check its permissions.") from error
+
+
+def read_idx(folder: Path) -> Examples:
+    """The examples of IDX files named as MNIST's (`train-images-idx3-ubyte.gz`, `t10k-labels-idx1-ubyte.gz`).
+
+    Classes are called by their number, or by the lines of a `labels.txt` beside the files.
+
+    Raises:
+        DataError: A file is missing, cut short or not IDX.
+    """
+    files: dict[str, dict[str, Path]] = {}
+    for file in sorted(folder.iterdir()):
+        if match := _IDX_NAME.fullmatch(file.name):
+            files.setdefault(match["part"].lower(), {})[match["kind"].lower()] = file
+    parts = []
+    for name, pair in files.items():
+        if set(pair) != {"images", "labels"}:
+            raise DataError(f"{folder} has no IDX file of {'labels' if 'images' in pair else 'images'} for `{name}`.")
+        images, labels = _idx(pair["images"]), _idx(pair["labels"])
+        if images.ndim != 3 or labels.ndim != 1 or len(images) != len(labels):
+            raise DataError(
+                f"{pair['images']} and {pair['labels'].name} do not fit.", received=f"{images.shape} and {labels.shape}"
+            )
+        parts.append((_IDX_SPLITS.get(name, ""), images, labels))
+    if len(parts) == 1:
+        parts = [("", *parts[0][1:])]
+    names = folder / "labels.txt"
+    return _join(folder, parts, _names_in(names) if names.is_file() else None)
+
+
+def _idx(file: Path) -> Any:
+    """An IDX array (http://yann.lecun.com/exdb/mnist/): 0, 0, type (8 is uint8), dimensions, big-endian sizes, data."""
+    try:
+        content = gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else file.read_bytes()
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{file} cannot be read: {error}.", fix="Download it again.") from error
+    if len(content) < 4 or content[:3] != b"\x00\x00\x08":
+        raise DataError(
+            f"{file} is not an IDX file of bytes.", received=content[:4].hex() or "nothing", allowed="000008 and the rank"
+        )
+    rank = content[3]
+    shape = np.frombuffer(content, ">u4", count=rank, offset=4) if len(content) >= 4 + 4 * rank else np.zeros(0, ">u4")
+    size = int(np.prod(shape.astype(np.int64)))
+    if len(shape) != rank or len(content) != 4 + 4 * rank + size:
+        raise DataError(f"{file} is not whole.", received=f"{len(content)} bytes", allowed=f"{4 + 4 * rank + size} bytes")
+    return np.frombuffer(content, np.uint8, offset=4 + 4 * rank).reshape(shape.astype(int))
+
+
+def _names_in(file: Path) -> tuple[str, ...]:
+    return tuple(line.strip() for line in file.read_text(encoding="utf-8").splitlines() if line.strip())

@@ -1,0 +1,282 @@
+"""What is wrong with the files, found before anything trains: each is opened, measured, and decoded as training would.
+
+The check is by content, never by name. Reading is spread over threads, decoding over tf.data; a set of some thousand photos
+takes little longer than decoding it once, and the pixels of that pass can be kept.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import warnings
+from collections import defaultdict
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from tfl.data.examples import Examples, listed
+from tfl.errors import BadImageError, DataError
+from tfl.recipe import Data
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+SMALLEST_SIDE = 4
+MOST_PIXELS = 100_000_000
+FORMATS = {
+    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
+    "MPO": (".jpg", ".jpeg", ".mpo"),
+    "PNG": (".png", ".apng"),
+    "GIF": (".gif",),
+    "BMP": (".bmp", ".dib"),
+    "WEBP": (".webp",),
+    "JPEG XL": (".jxl",),
+}
+_JPEG_XL = (b"\xff\x0a", b"\x00\x00\x00\x0cJXL \r\n\x87\n")
+_READABLE = "JPEG, PNG, GIF, BMP (8, 24 or 32 bits), WebP, JPEG XL"
+_MEANING = {
+    "unreadable": "cannot be read",
+    "zero_bytes": "is empty (zero bytes)",
+    "not_an_image": "is not an image",
+    "unsupported_format": "is an image of a format that is not read",
+    "too_large": f"has more than {MOST_PIXELS:,} pixels",
+    "too_small": f"is smaller than {SMALLEST_SIDE}×{SMALLEST_SIDE} pixels",
+    "undecodable": "is damaged or cut short",
+}
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class AuditResult:
+    """What the audit found.
+
+    Attributes:
+        examples: Those that can be used.
+        kept: `(n,)` int64, where each of them was among the audited ones.
+        fingerprints: SHA-256 of the content of each of them.
+        findings: Dictionaries of `kind`, `severity` (`error`: left out; `warning`; `info`), `files` and `note`.
+        pixels: `(n, height, width, 3)` uint8, each of them decoded and resized; None unless asked for and small enough.
+    """
+
+    examples: Examples
+    kept: NDArray[np.int64]
+    fingerprints: tuple[str, ...]
+    findings: list[dict[str, Any]]
+    pixels: NDArray[np.uint8] | None = None
+
+
+@dataclass(frozen=True)
+class _File:
+    """What one file turned out to be: a fingerprint and a format, or a kind of trouble and its particulars."""
+
+    fingerprint: str = ""
+    format: str = ""
+    trouble: str = ""
+    detail: str = ""
+
+
+def audit(examples: Examples, *, on_bad: Literal["error", "skip"] = "error", pixels_for: Data | None = None) -> AuditResult:
+    """Checks every image; those that cannot be read are named in one error, or left out.
+
+    Args:
+        examples: What to check.
+        on_bad: `error` raises; `skip` leaves bad files out and lists them in the findings.
+        pixels_for: Keep the decoded pixels at this `image_size` and `fit`, where they take at most 1 GB.
+
+    Raises:
+        BadImageError: There are bad files and `on_bad` is `error`, or nothing is left of a class.
+    """
+    if examples.paths is None:
+        return _audit_arrays(examples, pixels_for)
+    files = _look_at_all(examples)
+    pixels = _room_for_pixels(examples, pixels_for)
+    _decode_all(examples, files, pixels, pixels_for)
+    bad = {index: file for index, file in enumerate(files) if file.trouble}
+    if bad and on_bad == "error":
+        raise _bad_images(examples, bad)
+    kept = np.array([index for index in range(len(files)) if index not in bad], np.int64)
+    left = examples.take(kept)
+    _check_what_is_left(examples, left, bad)
+    fingerprints = tuple(files[index].fingerprint for index in kept)
+    findings = _trouble_findings(examples, bad) + _mistyped(examples, files) + duplicate_findings(left, fingerprints)
+    if pixels is not None and bad:
+        pixels = pixels[kept]
+    return AuditResult(examples=left, kept=kept, fingerprints=fingerprints, findings=findings, pixels=pixels)
+
+
+def _audit_arrays(examples: Examples, pixels_for: Data | None) -> AuditResult:
+    height, width = (0, 0) if examples.images is None else examples.images.shape[1:3]
+    if min(height, width) < SMALLEST_SIDE:
+        raise DataError(
+            f"The images of {examples.source} are too small.",
+            received=f"{height}×{width} pixels",
+            allowed=f"at least {SMALLEST_SIDE}×{SMALLEST_SIDE}",
+        )
+    with ThreadPoolExecutor(_threads()) as pool:
+        fingerprints = tuple(pool.map(examples.fingerprint_of, range(len(examples))))
+    pixels = None
+    if pixels_for is not None:
+        from tfl.data.pipeline import cache_pixels
+
+        pixels = cache_pixels(examples, data=pixels_for)
+    findings = duplicate_findings(examples, fingerprints)
+    return AuditResult(
+        examples=examples, kept=np.arange(len(examples)), fingerprints=fingerprints, findings=findings, pixels=pixels
+    )
+
+
+def _threads() -> int:
+    return min(16, 2 * (os.cpu_count() or 1))
+
+
+def _look_at_all(examples: Examples) -> list[_File]:
+    with warnings.catch_warnings(), ThreadPoolExecutor(_threads()) as pool:
+        warnings.simplefilter("ignore")  # Pillow warns of large images, which are judged here
+        return list(pool.map(lambda index: _look_at(examples, index), range(len(examples))))
+
+
+def _look_at(examples: Examples, index: int) -> _File:
+    """Reads the file once: its fingerprint, and its header by Pillow, which decompresses nothing yet."""
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        content = examples.bytes_of(index)
+    except OSError as error:
+        return _File(trouble="unreadable", detail=error.strerror or str(error))
+    if not content:
+        return _File(trouble="zero_bytes")
+    fingerprint = hashlib.sha256(content).hexdigest()
+    if content.startswith(_JPEG_XL):
+        return _File(fingerprint, "JPEG XL")
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            kind, (width, height) = image.format or "unknown", image.size
+    except Image.DecompressionBombError as error:
+        return _File(trouble="too_large", detail=str(error).split(" pixels")[0].split("(")[-1] + " pixels")
+    except UnidentifiedImageError:
+        return _File(trouble="not_an_image", detail=_guess(content))
+    except (OSError, SyntaxError, ValueError, EOFError, KeyError, TypeError, IndexError, OverflowError) as error:
+        return _File(trouble="undecodable", detail=str(error))
+    if kind not in FORMATS:
+        return _File(trouble="unsupported_format", detail=kind)
+    if width * height > MOST_PIXELS:
+        return _File(trouble="too_large", detail=f"{width}×{height}")
+    if min(width, height) < SMALLEST_SIDE:
+        return _File(trouble="too_small", detail=f"{width}×{height}")
+    return _File(fingerprint, kind)
+
+
+def _guess(content: bytes) -> str:
+    head = content[:200]
+    if all(byte >= 32 or byte in b"\t\n\r" for byte in head):
+        return f"text: {head[:30].decode('utf-8', 'replace').split(chr(10))[0]!r}"
+    return f"starts with {head[:4].hex()}"
+
+
+def _room_for_pixels(examples: Examples, data: Data | None) -> NDArray[np.uint8] | None:
+    if data is None:
+        return None
+    from tfl.data.pipeline import fits_in_memory
+
+    return np.zeros((len(examples), *data.image_size, 3), np.uint8) if fits_in_memory(len(examples), data) else None
+
+
+def _decode_all(examples: Examples, files: list[_File], pixels: NDArray[np.uint8] | None, data: Data | None) -> None:
+    """Decodes what looked well; what fails is marked in `files`. A header says nothing about a file that is cut short."""
+    well = [index for index, file in enumerate(files) if not file.trouble]
+    if not well:
+        return
+    from tfl.data.pipeline import decode_errors
+
+    keep = None if pixels is None else pixels.__setitem__
+    for index, message in decode_errors(examples, well, keep=keep, data=None if pixels is None else data).items():
+        files[index] = _File(trouble="undecodable", detail=message)
+
+
+def _described(examples: Examples, index: int, file: _File) -> str:
+    return f"{examples.name_of(index)} {_MEANING[file.trouble]}" + (f" ({file.detail})" if file.detail else "")
+
+
+def _bad_images(examples: Examples, bad: dict[int, _File]) -> BadImageError:
+    count = f"{len(bad)} of the {len(examples)} files" if len(bad) < len(examples) else f"None of the {len(examples)} files"
+    verb = "cannot be used" if len(bad) < len(examples) else "is an image that can be used"
+    lines = [f"\n  {_described(examples, index, file)}" for index, file in bad.items()]
+    return BadImageError(
+        f"{count} of {examples.source} {verb}:{listed(lines)}\n",
+        allowed=f"{_READABLE}; from {SMALLEST_SIDE}×{SMALLEST_SIDE} to {MOST_PIXELS:,} pixels",
+        fix="Repair or remove them, or leave them out with `data.on_bad=skip` (on the command line: --skip-bad).",
+    )
+
+
+def _check_what_is_left(examples: Examples, left: Examples, bad: dict[int, _File]) -> None:
+    if len(bad) == len(examples):
+        raise _bad_images(examples, bad)
+    gone = [name for name, count in left.counts().items() if count == 0]
+    if gone:
+        inside = {index: file for index, file in bad.items() if examples.class_names[examples.labels[index]] in gone}
+        lines = [f"\n  {_described(examples, index, file)}" for index, file in inside.items()]
+        raise BadImageError(
+            f"Without the bad files, these classes of {examples.source} have no image left: {listed(gone)}.{listed(lines)}\n",
+            allowed=_READABLE,
+            fix="Add images, or leave the class out with `data.labels`.",
+        )
+
+
+def _trouble_findings(examples: Examples, bad: dict[int, _File]) -> list[dict[str, Any]]:
+    by_kind: dict[str, list[int]] = defaultdict(list)
+    for index, file in bad.items():
+        by_kind[file.trouble].append(index)
+    return [
+        {
+            "kind": kind,
+            "severity": "error",
+            "files": [examples.name_of(index) for index in indices],
+            "note": "Left out. "
+            + "; ".join(dict.fromkeys(_described(examples, index, bad[index]) for index in indices[:10]))
+            + ".",
+        }
+        for kind, indices in sorted(by_kind.items())
+    ]
+
+
+def _mistyped(examples: Examples, files: Sequence[_File]) -> list[dict[str, Any]]:
+    """Files whose name promises another format than they have: harmless here, but other programs may stumble."""
+    wrong = {
+        examples.name_of(index): file.format
+        for index, file in enumerate(files)
+        if file.format and not examples.name_of(index).lower().endswith(FORMATS[file.format])
+    }
+    if not wrong:
+        return []
+    shown = listed([f"{os.path.basename(name)} is {kind}" for name, kind in wrong.items()], limit=5)
+    return [{"kind": "mistyped", "severity": "info", "files": list(wrong), "note": f"Read by content, not by name: {shown}."}]
+
+
+def duplicate_findings(examples: Examples, fingerprints: Sequence[str]) -> list[dict[str, Any]]:
+    """Findings about images of the same content: `exact_duplicates`, and `conflicting_labels` where their classes differ."""
+    same: dict[str, list[int]] = defaultdict(list)
+    for index, fingerprint in enumerate(fingerprints):
+        same[fingerprint].append(index)
+    several = [indices for indices in same.values() if len(indices) > 1]
+    conflicting = [indices for indices in several if len({int(examples.labels[index]) for index in indices}) > 1]
+    texts = {
+        "exact_duplicates": ("info", several, "have the same content; each such set stays in one split"),
+        "conflicting_labels": (
+            "warning",
+            conflicting,
+            "have the same content under different labels; at least one label is wrong",
+        ),
+    }
+    return [
+        {
+            "kind": kind,
+            "severity": severity,
+            "files": [examples.name_of(index) for indices in sets for index in indices],
+            "note": f"{sum(map(len, sets))} images in {len(sets)} {'set' if len(sets) == 1 else 'sets'} {text}.",
+        }
+        for kind, (severity, sets, text) in texts.items()
+        if sets
+    ]

@@ -1,0 +1,84 @@
+"""The EXIF orientation of a JPEG, read and applied by graph operations, so that an exported model turns photos as training did.
+
+Format: JPEG segments (ITU-T T.81, annex B), of which APP1 with the text `Exif` holds a TIFF header and directory (Exif 2.32).
+"""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+_SEARCHED_BYTES = 2**18
+_ORIENTATION_TAG, _SHORT, _LONG = 0x0112, 3, 4
+
+
+def exif_orientation(contents: tf.Tensor) -> tf.Tensor:
+    """The orientation that a JPEG's EXIF block states, 1 to 8; 1 (upright) where it states none that is valid.
+
+    Args:
+        contents: Scalar string, the bytes of a JPEG file.
+
+    Returns:
+        Scalar int32.
+    """
+    raw = tf.io.decode_raw(tf.strings.substr(contents, 0, _SEARCHED_BYTES), tf.uint8)
+    size = tf.size(raw)
+    data = tf.pad(tf.cast(raw, tf.int32), [[0, 32]])
+    start = _find_tiff(data, size)
+    return tf.cond(start >= 0, lambda: _read_orientation(data, size, start), lambda: tf.constant(1))
+
+
+def _find_tiff(data: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
+    """Where the TIFF header starts; -1 without an Exif segment. Walks from segment to segment up to the image data."""
+    exif = tf.constant(list(b"Exif\x00\x00"), tf.int32)
+
+    def step(at: tf.Tensor, _: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        marker, length = data[at + 1], 256 * data[at + 2] + data[at + 3]
+        is_exif = tf.equal(marker, 0xE1) & tf.reduce_all(data[at + 4 : at + 10] == exif)
+        ends = tf.not_equal(data[at], 0xFF) | tf.equal(marker, 0xDA) | tf.equal(marker, 0xD9)
+        after = tf.where(tf.equal(marker, 0xFF), at + 1, at + 2 + tf.maximum(length, 2))
+        return tf.where(ends, size, after), tf.where(is_exif & ~ends, at + 10, -1)
+
+    _, found = tf.while_loop(
+        lambda at, found: (found < 0) & (at + 10 <= size), step, (tf.constant(2), tf.constant(-1)), parallel_iterations=1
+    )
+    return found
+
+
+def _read_orientation(data: tf.Tensor, size: tf.Tensor, start: tf.Tensor) -> tf.Tensor:
+    big = tf.equal(data[start], ord("M"))
+
+    def u16(at: tf.Tensor) -> tf.Tensor:
+        first, second = tf.gather(data, at), tf.gather(data, at + 1)
+        return tf.where(big, 256 * first + second, first + 256 * second)
+
+    def u32(at: tf.Tensor) -> tf.Tensor:
+        first, second = tf.cast(u16(at), tf.int64), tf.cast(u16(at + 2), tf.int64)
+        return tf.where(big, 65536 * first + second, first + 65536 * second)
+
+    offset = tf.minimum(u32(start + 4), tf.cast(size, tf.int64))
+    directory = tf.minimum(start + tf.cast(offset, tf.int32), size)
+    count = tf.clip_by_value(u16(directory), 0, tf.maximum((size - directory - 2) // 12, 0))
+    entries = directory + 2 + 12 * tf.range(count)
+    kinds = u16(entries + 2)
+    values = tf.where(tf.equal(kinds, _SHORT), u16(entries + 8), tf.cast(tf.minimum(u32(entries + 8), 9), tf.int32))
+    fits = (
+        tf.equal(u16(entries), _ORIENTATION_TAG)
+        & (tf.equal(kinds, _SHORT) | tf.equal(kinds, _LONG))
+        & (values >= 1)
+        & (values <= 8)
+    )
+    stated = tf.concat([[1], tf.boolean_mask(values, fits)], axis=0)
+    return stated[-1]
+
+
+def turn_upright(image: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:
+    """`image` `(height, width, 3)` turned as `orientation` (1 to 8) says: a transpose and two flips make all eight."""
+
+    def turned() -> tf.Tensor:
+        upright = tf.cond(orientation >= 5, lambda: tf.transpose(image, (1, 0, 2)), lambda: image)
+        mirrored = tf.reduce_any(orientation == tf.constant([2, 3, 6, 7]))
+        flipped = tf.reduce_any(orientation == tf.constant([3, 4, 7, 8]))
+        upright = tf.cond(mirrored, lambda: tf.reverse(upright, [1]), lambda: upright)
+        return tf.cond(flipped, lambda: tf.reverse(upright, [0]), lambda: upright)
+
+    return tf.cond(orientation > 1, turned, lambda: image)

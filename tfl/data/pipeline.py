@@ -1,0 +1,287 @@
+"""From bytes to pixels to batches: the one decode path, which training, evaluation, export and serving share.
+
+Everything that turns bytes into pixels is a graph operation, so an exported model holds the same code. Pixels come out as
+whole numbers 0..255 even after resizing: what is kept in memory as uint8 is then the same as what is computed anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import tensorflow as tf
+
+from tfl.data.augment import augment_batch
+from tfl.data.examples import Examples
+from tfl.data.exif import exif_orientation, turn_upright
+from tfl.recipe import Augment, Data
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike, NDArray
+
+Fit = Literal["stretch", "crop", "pad"]
+PIXEL_CACHE_BYTES = 2**30
+
+
+def decode_image(contents: tf.Tensor) -> tf.Tensor:
+    """The pixels of an encoded image, upright and RGB; works inside a graph.
+
+    JPEG (grey, RGB, CMYK, YCCK; turned as its EXIF orientation says), PNG (of 16 bits the high 8 are kept; alpha is
+    dropped), GIF and WebP (the first frame), BMP (8-bit palettes, 24 and 32 bits), JPEG XL.
+
+    Args:
+        contents: Scalar string, the bytes of the file.
+
+    Returns:
+        `(height, width, 3)` uint8.
+
+    Raises:
+        tf.errors.InvalidArgumentError: The bytes are no whole image of one of these formats.
+    """
+    starts = {"jpeg": b"\xff\xd8\xff", "bmp": b"BM"}
+    known = {name: tf.equal(tf.strings.substr(contents, 0, len(start)), start) for name, start in starts.items()}
+    image = tf.cond(
+        known["jpeg"],
+        lambda: _decode_jpeg(contents),
+        lambda: tf.cond(
+            known["bmp"],
+            lambda: _decode_bmp(contents),
+            lambda: tf.cond(
+                _is_animated_webp(contents), lambda: _decode_animated_webp(contents), lambda: _decode_other(contents)
+            ),
+        ),
+    )
+    return tf.ensure_shape(image, (None, None, 3))
+
+
+def _decode_jpeg(contents: tf.Tensor) -> tf.Tensor:
+    """The accurate transform equals libjpeg's default, and so Pillow's; TensorFlow's own default is the coarser one."""
+    pixels = tf.io.decode_jpeg(contents, channels=3, dct_method="INTEGER_ACCURATE")
+    return turn_upright(pixels, exif_orientation(contents))
+
+
+def _decode_bmp(contents: tf.Tensor) -> tf.Tensor:
+    """TensorFlow takes 8-bit BMP for grey; here its palette is looked up: BGR and a spare byte each, after the headers."""
+    header = tf.cast(tf.io.decode_raw(tf.strings.substr(contents, 0, 64), tf.uint8), tf.int32)
+    header = tf.pad(header, [[0, 64]])
+
+    def with_palette() -> tf.Tensor:
+        start, pixels_at = 14 + _little_endian(header, 14), _little_endian(header, 10)
+        palette = tf.io.decode_raw(tf.strings.substr(contents, start, tf.maximum(pixels_at - start, 0)), tf.uint8)
+        colours = tf.reshape(palette[: tf.size(palette) // 4 * 4], (-1, 4))[:, 2::-1]
+        return tf.gather(colours, tf.cast(tf.io.decode_bmp(contents, channels=1)[..., 0], tf.int32))
+
+    return tf.cond(tf.equal(header[28], 8), with_palette, lambda: _decode_other(contents))
+
+
+def _little_endian(header: tf.Tensor, at: int) -> tf.Tensor:
+    return header[at] + 256 * header[at + 1] + 65536 * header[at + 2]
+
+
+def _is_animated_webp(contents: tf.Tensor) -> tf.Tensor:
+    """An extended WebP header whose animation bit (2) is set (developers.google.com/speed/webp/docs/riff_container)."""
+    header = tf.pad(tf.io.decode_raw(tf.strings.substr(contents, 0, 21), tf.uint8), [[0, 21]])
+    extended = tf.reduce_all(header[8:16] == tf.constant(list(b"WEBPVP8X"), tf.uint8))
+    return extended & (tf.bitwise.bitwise_and(header[20], 2) > 0)
+
+
+def _decode_animated_webp(contents: tf.Tensor) -> tf.Tensor:
+    return tf.image.decode_webp(contents, channels=4)[0, :, :, :3]
+
+
+def _decode_other(contents: tf.Tensor) -> tf.Tensor:
+    return tf.io.decode_image(contents, channels=3, expand_animations=False)
+
+
+def resize_image(image: tf.Tensor, size: tuple[int, int], fit: Fit = "stretch") -> tf.Tensor:
+    """`image` at `size`: bilinear, antialiased when it shrinks, in whole numbers.
+
+    Args:
+        image: `(height, width, 3)`, 0..255.
+        size: (height, width) in pixels.
+        fit: `stretch` ignores the aspect ratio; `crop` keeps the middle; `pad` keeps all and adds black.
+
+    Returns:
+        `(*size, 3)` float32, whole numbers 0..255.
+    """
+    if fit == "crop":
+        image = _crop_to_aspect(image, size)
+    inner = _inner_size(image, size) if fit == "pad" else tf.constant(size)
+    image = tf.image.resize(image, inner, method="bilinear", antialias=True)
+    if fit == "pad":
+        image = tf.image.resize_with_crop_or_pad(image, *size)
+    return tf.ensure_shape(tf.clip_by_value(tf.round(image), 0.0, 255.0), (*size, 3))
+
+
+def _crop_to_aspect(image: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
+    height, width = tf.shape(image)[0], tf.shape(image)[1]
+    scale = tf.minimum(tf.cast(height, tf.float64) / size[0], tf.cast(width, tf.float64) / size[1])
+    target = [
+        tf.clip_by_value(tf.cast(tf.round(scale * side), tf.int32), 1, full)
+        for side, full in zip(size, (height, width), strict=True)
+    ]
+    return tf.image.resize_with_crop_or_pad(image, *target)
+
+
+def _inner_size(image: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
+    sides = tf.cast(tf.shape(image)[:2], tf.float64)
+    scale = tf.reduce_min(tf.constant(size, tf.float64) / sides)
+    return tf.clip_by_value(tf.cast(tf.round(sides * scale), tf.int32), 1, tf.constant(size))
+
+
+def preprocess_bytes(contents: tf.Tensor, size: tuple[int, int], fit: Fit = "stretch") -> tf.Tensor:
+    """`(*size, 3)` float32 0..255 from the bytes of an image file: what every network here is fed with."""
+    return resize_image(decode_image(contents), size, fit)
+
+
+def preprocess_batch(contents: tf.Tensor, size: tuple[int, int], fit: Fit = "stretch") -> tf.Tensor:
+    """`(batch, *size, 3)` float32 from `(batch,)` strings; for the serving signature."""
+    return tf.map_fn(
+        lambda one: preprocess_bytes(one, size, fit), contents, fn_output_signature=tf.TensorSpec((*size, 3), tf.float32)
+    )
+
+
+def make_dataset(
+    examples: Examples,
+    indices: ArrayLike,
+    *,
+    data: Data,
+    batch_size: int,
+    shuffle_seed: int | None = None,
+    epoch: int = 0,
+    augment: Augment | None = None,
+    augment_seed: int = 0,
+    view: int = 0,
+    label_smoothing: float = 0.0,
+    pixels: NDArray[np.uint8] | None = None,
+) -> tf.data.Dataset:
+    """One pass over `examples` at `indices`, in batches of (images float32 0..255, one-hot labels float32).
+
+    The order depends on `shuffle_seed` and `epoch` alone (None keeps the order of `indices`); what augmentation does to an
+    example depends on `augment_seed`, `view` and its index alone, and, for MixUp and CutMix, on which other indices there are.
+
+    Args:
+        examples, indices: What to read.
+        data: `image_size` and `fit` are used.
+        batch_size: Images a batch; the last may be smaller.
+        shuffle_seed, epoch: Decide the order.
+        augment, augment_seed, view: Random changes; None makes none.
+        label_smoothing: Share of each label that is spread over all classes.
+        pixels: What `cache_pixels` returned for `examples`, or None to decode.
+
+    Returns:
+        A finite dataset of known length.
+    """
+    order = np.asarray(indices, np.int64)
+    if shuffle_seed is not None:
+        order = np.random.default_rng([shuffle_seed, epoch]).permutation(order)
+    load = _loader(examples, data, pixels)
+    mixes = augment is not None and (augment.mixup > 0 or augment.cutmix > 0)
+    columns = (order, _partners(order, augment_seed, view)) if mixes else (order,)
+    labels = tf.constant(examples.labels)
+    classes = len(examples.class_names)
+
+    def read(*rows: tf.Tensor) -> tuple[tuple[tf.Tensor, ...], ...]:
+        return tuple((load(row), _soft(tf.one_hot(tf.gather(labels, row), classes), label_smoothing), row) for row in rows)
+
+    def finish(first: tuple[tf.Tensor, ...], second: tuple[tf.Tensor, ...] | None = None) -> tuple[tf.Tensor, tf.Tensor]:
+        images, one_hot, index = first
+        if augment is None:
+            return images, one_hot
+        return augment_batch(images, one_hot, index, augment=augment, seed=augment_seed, view=view, partners=second)
+
+    dataset = tf.data.Dataset.from_tensor_slices(columns).map(read, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    dataset = dataset.batch(batch_size).map(finish, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    return dataset.prefetch(tf.data.AUTOTUNE)
+
+
+def _soft(one_hot: tf.Tensor, smoothing: float) -> tf.Tensor:
+    return one_hot * (1.0 - smoothing) + smoothing / one_hot.shape[-1] if smoothing else one_hot
+
+
+def _partners(order: NDArray[np.int64], seed: int, view: int) -> NDArray[np.int64]:
+    """For MixUp and CutMix: the example that each one is mixed with. Drawn from all of them and not from the batch, which
+    may be of one class, and independent of the order."""
+    known = np.unique(order)
+    drawn = np.random.default_rng([seed, view, 61]).permutation(known)
+    return drawn[np.searchsorted(known, order)]
+
+
+def _loader(examples: Examples, data: Data, pixels: NDArray[np.uint8] | None) -> Callable[[tf.Tensor], tf.Tensor]:
+    """A function from an example's index to its image."""
+    with tf.device("CPU:0"):
+        if pixels is not None:
+            ready = tf.constant(pixels)
+            return lambda index: tf.ensure_shape(tf.cast(tf.gather(ready, index), tf.float32), (*data.image_size, 3))
+        if examples.images is not None:
+            images = tf.constant(examples.images)
+            return lambda index: resize_image(_as_rgb(tf.gather(images, index)), data.image_size, data.fit)
+        paths = tf.constant([] if examples.paths is None else examples.paths.tolist(), tf.string)
+        return lambda index: preprocess_bytes(tf.io.read_file(tf.gather(paths, index)), data.image_size, data.fit)
+
+
+def _as_rgb(image: tf.Tensor) -> tf.Tensor:
+    return tf.repeat(image[..., None], 3, axis=-1) if image.shape.rank == 2 else image
+
+
+def cache_pixels(examples: Examples, *, data: Data, limit_bytes: int = PIXEL_CACHE_BYTES) -> NDArray[np.uint8] | None:
+    """Every image decoded and resized, `(n, *data.image_size, 3)` uint8, so that epochs need not decode again.
+
+    Returns:
+        The pixels for `make_dataset(..., pixels=)`; None when they would take more than `limit_bytes`.
+    """
+    if not fits_in_memory(len(examples), data, limit_bytes=limit_bytes):
+        return None
+    load = _loader(examples, data, None)
+    pixels = np.empty((len(examples), *data.image_size, 3), np.uint8)
+    dataset = tf.data.Dataset.range(len(examples)).map(
+        lambda index: tf.cast(load(index), tf.uint8), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+    )
+    start = 0
+    for batch in dataset.batch(64).prefetch(2).as_numpy_iterator():
+        pixels[start : start + len(batch)] = batch
+        start += len(batch)
+    return pixels
+
+
+def fits_in_memory(count: int, data: Data, *, limit_bytes: int = PIXEL_CACHE_BYTES) -> bool:
+    """Whether `count` images at `data.image_size` take at most `limit_bytes` as uint8."""
+    return count * data.image_size[0] * data.image_size[1] * 3 <= limit_bytes
+
+
+def decode_errors(
+    examples: Examples, indices: ArrayLike, *, keep: Callable[[int, Any], None] | None = None, data: Data | None = None
+) -> dict[int, str]:
+    """Decodes the files at `indices` as training would, in parallel; what each that cannot be decoded says.
+
+    Args:
+        examples, indices: Which files.
+        keep: Called with the index and the resized pixels (uint8) of each image; needs `data`.
+        data: The size to resize to.
+    """
+    order = np.asarray(indices, np.int64)
+    paths = tf.constant([examples.name_of(int(index)) for index in order], tf.string)
+
+    def read(position: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        image = decode_image(tf.io.read_file(tf.gather(paths, position)))
+        if data is None:
+            return position, tf.shape(image)
+        return position, tf.cast(resize_image(image, data.image_size, data.fit), tf.uint8)
+
+    dataset = tf.data.Dataset.range(len(order)).map(read, num_parallel_calls=tf.data.AUTOTUNE, deterministic=False)
+    fine = np.zeros(len(order), bool)
+    for position, value in dataset.ignore_errors().prefetch(16).as_numpy_iterator():
+        fine[position] = True
+        if keep is not None:
+            keep(int(order[position]), value)
+    return {int(order[position]): _decode_error(str(paths[position].numpy().decode())) for position in np.flatnonzero(~fine)}
+
+
+def _decode_error(path: str) -> str:
+    try:
+        decode_image(tf.io.read_file(path))
+    except (tf.errors.OpError, ValueError) as error:
+        text = str(getattr(error, "message", error))
+        return text.split("}} ")[-1].split(" [Op:")[0].split("\n")[0]
+    return "it could not be decoded at first, and could on a second try"

@@ -1,0 +1,149 @@
+"""From a SOURCE, as a recipe or the command line writes it, to labelled examples. Pixels stay on disk until they are needed.
+
+SOURCE                         read by
+sample:NAME                    tfl.data.sample
+tfds:NAME                      tfl.data.tfds_source
+FILE.csv                       tfl.data.csv_source
+FILE.npz · folder of IDX files tfl.data.arrays
+folder of class folders        tfl.data.folder
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import replace
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+import numpy as np
+
+from tfl.data import arrays, csv_source, folder, tfds_source
+from tfl.data.examples import Examples, listed
+from tfl.errors import DataError, did_you_mean
+from tfl.recipe import Data
+
+__all__ = ["Examples", "choose_labels", "draw_per_class", "load_source"]
+
+GRAMMAR = "a folder of class folders, a .csv file, an .npz file, a folder of IDX files, tfds:NAME, or sample:NAME"
+
+
+def load_source(data: Data, *, seed: int = 0) -> Examples:
+    """The examples of `data.source`, after `data.labels` and `data.per_class`.
+
+    Args:
+        data: What to read; only `source`, `labels`, `per_class` and `split_seed` are used here.
+        seed: Draws `per_class` where `data.split_seed` is None.
+
+    Raises:
+        DataError: The source is missing, unreadable, or does not hold at least two classes with an image each.
+
+    Example:
+
+    >>> import tfl
+    >>> from tfl.data.source import load_source
+    >>> digits = load_source(tfl.Sample("digits", labels=("3", "8"), per_class=10))
+    >>> digits.class_names, len(digits)
+    (('3', '8'), 20)
+    """
+    examples = _read(data)
+    if data.labels is not None:
+        examples = choose_labels(examples, data.labels)
+    _check_classes(examples)
+    if data.per_class is not None:
+        examples = draw_per_class(examples, data.per_class, seed=seed if data.split_seed is None else data.split_seed)
+    return examples
+
+
+def _read(data: Data) -> Examples:
+    kind, _, name = data.source.partition(":")
+    if kind == "sample":
+        return _read_sample(name, data.source)
+    if kind == "tfds":
+        return tfds_source.read_tfds(name, labels=data.labels)
+    path = Path(data.source).expanduser()
+    if not _exists(path):
+        raise DataError("There is nothing at this source.", received=str(path.absolute()), allowed=GRAMMAR)
+    if path.is_dir():
+        return arrays.read_idx(path) if arrays.holds_idx(path) else folder.read_folder(path)
+    if path.suffix.lower() == ".csv":
+        return csv_source.read_csv(path)
+    if path.suffix.lower() == ".npz":
+        return arrays.read_npz(path)
+    raise DataError("This file is not a source of labelled images.", received=str(path), allowed=GRAMMAR)
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError as error:
+        raise DataError(f"Cannot look at {path}: {error.strerror}.", allowed=GRAMMAR) from error
+
+
+def _read_sample(name: str, source: str) -> Examples:
+    from tfl.data.sample import load_sample
+
+    sample = load_sample(name)
+    return Examples(class_names=sample.class_names, labels=sample.labels, images=sample.images, source=source, note=sample.note)
+
+
+def choose_labels(examples: Examples, patterns: Sequence[str]) -> Examples:
+    """Only the classes whose name is, or as a glob fits, one of `patterns`; they keep their order.
+
+    Raises:
+        DataError: A pattern fits no class.
+    """
+    names = examples.class_names
+    fitting = [[name for name in names if name == pattern or fnmatchcase(name, pattern)] for pattern in patterns]
+    for pattern, found in zip(patterns, fitting, strict=True):
+        if not found:
+            raise DataError(
+                f"No class of {examples.source} is called or fits `{pattern}`.",
+                allowed=listed(names, limit=40),
+                fix=did_you_mean(pattern, names) or None,
+            )
+    kept = [index for index, name in enumerate(names) if any(name in found for found in fitting)]
+    renumbered = np.full(len(names), -1, np.int32)
+    renumbered[kept] = np.arange(len(kept))
+    chosen = examples.take(np.flatnonzero(renumbered[examples.labels] >= 0))
+    return replace(chosen, class_names=tuple(names[index] for index in kept), labels=renumbered[chosen.labels])
+
+
+def draw_per_class(examples: Examples, count: int, *, seed: int) -> Examples:
+    """At most `count` examples of each class, drawn by `seed`, in their old order; a source's own splits keep their shares."""
+    rng = np.random.default_rng(seed)
+    splits = np.zeros(len(examples), "U1") if examples.splits is None else examples.splits
+    rank = np.empty(len(examples))
+    for label in range(len(examples.class_names)):
+        for split in np.unique(splits):
+            members = rng.permutation(np.flatnonzero((examples.labels == label) & (splits == split)))
+            rank[members] = np.arange(len(members)) / max(1, len(members))
+    order = np.lexsort((rank, examples.labels))
+    starts = np.searchsorted(examples.labels[order], examples.labels[order])
+    return examples.take(np.sort(order[np.arange(len(order)) - starts < count]))
+
+
+def _check_classes(examples: Examples) -> None:
+    names = examples.class_names
+    same: dict[str, str] = {}
+    for name in names:
+        twin = same.setdefault(unicodedata.normalize("NFC", name).casefold(), name)
+        if twin is not name:
+            raise DataError(
+                f"Two classes of {examples.source} have names that differ only by case.",
+                received=f"`{twin}` and `{name}`",
+                fix="Rename one, or merge them: some file systems cannot tell them apart.",
+            )
+    empty = [name for name, count in examples.counts().items() if count == 0]
+    if empty:
+        raise DataError(
+            f"Of the classes of {examples.source}, these have no image: {listed(empty)}.",
+            fix="Add images, remove the class, or choose the others with `data.labels`.",
+        )
+    if len(names) < 2:
+        raise DataError(
+            f"{examples.source} has fewer than two classes, and a classifier needs at least two.",
+            received=listed(names) or "none",
+            allowed="two classes or more",
+            fix="Each class is a folder (or a label in the CSV file) of its own.",
+        )

@@ -1,0 +1,209 @@
+"""Which examples train, which validate, which test: stratified, seeded, and nothing that belongs together is torn apart."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tfl.data.examples import SPLITS, Examples, listed
+from tfl.errors import DataError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_TRIES = 50
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Split:
+    """Indices into the examples, ascending; no index is in two of them.
+
+    Attributes:
+        train, val, test: `(n,)` int64.
+        notes: What a reader of the result should know, as sentences.
+    """
+
+    train: NDArray[np.int64]
+    val: NDArray[np.int64]
+    test: NDArray[np.int64]
+    notes: tuple[str, ...] = ()
+
+    def __getitem__(self, name: str) -> NDArray[np.int64]:
+        if name not in SPLITS:
+            raise KeyError(name)
+        return getattr(self, name)
+
+    def names(self, count: int) -> NDArray[Any]:
+        """`(count,)` the split of each example; empty for those that `train_per_class` left out."""
+        of_each = np.full(count, "", "U5")
+        for name in SPLITS:
+            of_each[self[name]] = name
+        return of_each
+
+
+def split(
+    examples: Examples,
+    *,
+    validation: float,
+    test: float,
+    seed: int,
+    fingerprints: Sequence[str] | None = None,
+    train_per_class: int | None = None,
+) -> Split:
+    """Splits the examples; the same arguments give the same split on every machine.
+
+    Examples of one group stay together, and so do exact duplicates (the same fingerprint). A source's own splits are kept
+    as they are; those it lacks are drawn from what it leaves open, or else from its training images.
+
+    Args:
+        examples: What to split.
+        validation, test: Shares, where the source has no such split of its own.
+        seed: Decides what is drawn.
+        fingerprints: The content of each example, as the audit gives it; computed when None.
+        train_per_class: At most this many training images a class, drawn last; the rest are in no split.
+
+    Raises:
+        DataError: A class is too small, or too tightly grouped, to be in every split.
+
+    Example:
+
+    >>> import tfl
+    >>> from tfl.data.source import load_source
+    >>> from tfl.data.split import split
+    >>> digits = load_source(tfl.Sample("digits", per_class=10))
+    >>> parts = split(digits, validation=0.2, test=0.3, seed=0)
+    >>> len(parts.train), len(parts.val), len(parts.test)
+    (50, 20, 30)
+    """
+    if fingerprints is None:
+        fingerprints = [examples.fingerprint_of(index) for index in range(len(examples))]
+    bundles = _bundles(examples, fingerprints)
+    own = np.zeros(len(examples), "U5") if examples.splits is None else examples.splits.astype("U5")
+    pool, shares = _pool(own, {"val": validation, "test": test})
+    of_each = np.where(own == "", "train", own)
+    if shares:
+        of_each[pool] = _draw(examples, pool, bundles[pool], shares, seed)
+    _check_presence(examples, of_each)
+    notes = _torn(examples, of_each, bundles)
+    train = np.flatnonzero(of_each == "train")
+    if train_per_class is not None:
+        train = _draw_train(examples, train, train_per_class, seed)
+    return Split(train=train, val=np.flatnonzero(of_each == "val"), test=np.flatnonzero(of_each == "test"), notes=notes)
+
+
+def _bundles(examples: Examples, fingerprints: Sequence[str]) -> NDArray[np.int64]:
+    """`(n,)` the bundle of each example: connected through a shared group or a shared fingerprint."""
+    parent = list(range(len(examples)))
+
+    def root(index: int) -> int:
+        while parent[index] != index:
+            parent[index] = parent[parent[index]]
+            index = parent[index]
+        return index
+
+    for keys in (fingerprints, None if examples.groups is None else examples.groups.tolist()):
+        first: dict[Any, int] = {}
+        for index, key in enumerate(keys or ()):
+            parent[root(index)] = root(first.setdefault(key, index))
+    return np.array([root(index) for index in range(len(examples))], np.int64)
+
+
+def _pool(own: NDArray[Any], shares: dict[str, float]) -> tuple[NDArray[np.int64], dict[str, float]]:
+    """What the missing splits are drawn from, and the share of it that each of them gets."""
+    missing = {name: share for name, share in shares.items() if not np.any(own == name)}
+    undecided = np.flatnonzero(own == "")
+    return undecided if len(undecided) else np.flatnonzero(own == "train"), missing
+
+
+def _draw(
+    examples: Examples, pool: NDArray[np.int64], bundles: NDArray[np.int64], shares: dict[str, float], seed: int
+) -> NDArray[Any]:
+    """The split of each example in the pool. Bundles go first, largest first, to where they disturb the shares least; single
+    examples then fill each class's shares up. Unlucky draws, which leave a class out of a split, are drawn again."""
+    labels, classes = examples.labels[pool], len(examples.class_names)
+    names = ("train", *shares)
+    counts = np.bincount(labels, minlength=classes)
+    for label, count in enumerate(counts):
+        pieces = len(np.unique(bundles[labels == label]))
+        if 0 < pieces < len(names) or (count == 0 and len(pool) == len(examples)):
+            raise _too_small(examples, label, int(count), pieces, names)
+    targets = np.array([_targets(int(count), list(shares.values())) for count in counts]).T
+    _, bundle, sizes = np.unique(bundles, return_inverse=True, return_counts=True)
+    for attempt in range(_TRIES):
+        rng = np.random.default_rng([seed, attempt])
+        placed = np.full(len(pool), -1)
+        taken = np.zeros_like(targets)
+        together = rng.permutation(np.flatnonzero(sizes > 1))
+        members = np.split(np.argsort(bundle, kind="stable"), np.cumsum(sizes)[:-1])
+        for index in together[np.argsort(-sizes[together], kind="stable")]:
+            inside = np.bincount(labels[members[index]], minlength=classes)
+            cost = (inside * (2 * (taken - targets) + inside) / np.maximum(targets, 1)).sum(axis=1)
+            best = int(np.argmin(cost))
+            placed[members[index]] = best
+            taken[best] += inside
+        for label in range(classes):
+            singles = rng.permutation(np.flatnonzero((labels == label) & (placed < 0)))
+            missing = np.maximum(targets[1:, label] - taken[1:, label], 0)
+            ends = np.minimum(np.cumsum(missing), len(singles))
+            placed[singles] = 0
+            for part, (start, end) in enumerate(zip([0, *ends[:-1]], ends, strict=True), start=1):
+                placed[singles[start:end]] = part
+        seen = np.array([np.bincount(labels[placed == part], minlength=classes) for part in range(len(names))])
+        if np.all((seen > 0) | (counts == 0)):
+            return np.array(names)[placed]
+    label = int(np.argmin(np.where(counts > 0, seen, 1).min(axis=0)))
+    raise _too_small(examples, label, int(counts[label]), len(np.unique(bundles[labels == label])), names)
+
+
+def _targets(count: int, shares: list[float]) -> list[int]:
+    """How many of a class's examples go to training and to each drawn split: at least one each, where there are enough."""
+    drawn = [max(1, round(count * share)) for share in shares]
+    while sum(drawn) >= count and max(drawn) > 1:
+        drawn[drawn.index(max(drawn))] -= 1
+    return [max(0, count - sum(drawn)), *drawn]
+
+
+def _too_small(examples: Examples, label: int, count: int, pieces: int, names: tuple[str, ...]) -> DataError:
+    tied = f" in {pieces} groups that stay together (a named group, or exact duplicates)" if pieces < count else ""
+    return DataError(
+        f"Class `{examples.class_names[label]}` of {examples.source} cannot be in every split.",
+        received=f"{count} {'image' if count == 1 else 'images'}{tied}",
+        allowed=f"at least one for each of {', '.join(names)}",
+        fix="Add images of it, or leave the class out with `data.labels`.",
+    )
+
+
+def _check_presence(examples: Examples, of_each: NDArray[Any]) -> None:
+    for name in SPLITS:
+        present = np.bincount(examples.labels[of_each == name], minlength=len(examples.class_names))
+        absent = [examples.class_names[label] for label in np.flatnonzero(present == 0)]
+        if absent:
+            raise DataError(
+                f"The {name} split of {examples.source} has no images of these classes: {listed(absent)}.",
+                fix="Add images there, or leave the split open for tfl to draw.",
+            )
+
+
+def _torn(examples: Examples, of_each: NDArray[Any], bundles: NDArray[np.int64]) -> tuple[str, ...]:
+    """A note when a source's own splits separate what belongs together: its results look better than they are."""
+    if examples.splits is None:
+        return ()
+    order = np.argsort(bundles, kind="stable")
+    same = bundles[order][1:] == bundles[order][:-1]
+    torn = order[1:][same & (of_each[order][1:] != of_each[order][:-1])]
+    if not len(torn):
+        return ()
+    files = listed([examples.name_of(int(index)) for index in torn], limit=5)
+    return (
+        f"The source's own splits separate {len(torn)} images from an exact duplicate or from their group, so scores may look "
+        f"better than they are: {files}.",
+    )
+
+
+def _draw_train(examples: Examples, train: NDArray[np.int64], count: int, seed: int) -> NDArray[np.int64]:
+    rng = np.random.default_rng([seed, 1_000_003])
+    chosen = [rng.permutation(train[examples.labels[train] == label])[:count] for label in range(len(examples.class_names))]
+    return np.sort(np.concatenate(chosen))
