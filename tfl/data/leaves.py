@@ -16,6 +16,7 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from tfl.data.drawing import (
     Field,
@@ -63,11 +64,12 @@ def draw_leaf_photo(rng: Random, disease: str, *, size: int = SIZE_PX) -> NDArra
     Returns:
         `(size, size, 3)` uint8.
     """
-    image = draw_ground(rng, size)
+    out_of_focus_px = rng.uniform(0.008, 0.03) * size
+    image = ndimage.gaussian_filter(draw_ground(rng, size), (out_of_focus_px, out_of_focus_px, 0))
     below, above = rng.choice([0, 1, 2, 3], p=[0.4, 0.3, 0.2, 0.1]), int(rng.random() < 0.2)
     for _ in range(below):
         image = _add_leaf(rng, image, disease, spread=0.8, scale=rng.uniform(0.4, 0.8))
-    image = _add_leaf(rng, image, disease, spread=0.2, scale=rng.uniform(0.75, 1.1))
+    image = _add_leaf(rng, image, disease, spread=0.2, scale=rng.uniform(0.85, 1.2))
     for _ in range(above):
         image = _add_leaf(rng, image, disease, spread=1.1, scale=rng.uniform(0.3, 0.5))
     return np.rint(light_and_lens(rng, image) * 255).astype(np.uint8)
