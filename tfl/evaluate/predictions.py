@@ -40,9 +40,7 @@ class Predictions:
     probabilities: NDArray[np.float64]
 
 
-def write_predictions(
-    folder: Path | str, examples: Any, split: Any, probabilities: Mapping[str, NDArray[np.floating]]
-) -> Path:
+def write_predictions(folder: Path | str, examples: Any, split: Any, probabilities: Mapping[str, NDArray[np.floating]]) -> Path:
     """Writes `predictions.csv` into a run folder: a row an image, in the order of the split.
 
     Args:
