@@ -12,14 +12,13 @@ import rich_click as click
 
 from tfl.cli.command import Answer, command
 from tfl.cli.options import parse_size, set_option
+from tfl.cli.quiet import load_tensorflow
 from tfl.recipe import Backbone
 
 
 @command
 @click.argument("name", required=False)
-@click.option(
-    "--image-size", metavar="H,W", callback=parse_size, help="Build for this size in pixels. [default: 224,224; mini 96,96]"
-)
+@click.option("--image-size", metavar="H,W", callback=parse_size, help="For this size in pixels. [default: 224,224; mini 96,96]")
 @set_option("Change how it is built, such as arguments.alpha=0.35. Repeatable.")
 def backbones(name: str | None, image_size: tuple[int, int] | None, settings: Sequence[tuple[str, str]]) -> Answer:
     """List the networks, or print the blocks of NAME: layers, parameters, output shape, share of the compute.
@@ -92,6 +91,7 @@ def _describe(name: str, image_size: tuple[int, int] | None, settings: Sequence[
         backbone = dataclasses.replace(backbone, weights=None)
         catalog.entry(backbone.name)  # an unknown name is told before TensorFlow's seconds of loading
     size = image_size or ((96, 96) if backbone.name == "mini" else (224, 224))
+    load_tensorflow()
     model = catalog.build_backbone(backbone, image_size=size)
     from tfl.backbones.blocks import find_blocks
 
@@ -131,11 +131,6 @@ def _show_blocks(document: dict[str, Any]) -> None:
         f"{document['name']} at {height} × {width} px: {len(blocks)} blocks, {document['parameters']:,} parameters, "
         f"{total}FLOP an image. Input side first."
     )
-    output().print(
-        table(
-            ("", "block", "layers", "parameters", "output", "compute"),
-            rows,
-            right=("", "layers", "parameters", "output", "compute"),
-        )
-    )
+    columns = ("", "block", "layers", "parameters", "output", "compute")
+    output().print(table(columns, rows, right=[column for column in columns if column != "block"]))
     click.echo(f"tfl.top_blocks(1) trains the head and `{blocks[-1]['name']}`.")

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import rich_click as click
+from click.exceptions import Exit
 
 from tfl.errors import StorageError, TflError
 from tfl.storage import finite, storage_errors
@@ -58,20 +59,19 @@ def command(function: Callable[..., Answer]) -> click.Command:
         if answer.exit_code:
             raise SystemExit(answer.exit_code)
 
-    for decorate in (
-        click.option("--debug", is_flag=True, help="Show the whole traceback when something goes wrong."),
-        click.option(
-            "--json", "as_json", is_flag=True, help="Print one JSON document on standard output, all else on standard error."
-        ),
-    ):
-        wrapper = decorate(wrapper)
     made: click.Command = click.command(name=function.__name__)(wrapper)
+    json_help = "One JSON document on standard output, all else on standard error."
+    made.params += [
+        click.RichOption(["--json", "as_json"], is_flag=True, help=json_help),
+        click.RichOption(["--debug"], is_flag=True, help="Show the whole traceback when something goes wrong."),
+    ]
     return made
 
 
 def if_interrupted(hint: Callable[[], str]) -> None:
     """Says how to go on, should the running command be interrupted: `hint` is called then."""
-    click.get_current_context().meta[_GO_ON] = hint
+    if (context := click.get_current_context(silent=True)) is not None:
+        context.meta[_GO_ON] = hint
 
 
 @contextlib.contextmanager
@@ -88,7 +88,7 @@ def failures(*, debug: bool) -> Iterator[None]:
         with contextlib.suppress(OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(EXIT_DEFECT) from error
-    except (click.ClickException, click.Abort, click.exceptions.Exit):
+    except (click.ClickException, click.Abort, Exit):
         raise
     except Exception as error:
         if (disk := _disk_error(error)) is not None:

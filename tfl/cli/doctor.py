@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import os
 import platform
@@ -16,6 +17,8 @@ import rich_click as click
 from tfl import __version__
 from tfl.cli.backbones import models_folder
 from tfl.cli.command import EXIT_WRONG_INPUT, Answer, command
+from tfl.cli.quiet import load_tensorflow
+from tfl.errors import TflError
 
 PACKAGES = ("tensorflow", "keras", "keras-tuner", "tensorboard", "tensorflow-datasets", "numpy", "scikit-learn", "pillow")
 _ENOUGH_MEMORY_GB, _ENOUGH_DISK_GB = 2.0, 2.0
@@ -75,10 +78,8 @@ def _machine(problems: Problems) -> dict[str, Any]:
 def _memory_gb() -> float | None:
     """What this process may use: the machine's memory, or a container's smaller share of it."""
     limits = []
-    try:
+    with contextlib.suppress(AttributeError, OSError, ValueError):
         limits.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
-    except (AttributeError, OSError, ValueError):
-        pass
     for file in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
         try:
             limits.append(int(Path(file).read_text()))
@@ -133,15 +134,14 @@ def _weights() -> dict[str, Any]:
 
 def _tensorflow(problems: Problems) -> dict[str, Any] | None:
     try:
-        import keras
-        import tensorflow as tf
-
-        devices = [device.name for device in tf.config.list_physical_devices()]
-        backend = keras.backend.backend()
-    except Exception as error:  # a broken installation raises anything
-        fix = "Install it anew: pip install --force-reinstall tensorflow keras"
-        problems.append({"problem": f"TensorFlow cannot be imported: {type(error).__name__}: {error}", "fix": fix})
+        load_tensorflow()
+    except TflError as error:
+        problems.append({"problem": error.what, "fix": error.fix or ""})
         return None
+    import keras
+    import tensorflow as tf
+
+    devices, backend = [device.name for device in tf.config.list_physical_devices()], keras.backend.backend()
     if backend != "tensorflow":
         problems.append({"problem": f"Keras runs on {backend}.", "fix": "Set KERAS_BACKEND=tensorflow."})
         return {"devices": devices, "keras_backend": backend, "mini_images_per_second": None}
@@ -176,7 +176,7 @@ def _time_mini() -> float:
 
 
 def _show(document: dict[str, Any]) -> None:
-    from tfl.cli.tables import output, readable_bytes, table
+    from tfl.cli.tables import readable_bytes
 
     machine, cache, weights, engine = (document[key] for key in ("machine", "cache", "weights", "tensorflow"))
     rows = [("versions", ", ".join(f"{name} {version or 'absent'}" for name, version in document["versions"].items()))]
@@ -186,11 +186,10 @@ def _show(document: dict[str, Any]) -> None:
         rows.append(("devices", ", ".join(engine["devices"])))
         rows.append(("speed", f"{engine['mini_images_per_second'] or '?'} images a second, mini at 96 px, forward"))
     rows.append(("cache", f"{cache['folder']}: {readable_bytes(cache['bytes'])}, {cache['free_gb']} GB free"))
-    rows.append(
-        ("weights", f"{weights['folder']}: {', '.join(weights['files']) or 'none; Keras downloads what a recipe asks for'}")
-    )
-    output().print(table(("", ""), rows))
+    rows.append(("weights", f"{weights['folder']}: {', '.join(weights['files']) or 'none yet'}"))
+    for name, fact in rows:
+        click.echo(f"{name:10s} {fact}")
     for entry in document["problems"]:
-        click.echo(f"problem: {entry['problem']} {entry['fix']}")
+        click.echo(f"problem    {entry['problem']} {entry['fix']}")
     if not document["problems"]:
         click.echo("No problems found.")

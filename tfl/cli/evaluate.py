@@ -10,6 +10,7 @@ import rich_click as click
 
 from tfl.cli.command import Answer, command
 from tfl.cli.options import SOURCE_HELP, run_argument
+from tfl.cli.quiet import load_tensorflow
 from tfl.errors import DataError
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ def evaluate(run_folder: Path, data: str | None, skip_bad: bool) -> Answer:
     from tfl.runs import Run
 
     run = Run.open(run_folder)
+    load_tensorflow()
     examples, labels, where = _to_judge(run, data, skip_bad)
     probabilities = _probabilities(run, examples)
     from tfl.evaluate.metrics import judge

@@ -9,14 +9,13 @@ import rich_click as click
 
 from tfl.cli.command import Answer, command
 from tfl.cli.options import run_argument
+from tfl.cli.quiet import load_tensorflow
 
 
 @command
 @run_argument
 @click.option("--format", "kind", type=click.Choice(["saved_model"]), required=True, help="What to write.")
-@click.option(
-    "--out", metavar="DIR", type=click.Path(path_type=Path, file_okay=False), help="The export folder. [default: RUN/export]"
-)
+@click.option("--out", metavar="DIR", type=click.Path(path_type=Path), help="The export folder. [default: RUN/export]")
 def export(run_folder: Path, kind: str, out: Path | None) -> Answer:
     """Write the model of RUN for serving, labels inside, and check that it agrees with the model.
 
@@ -27,6 +26,7 @@ def export(run_folder: Path, kind: str, out: Path | None) -> Answer:
 
     run = Run.open(run_folder)
     class_names, data = run.class_names, run.recipe.data
+    load_tensorflow()
     model = load_run_model(run)
     from tfl.export.parity import check_parity, probe_images
     from tfl.export.saved_model import export_saved_model

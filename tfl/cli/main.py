@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import os
 import sys
 
 import rich_click as click
 
 from tfl import __version__
 from tfl.cli.command import failures
+from tfl.cli.quiet import quieten_tensorflow
 
 COMMANDS = ("run", "evaluate", "predict", "report", "export", "backbones", "new", "doctor")
 
@@ -41,18 +41,12 @@ def cli() -> None:
 
 def main() -> None:
     """The entry point: quietens TensorFlow before anything imports it, and turns what escapes into an exit code."""
-    _quieten_tensorflow()
+    quieten_tensorflow()
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(AttributeError, ValueError):
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # a file name may be no Unicode
     with failures(debug="--debug" in sys.argv[1:]):
         cli(prog_name="tfl")
-
-
-def _quieten_tensorflow() -> None:
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
-    os.environ["KERAS_BACKEND"] = "tensorflow"  # tfl is written for it, whatever ~/.keras/keras.json prefers
 
 
 if __name__ == "__main__":

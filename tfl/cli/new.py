@@ -60,6 +60,10 @@ recipe = tfl.Recipe(
 )
 '''
 
+_CLASS_WEIGHT = """
+    # Some classes are much rarer than others: each weighs the same.
+    class_weight="balanced","""
+
 
 @command
 @click.argument("name")
@@ -104,9 +108,7 @@ def recipe_text(file: Path, source: str, examples: Examples) -> tuple[str, dict[
         test=share,
         batch_size=16 if len(examples) < 500 else 32,
         metric="val_macro_f1" if imbalanced else "val_accuracy",
-        class_weight='\n    # Some classes are much rarer than others: each weighs the same.\n    class_weight="balanced",'
-        if imbalanced
-        else "",
+        class_weight=_CLASS_WEIGHT if imbalanced else "",
     )
     return text, {"images": len(examples), "classes": counts, "imbalanced": imbalanced, "note": examples.note}
 

@@ -11,6 +11,7 @@ from typing import Any
 import rich_click as click
 
 from tfl.cli.command import Answer, command
+from tfl.cli.quiet import load_tensorflow
 from tfl.storage import finite, write_atomically
 
 
@@ -21,11 +22,9 @@ from tfl.storage import finite, write_atomically
     "--format",
     "shape",
     type=click.Choice(["table", "csv", "json"]),
-    help="How the answer is written. [default: table, or what --out ends in]",
+    help="How the answer is written. [default: as --out ends, else table]",
 )
-@click.option(
-    "--out", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False), help="Write the answer to this file instead."
-)
+@click.option("--out", metavar="FILE", type=click.Path(path_type=Path), help="Write the answer to this file.")
 @click.option("--skip-bad", is_flag=True, help="List files that are no images and leave them out, instead of stopping.")
 def predict(model: Path, files: tuple[Path, ...], shape: str | None, out: Path | None, skip_bad: bool) -> Answer:
     """Label FILES with the model of a run, or with an export.
@@ -34,6 +33,7 @@ def predict(model: Path, files: tuple[Path, ...], shape: str | None, out: Path |
     """
     from tfl.serve.predictor import open_predictor
 
+    load_tensorflow()
     predictor = open_predictor(model)
     found = predictor.look_at(files, on_bad="skip" if skip_bad else "error")
     for entry in found.unreadable:

@@ -14,18 +14,19 @@ from tfl.cli.command import Answer, command
 @click.option(
     "--out",
     metavar="FILE",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="Where several runs' page goes. [default: report.html]",
+    type=click.Path(path_type=Path),
+    help="Where the page of several runs goes. [default: comparison.html]",
 )
 def report(runs: tuple[Path, ...], out: Path | None) -> Answer:
     """Write the report of RUN again, one HTML file that opens offline; of several RUNs, one page that compares them."""
-    from tfl.evaluate import report as reports
+    from tfl.evaluate.comparison import write_comparison
+    from tfl.evaluate.report import write_report
     from tfl.runs import Run
 
     opened = [Run.open(folder) for folder in runs]
     if len(opened) == 1:
-        page = reports.write_report(opened[0].folder)
+        page = write_report(opened[0].folder)
     else:
-        page = reports.write_comparison([run.folder for run in opened], out or Path("report.html"))
+        page = write_comparison([run.folder for run in opened], out or Path("comparison.html"))
     document = {"runs": [str(run.folder) for run in opened], "report": str(page)}
     return Answer(document, lambda: click.echo(f"report   {page}"))

@@ -12,6 +12,7 @@ import rich_click as click
 
 from tfl.cli.command import Answer, command, if_interrupted
 from tfl.cli.options import SOURCE_HELP, changed, set_option
+from tfl.cli.quiet import load_tensorflow
 from tfl.errors import RunError
 from tfl.recipe import load_recipe
 from tfl.runs import default_folder
@@ -45,6 +46,7 @@ def run(
     recipe = changed(load_recipe(recipe_file), data=data, settings=settings, smoke=smoke, skip_bad=skip_bad)
     folder = out or (latest_run(recipe.name) if resume else default_folder(recipe.name))
     if_interrupted(lambda: _how_to_go_on(folder, recipe_file, data=data, settings=settings, smoke=smoke, skip_bad=skip_bad))
+    load_tensorflow()
     from rich.console import Console
 
     from tfl.run import run_recipe

@@ -11,8 +11,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfl.data.pipeline import preprocess_batch
 from tfl.errors import ExportError
-from tfl.export.saved_model import decode_batch
 from tfl.recipe import Data
 
 TOLERANCE = 1e-5
@@ -44,11 +44,15 @@ def check_parity(
         served = tf.saved_model.load(str(saved_model_folder)).signatures["serving_default"]
     except (OSError, KeyError, ValueError, tf.errors.OpError) as error:
         raise ExportError(f"{saved_model_folder} cannot be loaded: {error}") from error
-    ours = tf.function(lambda image_bytes: model(decode_batch(image_bytes, data), training=False))
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
+    def ours(image_bytes: tf.Tensor) -> tf.Tensor:
+        return tf.cast(model(preprocess_batch(image_bytes, data.image_size, data.fit), training=False), tf.float32)
+
     differences, changed = [], 0
     for start in range(0, len(contents), _BATCH):
         batch = tf.constant(contents[start : start + _BATCH])
-        expected, exported = np.asarray(ours(batch), "float32"), served(image_bytes=batch)["probabilities"].numpy()
+        expected, exported = ours(batch).numpy(), served(image_bytes=batch)["probabilities"].numpy()
         differences.append(np.abs(expected - exported).max())
         changed += int((expected.argmax(-1) != exported.argmax(-1)).sum())
     largest = float(np.max(differences))  # NaN stays NaN, and then does not hold
@@ -77,12 +81,10 @@ def probe_images(*, seed: int = 0) -> list[bytes]:
     random = np.random.default_rng(seed)
     contents = []
     for position, (width, height) in enumerate(((64, 64), (211, 97), (33, 400), (500, 375))):
-        waves = random.uniform(0, 0.2, (3, 2)) @ np.stack(np.meshgrid(np.arange(width), np.arange(height))).reshape(2, -1)
-        picture = Image.fromarray(
-            np.clip(
-                127 + 90 * np.sin(waves + position).T.reshape(height, width, 3) + random.normal(0, 12, (height, width, 3)), 0, 255
-            ).astype("uint8")
-        )
+        at = np.stack(np.meshgrid(np.arange(width), np.arange(height))).reshape(2, -1)
+        waves = np.sin(random.uniform(0, 0.2, (3, 2)) @ at + position).T.reshape(height, width, 3)
+        pixels = 127 + 90 * waves + random.normal(0, 12, waves.shape)
+        picture = Image.fromarray(np.clip(pixels, 0, 255).astype("uint8"))
         for name, mode in (("JPEG", "RGB"), ("JPEG", "L"), ("PNG", "RGB"), ("PNG", "RGBA"), ("GIF", "RGB"), ("BMP", "RGB")):
             buffer = io.BytesIO()
             picture.convert(mode).save(buffer, name)

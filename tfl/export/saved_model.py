@@ -22,7 +22,7 @@ import keras
 import tensorflow as tf
 
 from tfl import __version__
-from tfl.data.pipeline import preprocess_bytes
+from tfl.data.pipeline import preprocess_batch
 from tfl.errors import ExportError
 from tfl.recipe import Data
 from tfl.storage import finite, write_folder_atomically
@@ -61,21 +61,12 @@ class ServedModel(tf.Module):
             }
 
         def from_bytes(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
-            return answer(decode_batch(image_bytes, data))
+            return answer(preprocess_batch(image_bytes, data.image_size, data.fit))
 
         self.from_bytes = tf.function(from_bytes, input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
         self.from_pixels = tf.function(
             answer, input_signature=[tf.TensorSpec([None, height, width, 3], tf.float32, name="pixels")]
         )
-
-
-def decode_batch(image_bytes: tf.Tensor, data: Data) -> tf.Tensor:
-    """The pixels that training saw: `(batch, height, width, 3)` float32 in 0..255, from file contents `(batch,)`."""
-    return tf.map_fn(
-        lambda content: preprocess_bytes(content, data.image_size, data.fit),
-        image_bytes,
-        fn_output_signature=tf.TensorSpec((*data.image_size, 3), tf.float32),
-    )
 
 
 def export_saved_model(
@@ -140,8 +131,6 @@ def _check_fits(model: keras.Model, class_names: Sequence[str], data: Data) -> N
             received=f"{outputs} outputs",
             allowed=f"{len(class_names)} labels",
         )
-    for side, given in zip(model.input_shape[1:3], data.image_size, strict=True):
-        if side not in (None, given):
-            raise ExportError(
-                "The model takes another image size.", received=data.image_size, allowed=str(model.input_shape[1:3])
-            )
+    sides = model.input_shape[1:3]
+    if any(side not in (None, given) for side, given in zip(sides, data.image_size, strict=True)):
+        raise ExportError("The model takes another image size.", received=data.image_size, allowed=str(sides))

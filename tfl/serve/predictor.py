@@ -7,21 +7,23 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from tfl.data.audit import FORMATS, MOST_PIXELS
 from tfl.errors import BadImageError, DataError, ExportError, RunError
 from tfl.runs import Run
 
 if TYPE_CHECKING:
     import numpy as np
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp")
-LARGEST_IMAGE_PX = 100_000_000
+IMAGE_SUFFIXES = tuple(dict.fromkeys(suffix for suffixes in FORMATS.values() for suffix in suffixes))
 _SHOWN = 10
+_JPEG_XL = (b"\xff\x0a", b"\x00\x00\x00\x0cJXL ")
 
 Probabilities = Callable[[list[bytes]], "np.ndarray"]
 
@@ -181,10 +183,10 @@ def _of_run(folder: Path) -> Predictor:
     model, class_names, data = load_run_model(run), run.class_names, run.recipe.data
     import tensorflow as tf
 
-    from tfl.export.saved_model import decode_batch
+    from tfl.data.pipeline import preprocess_batch
 
     scored = tf.function(
-        lambda contents: tf.cast(model(decode_batch(contents, data), training=False), tf.float32),
+        lambda contents: tf.cast(model(preprocess_batch(contents, data.image_size, data.fit), training=False), tf.float32),
         input_signature=[tf.TensorSpec([None], tf.string)],
     )
     return Predictor(folder, class_names, lambda contents: scored(tf.constant(contents)).numpy())
@@ -243,28 +245,36 @@ def _images_below(folder: Path) -> Iterator[Path]:
 
 def _read(file: Path) -> bytes:
     """The file's content, once its header says that decoding it is worth the memory."""
-    import warnings
-
-    from PIL import Image
-
     try:
         content = file.read_bytes()
     except OSError as error:
         raise BadImageError(error.strerror or "cannot be read") from error
     if not content:
         raise BadImageError("empty")
+    if not content.startswith(_JPEG_XL):  # which Pillow cannot open, and TensorFlow can
+        _check_header(content)
+    return content
+
+
+def _check_header(content: bytes) -> None:
+    import warnings
+
+    from PIL import Image
+
+    too_large = f"more than {MOST_PIXELS // 1_000_000} million pixels"
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            with Image.open(file) as picture:
-                width, height = picture.size
+            with Image.open(io.BytesIO(content)) as picture:
+                kind, (width, height) = picture.format, picture.size
     except Image.DecompressionBombError as error:
-        raise BadImageError(f"more than {LARGEST_IMAGE_PX // 1_000_000} million pixels") from error
+        raise BadImageError(too_large) from error
     except Exception as error:  # Pillow's plugins raise whatever a damaged header makes them raise
         raise BadImageError("not an image") from error
-    if width * height > LARGEST_IMAGE_PX:
-        raise BadImageError(f"{width}×{height} px: more than {LARGEST_IMAGE_PX // 1_000_000} million pixels")
-    return content
+    if kind not in FORMATS:
+        raise BadImageError(f"{kind} is not one of the formats that are read")
+    if width * height > MOST_PIXELS:
+        raise BadImageError(f"{width}×{height} px: {too_large}")
 
 
 def _batches(files: Sequence[Path], size: int) -> Iterator[Sequence[Path]]:
