@@ -71,17 +71,41 @@ class Run:
             StorageError: It cannot be written; nothing of it is left behind.
         """
         run = cls(folder)
-        if run.folder.exists() and not run.folder.is_dir():
-            raise RunError(f"{run.folder} is a file.", allowed="a new or empty folder", fix="Name another folder with --out.")
+        cls.refuse_if_taken(folder)
         existed = run.folder.exists()
         try:
             with run.lock():
-                run._refuse_if_taken()
+                cls.refuse_if_taken(folder)
                 run._write_first_files(recipe, command)
         except OSError:
             run._sweep(remove_folder=not existed)
             raise
         return run
+
+    @staticmethod
+    def refuse_if_taken(folder: Path | str) -> None:
+        """Makes sure that `folder` can become a run: it is new, or empty.
+
+        Raises:
+            RunError: It is not.
+        """
+        place = Path(folder)
+        if not place.exists():
+            return
+        if not place.is_dir():
+            raise RunError(f"{place} is a file.", allowed="a new or empty folder", fix="Name another folder with --out.")
+        with storage_errors(place, doing="read"):
+            held = sorted(entry.name for entry in place.iterdir() if entry.name != ".lock")
+        if "manifest.json" in held:
+            raise RunError(f"{place} already holds a run.", fix="Go on with it by --resume, or name another folder with --out.")
+        if held:
+            more = f" and {len(held) - 3} more" if len(held) > 3 else ""
+            raise RunError(
+                f"{place} is not empty.",
+                received=", ".join(held[:3]) + more,
+                allowed="a new or empty folder",
+                fix="Name another folder with --out.",
+            )
 
     @classmethod
     def open(cls, folder: Path | str) -> Run:
@@ -203,21 +227,6 @@ class Run:
         if not isinstance(document, dict):
             raise RunError(f"{file} is damaged.", received=type(document).__name__, allowed="a JSON object")
         return document
-
-    def _refuse_if_taken(self) -> None:
-        held = sorted(entry.name for entry in self.folder.iterdir() if entry.name != ".lock")
-        if not held:
-            return
-        if "manifest.json" in held:
-            raise RunError(
-                f"{self.folder} already holds a run.", fix="Go on with it by --resume, or name another folder with --out."
-            )
-        raise RunError(
-            f"{self.folder} is not empty.",
-            received=", ".join(held[:3]) + (f" and {len(held) - 3} more" if len(held) > 3 else ""),
-            allowed="a new or empty folder",
-            fix="Name another folder with --out.",
-        )
 
     def _write_first_files(self, recipe: Recipe, command: list[str]) -> None:
         write_atomically(self.path("recipe.json"), recipe.to_json())

@@ -1,0 +1,54 @@
+"""`history.csv`: a row an epoch, all stages."""
+
+from __future__ import annotations
+
+import csv
+import io
+from typing import Any
+
+import keras
+
+from tfl.runs import Run
+from tfl.storage import write_atomically
+from tfl.train.state import StageState
+
+COLUMNS = ("stage", "epoch", "loss", "accuracy", "val_loss", "val_accuracy", "val_macro_f1", "learning_rate", "seconds")
+
+
+class History(keras.callbacks.Callback):
+    """Adds a row to the stage's state after each epoch, and writes all rows of the run to `history.csv`.
+
+    Rows that a killed process left behind for epochs that have no checkpoint are dropped: the state decides.
+    """
+
+    def __init__(self, run: Run, stage_name: str, state: StageState) -> None:
+        super().__init__()
+        self.run, self.stage_name, self.state = run, stage_name, state
+        self._earlier = [row for row in read_history(run) if row["stage"] != stage_name]
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        metrics = logs or {}
+        row = {"stage": self.stage_name, "epoch": epoch}
+        self.state.history.append(row | {key: _rounded(metrics[key]) for key in COLUMNS[2:] if key in metrics})
+        self.write()
+
+    def write(self) -> None:
+        """Writes `history.csv`: the rows of other stages, then those of this one."""
+        text = io.StringIO()
+        writer = csv.DictWriter(text, COLUMNS, lineterminator="\n", extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(self._earlier + self.state.history)
+        write_atomically(self.run.path("history.csv"), text.getvalue())
+
+
+def read_history(run: Run) -> list[dict[str, Any]]:
+    """The rows of `history.csv` as text by column; none where there is no file yet."""
+    file = run.path("history.csv")
+    if not file.is_file():
+        return []
+    with file.open(newline="", encoding="utf-8") as handle:
+        return [dict(row) for row in csv.DictReader(handle) if row.get("stage")]
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.7g}")
