@@ -3,13 +3,13 @@
 Run       KERAS_HOME=~/.keras python recipes/pretrain_mini.py --minutes 90
 Needs     the ImageNet weights of MobileNet alpha 0.75 (Apache-2.0) where `keras.applications` looks for them, and
           the photos that come with scikit-image and scikit-learn. Nothing else is read.
-Makes     tfl/backbones/weights/mini.npz, mini.json and mini.md. A killed run continues where it was.
+Makes     tfl/backbones/weights/mini.npz and its card, mini.json and mini.md. A killed run goes on from where it was.
+Then      python benchmarks/mini_transfer.py --json > scores.json
+          python recipes/pretrain_mini.py --scores scores.json      (only puts the scores on the card)
 
 The student sees 96 px crops; the teacher saw the same crops at 192 px, once, and its features are kept on disk. The
 student learns to reproduce two of the teacher's feature maps (`conv_pw_11` and the last one, 6×6, standardised and
-projected on their principal components) and their means over the crop. Crops are cut at many scales, turned,
-colour-mixed and laid over each other (after Asano and Saeed, "Extrapolating from a Single Image to a Thousand Classes
-using Distillation", 2021); a part of them is drawn by `tfl.data.drawing`.
+projected on their principal components) and their means over the crop. Where the crops come from: `tfl.data.crops`.
 """
 
 from __future__ import annotations
@@ -27,121 +27,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
-TEACHER_PX, STUDENT_PX = 192, 96
+from tfl.backbones.mini import WEIGHTS_FILE, build_mini, save_weights, write_card
+from tfl.data.crops import CROP_PX, Crops
+
+STUDENT_PX = CROP_PX // 2
 SHARD = 4096
 MAP_SIZE, COMPONENTS = 6, 128
 DRAWN_EVERY = 4  # each fourth shard is drawn, not cut from photos
 BATCH = 64
-COLOUR_PHOTOS = (
-    *("astronaut.png", "chelsea.png", "coffee.png", "motorcycle_left.png", "motorcycle_right.png", "rocket.jpg"),
-    *("china.jpg", "flower.jpg", "retina.jpg", "ihc.png", "hubble_deep_field.jpg"),
+DATA = (
+    "windows of the 21 photos in the wheels of scikit-image and scikit-learn (three of four), and drawings of healthy "
+    "leaves, flowers, grounds and blobs by tfl.data.drawing (one of four; no lesion of the strawberry sample is among them)"
 )
-GREY_PHOTOS = (
-    *("brick.png", "camera.png", "cell.png", "clock_motion.png", "coins.png", "grass.png", "gravel.png", "moon.png"),
-    *("page.png", "text.png"),
-)
-COLOUR_SHARE = 0.75
 
 
-# ---------------------------------------------------------------------------------------------------------- the crops
-
-
-def photo_folders() -> tuple[Path, Path]:
-    """Where scikit-image and scikit-learn keep the photos that came in their wheels."""
-    import skimage
-    import sklearn
-
-    return Path(skimage.__file__).parent / "data", Path(sklearn.__file__).parent / "datasets" / "images"
-
-
-def load_pyramids(names: tuple[str, ...]) -> list[list[Image.Image]]:
-    """Each photo with its halvings, so that a crop is never shrunk more than twice and does not alias."""
-    pyramids = []
-    for name in names:
-        path = next(folder / name for folder in photo_folders() if (folder / name).exists())
-        levels = [Image.open(path).convert("RGB")]
-        while min(levels[-1].size) >= 2 * TEACHER_PX:
-            levels.append(levels[-1].reduce(2))
-        pyramids.append(levels)
-    return pyramids
-
-
-def cut(rng: np.random.Generator, pyramid: list[Image.Image]) -> np.ndarray:
-    """One turned, stretched window of a photo, `(192, 192, 3)` float32 in 0..1."""
-    height, width = pyramid[0].size[1], pyramid[0].size[0]
-    side = min(height, width) * math.exp(rng.uniform(math.log(0.16), 0.0))
-    stretch, angle = math.exp(rng.uniform(-0.25, 0.25)), rng.normal(0, 0.35) + (rng.random() < 0.2) * math.pi / 2
-    corners = np.array([[-1, -1], [-1, 1], [1, 1], [1, -1]]) * side / 2 * [stretch, 1 / stretch]
-    corners = corners * rng.choice([-1, 1], p=[0.5, 0.5]) ** np.array([1, 0]) + rng.normal(0, 0.04 * side, (4, 2))
-    corners = corners @ np.array([[math.cos(angle), math.sin(angle)], [-math.sin(angle), math.cos(angle)]])
-    reach = np.minimum(np.abs(corners).max(0), [width / 2, height / 2])
-    corners += rng.uniform(reach, np.maximum([width, height] - reach, reach + 1e-6))
-    level = min(len(pyramid) - 1, max(0, int(math.log2(max(side / TEACHER_PX, 1.0)) + 0.3)))
-    quad = (corners / 2**level).ravel().tolist()
-    size = (TEACHER_PX, TEACHER_PX)
-    crop = pyramid[level].transform(size, Image.Transform.QUAD, quad, Image.Resampling.BICUBIC)
-    return np.asarray(crop, np.float32) / 255
-
-
-def tint(rng: np.random.Generator, grey: np.ndarray) -> np.ndarray:
-    """A grey picture through a ramp of three random colours."""
-    ramp = np.sort(rng.random((3, 1)), axis=0) * 0.6 + rng.random((3, 3)) * 0.4
-    level = grey.mean(-1)
-    return np.stack([np.interp(level, [0, 0.5, 1], ramp[:, c]) for c in range(3)], -1).astype(np.float32)
-
-
-def mix_colours(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
-    """Hue, saturation, white balance, contrast and gamma, moderately in most crops and wildly in some."""
-    wild = rng.random() < 0.25
-    mean = image.mean(-1, keepdims=True)
-    image = mean + (image - mean) * rng.uniform(0.3, 1.7)
-    matrix = np.eye(3) + rng.normal(0, 0.3 if wild else 0.06, (3, 3))
-    image = image @ (matrix / matrix.sum(1, keepdims=True).clip(0.5)).astype(np.float32)
-    if wild and rng.random() < 0.5:
-        image = image[..., rng.permutation(3)]
-    gain = rng.uniform(0.8, 1.2, 3) * rng.uniform(0.6, 1.4)
-    image = (image - 0.5) * rng.uniform(0.6, 1.4) + 0.5
-    return np.clip(image * gain, 0, 1).astype(np.float32) ** np.float32(math.exp(rng.normal(0, 0.25)))
-
-
-def smooth_mask(rng: np.random.Generator) -> np.ndarray:
-    """A blotchy mask `(192, 192, 1)` in 0..1, with edges from hard to soft."""
-    cells = int(rng.integers(2, 9))
-    noise = Image.fromarray(rng.random((cells, cells), np.float32)).resize((TEACHER_PX,) * 2, Image.Resampling.BICUBIC)
-    field = (np.asarray(noise) - rng.uniform(0.35, 0.65)) * math.exp(rng.uniform(1, 4))
-    return (0.5 + 0.5 * np.tanh(2 * field))[..., None].astype(np.float32)
-
-
-class Crops:
-    """Draws training pictures; each is decided by its number alone."""
-
-    def __init__(self) -> None:
-        self.colour, self.grey = load_pyramids(COLOUR_PHOTOS), load_pyramids(GREY_PHOTOS)
-
-    def photo(self, rng: np.random.Generator) -> np.ndarray:
-        if rng.random() < COLOUR_SHARE:
-            return mix_colours(rng, cut(rng, self.colour[rng.integers(len(self.colour))]))
-        grey = cut(rng, self.grey[rng.integers(len(self.grey))])
-        return mix_colours(rng, tint(rng, grey) if rng.random() < 0.7 else grey)
-
-    def drawing(self, rng: np.random.Generator) -> np.ndarray:
-        from tfl.data.drawing import draw_scene
-
-        image = draw_scene(rng, TEACHER_PX)
-        return mix_colours(rng, image) if rng.random() < 0.5 else image
-
-    def picture(self, number: int, *, drawn: bool) -> np.ndarray:
-        rng = np.random.default_rng((20240607, number))
-        image = self.drawing(rng) if drawn else self.photo(rng)
-        if rng.random() < 0.3:
-            other = self.photo(rng)
-            mask = smooth_mask(rng) if rng.random() < 0.7 else np.float32(rng.uniform(0.25, 0.75))
-            image = image * mask + other * (1 - mask)
-        if rng.random() < 0.15:
-            image = image + rng.normal(0, rng.uniform(0.01, 0.06), image.shape)
-        return np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)
+# -------------------------------------------------------------------------------------------------------- the teacher
 
 
 _crops: Crops | None = None
@@ -160,16 +61,13 @@ def shrink(images: np.ndarray) -> np.ndarray:
     return np.rint(images.reshape(n, size, 2, size, 2, 3).mean((2, 4), dtype=np.float32)).astype(np.uint8)
 
 
-# -------------------------------------------------------------------------------------------------------- the teacher
-
-
 def build_teacher() -> Any:
     """MobileNet alpha 0.75 with two 6×6 maps as outputs: `conv_pw_11` averaged 2×2, and the last one."""
     import keras
 
     net = keras.applications.MobileNet(input_shape=(None, None, 3), alpha=0.75, include_top=False, weights="imagenet")
     middle = keras.layers.AveragePooling2D(2)(net.get_layer("conv_pw_11_relu").output)
-    scaled = keras.Input((TEACHER_PX, TEACHER_PX, 3))
+    scaled = keras.Input((CROP_PX, CROP_PX, 3))
     outputs = keras.Model(net.input, [middle, net.output])(keras.layers.Rescaling(1 / 127.5, -1)(scaled))
     return keras.Model(scaled, outputs)
 
@@ -282,8 +180,6 @@ def build_student() -> tuple[Any, Any]:
     """The mini, and the mini under the linear heads that are thrown away afterwards."""
     import keras
 
-    from tfl.backbones.mini import build_mini
-
     mini = build_mini((STUDENT_PX, STUDENT_PX, 3), weights=None)
     pooled = keras.layers.GlobalAveragePooling2D()(mini.output)
     heads = [keras.layers.Conv2D(COMPONENTS, 1, name=name)(mini.output) for name in ("middle", "last")]
@@ -364,27 +260,36 @@ def main() -> None:
     parser.add_argument("--shards", type=int, default=20, help=f"shards of {SHARD} pictures")
     parser.add_argument("--rate", type=float, default=2e-3, help="peak learning rate")
     parser.add_argument("--work", type=Path, default=Path("runs/pretrain_mini"), help="folder for what can be resumed")
-    parser.add_argument("--out", type=Path, help="weights file to write (default: the one in the package)")
+    parser.add_argument("--out", type=Path, default=WEIGHTS_FILE, help="weights file to write")
+    parser.add_argument("--scores", type=Path, help="train nothing: put this output of the benchmark on the card")
     parser.add_argument("--workers", type=int, default=2, help="processes that make pictures")
     arguments = parser.parse_args()
+    if arguments.scores:
+        card = json.loads(arguments.out.with_suffix(".json").read_text())
+        write_card(arguments.out, card | {"scores": read_scores(arguments.scores)})
+        return
     arguments.work.mkdir(parents=True, exist_ok=True)
     began = time.time()
     teach(arguments.work, arguments.shards, workers=arguments.workers)
     taught = time.time()
     mini, result = distil(arguments.work, arguments.shards, minutes=arguments.minutes, peak_rate=arguments.rate)
-
-    from tfl.backbones.mini import WEIGHTS_FILE, save_weights
-
     card = {
         "command": f"python recipes/pretrain_mini.py --minutes {arguments.minutes:g} --shards {arguments.shards}",
-        "teacher": "MobileNet alpha 0.75, ImageNet (keras.applications), Apache-2.0",
+        "teacher": "MobileNet alpha 0.75, ImageNet weights of keras.applications, Apache-2.0",
+        "data": DATA,
         "pictures": arguments.shards * SHARD,
         "minutes": {"teacher": round((taught - began) / 60, 1), "student": round(arguments.minutes, 1)},
         "machine": f"{os.cpu_count()} cores, {platform.machine()}",
         **result,
     }
-    save_weights(mini, arguments.out or WEIGHTS_FILE, card=card)
+    save_weights(mini, arguments.out, card=card)
     print(json.dumps(card, indent=2))
+
+
+def read_scores(file: Path) -> dict[str, Any]:
+    """The command, the machine and the figures of a run of benchmarks/mini_transfer.py."""
+    document = json.loads(file.read_text())
+    return {"command": document["command"], "machine": document["machine"], "figures": document["figures"]}
 
 
 if __name__ == "__main__":

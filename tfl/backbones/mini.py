@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from tfl.errors import BackboneError, WeightsNotFoundError
+from tfl.storage import write_atomically, write_json
 
 if TYPE_CHECKING:
     import keras
@@ -134,16 +135,48 @@ def load_weights(model: keras.Model, file: Path) -> None:
 
 
 def save_weights(model: keras.Model, file: Path, *, card: dict[str, Any]) -> None:
-    """Write a mini's weights as float16 with their card, `.json`, which gets the file's SHA-256 and size added."""
-    import numpy as np
+    """Write a mini's weights as float16 and their card, which gets the file's SHA-256 and size added.
 
-    from tfl.storage import write_atomically
+    Args:
+        model: what `build_mini` returned.
+        file: the `.npz` to write.
+        card: where the weights come from; "command", "teacher", "data" and so on, anything that JSON can hold.
+    """
+    import numpy as np
 
     arrays = {key: np.asarray(variable).astype("float16") for key, variable in named_variables(model).items()}
     data = _as_npz(arrays)
     write_atomically(file, data)
-    card = card | {"sha256": hashlib.sha256(data).hexdigest(), "bytes": len(data)}
-    write_atomically(file.with_suffix(".json"), (json.dumps(card, indent=2) + "\n").encode())
+    write_card(file, card | {"parameters": model.count_params(), "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()})
+
+
+def write_card(file: Path, card: dict[str, Any]) -> None:
+    """Write the card of a weights file twice: `.json` to be checked against, `.md` to be read."""
+    write_json(file.with_suffix(".json"), card)
+    lines = [f"# The weights of {file.stem}", "", "Written by `recipes/pretrain_mini.py`.", "", "| what | |", "|---|---|"]
+    lines += [f"| {key.replace('_', ' ')} | {_as_text(value)} |" for key, value in card.items() if key != "scores"]
+    if scores := card.get("scores"):
+        lines += [
+            "",
+            "## Scores",
+            "",
+            f"`{scores['command']}`, on {scores['machine']}",
+            "",
+            "| figure | value | to reach |",
+            "|---|---|---|",
+        ]
+        lines += [f"| {row['name']} | {row['value']:.3f} | {_as_reach(row)} |" for row in scores["figures"]]
+    write_atomically(file.with_suffix(".md"), "\n".join(lines) + "\n")
+
+
+def _as_text(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{key} {item}" for key, item in value.items())
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def _as_reach(row: dict[str, Any]) -> str:
+    return "" if row["reach"] is None else f"above {row['reach']:g}: {'yes' if row['holds'] else 'no'}"
 
 
 def _as_npz(arrays: dict[str, np.ndarray]) -> bytes:
