@@ -1,0 +1,285 @@
+"""Blocks: the layers between two neighbouring cut points, found from the graph, in the units a person would name.
+
+A cut point is a tensor that every path from input to output runs through. Walking the graph in order, it is where exactly
+one tensor is still needed. The pieces between cut points are then joined into natural units:
+
+    a residual unit or an inception module   pieces whose branches meet (Add, Concatenate), with the activation after it
+    a convolution group ended by a pool      VGG's blocks, the stems of ResNet and Inception
+    expansion, depthwise and projection      the separable unit of the MobileNets and EfficientNets, gate included
+    any other convolution                    with the normalisation and activation that follow
+
+More than forty units are joined in equal groups within a stage (the stretch of one feature-map size).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import keras
+
+from tfl.backbones.flat import nodes_in_order
+from tfl.errors import BackboneError
+
+MOST, FEWEST = 40, 4
+Kind = Literal["light", "normalise", "conv", "depthwise", "pointwise", "separable", "gate", "pool", "merge", "pad", "other"]
+
+
+@dataclass(frozen=True)
+class CutPoint:
+    """A place to cut: `name` of the layer, and its output `tensor` in the model's own graph."""
+
+    name: str
+    tensor: Any = field(repr=False, compare=False)
+    nodes: tuple[Any, ...] = field(repr=False, compare=False, default=())
+    """The calls since the cut point before, this layer's included."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Block:
+    """The layers between two cut points.
+
+    Args:
+        name: Of the layer that ends it.
+        layers: Names of its layers and operations, in the order of the graph.
+        parameters: Numbers in its weights, those of BatchNorm included.
+        output_shape: Without the batch.
+        flops: Two for each multiply-add of its convolutions and dense layers, for one image.
+        flops_share: Of the whole model's, 0 to 1.
+    """
+
+    name: str
+    layers: tuple[str, ...]
+    parameters: int
+    output_shape: tuple[int | None, ...]
+    flops: int
+    flops_share: float
+
+
+def find_cut_points(model: keras.Model) -> list[CutPoint]:
+    """Every cut point, input side first; the model's output is the last.
+
+    Raises:
+        BackboneError: The model is not Functional with one input and one output.
+    """
+    if not hasattr(model, "_nodes_by_depth") or len(model.inputs) != 1 or len(model.outputs) != 1:
+        raise BackboneError(f"`{model.name}` is not a Functional model with one input and one output.")
+    nodes = nodes_in_order(model)
+    uses: dict[int, int] = {id(model.outputs[0]): 1}
+    for node in nodes:
+        for tensor in node.input_tensors:
+            uses[id(tensor)] = uses.get(id(tensor), 0) + 1
+    live = {id(model.inputs[0])}
+    cuts, since = [], []
+    for node in nodes:
+        since.append(node)
+        for tensor in node.input_tensors:
+            uses[id(tensor)] -= 1
+            if not uses[id(tensor)]:
+                live.discard(id(tensor))
+        live.update(id(tensor) for tensor in node.outputs if uses.get(id(tensor)))
+        if len(live) == 1 and id(node.outputs[0]) in live:
+            cuts.append(CutPoint(node.operation.name, node.outputs[0], tuple(since)))
+            since = []
+    return cuts
+
+
+def find_blocks(model: keras.Model) -> list[Block]:
+    """The model's blocks, input side first; together they hold every layer once.
+
+    Raises:
+        BackboneError: The model is not Functional with one input and one output.
+
+    Example:
+
+    >>> from tfl.backbones.blocks import find_blocks
+    >>> from tfl.backbones.mini import build_mini
+    >>> [block.name for block in find_blocks(build_mini(weights=None))][:3]
+    ['stem_out', 'unit1_out', 'unit2_out']
+    """
+    pieces = find_cut_points(model)
+    units = _natural_units(pieces)
+    if len(units) < FEWEST:
+        units = _attach_light([[piece] for piece in pieces])
+    units = _coarsen(units)
+    return _as_blocks(units)
+
+
+@dataclass
+class _Unit:
+    """A unit under construction: pieces, and what it has had so far."""
+
+    pieces: list[CutPoint]
+    spatial: bool = False
+    done: bool = False
+    chain: bool = True
+    """Only plain convolutions so far: joins the group that a pool ends."""
+
+
+def _natural_units(pieces: list[CutPoint]) -> list[list[CutPoint]]:
+    units: list[_Unit] = []
+    pending: list[CutPoint] = []
+    for piece in pieces:
+        kind = _kind_of(piece)
+        last = units[-1] if units else None
+        if (
+            (last is None and kind in ("light", "normalise", "pad"))
+            or kind == "pad"
+            or (kind in ("light", "normalise") and pending)
+            or (kind == "normalise" and last is not None and _ends_in_merge(last.pieces))
+        ):
+            pending.append(piece)
+        elif kind in ("light", "normalise") and last is not None:
+            last.pieces.append(piece)
+        else:
+            _place(units, kind, [*pending, piece])
+            pending = []
+    if pending and units:
+        units[-1].pieces += pending
+    elif pending:
+        units.append(_Unit(pending))
+    return [unit.pieces for unit in units]
+
+
+def _place(units: list[_Unit], kind: Kind, pieces: list[CutPoint]) -> None:
+    last = units[-1] if units else None
+    joins = last is not None and not last.done
+    if kind == "pool" and last is not None and last.chain:
+        while len(units) > 1 and units[-2].chain and not _ends_in_pool(units[-2].pieces):
+            tail = units.pop()
+            units[-1].pieces += tail.pieces
+        units[-1].pieces += pieces
+        units[-1].done = True
+    elif kind == "pool" and last is not None:
+        last.pieces += pieces
+        last.done = True
+    elif kind == "pointwise" and joins and last is not None and last.spatial:
+        last.pieces += pieces
+        last.done, last.chain = True, False
+    elif kind == "gate" and joins and last is not None:
+        last.pieces += pieces
+        last.chain = False
+    elif kind in ("conv", "depthwise") and joins and last is not None and not last.spatial:
+        last.pieces += pieces
+        last.spatial = True
+        last.chain = last.chain and kind == "conv"
+    else:
+        plain = kind in ("conv", "pointwise")
+        units.append(
+            _Unit(pieces, spatial=kind in ("conv", "depthwise", "gate"), done=kind in ("merge", "separable"), chain=plain)
+        )
+
+
+def _kind_of(piece: CutPoint) -> Kind:
+    """What a piece between two cut points does, from the layers in it."""
+    layers = keras.layers
+    heavy = [node.operation for node in piece.nodes if _is_heavy(node.operation)]
+    if len(piece.nodes) > 1:
+        if not heavy:
+            return "light"
+        ended = piece.nodes[-1].operation
+        return "gate" if type(ended).__name__ == "Multiply" else "merge"
+    operation = piece.nodes[0].operation
+    if isinstance(operation, layers.SeparableConv2D):
+        return "separable"
+    if isinstance(operation, layers.DepthwiseConv2D):
+        return "depthwise"
+    if isinstance(operation, layers.Conv2D):
+        return "conv" if max(operation.kernel_size) > 1 else "pointwise"
+    if isinstance(operation, layers.BatchNormalization | layers.LayerNormalization | layers.GroupNormalization):
+        return "normalise"
+    if isinstance(operation, layers.ZeroPadding2D):
+        return "pad"
+    if isinstance(operation, layers.MaxPooling2D | layers.AveragePooling2D):
+        return "pool"
+    return "other" if heavy else "light"
+
+
+def _is_heavy(operation: Any) -> bool:
+    layers = keras.layers
+    quiet = layers.BatchNormalization | layers.LayerNormalization | layers.GroupNormalization | layers.Normalization
+    return isinstance(operation, layers.Layer) and bool(operation.weights) and not isinstance(operation, quiet | layers.PReLU)
+
+
+def _ends_in_merge(pieces: list[CutPoint]) -> bool:
+    last = next((piece for piece in reversed(pieces) if _kind_of(piece) != "light"), pieces[-1])
+    return len(last.nodes) > 1
+
+
+def _ends_in_pool(pieces: list[CutPoint]) -> bool:
+    return any(_kind_of(piece) == "pool" for piece in pieces)
+
+
+def _attach_light(units: list[list[CutPoint]]) -> list[list[CutPoint]]:
+    """Each piece its own unit, but what comes before the first weights belongs to the first."""
+    while len(units) > 1 and not any(_is_heavy(node.operation) for piece in units[0] for node in piece.nodes):
+        units = [units[0] + units[1], *units[2:]]
+    return units
+
+
+def _coarsen(units: list[list[CutPoint]]) -> list[list[CutPoint]]:
+    """At most forty units: equal groups of neighbours within each stage of one feature-map size."""
+    stages: list[list[list[CutPoint]]] = []
+    for unit in units:
+        if stages and _size_of(stages[-1][-1]) == _size_of(unit):
+            stages[-1].append(unit)
+        else:
+            stages.append([unit])
+    for group in range(1, len(units) + 1):
+        if sum(-(-len(stage) // group) for stage in stages) <= MOST or group == len(units):
+            return [
+                [piece for unit in stage[start : start + group] for piece in unit]
+                for stage in stages
+                for start in range(0, len(stage), group)
+            ]
+    return units
+
+
+def _size_of(unit: list[CutPoint]) -> tuple[int | None, ...]:
+    return tuple(unit[-1].tensor.shape[1:-1])
+
+
+def _as_blocks(units: list[list[CutPoint]]) -> list[Block]:
+    blocks: list[Block] = []
+    seen: set[int] = set()
+    for unit in units:
+        nodes = [node for piece in unit for node in piece.nodes]
+        fresh = [node.operation for node in nodes if id(node.operation) not in seen]
+        seen.update(id(operation) for operation in fresh)
+        blocks.append(
+            Block(
+                name=unit[-1].name,
+                layers=tuple(dict.fromkeys(operation.name for operation in fresh)),
+                parameters=sum(operation.count_params() for operation in _layers_once(fresh)),
+                output_shape=tuple(unit[-1].tensor.shape[1:]),
+                flops=sum(_flops_of(node) for node in nodes),
+                flops_share=0.0,
+            )
+        )
+    total = sum(block.flops for block in blocks) or 1
+    return [dataclasses.replace(block, flops_share=block.flops / total) for block in blocks]
+
+
+def _layers_once(operations: list[Any]) -> list[keras.layers.Layer]:
+    once = {id(operation): operation for operation in operations if isinstance(operation, keras.layers.Layer)}
+    return list(once.values())
+
+
+def _flops_of(node: Any) -> int:
+    """Two operations a multiply-add; every output position uses each kernel once. Unknown sizes count as one."""
+    layer, positions = node.operation, 1
+    for side in node.outputs[0].shape[1:-1]:
+        positions *= side or 1
+    if isinstance(layer, keras.layers.SeparableConv2D):
+        return 2 * positions * (_numbers(layer.depthwise_kernel) + _numbers(layer.pointwise_kernel))
+    if isinstance(layer, keras.layers.Conv2D | keras.layers.DepthwiseConv2D | keras.layers.Dense):
+        return 2 * positions * _numbers(layer.kernel)
+    return 0
+
+
+def _numbers(variable: Any) -> int:
+    count = 1
+    for side in variable.shape:
+        count *= side
+    return count

@@ -1,0 +1,251 @@
+"""Building a backbone: the network of the catalog, or a user's own, with its preprocessing, as one flat graph."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import inspect
+import math
+import sys
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from tfl.backbones import catalog, flat, mini
+from tfl.backbones.blocks import find_cut_points
+from tfl.backbones.weights import find_imagenet_file, load_weights_file, not_found
+from tfl.errors import BackboneError, did_you_mean
+from tfl.recipe import Backbone
+
+IMAGENET_STD = (0.229, 0.224, 0.225)
+"""Of RGB in 0..1 over the ImageNet training set, as in `keras.applications.imagenet_utils`."""
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+CAFFE_MEAN_BGR = (103.939, 116.779, 123.68)
+
+
+def build_backbone(backbone: Backbone, *, image_size: tuple[int, int]) -> keras.Model:
+    """See `tfl.backbones.catalog.build_backbone`."""
+    path = model_file(backbone.name)
+    if path is not None:
+        return _build_from_file(backbone, path, image_size)
+    entry = catalog.entry(backbone.name)
+    arguments = _check_arguments(entry, backbone)
+    _check_size(entry, image_size)
+    if entry.name == "mini":
+        raw, prepare = _build_mini(backbone, image_size), None
+    else:
+        raw, around = _build_application(entry, backbone, arguments, image_size)
+        return _finish(raw, image_size, preprocessing=entry.preprocessing, around=around)
+    return _finish(raw, image_size, around=prepare)
+
+
+def model_file(name: str) -> Path | None:
+    """The `.keras` file that a backbone's name stands for (a file, or a run folder with its `model.keras`), or None.
+
+    Raises:
+        BackboneError: It looks like a path, and there is no such file.
+    """
+    path = Path(name).expanduser()
+    if path.is_dir() and (path / "model.keras").is_file():
+        return path / "model.keras"
+    if name.endswith((".keras", ".h5")) or "/" in name:
+        if path.is_file():
+            return path
+        raise BackboneError(
+            f"There is no model file {path}.", allowed="a `.keras` file, a run folder with a `model.keras`, or a catalog name"
+        )
+    return None
+
+
+def weights_fingerprint(model: keras.Model) -> str:
+    """See `tfl.backbones.catalog.weights_fingerprint`."""
+    digest = hashlib.sha256()
+    for layer in model.layers:
+        for weight in layer.weights:
+            array = np.ascontiguousarray(keras.ops.convert_to_numpy(weight))
+            digest.update(f"{array.shape}{array.dtype}".encode())
+            digest.update(array.tobytes())
+    return digest.hexdigest()
+
+
+def _check_arguments(entry: catalog.Entry, backbone: Backbone) -> dict[str, Any]:
+    known = dict(entry.arguments)
+    for key, value in backbone.arguments.items():
+        if key not in known:
+            raise BackboneError(
+                f"{entry.name} does not take the argument `{key}`.",
+                allowed=tuple(known) or "none",
+                fix=did_you_mean(key, known) or None,
+            )
+        kinds = (int, float) if isinstance(known[key], float) else (type(known[key]),)
+        if type(value) not in kinds or (not isinstance(value, bool) and value <= 0):
+            raise BackboneError(
+                f"The argument `{key}` of {entry.name} does not fit.", received=value, allowed=f"like {known[key]}"
+            )
+    return dict(backbone.arguments)
+
+
+def _check_size(entry: catalog.Entry, image_size: tuple[int, int]) -> None:
+    if min(image_size) < entry.minimum_size:
+        raise BackboneError(
+            f"The image size is below the minimum of {entry.name}.",
+            received=f"{image_size[0]}×{image_size[1]} px",
+            allowed=f"at least {entry.minimum_size} px a side",
+            fix=f"For example: --set data.image_size={max(entry.minimum_size, 96)},{max(entry.minimum_size, 96)}",
+        )
+
+
+def _build_mini(backbone: Backbone, image_size: tuple[int, int]) -> keras.Model:
+    shape = (*image_size, 3)
+    if backbone.weights == "pretrained" or backbone.weights is None:
+        return mini.build_mini(shape, backbone.weights)  # type: ignore[arg-type]
+    model = mini.build_mini(shape, None)
+    if backbone.weights == "imagenet":
+        raise BackboneError("mini has no ImageNet weights.", allowed="`pretrained` (the ones that ship), None, or a weights file")
+    if backbone.weights.endswith(".npz"):
+        mini.load_weights(model, Path(backbone.weights).expanduser())
+    else:
+        load_weights_file(model, Path(backbone.weights), name="mini")
+    return model
+
+
+Around = Callable[[Any, flat.Tensor], flat.Tensor]
+
+
+def _build_application(
+    entry: catalog.Entry, backbone: Backbone, arguments: dict[str, Any], image_size: tuple[int, int]
+) -> tuple[keras.Model, Around | None]:
+    builder = getattr(keras.applications, entry.name)
+
+    def construct(weights: str | None) -> keras.Model:
+        with contextlib.redirect_stdout(sys.stderr), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return builder(include_top=False, weights=weights, input_shape=(*image_size, 3), **arguments)
+
+    if backbone.weights is None:
+        return construct(None), None
+    if backbone.weights not in ("pretrained", "imagenet"):
+        file = Path(backbone.weights).expanduser()
+        model = construct(None)
+        load_weights_file(model, file, name=entry.name)
+        return model, _restore_std if _is_efficientnet_imagenet(entry, file) else None
+    wanted = entry.weights_file_for(arguments, image_size)
+    found = find_imagenet_file(wanted, entry.weights_file_for(arguments))
+    if found is None:
+        try:
+            return construct("imagenet"), None  # Keras downloads, checks and caches it
+        except Exception as error:
+            raise not_found(entry.name, wanted, error) from error
+    model = construct(None)
+    load_weights_file(model, found, name=entry.name)
+    return model, _restore_std if entry.family == "EfficientNet" else None
+
+
+def _is_efficientnet_imagenet(entry: catalog.Entry, file: Path) -> bool:
+    return entry.family == "EfficientNet" and file.name == entry.weights_file
+
+
+def _restore_std(operation: Any, x: flat.Tensor) -> flat.Tensor:
+    """EfficientNet's ImageNet weights want the pixels over the deviation, not over its square root.
+
+    Keras puts this layer in only when it loads those weights itself; see https://github.com/tensorflow/tensorflow/issues/49930.
+    """
+    if not isinstance(operation, keras.layers.Normalization):
+        return x
+    scale = [1 / math.sqrt(std) for std in IMAGENET_STD]
+    return keras.layers.Rescaling(scale, dtype="float32", name="rescaling_std")(x)
+
+
+def _prepare(x: flat.Tensor, preprocessing: str) -> flat.Tensor:
+    """The family's preprocessing as Keras layers in float32 (`keras.applications.imagenet_utils.preprocess_input`)."""
+    if preprocessing == "tf":
+        return keras.layers.Rescaling(1 / 127.5, offset=-1.0, dtype="float32", name="scale_pixels")(x)
+    if preprocessing == "torch":
+        scale = [1 / (255 * std) for std in IMAGENET_STD]
+        offset = [-mean / std for mean, std in zip(IMAGENET_MEAN, IMAGENET_STD, strict=True)]
+        return keras.layers.Rescaling(scale, offset=offset, dtype="float32", name="scale_pixels")(x)
+    if preprocessing == "caffe":
+        x = keras.ops.flip(x, axis=-1)
+        offset = [-mean for mean in CAFFE_MEAN_BGR]
+        return keras.layers.Rescaling(1.0, offset=offset, dtype="float32", name="scale_pixels")(x)
+    return x
+
+
+def _finish(
+    raw: keras.Model, image_size: tuple[int, int], *, preprocessing: str = "none", around: Around | None = None
+) -> keras.Model:
+    """`raw` laid out flat on a pixel input of the asked size, under the global dtype policy, with names that repeat."""
+    flat.name_from_one(raw)
+    if preprocessing == "none":
+        flat.use_policy(raw, keras.config.dtype_policy().name)
+    pixels = keras.Input((*image_size, 3), dtype="float32", name="pixels")
+    x = _prepare(pixels, preprocessing)
+    model = keras.Model(pixels, flat.lay_out(raw, x, around=around), name=raw.name)
+    if preprocessing == "caffe":
+        flat.name_from_one(model)
+    return model
+
+
+def _build_from_file(backbone: Backbone, path: Path, image_size: tuple[int, int]) -> keras.Model:
+    if backbone.arguments:
+        raise BackboneError("A model file takes no arguments.", received=dict(backbone.arguments))
+    if backbone.weights == "imagenet":
+        raise BackboneError(
+            f"{path} brings its own weights.", received="imagenet", allowed="`pretrained`, None, or a weights file"
+        )
+    model = _load_model(path)
+    try:
+        if backbone.weights is None:
+            model = keras.models.clone_model(model)
+        elif backbone.weights != "pretrained":
+            load_weights_file(model, Path(backbone.weights), name=path.name)
+        whole = _finish(model, image_size)
+    except BackboneError:
+        raise
+    except Exception as error:
+        raise BackboneError(
+            f"The network in {path} does not accept {image_size[0]}×{image_size[1]} px RGB images: {_first_line(error)}",
+            fix=f"It was built for the input {model.input_shape}: set data.image_size to that.",
+        ) from error
+    return _without_top(whole, path)
+
+
+def _load_model(path: Path) -> keras.Model:
+    try:
+        model = keras.models.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:
+        raise BackboneError(
+            f"{path} cannot be loaded as a Keras model: {_first_line(error)}",
+            allowed="a `.keras` file made of Keras' own layers (no Lambda, no custom code)",
+        ) from error
+    if not flat.is_nested(model) or len(getattr(model, "inputs", [])) != 1 or len(model.outputs) != 1:
+        raise BackboneError(
+            f"{path} is not a Functional model with one input and one output.",
+            received=type(model).__name__,
+            fix="Build it with keras.Model(inputs, outputs), from an image to a feature map or to class probabilities.",
+        )
+    if len(model.input_shape) != 4 or model.input_shape[-1] not in (3, None):
+        raise BackboneError(
+            f"{path} does not take RGB images.", received=f"input {model.input_shape}", allowed="(batch, height, width, 3)"
+        )
+    return model
+
+
+def _without_top(model: keras.Model, path: Path) -> keras.Model:
+    """The model up to its last feature map that everything runs through."""
+    maps = [cut for cut in find_cut_points(model) if len(cut.tensor.shape) == 4]
+    if not maps:
+        raise BackboneError(
+            f"{path} has no feature map that every path runs through, so no head can be put on it.",
+            fix="The network needs a convolutional part with one output of shape (batch, height, width, channels).",
+        )
+    return keras.Model(model.input, maps[-1].tensor, name=model.name)
+
+
+def _first_line(error: Exception) -> str:
+    text = str(error).strip() or type(error).__name__
+    return inspect.cleandoc(text).split("\n")[0][:300]

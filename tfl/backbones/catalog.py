@@ -1,0 +1,235 @@
+"""Which networks there are: name → family, input range, minimum size, arguments and weights file. No TensorFlow.
+
+The table follows Keras 3.15.1 (`keras.applications`); `build_backbone` hands over to `build.py`, which imports Keras.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from tfl.errors import BackboneError, did_you_mean
+
+if TYPE_CHECKING:
+    import keras
+
+    import tfl
+
+Preprocessing = Literal["none", "tf", "caffe", "torch"]
+"""What must happen to pixels 0..255 before the network: `none` (it does so itself), `tf` (to -1..1), `caffe` (BGR, minus the
+ImageNet mean), `torch` (to 0..1, minus the mean, over the standard deviation)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One network of the catalog.
+
+    Args:
+        name: As in `keras.applications`, or `mini`.
+        family: Networks that differ in depth or width only.
+        preprocessing: See `Preprocessing`.
+        minimum_size: Smallest height and width in pixels.
+        pattern: The name of the ImageNet weights file without its top; `{alpha}`, `{size}` and `{minimalistic}` vary.
+        arguments: What the constructor takes, with its defaults.
+        weights_for: The values of an argument for which weights were published; others have to start from random ones.
+        sizes: Image sizes with weights of their own; any other size takes those of the last.
+    """
+
+    name: str
+    family: str
+    preprocessing: Preprocessing
+    minimum_size: int = 32
+    pattern: str = ""
+    arguments: tuple[tuple[str, Any], ...] = ()
+    weights_for: tuple[tuple[str, tuple[Any, ...]], ...] = ()
+    sizes: tuple[int, ...] = (224,)
+
+    @property
+    def weights_file(self) -> str:
+        """The ImageNet weights file for the default arguments at the default size."""
+        return self.weights_file_for({})
+
+    def weights_file_for(self, arguments: Mapping[str, Any], image_size: tuple[int, int] | None = None) -> str:
+        """The ImageNet weights file that Keras looks for, given these constructor arguments and this image size.
+
+        Raises:
+            BackboneError: No such weights were published.
+
+        Example:
+
+        >>> from tfl.backbones import catalog
+        >>> catalog.entry("MobileNet").weights_file_for({"alpha": 0.75})
+        'mobilenet_7_5_224_tf_no_top.h5'
+        """
+        values = dict(self.arguments) | dict(arguments)
+        for key, published in self.weights_for:
+            if values[key] not in published:
+                raise BackboneError(
+                    f"There are no ImageNet weights of {self.name} for this `{key}`.",
+                    received=values[key],
+                    allowed=published,
+                    fix="Take one of these, or weights=None for random ones.",
+                )
+        if values.get("minimalistic") and values["alpha"] != 1.0:
+            raise BackboneError(
+                f"There are no ImageNet weights of the minimalistic {self.name} for this `alpha`.",
+                received=values["alpha"],
+                allowed="1.0",
+            )
+        height, width = image_size or (self.sizes[-1],) * 2
+        size = height if height == width and height in self.sizes else self.sizes[-1]
+        alpha = float(values.get("alpha", 1.0))
+        text = _MOBILENET_ALPHA[alpha] if self.name == "MobileNet" else str(alpha)
+        return self.pattern.format(alpha=text, size=size, minimalistic="_minimalistic" if values.get("minimalistic") else "")
+
+
+_MOBILENET_ALPHA = {1.0: "1_0", 0.75: "7_5", 0.5: "5_0", 0.25: "2_5"}
+_V3_ARGUMENTS = (("alpha", 1.0), ("minimalistic", False))
+
+
+def _plain(family: str, names: str, preprocessing: Preprocessing, pattern: str, minimum_size: int = 32) -> list[Entry]:
+    """Entries without arguments; `{file}` in the pattern is the name in lower case."""
+    return [
+        Entry(
+            name=name,
+            family=family,
+            preprocessing=preprocessing,
+            minimum_size=minimum_size,
+            pattern=pattern.replace("{file}", name.lower()),
+        )
+        for name in names.split()
+    ]
+
+
+_CLASSIC = "{file}_weights_tf_dim_ordering_tf_kernels_notop.h5"
+_ENTRIES: tuple[Entry, ...] = (
+    Entry(name="mini", family="mini", preprocessing="none", pattern="mini.npz"),
+    *(
+        Entry(name=f"ConvNeXt{size}", family="ConvNeXt", preprocessing="none", pattern=f"convnext_{size.lower()}_notop.h5")
+        for size in ("Tiny", "Small", "Base", "Large", "XLarge")
+    ),
+    *_plain("DenseNet", "DenseNet121 DenseNet169 DenseNet201", "torch", _CLASSIC),
+    *_plain("EfficientNet", " ".join(f"EfficientNetB{n}" for n in range(8)), "none", "{file}_notop.h5"),
+    *(
+        Entry(
+            name=f"EfficientNetV2{size}",
+            family="EfficientNetV2",
+            preprocessing="none",
+            pattern=f"efficientnetv2-{size.lower()}_notop.h5",
+        )
+        for size in ("B0", "B1", "B2", "B3", "S", "M", "L")
+    ),
+    Entry(
+        name="InceptionResNetV2",
+        family="InceptionResNet",
+        preprocessing="tf",
+        minimum_size=75,
+        pattern="inception_resnet_v2_weights_tf_dim_ordering_tf_kernels_notop.h5",
+    ),
+    Entry(
+        name="InceptionV3",
+        family="Inception",
+        preprocessing="tf",
+        minimum_size=75,
+        pattern="inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5",
+    ),
+    Entry(
+        name="MobileNet",
+        family="MobileNet",
+        preprocessing="tf",
+        pattern="mobilenet_{alpha}_{size}_tf_no_top.h5",
+        arguments=(("alpha", 1.0), ("depth_multiplier", 1)),
+        weights_for=(("alpha", (0.25, 0.5, 0.75, 1.0)), ("depth_multiplier", (1,))),
+        sizes=(128, 160, 192, 224),
+    ),
+    Entry(
+        name="MobileNetV2",
+        family="MobileNetV2",
+        preprocessing="tf",
+        pattern="mobilenet_v2_weights_tf_dim_ordering_tf_kernels_{alpha}_{size}_no_top.h5",
+        arguments=(("alpha", 1.0),),
+        weights_for=(("alpha", (0.35, 0.5, 0.75, 1.0, 1.3, 1.4)),),
+        sizes=(96, 128, 160, 192, 224),
+    ),
+    *(
+        Entry(
+            name=f"MobileNetV3{size}",
+            family="MobileNetV3",
+            preprocessing="none",
+            pattern=f"weights_mobilenet_v3_{size.lower()}{{minimalistic}}_224_{{alpha}}_float_no_top_v2.h5",
+            arguments=_V3_ARGUMENTS,
+            weights_for=(("alpha", (0.75, 1.0)),),
+        )
+        for size in ("Large", "Small")
+    ),
+    Entry(name="NASNetLarge", family="NASNet", preprocessing="tf", pattern="nasnet_large_no_top.h5"),
+    Entry(name="NASNetMobile", family="NASNet", preprocessing="tf", pattern="nasnet_mobile_no_top.h5"),
+    *_plain("ResNet", "ResNet50 ResNet101 ResNet152", "caffe", _CLASSIC),
+    *_plain("ResNetV2", "ResNet50V2 ResNet101V2 ResNet152V2", "tf", _CLASSIC),
+    *_plain("VGG", "VGG16 VGG19", "caffe", _CLASSIC),
+    *_plain("Xception", "Xception", "tf", _CLASSIC, 71),
+)
+_BY_NAME: dict[str, Entry] = {entry.name: entry for entry in _ENTRIES}
+
+
+def names() -> tuple[str, ...]:
+    """Every network by name: `mini` first, then those of Keras Applications."""
+    return tuple(_BY_NAME)
+
+
+def entry(name: str) -> Entry:
+    """The entry of the network called `name`.
+
+    Raises:
+        BackboneError: There is none; the message has the nearest name.
+
+    Example:
+
+    >>> from tfl.backbones import catalog
+    >>> catalog.entry("ResNet50").preprocessing
+    'caffe'
+    """
+    if name in _BY_NAME:
+        return _BY_NAME[name]
+    near = difflib.get_close_matches(name, names(), n=5, cutoff=0.5)
+    raise BackboneError(
+        f"There is no backbone `{name}`.",
+        allowed=f"{', '.join(near)}, …" if near else "a name that `tfl backbones` lists, or the path of a `.keras` model",
+        fix=did_you_mean(name, names()) or "List them with: tfl backbones",
+    )
+
+
+def build_backbone(backbone: tfl.Backbone, *, image_size: tuple[int, int]) -> keras.Model:
+    """The network without its classifier, as one flat Functional model from pixels to a feature map.
+
+    Its input is float32 RGB 0..255 of shape (batch, height, width, 3); the family's preprocessing is part of it, in float32
+    under every dtype policy and made of Keras' own layers, so that a saved model needs Keras alone. Layers that Keras named
+    by a running number are numbered anew from each network's start: block names are the same in every process.
+
+    Args:
+        backbone: Name or path, weights and constructor arguments.
+        image_size: (height, width) in pixels.
+
+    Raises:
+        BackboneError: The name, an argument or the image size does not fit, or a `.keras` file cannot be used.
+        WeightsNotFoundError: The weights are not on this machine and cannot be fetched.
+
+    Example:
+
+    >>> import tfl
+    >>> from tfl.backbones import catalog
+    >>> catalog.build_backbone(tfl.Backbone("mini", weights=None), image_size=(96, 64)).output_shape
+    (None, 6, 4, 128)
+    """
+    from tfl.backbones import build
+
+    return build.build_backbone(backbone, image_size=image_size)
+
+
+def weights_fingerprint(model: keras.Model) -> str:
+    """SHA-256 over every weight of `model`, in order, with shapes: equal for equal weights, whatever made the model."""
+    from tfl.backbones import build
+
+    return build.weights_fingerprint(model)

@@ -1,0 +1,63 @@
+"""Weights files: where they lie, how they are loaded, and what to say when they cannot be had."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import keras
+
+from tfl.errors import BackboneError, WeightsNotFoundError
+
+
+def weights_folders() -> list[Path]:
+    """Where Keras keeps the weights it downloads: `KERAS_HOME/models`, else `~/.keras/models`."""
+    home = os.environ.get("KERAS_HOME")
+    return [(Path(home) if home else Path("~/.keras")).expanduser() / "models"]
+
+
+def find_imagenet_file(*file_names: str) -> Path | None:
+    """The first of these files that is on this machine.
+
+    A network has files of their own for some image sizes; a convolution's weights fit every size, so the file for 224 px
+    stands in for one that is not there.
+    """
+    for name in file_names:
+        for folder in weights_folders():
+            if (folder / name).is_file():
+                return folder / name
+    return None
+
+
+def load_weights_file(model: keras.Model, file: Path, *, name: str) -> None:
+    """Loads `file` (`.h5` or `.weights.h5`, saved without the classifier) into `model`.
+
+    Raises:
+        WeightsNotFoundError: There is no such file.
+        BackboneError: It is damaged or of another network.
+    """
+    file = file.expanduser()
+    if not file.is_file():
+        raise WeightsNotFoundError(
+            f"There is no weights file {file}.", fix="Name an existing file, or use weights=None for random ones."
+        )
+    try:
+        model.load_weights(file)
+    except Exception as error:
+        first = (str(error).strip() or type(error).__name__).split("\n")[0][:300]
+        raise BackboneError(
+            f"The weights in {file} do not fit {name}: {first}",
+            fix="The file must be whole and hold this network's weights without its classifier (include_top=False).",
+        ) from error
+
+
+def not_found(name: str, file_name: str, error: Exception) -> WeightsNotFoundError:
+    """The error for ImageNet weights that are not here and that Keras could not fetch either."""
+    first = (str(error).strip() or type(error).__name__).split("\n")[0][:200]
+    folder = weights_folders()[0]
+    return WeightsNotFoundError(
+        f"The ImageNet weights of {name} are not on this machine: looked for {file_name} in {folder}, "
+        f"and Keras could not download it ({first}).",
+        fix=f"Put that file there (or set KERAS_HOME to the folder that holds models/{file_name}), go online, "
+        f"name another file with weights=PATH, or use weights=None for random ones; the backbone `mini` needs no download.",
+    )

@@ -1,0 +1,210 @@
+"""The plan and its ledger: which blocks train in a stage and how, and the proof that the others did not move."""
+
+from __future__ import annotations
+
+import fnmatch
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import keras
+import numpy as np
+from rich.table import Table
+
+from tfl.errors import FrozenMovedError, RecipeError, did_you_mean
+from tfl.model.assemble import HEAD, Assembled
+from tfl.recipe import Stage
+
+BatchNorm = Literal["inference", "train"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One block in a stage: does it train, at `multiplier` times the stage's rate, with BatchNorm how."""
+
+    block: str
+    trainable: bool
+    multiplier: float
+    batchnorm: BatchNorm
+    layers: int
+    parameters: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What trains in a stage: a row a block, input side first, the head last."""
+
+    stage: str
+    rows: tuple[Row, ...]
+
+    @property
+    def first_live_block(self) -> int:
+        """Index of the first block that trains; the number of blocks when only the head does. All below is the prefix."""
+        return next(index for index, row in enumerate(self.rows) if row.trainable or row.block == HEAD)
+
+    def row(self, block: str) -> Row:
+        """The row of a block, or of `head`."""
+        return next(row for row in self.rows if row.block == block)
+
+    def apply(self, assembled: Assembled) -> None:
+        """Sets `trainable` on every layer. Compile after this, not before: Keras ignores a later change."""
+        for row in self.rows:
+            for layer in assembled.layers_of(row.block):
+                normalises = isinstance(layer, keras.layers.BatchNormalization)
+                layer.trainable = row.trainable and not (normalises and row.batchnorm == "inference")
+
+    def multipliers(self, assembled: Assembled) -> dict[str, float]:
+        """The rate multiplier of each weight by its path, for `make_optimizer`."""
+        return {
+            weight.path: row.multiplier
+            for row in self.rows
+            for layer in assembled.layers_of(row.block)
+            for weight in layer.weights
+        }
+
+    def table(self) -> Table:
+        """The plan to print."""
+        table = Table(title=f"Stage {self.stage}", title_justify="left")
+        for column in ("block", "trains", "rate ×", "BatchNorm"):
+            table.add_column(column)
+        for column in ("layers", "parameters"):
+            table.add_column(column, justify="right")
+        for row in self.rows:
+            rate = f"{row.multiplier:.4g}" if row.trainable else ""
+            style = None if row.trainable else "dim"
+            trains = "yes" if row.trainable else "frozen"
+            table.add_row(row.block, trains, rate, row.batchnorm, str(row.layers), f"{row.parameters:,}", style=style)
+        return table
+
+    def as_json(self) -> dict[str, Any]:
+        """The plan as plain data: `stage`, `first_live_block` and `rows`."""
+        rows = [dict(vars(row)) for row in self.rows]
+        return {"stage": self.stage, "first_live_block": self.first_live_block, "rows": rows}
+
+
+def make_plan(assembled: Assembled, stage: Stage) -> Plan:
+    """The plan of `stage` for this network; `Stage.train` says which blocks, `layer_decay` and `multipliers` how fast.
+
+    A block `d` places below the head learns at `layer_decay ** d` times the rate, unless a glob of `multipliers` fits its
+    name (the last that fits counts). A multiplier of zero freezes the block.
+
+    Raises:
+        RecipeError: The stage names a block that is not there, or more blocks than there are.
+    """
+    names = [block.name for block in assembled.blocks]
+    chosen = _chosen(names, stage)
+    factors = _factors(names, stage)
+    rows = [
+        _row(assembled, name, trainable=name in chosen and factors[name] > 0, factor=factors[name], stage=stage)
+        for name in (*names, HEAD)
+    ]
+    if not any(row.trainable for row in rows):
+        raise RecipeError(f"Nothing trains in stage `{stage.name}`: every multiplier is zero.")
+    return Plan(stage=stage.name, rows=tuple(rows))
+
+
+def _row(assembled: Assembled, name: str, *, trainable: bool, factor: float, stage: Stage) -> Row:
+    layers = assembled.layers_of(name)
+    return Row(
+        block=name,
+        trainable=trainable,
+        multiplier=factor if trainable else 0.0,
+        batchnorm=stage.batchnorm if trainable else "inference",
+        layers=len(layers),
+        parameters=sum(layer.count_params() for layer in layers),
+    )
+
+
+def _chosen(names: list[str], stage: Stage) -> set[str]:
+    kind, _, rest = stage.train.partition(":")
+    if kind == "top":
+        if int(rest) > len(names):
+            raise RecipeError(
+                f"Stage `{stage.name}` trains more blocks than the backbone has.",
+                received=stage.train,
+                allowed=f"`top:1` to `top:{len(names)}`, or `all`",
+            )
+        return {*names[len(names) - int(rest) :], HEAD}
+    if kind == "blocks":
+        return {name for glob in rest.split(",") for name in _fitting(glob.strip(), names, stage)} | {HEAD}
+    return {*names, HEAD} if kind == "all" else {HEAD}
+
+
+def _fitting(glob: str, names: list[str], stage: Stage) -> list[str]:
+    fitting = fnmatch.filter(names, glob)
+    if not fitting:
+        raise RecipeError(
+            f"Stage `{stage.name}` names a block that the backbone does not have.",
+            received=glob,
+            allowed=names,
+            fix=did_you_mean(glob, names) or None,
+        )
+    return fitting
+
+
+def _factors(names: list[str], stage: Stage) -> Mapping[str, float]:
+    factors = {name: stage.layer_decay ** (len(names) - index) for index, name in enumerate(names)} | {HEAD: 1.0}
+    for glob, factor in stage.multipliers.items():
+        for name in _fitting(glob, [*names, HEAD], stage):
+            factors[name] = factor
+    return factors
+
+
+Snapshot = dict[str, dict[str, str]]
+
+
+class Ledger:
+    """Hashes of every block, and their comparison."""
+
+    @staticmethod
+    def snapshot(assembled: Assembled) -> Snapshot:
+        """For each block and the head: SHA-256 of its `weights`, and of its `batchnorm` (statistics, scale and shift)."""
+        found: Snapshot = {}
+        for name in (*(block.name for block in assembled.blocks), HEAD):
+            layers = assembled.layers_of(name)
+            normalising = [layer for layer in layers if isinstance(layer, keras.layers.BatchNormalization)]
+            others = [layer for layer in layers if not isinstance(layer, keras.layers.BatchNormalization)]
+            found[name] = {"weights": _hash(others), "batchnorm": _hash(normalising)}
+        return found
+
+    @staticmethod
+    def compare(before: Snapshot, after: Snapshot, plan: Plan) -> list[dict[str, Any]]:
+        """What was to move, and what moved, block by block: the rows of `ledger.json`.
+
+        Raises:
+            FrozenMovedError: A frozen block moved, or BatchNorm that the plan keeps as it is.
+        """
+        rows = []
+        for row in plan.rows:
+            rows.append(
+                {
+                    "stage": plan.stage,
+                    "block": row.block,
+                    "was_to_move": row.trainable,
+                    "moved": before[row.block] != after[row.block],
+                    "batchnorm_was_to_move": row.trainable and row.batchnorm == "train",
+                    "batchnorm_moved": before[row.block]["batchnorm"] != after[row.block]["batchnorm"],
+                }
+            )
+        wrong = [item["block"] for item in rows if item["moved"] and not item["was_to_move"]]
+        wrong_batchnorm = [item["block"] for item in rows if item["batchnorm_moved"] and not item["batchnorm_was_to_move"]]
+        if wrong or wrong_batchnorm:
+            raise FrozenMovedError(
+                f"Stage `{plan.stage}` changed what it had frozen, so its result is void.",
+                received=_list(wrong, "blocks") + _list(wrong_batchnorm, "BatchNorm of blocks"),
+                fix="This is a defect of tfl, or `trainable` was changed by hand after the plan was applied.",
+            )
+        return rows
+
+
+def _list(names: list[str], what: str) -> str:
+    return f" {what} {', '.join(names)}" if names else ""
+
+
+def _hash(layers: Iterable[keras.layers.Layer]) -> str:
+    digest = hashlib.sha256()
+    for layer in layers:
+        for weight in layer.weights:
+            digest.update(np.ascontiguousarray(keras.ops.convert_to_numpy(weight)).tobytes())
+    return digest.hexdigest()
