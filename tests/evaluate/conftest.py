@@ -89,6 +89,7 @@ def make_run(
             "notes": ["2 groups of exact duplicates were kept in one split."],
         },
     )
+    run.path("model.keras").write_bytes(b"weights")
     _write_plans(run)
     _write_history(run, seed)
     run.update_stage_state(
@@ -116,7 +117,7 @@ def _write_plans(run: Run) -> None:
 
 def _write_history(run: Run, seed: int) -> None:
     generator = np.random.default_rng(seed)
-    columns = "stage epoch loss accuracy val_loss val_accuracy val_macro_f1 learning_rate seconds".split()
+    columns = ["stage", "epoch", "loss", "accuracy", "val_loss", "val_accuracy", "val_macro_f1", "learning_rate", "seconds"]
     with open(run.path("history.csv"), "w", newline="") as handle:
         writer = csv.writer(handle)
         writer.writerow(columns)

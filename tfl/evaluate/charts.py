@@ -19,6 +19,8 @@ COLOURS = {
     "bad": "#c2571a",
     "cool": "#2f6db3",
     "shade": "#f1efe8",
+    "good_fill": "#86cbb0",
+    "bad_fill": "#f0ae84",
 }
 """By role; `templates/page.js` holds the dark twin of each."""
 RUN_COLOURS = ("#2f6db3", "#c2571a", "#1f7a5c", "#8b4fa8", "#9a7b0f", "#b3315e")
@@ -31,7 +33,6 @@ _AXIS = {
     "zeroline": False,
     "automargin": True,
     "tickfont": {"color": COLOURS["muted"]},
-    "title": {"font": {"color": COLOURS["muted"], "size": 13}},
     "fixedrange": True,
 }
 
@@ -102,7 +103,7 @@ def _best_markers(history: Sequence[Mapping[str, Any]], stages: Sequence[Mapping
     return {
         "type": "scatter",
         "mode": "markers",
-        "name": "best epoch, kept",
+        "name": "best, kept",
         "x": [row["step"] for row in best],
         "y": [row.get(column) for row in best],
         "marker": {"symbol": "star", "size": 14, "color": COLOURS["bad"], "line": {"color": COLOURS["surface"], "width": 1}},
@@ -161,10 +162,13 @@ def _cells(counts: Sequence[Sequence[int]], names: Sequence[str], *, right: bool
         "z": shares,
         "zmin": 0,
         "zmax": 1 if right else 0.5,
-        "colorscale": [[0, COLOURS["shade"]], [1, COLOURS["good" if right else "bad"]]],
+        "colorscale": [[0, COLOURS["shade"]], [1, COLOURS["good_fill" if right else "bad_fill"]]],
         "showscale": False,
-        "text": [[str(count) for count in line] for line in counts],
-        **({"texttemplate": "%{text}"} if len(names) <= 25 else {}),
+        "text": [
+            [str(count) if shown[row][column] and (right or count) else "" for column, count in enumerate(line)]
+            for row, line in enumerate(counts)
+        ],
+        **({"texttemplate": "%{text}", "textfont": {"color": COLOURS["ink"]}} if len(names) <= 25 else {}),
         "customdata": hover,
         "hovertemplate": "%{customdata}<extra></extra>",
         "hoverongaps": False,
@@ -211,10 +215,10 @@ def reliability(bins: Sequence[Mapping[str, Any]]) -> Figure | None:
         "showlegend": False,
     }
     layout = _layout(
-        xaxis={**share, **_titled("how sure it was"), "range": [0, 1], "anchor": "y2"},
+        xaxis={**share, **_titled("how sure it was"), "range": [0, 1], "dtick": 0.2, "anchor": "y2"},
         yaxis={**share, **_titled("how often right"), "range": [0, 1.02], "domain": [0.32, 1]},
         yaxis2={**_AXIS, **_titled("images"), "domain": [0, 0.2], "nticks": 3},
-        margin={"l": 10, "r": 10, "t": 10, "b": 10},
+        margin={"l": 10, "r": 28, "t": 10, "b": 10},
         bargap=0,
     )
     return {"data": [bars, ideal, counts], "layout": layout, "height": 420}
@@ -250,7 +254,7 @@ def runs_curve(runs: Sequence[Mapping[str, Any]], *, x: str, column: str = "val_
 
 
 def _titled(text: str) -> dict[str, Any]:
-    return {"title": {"text": text, "font": {"color": COLOURS["muted"], "size": 13}}}
+    return {"title": {"text": text, "standoff": 14, "font": {"color": COLOURS["muted"], "size": 13}}}
 
 
 def _layout(**parts: Any) -> dict[str, Any]:

@@ -180,11 +180,13 @@ from tfl.data.pipeline import preprocess_bytes
 
 model = keras.saving.load_model({model!r})
 class_names = {names}
-pixels = preprocess_bytes(Path("photo.jpg").read_bytes(), ({height}, {width}), {fit!r})  # the decoding it was trained with
+# the same decoding, size and orientation as in training
+pixels = preprocess_bytes(Path("photo.jpg").read_bytes(), ({height}, {width}), {fit!r})
 probabilities = model.predict(pixels[None])[0]
 print(class_names[probabilities.argmax()], probabilities.max())
 """
-_SERVE = """docker run --rm -p 8501:8501 -v {export}:/models/{name} -e MODEL_NAME={name} tensorflow/serving &
+_SERVE = """docker run --rm -p 8501:8501 -v {export}:/models/{name} \\
+    -e MODEL_NAME={name} tensorflow/serving &
 
 curl -s http://localhost:8501/v1/models/{name}:predict -d @- <<END
 {{"instances": [{{"image_bytes": {{"b64": "$(base64 -w0 photo.jpg)"}}}}]}}
@@ -204,6 +206,7 @@ def _use(run: Run, document: dict[str, Any]) -> dict[str, Any]:
         "recipe": run.recipe.to_json(),
         "command": shlex.join(map(str, document["manifest"].get("command") or [])),
         "predict": f"tfl predict {folder} photo.jpg more_photos/",
+        "resume": f"tfl run {folder}/recipe.json --out {folder} --resume",
         "export": f"tfl export {folder} --format saved_model",
         "python": _PYTHON.format(
             model=str(run.path("model.keras")), names="\n".join(lines), height=height, width=width, fit=data["fit"]
