@@ -24,6 +24,7 @@ from tfl.errors import BackboneError
 
 MOST, FEWEST = 40, 4
 Kind = Literal["light", "normalise", "conv", "depthwise", "pointwise", "separable", "gate", "pool", "merge", "pad", "other"]
+_QUIET = ("light", "normalise", "pad")
 
 
 @dataclass(frozen=True)
@@ -122,19 +123,13 @@ def _natural_units(pieces: list[CutPoint]) -> list[list[CutPoint]]:
     pending: list[CutPoint] = []
     for piece in pieces:
         kind = _kind_of(piece)
-        last = units[-1] if units else None
-        if (
-            (last is None and kind in ("light", "normalise", "pad"))
-            or kind == "pad"
-            or (kind in ("light", "normalise") and pending)
-            or (kind == "normalise" and last is not None and _ends_in_merge(last.pieces))
-        ):
-            pending.append(piece)
-        elif kind in ("light", "normalise") and last is not None:
-            last.pieces.append(piece)
-        else:
+        if kind not in _QUIET:
             _place(units, kind, [*pending, piece])
             pending = []
+        elif pending or not units or kind == "pad" or (kind == "normalise" and _is_closed(units[-1].pieces)):
+            pending.append(piece)  # belongs to what follows: preprocessing, padding, pre-activation
+        else:
+            units[-1].pieces.append(piece)
     if pending and units:
         units[-1].pieces += pending
     elif pending:
@@ -146,7 +141,7 @@ def _place(units: list[_Unit], kind: Kind, pieces: list[CutPoint]) -> None:
     last = units[-1] if units else None
     joins = last is not None and not last.done
     if kind == "pool" and last is not None and last.chain:
-        while len(units) > 1 and units[-2].chain and not _ends_in_pool(units[-2].pieces):
+        while len(units) > 1 and units[-2].chain and not _has_pool(units[-2].pieces):
             tail = units.pop()
             units[-1].pieces += tail.pieces
         units[-1].pieces += pieces
@@ -165,10 +160,8 @@ def _place(units: list[_Unit], kind: Kind, pieces: list[CutPoint]) -> None:
         last.spatial = True
         last.chain = last.chain and kind == "conv"
     else:
-        plain = kind in ("conv", "pointwise")
-        units.append(
-            _Unit(pieces, spatial=kind in ("conv", "depthwise", "gate"), done=kind in ("merge", "separable"), chain=plain)
-        )
+        spatial, done = kind in ("conv", "depthwise", "gate"), kind in ("merge", "separable")
+        units.append(_Unit(pieces, spatial=spatial, done=done, chain=kind in ("conv", "pointwise")))
 
 
 def _kind_of(piece: CutPoint) -> Kind:
@@ -207,8 +200,13 @@ def _ends_in_merge(pieces: list[CutPoint]) -> bool:
     return len(last.nodes) > 1
 
 
-def _ends_in_pool(pieces: list[CutPoint]) -> bool:
+def _has_pool(pieces: list[CutPoint]) -> bool:
     return any(_kind_of(piece) == "pool" for piece in pieces)
+
+
+def _is_closed(pieces: list[CutPoint]) -> bool:
+    """Whether a normalisation after these pieces is the pre-activation of the next unit: a merge or a pool ends them."""
+    return _ends_in_merge(pieces) or _kind_of(pieces[-1]) == "pool"
 
 
 def _attach_light(units: list[list[CutPoint]]) -> list[list[CutPoint]]:
@@ -222,7 +220,7 @@ def _coarsen(units: list[list[CutPoint]]) -> list[list[CutPoint]]:
     """At most forty units: equal groups of neighbours within each stage of one feature-map size."""
     stages: list[list[list[CutPoint]]] = []
     for unit in units:
-        if stages and _size_of(stages[-1][-1]) == _size_of(unit):
+        if stages and _likeness(stages[-1][-1]) == _likeness(unit):
             stages[-1].append(unit)
         else:
             stages.append([unit])
@@ -236,8 +234,9 @@ def _coarsen(units: list[list[CutPoint]]) -> list[list[CutPoint]]:
     return units
 
 
-def _size_of(unit: list[CutPoint]) -> tuple[int | None, ...]:
-    return tuple(unit[-1].tensor.shape[1:-1])
+def _likeness(unit: list[CutPoint]) -> tuple[Any, ...]:
+    """Equal for units of one stage: the feature map's height and width, and whether branches meet at the end."""
+    return (*unit[-1].tensor.shape[1:-1], _ends_in_merge(unit))
 
 
 def _as_blocks(units: list[list[CutPoint]]) -> list[Block]:

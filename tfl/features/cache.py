@@ -75,10 +75,11 @@ def cached_features(
     folder = cache_home() / "features" / key
     stored = open_features(folder, count=count, dtype=dtype)
     if stored is None:
-        write_folder_atomically(
-            folder,
-            lambda scratch: _fill(scratch, prefix, dataset_factory(), key=key, count=count, dtype=dtype, progress=progress),
-        )
+
+        def fill(scratch: Path) -> None:
+            _fill(scratch, prefix, dataset_factory(), key=key, count=count, dtype=dtype, progress=progress)
+
+        write_folder_atomically(folder, fill)
         stored = open_features(folder, count=count, dtype=dtype)
     if stored is None:
         raise DataError(f"The features in {folder} vanished while they were being read.", fix="Start again with --resume.")
@@ -123,7 +124,7 @@ def _fill(
                 shape = (count, *features.shape[1:])
                 _write_header(file, shape, features.dtype)
             file.write(features.tobytes())
-            digest.update(features)
+            digest.update(features.data)
             labels.append(np.asarray(one_hot, dtype="float32"))
             done += len(features)
             if progress is not None:

@@ -175,7 +175,7 @@ class Ledger:
         Raises:
             FrozenMovedError: A frozen block moved, or BatchNorm that the plan keeps as it is.
         """
-        rows = []
+        rows: list[dict[str, Any]] = []
         for row in plan.rows:
             rows.append(
                 {

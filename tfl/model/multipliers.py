@@ -15,14 +15,15 @@ import keras
 
 from tfl.recipe import Stage
 
-Rate = float | keras.optimizers.schedules.LearningRateSchedule
+Rate = Any
+"""A number, or a `keras.optimizers.schedules.LearningRateSchedule`."""
 
 
 class _Shared:
     """Mixed into a Keras optimiser: `multipliers` by variable path; a path that is not named has 1."""
 
     def __init__(self, *, multipliers: Mapping[str, float], weight_decay: float, **options: Any) -> None:
-        super().__init__(weight_decay=weight_decay, **options)
+        super().__init__(weight_decay=weight_decay, **options)  # type: ignore[call-arg]
         self.multipliers = dict(multipliers)
 
     def build(self, variables: list[Any]) -> None:
