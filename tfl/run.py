@@ -242,9 +242,6 @@ def _class_weights(recipe: Recipe, bundle: Bundle) -> NDArray[np.float32] | None
 
 def _describe_data(recipe: Recipe, bundle: Bundle, findings: list[dict[str, Any]]) -> dict[str, Any]:
     examples, split = bundle.examples, bundle.split
-    digest = hashlib.sha256("\n".join(examples.class_names).encode())
-    for row in zip(bundle.fingerprints, examples.labels.tolist(), split.names(len(examples)).tolist(), strict=True):
-        digest.update("\t".join(map(str, row)).encode())
     return {
         "source": recipe.data.source,
         "note": examples.note,
@@ -252,8 +249,17 @@ def _describe_data(recipe: Recipe, bundle: Bundle, findings: list[dict[str, Any]
         "counts": {name: examples.take(split[name]).counts() for name in ("train", "val", "test")},
         "findings": findings,
         "notes": list(split.notes),
-        "fingerprint": digest.hexdigest(),
+        "fingerprint": data_fingerprint(bundle),
     }
+
+
+def data_fingerprint(bundle: Bundle) -> str:
+    """SHA-256 of the classes and of each image's content, label and split: another image or another split, another one."""
+    examples = bundle.examples
+    digest = hashlib.sha256("\n".join(examples.class_names).encode())
+    for row in zip(bundle.fingerprints, examples.labels.tolist(), bundle.split.names(len(examples)).tolist(), strict=True):
+        digest.update("\t".join(map(str, row)).encode())
+    return digest.hexdigest()
 
 
 def _describe_weights(recipe: Recipe, assembled: Assembled) -> dict[str, Any]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
@@ -14,6 +15,9 @@ from tfl.cli.command import Answer, command
 from tfl.cli.options import parse_size, set_option
 from tfl.cli.quiet import load_tensorflow
 from tfl.recipe import Backbone
+
+if TYPE_CHECKING:
+    from tfl.backbones.catalog import Entry
 
 
 @command
@@ -32,11 +36,6 @@ def backbones(name: str | None, image_size: tuple[int, int] | None, settings: Se
     return _describe(name, image_size, settings)
 
 
-def models_folder() -> Path:
-    """Where Keras keeps downloaded weights: `KERAS_HOME/models`, else `~/.keras/models`."""
-    return Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser() / "models"
-
-
 def _list() -> Answer:
     from tfl.backbones import catalog
 
@@ -53,30 +52,34 @@ def _list() -> Answer:
                 "weights_here": weights_here(found),
             }
         )
-    document = {"backbones": rows, "weights_folder": str(models_folder())}
+    document = {"backbones": rows, "weights_folder": str(weights_folder())}
     return Answer(document, lambda: _show_list(document))
 
 
-def weights_here(entry: Any) -> bool:
-    """Whether the pretrained weights of a catalog entry lie on this machine."""
+def weights_folder() -> Path:
+    """Where Keras keeps the weights that it downloads, found without importing it: `KERAS_HOME/models`, else `~/.keras/models`."""
+    return Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser() / "models"
+
+
+def weights_here(entry: Entry) -> list[str]:
+    """The files of pretrained weights of a network that lie on this machine, of any of its variants."""
     from tfl.backbones.mini import WEIGHTS_FILE
 
     if entry.name == "mini":
-        return WEIGHTS_FILE.is_file()
-    return bool(entry.weights_file) and (models_folder() / entry.weights_file).is_file()
+        return [WEIGHTS_FILE.name] if WEIGHTS_FILE.is_file() else []
+    pattern = re.sub(r"\{\w+\}", "*", entry.pattern)
+    return sorted(file.name for file in weights_folder().glob(pattern)) if pattern else []
 
 
 def _show_list(document: dict[str, Any]) -> None:
     from tfl.cli.tables import output, table
 
     rows = [
-        (row["name"], row["family"], row["minimum_size"], row["preprocessing"], "yes" if row["weights_here"] else "")
+        (row["name"], row["family"], row["minimum_size"], row["preprocessing"], ", ".join(row["weights_here"]))
         for row in document["backbones"]
     ]
     output().print(table(("name", "family", "minimum px", "preprocessing", "weights here"), rows, right=("minimum px",)))
-    click.echo(
-        f"Weights that are not here are downloaded by Keras into {document['weights_folder']} when a recipe asks for them."
-    )
+    click.echo(f"Keras downloads other weights into {document['weights_folder']} when a recipe asks for them.")
 
 
 def _describe(name: str, image_size: tuple[int, int] | None, settings: Sequence[tuple[str, str]]) -> Answer:

@@ -15,7 +15,7 @@ from typing import Any
 import rich_click as click
 
 from tfl import __version__
-from tfl.cli.backbones import models_folder
+from tfl.cli.backbones import weights_folder
 from tfl.cli.command import EXIT_WRONG_INPUT, Answer, command
 from tfl.cli.quiet import load_tensorflow
 from tfl.errors import TflError
@@ -127,8 +127,8 @@ def _size_below(folder: Path) -> int:
 
 
 def _weights() -> dict[str, Any]:
-    folder = models_folder()
-    files = sorted(file.name for file in folder.glob("*") if file.suffix in (".h5", ".keras")) if folder.is_dir() else []
+    folder = weights_folder()
+    files = [file.name for file in sorted(folder.glob("*")) if file.suffix in (".h5", ".keras")]
     return {"keras_home": os.environ.get("KERAS_HOME"), "folder": str(folder), "files": files}
 
 

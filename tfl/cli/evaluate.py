@@ -34,7 +34,7 @@ def evaluate(run_folder: Path, data: str | None, skip_bad: bool) -> Answer:
 
     run = Run.open(run_folder)
     load_tensorflow()
-    examples, labels, where = _to_judge(run, data, skip_bad)
+    examples, labels, where = _own_test_split(run, skip_bad) if data is None else _other_source(run, data, skip_bad)
     probabilities = _probabilities(run, examples)
     from tfl.evaluate.metrics import judge
 
@@ -43,30 +43,42 @@ def evaluate(run_folder: Path, data: str | None, skip_bad: bool) -> Answer:
     return Answer(document, lambda: _show(document))
 
 
-def _to_judge(run: Run, source: str | None, skip_bad: bool) -> tuple[Examples, np.ndarray, str]:
-    """The examples to judge on, their labels in the run's order of classes, and what they are called."""
+def _own_test_split(run: Run, skip_bad: bool) -> tuple[Examples, np.ndarray, str]:
+    """The test images of the run, as long as they still are what they were: another split would judge on training images."""
+    from rich.console import Console
+
+    from tfl.run import data_fingerprint, prepare_data
+
+    recipe = run.recipe.override("data.on_bad", "skip") if skip_bad else run.recipe
+    bundle, _ = prepare_data(recipe, Console(stderr=True))
+    check_same_classes(bundle.examples.class_names, run.class_names, source=recipe.data.source)
+    if data_fingerprint(bundle) != run.manifest["data"]["fingerprint"]:
+        raise DataError(
+            f"The images of {recipe.data.source} are no longer those of the run, so its test split cannot be drawn again.",
+            fix="Put them back, or judge on other labelled images with --data SOURCE.",
+        )
+    examples = bundle.examples.take(bundle.split.test)
+    return examples, examples.labels, f"{recipe.data.source} (test split)"
+
+
+def _other_source(run: Run, source: str, skip_bad: bool) -> tuple[Examples, np.ndarray, str]:
+    """Every image of `source`, and its labels in the run's order of classes."""
     import numpy as np
 
     from tfl.data.audit import audit
     from tfl.data.source import load_source
 
-    recipe, class_names = run.recipe, run.class_names
-    data = recipe.data if source is None else dataclasses.replace(recipe.data, source=source, per_class=None, labels=None)
-    examples = load_source(data, seed=recipe.split_seed)
-    if source is not None and recipe.data.labels and set(examples.class_names) > set(class_names):
-        examples = load_source(dataclasses.replace(data, labels=recipe.data.labels), seed=recipe.split_seed)
-    check_same_classes(examples.class_names, class_names, source=data.source)
-    audited = audit(examples, on_bad="skip" if skip_bad else data.on_bad)
-    _say_left_out(len(examples) - len(audited.examples))
-    kept, where = audited.examples, f"{data.source} (all)"
-    if source is None:
-        from tfl.data.split import split
-
-        parts = split(kept, validation=data.validation, test=data.test, seed=recipe.split_seed, fingerprints=audited.fingerprints)
-        kept, where = kept.take(parts.test), f"{data.source} (test split)"
-    position = {name: index for index, name in enumerate(class_names)}
-    order = np.array([position[name] for name in examples.class_names], "int32")
-    return kept, order[kept.labels], where
+    expected, chosen = run.class_names, run.recipe.data.labels
+    data = dataclasses.replace(run.recipe.data, source=source, per_class=None, labels=None)
+    examples = load_source(data)
+    if chosen is not None and set(expected) < set(examples.class_names):  # as the run chose among more classes, so here
+        examples = load_source(dataclasses.replace(data, labels=chosen))
+    check_same_classes(examples.class_names, expected, source=source)
+    kept = audit(examples, on_bad="skip" if skip_bad else data.on_bad).examples
+    if len(kept) < len(examples):
+        click.echo(f"{len(examples) - len(kept)} files cannot be read as images and are left out.", err=True)
+    order = np.array([expected.index(name) for name in kept.class_names], "int32")
+    return kept, order[kept.labels], f"{source} (all images)"
 
 
 def check_same_classes(found: tuple[str, ...], expected: tuple[str, ...], *, source: str) -> None:
@@ -87,11 +99,6 @@ def check_same_classes(found: tuple[str, ...], expected: tuple[str, ...], *, sou
         )
 
 
-def _say_left_out(count: int) -> None:
-    if count:
-        click.echo(f"{count} files cannot be read as images and are left out.", err=True)
-
-
 def _probabilities(run: Run, examples: Examples) -> np.ndarray:
     import numpy as np
 
@@ -100,7 +107,7 @@ def _probabilities(run: Run, examples: Examples) -> np.ndarray:
 
     model = load_run_model(run)
     dataset = make_dataset(examples, np.arange(len(examples)), data=run.recipe.data, batch_size=32)
-    scores: np.ndarray = model.predict(dataset.map(lambda images, labels: images), verbose=0)
+    scores: np.ndarray = model.predict(dataset, verbose=0)
     return scores.astype("float32")
 
 

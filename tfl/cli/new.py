@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 
 _IMBALANCED = 3.0
 _FEWEST = 3
+_PLAIN_PATH = re.compile(r"[\w./-]+")
 
 _TEMPLATE = '''"""{title}
 
@@ -28,9 +31,9 @@ Run       tfl run {file}
 import tfl
 
 recipe = tfl.Recipe(
-    name={name!r},
+    name={name},
     data=tfl.Data(
-        {source!r},
+        {source},
         # What the network sees; more pixels are slower, and help where small details decide.
         image_size=({size}, {size}),
         validation={validation},
@@ -55,7 +58,7 @@ recipe = tfl.Recipe(
         ),
     ),
     # A stage ends when this has not improved for `patience` epochs, and its best epoch is kept.
-    monitor=tfl.Monitor({metric!r}, patience=6),{class_weight}
+    monitor=tfl.Monitor({metric}, patience=6),{class_weight}
     export=("saved_model",),
 )
 '''
@@ -100,17 +103,22 @@ def recipe_text(file: Path, source: str, examples: Examples) -> tuple[str, dict[
         smallest=smallest,
         largest=largest,
         note=f"; {examples.note}" if examples.note else "",
-        file=file,
-        name=file.stem,
-        source=source,
+        file=file if _PLAIN_PATH.fullmatch(str(file)) else file.name,
+        name=_quoted(file.stem),
+        source=_quoted(source),
         size=_image_size(examples),
         validation=share,
         test=share,
         batch_size=16 if len(examples) < 500 else 32,
-        metric="val_macro_f1" if imbalanced else "val_accuracy",
+        metric=_quoted("val_macro_f1" if imbalanced else "val_accuracy"),
         class_weight=_CLASS_WEIGHT if imbalanced else "",
     )
     return text, {"images": len(examples), "classes": counts, "imbalanced": imbalanced, "note": examples.note}
+
+
+def _quoted(text: str) -> str:
+    """A Python string in double quotes; a name that is no Unicode keeps its escapes."""
+    return json.dumps(text, ensure_ascii=not text.isprintable())
 
 
 def _check_smallest(counts: dict[str, int], smallest: int, source: str) -> None:
