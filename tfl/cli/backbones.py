@@ -57,7 +57,7 @@ def _list() -> Answer:
 
 
 def weights_folder() -> Path:
-    """Where Keras keeps the weights that it downloads, found without importing it: `KERAS_HOME/models`, else `~/.keras/models`."""
+    """Where Keras keeps the weights that it downloads, found without it: `KERAS_HOME/models` or `~/.keras/models`."""
     return Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser() / "models"
 
 

@@ -114,7 +114,7 @@ def _save(served: ServedModel, folder: Path) -> None:
     signatures = {"serving_default": served.from_bytes, "pixels": served.from_pixels}
     try:
         tf.saved_model.save(served, str(folder), signatures=signatures)
-    except (tf.errors.OpError, ValueError, TypeError, AssertionError) as error:
+    except (tf.errors.OpError, ValueError, AssertionError) as error:
         raise ExportError(
             f"TensorFlow could not write this model as a SavedModel: {error}",
             fix="A layer that runs Python code cannot be exported; use layers made of TensorFlow operations.",

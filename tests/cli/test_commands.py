@@ -1,0 +1,310 @@
+"""Each verb: what it parses, what it hands over, what it answers. What trains or loads TensorFlow is replaced, or marked slow."""
+
+import json
+import sys
+import types
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+import tfl
+from tfl.cli.evaluate import check_same_classes
+from tfl.cli.main import cli
+from tfl.cli.run import latest_run
+from tfl.errors import DataError, RecipeError, RunError
+from tfl.runs import Run
+
+RECIPE = """
+import tfl
+recipe = tfl.Recipe(name="leaves", data=tfl.Sample("digits"), backbone=tfl.Backbone("mini"), stages=(tfl.Stage("head"),))
+"""
+
+
+def invoke(*words):
+    return CliRunner().invoke(cli, [str(word) for word in words])
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    tmp_path.joinpath("leaves.py").write_text(RECIPE)
+    return tmp_path
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """`tfl.run` replaced by one that records what it was asked and makes a run of nothing."""
+    asked = []
+
+    def run_recipe(recipe, *, out, resume, command, console):
+        asked.append({"recipe": recipe, "out": out, "resume": resume, "command": command})
+        run = Run.open(out) if resume else Run.create(out, recipe, command=command)
+        run.write_json("metrics.json", {"test": {"accuracy": 0.9, "macro_f1": 0.8, "count": 10}})
+        return run
+
+    monkeypatch.setitem(sys.modules, "tfl.run", types.SimpleNamespace(run_recipe=run_recipe))
+    monkeypatch.setattr("tfl.cli.run.load_tensorflow", lambda: None)
+    return asked
+
+
+def test_run_hands_the_changed_recipe_over(here, calls):
+    words = ("--data", "photos", "--set", "stages.head.epochs=3", "--set", "data.image_size=64,48", "--skip-bad")
+    result = invoke("run", "leaves.py", "--out", "done", *words, "--json")
+    assert result.exit_code == 0, result.stderr
+    recipe = calls[0]["recipe"]
+    assert (recipe.data.source, recipe.data.image_size, recipe.data.on_bad) == ("photos", (64, 48), "skip")
+    assert recipe.stages[0].epochs == 3
+    assert json.loads(result.stdout) == {
+        "run": "done",
+        "metrics": {"test": {"accuracy": 0.9, "macro_f1": 0.8, "count": 10}},
+        "export": {},
+    }
+
+
+def test_a_set_comes_after_data(here, calls):
+    invoke("run", "leaves.py", "--out", "a", "--set", "data=sample:strawberry", "--data", "photos")
+    assert calls[0]["recipe"].data.source == "sample:strawberry"
+
+
+def test_smoke_is_short(here, calls):
+    invoke("run", "leaves.py", "--out", "a", "--smoke")
+    assert calls[0]["recipe"].stages[0].epochs == 1 and calls[0]["recipe"].data.per_class == 20
+
+
+def test_run_says_the_figures_and_what_next(here, calls):
+    result = invoke("run", "leaves.py")
+    assert "test accuracy 0.900" in result.stdout and "tfl predict runs/leaves/" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("nowhere.py",), "no recipe file"),
+        (("leaves.py", "--set", "stages.head.epoch=3"), "Did you mean `epochs`?"),
+        (("leaves.py", "--set", "stages.head.epochs=many"), "whole number"),
+        (("leaves.py", "--set", "epochs"), "KEY=VALUE"),
+        (("leaves.py", "--resume"), "no run of `leaves` to resume"),
+    ],
+)
+def test_run_refuses(here, calls, words, message):
+    result = invoke("run", *words)
+    assert result.exit_code == 2 and message in " ".join(result.stderr.split()) and not calls
+    assert sorted(entry.name for entry in here.iterdir()) == ["leaves.py"]
+
+
+def test_resume_takes_the_latest_run_of_this_recipe(here, calls):
+    recipe = tfl.load_recipe("leaves.py")
+    for name in ("20240101-000000", "20240102-000000"):
+        Run.create(here / "runs" / "leaves" / name, recipe, command=[])
+    Run.create(here / "runs" / "other" / "20990101-000000", recipe, command=[])
+    assert invoke("run", "leaves.py", "--resume").exit_code == 0
+    assert calls[0]["out"].name == "20240102-000000" and calls[0]["resume"]
+    with pytest.raises(RunError, match="never"):
+        latest_run("never")
+
+
+def test_an_interrupted_run_says_the_command_that_goes_on(here, calls, monkeypatch):
+    def interrupted(recipe, *, out, resume, command, console):
+        Run.create(out, recipe, command=[])
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(sys.modules, "tfl.run", types.SimpleNamespace(run_recipe=interrupted))
+    result = invoke("run", "leaves.py", "--out", "my run", "--set", 'data.labels=["3", "8"]')
+    assert result.exit_code == 130
+    assert "tfl run leaves.py --set 'data.labels=[\"3\", \"8\"]' --out 'my run' --resume" in result.stderr
+
+
+# new -----------------------------------------------------------------------------------------------------------------
+
+
+def class_folders(base, **counts):
+    for name, count in counts.items():
+        (base / name).mkdir(parents=True)
+        for number in range(count):
+            Image.new("RGB", (40, 30), (number * 7 % 255, 50, 90)).save(base / name / f"{number}.png")
+    return base
+
+
+def test_new_writes_a_recipe_that_loads(here):
+    class_folders(here / "my photos", ant=12, bee=10)
+    result = invoke("new", "insects", "--data", "my photos", "--json")
+    assert result.exit_code == 0, result.stderr
+    assert json.loads(result.stdout)["classes"] == {"ant": 12, "bee": 10}
+    recipe = tfl.load_recipe("insects.py")
+    assert recipe.name == "insects" and recipe.data.source == "my photos" and recipe.class_weight is None
+    text = here.joinpath("insects.py").read_text()
+    assert len(text.splitlines()) < 60 and "22 images in 2 classes" in text
+
+
+def test_new_sees_imbalance(here):
+    class_folders(here / "photos", ant=20, bee=4)
+    assert invoke("new", "insects", "--data", "photos").exit_code == 0
+    recipe = tfl.load_recipe("insects.py")
+    assert recipe.class_weight == "balanced" and recipe.monitor.metric == "val_macro_f1"
+
+
+def test_new_says_what_kind_of_pictures_a_sample_has(here):
+    invoke("new", "digits", "--data", "sample:digits")
+    assert "scanned handwritten digits" in here.joinpath("digits.py").read_text()
+    assert tfl.load_recipe("digits.py").data.image_size == (48, 48)
+
+
+def test_new_survives_quotes_in_the_source(here):
+    odd = class_folders(here / """it's "here" \\""", ant=5, bee=5)
+    assert invoke("new", "insects", "--data", odd).exit_code == 0
+    assert tfl.load_recipe("insects.py").data.source == str(odd)
+
+
+@pytest.mark.parametrize(
+    ("name", "counts", "message"),
+    [
+        ("leaves", {"ant": 5, "bee": 5}, "already there"),
+        ("in sects", {"ant": 5, "bee": 5}, "folder name"),
+        ("insects", {"ant": 5, "bee": 2}, "bee (2)"),
+        ("insects", {"ant": 5}, "two classes"),
+        ("insects", {}, "nothing at this source"),
+    ],
+)
+def test_new_refuses_and_writes_nothing(here, name, counts, message):
+    class_folders(here / "photos", **counts)
+    result = invoke("new", name, "--data", "photos")
+    assert result.exit_code == 2 and message in result.stderr
+    assert here.joinpath("leaves.py").read_text() == RECIPE and not here.joinpath("insects.py").exists()
+
+
+# backbones -----------------------------------------------------------------------------------------------------------
+
+
+def test_backbones_lists_the_catalog(tmp_path, monkeypatch):
+    models = tmp_path / "models"
+    models.mkdir()
+    (models / "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_0.35_224_no_top.h5").touch()
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    document = json.loads(invoke("backbones", "--json").stdout)
+    rows = {row["name"]: row for row in document["backbones"]}
+    assert rows["ResNet50"]["family"] == "ResNet" and rows["ResNet50"]["preprocessing"] == "caffe"
+    assert rows["mini"]["weights_here"] and not rows["ResNet50"]["weights_here"]
+    assert rows["MobileNetV2"]["weights_here"] == ["mobilenet_v2_weights_tf_dim_ordering_tf_kernels_0.35_224_no_top.h5"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("MobilNetV2",), "Did you mean `MobileNetV2`?"),
+        (("mini", "--image-size", "big"), "HEIGHT,WIDTH"),
+        (("--image-size", "96,96"), "need the NAME"),
+        (("mini", "--set", "argument.alpha=1"), "Did you mean `arguments`?"),
+    ],
+)
+def test_backbones_refuses(words, message):
+    result = invoke("backbones", *words)
+    assert result.exit_code == 2 and message in " ".join(result.stderr.split())
+
+
+@pytest.mark.slow
+def test_backbones_prints_blocks():
+    result = invoke("backbones", "MobileNetV2", "--set", "arguments.alpha=0.35", "--image-size", "64,96", "--json")
+    assert result.exit_code == 0, result.stderr
+    document = json.loads(result.stdout)
+    assert document["image_size"] == [64, 96] and 4 <= len(document["blocks"]) <= 40
+    assert document["parameters"] == sum(block["parameters"] for block in document["blocks"]) == 410_208
+    assert sum(block["flops_share"] for block in document["blocks"]) == pytest.approx(1)
+    assert "block_1_project_BN" in invoke("backbones", "MobileNetV2").stdout
+
+
+# evaluate, report, export, doctor ------------------------------------------------------------------------------------
+
+
+def test_evaluate_refuses_classes_that_are_missing_or_added():
+    check_same_classes(("b", "a"), ("a", "b"), source="photos")
+    with pytest.raises(DataError, match="missing: b; added: c"):
+        check_same_classes(("a", "c"), ("a", "b"), source="photos")
+
+
+@pytest.mark.parametrize("words", [("evaluate",), ("report",), ("export", "--format", "saved_model")])
+def test_what_is_no_run_is_refused(tmp_path, words):
+    result = invoke(words[0], tmp_path, *words[1:])
+    assert result.exit_code == 2 and "not a run folder" in result.stderr
+
+
+@pytest.mark.parametrize("words", [("evaluate",), ("export", "--format", "saved_model")])
+def test_a_run_without_a_model_is_told_apart(here, words):
+    run = Run.create(here / "r", tfl.load_recipe("leaves.py"), command=[])
+    result = invoke(words[0], run.folder, *words[1:])
+    assert result.exit_code == 2 and ("classes" in result.stderr or "model.keras" in result.stderr)
+
+
+@pytest.mark.slow
+def test_doctor_finds_this_machine_well(tmp_path, monkeypatch):
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "some_notop.h5").touch()
+    document = json.loads(invoke("doctor", "--json").stdout)
+    assert document["weights"]["files"] == ["some_notop.h5"]
+    assert document["tensorflow"]["mini_images_per_second"] > 1
+    assert document["versions"]["tfl"] == tfl.__version__ and document["machine"]["cores"] >= 1
+
+
+def test_doctor_says_what_to_do(tmp_path, monkeypatch):
+    blocked = tmp_path / "file"
+    blocked.touch()
+    monkeypatch.setenv("TFL_CACHE", str(blocked / "cache"))
+    monkeypatch.setattr("tfl.cli.doctor._tensorflow", lambda problems: None)
+    result = invoke("doctor")
+    assert result.exit_code == 2 and "cannot be written" in result.stdout and "TFL_CACHE" in result.stdout
+
+
+# predict -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def predictor(monkeypatch):
+    from tfl.serve.predictor import Predictor
+
+    def scores(contents):
+        return np.array([[0.25, 0.75]] * len(contents), "float32")
+
+    fake = Predictor(path=None, class_names=("ant", "bee"), probabilities=scores)
+    monkeypatch.setattr("tfl.serve.predictor.open_predictor", lambda path: fake)
+    monkeypatch.setattr("tfl.cli.predict.load_tensorflow", lambda: None)
+
+
+def test_predict_in_every_format(here, predictor):
+    class_folders(here / "photos", x=2)
+    document = json.loads(invoke("predict", "run", "photos", "--json").stdout)
+    expected = {"file": "photos/x/0.png", "label": "bee", "probability": 0.75, "probabilities": {"ant": 0.25, "bee": 0.75}}
+    assert document["predictions"][0] == expected and document["unreadable"] == []
+    assert json.loads(invoke("predict", "run", "photos", "--format", "json").stdout) == document
+    lines = invoke("predict", "run", "photos", "--format", "csv").stdout.splitlines()
+    assert lines[:2] == ["file,label,probability,p_ant,p_bee", "photos/x/0.png,bee,0.750000,0.250000,0.750000"]
+    table = invoke("predict", "run", "photos").stdout
+    assert "bee" in table and "0.750" in table and "photos/x/1.png" in table
+
+
+@pytest.mark.parametrize(("name", "start"), [("a.csv", "file,label"), ("a.json", "{"), ("a.txt", " ")])
+def test_predict_writes_a_file_by_its_ending(here, predictor, name, start):
+    class_folders(here / "photos", x=1)
+    result = invoke("predict", "run", "photos", "--out", name)
+    assert result.exit_code == 0 and result.stdout == f"1 predictions in {name}\n"
+    assert here.joinpath(name).read_text().startswith(start)
+
+
+def test_predict_stops_at_bad_files_unless_told_to_skip(here, predictor):
+    class_folders(here / "photos", x=1)
+    here.joinpath("photos", "note.jpg").write_text("not a photo")
+    result = invoke("predict", "run", "photos", "--out", "a.csv")
+    assert result.exit_code == 2 and "photos/note.jpg" in result.stderr and not here.joinpath("a.csv").exists()
+    result = invoke("predict", "run", "photos", "--skip-bad", "--json")
+    assert result.exit_code == 0 and "left out: photos/note.jpg" in result.stderr
+    document = json.loads(result.stdout)
+    assert len(document["predictions"]) == 1 and document["unreadable"][0]["file"] == "photos/note.jpg"
+
+
+def test_recipe_errors_name_the_setting():
+    from tfl.cli.options import changed
+
+    recipe = tfl.Recipe(name="x", data=tfl.Sample("digits"), backbone=tfl.Backbone("mini"))
+    with pytest.raises(RecipeError, match="--set seed=-1"):
+        changed(recipe, data=None, settings=[("seed", "-1")])
