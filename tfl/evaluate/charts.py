@@ -20,7 +20,9 @@ COLOURS = {
     "cool": "#2f6db3",
     "shade": "#f1efe8",
     "good_fill": "#86cbb0",
+    "good_pale": "#e3f1ea",
     "bad_fill": "#f0ae84",
+    "bad_pale": "#fbe9dd",
 }
 """By role; `templates/page.js` holds the dark twin of each."""
 RUN_COLOURS = ("#2f6db3", "#c2571a", "#1f7a5c", "#8b4fa8", "#9a7b0f", "#b3315e")
@@ -136,7 +138,13 @@ def confusion(test: Mapping[str, Any]) -> Figure | None:
     if size > 40:
         axis = {**axis, "tickmode": "auto", "tickvals": None, "ticktext": None, "showticklabels": False}
     layout = _layout(
-        xaxis={**axis, **_titled("predicted"), "constrain": "domain", "range": [-0.5, size - 0.5]},
+        xaxis={
+            **axis,
+            **_titled("predicted"),
+            "autotickangles": [0, -40, -90],
+            "constrain": "domain",
+            "range": [-0.5, size - 0.5],
+        },
         yaxis={**axis, **_titled("true class"), "range": [size - 0.5, -0.5]},
         margin={"l": 10, "r": 10, "t": 10, "b": 10},
     )
@@ -162,7 +170,7 @@ def _cells(counts: Sequence[Sequence[int]], names: Sequence[str], *, right: bool
         "z": shares,
         "zmin": 0,
         "zmax": 1 if right else 0.5,
-        "colorscale": [[0, COLOURS["shade"]], [1, COLOURS["good_fill" if right else "bad_fill"]]],
+        "colorscale": [[0, COLOURS["good_pale" if right else "bad_pale"]], [1, COLOURS["good_fill" if right else "bad_fill"]]],
         "showscale": False,
         "text": [
             [str(count) if shown[row][column] and (right or count) else "" for column, count in enumerate(line)]

@@ -24,9 +24,9 @@ def collect_comparison(run_folders: Sequence[Path | str]) -> dict[str, Any]:
     """What several runs have in common and in which they differ, as plain data.
 
     Returns:
-        `runs` (`title`, `folder`, `recipe`, `metrics`, `history` with `elapsed` seconds, `total`), `differences` (recipe fields
-        whose values differ: `field`, `values`), `pairs` (the best run against each other one, on the same test images), `same_test`
-        (whether all were tested on the same images), `sentence`.
+        `runs` (`title`, `folder`, `recipe`, `test`, `history` with `elapsed` seconds, `total`), `differences` (recipe fields
+        whose values differ: `field`, `values`), `pairs` (the best run against each other one, on the same test images),
+        `same_test` (whether all that were tested were tested on the same images), `sentence`.
 
     Raises:
         RunError: Fewer than two runs, or one that cannot be read.
@@ -38,7 +38,6 @@ def collect_comparison(run_folders: Sequence[Path | str]) -> dict[str, Any]:
     opened = [Run.open(folder) for folder in run_folders]
     runs = [_run_facts(run, title) for run, title in zip(opened, _titles(opened), strict=True)]
     tests = [_test_predictions(run) for run in opened]
-    same = all(test is not None and tests[0] is not None and _same_images(tests[0], test) for test in tests)
     judged = [at for at, run in enumerate(runs) if run["test"]]
     best = max(judged, key=lambda at: runs[at]["test"]["accuracy"], default=None)
     pairs = []
@@ -51,7 +50,7 @@ def collect_comparison(run_folders: Sequence[Path | str]) -> dict[str, Any]:
         "runs": runs,
         "differences": _differences([run["recipe"] for run in runs], [run["title"] for run in runs]),
         "pairs": pairs,
-        "same_test": same,
+        "same_test": len(pairs) >= len(judged) - 1,
         "sentence": _sentence(runs, best, pairs),
     }
 

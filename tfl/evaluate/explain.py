@@ -60,7 +60,7 @@ def overlay(image: NDArray[np.uint8], heat: NDArray[np.floating], *, strength: f
 
     >>> import numpy as np
     >>> overlay(np.zeros((1, 2, 3), np.uint8), np.array([[0.0, 1.0]]))[0].tolist()
-    [[0, 0, 0], [156, 161, 21]]
+    [[0, 0, 0], [156, 162, 21]]
     """
     pixels = np.asarray(image, np.float32)
     grey = pixels.mean(axis=2, keepdims=True)

@@ -75,7 +75,8 @@ def result_facts(metrics: Mapping[str, Any], manifest: Mapping[str, Any]) -> dic
 
 def _unfinished(manifest: Mapping[str, Any]) -> str:
     words = {"interrupted": "The run was interrupted", "failed": "The run failed", "running": "The run has not ended"}
-    return f"{words.get(str(manifest.get('status')), 'The run ended')}: there is no test result yet."
+    start = words.get(str(manifest.get("status")), "The run ended")
+    return f"{start}: {manifest['error']}" if manifest.get("error") else f"{start}: there is no test result yet."
 
 
 def data_facts(manifest: Mapping[str, Any], metrics: Mapping[str, Any]) -> dict[str, Any]:
@@ -145,10 +146,13 @@ def stage_facts(
                 "trains": trains_in_words(stage["train"]),
                 "epochs_run": len(rows),
                 "seconds": sum(row.get("seconds") or 0.0 for row in rows),
+                "feature_seconds": float(told.get("feature_seconds") or 0.0),
+                "stopped_early": bool(told.get("stopped_early")),
                 "metric": metric,
+                "kept_start": told.get("best_epoch") == 0,
                 "best_epoch": best["epoch"] if best else None,
                 "best_step": best["step"] if best else None,
-                "best_value": best.get(metric) if best else None,
+                "best_value": best.get(metric) if best else told.get("best_value"),
                 "notices": _notices(told),
             }
         )
@@ -160,9 +164,9 @@ def _mapping(value: Any) -> Mapping[str, Any]:
 
 
 def _best_row(rows: list[dict[str, Any]], metric: str, told: Any) -> dict[str, Any] | None:
-    for row in rows:
-        if told is not None and row["epoch"] == told:
-            return row
+    """The row of the epoch that the training says it went back to (None for epoch 0, its start), else the best by the metric."""
+    if told is not None:
+        return next((row for row in rows if row["epoch"] == told), None)
     known = [row for row in rows if row.get(metric) is not None]
     if not known:
         return None

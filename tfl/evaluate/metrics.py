@@ -163,24 +163,24 @@ class _Cases:
 def _checked(
     probabilities: NDArray[np.floating], labels: NDArray[np.integer], class_names: Sequence[str]
 ) -> tuple[NDArray[np.float64], NDArray[np.intp]]:
-    probabilities, labels = np.asarray(probabilities, np.float64), np.asarray(labels)
-    if probabilities.ndim != 2 or probabilities.shape != (len(labels), len(class_names)):
+    rows, labels = np.asarray(probabilities, np.float64), np.asarray(labels)
+    if rows.ndim != 2 or rows.shape != (len(labels), len(class_names)):
         raise TflError(
             "Predictions and labels do not fit together.",
-            received=f"probabilities {probabilities.shape}, {len(labels)} labels, {len(class_names)} classes",
+            received=f"probabilities {rows.shape}, {len(labels)} labels, {len(class_names)} classes",
             allowed="probabilities (n, classes) and n labels",
         )
     if not len(labels):
         raise TflError("There are no predictions to judge.")
-    if not np.isfinite(probabilities).all():
+    if not np.isfinite(rows).all():
         raise TflError(
             "Some predicted probabilities are not numbers.",
-            received=f"{int((~np.isfinite(probabilities)).any(axis=1).sum())} of {len(labels)} images",
+            received=f"{int((~np.isfinite(rows)).any(axis=1).sum())} of {len(labels)} images",
             fix="The network's weights are damaged or overflowed: train again with a lower learning rate or in float32.",
         )
     if labels.min() < 0 or labels.max() >= len(class_names):
         raise TflError("A label is no class.", received=int(labels.max()), allowed=f"0 to {len(class_names) - 1}")
-    return probabilities, labels.astype(np.intp)
+    return rows, labels.astype(np.intp)
 
 
 def _resamples(count: int, *, seed: int, bootstraps: int) -> Iterator[NDArray[np.float64]]:

@@ -106,7 +106,7 @@ class _Album:
         tiny = max(picture.size) < 64
         name = f"report/{stem}.{'png' if tiny else 'jpg'}"
         content = io.BytesIO()
-        picture.save(content, format="PNG" if tiny else "JPEG", **({} if tiny else {"quality": 82}))
+        picture.save(content, format="PNG" if tiny else "JPEG", **({} if tiny else {"quality": 85, "subsampling": 0}))
         write_atomically(self.run_folder / name, content.getvalue())
         return {"file": name, "width": picture.width, "height": picture.height}
 
