@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import sys
 import tempfile
@@ -15,6 +16,7 @@ def quieten_tensorflow() -> None:
     """Sets what TensorFlow and Keras read from the environment; call it before anything imports them."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
     os.environ["KERAS_BACKEND"] = "tensorflow"  # tfl is written for it, whatever ~/.keras/keras.json prefers
 
 

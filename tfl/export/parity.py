@@ -45,7 +45,7 @@ def check_parity(
     except (OSError, KeyError, ValueError, tf.errors.OpError) as error:
         raise ExportError(f"{saved_model_folder} cannot be loaded: {error}") from error
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
     def ours(image_bytes: tf.Tensor) -> tf.Tensor:
         return tf.cast(model(preprocess_batch(image_bytes, data.image_size, data.fit), training=False), tf.float32)
 

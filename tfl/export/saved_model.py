@@ -63,10 +63,10 @@ class ServedModel(tf.Module):
         def from_bytes(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
             return answer(preprocess_batch(image_bytes, data.image_size, data.fit))
 
-        self.from_bytes = tf.function(from_bytes, input_signature=[tf.TensorSpec([None], tf.string, name="image_bytes")])
-        self.from_pixels = tf.function(
-            answer, input_signature=[tf.TensorSpec([None, height, width, 3], tf.float32, name="pixels")]
-        )
+        bytes_spec = tf.TensorSpec([None], tf.string, name="image_bytes")
+        pixels_spec = tf.TensorSpec([None, height, width, 3], tf.float32, name="pixels")
+        self.from_bytes = tf.function(from_bytes, input_signature=[bytes_spec], autograph=False)
+        self.from_pixels = tf.function(answer, input_signature=[pixels_spec], autograph=False)
 
 
 def export_saved_model(
@@ -111,7 +111,10 @@ def export_saved_model(
 
 
 def _save(served: ServedModel, folder: Path) -> None:
-    signatures = {"serving_default": served.from_bytes, "pixels": served.from_pixels}
+    signatures = {
+        "serving_default": served.from_bytes.get_concrete_function(),
+        "pixels": served.from_pixels.get_concrete_function(),
+    }
     try:
         tf.saved_model.save(served, str(folder), signatures=signatures)
     except (tf.errors.OpError, ValueError, AssertionError) as error:

@@ -188,6 +188,7 @@ def _of_run(folder: Path) -> Predictor:
     scored = tf.function(
         lambda contents: tf.cast(model(preprocess_batch(contents, data.image_size, data.fit), training=False), tf.float32),
         input_signature=[tf.TensorSpec([None], tf.string)],
+        autograph=False,
     )
     return Predictor(folder, class_names, lambda contents: scored(tf.constant(contents)).numpy())
 
