@@ -76,10 +76,12 @@ def run_recipe(
 
     console = console or Console(stderr=True)
     folder = Path(out) if out is not None else default_folder(recipe.name)
-    earlier = _reopen(folder, recipe) if resume else Run.refuse_if_taken(folder)
+    earlier = _reopen(folder, recipe) if resume else None
+    if earlier is None:
+        Run.refuse_if_taken(folder)
     clock = _Clock(earlier.read_json("seconds.json") if earlier and earlier.path("seconds.json").is_file() else {})
     with clock.step("data"):
-        bundle, findings = _prepare_data(recipe, console)
+        bundle, findings = prepare_data(recipe, console)
     with clock.step("model"):
         precision, assembled = _prepare_model(recipe, bundle, console)
     about_data = _describe_data(recipe, bundle, findings)
@@ -115,8 +117,10 @@ def prepare_data(recipe: Recipe, console: Console) -> tuple[Bundle, list[dict[st
     from tfl.train.bundle import Bundle
 
     examples = load_source(recipe.data, seed=recipe.split_seed)
-    console.print(f"[bold]data[/]     {len(examples)} images of {len(examples.class_names)} classes from {examples.source}{_noted(examples.note)}")
-    audited = audit(examples, on_bad=recipe.data.on_bad)
+    noted = f" ({examples.note})" if examples.note else ""
+    classes = len(examples.class_names)
+    console.print(f"[bold]data[/]     {len(examples)} images of {classes} classes from {examples.source}{noted}")
+    audited = audit(examples, on_bad=recipe.data.on_bad, pixels_for=recipe.data)
     for finding in audited.findings:
         console.print(f"         {finding['severity']}: {finding['note']}")
     parts = split(
@@ -130,11 +134,15 @@ def prepare_data(recipe: Recipe, console: Console) -> tuple[Bundle, list[dict[st
     console.print(f"         {len(parts.train)} to train, {len(parts.val)} to validate, {len(parts.test)} to test")
     for note in parts.notes:
         console.print(f"         note: {note}")
-    bundle = Bundle(examples=audited.examples, split=parts, data=recipe.data, seed=recipe.seed, fingerprints=audited.fingerprints)
+    bundle = Bundle(
+        examples=audited.examples,
+        split=parts,
+        data=recipe.data,
+        seed=recipe.seed,
+        fingerprints=audited.fingerprints,
+        pixels=audited.pixels,
+    )
     return bundle, list(audited.findings)
-
-
-_prepare_data = prepare_data
 
 
 def _prepare_model(recipe: Recipe, bundle: Bundle, console: Console) -> tuple[str, Assembled]:
@@ -152,9 +160,8 @@ def _prepare_model(recipe: Recipe, bundle: Bundle, console: Console) -> tuple[st
         assembled = assemble(recipe, names)
     finally:
         keras.config.set_dtype_policy("float32")
-    console.print(
-        f"[bold]network[/]  {recipe.backbone.name}, {assembled.model.count_params():,} parameters in {len(assembled.blocks)} blocks, {precision}"
-    )
+    size = f"{assembled.model.count_params():,} parameters in {len(assembled.blocks)} blocks"
+    console.print(f"[bold]network[/]  {recipe.backbone.name}, {size}, {precision}")
     for stage in recipe.stages:
         make_plan(assembled, stage)
     return precision, assembled
@@ -194,7 +201,7 @@ def predict_split(model: keras.Model, bundle: Bundle, indices: NDArray[np.int64]
     """`(len(indices), classes)` probabilities, in the order of `indices`."""
     from tfl.data.pipeline import make_dataset
 
-    dataset = make_dataset(bundle.examples, indices, data=bundle.data, batch_size=64)
+    dataset = make_dataset(bundle.examples, indices, data=bundle.data, batch_size=64, pixels=bundle.pixels)
     return np.asarray(model.predict(dataset, verbose=0), np.float32)
 
 
@@ -214,10 +221,14 @@ def _save(run: Run, recipe: Recipe, model: keras.Model, bundle: Bundle, console:
     files = [examples.bytes_of(int(index)) for index in bundle.split.test[:_PARITY_IMAGES]]
     parity = check_parity(model, folder, files, recipe.data)
     run.update_manifest(parity={"saved_model": parity})
-    console.print(f"\n[bold]export[/]   {folder}, within {parity['largest_difference']:.1e} of the model on {parity['count']} test images")
+    console.print(
+        f"\n[bold]export[/]   {folder}, within {parity['largest_difference']:.1e} of the model on {parity['count']} test images"
+    )
 
 
-def _picture(run: Run, recipe: Recipe, assembled: Assembled, bundle: Bundle, probabilities: dict[str, NDArray[np.float32]]) -> None:
+def _picture(
+    run: Run, recipe: Recipe, assembled: Assembled, bundle: Bundle, probabilities: dict[str, NDArray[np.float32]]
+) -> None:
     from tfl.evaluate.pictures import save_pictures
 
     save_pictures(
@@ -232,12 +243,12 @@ def _picture(run: Run, recipe: Recipe, assembled: Assembled, bundle: Bundle, pro
     )
 
 
-def _class_weights(recipe: Recipe, bundle: Bundle) -> NDArray[np.float32] | None:
-    """`(classes,)` n / (classes * count), as scikit-learn's `class_weight="balanced"`; None where not asked for."""
+def _class_weights(recipe: Recipe, bundle: Bundle) -> NDArray[Any] | None:
+    from tfl.train.bundle import balanced_class_weights
+
     if recipe.class_weight is None:
         return None
-    counts = np.bincount(bundle.examples.labels[bundle.split.train], minlength=len(bundle.examples.class_names))
-    return (counts.sum() / (len(counts) * counts)).astype(np.float32)
+    return balanced_class_weights(bundle.labels("train"), class_count=bundle.class_count)
 
 
 def _describe_data(recipe: Recipe, bundle: Bundle, findings: list[dict[str, Any]]) -> dict[str, Any]:
@@ -263,7 +274,9 @@ def data_fingerprint(bundle: Bundle) -> str:
 
 
 def _describe_weights(recipe: Recipe, assembled: Assembled) -> dict[str, Any]:
-    return {**as_plain(recipe.backbone), "sha256": assembled.weights_fingerprint}
+    from tfl.backbones.catalog import weights_fingerprint
+
+    return {**as_plain(recipe.backbone), "sha256": weights_fingerprint(assembled.backbone())}
 
 
 def _reopen(folder: Path, recipe: Recipe) -> Run:
@@ -291,10 +304,6 @@ def _status(run: Run) -> Iterator[None]:
         with contextlib.suppress(OSError):
             run.update_manifest(status="failed", error=str(error))
         raise
-
-
-def _noted(note: str) -> str:
-    return f" ({note})" if note else ""
 
 
 class _Clock:

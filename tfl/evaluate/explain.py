@@ -75,15 +75,21 @@ def _with_features(model: keras.Model, feature_layer: str) -> keras.Model:
     names = [layer.name for layer in model.layers]
     if feature_layer not in names:
         raise BackboneError(f"The model has no layer `{feature_layer}`.", fix=did_you_mean(feature_layer, names) or None)
-    features: Any = model.get_layer(feature_layer).output
+    features = _output_in(model, feature_layer)
     if isinstance(features, list | tuple) or len(features.shape) != 4:
         raise BackboneError(
             f"`{feature_layer}` gives no feature map, so Grad-CAM cannot look at it.",
             received=str(getattr(features, "shape", "several tensors")),
             allowed="a layer with one output (batch, height, width, channels)",
         )
-    scores = model.get_layer("logits").output if "logits" in names else model.output
+    scores = _output_in(model, "logits") if "logits" in names else model.output
     return keras.Model(model.input, [features, scores])
+
+
+def _output_in(model: keras.Model, name: str) -> Any:
+    """A layer's output in this model's own graph: `layer.output` is that of its first call, maybe in another model."""
+    tensors = next(node.output_tensors for node in model._nodes if node.operation.name == name)
+    return tensors[0] if len(tensors) == 1 else tensors
 
 
 def _maps(inner: keras.Model, images: NDArray[np.float32], classes: NDArray[np.integer]) -> NDArray[np.float32]:
