@@ -160,7 +160,7 @@ def _restore_std(operation: Any, x: flat.Tensor) -> flat.Tensor:
     return keras.layers.Rescaling(scale, dtype="float32", name="rescaling_std")(x)
 
 
-def _prepare(x: flat.Tensor, preprocessing: str) -> flat.Tensor:
+def prepare(x: flat.Tensor, preprocessing: str) -> flat.Tensor:
     """The family's preprocessing as Keras layers in float32 (`keras.applications.imagenet_utils.preprocess_input`)."""
     if preprocessing == "tf":
         return keras.layers.Rescaling(1 / 127.5, offset=-1.0, dtype="float32", name="scale_pixels")(x)
@@ -183,7 +183,7 @@ def _finish(
     if preprocessing == "none":
         flat.use_policy(raw, keras.config.dtype_policy().name)
     pixels = keras.Input((*image_size, 3), dtype="float32", name="pixels")
-    x = _prepare(pixels, preprocessing)
+    x = prepare(pixels, preprocessing)
     model = keras.Model(pixels, flat.lay_out(raw, x, around=around), name=raw.name)
     if preprocessing == "caffe":
         flat.name_from_one(model)

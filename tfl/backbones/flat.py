@@ -107,7 +107,5 @@ def use_policy(model: keras.Model, policy: str) -> None:
 
 
 def prepares_pixels(operation: Any) -> bool:
-    """Whether the operation belongs to preprocessing when it stands before the first convolution."""
-    if not isinstance(operation, keras.layers.Layer):
-        return True
-    return isinstance(operation, keras.layers.Rescaling | keras.layers.Normalization | keras.layers.InputLayer)
+    """Whether the operation belongs to preprocessing when it stands before the first convolution: it learns nothing."""
+    return isinstance(operation, keras.layers.Normalization) or not getattr(operation, "weights", ())
