@@ -128,7 +128,7 @@ def test_read_json_of_a_missing_file(run):
         run.read_json("metrics.json")
 
 
-def test_two_processes_cannot_share_a_folder(run):
+def test_two_processes_cannot_share_a_folder(run, recipe, tmp_path):
     code = "import sys; from tfl.runs import Run; from tfl.errors import RunLockedError\n" + (
         "try:\n    with Run.open(sys.argv[1]).lock(): sys.exit(1)\nexcept RunLockedError as error:\n"
         "    sys.exit(0 if sys.argv[2] in str(error) else 3)"
@@ -136,8 +136,8 @@ def test_two_processes_cannot_share_a_folder(run):
     with run.lock():
         done = subprocess.run([sys.executable, "-c", code, str(run.folder), str(os.getpid())], check=False)
         assert done.returncode == 0
-        with pytest.raises(RunLockedError):
-            Run.create(run.folder, run.recipe, command=[])
+    with Run(tmp_path / "new").lock(), pytest.raises(RunLockedError):
+        Run.create(tmp_path / "new", recipe, command=[])
 
 
 def test_default_folders_do_not_clash(tmp_path, monkeypatch):

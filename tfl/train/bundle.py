@@ -26,6 +26,7 @@ class Bundle:
         data: How they are decoded and resized.
         seed: Of order and augmentation; the recipe's.
         fingerprints: One of the content of each example, in the order of `examples`.
+        pixels: `(n, height, width, 3)` uint8, every example decoded and resized, where that is at hand.
     """
 
     examples: Examples
@@ -33,6 +34,7 @@ class Bundle:
     data: Data
     seed: int
     fingerprints: Sequence[str]
+    pixels: np.ndarray | None = None
 
     @property
     def class_count(self) -> int:

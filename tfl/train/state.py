@@ -24,6 +24,7 @@ class StageState:
         start: The validation metrics at epoch 0, where it takes part.
         feature_seconds, train_seconds: Time spent so far, over all resumptions.
         stopped_early: Whether patience ended the stage.
+        unstored: Whether the frozen prefix runs in every epoch, since its outputs are too many to store.
         ledger: Which blocks were to move, and which moved.
         notices: What a person should know, as sentences.
     """
@@ -40,6 +41,7 @@ class StageState:
     feature_seconds: float = 0.0
     train_seconds: float = 0.0
     stopped_early: bool = False
+    unstored: bool = False
     ledger: list[dict[str, Any]] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
 

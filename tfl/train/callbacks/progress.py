@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -28,7 +29,7 @@ class StageProgress(keras.callbacks.Callback):
         self._bar: Progress | None = None
         self._task: Any = None
         self._seen, self._began = 0, 0.0
-        self._metrics = ""
+        self._metrics, self._epoch_words = "", ""
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         self._began = time.perf_counter()
@@ -36,10 +37,8 @@ class StageProgress(keras.callbacks.Callback):
             return
         if not self.console.is_terminal:
             resumed = f", from epoch {self.first_epoch}" if self.first_epoch > 1 else ""
-            self.console.print(
-                f"Stage {self.stage.name}: {self.stage.train}, at most {self.stage.epochs} epochs of {self.images} images{resumed}.",
-                highlight=False,
-            )
+            words = f"at most {self.stage.epochs} epochs of {self.images} images{resumed}"
+            self.console.print(f"Stage {self.stage.name}: {words}", highlight=False, markup=False)
             return
         columns = (
             TextColumn("[bold]{task.description}"),
@@ -77,3 +76,22 @@ class StageProgress(keras.callbacks.Callback):
         rate = self._seen / max(time.perf_counter() - self._began, 1e-9)
         words = f"{self._epoch_words} {rate:.0f} images/s {self._metrics}"
         self._bar.update(self._task, completed=self._seen, words=words)
+
+
+def feature_progress(console: Console | None) -> Callable[[int, int], None] | None:
+    """Tells how far the frozen prefix is through the images, in one line that is written over; None without a terminal."""
+    if console is None or not console.is_terminal:
+        return None
+    began = time.perf_counter()
+
+    def show(done: int, count: int) -> None:
+        nonlocal began
+        if done <= 0 or done > count:
+            return
+        rate = done / max(time.perf_counter() - began, 1e-9)
+        end = "\r" if done < count else "\n"
+        console.print(f"frozen blocks: {done}/{count} images, {rate:.0f} images/s ", end=end, highlight=False, markup=False)
+        if done == count:
+            began = time.perf_counter()
+
+    return show

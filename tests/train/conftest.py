@@ -1,0 +1,72 @@
+"""A small set of drawn squares that a small network can learn, and stages over it."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+import tfl
+
+SIZE = 32
+
+
+def make_images(count, *, seed=0):
+    """Noise with a bright bar: lying (0), standing (1) or none (2)."""
+    rng = np.random.default_rng(seed)
+    labels = np.arange(count, dtype=np.int32) % 3
+    images = rng.integers(0, 120, (count, SIZE, SIZE, 3)).astype(np.uint8)
+    for image, label in zip(images, labels, strict=True):
+        at = int(rng.integers(4, SIZE - 8))
+        if label == 0:
+            image[at : at + 4, :] = 255
+        elif label == 1:
+            image[:, at : at + 4] = 255
+    return images, labels
+
+
+@pytest.fixture(scope="session")
+def bundle():
+    from tfl.data.examples import Examples
+    from tfl.data.split import split
+    from tfl.train.bundle import Bundle
+
+    images, labels = make_images(90)
+    examples = Examples(class_names=("lying", "none", "standing"), labels=labels, images=images, source="test")
+    prints = tuple(examples.fingerprint_of(index) for index in range(len(examples)))
+    parts = split(examples, validation=0.2, test=0.2, seed=0, fingerprints=prints)
+    data = tfl.Data("test", image_size=(SIZE, SIZE))
+    return Bundle(examples=examples, split=parts, data=data, seed=0, fingerprints=prints)
+
+
+@pytest.fixture
+def recipe():
+    return tfl.Recipe(
+        name="bars",
+        data=tfl.Data("test", image_size=(SIZE, SIZE)),
+        backbone=tfl.Backbone("mini", weights=None),
+        head=tfl.Head(dropout=0.2),
+        stages=(
+            tfl.Stage("head", epochs=4, batch_size=16, learning_rate=0.01),
+            tfl.Stage("finetune", train="top:2", epochs=3, batch_size=16, learning_rate=1e-3, layer_decay=0.7),
+        ),
+        monitor=tfl.Monitor("val_accuracy", patience=None),
+    )
+
+
+@pytest.fixture
+def network():
+    """Builds the recipe's network anew: the same weights every time."""
+    from tfl.model.assemble import assemble
+
+    return lambda recipe: assemble(recipe, ("lying", "none", "standing"))
+
+
+@pytest.fixture
+def changed():
+    """A recipe with one of its stages changed."""
+
+    def change(recipe, name, **fields):
+        stages = tuple(dataclasses.replace(stage, **fields) if stage.name == name else stage for stage in recipe.stages)
+        return dataclasses.replace(recipe, stages=stages)
+
+    return change

@@ -1,0 +1,213 @@
+"""A stage trains what it says and nothing else, returns to its best, and after a kill goes on to the same result."""
+
+import csv
+import dataclasses
+
+import numpy as np
+import pytest
+
+import tfl
+from tfl.errors import RunError, TrainingError
+from tfl.model.freeze import Ledger
+from tfl.runs import Run
+from tfl.train import batches as batches_module
+from tfl.train import stage as stage_module
+from tfl.train.callbacks.checkpoints import Checkpoints
+from tfl.train.stage import train_stage
+
+
+def run_in(folder, recipe):
+    return Run.create(folder, recipe, command=[])
+
+
+def weights_of(assembled):
+    return [np.array(weight) for weight in assembled.model.get_weights()]
+
+
+def train_all(folder, recipe, bundle, network, **options):
+    run, assembled = run_in(folder, recipe), network(recipe)
+    results = [train_stage(run, assembled, stage, bundle, recipe=recipe, **options) for stage in recipe.stages]
+    return run, assembled, results
+
+
+def test_two_stages_leave_what_a_run_needs(tmp_path, recipe, bundle, network):
+    before = Ledger.snapshot(network(recipe))
+    run, assembled, (head, finetune) = train_all(tmp_path / "run", recipe, bundle, network)
+    after = Ledger.snapshot(assembled)
+    names = [block.name for block in assembled.blocks]
+
+    assert all(before[name] == after[name] for name in names[:-2]), "a frozen block moved"
+    rows = {row["block"]: row for row in run.read_json("ledger.json")["finetune"]}
+    assert [rows[name]["was_to_move"] for name in names] == [False] * (len(names) - 2) + [True, True]
+    assert all(row["moved"] == row["was_to_move"] for row in rows.values())
+    assert not any(row["batchnorm_moved"] for row in rows.values())
+    assert [row["block"] for row in run.read_json("ledger.json")["head"] if row["moved"]] == ["head"]
+
+    with run.path("history.csv").open() as handle:
+        table = list(csv.DictReader(handle))
+    assert [(row["stage"], row["epoch"]) for row in table] == [("head", str(e)) for e in (1, 2, 3, 4)] + [
+        ("finetune", str(e)) for e in (1, 2, 3)
+    ]
+    assert all(float(row["val_macro_f1"]) <= 1 and float(row["learning_rate"]) > 0 for row in table)
+    assert run.state["stages"]["head"]["done"] and run.state["stages"]["finetune"]["done"]
+    assert head.epochs == 4 and finetune.epochs == 3
+    assert list(run.path("logs", "head").iterdir())
+    left = {file.name for file in run.path("checkpoints").iterdir()}
+    assert left == {
+        *("best-head.weights.h5", "head-0.weights.h5", "head-4.suffix.weights.h5"),
+        *("best-finetune.weights.h5", "finetune-0.weights.h5", "finetune-3.suffix.weights.h5"),
+    }
+
+
+def test_the_best_checkpoint_is_the_whole_network_as_it_was_left(tmp_path, recipe, bundle, network):
+    run, assembled, _ = train_all(tmp_path / "run", recipe, bundle, network)
+    again = network(recipe)
+    again.model.load_weights(run.path("checkpoints", "best-finetune.weights.h5"))
+    assert all(map(np.array_equal, weights_of(again), weights_of(assembled)))
+
+
+@pytest.mark.parametrize("metric", ["val_accuracy", "val_loss", "val_macro_f1"])
+def test_the_stage_returns_to_its_best_even_when_it_was_not_stopped_early(tmp_path, recipe, bundle, network, changed, metric):
+    recipe = changed(recipe, "head", learning_rate=0.3, epochs=6)
+    recipe = dataclasses.replace(recipe, stages=recipe.stages[:1], monitor=tfl.Monitor(metric, patience=None))
+    _, assembled, (result,) = train_all(tmp_path / "run", recipe, bundle, network)
+
+    values = [row[metric] for row in result.history]
+    assert not result.stopped_early
+    assert result.best_value == pytest.approx((min if metric == "val_loss" else max)(values), rel=1e-5)
+    assert values[result.best_epoch - 1] == pytest.approx(result.best_value, rel=1e-5)
+    labels = bundle.labels("val")
+    answers = assembled.model.predict(bundle.examples.images[bundle.indices("val")].astype("float32"), verbose=0)
+    now = float((answers.argmax(-1) == labels).mean())
+    assert now == pytest.approx(result.history[result.best_epoch - 1]["val_accuracy"], abs=1e-6)
+
+
+def test_a_stage_that_only_harms_is_undone(tmp_path, recipe, bundle, network, changed):
+    recipe = changed(recipe, "head", epochs=12)
+    recipe = changed(recipe, "finetune", learning_rate=5.0, optimizer="sgd", epochs=1, train="top:1")
+    run, assembled, (head, finetune) = train_all(tmp_path / "run", recipe, bundle, network)
+    assert finetune.history[0]["val_accuracy"] < head.best_value
+    assert finetune.best_epoch == 0
+    again = network(recipe)
+    again.model.load_weights(run.path("checkpoints", "best-head.weights.h5"))
+    assert all(map(np.array_equal, weights_of(again), weights_of(assembled)))
+
+
+def test_patience_ends_the_stage(tmp_path, recipe, bundle, network, changed):
+    recipe = changed(recipe, "head", epochs=50, learning_rate=1e-12)
+    recipe = dataclasses.replace(recipe, stages=recipe.stages[:1], monitor=tfl.Monitor("val_accuracy", patience=3))
+    _, _, (result,) = train_all(tmp_path / "run", recipe, bundle, network)
+    assert result.stopped_early and result.epochs == 4
+
+
+class Killed(BaseException):
+    pass
+
+
+@pytest.mark.parametrize(("kill_stage", "kill_epoch"), [("head", 1), ("head", 3), ("finetune", 2)])
+def test_a_killed_run_resumes_to_the_same_result(tmp_path, recipe, bundle, network, changed, monkeypatch, kill_stage, kill_epoch):
+    recipe = changed(recipe, "head", schedule="cosine", warmup_epochs=1.0, label_smoothing=0.1)
+    recipe = changed(recipe, "finetune", augment=tfl.Augment(flip="horizontal", brightness=0.2), views=2, batchnorm="train")
+    _, whole, whole_results = train_all(tmp_path / "whole", recipe, bundle, network)
+
+    save = Checkpoints.on_epoch_end
+
+    def dies(self, epoch, logs=None):
+        if (self.stage_name, epoch) == (kill_stage, kill_epoch):
+            raise Killed
+        save(self, epoch, logs)
+
+    monkeypatch.setattr(Checkpoints, "on_epoch_end", dies)
+    with pytest.raises(Killed):
+        train_all(tmp_path / "cut", recipe, bundle, network)
+    monkeypatch.undo()
+
+    run, assembled = Run.open(tmp_path / "cut"), network(recipe)
+    results = [train_stage(run, assembled, stage, bundle, recipe=recipe) for stage in recipe.stages]
+    timeless = [[{k: v for k, v in row.items() if k != "seconds"} for row in r.history] for r in results]
+    assert timeless == [[{k: v for k, v in row.items() if k != "seconds"} for row in r.history] for r in whole_results]
+    assert all(map(np.array_equal, weights_of(assembled), weights_of(whole)))
+    whole_rows = (tmp_path / "whole" / "history.csv").read_text().splitlines()
+    assert len((tmp_path / "cut" / "history.csv").read_text().splitlines()) == len(whole_rows)
+
+
+def test_everything_trains_on_pixels_drawn_anew_and_resumes(tmp_path, recipe, bundle, network, monkeypatch):
+    stage = tfl.Stage(
+        "all", train="all", epochs=2, batch_size=16, augment=tfl.Augment(flip="both", mixup=0.3), learning_rate=1e-3
+    )
+    recipe = dataclasses.replace(recipe, stages=(stage,))
+    _, whole, _ = train_all(tmp_path / "whole", recipe, bundle, network)
+    save = Checkpoints.on_epoch_end
+
+    def dies(self, epoch, logs=None):
+        if epoch == 2:
+            raise Killed
+        save(self, epoch, logs)
+
+    monkeypatch.setattr(Checkpoints, "on_epoch_end", dies)
+    with pytest.raises(Killed):
+        train_all(tmp_path / "cut", recipe, bundle, network)
+    monkeypatch.undo()
+    run, assembled = Run.open(tmp_path / "cut"), network(recipe)
+    train_stage(run, assembled, stage, bundle, recipe=recipe)
+    for ours, theirs in zip(weights_of(assembled), weights_of(whole), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
+    assert all(row["moved"] for row in run.read_json("ledger.json")["all"])
+
+
+def test_a_done_stage_is_loaded_not_trained(tmp_path, recipe, bundle, network, monkeypatch):
+    recipe = dataclasses.replace(recipe, stages=recipe.stages[:1])
+    run, assembled, _ = train_all(tmp_path / "run", recipe, bundle, network)
+    monkeypatch.setattr(stage_module, "_Fit", None)
+    again = network(recipe)
+    result = train_stage(run, again, recipe.stages[0], bundle, recipe=recipe)
+    assert result.epochs == 4
+    assert all(map(np.array_equal, weights_of(again), weights_of(assembled)))
+
+
+def test_a_damaged_checkpoint_is_named(tmp_path, recipe, bundle, network):
+    recipe = dataclasses.replace(recipe, stages=recipe.stages[:1])
+    run, _, _ = train_all(tmp_path / "run", recipe, bundle, network)
+    run.path("checkpoints", "best-head.weights.h5").write_bytes(b"half")
+    with pytest.raises(RunError, match=r"best-head\.weights\.h5"):
+        train_stage(run, network(recipe), recipe.stages[0], bundle, recipe=recipe)
+
+
+def test_the_prefix_runs_once_a_view(tmp_path, recipe, bundle, network, changed, monkeypatch):
+    asked = []
+    real = batches_module.cached_features
+
+    def counting(prefix, dataset, *, key, count, **options):
+        asked.append((key, count))
+        return real(prefix, dataset, key=key, count=count, **options)
+
+    monkeypatch.setattr(batches_module, "cached_features", counting)
+    recipe = changed(recipe, "head", augment=tfl.Augment(flip="horizontal"), views=3, epochs=5)
+    recipe = dataclasses.replace(recipe, stages=recipe.stages[:1])
+    train_all(tmp_path / "run", recipe, bundle, network)
+    assert len(asked) == len(set(asked)) == 4, "three views of the training images, one pass over validation"
+
+
+def test_features_too_large_for_the_store_are_computed_anew_and_said_so(tmp_path, recipe, bundle, network, monkeypatch):
+    monkeypatch.setattr(stage_module, "store_limit_bytes", lambda: 10)
+    recipe = dataclasses.replace(recipe, stages=recipe.stages[1:])
+    _, assembled, (result,) = train_all(tmp_path / "run", recipe, bundle, network)
+    assert any("every epoch" in notice for notice in result.notices)
+    moved = [row["block"] for row in result.ledger if row["moved"]]
+    assert moved == [*[block.name for block in assembled.blocks][-2:], "head"]
+
+
+def test_a_loss_that_is_not_finite_stops_the_stage(tmp_path, recipe, bundle, network):
+    with pytest.raises(TrainingError, match=r"not finite in stage `head`, epoch 1.*learning_rate"):
+        train_all(tmp_path / "run", recipe, bundle, network, class_weights=np.full(3, np.nan))
+    assert not list((tmp_path / "run" / "checkpoints").glob("head-1*"))
+
+
+def test_class_weights_pull_towards_the_heavy_class(tmp_path, recipe, bundle, network):
+    recipe = dataclasses.replace(recipe, stages=recipe.stages[:1])
+    heavy = np.array([0.001, 0.001, 3.0])
+    _, assembled, _ = train_all(tmp_path / "run", recipe, bundle, network, class_weights=heavy)
+    images = bundle.examples.images[bundle.indices("train")].astype("float32")
+    plain = network(recipe)
+    train_stage(run_in(tmp_path / "plain", recipe), plain, recipe.stages[0], bundle, recipe=recipe)
+    assert assembled.model.predict(images, verbose=0)[:, 2].mean() > plain.model.predict(images, verbose=0)[:, 2].mean() + 0.1

@@ -1,0 +1,89 @@
+"""Which Keras dtype policy is fastest on this machine: neither answer is right for every network."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfl.recipe import Recipe
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+LEAST_GAIN = 1.1
+"""Less precision has to be this many times as fast as float32 to be chosen."""
+_REPEATS = 3
+_BATCH = 16
+
+
+def supported_precisions() -> tuple[str, ...]:
+    """The policies that this machine computes in: float16 is slow on every CPU, bfloat16 on GPUs before compute capability 8."""
+    gpus = tf.config.list_physical_devices("GPU")
+    if not gpus:
+        return ("float32", "mixed_bfloat16")
+    capability = tf.config.experimental.get_device_details(gpus[0]).get("compute_capability", (0, 0))
+    return ("float32", "mixed_float16") + (("mixed_bfloat16",) if capability >= (8, 0) else ())
+
+
+def choose_precision(recipe: Recipe, build: Callable[[], Any], *, console: Console | None = None) -> str:
+    """The recipe's precision; for `auto`, the fastest that this machine supports, measured on one batch of each.
+
+    Args:
+        recipe: Forward passes are timed; with gradients where a stage trains more than the head.
+        build: Makes the network under the global dtype policy: a Keras model, or what has one as `.model`.
+        console: Where to say what was measured and chosen; None says nothing.
+
+    Returns:
+        A Keras dtype policy's name. The global policy is as it was before.
+    """
+    if recipe.precision != "auto":
+        return recipe.precision
+    seconds = measure_precisions(recipe, build)
+    fastest = min(seconds, key=lambda name: seconds[name])
+    chosen = fastest if seconds["float32"] / seconds[fastest] >= LEAST_GAIN else "float32"
+    if console is not None:
+        rates = ", ".join(f"{name} {1 / value:.0f} images/s" for name, value in seconds.items())
+        console.print(f"precision {chosen}: measured {rates}", highlight=False)
+    return chosen
+
+
+def measure_precisions(recipe: Recipe, build: Callable[[], Any]) -> dict[str, float]:
+    """Seconds an image by policy, each the best of three batches after a first one."""
+    gradients = any(stage.train != "head" for stage in recipe.stages)
+    height, width = recipe.data.image_size
+    images = tf.constant(np.random.default_rng(0).uniform(0, 255, (_BATCH, height, width, 3)), tf.float32)
+    before = keras.config.dtype_policy()
+    found = {}
+    try:
+        for name in supported_precisions():
+            keras.config.set_dtype_policy(name)
+            built = build()
+            found[name] = _seconds(getattr(built, "model", built), images, gradients=gradients) / _BATCH
+    finally:
+        keras.config.set_dtype_policy(before)
+    return found
+
+
+def _seconds(model: keras.Model, images: tf.Tensor, *, gradients: bool) -> float:
+    @tf.function
+    def forward() -> Any:
+        return model(images, training=False)
+
+    @tf.function
+    def both() -> Any:
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(tf.cast(model(images, training=False), tf.float32)[:, 0])
+        return [g for g in tape.gradient(loss, [v.value for v in model.trainable_variables]) if g is not None]
+
+    run, times = both if gradients else forward, []
+    for _ in range(_REPEATS + 1):
+        began = time.perf_counter()
+        for part in tf.nest.flatten(run()):
+            part.numpy()
+        times.append(time.perf_counter() - began)
+    return min(times[1:])
