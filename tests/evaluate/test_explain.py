@@ -48,6 +48,16 @@ def test_a_wholly_frozen_model_is_explained_too() -> None:
     np.testing.assert_array_equal(grad_cam(model, _picture(), np.array([0]), feature_layer="features"), free)
 
 
+def test_layers_shared_with_another_graph_are_found_in_this_one() -> None:
+    other = keras.Input((64, 64, 3), name="other")
+    shared = keras.layers.Conv2D(3, 1, use_bias=False, name="features")
+    shared(other)  # now `layer.output` belongs to that graph
+    pixels = keras.Input((32, 48, 3))
+    scores = keras.layers.Dense(2, name="logits")(keras.layers.GlobalAveragePooling2D()(shared(pixels)))
+    model = keras.Model(pixels, keras.layers.Softmax()(scores))
+    assert grad_cam(model, _picture(), np.array([0]), feature_layer="features").shape == (1, 32, 48)
+
+
 def test_more_images_than_fit_at_once_each_get_their_own_map() -> None:
     images = np.concatenate([_picture(), _picture()[:, :, ::-1]] * 6)
     heat = grad_cam(_spot_finder(), images, np.zeros(12, int), feature_layer="features")

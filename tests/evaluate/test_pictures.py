@@ -114,7 +114,7 @@ def test_the_report_shows_the_album(tmp_path: Path, new_run: Any) -> None:
     write_json(run.path("report", "pictures.json"), document)
     page = write_report(run.folder).read_text(encoding="utf-8")
     assert "picture is missing" not in page
-    assert page.count('src="data:image/') == sum(len(row["pictures"]) for row in document["samples"]) + len(
+    assert page.count('<img src="data:image/') == sum(len(row["pictures"]) for row in document["samples"]) + len(
         document["mistakes"]
     ) + 2 * len(document["explanations"])
 

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfl.backbones.flat import nodes_in_order
 from tfl.errors import BackboneError, did_you_mean
 
 if TYPE_CHECKING:
@@ -71,25 +72,29 @@ def overlay(image: NDArray[np.uint8], heat: NDArray[np.floating], *, strength: f
     return np.clip(np.rint((1 - opacity) * calm + opacity * np.stack(channels, axis=-1)), 0, 255).astype(np.uint8)
 
 
+def tensor_of(model: keras.Model, layer_name: str) -> Any:
+    """The output of a layer in the model's own graph; `layer.output` would be another graph's where layers are shared.
+
+    Raises:
+        BackboneError: There is no such layer.
+    """
+    outputs = {node.operation.name: node.outputs for node in nodes_in_order(model)}
+    if layer_name not in outputs:
+        raise BackboneError(f"The model has no layer `{layer_name}`.", fix=did_you_mean(layer_name, outputs) or None)
+    found = outputs[layer_name]
+    return found[0] if len(found) == 1 else found
+
+
 def _with_features(model: keras.Model, feature_layer: str) -> keras.Model:
-    names = [layer.name for layer in model.layers]
-    if feature_layer not in names:
-        raise BackboneError(f"The model has no layer `{feature_layer}`.", fix=did_you_mean(feature_layer, names) or None)
-    features = _output_in(model, feature_layer)
+    features = tensor_of(model, feature_layer)
     if isinstance(features, list | tuple) or len(features.shape) != 4:
         raise BackboneError(
             f"`{feature_layer}` gives no feature map, so Grad-CAM cannot look at it.",
             received=str(getattr(features, "shape", "several tensors")),
             allowed="a layer with one output (batch, height, width, channels)",
         )
-    scores = _output_in(model, "logits") if "logits" in names else model.output
-    return keras.Model(model.input, [features, scores])
-
-
-def _output_in(model: keras.Model, name: str) -> Any:
-    """A layer's output in this model's own graph: `layer.output` is that of its first call, maybe in another model."""
-    tensors = next(node.output_tensors for node in model._nodes if node.operation.name == name)
-    return tensors[0] if len(tensors) == 1 else tensors
+    has_logits = any(layer.name == "logits" for layer in model.layers)
+    return keras.Model(model.input, [features, tensor_of(model, "logits") if has_logits else model.output])
 
 
 def _maps(inner: keras.Model, images: NDArray[np.float32], classes: NDArray[np.integer]) -> NDArray[np.float32]:

@@ -13,7 +13,7 @@ import tensorflow as tf
 from PIL import Image
 
 from tfl.data.pipeline import decode_image, preprocess_bytes
-from tfl.evaluate.explain import grad_cam, overlay
+from tfl.evaluate.explain import grad_cam, overlay, tensor_of
 from tfl.recipe import Data
 from tfl.storage import write_atomically, write_json
 
@@ -58,7 +58,7 @@ def save_pictures(
         "mistakes": _mistakes(album, test, rows),
         "explanations": _explanations(album, model, test, rows, generator, data=data, feature_layer=feature_layer),
         "feature_layer": feature_layer,
-        "feature_map": [int(edge) for edge in model.get_layer(feature_layer).output.shape[1:3] if edge],
+        "feature_map": [int(edge) for edge in tensor_of(model, feature_layer).shape[1:3] if edge],
     }
     write_json(Path(run_folder) / NAME, document)
 
