@@ -29,7 +29,7 @@ def read_npz(file: Path) -> Examples:
     try:
         with np.load(file, allow_pickle=False) as stored:
             content = {name: stored[name] for name in stored.files}
-    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
+    except (OSError, ValueError, TypeError, EOFError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(f"{file} is not a readable .npz file: {error}.", allowed=_KEYS) from error
     parts = [_part(file, content, split, names) for split, names in _npz_parts(content).items()]
     if not parts:

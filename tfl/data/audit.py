@@ -37,6 +37,7 @@ FORMATS = {
     "JPEG XL": (".jxl",),
 }
 _JPEG_XL = (b"\xff\x0a", b"\x00\x00\x00\x0cJXL \r\n\x87\n")
+_STARTS = (b"\xff\xd8\xff", b"\x89PNG\r\n", b"GIF8", b"RIFF")
 _READABLE = "JPEG, PNG, GIF, BMP (8, 24 or 32 bits), WebP, JPEG XL"
 _MEANING = {
     "unreadable": "cannot be read",
@@ -45,7 +46,7 @@ _MEANING = {
     "unsupported_format": "is an image of a format that is not read",
     "too_large": f"has more than {MOST_PIXELS:,} pixels",
     "too_small": f"is smaller than {SMALLEST_SIDE}×{SMALLEST_SIDE} pixels",
-    "undecodable": "is damaged or cut short",
+    "undecodable": "cannot be decoded: it is damaged, cut short or of an unusual kind",
 }
 
 
@@ -151,22 +152,32 @@ def _look_at(examples: Examples, index: int) -> _File:
     fingerprint = hashlib.sha256(content).hexdigest()
     if content.startswith(_JPEG_XL):
         return _File(fingerprint, "JPEG XL")
+    promised = _png_size(content)
+    if promised[0] * promised[1] > MOST_PIXELS:
+        return _File(trouble="too_large", detail=f"{promised[0]:,}×{promised[1]:,}")
     try:
         with Image.open(io.BytesIO(content)) as image:
             kind, (width, height) = image.format or "unknown", image.size
     except Image.DecompressionBombError as error:
         return _File(trouble="too_large", detail=str(error).split(" pixels")[0].split("(")[-1] + " pixels")
     except UnidentifiedImageError:
-        return _File(trouble="not_an_image", detail=_guess(content))
+        return _File(trouble="undecodable" if content.startswith(_STARTS) else "not_an_image", detail=_guess(content))
     except (OSError, SyntaxError, ValueError, EOFError, KeyError, TypeError, IndexError, OverflowError) as error:
         return _File(trouble="undecodable", detail=str(error))
     if kind not in FORMATS:
         return _File(trouble="unsupported_format", detail=kind)
     if width * height > MOST_PIXELS:
-        return _File(trouble="too_large", detail=f"{width}×{height}")
+        return _File(trouble="too_large", detail=f"{width:,}×{height:,}")
     if min(width, height) < SMALLEST_SIDE:
         return _File(trouble="too_small", detail=f"{width}×{height}")
     return _File(fingerprint, kind)
+
+
+def _png_size(content: bytes) -> tuple[int, int]:
+    """What a PNG's header promises, of a file that may have nothing else (so that Pillow takes it for no image); or zeros."""
+    if content[:8] != b"\x89PNG\r\n\x1a\n" or len(content) < 24:
+        return 0, 0
+    return int.from_bytes(content[16:20], "big"), int.from_bytes(content[20:24], "big")
 
 
 def _guess(content: bytes) -> str:

@@ -6,12 +6,13 @@ import hashlib
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tfl.errors import DataError
+from tfl.errors import DataError, did_you_mean
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -115,3 +116,28 @@ def listed(items: Sequence[str], *, limit: int = 10) -> str:
     """
     rest = len(items) - limit
     return ", ".join(items[:limit]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def matching_names(names: Sequence[str], patterns: Sequence[str], *, source: str) -> tuple[str, ...]:
+    """Those of `names` that are, or as a glob fit, one of `patterns`; they keep their order.
+
+    Raises:
+        DataError: A pattern fits none.
+
+    Example:
+
+    >>> from tfl.data.examples import matching_names
+    >>> matching_names(["Apple_rust", "Grape_rot", "Grape_rust"], ["Grape*"], source="leaves")
+    ('Grape_rot', 'Grape_rust')
+    """
+    chosen: set[str] = set()
+    for pattern in patterns:
+        found = {name for name in names if name == pattern or fnmatchcase(name, pattern)}
+        if not found:
+            raise DataError(
+                f"No class of {source} is called or fits `{pattern}`.",
+                allowed=listed(names, limit=40),
+                fix=did_you_mean(pattern, names) or None,
+            )
+        chosen |= found
+    return tuple(name for name in names if name in chosen)

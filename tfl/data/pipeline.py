@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 Fit = Literal["stretch", "crop", "pad"]
 PIXEL_CACHE_BYTES = 2**30
+_as_it_is = tf.autograph.experimental.do_not_convert  # nothing here branches in Python on a tensor
 
 
 def decode_image(contents: tf.Tensor) -> tf.Tensor:
@@ -70,9 +71,15 @@ def _decode_bmp(contents: tf.Tensor) -> tf.Tensor:
         start, pixels_at = 14 + _little_endian(header, 14), _little_endian(header, 10)
         palette = tf.io.decode_raw(tf.strings.substr(contents, start, tf.maximum(pixels_at - start, 0)), tf.uint8)
         colours = tf.reshape(palette[: tf.size(palette) // 4 * 4], (-1, 4))[:, 2::-1]
-        return tf.gather(colours, tf.cast(tf.io.decode_bmp(contents, channels=1)[..., 0], tf.int32))
+        return tf.gather(colours, tf.cast(tf.io.decode_bmp(contents, channels=0)[..., 0], tf.int32))
 
-    return tf.cond(tf.equal(header[28], 8), with_palette, lambda: _decode_other(contents))
+    has_palette = tf.equal(header[28], 8) & tf.equal(header[30], 0)  # bits a pixel, no compression
+    return tf.cond(has_palette, with_palette, lambda: _decode_true_colour_bmp(contents))
+
+
+def _decode_true_colour_bmp(contents: tf.Tensor) -> tf.Tensor:
+    """24 or 32 bits. What else TensorFlow reads (8 bits, compressed) has one channel and is refused by the caller."""
+    return tf.io.decode_bmp(contents, channels=0)[:, :, :3]
 
 
 def _little_endian(header: tf.Tensor, at: int) -> tf.Tensor:
@@ -87,7 +94,11 @@ def _is_animated_webp(contents: tf.Tensor) -> tf.Tensor:
 
 
 def _decode_animated_webp(contents: tf.Tensor) -> tf.Tensor:
-    return tf.image.decode_webp(contents, channels=4)[0, :, :, :3]
+    """TensorFlow reads an animation only as RGBA, and only if the header announces alpha (bit 16); so it is made to."""
+    announcing = tf.constant([bytes([flags | 16]) for flags in range(256)])
+    flags = tf.cast(tf.io.decode_raw(tf.strings.substr(contents, 20, 1), tf.uint8)[0], tf.int32)
+    parts = [tf.strings.substr(contents, 0, 20), tf.gather(announcing, flags), tf.strings.substr(contents, 21, 2**31 - 1)]
+    return tf.image.decode_webp(tf.strings.join(parts), channels=4)[0, :, :, :3]
 
 
 def _decode_other(contents: tf.Tensor) -> tf.Tensor:
@@ -191,8 +202,10 @@ def make_dataset(
             return images, one_hot
         return augment_batch(images, one_hot, index, augment=augment, seed=augment_seed, view=view, partners=second)
 
-    dataset = tf.data.Dataset.from_tensor_slices(columns).map(read, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-    dataset = dataset.batch(batch_size).map(finish, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    dataset = tf.data.Dataset.from_tensor_slices(columns).map(
+        _as_it_is(read), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+    )
+    dataset = dataset.batch(batch_size).map(_as_it_is(finish), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
     return dataset.prefetch(tf.data.AUTOTUNE)
 
 
@@ -236,7 +249,7 @@ def cache_pixels(examples: Examples, *, data: Data, limit_bytes: int = PIXEL_CAC
     load = _loader(examples, data, None)
     pixels = np.empty((len(examples), *data.image_size, 3), np.uint8)
     dataset = tf.data.Dataset.range(len(examples)).map(
-        lambda index: tf.cast(load(index), tf.uint8), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+        _as_it_is(lambda index: tf.cast(load(index), tf.uint8)), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
     )
     start = 0
     for batch in dataset.batch(64).prefetch(2).as_numpy_iterator():
@@ -269,7 +282,7 @@ def decode_errors(
             return position, tf.shape(image)
         return position, tf.cast(resize_image(image, data.image_size, data.fit), tf.uint8)
 
-    dataset = tf.data.Dataset.range(len(order)).map(read, num_parallel_calls=tf.data.AUTOTUNE, deterministic=False)
+    dataset = tf.data.Dataset.range(len(order)).map(_as_it_is(read), num_parallel_calls=tf.data.AUTOTUNE, deterministic=False)
     fine = np.zeros(len(order), bool)
     for position, value in dataset.ignore_errors().prefetch(16).as_numpy_iterator():
         fine[position] = True

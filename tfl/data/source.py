@@ -13,14 +13,13 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import replace
-from fnmatch import fnmatchcase
 from pathlib import Path
 
 import numpy as np
 
 from tfl.data import arrays, csv_source, folder, tfds_source
-from tfl.data.examples import Examples, listed
-from tfl.errors import DataError, did_you_mean
+from tfl.data.examples import Examples, listed, matching_names
+from tfl.errors import DataError
 from tfl.recipe import Data
 
 __all__ = ["Examples", "choose_labels", "draw_per_class", "load_source"]
@@ -94,19 +93,12 @@ def choose_labels(examples: Examples, patterns: Sequence[str]) -> Examples:
         DataError: A pattern fits no class.
     """
     names = examples.class_names
-    fitting = [[name for name in names if name == pattern or fnmatchcase(name, pattern)] for pattern in patterns]
-    for pattern, found in zip(patterns, fitting, strict=True):
-        if not found:
-            raise DataError(
-                f"No class of {examples.source} is called or fits `{pattern}`.",
-                allowed=listed(names, limit=40),
-                fix=did_you_mean(pattern, names) or None,
-            )
-    kept = [index for index, name in enumerate(names) if any(name in found for found in fitting)]
+    chosen_names = matching_names(names, patterns, source=examples.source)
+    kept = [index for index, name in enumerate(names) if name in chosen_names]
     renumbered = np.full(len(names), -1, np.int32)
     renumbered[kept] = np.arange(len(kept))
     chosen = examples.take(np.flatnonzero(renumbered[examples.labels] >= 0))
-    return replace(chosen, class_names=tuple(names[index] for index in kept), labels=renumbered[chosen.labels])
+    return replace(chosen, class_names=chosen_names, labels=renumbered[chosen.labels])
 
 
 def draw_per_class(examples: Examples, count: int, *, seed: int) -> Examples:

@@ -2,12 +2,154 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+import json
+import os
+import socket
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
 
-from tfl.data.examples import Examples
-from tfl.errors import DataError
+import numpy as np
+
+from tfl.data.examples import Examples, matching_names
+from tfl.errors import DataError, did_you_mean
+from tfl.storage import cache_home, storage_errors, write_folder_atomically
+
+_SPLITS = {"train": "train", "validation": "val", "val": "val", "valid": "val", "test": "test"}
+_PROXIES = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
+_HOSTS = ("storage.googleapis.com", "www.tensorflow.org")
+_SUFFIXES = {b"\xff\xd8": ".jpg", b"\x89P": ".png", b"GI": ".gif", b"BM": ".bmp", b"RI": ".webp"}
 
 
 def read_tfds(name: str, *, labels: Sequence[str] | None = None) -> Examples:
-    """The images of the set `name`; only those of classes that fit `labels`, where given."""
-    raise DataError(f"tfds:{name} cannot be read yet.")
+    """The images of the set `name` (with `/config` and `:version`, where wanted), of the classes that fit `labels`.
+
+    The first time, the set is downloaded and prepared by TensorFlow Datasets (in `TFDS_DATA_DIR`, or its own default), and
+    the encoded images are written to the cache folder; after that it is read from there.
+
+    Raises:
+        DataError: There is no such set, it does not classify images, or it cannot be had.
+    """
+    builder = _builder(name)
+    image_key, label_key = _keys(name, builder)
+    class_names = tuple(builder.info.features[label_key].names)
+    wanted = class_names if labels is None else matching_names(class_names, labels, source=f"tfds:{name}")
+    key = hashlib.sha256(json.dumps(wanted).encode()).hexdigest()[:12]
+    folder = cache_home() / "tfds-images" / f"{builder.info.full_name.replace('/', '-')}-{key}"
+    if not (folder / "index.json").is_file():
+        _prepare(name, builder)
+        write_folder_atomically(folder, lambda scratch: _write(builder, image_key, label_key, class_names, wanted, scratch))
+    return _read_index(name, folder)
+
+
+def _builder(name: str) -> Any:
+    try:
+        import tensorflow_datasets as tfds
+    except ImportError as error:
+        raise DataError(f"tfds:{name} needs TensorFlow Datasets, which cannot be imported: {error}.") from error
+    try:
+        return tfds.builder(name, data_dir=os.environ.get("TFDS_DATA_DIR"))
+    except tfds.core.registered.DatasetNotFoundError as error:
+        raise DataError(
+            f"TensorFlow Datasets {tfds.__version__} has no set of this name.",
+            received=name,
+            allowed="the names in https://www.tensorflow.org/datasets/catalog/overview#image_classification",
+            fix=did_you_mean(name, tfds.list_builders()) or None,
+        ) from error
+    except Exception as error:  # whatever a set's own code raises
+        raise _unavailable(name, None, error) from error
+
+
+def _keys(name: str, builder: Any) -> tuple[str, str]:
+    """The features that are the image and its class."""
+    features = builder.info.features
+    kinds = {key: type(features[key]).__name__ for key in features}
+    images = [key for key, kind in kinds.items() if kind == "Image"]
+    labels = [key for key, kind in kinds.items() if kind == "ClassLabel"]
+    supervised = builder.info.supervised_keys
+    if supervised and len(supervised) == 2 and supervised[0] in images and supervised[1] in labels:
+        return supervised
+    if len(images) == 1 and len(labels) == 1:
+        return images[0], labels[0]
+    shown = ", ".join(f"{key} ({kind})" for key, kind in kinds.items())
+    raise DataError(f"tfds:{name} does not classify images.", received=shown, allowed="one Image and one ClassLabel")
+
+
+def _prepare(name: str, builder: Any) -> None:
+    if builder.info.splits:
+        return  # already on this machine
+    if network_is_absent():
+        raise _unavailable(name, builder, "this machine has no network (no host name resolves)")
+    try:
+        builder.download_and_prepare()
+    except Exception as error:  # a set's own code may raise anything
+        raise _unavailable(name, builder, error) from error
+
+
+def network_is_absent() -> bool:
+    """Whether no host name resolves: asked first, as downloads are tried ten times, for minutes. A proxy may resolve for us."""
+    if any(os.environ.get(proxy) for proxy in _PROXIES):
+        return False
+    for host in _HOSTS:
+        try:
+            socket.getaddrinfo(host, 443)
+            return False
+        except OSError:
+            continue
+    return True
+
+
+def _unavailable(name: str, builder: Any, cause: object) -> DataError:
+    where = builder.data_dir if builder is not None else os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")
+    reason = " ".join(str(cause).split())[:400]
+    return DataError(
+        f"tfds:{name} is not on this machine and cannot be fetched: {reason}.",
+        received=f"nothing prepared at {where}",
+        fix=f"Connect this machine and start again; or prepare it elsewhere (tfds build {name}) and copy its folder there, "
+        "or set TFDS_DATA_DIR to where it is; or give the images as a folder of class folders with --data.",
+    )
+
+
+def _write(
+    builder: Any, image_key: str, label_key: str, class_names: tuple[str, ...], wanted: tuple[str, ...], scratch: Path
+) -> None:
+    """Writes each image's own bytes, and last an index that says what each file is."""
+    number = {class_names.index(name): label for label, name in enumerate(wanted)}
+    rows = []
+    for split in builder.info.splits:
+        for position, (content, label) in enumerate(_encoded(builder, split, image_key, label_key)):
+            if label in number:
+                suffix = _SUFFIXES.get(content[:2], ".img")
+                file = Path(split) / f"{label:03d}" / f"{position:06d}{suffix}"
+                (scratch / file).parent.mkdir(parents=True, exist_ok=True)
+                (scratch / file).write_bytes(content)
+                rows.append({"file": str(file), "label": number[label], "split": split})
+    rows.sort(key=lambda row: (row["label"], row["file"]))
+    (scratch / "index.json").write_text(json.dumps({"class_names": wanted, "files": rows}), encoding="utf-8")
+
+
+def _encoded(builder: Any, split: str, image_key: str, label_key: str) -> Iterator[tuple[bytes, int]]:
+    import tensorflow_datasets as tfds
+
+    decoders = {image_key: tfds.decode.SkipDecoding()}
+    for example in builder.as_dataset(split=split, decoders=decoders, shuffle_files=False).as_numpy_iterator():
+        yield example[image_key], int(example[label_key])
+
+
+def _read_index(name: str, folder: Path) -> Examples:
+    with storage_errors(folder, doing="read"):
+        index = json.loads((folder / "index.json").read_text(encoding="utf-8"))
+    rows = index["files"]
+    known = {row["split"] for row in rows} & set(_SPLITS)
+    splits = None
+    if len(known) > 1:
+        rows = [row for row in rows if row["split"] in known]
+        splits = np.array([_SPLITS[row["split"]] for row in rows])
+    return Examples(
+        class_names=tuple(index["class_names"]),
+        labels=np.array([row["label"] for row in rows], np.int32),
+        paths=np.array([str(folder / row["file"]) for row in rows]) if rows else np.zeros(0, "U1"),
+        splits=splits,
+        source=f"tfds:{name}",
+    )
