@@ -44,6 +44,15 @@ def test_the_best_epochs_are_marked(new_run: Maker) -> None:
     assert len(marks["x"]) == 2 and marks["x"][0] <= 12 < marks["x"][1]
 
 
+@pytest.mark.parametrize("epochs", [1, 9, 10, 31, 700, 5000])
+def test_epoch_ticks_are_whole_and_few(epochs: int) -> None:
+    rows = [{"stage": "a", "epoch": at, "step": at, "loss": 1.0, "val_loss": 1.0} for at in range(1, epochs + 1)]
+    figure = charts.curve(rows, [], train="loss", validation="val_loss", title="loss")
+    assert figure is not None
+    step = figure["layout"]["xaxis"]["dtick"]
+    assert isinstance(step, int) and 1 <= epochs / step <= 10
+
+
 def test_confusion_shows_counts_and_colours_shares(new_run: Maker) -> None:
     test = {"confusion": [[3, 1], [0, 4]], "per_class": {"a": {}, "b": {}}}
     figure = charts.confusion(test)

@@ -74,7 +74,7 @@ def curve(
     shapes, notes = _stage_bands(history)
     share = train == "accuracy"
     layout = _layout(
-        xaxis={**_AXIS, **_titled("epoch"), "showgrid": False, "tickformat": "d", "nticks": 9},
+        xaxis={**_AXIS, **_titled("epoch"), "showgrid": False, **_whole_ticks(len(history))},
         yaxis={**_AXIS, **_titled(title), **({"tickformat": ".0%"} if share else {"rangemode": "tozero"})},
         shapes=shapes,
         annotations=notes,
@@ -83,6 +83,12 @@ def curve(
         hovermode="x unified",
     )
     return {"data": lines, "layout": layout, "height": 330}
+
+
+def _whole_ticks(epochs: int) -> dict[str, Any]:
+    """At most nine ticks, at whole epochs."""
+    step = next(step for step in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, epochs) if epochs / step <= 9)
+    return {"tickmode": "linear", "tick0": 0 if step > 1 else 1, "dtick": step}
 
 
 def _line(history: Sequence[Mapping[str, Any]], column: str, name: str, line: Mapping[str, Any]) -> dict[str, Any]:

@@ -18,20 +18,22 @@
     return value;
   }
 
-  function draw(place, night) {
+  // Paper is narrower than the screen, and the page is laid out for it only after "beforeprint": so charts get a width.
+  function draw(place, night, width) {
     var figure = coloured(JSON.parse(document.getElementById(place.dataset.figure).textContent), night);
     place.style.height = figure.height + "px";
+    if (width) { figure.layout.width = Math.min(width, place.clientWidth || width); }
     window.Plotly.react(place, figure.data, figure.layout, { displayModeBar: false, responsive: true });
   }
 
-  function drawAll(night) {
-    document.querySelectorAll("[data-figure]").forEach(function (place) { draw(place, night); });
+  function drawAll(night, width) {
+    document.querySelectorAll("[data-figure]").forEach(function (place) { draw(place, night, width); });
   }
 
   if (window.Plotly) {
     drawAll(dark.matches);
     dark.addEventListener("change", function () { drawAll(dark.matches); });
-    window.addEventListener("beforeprint", function () { drawAll(false); });
+    window.addEventListener("beforeprint", function () { drawAll(false, 600); });
     window.addEventListener("afterprint", function () { drawAll(dark.matches); });
   }
 
