@@ -104,6 +104,7 @@ class Killed(BaseException):
     pass
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("kill_stage", "kill_epoch"), [("head", 1), ("head", 3), ("finetune", 2)])
 def test_a_killed_run_resumes_to_the_same_result(tmp_path, recipe, bundle, network, changed, monkeypatch, kill_stage, kill_epoch):
     recipe = changed(recipe, "head", schedule="cosine", warmup_epochs=1.0, label_smoothing=0.1)
@@ -131,6 +132,7 @@ def test_a_killed_run_resumes_to_the_same_result(tmp_path, recipe, bundle, netwo
     assert len((tmp_path / "cut" / "history.csv").read_text().splitlines()) == len(whole_rows)
 
 
+@pytest.mark.slow
 def test_everything_trains_on_pixels_drawn_anew_and_resumes(tmp_path, recipe, bundle, network, monkeypatch):
     stage = tfl.Stage(
         "all", train="all", epochs=2, batch_size=16, augment=tfl.Augment(flip="both", mixup=0.3), learning_rate=1e-3
@@ -211,3 +213,17 @@ def test_class_weights_pull_towards_the_heavy_class(tmp_path, recipe, bundle, ne
     plain = network(recipe)
     train_stage(run_in(tmp_path / "plain", recipe), plain, recipe.stages[0], bundle, recipe=recipe)
     assert assembled.model.predict(images, verbose=0)[:, 2].mean() > plain.model.predict(images, verbose=0)[:, 2].mean() + 0.1
+
+
+def test_mixed_precision_trains_on_stored_features(tmp_path, recipe, bundle, network):
+    import keras
+
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        assembled = network(recipe)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    run = run_in(tmp_path / "run", recipe)
+    results = [train_stage(run, assembled, stage, bundle, recipe=recipe) for stage in recipe.stages]
+    assert results[0].history[-1]["loss"] < results[0].history[0]["loss"]
+    assert all(row["moved"] == row["was_to_move"] for row in results[1].ledger)

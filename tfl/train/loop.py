@@ -60,11 +60,11 @@ class Loop:
         self._scheduled = optimizer
         self.optimizer = keras.optimizers.LossScaleOptimizer(optimizer) if half else optimizer
         self.optimizer.build(self._variables)
-        self._step_over_batch = tf.function(self._step, reduce_retracing=True)
-        self._steps_over_memory = tf.function(self._memory_steps, reduce_retracing=True)
-        self._predict = tf.function(
-            lambda inputs: tf.cast(self._logits(inputs, training=False), tf.float32), reduce_retracing=True
-        )
+        inputs = tf.TensorSpec((None, *model.input_shape[1:]), tf.float32)
+        labels, order, number = tf.TensorSpec((None, classes)), tf.TensorSpec((None,), tf.int32), tf.TensorSpec((), tf.int32)
+        self._step_over_batch = tf.function(self._step, input_signature=(inputs, labels))
+        self._steps_over_memory = tf.function(self._memory_steps, input_signature=(inputs, labels, order, number, number))
+        self._predict = tf.function(self._forward, input_signature=(inputs,))
         self._chunk = 8
 
     @property
@@ -139,6 +139,9 @@ class Loop:
         right = tf.equal(tf.argmax(logits, -1), tf.argmax(labels, -1))
         images = tf.cast(tf.shape(labels)[0], tf.float32)
         return tf.stack([loss * images, tf.reduce_sum(tf.cast(right, tf.float32)), images])
+
+    def _forward(self, inputs: tf.Tensor) -> tf.Tensor:
+        return tf.cast(self._logits(inputs, training=False), tf.float32)
 
     def _judged(self, epoch: Epoch) -> Any:
         if not isinstance(epoch, MemoryEpoch):

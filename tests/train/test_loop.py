@@ -1,0 +1,112 @@
+"""The pass over the data: its loss, its metrics and its randomness, against the same thing written out."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from sklearn.metrics import f1_score, log_loss
+
+from tfl.train.batches import MemoryEpoch, StreamEpoch
+from tfl.train.loop import Loop, judgement
+
+CLASSES = 4
+
+
+def make_model(*, dropout=0.0, seed=0):
+    keras.utils.set_random_seed(seed)
+    inputs = keras.Input((8,))
+    hidden = keras.layers.Dropout(dropout)(inputs) if dropout else inputs
+    logits = keras.layers.Dense(CLASSES, name="logits")(hidden)
+    return keras.Model(inputs, keras.layers.Softmax(name="probabilities")(logits))
+
+
+@pytest.fixture
+def arrays():
+    rng = np.random.default_rng(0)
+    features = rng.normal(size=(50, 8)).astype("float32")
+    return features, np.eye(CLASSES, dtype="float32")[rng.integers(0, CLASSES, 50)]
+
+
+def memory(arrays, order=None):
+    order = np.arange(len(arrays[0]), dtype=np.int32) if order is None else order
+    return MemoryEpoch(tf.constant(arrays[0]), tf.constant(arrays[1]), order)
+
+
+@pytest.mark.parametrize("weights", [None, np.array([0.5, 1.0, 2.0, 4.0])])
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+def test_one_epoch_does_what_keras_fit_does(arrays, weights, smoothing):
+    ours, theirs = make_model(), make_model()
+    loop = Loop(ours, keras.optimizers.Adam(0.01), batch_size=16, label_smoothing=smoothing, class_weights=weights)
+    found = loop.train(memory(arrays))
+    theirs.compile(keras.optimizers.Adam(0.01), keras.losses.CategoricalCrossentropy(label_smoothing=smoothing))
+    sample = None if weights is None else arrays[1] @ weights
+    told = theirs.fit(*arrays, sample_weight=sample, batch_size=16, shuffle=False, verbose=0)
+    for mine, other in zip(ours.get_weights(), theirs.get_weights(), strict=True):
+        np.testing.assert_allclose(mine, other, atol=1e-5)
+    if weights is None:
+        assert found["loss"] == pytest.approx(told.history["loss"][0], abs=1e-4)
+
+
+def test_a_soft_label_weighs_between_its_classes():
+    model = make_model()
+    features, soft = np.ones((1, 8), "float32"), np.array([[0.5, 0.5, 0, 0]], "float32")
+    plain = -(soft * np.log(model(features).numpy())).sum()
+    loop = Loop(model, keras.optimizers.SGD(0.0), batch_size=1, class_weights=np.array([1.0, 3.0, 1.0, 1.0]))
+    assert loop.train(memory((features, soft)))["loss"] == pytest.approx(2 * plain, rel=1e-5)
+
+
+def test_a_stream_of_batches_trains_as_memory_does(arrays):
+    one, two = make_model(), make_model()
+    Loop(one, keras.optimizers.Adam(0.01), batch_size=16).train(memory(arrays))
+    dataset = tf.data.Dataset.from_tensor_slices(arrays).batch(16)
+    loop = Loop(two, keras.optimizers.Adam(0.01), batch_size=16)
+    loop.train(StreamEpoch(dataset))
+    for mine, other in zip(one.get_weights(), two.get_weights(), strict=True):
+        np.testing.assert_allclose(mine, other, atol=1e-6)
+    assert loop.judge(StreamEpoch(dataset))["val_loss"] == pytest.approx(loop.judge(memory(arrays))["val_loss"], rel=1e-5)
+
+
+def test_a_saturated_softmax_still_has_a_gradient():
+    model = make_model()
+    model.set_weights([np.zeros((8, CLASSES)), np.array([1000.0, 0, 0, 0])])
+    loop = Loop(model, keras.optimizers.SGD(1.0), batch_size=1)
+    loop.train(memory((np.zeros((1, 8), "float32"), np.array([[0, 1, 0, 0]], "float32"))))
+    assert model.get_weights()[1][:2] == pytest.approx([999.0, 1.0])
+
+
+def test_dropout_follows_the_seed(arrays):
+    def loss(*seed):
+        loop = Loop(make_model(dropout=0.5), keras.optimizers.SGD(0.0), batch_size=50)
+        loop.seed(*seed)
+        return loop.train(memory(arrays))["loss"]
+
+    assert loss(0, "head", 1) == loss(0, "head", 1)
+    assert loss(0, "head", 1) != loss(0, "head", 2)
+
+
+def test_judging_is_neither_weighted_nor_smoothed_nor_dropped_out(arrays):
+    model = make_model(dropout=0.5)
+    loop = Loop(model, keras.optimizers.SGD(0.1), batch_size=16, label_smoothing=0.3, class_weights=np.arange(1.0, 5.0))
+    found = loop.judge(memory(arrays))
+    probabilities, labels = model.predict(arrays[0], verbose=0), arrays[1].argmax(-1)
+    assert found["val_loss"] == pytest.approx(log_loss(labels, probabilities.astype("float64")), rel=1e-5)
+    assert found["val_macro_f1"] == pytest.approx(f1_score(labels, probabilities.argmax(-1), average="macro"), rel=1e-6)
+
+
+def test_macro_f1_counts_a_class_that_was_never_met():
+    logits, one_hot = np.eye(3)[[0, 1]] * 9.0, np.eye(3)[[0, 1]]
+    assert judgement(logits, one_hot)["val_macro_f1"] == pytest.approx(2 / 3)
+
+
+def test_half_precision_scales_the_loss(arrays):
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        model = make_model()
+    finally:
+        keras.config.set_dtype_policy("float32")
+    loop = Loop(model, keras.optimizers.Adam(0.01), batch_size=16)
+    assert isinstance(loop.optimizer, keras.optimizers.LossScaleOptimizer)
+    first = loop.judge(memory(arrays))["val_loss"]
+    for _ in range(10):
+        loop.train(memory(arrays))
+    assert loop.judge(memory(arrays))["val_loss"] < first
