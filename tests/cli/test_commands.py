@@ -268,7 +268,7 @@ def predictor(monkeypatch):
 
     fake = Predictor(path=None, class_names=("ant", "bee"), probabilities=scores)
     monkeypatch.setattr("tfl.serve.predictor.open_predictor", lambda path: fake)
-    monkeypatch.setattr("tfl.cli.predict.load_tensorflow", lambda: None)
+    monkeypatch.setattr("tfl.cli.predict.load_tensorflow", lambda with_keras: None)
 
 
 def test_predict_in_every_format(here, predictor):

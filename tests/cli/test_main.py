@@ -132,6 +132,14 @@ def test_a_full_disk_that_nobody_caught_is_wrong_input():
     assert result.exit_code == 2 and "no space is left" in result.stderr and "/data/model.keras" in result.stderr
 
 
+def test_running_out_of_memory_is_no_defect():
+    def body():
+        raise MemoryError("Unable to allocate 90.0 GiB")
+
+    result = CliRunner().invoke(made(body), ["probe"])
+    assert result.exit_code == 2 and "90.0 GiB" in result.stderr and "batch_size" in result.stderr
+
+
 def test_anything_else_is_a_defect_and_exit_1():
     def body():
         raise KeyError("weights")

@@ -91,8 +91,8 @@ def failures(*, debug: bool) -> Iterator[None]:
     except (click.ClickException, click.Abort, Exit):
         raise
     except Exception as error:
-        if (disk := _disk_error(error)) is not None:
-            raise SystemExit(_wrong_input(disk, debug)) from error
+        if (known := _disk_error(error) or _memory_error(error)) is not None:
+            raise SystemExit(_wrong_input(known, debug)) from error
         _say(f"{type(error).__name__}: {error}\nThis is a defect of tfl, not of your input." + _how_to_see(debug), debug)
         raise SystemExit(EXIT_DEFECT) from error
 
@@ -123,6 +123,17 @@ def _disk_error(error: BaseException) -> TflError | None:
         return found
     except OSError:
         return None
+
+
+def _memory_error(error: BaseException) -> TflError | None:
+    """Too little memory, in Python's words or in TensorFlow's, which cannot be imported to ask for its class."""
+    if not isinstance(error, MemoryError) and type(error).__name__ != "ResourceExhaustedError":
+        return None
+    first = str(error).strip().split("\n")[0][:200]
+    return TflError(
+        f"Memory ran out{f' ({first})' if first else ''}.",
+        fix="Use a smaller batch_size or image_size or a smaller backbone, or a machine with more memory.",
+    )
 
 
 def _say(message: str, debug: bool) -> None:

@@ -33,7 +33,7 @@ def predict(model: Path, files: tuple[Path, ...], shape: str | None, out: Path |
     """
     from tfl.serve.predictor import open_predictor
 
-    load_tensorflow()
+    load_tensorflow(with_keras=False)
     predictor = open_predictor(model)
     found = predictor.look_at(files, on_bad="skip" if skip_bad else "error")
     for entry in found.unreadable:

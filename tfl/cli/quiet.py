@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import logging
 import os
 import sys
@@ -20,8 +21,8 @@ def quieten_tensorflow() -> None:
     os.environ["KERAS_BACKEND"] = "tensorflow"  # tfl is written for it, whatever ~/.keras/keras.json prefers
 
 
-def load_tensorflow() -> None:
-    """Imports TensorFlow and Keras; what their libraries print meanwhile is shown only when that fails.
+def load_tensorflow(*, with_keras: bool = True) -> None:
+    """Imports TensorFlow, and Keras unless told not to; what their libraries print meanwhile is shown only when that fails.
 
     TensorFlow 2.21 logs about CUDA and oneDNN before it reads `TF_CPP_MIN_LOG_LEVEL`, so the variable alone is not enough.
 
@@ -29,13 +30,14 @@ def load_tensorflow() -> None:
         MissingExtraError: They cannot be imported.
     """
     quieten_tensorflow()
-    if "tensorflow" in sys.modules and "keras" in sys.modules:
+    wanted = ["tensorflow", *(["keras"] if with_keras else [])]
+    if all(name in sys.modules for name in wanted):
         return
     with tempfile.TemporaryFile() as said:
         try:
             with _standard_error_into(said.fileno()):
-                import keras  # noqa: F401
-                import tensorflow  # noqa: F401
+                for name in wanted:
+                    importlib.import_module(name)
         except Exception as error:  # a broken installation raises anything
             said.seek(0)
             sys.stderr.write(said.read().decode(errors="replace"))

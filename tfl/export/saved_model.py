@@ -12,6 +12,7 @@ The signature `serving_default` takes `image_bytes`, the content of image files,
 
 from __future__ import annotations
 
+import errno
 import json
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -117,6 +118,8 @@ def _save(served: ServedModel, folder: Path) -> None:
     }
     try:
         tf.saved_model.save(served, str(folder), signatures=signatures)
+    except tf.errors.ResourceExhaustedError as error:  # TensorFlow's word for a full disk
+        raise OSError(errno.ENOSPC, str(error), str(folder)) from error
     except (tf.errors.OpError, ValueError, AssertionError) as error:
         raise ExportError(
             f"TensorFlow could not write this model as a SavedModel: {error}",

@@ -1,0 +1,121 @@
+"""The commands one after another on one small run, as a person would use them."""
+
+import csv
+import json
+
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from tfl.cli.main import cli
+from tfl.data.sample import load_sample
+
+pytestmark = pytest.mark.slow
+
+RECIPE = """
+import tfl
+recipe = tfl.Recipe(
+    name="digits",
+    data=tfl.Sample("digits", image_size=(32, 32), per_class=15, labels=("3", "8", "0")),
+    backbone=tfl.Backbone("mini"),
+    stages=(tfl.Stage("head", epochs=3, learning_rate=1e-2),),
+)
+"""
+
+
+def invoke(*words):
+    return CliRunner().invoke(cli, [str(word) for word in words])
+
+
+def answer(*words):
+    result = invoke(*words, "--json")
+    assert result.exit_code == 0, result.stderr[-3000:]
+    return json.loads(result.stdout)
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    """What `tfl run` answered, and the folder all of it lies in."""
+    base = tmp_path_factory.mktemp("job")
+    (base / "digits.py").write_text(RECIPE)
+    return base, answer("run", base / "digits.py", "--out", base / "run")
+
+
+@pytest.fixture(scope="module")
+def photos(done):
+    sample = load_sample("digits")
+    for number in range(60):
+        name = sample.class_names[sample.labels[number]]
+        if name in ("0", "3", "8"):
+            folder = done[0] / "photos" / name
+            folder.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(sample.images[number]).save(folder / f"{number}.png")
+    return done[0] / "photos"
+
+
+def test_run_answers_with_folder_figures_and_export(done):
+    base, document = done
+    assert document["run"] == str(base / "run")
+    assert document["metrics"]["test"]["count"] == 9
+    assert document["export"] == {"saved_model": str(base / "run" / "export" / "saved_model" / "1")}
+    assert (base / "run" / "report.html").is_file()
+
+
+def test_another_run_in_the_same_folder_is_refused(done):
+    result = invoke("run", done[0] / "digits.py", "--out", done[0] / "run")
+    assert result.exit_code == 2 and "already holds a run" in result.stderr
+
+
+def test_evaluate_finds_the_figures_of_the_run_again(done):
+    found = answer("evaluate", done[0] / "run")["metrics"]
+    for name in ("accuracy", "macro_f1", "count", "confusion"):
+        assert found[name] == done[1]["metrics"]["test"][name]
+    assert found["loss"] == pytest.approx(done[1]["metrics"]["test"]["loss"], abs=1e-5)
+
+
+def test_evaluate_on_another_source_counts_all_of_it_and_refuses_other_classes(done, photos):
+    found = answer("evaluate", done[0] / "run", "--data", photos)
+    assert found["metrics"]["count"] == sum(1 for _ in photos.rglob("*.png"))
+    (photos / "3").rename(photos / "three")
+    result = invoke("evaluate", done[0] / "run", "--data", photos)
+    (photos / "three").rename(photos / "3")
+    assert result.exit_code == 2 and "missing: 3; added: three" in result.stderr
+
+
+def test_predict_says_the_same_by_run_and_by_export(done, photos):
+    by_run = answer("predict", done[0] / "run", photos)["predictions"]
+    by_export = answer("predict", done[0] / "run" / "export", photos)["predictions"]
+    assert [row["label"] for row in by_run] == [row["label"] for row in by_export]
+    for ours, theirs in zip(by_run, by_export, strict=True):
+        assert theirs["probabilities"] == pytest.approx(ours["probabilities"], abs=1e-5)
+    assert set(by_run[0]["probabilities"]) == {"0", "3", "8"}
+
+
+def test_evaluate_agrees_with_predict(done, photos):
+    """One decode path: as many labels are right by one command as by the other."""
+    predictions = answer("predict", done[0] / "run", photos)["predictions"]
+    right = sum(row["file"].split("/")[-2] == row["label"] for row in predictions)
+    assert answer("evaluate", done[0] / "run", "--data", photos)["metrics"]["accuracy"] == pytest.approx(right / len(predictions))
+
+
+def test_predict_writes_csv(done, photos, tmp_path):
+    assert invoke("predict", done[0] / "run", photos, "--out", tmp_path / "labels.csv").exit_code == 0
+    rows = list(csv.DictReader((tmp_path / "labels.csv").open()))
+    assert list(rows[0]) == ["file", "label", "probability", "p_0", "p_3", "p_8"]
+
+
+def test_export_elsewhere_agrees_with_the_model(done, tmp_path):
+    document = answer("export", done[0] / "run", "--format", "saved_model", "--out", tmp_path)
+    assert document["parity"]["holds"] and (tmp_path / "saved_model" / "1" / "saved_model.pb").is_file()
+
+
+def test_report_of_one_run_and_of_two(done, tmp_path):
+    assert answer("report", done[0] / "run")["report"] == str(done[0] / "run" / "report.html")
+    page = tmp_path / "two.html"
+    assert answer("report", done[0] / "run", done[0] / "run", "--out", page)["report"] == str(page) and page.is_file()
+
+
+def test_resuming_a_finished_run_changes_nothing_of_what_it_found(done):
+    document = answer("run", done[0] / "digits.py", "--out", done[0] / "run", "--resume")
+    for name in ("accuracy", "count"):
+        assert document["metrics"]["test"][name] == done[1]["metrics"]["test"][name]
