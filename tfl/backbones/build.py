@@ -182,6 +182,7 @@ def _finish(
     flat.name_from_one(raw)
     if preprocessing == "none":
         flat.use_policy(raw, keras.config.dtype_policy().name)
+    flat.forget_calls(raw)
     pixels = keras.Input((*image_size, 3), dtype="float32", name="pixels")
     x = prepare(pixels, preprocessing)
     model = keras.Model(pixels, flat.lay_out(raw, x, around=around), name=raw.name)

@@ -67,6 +67,16 @@ def operations_inside(model: keras.Model) -> Iterator[Any]:
                 yield operation
 
 
+def forget_calls(model: keras.Model) -> None:
+    """Makes the layers of `model` as if never called, ahead of laying them out anew; `model` is of no other use after this.
+
+    Keras' `layer.output` is that of a layer's first call: with the old calls kept, `keras.Model(new.input,
+    new.get_layer(name).output)` would reach into the old graph.
+    """
+    for operation in operations_inside(model):
+        operation._inbound_nodes, operation._outbound_nodes = [], []
+
+
 def name_from_one(model: keras.Model) -> None:
     """Numbers the operations that Keras named by its running counter anew, so that names do not depend on the process."""
     taken: Counter[str] = Counter()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from pathlib import Path
 
 import keras
@@ -42,7 +43,9 @@ def load_weights_file(model: keras.Model, file: Path, *, name: str) -> None:
             f"There is no weights file {file}.", fix="Name an existing file, or use weights=None for random ones."
         )
     try:
-        model.load_weights(file)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("error", message=".*freshly-initialized weights")  # Keras would go on half loaded
+            model.load_weights(file)
     except Exception as error:
         first = (str(error).strip() or type(error).__name__).split("\n")[0][:300]
         raise BackboneError(

@@ -1,0 +1,118 @@
+"""Blocks of every family: natural units, 4 to 40, each layer once, and cuts that change nothing."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+
+import tfl
+from tfl.backbones import catalog
+from tfl.backbones.blocks import find_blocks, find_cut_points
+from tfl.errors import BackboneError
+
+FAMILIES = {catalog.entry(name).family: name for name in reversed(catalog.names())} | {
+    "MobileNetV3": "MobileNetV3Small",
+    "ConvNeXt": "ConvNeXtTiny",
+    "NASNet": "NASNetMobile",
+    "EfficientNetV2": "EfficientNetV2B0",
+}
+DEEPEST = [
+    "DenseNet201",
+    "ResNet152",
+    "ResNet152V2",
+    "ConvNeXtXLarge",
+    "EfficientNetB7",
+    "EfficientNetV2L",
+    "NASNetLarge",
+    "VGG19",
+]
+SLOW = ("InceptionResNetV2", *DEEPEST)
+
+
+def build(name: str, side: int = 64) -> keras.Model:
+    side = max(catalog.entry(name).minimum_size, side)
+    return catalog.build_backbone(tfl.Backbone(name, weights=None), image_size=(side, side))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in [*FAMILIES.values(), *DEEPEST]],
+)
+def test_every_family_has_4_to_40_natural_blocks(name: str) -> None:
+    model = build(name)
+    blocks = find_blocks(model)
+    layers = [layer for block in blocks for layer in block.layers]
+    assert 4 <= len(blocks) <= 40
+    assert sorted(layers) == sorted(operation.name for operation in model.operations if operation.name != "pixels")
+    assert [block.name for block in blocks] == [name for name in layers if name in {block.name for block in blocks}]
+    assert all(block.layers[-1] == block.name for block in blocks)
+    assert sum(block.parameters for block in blocks) == model.count_params()
+    assert sum(block.flops_share for block in blocks) == pytest.approx(1)
+    assert blocks[-1].output_shape == model.output_shape[1:]
+    assert blocks[0].parameters > 0
+
+
+@pytest.mark.parametrize("name", ["VGG16", "ResNet50", "DenseNet121", "MobileNetV3Small", "ConvNeXtTiny", "NASNetMobile"])
+def test_cut_points_are_exact(name: str) -> None:
+    model = build(name)
+    images = np.random.default_rng(0).uniform(0, 255, (2, *model.input_shape[1:])).astype("float32")
+    whole = model(images)
+    cuts = find_cut_points(model)
+    assert cuts[-1].tensor is model.output
+    for point in (cuts[0], cuts[len(cuts) // 2], cuts[-2]):
+        lower, upper = keras.Model(model.input, point.tensor), keras.Model(point.tensor, model.output)
+        np.testing.assert_array_equal(upper(lower(images)), whole)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("VGG16", ["block1_pool", "block2_pool", "block3_pool", "block4_pool", "block5_pool"]),
+        ("MobileNet", ["conv1_relu", *(f"conv_pw_{n}_relu" for n in range(1, 14))]),
+        (
+            "ResNet50",
+            ["pool1_pool", *(f"conv{s}_block{n}_out" for s, c in ((2, 3), (3, 4), (4, 6), (5, 3)) for n in range(1, c + 1))],
+        ),
+        ("InceptionV3", ["max_pooling2d", "max_pooling2d_1", *(f"mixed{n}" for n in range(11))]),
+    ],
+)
+def test_units_are_those_a_person_would_name(name: str, expected: list[str]) -> None:
+    assert [block.name for block in find_blocks(build(name, 96))] == expected
+
+
+def test_names_do_not_depend_on_what_was_built_before() -> None:
+    first, again = build("Xception"), build("Xception")
+    assert find_blocks(first) == find_blocks(again)
+    assert [layer.name for layer in first.layers] == [layer.name for layer in again.layers]
+
+
+@pytest.mark.parametrize(("name", "gigaflops"), [("VGG16", 30.7), ("MobileNet", 1.135), ("MobileNetV2", 0.6)])
+def test_flops_are_those_of_the_papers(name: str, gigaflops: float) -> None:
+    """Twice the multiply-adds that the papers give at 224 px, without the classifier."""
+    assert sum(block.flops for block in find_blocks(build(name, 224))) / 1e9 == pytest.approx(gigaflops, rel=0.02)
+
+
+def test_first_block_holds_the_preprocessing() -> None:
+    assert find_blocks(build("ResNet50"))[0].layers[:2] == ("flip", "scale_pixels")
+
+
+def test_a_small_network_has_as_many_blocks_as_cut_points() -> None:
+    inputs = keras.Input((8, 8, 3))
+    x = keras.layers.Conv2D(4, 3, name="a")(keras.layers.Rescaling(2.0, name="scale")(inputs))
+    model = keras.Model(inputs, keras.layers.Conv2D(4, 3, name="b")(x))
+    assert [(block.name, block.layers) for block in find_blocks(model)] == [("a", ("scale", "a")), ("b", ("b",))]
+
+
+def test_a_branch_that_skips_everything_leaves_one_cut() -> None:
+    inputs = keras.Input((8, 8, 3))
+    x = keras.layers.Conv2D(3, 3, padding="same", name="a")(inputs)
+    x = keras.layers.Conv2D(3, 3, padding="same", name="b")(x)
+    model = keras.Model(inputs, keras.layers.Add(name="end")([inputs, x]))
+    assert [point.name for point in find_cut_points(model)] == ["end"]
+
+
+def test_two_outputs_are_refused() -> None:
+    inputs = keras.Input((8, 8, 3))
+    with pytest.raises(BackboneError, match="one output"):
+        find_cut_points(keras.Model(inputs, [inputs, keras.layers.ReLU()(inputs)]))

@@ -1,0 +1,153 @@
+"""The plan says what trains, and the ledger that nothing else moved."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from rich.console import Console
+
+import tfl
+from tfl.errors import FrozenMovedError, RecipeError
+from tfl.model.assemble import Assembled, assemble
+from tfl.model.freeze import Ledger, Plan, make_plan
+from tfl.model.multipliers import make_optimizer
+
+UNITS = ["stem_out", *(f"unit{number}_out" for number in range(1, 8))]
+
+
+@pytest.fixture(scope="module")
+def mini() -> Assembled:
+    return build()
+
+
+def build() -> Assembled:
+    data = tfl.Sample("strawberry", image_size=(32, 32))
+    recipe = tfl.Recipe(name="test", data=data, backbone=tfl.Backbone("mini", weights=None), head=tfl.Head(dropout=0.0))
+    return assemble(recipe, ["a", "b"])
+
+
+def live(plan: Plan) -> list[str]:
+    return [row.block for row in plan.rows if row.trainable]
+
+
+@pytest.mark.parametrize(
+    ("train", "expected", "first"),
+    [
+        ("head", ["head"], 8),
+        ("top:1", ["unit7_out", "head"], 7),
+        (tfl.top_blocks(8), [*UNITS, "head"], 0),
+        ("all", [*UNITS, "head"], 0),
+        (tfl.blocks("unit[56]_out", "stem_out"), ["stem_out", "unit5_out", "unit6_out", "head"], 0),
+        ("blocks:unit6*", ["unit6_out", "head"], 6),
+    ],
+)
+def test_what_a_stage_trains(mini: Assembled, train: str, expected: list[str], first: int) -> None:
+    plan = make_plan(mini, tfl.Stage("s", train=train))
+    assert live(plan) == expected
+    assert plan.first_live_block == first
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"train": "top:9"}, "top:8"),
+        ({"train": "blocks:unit9_out"}, "unit7_out"),
+        ({"train": "all", "multipliers": {"nothing*": 0.5}}, "stem_out"),
+        ({"train": "head", "multipliers": {"head": 0.0}}, "Nothing trains"),
+    ],
+)
+def test_blocks_that_are_not_there(mini: Assembled, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        make_plan(mini, tfl.Stage("s", **options))
+
+
+def test_layer_decay_counts_from_the_head_and_globs_overrule_it(mini: Assembled) -> None:
+    plan = make_plan(mini, tfl.Stage("s", train="all", layer_decay=0.5, multipliers={"unit*": 0.9, "unit[12]*": 0.0}))
+    assert [row.multiplier for row in plan.rows] == [0.5**8, 0, 0, 0.9, 0.9, 0.9, 0.9, 0.9, 1.0]
+    assert live(plan) == ["stem_out", *UNITS[3:], "head"]
+    by_decay = make_plan(mini, tfl.Stage("s", train="top:2", layer_decay=0.5))
+    assert [row.multiplier for row in by_decay.rows][-4:] == [0.0, 0.25, 0.5, 1.0]
+    assert make_plan(mini, tfl.Stage("s", train="all", layer_decay=0.0)).first_live_block == 8
+
+
+def test_apply_sets_every_layer_and_batchnorm_by_its_own_rule(mini: Assembled) -> None:
+    make_plan(mini, tfl.Stage("s", train="top:1")).apply(mini)
+    trainable = {weight.path for weight in mini.model.trainable_variables}
+    assert {path.split("/")[0] for path in trainable} == {"unit7_conv1", "unit7_conv2", "logits"}
+    make_plan(mini, tfl.Stage("s", train="top:1", batchnorm="train")).apply(mini)
+    assert mini.model.get_layer("unit7_conv1_bn").trainable
+    assert not mini.model.get_layer("unit6_conv1_bn").trainable
+
+
+def test_multipliers_reach_each_weight(mini: Assembled) -> None:
+    found = make_plan(mini, tfl.Stage("s", train="top:1", layer_decay=0.5)).multipliers(mini)
+    assert found["logits/kernel"] == 1.0
+    assert found["unit7_conv1/kernel"] == 0.5
+    assert found["unit6_conv1/kernel"] == 0.0
+
+
+def test_the_plan_prints_and_serialises(mini: Assembled) -> None:
+    plan = make_plan(mini, tfl.Stage("finetune", train="top:1"))
+    console = Console(width=120, record=True, file=io.StringIO())
+    console.print(plan.table())
+    text = console.export_text()
+    assert "finetune" in text and "unit7_out" in text and "frozen" in text
+    document = plan.as_json()
+    assert document["first_live_block"] == 7
+    assert document["rows"][-1] == {
+        "block": "head",
+        "trainable": True,
+        "multiplier": 1.0,
+        "batchnorm": "inference",
+        "layers": 3,
+        "parameters": 258,
+    }
+
+
+def train(assembled: Assembled, stage: tfl.Stage, epochs: int = 2) -> Plan:
+    plan = make_plan(assembled, stage)
+    plan.apply(assembled)
+    assembled.model.compile(make_optimizer(stage, plan.multipliers(assembled), 1e-2), "categorical_crossentropy")
+    images = np.random.default_rng(0).uniform(0, 255, (8, 32, 32, 3)).astype("float32")
+    assembled.model.fit(images, np.eye(2, dtype="float32")[[0, 1] * 4], epochs=epochs, verbose=0)
+    return plan
+
+
+@pytest.mark.parametrize("batchnorm", ["inference", "train"])
+def test_training_moves_what_the_plan_says_and_nothing_else(batchnorm: str) -> None:
+    assembled = build()
+    before = Ledger.snapshot(assembled)
+    plan = train(assembled, tfl.Stage("s", train="top:2", batchnorm=batchnorm))  # type: ignore[arg-type]
+    rows = Ledger.compare(before, Ledger.snapshot(assembled), plan)
+    assert [row["moved"] for row in rows] == [row["was_to_move"] for row in rows] == [False] * 6 + [True] * 3
+    assert [row["batchnorm_moved"] for row in rows[-3:]] == [batchnorm == "train"] * 2 + [False]
+
+
+@pytest.mark.parametrize(("layer", "weight"), [("unit1_conv1", 0), ("unit1_conv1_bn", 2), ("unit7_conv1_bn", 3)])
+def test_the_ledger_finds_what_moved_in_secret(layer: str, weight: int) -> None:
+    assembled = build()
+    plan = make_plan(assembled, tfl.Stage("s", train="top:1"))
+    before = Ledger.snapshot(assembled)
+    variable = assembled.model.get_layer(layer).weights[weight]
+    variable.assign(variable + 1e-6)
+    with pytest.raises(FrozenMovedError, match=layer.split("_")[0]):
+        Ledger.compare(before, Ledger.snapshot(assembled), plan)
+
+
+def test_a_live_block_may_stand_still() -> None:
+    assembled = build()
+    before = Ledger.snapshot(assembled)
+    rows = Ledger.compare(before, Ledger.snapshot(assembled), make_plan(assembled, tfl.Stage("s")))
+    assert rows[-1]["was_to_move"] and not rows[-1]["moved"]
+
+
+def test_batchnorm_in_inference_ignores_the_batch() -> None:
+    assembled = build()
+    make_plan(assembled, tfl.Stage("s", train="all")).apply(assembled)
+    images = np.random.default_rng(0).uniform(0, 255, (4, 32, 32, 3)).astype("float32")
+    np.testing.assert_array_equal(assembled.model(images, training=True), assembled.model(images, training=False))
+    assert isinstance(assembled.model.get_layer("stem_conv_bn"), keras.layers.BatchNormalization)
