@@ -1,0 +1,44 @@
+"""A real network, real photos, every precision: the export says what the model says."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tfl
+from tfl.data.pipeline import preprocess_batch
+from tfl.export.parity import check_parity
+from tfl.export.saved_model import export_saved_model
+from tfl.model.assemble import assemble
+
+LABELS = ("a", "b", "c", "d", "e")
+
+
+def network(policy, *, size=(160, 128)):
+    recipe = tfl.Recipe(
+        name="photos",
+        data=tfl.Data("unused", image_size=size),
+        backbone=tfl.Backbone("MobileNetV2", weights="imagenet", arguments={"alpha": 0.35}),
+    )
+    keras.config.set_dtype_policy(policy)
+    try:
+        return recipe.data, assemble(recipe, LABELS).model
+    finally:
+        keras.config.set_dtype_policy("float32")
+
+
+@pytest.mark.slow
+@pytest.mark.real_weights
+@pytest.mark.real_photos
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+def test_the_export_agrees_on_photos(policy, photos, tmp_path):
+    data, model = network(policy)
+    files = sorted((photos / "flowers").rglob("*.jpg"))[::40][:24]
+    assert len(files) > 10
+    target = export_saved_model(model, class_names=LABELS, data=data, folder=tmp_path)
+    assert check_parity(model, target, files, data)["holds"]
+    if policy == "float32":  # against Keras' own predict as well
+        contents = tf.constant([file.read_bytes() for file in files])
+        expected = model.predict(preprocess_batch(contents, data.image_size, data.fit), verbose=0)
+        served = tf.saved_model.load(str(target)).signatures["serving_default"]
+        np.testing.assert_allclose(served(image_bytes=contents)["probabilities"], expected, atol=1e-5)
