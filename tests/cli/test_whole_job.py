@@ -119,3 +119,19 @@ def test_resuming_a_finished_run_changes_nothing_of_what_it_found(done):
     document = answer("run", done[0] / "digits.py", "--out", done[0] / "run", "--resume")
     for name in ("accuracy", "count"):
         assert document["metrics"]["test"][name] == done[1]["metrics"]["test"][name]
+
+
+def test_a_new_recipe_runs_as_it_is(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    sample = load_sample("digits")
+    for number in range(30):
+        name = sample.class_names[sample.labels[number]]
+        (tmp_path / "photos" / name).mkdir(parents=True, exist_ok=True)
+        if name in "0123":
+            Image.fromarray(sample.images[number]).save(tmp_path / "photos" / name / f"{number}.png")
+    for empty in "456789":
+        (tmp_path / "photos" / empty).rmdir()
+    counts = answer("new", "digits", "--data", "photos")["classes"]
+    assert min(counts.values()) == 3  # the fewest that can be split
+    document = answer("run", "digits.py", "--smoke")
+    assert document["run"].startswith("runs/digits/") and document["metrics"]["test"]["count"] >= 4
