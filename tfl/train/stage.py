@@ -24,7 +24,7 @@ from tfl.train.callbacks.checkpoints import Checkpoints
 from tfl.train.callbacks.history import History
 from tfl.train.callbacks.nan_stop import NanStop
 from tfl.train.callbacks.overfitting import OverfittingWatch
-from tfl.train.callbacks.progress import StageProgress, feature_progress
+from tfl.train.callbacks.progress import StageProgress
 from tfl.train.callbacks.tensorboard import TensorBoardScalars
 from tfl.train.loop import Loop
 from tfl.train.schedules import schedule_of
@@ -120,6 +120,8 @@ def train_stage(
     state.ledger = Ledger.compare(before, Ledger.snapshot(assembled), plan)
     _write_ledger(run, stage, state)
     checkpoints.finish()
+    if state.best_epoch == 0 and not state.notices:
+        state.notices.append("No epoch was better than the start of the stage; went back to it.")
     state.done = True
     state.save(run, stage.name)
     checkpoints.tidy()
@@ -149,11 +151,12 @@ class _Fit:
     ) -> None:
         """Makes the batches and the optimiser, and brings both to where the state says the stage is."""
         stage, images = self.stage, len(self.bundle.indices("train"))
+        self.progress = StageProgress(self.console, stage, images=images, first_epoch=self.state.epoch + 1)
         self.batches: Batches
         if prefix is None:
             self.batches = PixelBatches(self.bundle, stage)
         else:
-            self.batches = FeatureBatches(self.bundle, stage, prefix, after_images=feature_progress(self.console))
+            self.batches = FeatureBatches(self.bundle, stage, prefix, after_images=self.progress.on_frozen_images)
         rate = schedule_of(stage, steps_per_epoch=-(-images // stage.batch_size))
         self.loop = Loop(
             live,
@@ -163,9 +166,8 @@ class _Fit:
             class_weights=class_weights,
         )
         self.checkpoints.optimizer = self.loop.optimizer
-        self.first_epoch = self.state.epoch + 1
         self.checkpoints.resume()
-        self.callbacks = keras.callbacks.CallbackList(self._callbacks(images), model=live, add_history=False)
+        self.callbacks = keras.callbacks.CallbackList(self._callbacks(), model=live, add_history=False)
 
     def run_epochs(self) -> None:
         """Trains until the epochs are used up or patience is."""
@@ -203,7 +205,7 @@ class _Fit:
         self.state.start = self.loop.judge(validation)
         self.state.take(0, self.state.start, self.recipe.monitor)
 
-    def _callbacks(self, images: int) -> list[keras.callbacks.Callback]:
+    def _callbacks(self) -> list[keras.callbacks.Callback]:
         """In the order they are called: what may stop the stage, what the state is made of, the checkpoint of all that."""
         stage, state = self.stage, self.state
         return [
@@ -212,7 +214,7 @@ class _Fit:
             History(self.run, stage.name, state),
             self.checkpoints,
             TensorBoardScalars(self.run.path("logs", stage.name)),
-            StageProgress(self.console, stage, images=images, first_epoch=self.first_epoch),
+            self.progress,
             OverfittingWatch(state),
         ]
 

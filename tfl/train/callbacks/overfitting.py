@@ -54,7 +54,8 @@ class OverfittingWatch(keras.callbacks.Callback):
         if since is None:
             return
         then, last = self.state.history[since - 1], self.state.history[-1]
+        back = f"epoch {self.state.best_epoch}" if self.state.best_epoch else "the start of the stage"
         self.state.notices.append(
             f"Overfitting: training loss fell ({then['loss']:.3f} to {last['loss']:.3f}) while validation loss rose "
-            f"({then['val_loss']:.3f} to {last['val_loss']:.3f}) since epoch {since}; went back to epoch {self.state.best_epoch}."
+            f"({then['val_loss']:.3f} to {last['val_loss']:.3f}) since epoch {since}; went back to {back}."
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -28,11 +27,11 @@ class StageProgress(keras.callbacks.Callback):
         self.console, self.stage, self.images, self.first_epoch = console, stage, images, first_epoch
         self._bar: Progress | None = None
         self._task: Any = None
-        self._seen, self._began = 0, 0.0
-        self._metrics, self._epoch_words = "", ""
+        self._seen = 0
+        self._since: tuple[int, float] | None = None
+        self._epoch_words, self._rate, self._metrics = "", "", ""
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
-        self._began = time.perf_counter()
         if self.console is None:
             return
         if not self.console.is_terminal:
@@ -42,7 +41,7 @@ class StageProgress(keras.callbacks.Callback):
             return
         columns = (
             TextColumn("[bold]{task.description}"),
-            BarColumn(),
+            BarColumn(bar_width=16),
             TextColumn("{task.fields[words]}"),
             TimeRemainingColumn(),
         )
@@ -52,15 +51,26 @@ class StageProgress(keras.callbacks.Callback):
         self._bar.start()
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        self._show(f"epoch {epoch}/{self.stage.epochs}")
-
-    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        self._seen += int((logs or {}).get("images", 0))
+        self._epoch_words = f"epoch {epoch}/{self.stage.epochs}"
         self._show()
 
+    def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
+        images, now = int((logs or {}).get("images", 0)), time.perf_counter()
+        self._seen += images
+        if self._since is not None:
+            self._rate = f"{(self._seen - self._since[0]) / max(now - self._since[1], 1e-9):.0f} images/s"
+        else:  # the first steps include compilation: they are in no rate
+            self._since = (self._seen, now)
+        self._show()
+
+    def on_frozen_images(self, done: int, count: int) -> None:
+        """Told by the batches how far the frozen prefix is through the images of a pass."""
+        self._show(f"frozen blocks: {done}/{count} images")
+        self._since = None
+
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        shown = [("loss", "loss"), ("val_loss", "val loss"), ("val_accuracy", "val accuracy")]
-        self._metrics = " ".join(f"{words} {logs[key]:.3f}" for key, words in shown if logs and key in logs)
+        if logs and {"loss", "val_loss", "val_accuracy"} <= logs.keys():
+            self._metrics = f"loss {logs['loss']:.3f}/{logs['val_loss']:.3f} val acc {logs['val_accuracy']:.3f}"
         self._show()
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
@@ -68,30 +78,7 @@ class StageProgress(keras.callbacks.Callback):
             self._bar.stop()
             self._bar = None
 
-    def _show(self, epoch_words: str | None = None) -> None:
-        if epoch_words is not None:
-            self._epoch_words = epoch_words
-        if self._bar is None:
-            return
-        rate = self._seen / max(time.perf_counter() - self._began, 1e-9)
-        words = f"{self._epoch_words} {rate:.0f} images/s {self._metrics}"
-        self._bar.update(self._task, completed=self._seen, words=words)
-
-
-def feature_progress(console: Console | None) -> Callable[[int, int], None] | None:
-    """Tells how far the frozen prefix is through the images, in one line that is written over; None without a terminal."""
-    if console is None or not console.is_terminal:
-        return None
-    began = time.perf_counter()
-
-    def show(done: int, count: int) -> None:
-        nonlocal began
-        if done <= 0 or done > count:
-            return
-        rate = done / max(time.perf_counter() - began, 1e-9)
-        end = "\r" if done < count else "\n"
-        console.print(f"frozen blocks: {done}/{count} images, {rate:.0f} images/s ", end=end, highlight=False, markup=False)
-        if done == count:
-            began = time.perf_counter()
-
-    return show
+    def _show(self, words: str | None = None) -> None:
+        if self._bar is not None:
+            told = words or " ".join(part for part in (self._epoch_words, self._rate, self._metrics) if part)
+            self._bar.update(self._task, completed=self._seen, words=told)

@@ -1,0 +1,41 @@
+"""Progress: a bar on a terminal, one line where there is none, nothing without a console."""
+
+import io
+
+from rich.console import Console
+
+from tfl.recipe import Stage
+from tfl.train.callbacks.progress import StageProgress
+
+
+def shown(*, terminal, first_epoch=1):
+    out = io.StringIO()
+    console = Console(file=out, force_terminal=terminal, width=100)
+    progress = StageProgress(console, Stage("head", epochs=2), images=10, first_epoch=first_epoch)
+    progress.on_train_begin()
+    for epoch in range(first_epoch, 3):
+        progress.on_epoch_begin(epoch)
+        progress.on_frozen_images(5, 10)
+        progress.on_train_batch_end(0, {"images": 5.0, "loss": 1.0})
+        progress.on_train_batch_end(0, {"images": 5.0, "loss": 1.0})
+        progress.on_epoch_end(epoch, {"loss": 0.5, "val_loss": 0.7, "val_accuracy": 0.9})
+    progress.on_train_end()
+    return out.getvalue()
+
+
+def test_a_terminal_sees_epoch_metrics_and_rate():
+    text = shown(terminal=True)
+    assert "epoch 2/2" in text and "images/s" in text and "val acc 0.900" in text
+
+
+def test_a_file_gets_one_plain_line():
+    assert shown(terminal=False) == "Stage head: at most 2 epochs of 10 images\n"
+    assert "from epoch 2" in shown(terminal=False, first_epoch=2)
+
+
+def test_no_console_no_words(capsys):
+    progress = StageProgress(None, Stage("head"), images=10)
+    progress.on_train_begin()
+    progress.on_train_batch_end(0, {"images": 5.0})
+    progress.on_train_end()
+    assert capsys.readouterr() == ("", "")
