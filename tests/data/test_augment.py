@@ -10,7 +10,7 @@ import tensorflow as tf
 from image_files import picture
 
 import tfl
-from tfl.data.augment import augment_batch
+from tfl.data.augment import augmenter
 from tfl.data.randaugment import _OPERATIONS, randaugment
 
 IMAGE = np.asarray(picture(16, 24)).astype(np.float32)
@@ -45,17 +45,25 @@ def batch(count: int = 8) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return images, np.eye(3, dtype=np.float32)[np.arange(count) % 3], np.arange(count)
 
 
+def in_graph(
+    *batch: tf.Tensor, seed: int = 0, view: int = 0, partners: Any = None, **options: Any
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Augmentation as the pipeline runs it."""
+    run = augmenter(tfl.Augment(**options))
+    return run(*batch, seed=tf.constant(seed, tf.int64), view=tf.constant(view, tf.int64), partners=partners)
+
+
 def apply(
     options: dict[str, Any], *, seed: int = 0, view: int = 0, rows: Any = slice(None), **more: Any
 ) -> tuple[np.ndarray, np.ndarray]:
     images, labels, indices = (tf.constant(part[rows]) for part in batch())
-    changed, soft = augment_batch(images, labels, indices, augment=tfl.Augment(**options), seed=seed, view=view, **more)
+    changed, soft = in_graph(images, labels, indices, seed=seed, view=view, **options)
     return changed.numpy(), soft.numpy()
 
 
 def one_by_one(count: int, options: dict[str, Any]) -> np.ndarray:
     images = tf.repeat(tf.constant(IMAGE)[None], count, axis=0)
-    return augment_batch(images, tf.zeros((count, 2)), tf.range(count), augment=tfl.Augment(**options), seed=1, view=0)[0].numpy()
+    return in_graph(images, tf.zeros((count, 2)), tf.range(count), seed=1, **options)[0].numpy()
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -109,9 +117,7 @@ def test_a_rotation_stays_within_its_limit() -> None:
     y, x = np.mgrid[0:41, 0:41] - 20.0
     spoke = np.repeat((255 * np.exp(-(((x - 14) ** 2 + y**2) / 8)))[..., None], 3, axis=-1).astype(np.float32)
     images = tf.repeat(tf.constant(spoke)[None], 60, axis=0)
-    turned = augment_batch(images, tf.zeros((60, 2)), tf.range(60), augment=tfl.Augment(rotate_deg=20.0), seed=0, view=0)[
-        0
-    ].numpy()[..., 0]
+    turned = in_graph(images, tf.zeros((60, 2)), tf.range(60), rotate_deg=20.0)[0].numpy()[..., 0]
     angles = np.degrees(np.arctan2((turned * y).sum((1, 2)), (turned * x).sum((1, 2))))
     assert np.abs(angles).max() <= 21 and angles.min() < -12 and angles.max() > 12
 
@@ -124,9 +130,17 @@ def test_brightness_scales_within_its_limit() -> None:
 def test_hue_and_saturation_leave_grey_grey() -> None:
     grey = np.repeat(IMAGE[..., :1], 3, axis=-1)
     images = tf.repeat(tf.constant(grey)[None], 8, axis=0)
-    augment = tfl.Augment(hue=0.5, saturation=1.0)
-    changed = augment_batch(images, tf.zeros((8, 2)), tf.range(8), augment=augment, seed=0, view=0)[0].numpy()
+    changed = in_graph(images, tf.zeros((8, 2)), tf.range(8), hue=0.5, saturation=1.0)[0].numpy()
     np.testing.assert_allclose(changed, images, atol=0.01)
+
+
+def test_saturation_keeps_the_luma_and_hue_moves_colours_apart() -> None:
+    images = tf.fill((40, 4, 4, 3), 0.0) + tf.constant([140.0, 120.0, 100.0])
+    luma = np.array([0.299, 0.587, 0.114])
+    for options in ({"saturation": 0.9}, {"hue": 0.5}):
+        colours = in_graph(images, tf.zeros((40, 2)), tf.range(40), **options)[0].numpy()[:, 0, 0]
+        np.testing.assert_allclose(colours @ luma, images.numpy()[0, 0, 0] @ luma, atol=0.1)
+        assert np.ptp(colours[:, 0]) > 15
 
 
 def flat(level: float) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
@@ -137,18 +151,18 @@ def flat(level: float) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
 
 @pytest.mark.parametrize("options", [{"mixup": 0.4}, {"cutmix": 1.0}, {"mixup": 0.4, "cutmix": 1.0}])
 def test_labels_are_mixed_as_the_pixels_are(options: dict[str, Any]) -> None:
-    images, labels = augment_batch(*flat(0.0), augment=tfl.Augment(**options), seed=0, view=0, partners=flat(255.0))
+    images, labels = in_graph(*flat(0.0), partners=flat(255.0), **options)
     share = images.numpy().mean(axis=(1, 2, 3)) / 255
     np.testing.assert_allclose(labels.numpy()[:, 1], share, atol=1e-5)
     assert share.min() < 0.1 and share.max() > 0.6
 
 
 def test_mixup_blends_and_cutmix_pastes() -> None:
-    mixed = augment_batch(*flat(0.0), augment=tfl.Augment(mixup=1.0), seed=0, view=0, partners=flat(255.0))[0].numpy()
+    mixed = in_graph(*flat(0.0), partners=flat(255.0), mixup=1.0)[0].numpy()
     assert np.abs(mixed - mixed[:, :1, :1]).max() < 1e-3
-    pasted = augment_batch(*flat(0.0), augment=tfl.Augment(cutmix=1.0), seed=0, view=0, partners=flat(255.0))[0].numpy()
+    pasted = in_graph(*flat(0.0), partners=flat(255.0), cutmix=1.0)[0].numpy()
     assert set(np.unique(pasted)) == {0.0, 255.0}
-    both = augment_batch(*flat(0.0), augment=tfl.Augment(mixup=1.0, cutmix=1.0), seed=0, view=0, partners=flat(255.0))[0].numpy()
+    both = in_graph(*flat(0.0), partners=flat(255.0), mixup=1.0, cutmix=1.0)[0].numpy()
     pastes = np.array([set(np.unique(image)) <= {0.0, 255.0} for image in both])
     assert 16 < pastes.sum() < 48
 

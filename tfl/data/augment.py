@@ -1,11 +1,15 @@
 """Random changes to training images, as pure functions of a seed, a view and the example's index: no state, no order.
 
-Flip, crop and rotation are one projective transform, so an image is interpolated once. Images stay float32 0..255.
+Flip, crop and rotation are one transform, so an image is interpolated once; so are all changes of colour. Images stay float32
+0..255.
 """
 
 from __future__ import annotations
 
+import functools
 import math
+from collections.abc import Callable
+from typing import Any
 
 import tensorflow as tf
 
@@ -28,7 +32,8 @@ _UNIFORMS = (
     "cut_x",
     "cut_y",
 )
-_GREY = (0.299, 0.587, 0.114)  # ITU-R BT.601
+_FACTORS = ("brightness", "contrast", "saturation")
+_YIQ = ((0.299, 0.587, 0.114), (0.5959, -0.2746, -0.3213), (0.2115, -0.5227, 0.3112))  # luma first, then the chroma plane
 _LARGEST_ASPECT = 4 / 3  # of a random crop against the whole image, as in Inception's crops (Szegedy et al. 2015)
 
 Draws = dict[str, tf.Tensor]
@@ -41,7 +46,7 @@ def augment_batch(
     indices: tf.Tensor,
     *,
     augment: Augment,
-    seed: int,
+    seed: int | tf.Tensor,
     view: int | tf.Tensor,
     partners: tuple[tf.Tensor, ...] | None = None,
 ) -> tuple[tf.Tensor, tf.Tensor]:
@@ -68,7 +73,21 @@ def augment_batch(
     return tf.ensure_shape(tf.clip_by_value(changed, 0.0, 255.0), images.shape), one_hot
 
 
-def _draw(indices: tf.Tensor, augment: Augment, seed: int, view: int | tf.Tensor) -> Draws:
+@functools.lru_cache(maxsize=32)
+def augmenter(augment: Augment) -> Callable[..., tuple[tf.Tensor, tf.Tensor]]:
+    """`augment_batch` with this augmentation as one compiled function, traced once a process and not once an epoch.
+
+    It takes images, labels and indices; `seed` and `view` as int64 scalars; `partners`.
+    """
+
+    @tf.function(autograph=False, reduce_retracing=True)
+    def run(*batch: tf.Tensor, seed: tf.Tensor, view: tf.Tensor, partners: Any = None) -> tuple[tf.Tensor, tf.Tensor]:
+        return augment_batch(*batch, augment=augment, seed=seed, view=view, partners=partners)
+
+    return run
+
+
+def _draw(indices: tf.Tensor, augment: Augment, seed: int | tf.Tensor, view: int | tf.Tensor) -> Draws:
     """Everything random about each image: uniform numbers 0..1 by name, a share for mixing, a seed for RandAugment."""
     base = tf.stack([tf.cast(seed, tf.int64), tf.cast(view, tf.int64)])
 
@@ -113,26 +132,42 @@ def _change(images: tf.Tensor, draws: Draws, augment: Augment) -> tf.Tensor:
 
 
 def _warp(images: tf.Tensor, draws: Draws, augment: Augment) -> tf.Tensor:
-    """Each output pixel `p` is read at `centre + offset + scale · rotation · mirror · (p - centre)`."""
-    height, width = tf.shape(images)[1], tf.shape(images)[2]
-    last_x, last_y = tf.cast(width - 1, tf.float32), tf.cast(height - 1, tf.float32)
+    """Crop, flip and rotation; without rotation by the faster of two ways."""
     one = tf.ones_like(draws["x"])
     mirror = tf.where(draws["mirror"] < 0.5, -one, one) if augment.flip in ("horizontal", "both") else one
     turn = tf.where(draws["turn"] < 0.5, -one, one) if augment.flip in ("vertical", "both") else one
-    angle = _signed(draws["angle"]) * (augment.rotate_deg * math.pi / 180)
     area = 1.0 - draws["area"] * (1.0 - augment.crop)
     aspect = tf.exp(_signed(draws["aspect"]) * math.log(_LARGEST_ASPECT)) if augment.crop < 1 else one
     scale_x, scale_y = tf.minimum(tf.sqrt(area * aspect), 1.0), tf.minimum(tf.sqrt(area / aspect), 1.0)
-    move_x = _signed(draws["x"]) * (1.0 - scale_x) * tf.cast(width, tf.float32) / 2
-    move_y = _signed(draws["y"]) * (1.0 - scale_y) * tf.cast(height, tf.float32) / 2
-    a0, a1 = scale_x * tf.cos(angle) * mirror, -scale_x * tf.sin(angle) * turn
-    b0, b1 = scale_y * tf.sin(angle) * mirror, scale_y * tf.cos(angle) * turn
-    a2 = last_x / 2 + move_x - a0 * last_x / 2 - a1 * last_y / 2
-    b2 = last_y / 2 + move_y - b0 * last_x / 2 - b1 * last_y / 2
-    zero = tf.zeros_like(one)
+    middle_x, middle_y = 0.5 + _signed(draws["x"]) * (1.0 - scale_x) / 2, 0.5 + _signed(draws["y"]) * (1.0 - scale_y) / 2
+    if augment.rotate_deg == 0:
+        half_x, half_y = scale_x * mirror / 2, scale_y * turn / 2
+        boxes = tf.stack([middle_y - half_y, middle_x - half_x, middle_y + half_y, middle_x + half_x], axis=1)
+        return tf.image.crop_and_resize(
+            images, tf.clip_by_value(boxes, 0.0, 1.0), tf.range(tf.shape(images)[0]), tf.shape(images)[1:3]
+        )
+    angle = _signed(draws["angle"]) * (augment.rotate_deg * math.pi / 180)
+    turns = (scale_x * tf.cos(angle) * mirror, -scale_x * tf.sin(angle) * turn)
+    tilts = (scale_y * tf.sin(angle) * mirror, scale_y * tf.cos(angle) * turn)
+    return _project(images, turns, tilts, middle_x, middle_y)
+
+
+def _project(
+    images: tf.Tensor,
+    row_x: tuple[tf.Tensor, tf.Tensor],
+    row_y: tuple[tf.Tensor, tf.Tensor],
+    middle_x: tf.Tensor,
+    middle_y: tf.Tensor,
+) -> tf.Tensor:
+    """Reads each output pixel `p` at `middle + matrix · (p - centre)`, `middle` as a share of the image; mirrored outside."""
+    height, width = tf.shape(images)[1], tf.shape(images)[2]
+    last_x, last_y = tf.cast(width - 1, tf.float32), tf.cast(height - 1, tf.float32)
+    shift_x = middle_x * last_x - row_x[0] * last_x / 2 - row_x[1] * last_y / 2
+    shift_y = middle_y * last_y - row_y[0] * last_x / 2 - row_y[1] * last_y / 2
+    zero = tf.zeros_like(middle_x)
     return tf.raw_ops.ImageProjectiveTransformV3(
         images=images,
-        transforms=tf.stack([a0, a1, a2, b0, b1, b2, zero, zero], axis=1),
+        transforms=tf.stack([*row_x, shift_x, *row_y, shift_y, zero, zero], axis=1),
         output_shape=tf.stack([height, width]),
         fill_value=0.0,
         interpolation="BILINEAR",
@@ -141,26 +176,25 @@ def _warp(images: tf.Tensor, draws: Draws, augment: Augment) -> tf.Tensor:
 
 
 def _recolour(images: tf.Tensor, draws: Draws, augment: Augment) -> tf.Tensor:
-    def factor(name: str, largest: float) -> tf.Tensor:
-        return (1.0 + _signed(draws[name]) * largest)[:, None, None, None]
+    """Brightness, contrast, saturation and hue, all linear in the pixels, as one 3×3 matrix and one offset for each image.
 
-    if augment.brightness > 0:
-        images = tf.clip_by_value(images * factor("brightness", augment.brightness), 0.0, 255.0)
-    if augment.contrast > 0:
-        mean = tf.reduce_mean(_grey(images), axis=(1, 2), keepdims=True)
-        images = tf.clip_by_value(mean + (images - mean) * factor("contrast", augment.contrast), 0.0, 255.0)
-    if augment.saturation > 0:
-        grey = _grey(images)
-        images = tf.clip_by_value(grey + (images - grey) * factor("saturation", augment.saturation), 0.0, 255.0)
-    if augment.hue > 0:
-        hsv = tf.image.rgb_to_hsv(images / 255.0)
-        hue = tf.math.floormod(hsv[..., :1] + (_signed(draws["hue"]) * augment.hue)[:, None, None, None], 1.0)
-        images = tf.image.hsv_to_rgb(tf.concat([hue, hsv[..., 1:]], axis=-1)) * 255.0
-    return images
-
-
-def _grey(images: tf.Tensor) -> tf.Tensor:
-    return tf.reduce_sum(images * tf.constant(_GREY), axis=-1, keepdims=True)
+    Saturation and hue scale and turn the chroma plane of YIQ (SMPTE 170M), which leaves grey as it is; so the offset, which
+    is contrast's and grey, passes through them unchanged.
+    """
+    if not (augment.brightness or augment.contrast or augment.saturation or augment.hue):
+        return images
+    yiq = tf.constant(_YIQ)
+    brightness, contrast, saturation = (1.0 + _signed(draws[name]) * getattr(augment, name) for name in _FACTORS)
+    angle = _signed(draws["hue"]) * (augment.hue * 2 * math.pi)
+    zero, one = tf.zeros_like(angle), tf.ones_like(angle)
+    cosine, sine = saturation * tf.cos(angle), saturation * tf.sin(angle)
+    chroma = tf.stack([one, zero, zero, zero, cosine, -sine, zero, sine, cosine], axis=1)
+    matrix = tf.linalg.inv(yiq) @ tf.reshape(chroma, (-1, 3, 3)) @ yiq * (brightness * contrast)[:, None, None]
+    mean = tf.reduce_mean(images, axis=(1, 2)) @ yiq[0][:, None]
+    offset = (brightness * (1.0 - contrast))[:, None] * mean
+    flat = tf.reshape(images, (tf.shape(images)[0], -1, 3))
+    changed = tf.linalg.matmul(flat, matrix, transpose_b=True) + offset[:, None, :]
+    return tf.clip_by_value(tf.reshape(changed, tf.shape(images)), 0.0, 255.0)
 
 
 def _signed(uniform: tf.Tensor) -> tf.Tensor:
@@ -171,11 +205,13 @@ def _mix(
     images: tf.Tensor, one_hot: tf.Tensor, others: tf.Tensor, other_hot: tf.Tensor, draws: Draws, augment: Augment
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """MixUp blends two images; CutMix pastes a rectangle of the other. Labels follow the share that is left of each."""
-    mask, share = _cut_mask(images, draws)
-    cut = draws["cut"] < _share_of_cutmix(augment)
-    keep = tf.where(cut[:, None, None, None], mask, draws["share"][:, None, None, None])
-    share = tf.where(cut, share, draws["share"])[:, None]
-    return images * keep + others * (1.0 - keep), one_hot * share + other_hot * (1.0 - share)
+    share = draws["share"]
+    keep = share[:, None, None, None]
+    if augment.cutmix > 0:
+        cut = draws["cut"] < _share_of_cutmix(augment)
+        mask, left = _cut_mask(images, draws)
+        keep, share = tf.where(cut[:, None, None, None], mask, keep), tf.where(cut, left, share)
+    return others + (images - others) * keep, other_hot + (one_hot - other_hot) * share[:, None]
 
 
 def _cut_mask(images: tf.Tensor, draws: Draws) -> tuple[tf.Tensor, tf.Tensor]:

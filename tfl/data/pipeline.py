@@ -6,13 +6,14 @@ whole numbers 0..255 even after resizing: what is kept in memory as uint8 is the
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import tensorflow as tf
 
-from tfl.data.augment import augment_batch
+from tfl.data.augment import augmenter
 from tfl.data.examples import Examples
 from tfl.data.exif import exif_orientation, turn_upright
 from tfl.recipe import Augment, Data
@@ -165,7 +166,7 @@ def make_dataset(
     augment_seed: int = 0,
     view: int = 0,
     label_smoothing: float = 0.0,
-    pixels: NDArray[np.uint8] | None = None,
+    pixels: NDArray[np.uint8] | tf.Tensor | None = None,
 ) -> tf.data.Dataset:
     """One pass over `examples` at `indices`, in batches of (images float32 0..255, one-hot labels float32).
 
@@ -179,7 +180,7 @@ def make_dataset(
         shuffle_seed, epoch: Decide the order.
         augment, augment_seed, view: Random changes; None makes none.
         label_smoothing: Share of each label that is spread over all classes.
-        pixels: What `cache_pixels` returned for `examples`, or None to decode.
+        pixels: What `cache_pixels` returned for `examples` (as a tensor on the CPU it is not copied), or None to decode.
 
     Returns:
         A finite dataset of known length.
@@ -191,6 +192,7 @@ def make_dataset(
     mixes = augment is not None and (augment.mixup > 0 or augment.cutmix > 0)
     columns = (order, _partners(order, augment_seed, view)) if mixes else (order,)
     labels = tf.constant(examples.labels)
+    seed, drawn_view = tf.constant(augment_seed, tf.int64), tf.constant(view, tf.int64)
     classes = len(examples.class_names)
 
     def read(*rows: tf.Tensor) -> tuple[tuple[tf.Tensor, ...], ...]:
@@ -200,7 +202,7 @@ def make_dataset(
         images, one_hot, index = first
         if augment is None:
             return images, one_hot
-        return augment_batch(images, one_hot, index, augment=augment, seed=augment_seed, view=view, partners=second)
+        return augmenter(augment)(images, one_hot, index, seed=seed, view=drawn_view, partners=second)
 
     dataset = tf.data.Dataset.from_tensor_slices(columns).map(
         _as_it_is(read), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
@@ -221,7 +223,7 @@ def _partners(order: NDArray[np.int64], seed: int, view: int) -> NDArray[np.int6
     return drawn[np.searchsorted(known, order)]
 
 
-def _loader(examples: Examples, data: Data, pixels: NDArray[np.uint8] | None) -> Callable[[tf.Tensor], tf.Tensor]:
+def _loader(examples: Examples, data: Data, pixels: NDArray[np.uint8] | tf.Tensor | None) -> Callable[[tf.Tensor], tf.Tensor]:
     """A function from an example's index to its image."""
     with tf.device("CPU:0"):
         if pixels is not None:
@@ -231,7 +233,20 @@ def _loader(examples: Examples, data: Data, pixels: NDArray[np.uint8] | None) ->
             images = tf.constant(examples.images)
             return lambda index: resize_image(_as_rgb(tf.gather(images, index)), data.image_size, data.fit)
         paths = tf.constant([] if examples.paths is None else examples.paths.tolist(), tf.string)
-        return lambda index: preprocess_bytes(tf.io.read_file(tf.gather(paths, index)), data.image_size, data.fit)
+        preprocess = _preprocessor(data.image_size, data.fit)
+        return lambda index: preprocess(tf.io.read_file(tf.gather(paths, index)))
+
+
+@functools.lru_cache(maxsize=1)
+def _decoder() -> Callable[[tf.Tensor], tf.Tensor]:
+    return tf.function(decode_image, input_signature=[tf.TensorSpec([], tf.string)], autograph=False)
+
+
+@functools.lru_cache(maxsize=32)
+def _preprocessor(size: tuple[int, int], fit: Fit) -> Callable[[tf.Tensor], tf.Tensor]:
+    """`preprocess_bytes` at this size, traced once a process and not once an epoch."""
+    signature = [tf.TensorSpec([], tf.string)]
+    return tf.function(lambda contents: preprocess_bytes(contents, size, fit), input_signature=signature, autograph=False)
 
 
 def _as_rgb(image: tf.Tensor) -> tf.Tensor:
@@ -277,10 +292,10 @@ def decode_errors(
     paths = tf.constant([examples.name_of(int(index)) for index in order], tf.string)
 
     def read(position: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        image = decode_image(tf.io.read_file(tf.gather(paths, position)))
+        contents = tf.io.read_file(tf.gather(paths, position))
         if data is None:
-            return position, tf.shape(image)
-        return position, tf.cast(resize_image(image, data.image_size, data.fit), tf.uint8)
+            return position, tf.shape(_decoder()(contents))
+        return position, tf.cast(_preprocessor(data.image_size, data.fit)(contents), tf.uint8)
 
     dataset = tf.data.Dataset.range(len(order)).map(_as_it_is(read), num_parallel_calls=tf.data.AUTOTUNE, deterministic=False)
     fine = np.zeros(len(order), bool)
