@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from tfl.cli.main import main
+from tfl.cli.main import cli
 
 RECIPE = """
 import tfl
@@ -45,7 +45,7 @@ def tfl_run(tmp_path, monkeypatch):
 
     def run(source, *options, backbone="mini"):
         (tmp_path / "r.py").write_text(RECIPE.format(source=str(source), backbone=backbone))
-        return CliRunner().invoke(main, ["run", "r.py", "--out", "out", *options])
+        return CliRunner().invoke(cli, ["run", "r.py", "--out", "out", *options])
 
     return run
 
@@ -163,7 +163,7 @@ def test_a_recipe_that_raises_and_one_without_recipe(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for text, word in (("1 / 0\n", "ZeroDivisionError"), ("x = 1\n", "recipe = tfl.Recipe")):
         (tmp_path / "r.py").write_text(text)
-        refused(CliRunner().invoke(main, ["run", "r.py", "--out", "out"]), "r.py", word)
+        refused(CliRunner().invoke(cli, ["run", "r.py", "--out", "out"]), "r.py", word)
 
 
 def test_an_out_that_holds_another_run_is_left_as_it_is(tmp_path, monkeypatch):
@@ -171,7 +171,7 @@ def test_an_out_that_holds_another_run_is_left_as_it_is(tmp_path, monkeypatch):
     (tmp_path / "r.py").write_text(RECIPE.format(source=str(photos(tmp_path / "photos")), backbone="mini"))
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "manifest.json").write_text("{}")
-    result = CliRunner().invoke(main, ["run", "r.py", "--out", "out"])
+    result = CliRunner().invoke(cli, ["run", "r.py", "--out", "out"])
     assert result.exit_code == 2 and "--out" in result.output + result.stderr
     assert (tmp_path / "out" / "manifest.json").read_text() == "{}" and os.listdir(tmp_path / "out") == ["manifest.json"]
 
