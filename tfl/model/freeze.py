@@ -29,6 +29,7 @@ class Row:
     batchnorm: BatchNorm
     layers: int
     parameters: int
+    flops_share: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,6 +114,7 @@ def _row(assembled: Assembled, name: str, *, trainable: bool, factor: float, sta
         batchnorm=stage.batchnorm if trainable else "inference",
         layers=len(layers),
         parameters=sum(layer.count_params() for layer in layers),
+        flops_share=next((block.flops_share for block in assembled.blocks if block.name == name), 0.0),
     )
 
 

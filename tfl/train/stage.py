@@ -248,6 +248,8 @@ def _outcome(state: StageState, recipe: Recipe) -> str:
     if state.best_epoch == 0:
         return f"{ran}; none was better than the start, so went back to it ({value})."
     went = "the last was the best" if state.best_epoch == state.epoch else f"went back to the best, epoch {state.best_epoch}"
+    if state.best_epoch != state.peak_epoch and recipe.monitor.metric != "val_loss":
+        went += f", which has the metric of epoch {state.peak_epoch} and a lower loss"
     return f"{ran}; {went} ({value})."
 
 
