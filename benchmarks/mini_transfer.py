@@ -2,10 +2,10 @@
 
 Run       TFL_TEST_DATA=<folder with strawberry/ and flowers/> python benchmarks/mini_transfer.py --json
 Sets      the drawn sample that ships; photos of strawberry leaves (two classes); photos of flowers (five classes)
-Method    five seeds, 25 training images a class at 96 px, up to 150 others a class to test. Two strategies each:
+Method    five seeds, 25 training images a class at 96 px, up to 100 others a class to test. Two strategies each:
           probe       logistic regression on the means of each block's output; which block, and how strongly it is
                       regularised, is chosen by cross-validation on the training images
-          fine-tune   100 steps of 32 images, mirrored at random, all layers. Shipped weights: from a linear head fitted
+          fine-tune   100 steps of 16 images, mirrored at random, all layers. Shipped weights: from a linear head fitted
                       first, BatchNorm in inference mode. Random weights: BatchNorm learns, as in any training from nothing
           Of each kind of weights the strategy with the higher mean over the seeds counts: both are in the output.
 """
@@ -13,6 +13,8 @@ Method    five seeds, 25 training images a class at 96 px, up to 150 others a cl
 from __future__ import annotations
 
 import argparse
+import hashlib
+import itertools
 import json
 import os
 import platform
@@ -24,9 +26,9 @@ from typing import Any
 
 import numpy as np
 
-SEEDS, PER_CLASS, TEST_PER_CLASS, SIZE_PX = 5, 25, 150, 96
-STEPS, BATCH = 100, 32
-RATES = {"mini": 1e-3, "random": 2e-3}
+SEEDS, PER_CLASS, TEST_PER_CLASS, SIZE_PX = 5, 25, 100, 96
+STEPS, BATCH = 100, 16
+RATES = {"random": 2e-3, "mini": 1e-3}  # of fine-tuning, by weights; random ones are measured first
 STRATEGIES = ("probe", "fine-tune")
 NO_OVERLAP_NEEDED = ("sample", "strawberry")
 
@@ -69,7 +71,7 @@ def read_sample() -> tuple[np.ndarray, np.ndarray]:
 
 
 def split(images: np.ndarray, labels: np.ndarray, *, seed: int) -> Split:
-    """25 of each class to train, up to 150 of the others to test."""
+    """25 of each class to train, up to 100 of the others to test."""
     rng = np.random.default_rng(seed)
     order = [rng.permutation(np.flatnonzero(labels == label)) for label in np.unique(labels)]
     train = np.concatenate([rows[:PER_CLASS] for rows in order])
@@ -95,7 +97,17 @@ def block_means(backbone: Any, images: np.ndarray) -> list[np.ndarray]:
 
     outputs = [layer.output for layer in backbone.layers if layer.name.endswith("_out")]
     pooled = [keras.layers.GlobalAveragePooling2D()(output) for output in outputs]
-    return [np.asarray(values) for values in keras.Model(backbone.input, pooled).predict(images, batch_size=64, verbose=0)]
+    return in_batches(keras.Model(backbone.input, pooled), images)
+
+
+def in_batches(model: Any, images: np.ndarray) -> list[np.ndarray]:
+    """A model's outputs on many images; traced once, whatever the size of the last batch."""
+    import keras
+    import tensorflow as tf
+
+    run = tf.function(model, reduce_retracing=True)
+    parts = [keras.tree.flatten(run(images[start : start + 100], training=False)) for start in range(0, len(images), 100)]
+    return [np.concatenate(values) for values in zip(*parts, strict=True)]
 
 
 def classifier(strength: float) -> Any:
@@ -109,12 +121,16 @@ def classifier(strength: float) -> Any:
 def probe(kind: str, data: Split, *, seed: int) -> float:
     """Test accuracy of the linear probe at the block that does best within the training images."""
     from sklearn.model_selection import StratifiedKFold, cross_val_score
+    from threadpoolctl import threadpool_limits
 
     backbone = build(kind, seed=seed)
-    train, test = block_means(backbone, data.train_images), block_means(backbone, data.test_images)
-    folds = StratifiedKFold(5, shuffle=True, random_state=seed)
+    means = block_means(backbone, np.concatenate([data.train_images, data.test_images]))
+    count = len(data.train_labels)
+    train, test = [values[:count] for values in means], [values[count:] for values in means]
+    folds = StratifiedKFold(3, shuffle=True, random_state=seed)
     choices = [(block, strength) for block in range(len(train)) for strength in (0.003, 0.03, 0.3)]
-    scores = [cross_val_score(classifier(c), train[b], data.train_labels, cv=folds).mean() for b, c in choices]
+    with threadpool_limits(1):  # the matrices are small: threads would only get in each other's way
+        scores = [cross_val_score(classifier(c), train[b], data.train_labels, cv=folds).mean() for b, c in choices]
     block, strength = choices[int(np.argmax(scores))]
     fitted = classifier(strength).fit(train[block], data.train_labels)
     return float(fitted.score(test[block], data.test_labels))
@@ -131,7 +147,7 @@ def fine_tune(kind: str, data: Split, *, seed: int) -> float:
     if kind == "mini":
         start_from_probe(head, block_means(backbone, data.train_images)[-1], data.train_labels)
     train_steps(model, data, rate=RATES[kind], batchnorm_learns=kind == "random", seed=seed)
-    predicted = model.predict(data.test_images, batch_size=64, verbose=0).argmax(-1)
+    predicted = in_batches(model, data.test_images)[0].argmax(-1)
     return float((predicted == data.test_labels).mean())
 
 
@@ -152,6 +168,9 @@ def train_steps(model: Any, data: Split, *, rate: float, batchnorm_learns: bool,
     import tensorflow as tf
 
     optimiser = keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(rate, STEPS))
+    for layer in model.layers:
+        if batchnorm_learns and isinstance(layer, keras.layers.BatchNormalization):
+            layer.momentum = 0.9  # the default, 0.99, would still be at its starting values after so few steps
     loss_of = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
 
     @tf.function(reduce_retracing=True)
@@ -182,21 +201,34 @@ def interval(values: list[float]) -> tuple[float, float]:
     return float(np.mean(values)), float(half)
 
 
-def measure(sets: dict[str, tuple[np.ndarray, np.ndarray]], seeds: int) -> list[dict[str, Any]]:
-    """Every accuracy, one row a set, kind of weights, strategy and seed."""
+def measure(sets: dict[str, tuple[np.ndarray, np.ndarray]], seeds: int, *, kept: Path | None) -> list[dict[str, Any]]:
+    """Every accuracy, one row a set, kind of weights, strategy and seed; rows in the file `kept` are not measured again."""
+    done = {} if kept is None or not kept.exists() else dict(json.loads(line) for line in kept.read_text().splitlines())
     rounds = []
-    strategies = {"probe": probe, "fine-tune": fine_tune}
-    for name, (images, labels) in sets.items():
+    for kind, strategy, (name, (images, labels)) in itertools.product(RATES, STRATEGIES, sets.items()):
+        fingerprint = fingerprint_of(kind, images)
         for seed in range(seeds):
-            data = split(images, labels, seed=seed)
-            for kind in ("mini", "random"):
-                for strategy, run in strategies.items():
-                    began = time.time()
-                    accuracy = run(kind, data, seed=seed)
-                    row = {"set": name, "seed": seed, "weights": kind, "strategy": strategy, "accuracy": round(accuracy, 4)}
-                    rounds.append(row | {"seconds": round(time.time() - began, 1)})
-                    print(rounds[-1], file=sys.stderr, flush=True)
+            key = f"{name} {seed} {kind} {strategy} {fingerprint}"
+            if key not in done:
+                began = time.time()
+                accuracy = (probe if strategy == "probe" else fine_tune)(kind, split(images, labels, seed=seed), seed=seed)
+                row = {"set": name, "seed": seed, "weights": kind, "strategy": strategy, "accuracy": round(accuracy, 4)}
+                done[key] = row | {"seconds": round(time.time() - began, 1)}
+                print(done[key], file=sys.stderr, flush=True)
+                if kept is not None:
+                    kept.open("a").write(json.dumps([key, done[key]]) + "\n")
+            rounds.append(done[key])
     return rounds
+
+
+def fingerprint_of(kind: str, images: np.ndarray) -> str:
+    """What a kept row depends on: the images, mini's weights, the settings."""
+    from tfl.backbones.mini import WEIGHTS_FILE
+
+    digest = hashlib.sha256(images.tobytes())
+    digest.update(WEIGHTS_FILE.read_bytes() if kind == "mini" else b"")
+    digest.update(repr((PER_CLASS, TEST_PER_CLASS, SIZE_PX, STEPS, BATCH, RATES[kind])).encode())
+    return digest.hexdigest()[:16]
 
 
 def figures_of(rounds: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -236,18 +268,18 @@ def main() -> None:
     parser.add_argument("--data", type=Path, default=os.environ.get("TFL_TEST_DATA"), help="holds strawberry/ and flowers/")
     parser.add_argument("--sets", nargs="+", default=["sample", "strawberry", "flowers"])
     parser.add_argument("--seeds", type=int, default=SEEDS)
+    parser.add_argument("--kept", type=Path, help="a file to keep measured rows in: a stopped benchmark goes on from it")
     parser.add_argument("--json", action="store_true", help="one JSON document on standard output")
     arguments = parser.parse_args()
     if arguments.data is None and set(arguments.sets) - {"sample"}:
         parser.error("name the folder that holds strawberry/ and flowers/: --data or TFL_TEST_DATA; or --sets sample")
-    began = time.time()
     sets = {name: read_sample() if name == "sample" else read_folder(Path(arguments.data) / name) for name in arguments.sets}
-    rounds = measure(sets, arguments.seeds)
+    rounds = measure(sets, arguments.seeds, kept=arguments.kept)
     document = {
         "benchmark": "mini_transfer",
         "command": " ".join(["python benchmarks/mini_transfer.py", *sys.argv[1:]]),
         "machine": f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}",
-        "seconds": round(time.time() - began, 1),
+        "seconds": round(sum(row["seconds"] for row in rounds), 1),
         "figures": figures_of(rounds),
         "rounds": rounds,
     }

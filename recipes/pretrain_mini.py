@@ -141,7 +141,9 @@ def teach(work: Path, shards: int, *, workers: int) -> None:
                     middle.append(maps[0].numpy())
                     last.append(maps[1].numpy())
             keep_shard(work, number, np.concatenate(small), (np.concatenate(middle), np.concatenate(last)))
-            print(f"shard {number + 1}/{shards}{' drawn' if drawn else ''}: {time.time() - began:.0f} s", flush=True)
+            seconds = time.time() - began
+            (work / f"{number:03d}-seconds").write_text(f"{seconds:.1f}")
+            print(f"shard {number + 1}/{shards}{' drawn' if drawn else ''}: {seconds:.0f} s", flush=True)
 
 
 def keep_shard(work: Path, number: int, images: np.ndarray, maps: tuple[np.ndarray, np.ndarray]) -> None:
@@ -231,7 +233,8 @@ def distil(work: Path, shards: int, *, minutes: float, peak_rate: float) -> tupl
         if share >= 1:
             break
         optimiser.learning_rate.assign(peak_rate * min(1, step_number / 300) * (0.5 + 0.5 * math.cos(math.pi * share)))
-        losses = 0.98 * losses + 0.02 * step(*batch).numpy() if step_number else step(*batch).numpy()
+        latest = step(*batch).numpy()
+        losses = 0.98 * losses + 0.02 * latest if losses.any() else latest
         step_number += 1
         if step_number % 100 == 0:
             print(f"step {step_number} {100 * share:.0f}% losses {np.round(losses, 4)}", flush=True)
@@ -269,16 +272,15 @@ def main() -> None:
         write_card(arguments.out, card | {"scores": read_scores(arguments.scores)})
         return
     arguments.work.mkdir(parents=True, exist_ok=True)
-    began = time.time()
     teach(arguments.work, arguments.shards, workers=arguments.workers)
-    taught = time.time()
+    teacher_s = sum(float((arguments.work / f"{number:03d}-seconds").read_text()) for number in range(arguments.shards))
     mini, result = distil(arguments.work, arguments.shards, minutes=arguments.minutes, peak_rate=arguments.rate)
     card = {
         "command": f"python recipes/pretrain_mini.py --minutes {arguments.minutes:g} --shards {arguments.shards}",
         "teacher": "MobileNet alpha 0.75, ImageNet weights of keras.applications, Apache-2.0",
         "data": DATA,
         "pictures": arguments.shards * SHARD,
-        "minutes": {"teacher": round((taught - began) / 60, 1), "student": round(arguments.minutes, 1)},
+        "minutes": {"teacher": round(teacher_s / 60, 1), "student": round(arguments.minutes, 1)},
         "machine": f"{os.cpu_count()} cores, {platform.machine()}",
         **result,
     }
