@@ -1,0 +1,87 @@
+"""From the bytes of an image file to its pixels, by graph operations alone: an exported model decodes as training did."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from tfl.data.exif import exif_orientation, turn_upright
+
+
+def decode_image(contents: tf.Tensor) -> tf.Tensor:
+    """The pixels of an encoded image, upright and RGB; works inside a graph.
+
+    JPEG (grey, RGB, CMYK, YCCK; turned as its EXIF orientation says), PNG (of 16 bits the high 8 are kept; alpha is
+    dropped), GIF and WebP (the first frame), BMP (8-bit palettes, 24 and 32 bits), JPEG XL.
+
+    Args:
+        contents: Scalar string, the bytes of the file.
+
+    Returns:
+        `(height, width, 3)` uint8.
+
+    Raises:
+        tf.errors.InvalidArgumentError: The bytes are no whole image of one of these formats.
+    """
+    starts = {"jpeg": b"\xff\xd8\xff", "bmp": b"BM"}
+    known = {name: tf.equal(tf.strings.substr(contents, 0, len(start)), start) for name, start in starts.items()}
+    image = tf.cond(
+        known["jpeg"],
+        lambda: _decode_jpeg(contents),
+        lambda: tf.cond(
+            known["bmp"],
+            lambda: _decode_bmp(contents),
+            lambda: tf.cond(
+                _is_animated_webp(contents), lambda: _decode_animated_webp(contents), lambda: _decode_other(contents)
+            ),
+        ),
+    )
+    return tf.ensure_shape(image, (None, None, 3))
+
+
+def _decode_jpeg(contents: tf.Tensor) -> tf.Tensor:
+    """The accurate transform equals libjpeg's default, and so Pillow's; TensorFlow's own default is the coarser one."""
+    pixels = tf.io.decode_jpeg(contents, channels=3, dct_method="INTEGER_ACCURATE")
+    return turn_upright(pixels, exif_orientation(contents))
+
+
+def _decode_bmp(contents: tf.Tensor) -> tf.Tensor:
+    """TensorFlow takes 8-bit BMP for grey; here its palette is looked up: BGR and a spare byte each, after the headers."""
+    header = tf.cast(tf.io.decode_raw(tf.strings.substr(contents, 0, 64), tf.uint8), tf.int32)
+    header = tf.pad(header, [[0, 64]])
+
+    def with_palette() -> tf.Tensor:
+        start, pixels_at = 14 + _little_endian(header, 14), _little_endian(header, 10)
+        palette = tf.io.decode_raw(tf.strings.substr(contents, start, tf.maximum(pixels_at - start, 0)), tf.uint8)
+        colours = tf.reshape(palette[: tf.size(palette) // 4 * 4], (-1, 4))[:, 2::-1]
+        return tf.gather(colours, tf.cast(tf.io.decode_bmp(contents, channels=0)[..., 0], tf.int32))
+
+    has_palette = tf.equal(header[28], 8) & tf.equal(header[30], 0)  # bits a pixel, no compression
+    return tf.cond(has_palette, with_palette, lambda: _decode_true_colour_bmp(contents))
+
+
+def _decode_true_colour_bmp(contents: tf.Tensor) -> tf.Tensor:
+    """24 or 32 bits. What else TensorFlow reads (8 bits, compressed) has one channel and is refused by the caller."""
+    return tf.io.decode_bmp(contents, channels=0)[:, :, :3]
+
+
+def _little_endian(header: tf.Tensor, at: int) -> tf.Tensor:
+    return header[at] + 256 * header[at + 1] + 65536 * header[at + 2]
+
+
+def _is_animated_webp(contents: tf.Tensor) -> tf.Tensor:
+    """An extended WebP header whose animation bit (2) is set (developers.google.com/speed/webp/docs/riff_container)."""
+    header = tf.pad(tf.io.decode_raw(tf.strings.substr(contents, 0, 21), tf.uint8), [[0, 21]])
+    extended = tf.reduce_all(header[8:16] == tf.constant(list(b"WEBPVP8X"), tf.uint8))
+    return extended & (tf.bitwise.bitwise_and(header[20], 2) > 0)
+
+
+def _decode_animated_webp(contents: tf.Tensor) -> tf.Tensor:
+    """TensorFlow reads an animation only as RGBA, and only if the header announces alpha (bit 16); so it is made to."""
+    announcing = tf.constant([bytes([flags | 16]) for flags in range(256)])
+    flags = tf.cast(tf.io.decode_raw(tf.strings.substr(contents, 20, 1), tf.uint8)[0], tf.int32)
+    parts = [tf.strings.substr(contents, 0, 20), tf.gather(announcing, flags), tf.strings.substr(contents, 21, 2**31 - 1)]
+    return tf.image.decode_webp(tf.strings.join(parts), channels=4)[0, :, :, :3]
+
+
+def _decode_other(contents: tf.Tensor) -> tf.Tensor:
+    return tf.io.decode_image(contents, channels=3, expand_animations=False)
