@@ -137,7 +137,7 @@ class Augment:
         randaugment: How many random operations of RandAugment (Cubuk et al. 2019) each image gets.
         magnitude: Their strength.
         mixup: Alpha of MixUp's beta distribution (Zhang et al. 2017).
-        cutmix: Alpha of CutMix's (Yun et al. 2019); with both, each batch takes one at random.
+        cutmix: Alpha of CutMix's (Yun et al. 2019); with both, each image takes one at random.
     """
 
     flip: Literal["none", "horizontal", "vertical", "both"] = "none"
