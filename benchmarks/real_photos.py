@@ -114,7 +114,12 @@ def flowers(root: Path, scratch: Path) -> tuple[list[dict[str, Any]], list[dict[
     return [
         figure("guide accuracy after fine-tuning", plain["accuracy"], "share"),
         figure("tfl accuracy", accuracy, "share"),
-        figure("tfl accuracy over the guide's best", accuracy - max(plain["accuracy"], plain["head_accuracy"]), "share", at_least=0.05),
+        figure(
+            "tfl accuracy over the guide's best",
+            accuracy - max(plain["accuracy"], plain["head_accuracy"]),
+            "share",
+            at_least=0.05,
+        ),
         figure("guide time", plain["seconds"], "s"),
         figure("tfl time", seconds, "s"),
         figure("tfl time over the guide's", seconds / plain["seconds"], "ratio", at_most=1.0),
@@ -146,8 +151,18 @@ def few(root: Path, scratch: Path) -> tuple[list[dict[str, Any]], list[dict[str,
         low, high = interval(scores["transfer"])
         figures += [
             figure(f"{name}, 20 a class, transfer", statistics.mean(scores["transfer"]), "share", between=(low, high)),
-            figure(f"{name}, 20 a class, from nothing", statistics.mean(scores["nothing"]), "share", between=interval(scores["nothing"])),
-            figure(f"{name}, 20 a class, lowest transfer over highest from nothing", low - interval(scores["nothing"])[1], "share", at_least=0.0),
+            figure(
+                f"{name}, 20 a class, from nothing",
+                statistics.mean(scores["nothing"]),
+                "share",
+                between=interval(scores["nothing"]),
+            ),
+            figure(
+                f"{name}, 20 a class, lowest transfer over highest from nothing",
+                low - interval(scores["nothing"])[1],
+                "share",
+                at_least=0.0,
+            ),
         ]
     return figures, rounds
 

@@ -111,7 +111,11 @@ def test_any_text_as_a_value_is_taken_or_refused_in_words(text):
             assert str(error)
 
 
-@given(st.recursive(st.none() | st.booleans() | st.floats() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)))
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.floats() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)
+    )
+)
 def test_any_document_as_a_recipe_is_refused_in_words(document):
     import json
 

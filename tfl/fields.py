@@ -229,7 +229,9 @@ def _hints(part_type: type) -> dict[str, Any]:
 
 
 def _unfit(name: str, value: Any, allowed: str, hint: str = "") -> RecipeError:
-    return RecipeError(f"`{name}` does not fit.", received=f"{value!r} ({type(value).__name__})", allowed=allowed, fix=hint or None)
+    return RecipeError(
+        f"`{name}` does not fit.", received=f"{value!r} ({type(value).__name__})", allowed=allowed, fix=hint or None
+    )
 
 
 def _unknown(path: str, word: str, known: list[str]) -> RecipeError:

@@ -1,6 +1,6 @@
 """The recipe: everything that decides a result, as plain frozen data. Standard library only; TensorFlow is never imported.
 
-    Recipe ── Data · Backbone · Head · Stage (with Augment) · Monitor
+Recipe ── Data · Backbone · Head · Stage (with Augment) · Monitor
 """
 
 from __future__ import annotations
@@ -297,7 +297,9 @@ class Recipe:
     def __post_init__(self) -> None:
         check_fields(self)
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", self.name):
-            raise RecipeError("A recipe's name is also a folder name.", received=self.name, allowed="letters, digits, `_`, `-`, `.`")
+            raise RecipeError(
+                "A recipe's name is also a folder name.", received=self.name, allowed="letters, digits, `_`, `-`, `.`"
+            )
         names = [stage.name for stage in self.stages]
         if not names:
             raise RecipeError("A recipe needs at least one stage.", allowed='for example (tfl.Stage("head"),)')
