@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
-ORDER = "errors storage fields recipe runs data backbones model features train tune advise evaluate export serve run cli".split()
+ORDER = (
+    *("errors", "storage", "fields", "recipe", "runs", "data", "backbones", "model", "features", "train", "tune", "advise"),
+    *("evaluate", "export", "serve", "run", "cli"),
+)
 MODULES = sorted(Path("tfl").rglob("*.py"))
 
 

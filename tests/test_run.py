@@ -38,10 +38,8 @@ def finished(recipe, tmp_path_factory):
 
 
 def test_a_run_leaves_what_the_design_names(finished):
-    for name in (
-        "manifest.json recipe.json history.csv metrics.json ledger.json predictions.csv model.keras report.html "
-        "checkpoints logs export/saved_model/1/saved_model.pb"
-    ).split():
+    files = ("manifest.json", "recipe.json", "history.csv", "metrics.json", "ledger.json", "predictions.csv", "model.keras")
+    for name in (*files, "report.html", "checkpoints", "logs", "export/saved_model/1/saved_model.pb"):
         assert finished.path(name).exists(), name
     assert finished.manifest["status"] == "done"
     assert not [path for path in finished.folder.rglob("*") if ".tmp" in path.name]

@@ -367,7 +367,7 @@ def load_recipe(path: Path | str) -> Recipe:
 def _run_file(file: Path, text: str) -> dict[str, Any]:
     scope: dict[str, Any] = {"__name__": "__recipe__", "__file__": str(file)}
     try:
-        exec(compile(text, str(file), "exec"), scope)  # noqa: S102  (a recipe is the user's own Python)
+        exec(compile(text, str(file), "exec"), scope)
     except TflError as error:
         raise RecipeError(f"{file}, line {_line_in(file, error)}: {error}") from error
     except SyntaxError as error:

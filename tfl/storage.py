@@ -45,7 +45,7 @@ def storage_errors(path: Path | str, *, doing: str = "write") -> Iterator[None]:
             raise
         raise StorageError(
             f"Cannot {doing} {path}: {_DISK_ERRORS[error.errno]}.",
-            fix="Free some space, or name another folder (--out for runs, TFL_CACHE for the cache), and start again with --resume.",
+            fix="Free some space, or name another folder (--out for runs, TFL_CACHE for the cache), then go on with --resume.",
         ) from error
 
 
