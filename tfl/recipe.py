@@ -187,7 +187,7 @@ class Stage:
         views: With augmentation over a frozen prefix: how many augmented copies of each image are drawn and cached;
             epochs cycle through them. A stage in which everything trains draws anew in every epoch.
         batchnorm: `inference` keeps BatchNorm statistics, scale and shift as they are even in blocks that train; `train`
-            lets those of blocks that train move.
+            lets those of blocks that train move, with a momentum of at most 0.9 so that statistics keep up with few steps.
     """
 
     name: str

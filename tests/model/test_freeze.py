@@ -105,6 +105,7 @@ def test_the_plan_prints_and_serialises(mini: Assembled) -> None:
         "batchnorm": "inference",
         "layers": 3,
         "parameters": 258,
+        "flops_share": 0.0,
     }
 
 
@@ -151,3 +152,13 @@ def test_batchnorm_in_inference_ignores_the_batch() -> None:
     images = np.random.default_rng(0).uniform(0, 255, (4, 32, 32, 3)).astype("float32")
     np.testing.assert_array_equal(assembled.model(images, training=True), assembled.model(images, training=False))
     assert isinstance(assembled.model.get_layer("stem_conv_bn"), keras.layers.BatchNormalization)
+
+
+def test_batchnorm_that_trains_keeps_up_with_few_steps(mini: Assembled) -> None:
+    make_plan(mini, tfl.Stage("finetune", train="top:1", batchnorm="train")).apply(mini)
+    momenta = {
+        block.name: {layer.momentum for layer in mini.layers_of(block.name) if isinstance(layer, keras.layers.BatchNormalization)}
+        for block in mini.blocks
+    }
+    assert momenta["unit7_out"] == {0.9}
+    assert all(momentum > 0.9 for momentum in momenta["unit6_out"])

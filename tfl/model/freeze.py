@@ -17,6 +17,9 @@ from tfl.model.assemble import HEAD, Assembled
 from tfl.recipe import Stage
 
 BatchNorm = Literal["inference", "train"]
+BATCHNORM_MOMENTUM = 0.9
+"""The most that BatchNorm which trains keeps of its statistics in a step. Keras Applications have up to 0.999, made for a
+million images: on some hundred steps the statistics would lag behind the weights, and evaluation would see the old ones."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +57,8 @@ class Plan:
             for layer in assembled.layers_of(row.block):
                 normalises = isinstance(layer, keras.layers.BatchNormalization)
                 layer.trainable = row.trainable and not (normalises and row.batchnorm == "inference")
+                if normalises and layer.trainable:
+                    layer.momentum = min(layer.momentum, BATCHNORM_MOMENTUM)
 
     def multipliers(self, assembled: Assembled) -> dict[str, float]:
         """The rate multiplier of each weight by its path, for `make_optimizer`."""
