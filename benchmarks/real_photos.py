@@ -31,18 +31,21 @@ import tfl
 
 SIZE = (224, 224)
 MOBILENET = tfl.Backbone("MobileNetV2", arguments={"alpha": 0.35})
-FLIP = tfl.Augment(flip="horizontal", crop=0.7, rotate_deg=10.0, brightness=0.1)
+FLIP = tfl.Augment(flip="horizontal", crop=0.6, rotate_deg=10.0, brightness=0.1)
 TRANSFER = (
-    tfl.Stage("head", train="head", epochs=20, learning_rate=2e-3),
+    tfl.Stage("head", train="head", epochs=15, learning_rate=2e-3),
     tfl.Stage(
         "finetune",
-        train="blocks:block_6*,block_7*,block_8*,block_9*,block_1?*,Conv_1*,out_relu*",
+        train=tfl.top_blocks(12),
         epochs=12,
         learning_rate=1e-3,
         schedule="cosine",
         warmup_epochs=1.0,
+        layer_decay=0.95,
+        label_smoothing=0.1,
         augment=FLIP,
         views=6,
+        batchnorm="train",
     ),
 )
 NOTHING = (
