@@ -83,7 +83,8 @@ def run_recipe(
     with clock.step("data"):
         bundle, findings = prepare_data(recipe, console)
     with clock.step("model"):
-        precision, assembled = _prepare_model(recipe, bundle, console)
+        chosen = earlier.manifest.get("precision") if earlier else None
+        precision, assembled = _prepare_model(recipe, bundle, console, chosen=chosen)
     about_data = _describe_data(recipe, bundle, findings)
     run = earlier or Run.create(folder, recipe, command=list(command))
     if earlier and earlier.manifest["data"] and earlier.manifest["data"]["fingerprint"] != about_data["fingerprint"]:
@@ -145,8 +146,11 @@ def prepare_data(recipe: Recipe, console: Console) -> tuple[Bundle, list[dict[st
     return bundle, list(audited.findings)
 
 
-def _prepare_model(recipe: Recipe, bundle: Bundle, console: Console) -> tuple[str, Assembled]:
-    """The whole network under the recipe's precision, with every stage's plan tried out before anything trains."""
+def _prepare_model(recipe: Recipe, bundle: Bundle, console: Console, *, chosen: str | None) -> tuple[str, Assembled]:
+    """The whole network under the recipe's precision, with every stage's plan tried out before anything trains.
+
+    A resumed run keeps the precision it had `chosen`: measured again, `auto` could come out otherwise.
+    """
     import keras
 
     from tfl.model.assemble import assemble
@@ -154,7 +158,7 @@ def _prepare_model(recipe: Recipe, bundle: Bundle, console: Console) -> tuple[st
     from tfl.train.precision import choose_precision
 
     names = bundle.examples.class_names
-    precision = choose_precision(recipe, lambda: assemble(recipe, names), console=console)
+    precision = chosen or choose_precision(recipe, lambda: assemble(recipe, names), console=console)
     keras.config.set_dtype_policy(precision)
     try:
         assembled = assemble(recipe, names)
