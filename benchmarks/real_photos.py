@@ -15,6 +15,7 @@ Parts     strawberry  80/20 split, test accuracy of a tfl run, mean over three s
 from __future__ import annotations
 
 import argparse
+import contextlib
 import csv
 import dataclasses
 import os
@@ -181,7 +182,8 @@ def main() -> None:
     figures, rounds = [], []
     with tempfile.TemporaryDirectory() as scratch:
         for name in options.only:
-            more_figures, more_rounds = parts[name](root, Path(scratch))
+            with contextlib.redirect_stdout(sys.stderr):  # Keras prints there; the document alone belongs on standard output
+                more_figures, more_rounds = parts[name](root, Path(scratch))
             figures += more_figures
             rounds += more_rounds
     print_document(document("real_photos", figures, rounds), as_json=options.json)
