@@ -74,6 +74,8 @@ def run_recipe(
     """
     from rich.console import Console
 
+    from tfl.evaluate.report import describe_data, write_report
+
     console = console or Console(stderr=True)
     folder = Path(out) if out is not None else default_folder(recipe.name)
     earlier = _reopen(folder, recipe) if resume else None
@@ -85,7 +87,9 @@ def run_recipe(
     with clock.step("model"):
         chosen = earlier.manifest.get("precision") if earlier else None
         precision, assembled = _prepare_model(recipe, bundle, console, chosen=chosen)
-    about_data = _describe_data(recipe, bundle, findings)
+    about_data = describe_data(
+        bundle.examples, bundle.split, findings=findings, notes=bundle.split.notes, fingerprint=data_fingerprint(bundle)
+    )
     run = earlier or Run.create(folder, recipe, command=list(command))
     if earlier and earlier.manifest["data"] and earlier.manifest["data"]["fingerprint"] != about_data["fingerprint"]:
         raise RunError(f"The images of {recipe.data.source} are not those that {folder} was started on.", fix="Start a new run.")
@@ -100,8 +104,6 @@ def run_recipe(
             _picture(run, recipe, assembled, bundle, probabilities)
         run.write_json("metrics.json", {**run.read_json("metrics.json"), "seconds": clock.document()})
         run.update_manifest(status="done")
-    from tfl.evaluate.report import write_report
-
     write_report(run.folder)
     return run
 
@@ -253,19 +255,6 @@ def _class_weights(recipe: Recipe, bundle: Bundle) -> NDArray[Any] | None:
     if recipe.class_weight is None:
         return None
     return balanced_class_weights(bundle.labels("train"), class_count=bundle.class_count)
-
-
-def _describe_data(recipe: Recipe, bundle: Bundle, findings: list[dict[str, Any]]) -> dict[str, Any]:
-    examples, split = bundle.examples, bundle.split
-    return {
-        "source": recipe.data.source,
-        "note": examples.note,
-        "class_names": list(examples.class_names),
-        "counts": {name: examples.take(split[name]).counts() for name in ("train", "val", "test")},
-        "findings": findings,
-        "notes": list(split.notes),
-        "fingerprint": data_fingerprint(bundle),
-    }
 
 
 def data_fingerprint(bundle: Bundle) -> str:

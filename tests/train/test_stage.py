@@ -1,5 +1,6 @@
 """A stage trains what it says and nothing else, returns to its best, and after a kill goes on to the same result."""
 
+import contextlib
 import csv
 import dataclasses
 
@@ -104,6 +105,21 @@ class Killed(BaseException):
     pass
 
 
+@contextlib.contextmanager
+def killed_before_saving(monkeypatch, stage_name, epoch):
+    """What is run inside dies at the end of that epoch, before its checkpoint is written."""
+    save = Checkpoints.on_epoch_end
+
+    def dies(self, ended, logs=None):
+        if (self.stage_name, ended) == (stage_name, epoch):
+            raise Killed
+        save(self, ended, logs)
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(Checkpoints, "on_epoch_end", dies)
+        yield
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("kill_stage", "kill_epoch"), [("head", 1), ("head", 3), ("finetune", 2)])
 def test_a_killed_run_resumes_to_the_same_result(tmp_path, recipe, bundle, network, changed, monkeypatch, kill_stage, kill_epoch):
@@ -111,17 +127,8 @@ def test_a_killed_run_resumes_to_the_same_result(tmp_path, recipe, bundle, netwo
     recipe = changed(recipe, "finetune", augment=tfl.Augment(flip="horizontal", brightness=0.2), views=2, batchnorm="train")
     _, whole, whole_results = train_all(tmp_path / "whole", recipe, bundle, network)
 
-    save = Checkpoints.on_epoch_end
-
-    def dies(self, epoch, logs=None):
-        if (self.stage_name, epoch) == (kill_stage, kill_epoch):
-            raise Killed
-        save(self, epoch, logs)
-
-    monkeypatch.setattr(Checkpoints, "on_epoch_end", dies)
-    with pytest.raises(Killed):
+    with killed_before_saving(monkeypatch, kill_stage, kill_epoch):
         train_all(tmp_path / "cut", recipe, bundle, network)
-    monkeypatch.undo()
 
     run, assembled = Run.open(tmp_path / "cut"), network(recipe)
     results = [train_stage(run, assembled, stage, bundle, recipe=recipe) for stage in recipe.stages]
@@ -139,17 +146,8 @@ def test_everything_trains_on_pixels_drawn_anew_and_resumes(tmp_path, recipe, bu
     )
     recipe = dataclasses.replace(recipe, stages=(stage,))
     _, whole, _ = train_all(tmp_path / "whole", recipe, bundle, network)
-    save = Checkpoints.on_epoch_end
-
-    def dies(self, epoch, logs=None):
-        if epoch == 2:
-            raise Killed
-        save(self, epoch, logs)
-
-    monkeypatch.setattr(Checkpoints, "on_epoch_end", dies)
-    with pytest.raises(Killed):
+    with killed_before_saving(monkeypatch, "all", 2):
         train_all(tmp_path / "cut", recipe, bundle, network)
-    monkeypatch.undo()
     run, assembled = Run.open(tmp_path / "cut"), network(recipe)
     train_stage(run, assembled, stage, bundle, recipe=recipe)
     for ours, theirs in zip(weights_of(assembled), weights_of(whole), strict=True):
