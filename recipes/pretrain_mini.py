@@ -1,6 +1,6 @@
 """The weights of `mini`: a large network's features, learnt from two dozen photos and from drawings.
 
-Run       KERAS_HOME=~/.keras python recipes/pretrain_mini.py --minutes 90
+Run       KERAS_HOME=~/.keras python recipes/pretrain_mini.py --steps 14000
 Needs     the ImageNet weights of MobileNet alpha 0.75 (Apache-2.0) where `keras.applications` looks for them, and
           the photos that come with scikit-image and scikit-learn. Nothing else is read.
 Makes     tfl/backbones/weights/mini.npz and its card, mini.json and mini.md. A killed run goes on from where it was.
@@ -209,8 +209,11 @@ def make_step(student: Any, optimiser: Any) -> Any:
     return step
 
 
-def distil(work: Path, shards: int, *, minutes: float, peak_rate: float) -> tuple[Any, dict[str, Any]]:
-    """Train the student for so many minutes in all, going on from a checkpoint; the rate falls with the time spent."""
+def distil(work: Path, shards: int, *, steps: int, peak_rate: float) -> tuple[Any, dict[str, Any]]:
+    """Train the student for so many steps in all, going on from a checkpoint; the rate falls with the share of them done.
+
+    A folder whose student was done goes on too where more steps are asked for: the rate then rises to where it would be.
+    """
     import keras
     import tensorflow as tf
 
@@ -228,8 +231,7 @@ def distil(work: Path, shards: int, *, minutes: float, peak_rate: float) -> tupl
         lambda: batches(work, shards, first_step=step_number), output_signature=signatures()
     ).prefetch(4)
     for batch in feed:
-        spent = before + time.time() - began
-        share = spent / (60 * minutes)
+        share = step_number / steps
         if share >= 1:
             break
         optimiser.learning_rate.assign(peak_rate * min(1, step_number / 300) * (0.5 + 0.5 * math.cos(math.pi * share)))
@@ -238,12 +240,13 @@ def distil(work: Path, shards: int, *, minutes: float, peak_rate: float) -> tupl
         step_number += 1
         if step_number % 100 == 0:
             print(f"step {step_number} {100 * share:.0f}% losses {np.round(losses, 4)}", flush=True)
-        if time.time() - saved > 60:
+        if time.time() - saved > 60 or step_number == steps:
             state["step"].assign(step_number)
-            state["seconds"].assign(spent)
+            state["seconds"].assign(before + time.time() - began)
             manager.save()
             saved = time.time()
-    return mini, {"steps": step_number, "batch": BATCH, "final_losses": np.round(losses, 4).tolist()}
+    spent = float(state["seconds"])
+    return mini, {"minutes": spent / 60, "steps": step_number, "batch": BATCH, "final_losses": np.round(losses, 4).tolist()}
 
 
 def signatures() -> tuple[Any, ...]:
@@ -259,7 +262,7 @@ def signatures() -> tuple[Any, ...]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Make the weights of the mini backbone.")
-    parser.add_argument("--minutes", type=float, default=60, help="time for training, beside the teacher's pass")
+    parser.add_argument("--steps", type=int, default=14_000, help=f"of {BATCH} pictures each")
     parser.add_argument("--shards", type=int, default=20, help=f"shards of {SHARD} pictures")
     parser.add_argument("--rate", type=float, default=2e-3, help="peak learning rate")
     parser.add_argument("--work", type=Path, default=Path("runs/pretrain_mini"), help="folder for what can be resumed")
@@ -274,13 +277,14 @@ def main() -> None:
     arguments.work.mkdir(parents=True, exist_ok=True)
     teach(arguments.work, arguments.shards, workers=arguments.workers)
     teacher_s = sum(float((arguments.work / f"{number:03d}-seconds").read_text()) for number in range(arguments.shards))
-    mini, result = distil(arguments.work, arguments.shards, minutes=arguments.minutes, peak_rate=arguments.rate)
+    mini, result = distil(arguments.work, arguments.shards, steps=arguments.steps, peak_rate=arguments.rate)
+    student_min = result.pop("minutes")
     card = {
-        "command": f"python recipes/pretrain_mini.py --minutes {arguments.minutes:g} --shards {arguments.shards}",
+        "command": f"python recipes/pretrain_mini.py --steps {arguments.steps} --shards {arguments.shards}",
         "teacher": "MobileNet alpha 0.75, ImageNet weights of keras.applications, Apache-2.0",
         "data": DATA,
         "pictures": arguments.shards * SHARD,
-        "minutes": {"teacher": round(teacher_s / 60, 1), "student": round(arguments.minutes, 1)},
+        "minutes": {"teacher": round(teacher_s / 60, 1), "student": round(student_min, 1)},
         "machine": f"{os.cpu_count()} cores, {platform.machine()}",
         **result,
     }

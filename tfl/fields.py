@@ -202,6 +202,8 @@ def _parse(text: Any, hint: Any) -> Any:
     options = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
     if type(None) in options and text.lower() in ("none", "null", ""):
         return None
+    if bool in options and text.lower() in ("true", "false"):
+        return text.lower() == "true"
     if str in options or any(typing.get_origin(option) is Literal for option in options):
         return text
     if any(typing.get_origin(option) is tuple for option in options) and not text.lstrip().startswith(("[", "(")):

@@ -1,6 +1,6 @@
 """The recipe: everything that decides a result, as plain frozen data. Standard library only; TensorFlow is never imported.
 
-Recipe ── Data · Backbone · Head · Stage (with Augment) · Monitor
+Recipe ── Data · Backbone · Head · Stage (with Augment) · Monitor · Features
 """
 
 from __future__ import annotations
@@ -111,14 +111,17 @@ class Head:
     Args:
         hidden: Units of each hidden dense layer, input side first.
         dropout: Share of the features dropped before each dense layer while training.
-        pooling: How the last feature map becomes a vector.
+        pooling: How a feature map becomes a vector.
         activation: After each hidden layer.
+        taps: Blocks, by name or glob, whose pooled outputs the head reads side by side (after Head2Toe, Evci et al. 2022);
+            none means the last block alone.
     """
 
     hidden: tuple[int, ...] = number((), at_least=1, at_most=65536)
     dropout: float = number(0.2, at_least=0.0, at_most=0.95)
     pooling: Literal["avg", "max"] = "avg"
     activation: Literal["relu", "gelu", "silu", "tanh"] = "relu"
+    taps: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -227,6 +230,26 @@ class Stage:
                 raise RecipeError(f"The multiplier of `{pattern}` is negative.", received=factor, allowed="zero (frozen) or more")
 
 
+@dataclass(frozen=True, kw_only=True)
+class Features:
+    """How the outputs of frozen blocks are computed and kept.
+
+    Args:
+        engine: What computes them: `keras`, in the recipe's precision; `openvino` (extra `tfl[openvino]`), in float32 or
+            bfloat16, whichever is faster; `auto`, the fastest of these on this machine that agrees with Keras in float32.
+        dtype: They are stored as. float16 rounds by at most 1/2048 of a value, bfloat16 by 1/256 but has float32's range.
+        store: `auto` stores them where that costs less time than computing them in every epoch, and fits; `always` and
+            `never` do not ask.
+    """
+
+    engine: Literal["keras", "openvino", "auto"] = "keras"
+    dtype: Literal["float16", "bfloat16", "float32"] = "float16"
+    store: Literal["auto", "always", "never"] = "auto"
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+
 @dataclass(frozen=True)
 class Monitor:
     """What *best* means, when to stop, how much to keep.
@@ -264,9 +287,11 @@ class Recipe:
 
     Args:
         name: Also the name of the run folder and of the served model.
-        data, backbone, head, stages, monitor: See those classes. Stages run in order, each from the best of the one before.
+        data, backbone, head, stages, monitor, features: See those classes. Stages run in order, each from the best of the one
+            before.
         class_weight: `balanced` weighs each class by the inverse of its count, as scikit-learn does; None does not.
         precision: The Keras dtype policy, or `auto`: measure a batch of each that this machine supports.
+        jit_compile: Whether XLA compiles the training steps; `auto` measures both.
         seed: Of the split, the order, the augmentation, the head and the dropout.
         export: Formats written at the end of the run.
 
@@ -290,7 +315,9 @@ class Recipe:
     stages: tuple[Stage, ...] = (Stage("head", train="head"),)
     monitor: Monitor = Monitor()
     class_weight: Literal["balanced"] | None = None
+    features: Features = Features()
     precision: Precision = "float32"
+    jit_compile: bool | Literal["auto"] = False
     seed: int = number(0, at_least=0, at_most=2**31 - 1)
     export: tuple[ExportFormat, ...] = ("saved_model",)
 
