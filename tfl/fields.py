@@ -156,6 +156,8 @@ def _convert_union(value: Any, inner: tuple[Any, ...], name: str) -> Any:
     if value is None and type(None) in inner:
         return None
     options = [option for option in inner if option is not type(None)]
+    if len(parts := [option for option in options if dataclasses.is_dataclass(option) and _has_fields(option, value)]) == 1:
+        return build(typing.cast(type, parts[0]), value, name)
     for position, option in enumerate(options):
         try:
             return convert(value, option, name)
@@ -163,6 +165,11 @@ def _convert_union(value: Any, inner: tuple[Any, ...], name: str) -> Any:
             if position == len(options) - 1:
                 raise
     raise _unfit(name, value, "a value")
+
+
+def _has_fields(part_type: Any, document: Any) -> bool:
+    """Whether a dictionary is one of this part's: of several parts, the one whose words it uses says what is wrong with it."""
+    return isinstance(document, Mapping) and {str(key) for key in document} <= {f.name for f in dataclasses.fields(part_type)}
 
 
 def _convert_tuple(value: Any, inner: tuple[Any, ...], name: str) -> tuple[Any, ...]:
