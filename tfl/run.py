@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from rich.console import Console
 
+    from tfl.data.bundle import Bundle
     from tfl.model.assemble import Assembled
-    from tfl.train.bundle import Bundle
 
 _PARITY_IMAGES = 24
 
@@ -115,9 +115,9 @@ def prepare_data(recipe: Recipe, console: Console) -> tuple[Bundle, list[dict[st
         DataError: The source cannot be used as it is.
     """
     from tfl.data.audit import audit
+    from tfl.data.bundle import Bundle
     from tfl.data.source import load_source
     from tfl.data.split import split
-    from tfl.train.bundle import Bundle
 
     examples = load_source(recipe.data, seed=recipe.split_seed)
     noted = f" ({examples.note})" if examples.note else ""
@@ -250,7 +250,7 @@ def _picture(
 
 
 def _class_weights(recipe: Recipe, bundle: Bundle) -> NDArray[Any] | None:
-    from tfl.train.bundle import balanced_class_weights
+    from tfl.data.bundle import balanced_class_weights
 
     if recipe.class_weight is None:
         return None

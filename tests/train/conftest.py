@@ -26,9 +26,9 @@ def make_images(count, *, seed=0):
 
 @pytest.fixture(scope="session")
 def bundle():
+    from tfl.data.bundle import Bundle
     from tfl.data.examples import Examples
     from tfl.data.split import split
-    from tfl.train.bundle import Bundle
 
     images, labels = make_images(90)
     examples = Examples(class_names=("lying", "none", "standing"), labels=labels, images=images, source="test")

@@ -5,7 +5,6 @@ import pytest
 
 import tfl
 from tfl.recipe import Monitor, Stage
-from tfl.train.bundle import balanced_class_weights, derived_seed
 from tfl.train.callbacks.overfitting import OverfittingWatch, overfits_since
 from tfl.train.precision import choose_precision, supported_precisions
 from tfl.train.schedules import schedule_of
@@ -88,17 +87,6 @@ def test_warmup_rises_from_near_zero_and_cosine_falls_to_zero():
 def test_warmup_then_constant():
     stage = Stage("a", learning_rate=0.1, epochs=4, warmup_epochs=1.0)
     assert [round(float(schedule_of(stage, steps_per_epoch=2)(step)), 3) for step in range(4)] == [0.05, 0.1, 0.1, 0.1]
-
-
-def test_balanced_weights_let_every_class_count_the_same():
-    labels = np.array([0] * 30 + [1] * 10 + [2] * 20)
-    weights = balanced_class_weights(labels, class_count=3)
-    assert np.allclose(np.bincount(labels) * weights, 20.0)
-
-
-def test_derived_seeds_differ_and_repeat():
-    seeds = {derived_seed(0, stage, epoch) for stage in ("head", "finetune") for epoch in range(100)}
-    assert len(seeds) == 200
 
 
 def test_precision_is_measured_only_for_auto():

@@ -16,11 +16,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfl.data.bundle import Bundle, derived_seed
 from tfl.data.pipeline import cache_pixels, make_dataset
 from tfl.features.cache import cached_features, feature_key
 from tfl.recipe import Stage
 from tfl.storage import cache_home
-from tfl.train.bundle import Bundle, derived_seed
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

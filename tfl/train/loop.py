@@ -14,8 +14,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfl.data.bundle import derived_seed
 from tfl.train.batches import Epoch, MemoryEpoch
-from tfl.train.bundle import derived_seed
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

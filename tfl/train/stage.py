@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 import tensorflow as tf
 
+from tfl.data.bundle import Bundle
 from tfl.errors import TrainingError
 from tfl.features.cut import cut
 from tfl.model.freeze import Ledger, Plan, make_plan
@@ -18,7 +19,6 @@ from tfl.model.multipliers import make_optimizer
 from tfl.recipe import Recipe, Stage
 from tfl.runs import Run
 from tfl.train.batches import Batches, FeatureBatches, PixelBatches, feature_bytes, store_limit_bytes
-from tfl.train.bundle import Bundle
 from tfl.train.callbacks.best import Best
 from tfl.train.callbacks.checkpoints import Checkpoints
 from tfl.train.callbacks.history import History
