@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -76,6 +76,7 @@ def train_stage(
     recipe: Recipe,
     class_weights: NDArray[Any] | None = None,
     console: Console | None = None,
+    watchers: Sequence[keras.callbacks.Callback] = (),
 ) -> StageResult:
     """Trains what the stage says, and leaves the network at its best.
 
@@ -90,6 +91,7 @@ def train_stage(
         recipe: For `monitor` and the place of the stage.
         class_weights: `(classes,)` weights of the training loss, or None.
         console: Where progress and findings are shown; None shows nothing.
+        watchers: Called after each epoch's checkpoint; what one raises ends the stage there, and a resumed stage goes on.
 
     Raises:
         RecipeError: The stage does not fit the network.
@@ -113,7 +115,7 @@ def train_stage(
     else:
         checkpoints.load_start()
     before = Ledger.snapshot(assembled)
-    fit = _Fit(run, stage, state, bundle, recipe=recipe, checkpoints=checkpoints, console=console)
+    fit = _Fit(run, stage, state, bundle, recipe=recipe, checkpoints=checkpoints, console=console, watchers=watchers)
     with _memory_errors(stage):
         fit.prepare(prefix, live, plan.multipliers(assembled), class_weights)
         fit.run_epochs()
@@ -142,9 +144,10 @@ class _Fit:
         recipe: Recipe,
         checkpoints: Checkpoints,
         console: Console | None,
+        watchers: Sequence[keras.callbacks.Callback],
     ) -> None:
         self.run, self.stage, self.state, self.bundle, self.recipe = run, stage, state, bundle, recipe
-        self.checkpoints, self.console = checkpoints, console
+        self.checkpoints, self.console, self.watchers = checkpoints, console, watchers
 
     def prepare(
         self, prefix: keras.Model | None, live: keras.Model, multipliers: dict[str, float], class_weights: NDArray[Any] | None
@@ -216,6 +219,7 @@ class _Fit:
             TensorBoardScalars(self.run.path("logs", stage.name)),
             self.progress,
             OverfittingWatch(state),
+            *self.watchers,
         ]
 
 
