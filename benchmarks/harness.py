@@ -24,7 +24,8 @@ def figure(
     """One measured figure. With a reach, `holds` says whether it was reached; `between` is a 95% interval to show."""
     reach = f">= {at_least:g}" if at_least is not None else f"<= {at_most:g}" if at_most is not None else None
     holds = value >= at_least if at_least is not None else value <= at_most if at_most is not None else None
-    row: dict[str, Any] = {"name": name, "value": round(float(value), 4), "unit": unit, "reach": reach, "holds": holds}
+    row: dict[str, Any] = {"name": name, "value": round(float(value), 4), "unit": unit, "reach": reach}
+    row["holds"] = None if holds is None else bool(holds)  # a NumPy one is no JSON
     return row if between is None else {**row, "interval": [round(float(edge), 4) for edge in between]}
 
 

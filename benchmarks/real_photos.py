@@ -9,7 +9,8 @@ Parts     strawberry  80/20 split, test accuracy of a tfl run, mean over three s
                       tfl takes its validation split from the guide's training photos; the guide's validation photos
                       are tfl's test photos, looked at once
           few         20 training photos a class of either set, up to 150 others a class to test, three seeds: ImageNet
-                      weights against the same network from nothing, which learns in all layers, BatchNorm included
+                      weights against the same network from nothing, which learns in all layers for 100 epochs,
+                      BatchNorm included, and keeps its best
 """
 
 from __future__ import annotations
@@ -50,7 +51,9 @@ TRANSFER = (
     ),
 )
 NOTHING = (
-    tfl.Stage("all", train="all", epochs=30, learning_rate=2e-3, schedule="cosine", batchnorm="train", augment=FLIP, views=30),
+    tfl.Stage(
+        "all", train="all", epochs=100, batch_size=16, learning_rate=1e-3, schedule="cosine", batchnorm="train", augment=FLIP
+    ),
 )
 
 
@@ -146,7 +149,12 @@ def few(root: Path, scratch: Path) -> tuple[list[dict[str, Any]], list[dict[str,
         for seed in range(3):
             data = tfl.Data(str(root / name), per_class=200, train_per_class=20, validation=0.15, test=0.75)
             recipe = tfl.Recipe(name=name, data=data, backbone=MOBILENET, stages=TRANSFER, seed=seed, export=())
-            random = dataclasses.replace(recipe, backbone=dataclasses.replace(MOBILENET, weights=None), stages=NOTHING)
+            random = dataclasses.replace(
+                recipe,
+                backbone=dataclasses.replace(MOBILENET, weights=None),
+                stages=NOTHING,
+                monitor=tfl.Monitor(patience=None),  # from nothing, the first epochs say little: it gets all of them
+            )
             for kind, each in (("transfer", recipe), ("nothing", random)):
                 entry = run(each, scratch / f"few-{name}-{kind}-{seed}")
                 scores[kind].append(entry["test"]["accuracy"])
