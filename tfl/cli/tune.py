@@ -1,0 +1,164 @@
+"""`tfl tune`: how much of the network to train again, and how, found by trials."""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import rich_click as click
+
+from tfl.cli.command import Answer, command, if_interrupted
+from tfl.cli.options import SOURCE_HELP, changed, set_option
+from tfl.cli.quiet import load_tensorflow
+from tfl.cli.tables import output, table
+from tfl.errors import RunError
+from tfl.recipe import Recipe, Search, load_recipe
+from tfl.runs import default_folder
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from tfl.tune.folder import SearchFolder
+
+
+@command
+@click.argument("recipe_file", metavar="RECIPE", type=click.Path(path_type=Path))
+@click.option("--data", metavar="SOURCE", help=f"Search on this instead of the recipe's source. {SOURCE_HELP}")
+@set_option("Change a field of the recipe, such as search.seeds=5 or backbone=MobileNetV2. Repeatable.")
+@click.option("--out", metavar="DIR", type=click.Path(path_type=Path), help="The search's folder. [default: runs/NAME/tune-TIME]")
+@click.option("--trials", type=click.IntRange(min=1), help="At most so many trials, over search.trials.")
+@click.option("--minutes", type=click.FloatRange(min=0), help="Begin no trial after so many minutes, and stop the one under way.")
+@click.option(
+    "--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Processes that run trials side by side."
+)
+@click.option("--algorithm", type=click.Choice(["bayesian", "hyperband", "random", "grid"]), help="Over search.algorithm.")
+@click.option("--resume", is_flag=True, help="Go on with the search in --out; without --out, with the recipe's latest.")
+def tune(
+    recipe_file: Path,
+    data: str | None,
+    settings: Sequence[tuple[str, str]],
+    out: Path | None,
+    trials: int | None,
+    minutes: float | None,
+    workers: int,
+    algorithm: str | None,
+    resume: bool,
+) -> Answer:
+    """Search how many blocks to train, at which rates, with which head; write the best as a recipe.
+
+    Leaves trials.csv, tune.html and best_recipe.py, which `tfl run` takes as it is. The best is trained again over several
+    seeds before it is called the best. Test images are never looked at.
+    """
+    recipe = load_recipe(recipe_file)
+    recipe = changed(dataclasses.replace(recipe, search=recipe.search or Search()), data=data, settings=settings)
+    options = {"trials": trials, "minutes": minutes, "algorithm": algorithm}
+    recipe = with_options(recipe, {name: value for name, value in options.items() if value is not None})
+    folder = out or (latest_search(recipe.name) if resume else _default_folder(recipe.name))
+    if_interrupted(lambda: _how_to_go_on(folder))
+    load_tensorflow()
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    found = tune_recipe(recipe, folder, resume=resume, workers=workers, console=console)
+    document = {"search": str(found.folder), **_document(found)}
+    return Answer(document, lambda: _show(document))
+
+
+def with_options(recipe: Recipe, options: Mapping[str, Any]) -> Recipe:
+    """The recipe with fields of its search replaced; minutes alone lift the limit of trials that nobody had set."""
+    search = recipe.search or Search()
+    if "minutes" in options and "trials" not in options and search.trials == Search().trials:
+        options = {**options, "trials": None}
+    return dataclasses.replace(recipe, search=dataclasses.replace(search, **options))
+
+
+def tune_recipe(recipe: Recipe, folder: Path, *, resume: bool, workers: int, console: Console) -> SearchFolder:
+    """Searches, and writes the page; a worker of another chief only searches."""
+    from tfl.evaluate.tuning import write_tuning_page
+    from tfl.run import prepare_data
+    from tfl.tune.search import search
+    from tfl.tune.workers import Role
+
+    found = search(recipe, out=folder, prepare=prepare_data, resume=resume, workers=workers, profile=_probe, console=console)
+    if Role.of_this_process() is not Role.WORKER:
+        write_tuning_page(found.folder)
+    return found
+
+
+def _probe(recipe: Recipe) -> dict[str, float]:
+    raise NotImplementedError
+
+
+def latest_search(recipe_name: str) -> Path:
+    """The folder of the latest search around a recipe, under `runs/`.
+
+    Raises:
+        RunError: There is none.
+    """
+    runs = default_folder(recipe_name).parent
+    folders = [file.parent for file in runs.glob("*/search.json")]
+    if not folders:
+        raise RunError(
+            f"There is no search around `{recipe_name}` to resume: {runs.absolute()} has none.",
+            fix="Name its folder with --out, or start anew without --resume.",
+        )
+    return max(folders, key=lambda folder: (folder.joinpath("recipe.json").stat().st_mtime, folder.name))
+
+
+def _default_folder(recipe_name: str) -> Path:
+    folder = default_folder(recipe_name)
+    made, number = folder.with_name(f"tune-{folder.name}"), 2
+    while made.exists():
+        made = folder.with_name(f"tune-{folder.name}-{number}")
+        number += 1
+    return made
+
+
+def _how_to_go_on(folder: Path) -> str:
+    if not (folder / "search.json").is_file():
+        return "Nothing was written yet."
+    words = ["tfl", "tune", str(folder / "recipe.json"), "--out", str(folder), "--resume"]
+    passed = [word for word in sys.argv[1:] if word.split("=")[0] in ("--workers",)]
+    return f"What was done is kept. Go on with: {shlex.join([*words, *passed])}"
+
+
+def _document(found: SearchFolder) -> dict[str, Any]:
+    """What a search came to, as `--json` prints it."""
+    from tfl.tune.folder import read_document
+
+    confirmed = found.path("confirmed.json")
+    return {
+        "metric": found.about["metric"],
+        "best": found.about.get("best"),
+        "trials": found.outcomes(),
+        "confirmed": read_document(confirmed)["rows"] if confirmed.is_file() else [],
+        "best_recipe": str(found.path("best_recipe.py")),
+        "report": str(found.path("tune.html")),
+    }
+
+
+def _show(document: dict[str, Any]) -> None:
+    metric, best = document["metric"], document["best"]
+    if best is None:  # a worker: its chief has the answer
+        return
+    rows = [
+        (row["name"], *(f"{value:.4f}" if value is not None else "" for value in _figures(row)), str(len(row["scores"])))
+        for row in document["confirmed"]
+    ]
+    if rows:
+        output().print(table(("recipe", f"mean {metric}", "from", "to", "seeds"), rows, right=("from", "to", "seeds")))
+    failed = sum(row["status"] == "failed" for row in document["trials"])
+    click.echo(f"trials   {len(document['trials'])}" + (f", {failed} failed (see trials.csv)" if failed else ""))
+    click.echo(f"best     {best['name']}: {metric} {best['score']:.4f}" + (" (one trial)" if not best["seeds"] else ""))
+    for path, value in best["values"].items():
+        click.echo(f"           {path} = {value}")
+    click.echo(f"report   {document['report']}")
+    click.echo(f"use it   tfl run {shlex.quote(document['best_recipe'])}")
+
+
+def _figures(row: Mapping[str, Any]) -> tuple[float | None, ...]:
+    return (row["mean"], *(row["interval"] or (None, None)))

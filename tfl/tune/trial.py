@@ -1,0 +1,204 @@
+"""One trial: the network of a recipe, its stages in a run folder of their own, and nothing that a score does not need.
+
+Trials read the feature store, so that a trial pays for its live suffix alone. The stages before the last are trained once for
+all trials that share them. A trial that was killed goes on at its latest whole epoch.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import keras
+
+from tfl.data.bundle import Bundle, balanced_class_weights
+from tfl.errors import RunLockedError
+from tfl.model.assemble import Assembled, assemble
+from tfl.model.freeze import make_plan
+from tfl.recipe import Recipe, Stage
+from tfl.runs import Run
+from tfl.train.stage import train_stage
+from tfl.tune.folder import SearchFolder
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+Check = Callable[[Sequence[float]], None]
+"""Called after each epoch with the metric of all epochs so far; raises what ends the trial."""
+Prepare = Callable[[Recipe, "Console"], tuple[Bundle, Any]]
+"""The images of a recipe, found and split, with what was found: `tfl.run.prepare_data`."""
+_WAIT_SECONDS = 0.5
+
+
+class StoppedTrialError(Exception):
+    """A rule ends a trial before its epochs are used up; the message says which."""
+
+
+class Bench:
+    """What the trials of one process share: the images, and how networks are built.
+
+    Args:
+        folder: Of the search.
+        prepare: Finds a recipe's images.
+        precision: The dtype policy of all trials.
+        between: Called after each epoch of any stage; what it raises ends the search.
+    """
+
+    def __init__(
+        self, folder: SearchFolder, prepare: Prepare, *, precision: str, between: Callable[[], None] = lambda: None
+    ) -> None:
+        self.folder, self.precision, self.between, self._prepare = folder, precision, between, prepare
+        self._bundles: dict[str, Bundle] = {}
+
+    def keep(self, recipe: Recipe, bundle: Bundle) -> None:
+        """Takes a bundle that is at hand already; the latest two are kept."""
+        self._bundles[_data_key(recipe)] = bundle
+        for key in list(self._bundles)[:-2]:
+            del self._bundles[key]
+
+    def bundle(self, recipe: Recipe) -> Bundle:
+        """The recipe's images, ordered and augmented by its seed."""
+        from rich.console import Console
+
+        if _data_key(recipe) not in self._bundles:
+            self.keep(recipe, self._prepare(recipe, Console(quiet=True))[0])
+        return dataclasses.replace(self._bundles[_data_key(recipe)], seed=recipe.seed)
+
+    def network(self, recipe: Recipe) -> Assembled:
+        """The recipe's network as it is before the first stage. What an earlier one left in Keras is freed."""
+        keras.backend.clear_session()
+        keras.config.set_dtype_policy(self.precision)
+        try:
+            return assemble(recipe, self.bundle(recipe).examples.class_names)
+        finally:
+            keras.config.set_dtype_policy("float32")
+
+    def train(self, recipe: Recipe, place: Path, *, check: Check = lambda history: None, after: Path | None = None) -> None:
+        """Trains every stage in the run folder `place`, from where it stands.
+
+        Args:
+            recipe: Of the trial.
+            place: Its run folder; made where it is missing.
+            check: Looks at the last stage, epoch by epoch.
+            after: A run folder to go on from: another trial of the same recipe that was stopped; None begins anew.
+        """
+        run = _open(place, recipe)
+        with run.lock():
+            if not run.path("state.json").is_file() and (earlier := after or self._start(recipe)) is not None:
+                _inherit(Run(earlier), run)
+            watch = _Watch(run, recipe, check, self.between)
+            watch.check_what_was_done()
+            self._train_stages(run, recipe, [*[_Between(self.between)] * (len(recipe.stages) - 1), watch])
+            run.update_manifest(status="done")
+
+    def _train_stages(self, run: Run, recipe: Recipe, watchers: Sequence[keras.callbacks.Callback]) -> None:
+        bundle, assembled = self.bundle(recipe), self.network(recipe)
+        plans = {stage.name: make_plan(assembled, stage).as_json() for stage in recipe.stages}
+        run.write_json("plans.json", plans)
+        weights = None
+        if recipe.class_weight is not None:
+            weights = balanced_class_weights(bundle.labels("train"), class_count=bundle.class_count)
+        for stage, watch in zip(recipe.stages, watchers, strict=True):
+            train_stage(run, assembled, stage, bundle, recipe=recipe, class_weights=weights, watchers=[watch])
+
+    def _start(self, recipe: Recipe) -> Path | None:
+        """A run in which all stages but the last are trained, for every trial that shares them; None where there is one stage."""
+        if len(recipe.stages) == 1:
+            return None
+        early = dataclasses.replace(recipe, stages=recipe.stages[:-1])
+        place = self.folder.path("starts", hashlib.sha256(early.to_json().encode()).hexdigest()[:16])
+        run = _open(place, early)
+        with self._waiting_lock(run):
+            stages = run.state["stages"]
+            if not all(stages.get(stage.name, {}).get("done") for stage in early.stages):
+                self._train_stages(run, early, [_Between(self.between)] * len(early.stages))
+                run.update_manifest(status="done")
+        return place
+
+    @contextlib.contextmanager
+    def _waiting_lock(self, run: Run) -> Iterator[None]:
+        """Holds the run's lock, after another worker that trains the same has let go of it."""
+        with contextlib.ExitStack() as stack:
+            while True:
+                try:
+                    stack.enter_context(run.lock())
+                    break
+                except RunLockedError:
+                    self.between()
+                    time.sleep(_WAIT_SECONDS)
+            yield
+
+
+class _Between(keras.callbacks.Callback):
+    """Lets the search look at its clock after each epoch."""
+
+    def __init__(self, between: Callable[[], None]) -> None:
+        super().__init__()
+        self.between = between
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self.between()
+
+
+class _Watch(_Between):
+    """Checks the last stage of a trial after each epoch but the last one."""
+
+    def __init__(self, run: Run, recipe: Recipe, check: Check, between: Callable[[], None]) -> None:
+        super().__init__(between)
+        self.stage, self.metric, self.check = recipe.stages[-1], recipe.monitor.metric, check
+        self._state = run.stage_state(self.stage.name)
+        self.history = [row[self.metric] for row in self._state.get("history", ())]
+
+    def check_what_was_done(self) -> None:
+        """Asks again what was to be asked when the trial was killed: it ends as it would have ended."""
+        if self.history and not self._state["done"]:
+            self._ask()
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self.history.append((logs or {})[self.metric])
+        self._ask()
+
+    def _ask(self) -> None:
+        if len(self.history) < self.stage.epochs:
+            self.check(self.history)
+            self.between()
+
+
+def live_blocks(assembled: Assembled, stage: Stage) -> int:
+    """How many blocks of the backbone train in a stage, counted from the first that does."""
+    return len(assembled.blocks) - make_plan(assembled, stage).first_live_block
+
+
+def _data_key(recipe: Recipe) -> str:
+    return repr((recipe.data, recipe.split_seed))
+
+
+def _open(place: Path, recipe: Recipe) -> Run:
+    """The run in `place`; one that was killed while it was made is made again."""
+    if (place / "manifest.json").is_file():
+        return Run.open(place)
+    shutil.rmtree(place, ignore_errors=True)
+    return Run.create(place, recipe, command=[])
+
+
+def _inherit(earlier: Run, run: Run) -> None:
+    """Gives a new run what another has come to. The state is written last: without it nothing was inherited."""
+    for file in sorted(earlier.path("checkpoints").iterdir()):
+        target = run.path("checkpoints", file.name)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.unlink(missing_ok=True)
+        try:
+            os.link(file, target)
+        except OSError:
+            shutil.copyfile(file, target)
+    for name in ("history.csv", "ledger.json"):
+        if earlier.path(name).is_file():
+            shutil.copyfile(earlier.path(name), run.path(name))
+    run.write_json("state.json", earlier.state)
