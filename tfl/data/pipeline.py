@@ -96,6 +96,7 @@ def make_dataset(
     augment: Augment | None = None,
     augment_seed: int = 0,
     view: int = 0,
+    mix_among: ArrayLike | None = None,
     label_smoothing: float = 0.0,
     pixels: NDArray[np.uint8] | tf.Tensor | None = None,
 ) -> tf.data.Dataset:
@@ -110,6 +111,7 @@ def make_dataset(
         batch_size: Images a batch; the last may be smaller.
         shuffle_seed, epoch: Decide the order.
         augment, augment_seed, view: Random changes; None makes none.
+        mix_among: The indices that MixUp and CutMix take partners from; None takes `indices`.
         label_smoothing: Share of each label that is spread over all classes.
         pixels: What `cache_pixels` returned for `examples` (as a tensor on the CPU it is not copied), or None to decode.
 
@@ -121,7 +123,7 @@ def make_dataset(
         order = np.random.default_rng([shuffle_seed, epoch]).permutation(order)
     load = _loader(examples, data, pixels)
     mixes = augment is not None and (augment.mixup > 0 or augment.cutmix > 0)
-    columns = (order, _partners(order, augment_seed, view)) if mixes else (order,)
+    columns = (order, _partners(order, order if mix_among is None else mix_among, augment_seed, view)) if mixes else (order,)
     labels = tf.constant(examples.labels)
     seed, drawn_view = tf.constant(augment_seed, tf.int64), tf.constant(view, tf.int64)
     classes = len(examples.class_names)
@@ -146,10 +148,10 @@ def _soft(one_hot: tf.Tensor, smoothing: float) -> tf.Tensor:
     return one_hot * (1.0 - smoothing) + smoothing / one_hot.shape[-1] if smoothing else one_hot
 
 
-def _partners(order: NDArray[np.int64], seed: int, view: int) -> NDArray[np.int64]:
+def _partners(order: NDArray[np.int64], among: ArrayLike, seed: int, view: int) -> NDArray[np.int64]:
     """For MixUp and CutMix: the example that each one is mixed with. Drawn from all of them and not from the batch, which
     may be of one class, and independent of the order."""
-    known = np.unique(order)
+    known = np.unique(np.asarray(among, np.int64))
     drawn = np.random.default_rng([seed, view, 61]).permutation(known)
     return drawn[np.searchsorted(known, order)]
 
