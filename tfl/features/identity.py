@@ -1,0 +1,49 @@
+"""What a network is, as hashes: two networks that could make another number of the same pixels have other hashes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+DECODE = f"tfl 1, tensorflow {tf.__version__}, keras {keras.__version__}"
+"""The way from bytes to features; raise the number when `tfl.data.pipeline` makes other pixels of the same bytes."""
+
+
+def weights_hash(model: keras.Model, known: dict[int, bytes] | None = None) -> str:
+    """A hash of all weights and BatchNorm statistics of a network.
+
+    Args:
+        model: The network.
+        known: Filled with the hash of each weight; networks that share layers take it from each other, so that each weight is
+            read once. Only for as long as no weight changes.
+    """
+    known = {} if known is None else known
+    digest = hashlib.sha256()
+    for weight in model.weights:
+        if id(weight) not in known:
+            known[id(weight)] = hashlib.sha256(np.ascontiguousarray(keras.ops.convert_to_numpy(weight)).tobytes()).digest()
+        digest.update(known[id(weight)])
+    return digest.hexdigest()
+
+
+def graph_hash(model: keras.Model) -> str:
+    """A hash of a network's layers, their settings and how they are joined: two networks with equal weights may differ.
+
+    Names do not count: Keras numbers them on through a process. Nor does what is trainable: inference is the same.
+    """
+    config = model.get_config()
+    aliases = {layer["name"]: f"layer {number}" for number, layer in enumerate(config["layers"])} | {model.name: "model"}
+    return hashlib.sha256(json.dumps(_renamed(config, aliases), sort_keys=True, default=repr).encode()).hexdigest()
+
+
+def _renamed(value: Any, aliases: dict[str, str]) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _renamed(item, aliases) for key, item in value.items() if key != "trainable"}
+    if isinstance(value, list | tuple):
+        return [_renamed(item, aliases) for item in value]
+    return aliases.get(value, value) if isinstance(value, str) else value
