@@ -1,6 +1,7 @@
 """Fine-tuning epochs above a cut: tfl, the Keras guide, and the suffix alone trained by hand on arrays in memory.
 
-Run       KERAS_HOME=<folder with ImageNet weights> TFL_TEST_DATA=<folder with flowers/> python benchmarks/finetune_stage.py --json
+Run       KERAS_HOME=<folder with ImageNet weights> TFL_TEST_DATA=<folder with flowers/> \
+              python benchmarks/finetune_stage.py --json
 Network   MobileNetV2 alpha 0.35 at 224 px; from blocks 16, 13, 10, 6 and 3 up, all of Keras' `validation_split=0.2, seed=1`
 Sides     guide    one epoch of the guide's fine-tuning with the lower part frozen: photos are decoded, augmented and sent through
                    the whole network again. Two batches go before it, for tracing
@@ -8,7 +9,8 @@ Sides     guide    one epoch of the guide's fine-tuning with the lower part froz
                    faster of the two by their first epoch after tracing
           tfl      one stage from a cold store; an epoch is all that happens from one checkpoint to the next, that one included
 Order     within a cut the sides take turns, an epoch each: by hand, tfl, by hand, tfl ... The first epoch of each is not counted
-          (tracing). An epoch has the training and the validation photos on every side. BatchNorm stays as it is in tfl and by hand
+          (tracing). An epoch has the training and the validation photos on every side. BatchNorm stays as it is in tfl and
+          by hand
 """
 
 from __future__ import annotations

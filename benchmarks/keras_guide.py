@@ -1,7 +1,7 @@
 """The Keras guide *Transfer learning & fine-tuning*, step by step, on MobileNetV2 alpha 0.35: what tfl is measured against.
 
-https://keras.io/guides/transfer_learning: `image_dataset_from_directory`, random flips and rotations in the model, the base called
-with `training=False`, average pooling, dropout 0.2, one dense layer; then the base thawed and compiled anew at a low rate.
+https://keras.io/guides/transfer_learning: `image_dataset_from_directory`, random flips and rotations in the model, the base
+called with `training=False`, average pooling, dropout 0.2, one dense layer; then the base thawed and compiled anew at a low rate.
 """
 
 from __future__ import annotations

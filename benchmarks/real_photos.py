@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import document, figure, interval, print_document
+from keras_guide import open_guide
 
 import tfl
 
@@ -71,38 +72,20 @@ def run(recipe: tfl.Recipe, folder: Path) -> dict[str, Any]:
 
 
 def guide(photos: Path) -> tuple[dict[str, float], tuple[list[str], list[str]]]:
-    """The Keras guide *Transfer learning & fine-tuning*, step by step, and the files it trained and judged on."""
-    import keras
-
+    """The guide's accuracies and seconds, and the files it trained and judged on."""
     started = time.perf_counter()
-    options: dict[str, Any] = {"validation_split": 0.2, "seed": 1, "image_size": SIZE, "batch_size": 32}
-    train = keras.utils.image_dataset_from_directory(photos, subset="training", verbose=False, **options)
-    held_out = keras.utils.image_dataset_from_directory(photos, subset="validation", verbose=False, **options)
-    files = (list(train.file_paths), list(held_out.file_paths))
-    keras.utils.set_random_seed(1)
-    base = keras.applications.MobileNetV2(input_shape=(*SIZE, 3), alpha=0.35, include_top=False, weights="imagenet")
-    base.trainable = False
-    inputs = keras.Input((*SIZE, 3))
-    x = keras.layers.RandomFlip("horizontal")(inputs)
-    x = keras.layers.RandomRotation(0.1)(x)
-    x = keras.layers.Rescaling(1 / 127.5, offset=-1)(x)
-    x = keras.layers.GlobalAveragePooling2D()(base(x, training=False))
-    outputs = keras.layers.Dense(len(train.class_names))(keras.layers.Dropout(0.2)(x))
-    model = keras.Model(inputs, outputs)
-    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    train, held_out = train.prefetch(2), held_out.prefetch(2)
-    model.compile(keras.optimizers.Adam(), loss, metrics=["accuracy"])
-    head = model.fit(train, epochs=10, validation_data=held_out, verbose=0).history["val_accuracy"][-1]
-    head_seconds = time.perf_counter() - started
-    base.trainable = True
-    model.compile(keras.optimizers.Adam(1e-5), loss, metrics=["accuracy"])
-    tuned = model.fit(train, epochs=10, validation_data=held_out, verbose=0).history["val_accuracy"][-1]
+    plain = open_guide(photos, size=SIZE)
+    plain.compile_for_head()
+    plain.fit(10)
+    head, head_seconds = plain.history[-1], time.perf_counter() - started
+    plain.compile_for_tuning()
+    plain.fit(10)
     return {
         "head_accuracy": head,
         "head_seconds": head_seconds,
-        "accuracy": tuned,
+        "accuracy": plain.history[-1],
         "seconds": time.perf_counter() - started,
-    }, files
+    }, plain.files
 
 
 def flowers(root: Path, scratch: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
