@@ -1,0 +1,97 @@
+"""The benchmarks start, say what they do, and compute `holds`; what they measure is not tested here."""
+
+import importlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(__file__).parents[1] / "benchmarks"
+STEMS = ("flower_photos", "keras_guide", "by_hand", "harness")
+SCRIPTS = sorted(file.stem for file in FOLDER.glob("*.py") if file.stem not in STEMS)
+
+
+@pytest.fixture
+def module(monkeypatch):
+    """Imports a module of the benchmarks by name."""
+    monkeypatch.syspath_prepend(str(FOLDER))
+    return importlib.import_module
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_help_names_the_command_and_imports_no_tensorflow(script):
+    code = f"import runpy, sys; sys.argv[1:] = ['--help']; runpy.run_path({str(FOLDER / script)!r} + '.py', run_name='__main__')"
+    code = f"import atexit, sys\natexit.register(lambda: print('tensorflow' in sys.modules))\n{code}"
+    environment = {**os.environ, "PYTHONPATH": str(FOLDER)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("usage:")
+    assert done.stdout.endswith("False\n")
+
+
+@pytest.mark.parametrize(
+    "value, reach, holds",
+    [(1.2, {"at_most": 1.25}, True), (1.3, {"at_most": 1.25}, False), (7.4, {"at_least": 7.5}, False), (3.0, {}, None)],
+)
+def test_holds_is_computed_from_the_value(module, value, reach, holds):
+    assert module("harness").figure("a", value, "ratio", **reach)["holds"] is holds
+
+
+def test_a_document_becomes_a_table(module):
+    harness, as_markdown = module("harness"), module("as_markdown")
+    rows = [harness.figure("a", 2.0, "s", at_most=1.0), harness.figure("b", 0.5, "share", between=(0.4, 0.6))]
+    lines = as_markdown.table_of(json.loads(json.dumps(harness.document("x", rows, [])))).splitlines()
+    assert lines[-2:] == ["| a | 2 s | <= 1 | **no** |", "| b | 0.5 share [0.4, 0.6] |  |  |"]
+
+
+def test_the_time_to_the_best_score_is_the_mean_over_all_orders(module):
+    depth_search = module("depth_search")
+    trials = [{"score": score, "seconds": seconds} for score, seconds in ((0.5, 10.0), (0.9, 4.0), (0.7, 6.0))]
+    orders = [(0, 1, 2), (0, 2, 1), (1, 0, 2), (1, 2, 0), (2, 0, 1), (2, 1, 0)]
+    until_best = [sum(trials[at]["seconds"] for at in order[: order.index(1) + 1]) for order in orders]
+    assert depth_search.time_to_best(trials) == pytest.approx(sum(until_best) / len(orders))
+
+
+def test_the_time_to_a_score_counts_what_goes_before_the_trials(module):
+    part = {"before_and_after_trials": 5.0, "trials": [{"score": 0.5, "ended": 10.0}, {"score": 0.8, "ended": 30.0}]}
+    depth_search = module("depth_search")
+    assert depth_search.time_to(0.6, part) == 35.0
+    assert depth_search.time_to(0.9, part) == float("inf")
+
+
+def test_tfl_gets_the_split_of_the_guide(module, tmp_path):
+    training, held_out = ["a/1.jpg", "b/2.jpg"], ["a/3.jpg", "a/4.jpg", "b/5.jpg", "b/6.jpg"]
+    table = module("flower_photos").write_table(training, held_out, tmp_path / "photos.csv").read_text().splitlines()
+    assert table[1:] == [
+        "a/1.jpg,a,train",
+        "b/2.jpg,b,train",
+        "a/3.jpg,a,test",
+        "a/4.jpg,a,val",
+        "b/5.jpg,b,test",
+        "b/6.jpg,b,val",
+    ]
+
+
+@pytest.mark.slow
+@pytest.mark.real_weights
+@pytest.mark.real_photos
+def test_a_block_of_the_guide_is_a_block_of_tfl(module, photos):
+    """The cut by hand is the cut of the stage: otherwise two different things are timed."""
+    import keras
+
+    import tfl
+    from tfl.model.assemble import assemble
+    from tfl.model.freeze import make_plan
+
+    flower_photos, guide = module("flower_photos"), module("keras_guide")
+    recipe = tfl.Recipe(name="x", data=tfl.Data("x"), backbone=flower_photos.NETWORK)
+    assembled = assemble(recipe, ("a", "b"))
+    for block, cut in guide.CUTS.items():
+        plan = make_plan(assembled, tfl.Stage("x", train=flower_photos.top_of(block)))
+        assert assembled.blocks[plan.first_live_block].layers[0] == f"block_{block}_expand"
+        below = assembled.blocks[plan.first_live_block - 1]
+        base = guide.build_base((224, 224))
+        assert below.name == cut and below.output_shape == base.get_layer(cut).output.shape[1:]
+        keras.backend.clear_session()
