@@ -9,6 +9,8 @@ import pytest
 
 import tfl
 from tfl.errors import RunError, TrainingError
+from tfl.features.cost import Decision
+from tfl.features.extract import Extractor
 from tfl.model.freeze import Ledger
 from tfl.runs import Run
 from tfl.train import batches as batches_module
@@ -174,27 +176,60 @@ def test_a_damaged_checkpoint_is_named(tmp_path, recipe, bundle, network):
 
 
 def test_the_prefix_runs_once_a_view(tmp_path, recipe, bundle, network, changed, monkeypatch):
-    asked = []
-    real = batches_module.cached_features
+    computed = []
+    real = Extractor.engine
 
-    def counting(prefix, dataset, *, key, count, **options):
-        asked.append((key, count))
-        return real(prefix, dataset, key=key, count=count, **options)
+    def counting(self):
+        engine = real(self)
+        return lambda images: computed.append(len(images)) or engine(images)
 
-    monkeypatch.setattr(batches_module, "cached_features", counting)
+    monkeypatch.setattr(Extractor, "engine", counting)
+    monkeypatch.setenv("TFL_CACHE", str(tmp_path / "cache"))
     recipe = changed(recipe, "head", augment=tfl.Augment(flip="horizontal"), views=3, epochs=5)
     recipe = dataclasses.replace(recipe, stages=recipe.stages[:1])
     train_all(tmp_path / "run", recipe, bundle, network)
-    assert len(asked) == len(set(asked)) == 4, "three views of the training images, one pass over validation"
+    once = 3 * len(bundle.indices("train")) + len(bundle.indices("val"))
+    assert sum(computed) == once, "three views of the training images, one pass over validation"
+    train_all(tmp_path / "again", recipe, bundle, network)
+    assert sum(computed) == once, "another run reads what the first one stored"
 
 
-def test_features_too_large_for_the_store_are_computed_anew_and_said_so(tmp_path, recipe, bundle, network, monkeypatch):
-    monkeypatch.setattr(stage_module, "store_limit_bytes", lambda: 10)
-    recipe = dataclasses.replace(recipe, stages=recipe.stages[1:])
-    _, assembled, (result,) = train_all(tmp_path / "run", recipe, bundle, network)
+@pytest.mark.parametrize(("store", "budget"), [("auto", "0.00001"), ("never", "")])
+def test_features_that_are_not_stored_are_computed_anew_and_said_so(
+    tmp_path, recipe, bundle, network, monkeypatch, store, budget
+):
+    monkeypatch.setenv("TFL_CACHE_GB", budget)
+    monkeypatch.setenv("TFL_CACHE", str(tmp_path / "cache"))
+    recipe = dataclasses.replace(recipe, stages=recipe.stages[1:], features=tfl.Features(store=store))
+    run, assembled, (result,) = train_all(tmp_path / "run", recipe, bundle, network)
     assert any("every epoch" in notice for notice in result.notices)
+    assert run.state["stages"]["finetune"]["unstored"]
+    assert not list((tmp_path / "cache").glob("features/*"))
     moved = [row["block"] for row in result.ledger if row["moved"]]
     assert moved == [*[block.name for block in assembled.blocks][-2:], "head"]
+
+
+def test_a_resumed_stage_keeps_its_decision(tmp_path, recipe, bundle, network, monkeypatch):
+    recipe = dataclasses.replace(recipe, stages=recipe.stages[1:], features=tfl.Features(store="auto"))
+    monkeypatch.setattr(stage_module, "storing", lambda *_: Decision(False, "The frozen blocks run in every epoch."))
+    with killed_before_saving(monkeypatch, "finetune", 2):
+        train_all(tmp_path / "run", recipe, bundle, network)
+    monkeypatch.setattr(stage_module, "storing", lambda *_: pytest.fail("decided again"))
+    run = Run.open(tmp_path / "run")
+    result = train_stage(run, network(recipe), recipe.stages[0], bundle, recipe=recipe)
+    assert result.epochs == 3 and run.state["stages"]["finetune"]["unstored"]
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
+def test_sets_too_large_for_memory_train_the_same(tmp_path, recipe, bundle, network, monkeypatch, dtype):
+    recipe = dataclasses.replace(recipe, features=tfl.Features(dtype=dtype))
+    _, held, held_results = train_all(tmp_path / "held", recipe, bundle, network)
+    monkeypatch.setattr(batches_module, "HOLD_BYTES", 100)
+    monkeypatch.setattr(batches_module, "BLOCK_BYTES", 100_000)
+    _, read, read_results = train_all(tmp_path / "read", recipe, bundle, network)
+    assert all(map(np.array_equal, weights_of(held), weights_of(read)))
+    for one, other in zip(held_results, read_results, strict=True):
+        assert [row["val_loss"] for row in one.history] == [row["val_loss"] for row in other.history]
 
 
 def test_a_loss_that_is_not_finite_stops_the_stage(tmp_path, recipe, bundle, network):

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
+import math
+import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +17,10 @@ import numpy as np
 from tfl.data.bundle import Bundle
 from tfl.data.pipeline import make_dataset
 from tfl.errors import DataError
-from tfl.features.chunks import BATCH
+from tfl.features.chunks import BATCH, value_dtype
 from tfl.features.identity import DECODE, graph_hash, weights_hash
 from tfl.features.store import Features, Progress, Space, missing_rows, space_of, stored_features
-from tfl.recipe import Stage
+from tfl.recipe import Augment, Stage
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -56,113 +59,144 @@ def extract(
         RecipeError: A feature is too large for float16.
         StorageError: The store cannot be written, or its budget is too small.
     """
-    return Extraction(models, bundle, part, features=features, stage=stage, view=view, console=console).run(progress)[0]
+    extractor = Extractor(models, bundle, features=features, console=console)
+    return extractor.run(part, augment=None if stage is None else stage.augment, view=view, progress=progress)[0]
 
 
-class Extraction:
-    """The features of some models for some images: what they are called in the store, and the pass that makes them.
+class Extractor:
+    """Some frozen models over some images. Hashes the models and sets up the engine at first use; they must not change after.
 
     Args: As of `extract`.
     """
 
     def __init__(
-        self,
-        models: Sequence[keras.Model],
-        bundle: Bundle,
-        part: str | NDArray[Any],
-        *,
-        features: tfl.Features,
-        stage: Stage | None = None,
-        view: int = 0,
-        console: Console | None = None,
+        self, models: Sequence[keras.Model], bundle: Bundle, *, features: tfl.Features, console: Console | None = None
     ) -> None:
+        if any(len(model.inputs) != 1 or len(model.outputs) != 1 for model in models):
+            raise DataError("A model for features goes from one input, the pixels, to one output.")
         self.models, self.bundle, self.settings, self.console = list(models), bundle, features, console
-        self.indices = bundle.indices(part) if isinstance(part, str) else np.asarray(part, np.int64)
-        self.augment, self.view = (None if stage is None else stage.augment), view
-        self.mixes = self.augment is not None and (self.augment.mixup > 0 or self.augment.cutmix > 0)
+        self._engine: Callable[[NDArray[Any]], list[NDArray[Any]]] | None = None
         self.engine_name = _engine_name(self.models)
-        prints = [bundle.fingerprints[int(index)] for index in self.indices]
-        plain = self.augment is None
-        self.rows = prints if plain else [f"{p}:{int(i)}" for p, i in zip(prints, self.indices, strict=True)]
-        self.spaces = self._spaces()
 
-    def missing(self) -> int:
-        """How many images have to go through the models still."""
-        counts = [missing_rows(space, self.rows, dtype=dtype) for space, dtype in zip(self.spaces, self._dtypes(), strict=True)]
-        return max(counts)
-
-    def run(self, progress: Progress | None = None) -> tuple[list[Features], NDArray[np.float32]]:
+    def run(
+        self, part: str | NDArray[Any], *, augment: Augment | None = None, view: int = 0, progress: Progress | None = None
+    ) -> tuple[list[Features], NDArray[np.float32]]:
         """The features by model, and the labels `(n, classes)`: one-hot, or mixed where the augmentation mixes images."""
-        found = stored_features(
-            self.spaces, self.rows, self._compute, dtypes=self._dtypes(), progress=progress, say=_sayer(self.console)
-        )
-        return found[: len(self.models)], found[-1].read_all() if self.mixes else self._one_hot(self.indices)
+        images = _Images(self.bundle, part, augment, view)
+        spaces, dtypes = self._spaces(images)
 
-    def _dtypes(self) -> list[str]:
-        return [*[str(self.settings.dtype)] * len(self.models), *["float32"] * self.mixes]
+        def compute(positions: NDArray[np.int64]) -> Iterator[Sequence[NDArray[Any]]]:
+            engine = self.engine()
+            for pixels, labels in images.batches(images.indices[positions]):
+                yield [*engine(pixels), labels] if images.mixes else engine(pixels)
 
-    def _spaces(self) -> list[Space]:
-        data, known = self.bundle.data, dict[int, bytes]()
-        common = {"decode": DECODE, "image_size": list(data.image_size), "fit": data.fit, **self._drawn()}
-        about: dict[str, Any] = {"source": data.source, "image_size": list(data.image_size), "engine": self.engine_name}
-        if self.augment is not None:
-            about["view"] = self.view
+        found = stored_features(spaces, images.rows, compute, dtypes=dtypes, progress=progress, say=_sayer(self.console))
+        labels = found[-1].read_all() if images.mixes else one_hot(self.bundle, images.indices)
+        return found[: len(self.models)], labels
+
+    def missing(self, part: str | NDArray[Any], *, augment: Augment | None = None, view: int = 0) -> int:
+        """How many of the images `run` would have to compute."""
+        images = _Images(self.bundle, part, augment, view)
+        return max(missing_rows(space, images.rows, dtype=dtype) for space, dtype in zip(*self._spaces(images), strict=True))
+
+    def row_bytes(self, number: int) -> int:
+        """What the features of one image by the model of that number take."""
+        shape = self.models[number].output_shape[1:]
+        return math.prod(side or 1 for side in shape) * value_dtype(str(self.settings.dtype)).itemsize
+
+    def seconds_per_image(self) -> float:
+        """What the engine takes for an image, measured on the second of two runs of the first training images."""
+        images = _Images(self.bundle, "train", None, 0)
+        pixels, _ = next(images.batches(images.indices[:BATCH]))
+        engine = self.engine()
+        engine(pixels)
+        began = time.perf_counter()
+        engine(pixels)
+        return (time.perf_counter() - began) / len(pixels)
+
+    def engine(self) -> Callable[[NDArray[Any]], list[NDArray[Any]]]:
+        """What runs the models on a batch of pixels."""
+        if self._engine is None:
+            self._engine = _KerasEngine(joint_model(self.models))
+        return self._engine
+
+    @functools.cached_property
+    def _networks(self) -> list[dict[str, str]]:
+        known: dict[int, bytes] = {}
+        return [{"network": graph_hash(model), "weights": weights_hash(model, known)} for model in self.models]
+
+    def _spaces(self, images: _Images) -> tuple[list[Space], list[str]]:
+        dtype = str(self.settings.dtype)
         spaces = [
             space_of(
-                about={"network": model.name, "cut": _output_name(model), **about, "dtype": self.settings.dtype},
-                network=graph_hash(model),
-                weights=weights_hash(model, known),
+                about={
+                    "network": model.name,
+                    "cut": _output_name(model),
+                    **images.about,
+                    "engine": self.engine_name,
+                    "dtype": dtype,
+                },
                 engine=self.engine_name,
-                dtype=self.settings.dtype,
-                **common,
+                dtype=dtype,
+                **network,
+                **images.decides,
             )
-            for model in self.models
+            for model, network in zip(self.models, self._networks, strict=True)
         ]
-        if self.mixes:
-            labels = hashlib.sha256(np.asarray(self.bundle.examples.labels, np.int64)[self.indices].tobytes()).hexdigest()
-            classes = self.bundle.class_count
-            spaces.append(space_of(about={"network": "mixed labels", **about}, labels=labels, classes=classes, **common))
-        return spaces
+        if not images.mixes:
+            return spaces, [dtype] * len(spaces)
+        labels = space_of(about={"network": "mixed labels", **images.about, "dtype": "float32"}, **images.decides_labels)
+        return [*spaces, labels], [*[dtype] * len(spaces), "float32"]
 
-    def _drawn(self) -> dict[str, Any]:
-        """What decides an augmented copy, beside the image and its index; a mixed one is of all images that take part."""
-        if self.augment is None:
-            return {}
-        drawn = {"augment": dataclasses.asdict(self.augment), "seed": self.bundle.seed, "view": self.view}
-        if self.mixes:
-            taking_part = json.dumps([(int(i), self.bundle.fingerprints[int(i)]) for i in self.indices])
-            drawn["mixed"] = hashlib.sha256(taking_part.encode()).hexdigest()
-        return drawn
 
-    def _compute(self, positions: NDArray[np.int64]) -> Iterator[Sequence[NDArray[Any]]]:
-        engine: Callable[[NDArray[Any]], list[NDArray[Any]]] = _KerasEngine(_joint(self.models))
-        for images, labels in self._batches(self.indices[positions]):
-            made = engine(images)
-            yield [*made, labels] if self.mixes else made
+class _Images:
+    """Some images as a pass reads them: their row ids in the store, and everything that decides their pixels."""
 
-    def _batches(self, indices: NDArray[np.int64]) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
+    def __init__(self, bundle: Bundle, part: str | NDArray[Any], augment: Augment | None, view: int) -> None:
+        self.bundle, self.augment, self.view = bundle, augment, view
+        self.indices = bundle.indices(part) if isinstance(part, str) else np.asarray(part, np.int64)
+        self.mixes = augment is not None and (augment.mixup > 0 or augment.cutmix > 0)
+        prints = [bundle.fingerprints[int(index)] for index in self.indices]
+        self.rows = prints
+        self.about: dict[str, Any] = {"source": bundle.data.source, "image_size": list(bundle.data.image_size)}
+        self.decides: dict[str, Any] = {
+            "decode": DECODE,
+            "image_size": list(bundle.data.image_size),
+            "fit": bundle.data.fit,
+        }
+        if augment is not None:  # what happens to an image is drawn by its index
+            self.rows = [f"{print_}:{int(index)}" for print_, index in zip(prints, self.indices, strict=True)]
+            self.about["view"] = view
+            self.decides |= {"augment": dataclasses.asdict(augment), "seed": bundle.seed, "view": view}
+        if self.mixes:  # and a mixed one is of two
+            self.decides["mixed"] = _hash(self.rows)
+
+    @property
+    def decides_labels(self) -> dict[str, Any]:
+        """Everything that decides a mixed label."""
+        labels = np.asarray(self.bundle.examples.labels)[self.indices].tolist()
+        return {"labels": _hash(labels), "classes": self.bundle.class_count, **self.decides}
+
+    def batches(self, indices: NDArray[np.int64]) -> Iterator[tuple[NDArray[Any], NDArray[Any]]]:
         """Batches of (images float32 0..255, labels) at `indices`, in that order."""
-        pixels = self.bundle.pixels
-        if self.augment is None and pixels is not None:
+        bundle = self.bundle
+        if self.augment is None and bundle.pixels is not None:
             for start in range(0, len(indices), BATCH):
                 some = indices[start : start + BATCH]
-                yield pixels[some].astype(np.float32), self._one_hot(some)
+                yield bundle.pixels[some].astype(np.float32), one_hot(bundle, some)
             return
         dataset = make_dataset(
-            self.bundle.examples,
+            bundle.examples,
             indices,
-            data=self.bundle.data,
+            data=bundle.data,
             batch_size=BATCH,
             augment=self.augment,
-            augment_seed=self.bundle.seed,
+            augment_seed=bundle.seed,
             view=self.view,
             mix_among=self.indices,
-            pixels=pixels,
+            pixels=bundle.pixels,
         )
         yield from dataset.as_numpy_iterator()
-
-    def _one_hot(self, indices: NDArray[np.int64]) -> NDArray[np.float32]:
-        return np.eye(self.bundle.class_count, dtype=np.float32)[np.asarray(self.bundle.examples.labels)[indices]]
 
 
 class _KerasEngine:
@@ -175,22 +209,29 @@ class _KerasEngine:
         return [np.asarray(keras.ops.convert_to_numpy(output), np.float32) for output in outputs]
 
 
+def one_hot(bundle: Bundle, indices: NDArray[np.int64]) -> NDArray[np.float32]:
+    """The labels at `indices`, `(n, classes)`."""
+    return np.eye(bundle.class_count, dtype=np.float32)[np.asarray(bundle.examples.labels)[indices]]
+
+
+def joint_model(models: Sequence[keras.Model]) -> keras.Model:
+    """One model with an output for each of the models; what they share is computed once."""
+    first = models[0]
+    outputs = [model.outputs[0] if model.inputs[0] is first.inputs[0] else model(first.inputs[0]) for model in models]
+    return first if len(models) == 1 else keras.Model(first.inputs[0], outputs)
+
+
 def _engine_name(models: Sequence[keras.Model]) -> str:
     policies = {layer.dtype_policy.name for model in models for layer in model.layers} - {"float32"}
     return "keras " + ("+".join(sorted(policies)) or "float32")
 
 
-def _joint(models: Sequence[keras.Model]) -> keras.Model:
-    """One model with an output for each of the models; what they share is computed once."""
-    first = models[0]
-    if any(len(model.inputs) != 1 for model in models):
-        raise DataError("A model for features takes one input, the pixels.", received=[len(model.inputs) for model in models])
-    outputs = [model.outputs[0] if model.inputs[0] is first.inputs[0] else model(first.inputs[0]) for model in models]
-    return first if len(models) == 1 else keras.Model(first.inputs[0], outputs)
-
-
 def _output_name(model: keras.Model) -> str:
     return str(model.outputs[0]._keras_history.operation.name)
+
+
+def _hash(values: Sequence[Any]) -> str:
+    return hashlib.sha256(json.dumps(values).encode()).hexdigest()
 
 
 def _sayer(console: Console | None) -> Callable[[str], None] | None:

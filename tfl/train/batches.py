@@ -2,36 +2,29 @@
 
 from __future__ import annotations
 
-import dataclasses
-import hashlib
-import json
-import math
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-import keras
 import numpy as np
 import tensorflow as tf
 
 from tfl.data.bundle import Bundle, derived_seed
 from tfl.data.pipeline import cache_pixels, make_dataset
-from tfl.features.cache import cached_features, feature_key
+from tfl.features.cost import Decision, Pass, decide
+from tfl.features.extract import Extractor
+from tfl.features.store import Features
 from tfl.recipe import Stage
-from tfl.storage import cache_home
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-MEMORY_BYTES = 2**30
-"""Features up to this size are held in memory; larger ones are read from the memory-mapped file, batch by batch."""
-DISK_BYTES = 16 * 2**30
-"""Features beyond this size, or beyond half of the free disk, are not stored: the prefix runs in every epoch."""
-PREFIX_BATCH = 32
-DECODE = f"tfl 1, tensorflow {tf.__version__}, keras {keras.__version__}"
-"""The way from bytes to features; raise the number when `tfl.data.pipeline` makes other pixels of the same bytes."""
+HOLD_BYTES = 2**26
+"""Features up to this size are held in memory, in the storage dtype. Larger ones are read block by block: the memory that a
+stage takes does not grow with the number of images."""
+BLOCK_BYTES = 2**24
+"""What is read from the store at once, ahead of the steps that use it; at least one batch."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +32,7 @@ class MemoryEpoch:
     """One pass over arrays in memory.
 
     Args:
-        features: `(n, ...)` tensor.
+        features: `(n, ...)` tensor, in the dtype they are stored in.
         labels: `(n, classes)` float32 tensor.
         order: int32 `(n,)`, the order to take them in.
     """
@@ -56,13 +49,21 @@ class StreamEpoch:
     dataset: tf.data.Dataset
 
 
-Epoch = MemoryEpoch | StreamEpoch
+@dataclass(frozen=True)
+class BlockEpoch:
+    """One pass over a dataset of (features, labels) blocks, each of several batches: `n` is a multiple of the batch size."""
+
+    dataset: tf.data.Dataset
+
+
+Epoch = MemoryEpoch | StreamEpoch | BlockEpoch
 
 
 class Batches(Protocol):
     """What a stage trains and validates on."""
 
     feature_seconds: float
+    dtype: str
 
     def train(self, epoch: int) -> Epoch:
         """The training batches of an epoch, counted from 1."""
@@ -82,21 +83,10 @@ def epoch_order(count: int, *, seed: int, stage_name: str, epoch: int) -> NDArra
     return np.random.default_rng(derived_seed(seed, stage_name, epoch, "order")).permutation(count).astype(np.int32)
 
 
-def feature_bytes(prefix: keras.Model, images: int) -> int:
-    """What the prefix's outputs of so many images take."""
-    return images * 4 * math.prod(side or 1 for side in prefix.output_shape[1:])
-
-
-def store_limit_bytes() -> int:
-    """The most that features may take in the store now."""
-    place = cache_home()
-    while not place.exists():
-        place = place.parent
-    return min(DISK_BYTES, shutil.disk_usage(place).free // 2)
-
-
 class PixelBatches:
     """Batches of images, decoded once where they fit into memory. Augmentation is drawn anew in every epoch."""
+
+    dtype = "float32"
 
     def __init__(self, bundle: Bundle, stage: Stage) -> None:
         self.bundle, self.stage = bundle, stage
@@ -136,27 +126,18 @@ class FeatureBatches:
     Args:
         bundle: The data.
         stage: The stage.
-        prefix: From pixels to the cut; frozen.
+        prefix: The frozen network, from pixels to the cut, over the bundle.
         after_images: Told how many images of a pass the prefix has done, and of how many.
     """
 
     def __init__(
-        self, bundle: Bundle, stage: Stage, prefix: keras.Model, *, after_images: Callable[[int, int], None] | None = None
+        self, bundle: Bundle, stage: Stage, prefix: Extractor, *, after_images: Callable[[int, int], None] | None = None
     ) -> None:
         self.bundle, self.stage, self.prefix, self.after_images = bundle, stage, prefix, after_images
         self.feature_seconds = 0.0
-        self.views = stage.views if stage.augment is not None else 1
-        self._decides = {
-            "decode": DECODE,
-            "weights": weights_hash(prefix),
-            "network": graph_hash(prefix),
-            "dtype": sorted({layer.dtype_policy.name for layer in prefix.layers}),
-            "image_size": list(bundle.data.image_size),
-            "fit": bundle.data.fit,
-        }
-        training = feature_bytes(prefix, len(bundle.indices("train")))
-        self._hold_views = training * self.views <= MEMORY_BYTES
-        self._fits = training <= MEMORY_BYTES
+        self.dtype = str(prefix.settings.dtype)
+        self.views = views_of(stage)
+        self._hold_views = prefix.row_bytes(0) * len(bundle.indices("train")) * self.views <= HOLD_BYTES
         self._held: dict[tuple[str, int], tuple[Any, Any]] = {}
 
     def train(self, epoch: int) -> Epoch:
@@ -173,86 +154,63 @@ class FeatureBatches:
     def _epoch(self, features: Any, labels: Any, order: NDArray[np.int32]) -> Epoch:
         if isinstance(features, tf.Tensor):
             return MemoryEpoch(features, labels, order)
-        return StreamEpoch(_stream(features, labels, order, self.stage.batch_size))
+        return BlockEpoch(_blocks(features, labels, order, self.stage.batch_size))
 
     def _features(self, part: str, view: int) -> tuple[Any, Any]:
         if (part, view) in self._held:
             return self._held[part, view]
-        began = time.perf_counter()
-        features, labels = self._from_store(part, view)
-        if features.nbytes <= MEMORY_BYTES if part == "val" else self._fits:
-            features, labels = _on_cpu(features), _on_cpu(np.asarray(labels, np.float32))
         if part == "train" and not self._hold_views:
             self._held = {key: value for key, value in self._held.items() if key[0] != "train"}
-        self._held[part, view] = (features, labels)
+        began = time.perf_counter()
+        self._held[part, view] = self._from_store(part, view)
         self.feature_seconds += time.perf_counter() - began
-        return features, labels
+        return self._held[part, view]
 
     def _from_store(self, part: str, view: int) -> tuple[Any, Any]:
-        bundle, indices = self.bundle, self.bundle.indices(part)
-        augment = self.stage.augment if part == "train" else None
-        drawn: dict[str, Any] = {}
-        if augment is not None:
-            drawn = {
-                "augment": dataclasses.asdict(augment),
-                "seed": bundle.seed,
-                "view": view,
-                "indices": hashlib.sha256(np.asarray(indices, np.int64).tobytes()).hexdigest(),
-            }
-        key = feature_key(data=bundle.content_hash(part), **self._decides, **drawn)
-        dataset = lambda: make_dataset(  # noqa: E731
-            bundle.examples,
-            indices,
-            data=bundle.data,
-            batch_size=PREFIX_BATCH,
-            augment=augment,
-            augment_seed=bundle.seed,
+        after, count = self.after_images, len(self.bundle.indices(part))
+        (features,), labels = self.prefix.run(
+            part,
+            augment=self.stage.augment if part == "train" else None,
             view=view,
-            pixels=bundle.pixels,
+            progress=None if after is None else lambda done: after(done, count),
         )
-        after, count = self.after_images, len(indices)
-        progress = None if after is None else lambda done: after(done, count)
-        return cached_features(self.prefix, dataset, key=key, count=count, progress=progress)
+        if features.nbytes > HOLD_BYTES:
+            return features, labels
+        return _on_cpu(features.read_all()), _on_cpu(labels)
 
 
-def weights_hash(model: keras.Model) -> str:
-    """A hash of all weights and BatchNorm statistics of a network."""
-    digest = hashlib.sha256()
-    for weight in model.weights:
-        digest.update(np.ascontiguousarray(keras.ops.convert_to_numpy(weight)).tobytes())
-    return digest.hexdigest()
+def views_of(stage: Stage) -> int:
+    """How many copies of each training image a stage stores features of."""
+    return stage.views if stage.augment is not None else 1
 
 
-def graph_hash(model: keras.Model) -> str:
-    """A hash of a network's layers, their settings and how they are joined: two networks with equal weights may differ.
+def storing(prefix: Extractor, stage: Stage) -> Decision:
+    """Whether the stage stores what its frozen prefix makes, by the recipe's `features.store` and what that costs."""
+    train, validation = (len(prefix.bundle.indices(part)) for part in ("train", "val"))
+    row_bytes, views = prefix.row_bytes(0), views_of(stage)
+    held = row_bytes * max(train * views, validation) <= HOLD_BYTES
+    work = Pass(row_bytes=row_bytes, train=train, validation=validation, epochs=stage.epochs, views=views, held=held)
 
-    Names do not count: Keras numbers them on through a process.
-    """
-    config = model.get_config()
-    aliases = {layer["name"]: f"layer {number}" for number, layer in enumerate(config["layers"])} | {model.name: "model"}
-    return hashlib.sha256(json.dumps(_renamed(config, aliases), sort_keys=True, default=repr).encode()).hexdigest()
+    def missing() -> int:
+        copies = range(min(views, stage.epochs))
+        return sum(prefix.missing("train", augment=stage.augment, view=view) for view in copies) + prefix.missing("val")
 
-
-def _renamed(value: Any, aliases: dict[str, str]) -> Any:
-    if isinstance(value, dict):
-        return {str(key): _renamed(item, aliases) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_renamed(item, aliases) for item in value]
-    return aliases.get(value, value) if isinstance(value, str) else value
+    return decide(prefix.settings.store, work, missing=missing, image_seconds=prefix.seconds_per_image)
 
 
 def _on_cpu(array: Any) -> tf.Tensor:
     with tf.device("CPU:0"):
-        return tf.constant(np.asarray(array))
+        return tf.constant(array)
 
 
-def _stream(features: Any, labels: Any, order: NDArray[np.int32], batch_size: int) -> tf.data.Dataset:
-    """Batches read from memory-mapped features; rows are read in ascending order, which disks prefer."""
+def _blocks(features: Features, labels: NDArray[np.float32], order: NDArray[np.int32], batch_size: int) -> tf.data.Dataset:
+    """Blocks of whole batches in the given order, read from the store while the block before is in use."""
+    batches = max(1, BLOCK_BYTES * len(features) // (features.nbytes * batch_size))
 
     def read() -> Iterator[tuple[Any, Any]]:
-        for start in range(0, len(order), batch_size):
-            rows = np.sort(order[start : start + batch_size])
+        for start in range(0, len(order), batches * batch_size):
+            rows = order[start : start + batches * batch_size]
             yield features[rows], labels[rows]
 
-    signature = (tf.TensorSpec((None, *features.shape[1:]), tf.float32), tf.TensorSpec((None, labels.shape[1]), tf.float32))
-    return tf.data.Dataset.from_generator(read, output_signature=signature).prefetch(2)
+    signature = (tf.TensorSpec((None, *features.shape[1:]), features.dtype), tf.TensorSpec((None, labels.shape[1]), tf.float32))
+    return tf.data.Dataset.from_generator(read, output_signature=signature).prefetch(1)

@@ -7,7 +7,7 @@ Here one compiled function runs many steps, over arrays in memory, and is traced
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfl.data.bundle import derived_seed
-from tfl.train.batches import Epoch, MemoryEpoch
+from tfl.train.batches import Epoch, MemoryEpoch, StreamEpoch
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -40,6 +40,7 @@ class Loop:
         batch_size: Examples a step.
         label_smoothing: Share of each training label spread over all classes; never in validation.
         class_weights: `(classes,)`, or None for equal ones.
+        dtype: Of the inputs as they come; they are cast to float32 inside the compiled step.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class Loop:
         batch_size: int,
         label_smoothing: float = 0.0,
         class_weights: NDArray[Any] | None = None,
+        dtype: str = "float32",
     ) -> None:
         self.model, self.batch_size, self.label_smoothing = model, batch_size, label_smoothing
         classes = int(model.output_shape[-1])
@@ -60,7 +62,7 @@ class Loop:
         self._scheduled = optimizer
         self.optimizer = keras.optimizers.LossScaleOptimizer(optimizer) if half else optimizer
         self.optimizer.build(self._variables)
-        inputs = tf.TensorSpec((None, *model.input_shape[1:]), tf.float32)
+        inputs = tf.TensorSpec((None, *model.input_shape[1:]), dtype)
         labels, order, number = tf.TensorSpec((None, classes)), tf.TensorSpec((None,), tf.int32), tf.TensorSpec((), tf.int32)
         self._step_over_batch = tf.function(self._step, input_signature=(inputs, labels))
         self._steps_over_memory = tf.function(self._memory_steps, input_signature=(inputs, labels, order, number, number))
@@ -90,8 +92,7 @@ class Loop:
             `loss` and `accuracy` of the training images as they were seen, dropout and smoothing included.
         """
         totals = np.zeros(3)
-        passes = self._train_memory(epoch) if isinstance(epoch, MemoryEpoch) else map(self._run_batch, epoch.dataset)
-        for sums in passes:
+        for sums in self._passes(epoch):
             totals += sums
             after_steps(int(sums[2]), float(sums[0] / max(sums[2], 1)))
         return {"loss": float(totals[0] / totals[2]), "accuracy": float(totals[1] / totals[2])}
@@ -101,10 +102,19 @@ class Loop:
         logits, labels = zip(*self._judged(epoch), strict=True)
         return judgement(np.concatenate(logits), np.concatenate(labels))
 
+    def _passes(self, epoch: Epoch) -> Iterator[NDArray[np.float64]]:
+        if isinstance(epoch, MemoryEpoch):
+            yield from self._train_memory(epoch)
+        elif isinstance(epoch, StreamEpoch):
+            yield from map(self._run_batch, epoch.dataset)
+        else:
+            for features, labels in epoch.dataset:
+                yield from self._train_memory(MemoryEpoch(features, labels, np.arange(len(labels), dtype=np.int32)))
+
     def _run_batch(self, batch: tuple[tf.Tensor, tf.Tensor]) -> NDArray[np.float64]:
         return np.asarray(self._step_over_batch(*batch), np.float64)
 
-    def _train_memory(self, epoch: MemoryEpoch) -> Any:
+    def _train_memory(self, epoch: MemoryEpoch) -> Iterator[NDArray[np.float64]]:
         order = tf.constant(epoch.order)
         start, end = 0, -(-len(epoch.order) // self.batch_size)
         while start < end:
@@ -118,10 +128,10 @@ class Loop:
     def _memory_steps(
         self, features: tf.Tensor, labels: tf.Tensor, order: tf.Tensor, start: tf.Tensor, stop: tf.Tensor
     ) -> tf.Tensor:
-        sums = tf.zeros((3,))
+        sums = tf.zeros((3,), tf.float64)  # the same sum whatever number of steps ran at once
         for step in tf.range(start, stop):
             rows = order[step * self.batch_size : (step + 1) * self.batch_size]
-            sums += self._step(tf.gather(features, rows), tf.gather(labels, rows))
+            sums += tf.cast(self._step(tf.gather(features, rows), tf.gather(labels, rows)), tf.float64)
         return sums
 
     def _step(self, inputs: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
@@ -129,6 +139,7 @@ class Loop:
         classes = labels.shape[-1]
         targets = labels * (1.0 - self.label_smoothing) + self.label_smoothing / classes
         weights = tf.linalg.matvec(labels, self._class_weights)
+        inputs = tf.cast(inputs, tf.float32)
         with tf.GradientTape() as tape:
             logits = tf.cast(self._logits(inputs, training=True), tf.float32)
             losses = weights * tf.nn.softmax_cross_entropy_with_logits(targets, logits)
@@ -141,17 +152,15 @@ class Loop:
         return tf.stack([loss * images, tf.reduce_sum(tf.cast(right, tf.float32)), images])
 
     def _forward(self, inputs: tf.Tensor) -> tf.Tensor:
-        return tf.cast(self._logits(inputs, training=False), tf.float32)
+        return tf.cast(self._logits(tf.cast(inputs, tf.float32), training=False), tf.float32)
 
-    def _judged(self, epoch: Epoch) -> Any:
-        if not isinstance(epoch, MemoryEpoch):
-            for inputs, labels in epoch.dataset:
-                yield self._predict(inputs).numpy(), labels.numpy()
-            return
-        rows = JUDGE_ROWS if epoch.features.shape.rank == 2 else self.batch_size
-        for start in range(0, len(epoch.order), rows):
-            part = slice(start, start + rows)
-            yield self._predict(epoch.features[part]).numpy(), epoch.labels[part].numpy()
+    def _judged(self, epoch: Epoch) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32]]]:
+        blocks = [(epoch.features, epoch.labels)] if isinstance(epoch, MemoryEpoch) else epoch.dataset
+        rows = JUDGE_ROWS if len(self.model.input_shape) == 2 else self.batch_size
+        for features, labels in blocks:
+            for start in range(0, len(labels), rows):
+                part = slice(start, start + rows)
+                yield self._predict(features[part]).numpy(), labels[part].numpy()
 
 
 def judgement(logits: NDArray[np.float32], one_hot: NDArray[np.float32]) -> dict[str, float]:

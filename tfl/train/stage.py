@@ -14,11 +14,12 @@ import tensorflow as tf
 from tfl.data.bundle import Bundle
 from tfl.errors import TrainingError
 from tfl.features.cut import cut
+from tfl.features.extract import Extractor
 from tfl.model.freeze import Ledger, Plan, make_plan
 from tfl.model.multipliers import make_optimizer
 from tfl.recipe import Recipe, Stage
 from tfl.runs import Run
-from tfl.train.batches import Batches, FeatureBatches, PixelBatches, feature_bytes, store_limit_bytes
+from tfl.train.batches import Batches, FeatureBatches, PixelBatches, storing
 from tfl.train.callbacks.best import Best
 from tfl.train.callbacks.checkpoints import Checkpoints
 from tfl.train.callbacks.history import History
@@ -103,7 +104,7 @@ def train_stage(
     plan.apply(assembled)
     found = StageState.load(run, stage.name)
     state = found or StageState()
-    prefix, live = _parts(assembled, plan, stage, bundle, state)
+    prefix, live = _parts(assembled, plan, stage, bundle, state, recipe=recipe, console=console)
     keep = recipe.monitor.keep_checkpoints
     checkpoints = Checkpoints(run, stage.name, whole=assembled.model, live=live, state=state, keep=keep)
     if state.done:
@@ -150,7 +151,7 @@ class _Fit:
         self.checkpoints, self.console, self.watchers = checkpoints, console, watchers
 
     def prepare(
-        self, prefix: keras.Model | None, live: keras.Model, multipliers: dict[str, float], class_weights: NDArray[Any] | None
+        self, prefix: Extractor | None, live: keras.Model, multipliers: dict[str, float], class_weights: NDArray[Any] | None
     ) -> None:
         """Makes the batches and the optimiser, and brings both to where the state says the stage is."""
         stage, images = self.stage, len(self.bundle.indices("train"))
@@ -167,6 +168,7 @@ class _Fit:
             batch_size=stage.batch_size,
             label_smoothing=stage.label_smoothing,
             class_weights=class_weights,
+            dtype=self.batches.dtype,
         )
         self.checkpoints.optimizer = self.loop.optimizer
         self.checkpoints.resume()
@@ -224,24 +226,32 @@ class _Fit:
 
 
 def _parts(
-    assembled: Assembled, plan: Plan, stage: Stage, bundle: Bundle, state: StageState
-) -> tuple[keras.Model | None, keras.Model]:
+    assembled: Assembled,
+    plan: Plan,
+    stage: Stage,
+    bundle: Bundle,
+    state: StageState,
+    *,
+    recipe: Recipe,
+    console: Console | None,
+) -> tuple[Extractor | None, keras.Model]:
     """The frozen prefix and what is above it; None and the whole network where nothing below is frozen.
 
-    Outputs of a prefix that are too many to store are computed in every epoch instead, and the state says so: a stage that is
-    resumed goes on in the same way.
+    The same where storing the prefix's outputs would cost more than computing them in every epoch, or is not wanted; the state
+    says so, and a stage that is resumed goes on in the same way.
     """
     if plan.first_live_block == 0 or state.unstored:
         return None, assembled.model
     prefix, suffix = cut(assembled, plan.first_live_block)
-    views = stage.views if stage.augment is not None else 1
-    images = len(bundle.indices("train")) * min(views, stage.epochs) + len(bundle.indices("val"))
-    needed, limit = feature_bytes(prefix, images), store_limit_bytes()
-    if needed <= limit or state.epoch or state.done:
-        return prefix, suffix
+    extractor = Extractor([prefix], bundle, features=recipe.features, console=console)
+    if state.epoch or state.done:
+        return extractor, suffix
+    decision = storing(extractor, stage)
+    if decision.stored:
+        _say(console, [decision.said])
+        return extractor, suffix
     state.unstored = True
-    words = f"their outputs would take {needed / 2**30:.1f} GB, and at most {limit / 2**30:.1f} GB are stored"
-    state.notices.append(f"The frozen blocks run in every epoch: {words}. Fewer views or fewer blocks that train avoid it.")
+    state.notices.append(decision.said)
     return None, assembled.model
 
 

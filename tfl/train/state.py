@@ -24,7 +24,7 @@ class StageState:
         start: The validation metrics at epoch 0, where it takes part.
         feature_seconds, train_seconds: Time spent so far, over all resumptions.
         stopped_early: Whether patience ended the stage.
-        unstored: Whether the frozen prefix runs in every epoch, since its outputs are too many to store.
+        unstored: Whether the frozen prefix runs in every epoch, since storing its outputs would cost more or is not wanted.
         ledger: Which blocks were to move, and which moved.
         notices: What a person should know, as sentences.
     """
