@@ -58,6 +58,7 @@ def finalists(folder: SearchFolder, recipe: Recipe) -> list[tuple[str, dict[str,
 
 def _scores(folder: SearchFolder, recipe: Recipe, bench: Bench, seeds: int) -> dict[str, Any]:
     scores: list[float] = []
+    depth = None
     split = dataclasses.replace(recipe.data, split_seed=recipe.split_seed)
     try:
         for number in range(1, seeds + 1):
@@ -67,15 +68,17 @@ def _scores(folder: SearchFolder, recipe: Recipe, bench: Bench, seeds: int) -> d
                 bench.train(seeded, place / "run")
                 write_json(place / "score.json", {"seed": seeded.seed, **progress(place / "run")})
                 drop_weights(place / "run")
-            scores.append(float(read_document(place / "score.json")["value"]))
+            found = read_document(place / "score.json")
+            depth = found["depth"]
+            scores.append(float(found["value"]))
     except StorageError:
         raise
     except TflError as error:
-        return {"scores": scores, "mean": None, "interval": None, "reason": str(error)}
+        return {"scores": scores, "depth": depth, "mean": None, "interval": None, "reason": str(error)}
     interval = t_interval(scores)
     if interval and recipe.monitor.metric != "val_loss":  # a share of the images
         interval = [max(0.0, interval[0]), min(1.0, interval[1])]
-    return {"scores": scores, "mean": statistics.fmean(scores), "interval": interval, "reason": ""}
+    return {"scores": scores, "depth": depth, "mean": statistics.fmean(scores), "interval": interval, "reason": ""}
 
 
 def t_interval(scores: Sequence[float], *, level: float = 0.95) -> list[float] | None:

@@ -199,7 +199,9 @@ class _Trials:
         """Runs trials, or serves those that do, until the budget or the space is used up."""
         ordered = hyperparameters(self.recipe, self.space, own_first=not self.folder.about["profile"])
         oracle = make_oracle(self.recipe, self.search, ordered, first=self.first)
-        keras_tuner.src.config.DEBUG = False  # a failed trial's reason is in its outcome; a traceback on the terminal adds nothing
+        keras_tuner.src.config.DEBUG = (
+            False  # a failed trial's reason is in its outcome; a traceback on the terminal adds nothing
+        )
         with contextlib.redirect_stdout(io.StringIO()):  # where it goes on, KerasTuner says so
             tuner = _Tuner(oracle, self)
         try:
