@@ -175,10 +175,13 @@ def _prepare_model(recipe: Recipe, bundle: Bundle, console: Console, *, chosen: 
 
 def _train(run: Run, recipe: Recipe, assembled: Assembled, bundle: Bundle, clock: _Clock, console: Console) -> None:
     from tfl.model.freeze import make_plan
+    from tfl.train.ahead import extract_ahead
     from tfl.train.stage import train_stage
 
     plans = {stage.name: make_plan(assembled, stage) for stage in recipe.stages}
     run.write_json("plans.json", {name: plan.as_json() for name, plan in plans.items()})
+    with clock.step("features", into=run):
+        extract_ahead(run, assembled, bundle, recipe=recipe, console=console)
     for stage in recipe.stages:
         console.print(f"\n[bold]stage {stage.name}[/]")
         console.print(plans[stage.name].table())

@@ -113,15 +113,19 @@ class Chunk:
             _checked.add(seen)
         return whole
 
-    def mapped(self) -> NDArray[Any]:
-        """The bits of all rows, memory-mapped; let go of it soon, for what was read of a map counts as memory in use."""
-        try:
-            array = np.load(self.file, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError) as error:
-            raise StorageError(
-                f"{self.file} vanished or changed while its features were in use.", fix="Start again with --resume."
-            ) from error
-        return np.asarray(array)
+
+def mapped_bits(file: Path) -> NDArray[Any]:
+    """The bits of a chunk's rows, memory-mapped; let go of it soon: what was read of a map counts as memory in use.
+
+    Raises:
+        StorageError: The file is gone, or no array.
+    """
+    try:
+        return np.asarray(np.load(file, mmap_mode="r", allow_pickle=False))
+    except (OSError, ValueError) as error:
+        raise StorageError(
+            f"{file} vanished or changed while its features were in use.", fix="Start again with --resume."
+        ) from error
 
 
 class Folder:

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import json
+import math
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -20,7 +22,7 @@ from numpy.typing import NDArray
 
 from tfl.errors import DataError
 from tfl.features.budget import make_room
-from tfl.features.chunks import BITS, Chunk, Folder, Say, encode, rows_per_chunk, value_dtype
+from tfl.features.chunks import BITS, Chunk, Folder, Say, encode, mapped_bits, rows_per_chunk, value_dtype
 from tfl.fields import as_plain
 from tfl.storage import cache_home
 
@@ -75,7 +77,7 @@ class Features:
     """
 
     def __init__(self, chunks: Sequence[Chunk], places: NDArray[np.int64], dtype: str, held: IO[Any]) -> None:
-        self._chunks = {chunk.number: chunk for chunk in chunks}
+        self._files = {chunk.number: chunk.file for chunk in chunks}
         self._places, self._held, self._name = places, held, dtype
         self.dtype = value_dtype(dtype)
         self.shape = (len(places), *chunks[0].row_shape) if chunks else (0,)
@@ -86,7 +88,7 @@ class Features:
     @property
     def nbytes(self) -> int:
         """What all rows would take in memory."""
-        return int(np.prod(self.shape)) * self.dtype.itemsize
+        return math.prod(self.shape) * self.dtype.itemsize
 
     def __getitem__(self, rows: Any) -> NDArray[Any]:
         """The rows at positions `rows` (an integer array or a slice), in that order, `(len(rows), ...)`."""
@@ -94,7 +96,7 @@ class Features:
         out = np.empty((len(numbers), *self.shape[1:]), BITS[self._name])
         for number in np.unique(numbers):
             at = np.flatnonzero(numbers == number)
-            out[at] = self._chunks[int(number)].mapped()[inside[at]]
+            out[at] = mapped_bits(self._files[int(number)])[inside[at]]
         return out.view(self.dtype)
 
     def read_all(self) -> NDArray[Any]:
@@ -133,21 +135,27 @@ def stored_features(
         DataError: `compute` made another number of rows than was missing.
     """
     say = say or (lambda sentence: warnings.warn(sentence, RuntimeWarning, stacklevel=3))
-    folders = [Folder(space_folder(space.key), key=space.key, dtype=dtype) for space, dtype in zip(spaces, dtypes, strict=True)]
+    first = {space.key: number for number, space in reversed(list(enumerate(spaces)))}
+    once = sorted(first.values())  # a space that is named twice is one space
+    folders = [Folder(space_folder(spaces[number].key), key=spaces[number].key, dtype=dtypes[number]) for number in once]
     held = [folder.hold() for folder in folders]
     found = [_find(folder, rows) for folder in folders]
     if any((places < 0).any() for _, places in found):
         with contextlib.ExitStack() as locks:
-            for folder in sorted({folder.key: folder for folder in folders}.values(), key=lambda folder: folder.key):
+            for folder in sorted(folders, key=lambda folder: folder.key):  # in one order everywhere, or two would wait forever
                 locks.enter_context(folder.writing(say))
                 folder.remove_damaged(say)
+            writers = [
+                _Writer(folder, spaces[number], rows, _find(folder, rows)[1])
+                for number, folder in zip(once, folders, strict=True)
+            ]
+            _compute_missing(writers, rows, lambda missing: _chosen(compute(missing), once), progress)
             found = [_find(folder, rows) for folder in folders]
-            _compute_missing(folders, spaces, rows, [places for _, places in found], compute, progress)
-            found = [_find(folder, rows) for folder in folders]
-    return [
-        Features(chunks, places, folder.dtype, handle)
+    made = {
+        folder.key: Features(chunks, places, folder.dtype, handle)
         for (chunks, places), folder, handle in zip(found, folders, held, strict=True)
-    ]
+    }
+    return [made[space.key] for space in spaces]
 
 
 def missing_rows(space: Space, rows: Sequence[str], *, dtype: str) -> int:
@@ -168,55 +176,60 @@ def _find(folder: Folder, rows: Sequence[str]) -> tuple[list[Chunk], NDArray[np.
     return used, places
 
 
-def _compute_missing(
-    folders: Sequence[Folder],
-    spaces: Sequence[Space],
-    rows: Sequence[str],
-    places: Sequence[NDArray[np.int64]],
-    compute: Compute,
-    progress: Progress | None,
-) -> None:
-    lacking = [{rows[int(at)] for at in np.flatnonzero(found[:, 0] < 0)} for found in places]
-    missing = set().union(*lacking)
+def _chosen(batches: Iterable[Sequence[NDArray[Any]]], numbers: Sequence[int]) -> Iterator[Sequence[NDArray[Any]]]:
+    for arrays in batches:
+        yield [arrays[number] for number in numbers]
+
+
+def _compute_missing(writers: Sequence[_Writer], rows: Sequence[str], compute: Compute, progress: Progress | None) -> None:
+    missing = set().union(*(writer.lacking for writer in writers))
     if not missing:
         return
     first = {row: at for at, row in reversed(list(enumerate(rows))) if row in missing}
-    positions = np.array(sorted(first.values()), np.int64)
-    writers = [_Writer(folder, space, rows_lacking) for folder, space, rows_lacking in zip(folders, spaces, lacking, strict=True)]
-    done = 0
+    positions, done = np.array(sorted(first.values()), np.int64), 0
     for arrays in compute(positions):
         batch = [rows[int(at)] for at in positions[done : done + len(arrays[0])]]
+        if not done:
+            make_room(sum(writer.begin(np.shape(array)[1:]) for writer, array in zip(writers, arrays, strict=True)))
         for writer, array in zip(writers, arrays, strict=True):
             writer.add(batch, np.asarray(array))
         done += len(arrays[0])
-        if done <= len(positions) and progress is not None:
+        if progress is not None:
             progress(len(rows) - len(positions) + done)
     if done != len(positions):
-        raise DataError("A pass made another number of features than were missing.", received=done, allowed=str(len(positions)))
+        raise _wrong_number(done, len(positions))
     for writer in writers:
         writer.flush()
+
+
+def _wrong_number(received: int, allowed: int) -> DataError:
+    return DataError("A pass made another number of features than were missing.", received=received, allowed=str(allowed))
 
 
 class _Writer:
     """Gathers rows that a space lacks and writes a chunk whenever it is full."""
 
-    def __init__(self, folder: Folder, space: Space, lacking: set[str]) -> None:
-        self.folder, self.space, self.lacking = folder, space, lacking
+    def __init__(self, folder: Folder, space: Space, rows: Sequence[str], places: NDArray[np.int64]) -> None:
+        self.folder, self.space = folder, space
+        self.lacking = {rows[int(at)] for at in np.flatnonzero(places[:, 0] < 0)}
         self.rows: list[str] = []
         self.parts: list[NDArray[Any]] = []
         self.full = 0
-        self.free = iter(sorted(set(range(10**6)) - {chunk.number for chunk in folder.chunks()}))
+        taken = {chunk.number for chunk in folder.chunks()}
+        self.free = (number for number in itertools.count() if number not in taken)
+
+    def begin(self, row_shape: tuple[int, ...]) -> int:
+        """Sets the size of chunks, and says how many bytes will be written."""
+        row_bytes = math.prod(row_shape) * value_dtype(self.folder.dtype).itemsize
+        self.full = rows_per_chunk(row_bytes)
+        return row_bytes * len(self.lacking)
 
     def add(self, rows: Sequence[str], values: NDArray[Any]) -> None:
         if len(values) != len(rows):
-            raise DataError(
-                "A pass made another number of features than were missing.", received=len(values), allowed=str(len(rows))
-            )
+            raise _wrong_number(len(values), len(rows))
         keep = [at for at, row in enumerate(rows) if row in self.lacking]
         if not keep:
             return
-        if not self.full:
-            self._begin(values)
         self.rows += [rows[at] for at in keep]
         self.parts.append(encode(values if len(keep) == len(rows) else values[keep], self.folder.dtype))
         while len(self.rows) >= self.full:
@@ -226,13 +239,8 @@ class _Writer:
         if self.rows:
             self._write(len(self.rows))
 
-    def _begin(self, values: NDArray[Any]) -> None:
-        row_bytes = int(np.prod(values.shape[1:])) * value_dtype(self.folder.dtype).itemsize
-        self.full = rows_per_chunk(row_bytes)
-        make_room(row_bytes * len(self.lacking))
-        self.folder.write_space(self.space.about, values.shape[1:])
-
     def _write(self, count: int) -> None:
         values = self.parts[0] if len(self.parts) == 1 else np.concatenate(self.parts)
+        self.folder.write_space(self.space.about, values.shape[1:])
         self.folder.write_chunk(next(self.free), self.rows[:count], values[:count])
         self.rows, self.parts = self.rows[count:], [values[count:]] if len(values) > count else []

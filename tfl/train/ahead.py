@@ -1,0 +1,77 @@
+"""Features that no earlier stage changes, computed for all stages in one pass before the first of them."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from tfl.data.bundle import Bundle
+from tfl.features.cut import cut
+from tfl.features.extract import Extractor
+from tfl.model.freeze import make_plan
+from tfl.recipe import Recipe, Stage
+from tfl.runs import Run
+from tfl.train.batches import storing
+from tfl.train.state import StageState
+
+if TYPE_CHECKING:
+    import keras
+    from rich.console import Console
+
+    from tfl.model.assemble import Assembled
+
+
+def extract_ahead(
+    run: Run, assembled: Assembled, bundle: Bundle, *, recipe: Recipe, console: Console | None = None
+) -> tuple[str, ...]:
+    """Stores what the stages will read of the images as they are; augmented copies are left to their stage.
+
+    A stage takes part when it has frozen blocks that no stage before it trains, is not done, and storing pays.
+
+    Args:
+        run: Knows which stages are done.
+        assembled: The network before the first stage.
+        bundle: The data.
+        recipe: Its stages and `features`.
+        console: Where to say what is stored, and show how far the pass is; None shows nothing.
+
+    Returns:
+        The names of the stages that took part.
+    """
+    prefixes: dict[str, keras.Model] = {}
+    for stage, prefix in _unchanged(run, assembled, recipe):
+        decision = storing(Extractor([prefix], bundle, features=recipe.features, console=console), stage)
+        if decision.stored:
+            prefixes[stage.name] = prefix
+            if console is not None:
+                console.print(f"stage {stage.name}: {decision.said}", highlight=False, markup=False)
+    plain = [prefixes[stage.name] for stage in recipe.stages if stage.name in prefixes and stage.augment is None]
+    for part, models in (("train", plain), ("val", list(prefixes.values()))):
+        if models:
+            with _shown(console, part, len(bundle.indices(part))) as progress:
+                Extractor(models, bundle, features=recipe.features, console=console).run(part, progress=progress)
+    return tuple(prefixes)
+
+
+def _unchanged(run: Run, assembled: Assembled, recipe: Recipe) -> Iterator[tuple[Stage, keras.Model]]:
+    """The stages whose frozen blocks are still as they are now when the stage begins, with their prefixes."""
+    lowest = len(assembled.blocks)
+    for stage in recipe.stages:
+        first_live, state = make_plan(assembled, stage).first_live_block, StageState.load(run, stage.name) or StageState()
+        if 0 < first_live <= lowest and not state.done and not state.unstored:
+            yield stage, cut(assembled, first_live)[0]
+        lowest = min(lowest, first_live)
+
+
+@contextlib.contextmanager
+def _shown(console: Console | None, part: str, count: int) -> Iterator[Callable[[int], None] | None]:
+    """A bar for one pass on a terminal; elsewhere nothing."""
+    if console is None or not console.is_terminal:
+        yield None
+        return
+    from rich.progress import Progress
+
+    with Progress(console=console, transient=True) as bar:
+        task = bar.add_task(f"frozen blocks, {part} images", total=count)
+        yield lambda done: bar.update(task, completed=done)
