@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tfl.errors import RecipeError, StorageError
-from tfl.features.chunks import read_sealed
+from tfl.features.chunks import Folder, read_sealed
 from tfl.storage import cache_home
 
 GB = 10**9
@@ -29,6 +29,7 @@ class Stored:
 
     path: Path
     about: dict[str, Any]
+    dtype: str
     bytes: int
     last_used: float
 
@@ -36,6 +37,11 @@ class Stored:
     def key(self) -> str:
         """The space's key."""
         return self.path.name
+
+    @property
+    def folder(self) -> Folder:
+        """Its files."""
+        return Folder(self.path, key=self.key, dtype=self.dtype)
 
 
 def features_home() -> Path:
@@ -145,4 +151,4 @@ def _stored(path: Path) -> Stored:
                 if name in (".reading", "meta.json"):
                     last = max(last, found.st_mtime)
     document = read_sealed(path / "space.json") or {}
-    return Stored(path, document.get("about", {}), size, last)
+    return Stored(path, document.get("about", {}), document.get("dtype", ""), size, last)

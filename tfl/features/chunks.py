@@ -129,18 +129,21 @@ def mapped_bits(file: Path) -> NDArray[Any]:
 
 
 class Folder:
-    """The folder of one space."""
+    """The folder of one space. Where `dtype` is empty, chunks of any dtype are part of it."""
 
     def __init__(self, path: Path, *, key: str, dtype: str) -> None:
         self.path, self.key, self.dtype = path, key, dtype
 
     def chunks(self) -> list[Chunk]:
         """The chunks that are described, by number; of those whose description is damaged none is told."""
-        found = (read_chunk(path, key=self.key) for path in sorted((self.path / "chunks").glob("[0-9]*.json")))
-        return [chunk for chunk in found if chunk is not None and chunk.dtype == self.dtype]
+        found = (read_chunk(path, key=self.key) for path in self._descriptions())
+        return [chunk for chunk in found if chunk is not None and self.dtype in ("", chunk.dtype)]
+
+    def _descriptions(self) -> list[Path]:
+        return sorted((self.path / "chunks").glob("[0-9]*.json"))
 
     def write_space(self, about: Mapping[str, Any], row_shape: Sequence[int]) -> None:
-        """Writes `space.json`, unless it says the same already."""
+        """Writes `space.json`, unless it says the same."""
         document = {"space": self.key, "about": dict(about), "dtype": self.dtype, "row_shape": list(row_shape)}
         if read_sealed(self.path / "space.json") != document:
             write_atomically(self.path / "space.json", sealed(document))
@@ -168,22 +171,23 @@ class Folder:
         found = file.stat()
         _checked.add((str(file), found.st_ino, found.st_mtime_ns, found.st_size))
 
+    def damaged(self) -> list[Path]:
+        """The descriptions of chunks that are not whole, or that are themselves damaged."""
+        whole = {chunk.file.stem for chunk in self.chunks() if chunk.is_whole()}
+        return [path for path in self._descriptions() if path.stem not in whole]
+
     def remove_damaged(self, say: Say | None) -> int:
         """Removes chunks that are not whole, and what killed processes left; only for the one that holds `writing`."""
-        known = {chunk.file.stem: chunk for chunk in self.chunks()}
-        damaged = 0
-        for path in sorted((self.path / "chunks").glob("[0-9]*.json")):
-            chunk = known.get(path.stem)
-            if chunk is None or not chunk.is_whole():
-                damaged += 1
-                path.unlink(missing_ok=True)
-                known.pop(path.stem, None)
+        damaged = self.damaged()
+        for path in damaged:
+            path.unlink(missing_ok=True)
+        left = {path.stem for path in self._descriptions()}
         for path in (*(self.path / "chunks").glob("[0-9]*.npy"), *(self.path / "chunks").glob(".*.tmp*")):
-            if path.stem not in known:
+            if path.stem not in left:
                 path.unlink(missing_ok=True)
         if damaged and say is not None:
-            say(f"{damaged} damaged chunk(s) of features in {self.path} were removed; their rows are computed again.")
-        return damaged
+            say(f"{len(damaged)} damaged chunk(s) of features in {self.path} were removed; their rows are computed again.")
+        return len(damaged)
 
     def hold(self) -> IO[Any]:
         """Opens the space for use: until the handle is closed, or dies with the process, nothing evicts it."""

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from tfl.errors import DataError
 from tfl.features.budget import make_room
-from tfl.features.chunks import BITS, Chunk, Folder, Say, encode, mapped_bits, rows_per_chunk, value_dtype
+from tfl.features.chunks import BITS, Chunk, Folder, Say, encode, mapped_bits, read_sealed, rows_per_chunk, value_dtype
 from tfl.fields import as_plain
 from tfl.storage import cache_home
 
@@ -151,6 +151,9 @@ def stored_features(
             ]
             _compute_missing(writers, rows, lambda missing: _chosen(compute(missing), once), progress)
             found = [_find(folder, rows) for folder in folders]
+    for (chunks, _), folder, number in zip(found, folders, once, strict=True):
+        if chunks and read_sealed(folder.path / "space.json") is None:
+            folder.write_space(spaces[number].about, chunks[0].row_shape)
     made = {
         folder.key: Features(chunks, places, folder.dtype, handle)
         for (chunks, places), folder, handle in zip(found, folders, held, strict=True)
