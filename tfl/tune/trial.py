@@ -63,6 +63,10 @@ class Bench:
         for key in list(self._bundles)[:-2]:
             del self._bundles[key]
 
+    def holds(self, recipe: Recipe) -> bool:
+        """Whether the recipe's images are at hand."""
+        return _data_key(recipe) in self._bundles
+
     def bundle(self, recipe: Recipe) -> Bundle:
         """The recipe's images, ordered and augmented by its seed."""
         from rich.console import Console

@@ -42,9 +42,7 @@ class Role(enum.Enum):
         return cls.CHIEF if "chief" in os.environ[ID] else cls.WORKER
 
 
-def run_workers(
-    folder: SearchFolder, count: int, *, chief: Callable[[], None], tick: Callable[[], None], say: Callable[[str], None]
-) -> None:
+def run_workers(folder: SearchFolder, count: int, *, chief: Callable[[], object], tick: Callable[[], None]) -> None:
     """Serves the oracle in this process and runs trials in `count` others, until all of them have ended.
 
     Args:
@@ -52,13 +50,11 @@ def run_workers(
         count: Workers; the cores are shared out among them.
         chief: Serves the oracle; it is given a thread of its own, and KerasTuner's variables.
         tick: Called a few times a second.
-        say: Takes a line for the user.
 
     Raises:
         RunError: A worker ended otherwise than by the end of the search; what the others did is kept.
     """
     shared = {ADDRESS: "127.0.0.1", PORT: str(_free_port())}
-    say(f"{count} workers; their words are in {folder.path('workers')}")
     workers = [_spawn(folder, number, count, shared) for number in range(1, count + 1)]
     before = {name: os.environ.get(name) for name in (ID, ADDRESS, PORT)}
     os.environ |= {**shared, ID: "chief"}
@@ -76,7 +72,7 @@ def run_workers(
     tick()
 
 
-def _serve(chief: Callable[[], None], errors: list[Exception]) -> None:
+def _serve(chief: Callable[[], object], errors: list[Exception]) -> None:
     try:
         chief()
     except Exception as error:  # a thread has no one else to tell
