@@ -26,7 +26,7 @@ from tfl.tune.results import write_results
 from tfl.tune.space import check_space, depth_path, space_of
 from tfl.tune.trial import Bench, Prepare
 from tfl.tune.trials import EXPECTED, Trials, search_of
-from tfl.tune.workers import Role, run_workers
+from tfl.tune.workers import Role, run_workers, serve
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -96,7 +96,9 @@ def search(
         bench = _prepare(folder, recipe, prepare, resume=resume, profile=profile, console=console)
         trials = Trials(folder, recipe, prepare, console=console, bench=bench)
         trials.extract_ahead()
-        if workers > 1 and role is Role.ALONE:
+        if role is Role.CHIEF:
+            serve(trials.run, trials.tick, over=lambda: trials.clock.over)
+        elif workers > 1:
             console.print(f"{workers} workers; their words are in {folder.path('workers')}", highlight=False, markup=False)
             run_workers(folder, workers, chief=trials.run, tick=trials.tick)
         elif not trials.run():

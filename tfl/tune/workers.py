@@ -72,6 +72,26 @@ def run_workers(folder: SearchFolder, count: int, *, chief: Callable[[], object]
     tick()
 
 
+def serve(chief: Callable[[], object], tick: Callable[[], None], *, over: Callable[[], bool]) -> None:
+    """Serves workers on other machines until the search is over, or its time is.
+
+    KerasTuner's own server waits for the end of every trial, and a worker whose time is over leaves its trial open. So the
+    server has a thread of its own, which answers to the end of this process.
+
+    Raises:
+        Exception: Whatever ended the server.
+    """
+    errors: list[Exception] = []
+    server = threading.Thread(target=_serve, args=(chief, errors), daemon=True)
+    server.start()
+    while server.is_alive() and not over():
+        tick()
+        server.join(_LOOK_SECONDS)
+    if errors:
+        raise errors[0]
+    tick()
+
+
 def _serve(chief: Callable[[], object], errors: list[Exception]) -> None:
     try:
         chief()
