@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
@@ -12,9 +14,15 @@ from tfl.features.cut import cut, tensor_at
 from tfl.model.assemble import Assembled, assemble
 
 
-def build(name: str) -> Assembled:
-    data = tfl.Sample("strawberry", image_size=(64, 64))
-    return assemble(tfl.Recipe(name="test", data=data, backbone=tfl.Backbone(name, weights=None)), ["a", "b"])
+def build(name: str, taps: tuple[str, ...] = ()) -> Assembled:
+    data, backbone = tfl.Sample("strawberry", image_size=(64, 64)), tfl.Backbone(name, weights=None)
+    return assemble(tfl.Recipe(name="test", data=data, backbone=backbone, head=tfl.Head(taps=taps)), ["a", "b"])
+
+
+def with_taps(name: str, *places: float) -> Assembled:
+    """Tapped at these shares of the way up."""
+    names = [block.name for block in build(name).blocks]
+    return build(name, tuple(names[round(place * (len(names) - 1))] for place in places))
 
 
 def pixels() -> np.ndarray:
@@ -64,3 +72,56 @@ def test_cuts_that_are_not_there(index: int) -> None:
 def test_a_layer_inside_a_branch_is_no_cut() -> None:
     with pytest.raises(BackboneError, match="unit1_conv1"):
         tensor_at(build("mini").model, "unit1_conv1")
+
+
+FAMILIES = ["mini", "VGG16", "MobileNetV3Small", pytest.param("ConvNeXtTiny", marks=pytest.mark.slow)]
+FAMILIES += [pytest.param(name, marks=pytest.mark.slow) for name in ("DenseNet121", "EfficientNetB0", "ResNet50V2")]
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.parametrize("places", [(0.3, 0.8), (0.0, 0.5, 1.0)])
+def test_prefix_and_suffix_are_the_whole_with_taps_below_the_cut(name: str, places: tuple[float, ...]) -> None:
+    assembled = with_taps(name, *places)
+    whole, count = assembled.model(pixels()), len(assembled.blocks)
+    for index in sorted({1, 2, count // 2, count - 1, count}):
+        prefix, suffix = cut(assembled, index)
+        np.testing.assert_array_equal(suffix(prefix(pixels())), whole)
+        assert len(prefix.weights) + len(suffix.weights) == len(assembled.model.weights)
+        assert len(prefix.outputs) == len(suffix.inputs) == 1
+
+
+def test_what_lies_below_the_cut_is_no_part_of_the_suffix() -> None:
+    prefix, suffix = cut(build("mini", ("unit1_out", "unit6_out")), 5)
+    assert prefix.output_shape == (None, 1, 8 * 8 * 96 + 24)
+    weighty = [layer.name for layer in suffix.layers if layer.weights]
+    assert weighty and not [name for name in weighty if name.startswith(("stem", "unit1", "unit2", "unit3", "unit4"))]
+
+
+def test_the_cut_at_a_tap_is_its_map_alone() -> None:
+    prefix, _ = cut(build("mini", ("unit4_out", "unit7_out")), 5)
+    assert prefix.output_shape == (None, 8, 8, 96)
+
+
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_taps_beside_a_map_lose_nothing_in_mixed_precision(policy: str) -> None:
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        assembled = build("mini", ("unit1_out", "unit6_out"))
+    finally:
+        keras.config.set_dtype_policy(before)
+    prefix, suffix = cut(assembled, 4)
+    np.testing.assert_array_equal(suffix(prefix(pixels())), assembled.model(pixels()))
+
+
+def test_training_above_a_tap_trains_the_whole_and_saves_it(tmp_path: Path) -> None:
+    assembled = build("mini", ("unit2_out", "unit7_out"))
+    prefix, suffix = cut(assembled, 6)
+    before = np.array(assembled.model(pixels()))
+    suffix.compile("adam", "categorical_crossentropy")
+    suffix.fit(prefix.predict(pixels(), verbose=0), np.eye(2, dtype="float32"), verbose=0)
+    after = np.array(assembled.model(pixels()))
+    assert not np.allclose(before, after)
+    np.testing.assert_array_equal(suffix(prefix(pixels())), after)
+    assembled.model.save(tmp_path / "model.keras")
+    np.testing.assert_array_equal(keras.models.load_model(tmp_path / "model.keras")(pixels()), after)

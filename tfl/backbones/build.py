@@ -237,14 +237,32 @@ def _load_model(path: Path) -> keras.Model:
 
 
 def _without_top(model: keras.Model, path: Path) -> keras.Model:
-    """The model up to its last feature map that everything runs through."""
-    maps = [cut for cut in find_cut_points(model) if len(cut.tensor.shape) == 4]
-    if not maps:
+    """The model up to the feature map that all others lead to; where several end apart, the last that everything runs through.
+
+    What a head reads of lower maps beside it (`head.taps`) is no map, and belongs to the head.
+    """
+    ends = _last_maps(model)
+    if len(ends) != 1:
+        ends = [cut.tensor for cut in find_cut_points(model) if len(cut.tensor.shape) == 4][-1:]
+    if not ends:
         raise BackboneError(
             f"{path} has no feature map that every path runs through, so no head can be put on it.",
             fix="The network needs a convolutional part with one output of shape (batch, height, width, channels).",
         )
-    return keras.Model(model.input, maps[-1].tensor, name=model.name)
+    return keras.Model(model.input, ends[0], name=model.name)
+
+
+def _last_maps(model: keras.Model) -> list[flat.Tensor]:
+    """The feature maps that no later one is made of."""
+    ends: list[flat.Tensor] = []
+    behind: dict[int, set[int]] = {}  # of each tensor: itself and all that it is made of
+    for node in flat.nodes_in_order(model):
+        before = {known for tensor in node.input_tensors for known in behind.get(id(tensor), {id(tensor)})}
+        for tensor in node.outputs:
+            behind[id(tensor)] = before | {id(tensor)}
+            if len(tensor.shape) == 4:
+                ends = [*(end for end in ends if id(end) not in before), tensor]
+    return ends
 
 
 def _first_line(error: Exception) -> str:

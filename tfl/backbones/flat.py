@@ -32,15 +32,15 @@ def lay_out(model: keras.Model, x: Tensor, *, around: Callable[[Any, Tensor], Te
     """Calls the layers of `model` again, on `x`, nested models opened up; the weights are shared, nothing is copied.
 
     Args:
-        model: A Functional or Sequential model with one input and one output.
-        x: The symbolic tensor to start from; its size may differ from the model's own.
+        model: A Functional or Sequential model with one output.
+        x: The symbolic tensor to start from, or a list of one for each input; its size may differ from the model's own.
         around: Is given each operation and its output, and returns what goes on; for steps to put in between.
 
     Returns:
         The symbolic output.
     """
     graph = model._functional if isinstance(model, keras.Sequential) else model
-    known = {id(graph.inputs[0]): x}
+    known = {id(own): given for own, given in zip(graph.inputs, x if isinstance(x, list) else [x], strict=True)}
     for node in nodes_in_order(graph):
         args, kwargs = node.arguments.fill_in(known)
         operation = node.operation

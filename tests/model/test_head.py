@@ -1,0 +1,132 @@
+"""What the head reads: the last block, an earlier one, or several side by side."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+import tfl
+from tfl.backbones import catalog
+from tfl.errors import RecipeError
+from tfl.model.assemble import Assembled, assemble
+from tfl.model.head import POOL, tapped
+
+MINI = ["stem_out", *(f"unit{number}_out" for number in range(1, 8))]
+
+
+def build(*taps: str, name: str = "mini", **head: Any) -> Assembled:
+    recipe = tfl.Recipe(
+        name="test",
+        data=tfl.Sample("strawberry", image_size=(64, 64)),
+        backbone=tfl.Backbone(name, weights=None),
+        head=tfl.Head(taps=taps, **head),
+    )
+    return assemble(recipe, ["a", "b", "c"])
+
+
+def pixels() -> np.ndarray:
+    return np.random.default_rng(0).uniform(0, 255, (2, 64, 64, 3)).astype("float32")
+
+
+def read_by(assembled: Assembled) -> np.ndarray:
+    return np.asarray(keras.Model(assembled.model.input, assembled.model.get_layer(POOL).output)(pixels()))
+
+
+@pytest.mark.parametrize(
+    ("taps", "expected"),
+    [
+        ((), [7]),
+        (("unit3_out",), [3]),
+        (("unit6_out", "stem_out"), [0, 6]),
+        (("unit[12]_out", "unit2_out", "unit*7*"), [1, 2, 7]),
+        (("*",), list(range(8))),
+    ],
+)
+def test_names_and_globs_become_positions(taps: tuple[str, ...], expected: list[int]) -> None:
+    assert tapped(tfl.Head(taps=taps), MINI) == expected
+
+
+def test_an_unknown_tap_is_an_error_with_the_blocks_and_the_nearest() -> None:
+    with pytest.raises(RecipeError, match=r"uni3_out.*stem_out, unit1_out.*Did you mean `unit3_out`") as raised:
+        build("unit1_out", "uni3_out")
+    assert "head.taps" in str(raised.value)
+
+
+def test_each_tap_has_the_same_size_and_its_own_proportions() -> None:
+    assembled = build("unit2_out", "unit5_out")
+    found = read_by(assembled)
+    maps = [assembled.model.get_layer(name).output for name in ("unit2_out", "unit5_out")]
+    pooled = [np.asarray(keras.Model(assembled.model.input, map_)(pixels())).mean(axis=(1, 2)) for map_ in maps]
+    widths = [vector.shape[1] for vector in pooled]
+    parts = np.split(found, np.cumsum(widths)[:-1], axis=1)
+    for part, vector in zip(parts, pooled, strict=True):
+        np.testing.assert_allclose(np.sqrt((part**2).mean(axis=1)), 1, rtol=1e-5)
+        np.testing.assert_allclose(part / np.linalg.norm(part, axis=1, keepdims=True), vector / norm(vector), atol=1e-5)
+    assert [tap.block for tap in assembled.taps] == ["unit2_out", "unit5_out"]
+
+
+def norm(vector: np.ndarray) -> np.ndarray:
+    return np.linalg.norm(vector, axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize("taps", [("unit3_out",), ("stem_out", "unit3_out")])
+def test_blocks_above_the_highest_tap_are_not_in_the_network(taps: tuple[str, ...]) -> None:
+    assembled = build(*taps)
+    assert [block.name for block in assembled.blocks] == MINI[:4]
+    assert sum(block.flops_share for block in assembled.blocks) == pytest.approx(1)
+    assert not [layer.name for layer in assembled.model.layers if layer.name.startswith("unit4")]
+    owned = {layer.name for name in (*MINI[:4], "head") for layer in assembled.layers_of(name)}
+    assert owned == {layer.name for layer in assembled.model.layers[1:]}
+
+
+def test_one_tap_is_read_as_the_last_block_is() -> None:
+    whole, last = build(), build("unit7_out")
+    assert whole.head_layers == last.head_layers
+    assert catalog.weights_fingerprint(whole.model) == catalog.weights_fingerprint(last.model)
+    np.testing.assert_array_equal(whole.model(pixels()), last.model(pixels()))
+    early = build("unit3_out", pooling="max")
+    map_ = keras.Model(early.model.input, early.backbone_output)(pixels())
+    np.testing.assert_array_equal(read_by(early), np.max(map_, axis=(1, 2)))
+
+
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
+def test_a_tapping_head_stays_float32(policy: str) -> None:
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
+    try:
+        assembled = build("unit2_out", "unit5_out", hidden=(4,))
+        assert all(layer.compute_dtype == "float32" for layer in assembled.layers_of("head"))
+        assert assembled.backbone_output.dtype == policy.removeprefix("mixed_")
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def test_a_dead_block_is_read_as_zeros_and_not_as_nan() -> None:
+    assembled = build("unit2_out", "unit5_out")
+    for layer in assembled.layers_of("unit2_out"):
+        layer.set_weights([np.zeros_like(weight) for weight in layer.get_weights()])
+    found = read_by(assembled)
+    assert np.isfinite(found).all() and not np.any(np.isnan(assembled.model(pixels())))
+
+
+def test_a_run_with_taps_is_the_next_ones_backbone(tmp_path: Path) -> None:
+    first = build("stem_out", "unit2_out", "unit5_out")
+    first.model.save(tmp_path / "model.keras")
+    np.testing.assert_array_equal(keras.models.load_model(tmp_path / "model.keras")(pixels()), first.model(pixels()))
+    recipe = tfl.Recipe(
+        name="next",
+        data=tfl.Sample("digits", image_size=(64, 64)),
+        backbone=tfl.Backbone(str(tmp_path / "model.keras")),
+        head=tfl.Head(taps=("unit1_out", "unit4_out")),
+    )
+    second = assemble(recipe, ["a", "b"])
+    assert [block.name for block in second.blocks] == MINI[:5]
+    np.testing.assert_array_equal(second.model.get_layer("unit4_conv2").kernel, first.model.get_layer("unit4_conv2").kernel)
+    whole = assemble(recipe.override("head.taps", ""), ["a", "b"])
+    assert [block.name for block in whole.blocks] == [block.name for block in first.blocks]
+    map_, again = (keras.Model(item.model.input, item.backbone_output)(pixels()) for item in (first, whole))
+    np.testing.assert_array_equal(map_, again)
