@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 from tfl.evaluate.charts import _AXIS, COLOURS, Figure, _layout, _short, _titled
 
 _LEGEND = {"orientation": "h", "y": -0.24, "x": 0, "font": {"color": COLOURS["ink"]}}
+_TICK_ROOM, _BESIDE = 0.07, 0.1
 _MARGIN = {"l": 10, "r": 10, "t": 10, "b": 10}
 _LOOKS = {"done": ("trial", "circle"), "stopped": ("stopped early", "circle-open"), "unfinished": ("unfinished", "x-thin-open")}
 
@@ -47,14 +49,19 @@ def depth_chart(
     means = [row for row in confirmed if row["mean"] is not None and row["depth"] is not None]
     if means:
         trace = _dots(
-            [row["depth"] + 0.12 for row in means], [row["mean"] for row in means], "mean over seeds", COLOURS["bad"], "star", 14
+            [row["depth"] + _BESIDE for row in means],
+            [row["mean"] for row in means],
+            "mean over seeds",
+            COLOURS["bad"],
+            "star",
+            14,
         )
         trace["customdata"] = [html.escape(row["name"]) for row in means]
         trace["hovertemplate"] = "%{customdata}: mean %{y:.4f}<extra></extra>"
         trace["error_y"] = _bars([row["mean"] for row in means], [row["interval"] for row in means])
         data.append(trace)
     layout = _layout(
-        xaxis={**_AXIS, **_titled("blocks that train above the frozen ones"), "rangemode": "tozero"},
+        xaxis={**_AXIS, **_titled("blocks that train above the frozen ones"), **_whole_blocks(scored)},
         yaxis={**_AXIS, **_titled(_words(metric)), **_form(metric)},
         legend=_LEGEND,
         margin=_MARGIN,
@@ -63,24 +70,50 @@ def depth_chart(
 
 
 def parallel_chart(trials: Sequence[Mapping[str, Any]], *, metric: str) -> Figure | None:
-    """Every scored trial as a line through its values, coloured by its score. One trial draws none."""
-    rows = [row for row in trials if row["value"] is not None]
+    """Every scored trial as a line through its values to its score; the better, the stronger. One trial draws none.
+
+    Drawn from plain lines: Plotly's own parallel coordinates need WebGL, which a printed page and some browsers do not have.
+    """
+    rows = sorted((row for row in trials if row["value"] is not None), key=lambda row: row["value"], reverse=metric == "val_loss")
     if len(rows) < 2:
         return None
-    paths = list(rows[0]["values"])
-    dimensions = [_dimension(path, [row["values"].get(path) for row in rows]) for path in paths]
-    scores = [row["value"] for row in rows]
-    dimensions.append({"label": html.escape(_words(metric)), "values": scores})
-    ends = [COLOURS["line"], COLOURS["good"]] if metric != "val_loss" else [COLOURS["good"], COLOURS["line"]]
-    trace = {
-        "type": "parcoords",
-        "dimensions": dimensions,
-        "line": {"color": scores, "colorscale": [[0, ends[0]], [1, ends[1]]]},
-        "labelfont": {"color": COLOURS["ink"], "size": 12},
-        "tickfont": {"color": COLOURS["muted"], "size": 11},
-        "rangefont": {"color": "rgba(0,0,0,0)", "size": 1},
+    axes = [_axis(path, [row["values"].get(path) for row in rows]) for path in rows[0]["values"]]
+    axes.append(_axis(_words(metric), [row["value"] for row in rows]))
+    data = [_line(row, axes, at, share=at / (len(rows) - 1)) for at, row in enumerate(rows)]
+    notes = [_note(at, 1.06, axis["label"], "ink", anchor="bottom", side="center") for at, axis in enumerate(axes)]
+    notes += [_note(at, place, word, "muted") for at, axis in enumerate(axes) for place, word in axis["ticks"]]
+    poles = [
+        {"type": "line", "x0": at, "x1": at, "y0": 0, "y1": 1, "line": {"color": COLOURS["line"], "width": 1}, "layer": "below"}
+        for at in range(len(axes))
+    ]
+    layout = _layout(
+        xaxis={**_AXIS, "visible": False, "range": [-0.45, len(axes) - 0.75]},
+        yaxis={**_AXIS, "visible": False, "range": [-0.06, 1.18]},
+        annotations=notes,
+        shapes=poles,
+        margin=_MARGIN,
+    )
+    return {"data": data, "layout": layout, "height": 400}
+
+
+def _line(row: Mapping[str, Any], axes: Sequence[Mapping[str, Any]], at: int, *, share: float) -> dict[str, Any]:
+    says = "<br>".join(html.escape(f"{path}: {value}") for path, value in row["values"].items())
+    return {
+        "type": "scatter",
+        "mode": "lines+markers",
+        "x": list(range(len(axes))),
+        "y": [axis["places"][at] for axis in axes],
+        "line": {"color": COLOURS["good"], "width": 1 + 2 * share},
+        "marker": {"size": 5},
+        "opacity": 0.15 + 0.85 * share**2,
+        "hovertemplate": f"trial {row['number']}: {row['value']:.4f}<br>{says}<extra></extra>",
     }
-    return {"data": [trace], "layout": _layout(margin={"l": 60, "r": 50, "t": 50, "b": 20}), "height": 380}
+
+
+def _note(x: float, y: float, text: str, role: str, *, anchor: str = "middle", side: str = "right") -> dict[str, Any]:
+    font = {"color": COLOURS[role], "size": 12 if role == "ink" else 11}
+    place = {"x": x, "y": y, "xanchor": side, "yanchor": anchor, "xshift": -6 if side == "right" else 0}
+    return {"text": text, "showarrow": False, "font": font, "bgcolor": COLOURS["surface"], **place}
 
 
 def time_chart(trials: Sequence[Mapping[str, Any]], *, metric: str) -> Figure | None:
@@ -124,6 +157,13 @@ def wilson(share: float, count: int, *, z: float = 1.959964) -> list[float]:
     return [max(0.0, centre - half), min(1.0, centre + half)]
 
 
+def _whole_blocks(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Ticks at whole numbers, and room beside the shallowest and the deepest."""
+    low, high = min(row["depth"] for row in rows), max(row["depth"] for row in rows)
+    room = 0.4 + (high - low) / 20
+    return {"range": [low - room, high + room], "tickmode": "linear", "tick0": 0, "dtick": max(1, round((high - low) / 10))}
+
+
 def _best_by_depth(rows: Sequence[Mapping[str, Any]], *, higher: bool) -> dict[int, Mapping[str, Any]]:
     best: dict[int, Mapping[str, Any]] = {}
     for row in sorted(rows, key=lambda row: row["value"], reverse=higher):
@@ -142,24 +182,29 @@ def _bars(values: Sequence[float], edges: Sequence[Sequence[float] | None]) -> d
     return {"type": "data", "symmetric": False, "array": above, "arrayminus": below, "thickness": 1.2, "width": 4}
 
 
-def _dimension(path: str, values: Sequence[Any]) -> dict[str, Any]:
-    """One axis: numbers as they are, or by their logarithm where they span more than a factor of 20; all else as categories."""
-    label = html.escape(_short(".".join(path.split(".")[-2:]), 28))
+def _axis(path: str, values: Sequence[Any]) -> dict[str, Any]:
+    """One axis: where each value lies on it, 0 to 1, and its ticks.
+
+    Numbers lie as they are, or by their logarithm where they span more than a factor of 20; all else as categories.
+    """
+    label = html.escape(_short(".".join(path.split(".")[-2:]), 26))
     if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
-        known = sorted(set(values))
-        if len(known) <= 6 or known[0] <= 0 or known[-1] / known[0] < 20:
-            return {"label": label, "values": list(values), **({"tickvals": known} if len(known) <= 6 else {})}
-        powers = range(math.floor(math.log10(known[0])), math.ceil(math.log10(known[-1])) + 1)
-        ticks = {"tickvals": list(powers), "ticktext": [f"{10.0**power:g}" for power in powers]}
-        return {"label": label, "values": [math.log10(value) for value in values], **ticks}
+        low, high = min(values), max(values)
+        by_log = low > 0 and high / low >= 20
+        scaled = [math.log(value) if by_log else float(value) for value in values]
+        places = dict(zip(values, (_between(value, scaled) for value in scaled), strict=True))
+        near = any(places[b] - places[a] < _TICK_ROOM for a, b in itertools.pairwise(sorted(places)))
+        ticks = [(places[value], f"{value:.3g}") for value in ((low, high) if near else sorted(places))]
+        return {"label": label, "places": [_between(value, scaled) for value in scaled], "ticks": ticks}
     words = sorted({str(value) for value in values}, key=_order)
-    places = [words.index(str(value)) for value in values]
-    return {
-        "label": label,
-        "values": places,
-        "tickvals": list(range(len(words))),
-        "ticktext": [html.escape(word) for word in words],
-    }
+    last = max(1, len(words) - 1)
+    ticks = [(at / last, html.escape(_short(word, 16))) for at, word in enumerate(words)]
+    return {"label": label, "places": [words.index(str(value)) / last for value in values], "ticks": ticks}
+
+
+def _between(value: float, scaled: Sequence[float]) -> float:
+    low, high = min(scaled), max(scaled)
+    return 0.5 if high == low else (value - low) / (high - low)
 
 
 def _order(word: str) -> tuple[int, int, str]:
