@@ -1,0 +1,127 @@
+"""OpenVINO on the CPU as an engine for frozen networks. The package is an extra: `pip install 'tfl[openvino]'`."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from tfl.errors import BackboneError, MissingExtraError
+from tfl.features.chunks import BATCH
+from tfl.model.policies import policy_of, under_policy
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+HINTS = {"float32": "f32", "bfloat16": "bf16"}
+
+
+def openvino_version() -> str | None:
+    """The version that is installed, or None."""
+    if importlib.util.find_spec("openvino") is None:
+        return None
+    return importlib.metadata.version("openvino")
+
+
+class Converted:
+    """A network as OpenVINO's own graph; compiled for one precision or several.
+
+    The weights go into the graph as constants, and the graph through a file that OpenVINO reads by itself: its Python converter
+    takes seconds longer, and reports home.
+
+    Args:
+        prefix: From pixels to one tensor or several, in inference mode.
+
+    Raises:
+        MissingExtraError: OpenVINO is not installed.
+        BackboneError: OpenVINO has no such operation.
+    """
+
+    def __init__(self, prefix: keras.Model) -> None:
+        try:
+            import openvino
+        except ImportError as error:
+            raise MissingExtraError.of("openvino", needed_for="features.engine=openvino") from error
+        self._core = openvino.Core()
+        self.outputs = len(prefix.outputs)
+        height, width = prefix.input_shape[1:3]
+        try:
+            with tempfile.TemporaryDirectory() as folder:
+                file = Path(folder, "prefix.pb")
+                file.write_bytes(_graph_of(prefix))
+                self._model = self._core.read_model(file)
+            self._model.reshape([BATCH, height, width, 3])
+        except Exception as error:  # of TensorFlow while tracing, or of OpenVINO
+            raise BackboneError(
+                f"OpenVINO cannot run this network: {_first_line(error)}", fix="Use features.engine=keras."
+            ) from error
+
+    @property
+    def precisions(self) -> tuple[str, ...]:
+        """What this processor computes in; without support in hardware, bfloat16 would be float32 under another name."""
+        return ("float32", "bfloat16") if "BF16" in self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES") else ("float32",)
+
+    def engine(self, precision: str) -> OpenVinoEngine:
+        """The network compiled for one precision."""
+        settings = {
+            "INFERENCE_PRECISION_HINT": HINTS[precision],
+            "PERFORMANCE_HINT": "LATENCY",  # one batch at a time on all cores
+            "ENABLE_CPU_PINNING": False,  # decoding and other processes run beside it
+            "CPU_DENORMALS_OPTIMIZATION": True,  # as TensorFlow does; a random network makes many
+        }
+        return OpenVinoEngine(precision, self._core.compile_model(self._model, "CPU", settings), self.outputs)
+
+
+class OpenVinoEngine:
+    """A compiled network. It takes batches of one size, for which all memory is planned; a smaller batch is filled up."""
+
+    def __init__(self, precision: str, compiled: Any, outputs: int) -> None:
+        self.name = f"openvino {precision}"
+        self._request = compiled.create_infer_request()
+        self._ports = [compiled.output(_output(number)) for number in range(outputs)]
+
+    def __call__(self, images: NDArray[Any]) -> list[NDArray[Any]]:
+        """`(batch, height, width, 3)` float32 pixels 0..255 to one float32 array for each output."""
+        parts = [self._run(images[start : start + BATCH]) for start in range(0, len(images), BATCH)]
+        return parts[0] if len(parts) == 1 else [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
+
+    def _run(self, images: NDArray[Any]) -> list[NDArray[Any]]:
+        count = len(images)
+        full = np.ascontiguousarray(images, np.float32) if count == BATCH else np.zeros((BATCH, *images.shape[1:]), np.float32)
+        if count < BATCH:
+            full[:count] = images
+        found = self._request.infer([full], share_inputs=True)
+        return [np.array(found[port][:count]) for port in self._ports]
+
+
+def _graph_of(prefix: keras.Model) -> bytes:
+    """The network in float32 as a TensorFlow graph without variables, its outputs named `feature_0` and so on."""
+    if policy_of(prefix) != "float32":
+        prefix = under_policy(prefix, "float32")
+    trainable, others = ([keras.ops.convert_to_numpy(variable) for variable in some] for some in _variables(prefix))
+
+    def forward(images: tf.Tensor) -> list[tf.Tensor]:
+        made, _ = prefix.stateless_call(*([tf.constant(value) for value in some] for some in (trainable, others)), images)
+        return [tf.identity(output, name=_output(number)[:-2]) for number, output in enumerate(tf.nest.flatten(made))]
+
+    pixels = tf.TensorSpec((None, *prefix.input_shape[1:]), tf.float32)
+    traced = tf.function(forward, input_signature=[pixels], autograph=False).get_concrete_function()
+    return bytes(traced.graph.as_graph_def().SerializeToString())
+
+
+def _variables(model: keras.Model) -> tuple[list[Any], list[Any]]:
+    return model.trainable_variables, model.non_trainable_variables
+
+
+def _output(number: int) -> str:
+    return f"feature_{number}:0"
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:300]
