@@ -24,7 +24,7 @@ def work(**changed: Any) -> Pass:
 
 
 def decided(asked: Any = "auto", *, image_s: float = 0.01, missing: int = 1200, **changed: Any) -> cost.Decision:
-    return decide(asked, work(**changed), missing=lambda: missing, image_seconds=lambda: image_s)
+    return decide(asked, work(**changed), missing=lambda: missing, image_seconds=lambda: (image_s, image_s))
 
 
 def test_a_slow_prefix_is_stored_and_a_fast_one_is_not() -> None:
@@ -42,6 +42,13 @@ def test_the_seconds_are_those_of_the_work() -> None:
     assert work(views=4).computed == 4200 and work(views=4, epochs=2).computed == 2200
 
 
+def test_a_fast_engine_computes_once_what_keras_would_in_every_epoch() -> None:
+    def found(once_s: float) -> bool:
+        return decide("auto", work(), missing=lambda: 9, image_seconds=lambda: (once_s, 0.003)).stored
+
+    assert found(0.0001) and not found(0.01)
+
+
 def test_memory_that_holds_the_files_reads_faster(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not decided(image_s=0.002).stored
     monkeypatch.setattr(cost, "available_memory", lambda: 10**10)
@@ -54,7 +61,7 @@ def test_as_many_views_as_epochs_gain_nothing_from_large_features() -> None:
 
 
 def test_what_is_asked_is_obeyed_and_nothing_measured() -> None:
-    def fails() -> float:
+    def fails() -> tuple[float, float]:
         raise AssertionError("measured")
 
     for asked, stored in (("always", True), ("never", False)):

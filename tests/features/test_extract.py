@@ -19,6 +19,7 @@ from tfl.data.examples import Examples
 from tfl.data.pipeline import make_dataset
 from tfl.data.split import Split
 from tfl.features.cut import tensor_at
+from tfl.features.engines import Chosen, KerasEngine
 from tfl.features.extract import Extractor, extract, joint_model
 from tfl.features.identity import graph_hash
 
@@ -197,16 +198,20 @@ def test_a_pass_over_mixed_images_goes_on_with_the_same_partners(monkeypatch: py
     real = again.engine()
     calls: list[int] = []
 
-    def dies(images: np.ndarray) -> list[np.ndarray]:
-        calls.append(len(images))
-        if len(calls) > 1:
-            raise KeyboardInterrupt
-        return real(images)
+    class Dies:
+        name = real.name
+
+        def __call__(self, images: np.ndarray) -> list[np.ndarray]:
+            calls.append(len(images))
+            if len(calls) > 1:
+                raise KeyboardInterrupt
+            return real(images)
 
     monkeypatch.setattr("tfl.features.chunks.CHUNK_ROWS", 32)
-    monkeypatch.setattr(again, "engine", lambda: dies)
+    monkeypatch.setattr(again, "engine", Dies)
     with pytest.raises(KeyboardInterrupt):
         again.run("train", augment=MIXING.augment)
+    assert len(calls) == 2
     rest, mixed = Extractor(models, bundle, features=tfl.Features(dtype="float32")).run("train", augment=MIXING.augment)
     np.testing.assert_allclose(rest[0].read_all(), expected, rtol=1e-5)
     np.testing.assert_array_equal(mixed, labels)
@@ -228,3 +233,23 @@ def test_a_space_tells_a_person_what_it_is() -> None:
     words = json.loads((found[0]._files[0].parent.parent / "space.json").read_text())
     assert words["about"]["engine"] == "keras float32" and words["about"]["source"] == "test"
     assert words["about"]["cut"].startswith("global_average") and words["row_shape"] == [4]
+
+
+def test_an_engine_is_part_of_the_space_and_the_one_that_computed_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    models, bundle = make_models(), make_bundle()
+    extract(models, bundle, "train", features=tfl.Features())
+    engine = KerasEngine(joint_model(models), name="keras other")
+    asked: list[str] = []
+
+    def choose(requested: str, prefix: keras.Model, images: np.ndarray, **_: Any) -> Chosen:
+        asked.append(requested)
+        return Chosen(engine=engine, said="")
+
+    monkeypatch.setattr("tfl.features.extract.choose_engine", choose)
+    monkeypatch.setattr("tfl.features.extract.earlier_engine", lambda *_: "keras that was faster earlier")
+    extractor = Extractor(models, bundle, features=tfl.Features(engine="auto"))
+    assert extractor.engine_name == "keras that was faster earlier" and extractor.missing("train") == 40 and not asked
+    found, _ = extractor.run("train")
+    assert asked == ["auto"] and extractor.engine_name == "keras other" and extractor.missing("train") == 0
+    words = json.loads((found[0]._files[0].parent.parent / "space.json").read_text())
+    assert words["about"]["engine"] == "keras other"

@@ -77,7 +77,7 @@ def decide(
     work: Pass,
     *,
     missing: Callable[[], int],
-    image_seconds: Callable[[], float],
+    image_seconds: Callable[[], tuple[float, float]],
 ) -> Decision:
     """Whether a stage stores what its frozen blocks make.
 
@@ -85,12 +85,13 @@ def decide(
         asked: `features.store` of the recipe.
         work: What the stage asks of the frozen blocks.
         missing: How many of the `computed` images the store does not have; called where that matters.
-        image_seconds: What the prefix takes for an image; called, and so measured, only where that matters.
+        image_seconds: What an image takes to compute once for the store, and in an epoch without it; called, and so measured,
+            only where that matters.
 
     Example:
 
     >>> work = Pass(row_bytes=2560, train=3000, validation=500, epochs=10, views=1, held=True)
-    >>> decide("auto", work, missing=lambda: 0, image_seconds=lambda: 0.01)
+    >>> decide("auto", work, missing=lambda: 0, image_seconds=lambda: (0.01, 0.01))
     Decision(stored=True, said='Features of the frozen blocks are in the store: 2.6 kB an image, 9 MB.')
     """
     size = f"{_bytes(work.row_bytes)} an image, {_bytes(work.stored_bytes)}"
@@ -107,11 +108,11 @@ def decide(
         return Decision(False, f"The frozen blocks run in every epoch: {words} (TFL_CACHE_GB).")
     if work.row_bytes <= SMALL_ROW_BYTES:
         return Decision(True, f"Features of the frozen blocks are stored: {size}.")
-    image_s, (write_rate, disk_rate, memory_rate) = image_seconds(), disk_rates(features_home())
+    (once_s, epoch_s), (write_rate, disk_rate, memory_rate) = image_seconds(), disk_rates(features_home())
     read_rate = memory_rate if 2 * work.stored_bytes < available_memory() else disk_rate
-    store_s, stream_s = work.store_seconds(image_s, write_rate, read_rate), work.stream_seconds(image_s)
+    store_s, stream_s = work.store_seconds(once_s, write_rate, read_rate), work.stream_seconds(epoch_s)
     measured = (
-        f"{image_s * 1e3:.2g} ms to compute an image, {_bytes(work.row_bytes)} to keep it, "
+        f"{once_s * 1e3:.2g} ms to compute an image, {_bytes(work.row_bytes)} to keep it, "
         f"{_bytes(write_rate)} written and {_bytes(read_rate)} read a second"
     )
     if store_s <= stream_s * TIE:

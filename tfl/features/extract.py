@@ -18,8 +18,11 @@ from tfl.data.bundle import Bundle
 from tfl.data.pipeline import make_dataset
 from tfl.errors import DataError
 from tfl.features.chunks import BATCH, value_dtype
+from tfl.features.engines import Chosen, Engine, KerasEngine, choose_engine, earlier_engine
 from tfl.features.identity import DECODE, graph_hash, weights_hash
+from tfl.features.openvino_engine import openvino_version
 from tfl.features.store import Features, Progress, Space, missing_rows, space_of, stored_features
+from tfl.model.policies import policy_of
 from tfl.recipe import Augment, Stage
 
 if TYPE_CHECKING:
@@ -75,18 +78,21 @@ class Extractor:
         if any(len(model.inputs) != 1 or len(model.outputs) != 1 for model in models):
             raise DataError("A model for features goes from one input, the pixels, to one output.")
         self.models, self.bundle, self.settings, self.console = list(models), bundle, features, console
-        self._engine: Callable[[NDArray[Any]], list[NDArray[Any]]] | None = None
-        self.engine_name = _engine_name(self.models)
+        self._chosen: Chosen | None = None
 
     def run(
         self, part: str | NDArray[Any], *, augment: Augment | None = None, view: int = 0, progress: Progress | None = None
     ) -> tuple[list[Features], NDArray[np.float32]]:
         """The features by model, and the labels `(n, classes)`: one-hot, or mixed where the augmentation mixes images."""
         images = _Images(self.bundle, part, augment, view)
-        spaces, dtypes = self._spaces(images)
+        if self._chosen is None and self._missing(images):
+            self.engine()  # which may be another than the one that was the fastest earlier
+        (spaces, dtypes), name = self._spaces(images), self.engine_name
 
         def compute(positions: NDArray[np.int64]) -> Iterator[Sequence[NDArray[Any]]]:
             engine = self.engine()
+            if engine.name != name:
+                raise DataError(f"Features of {name} vanished, and {engine.name} makes others.", fix="Start again with --resume.")
             for pixels, labels in images.batches(images.indices[positions]):
                 yield [*engine(pixels), labels] if images.mixes else engine(pixels)
 
@@ -96,7 +102,9 @@ class Extractor:
 
     def missing(self, part: str | NDArray[Any], *, augment: Augment | None = None, view: int = 0) -> int:
         """How many of the images `run` would have to compute."""
-        images = _Images(self.bundle, part, augment, view)
+        return self._missing(_Images(self.bundle, part, augment, view))
+
+    def _missing(self, images: _Images) -> int:
         return max(missing_rows(space, images.rows, dtype=dtype) for space, dtype in zip(*self._spaces(images), strict=True))
 
     def row_bytes(self, number: int) -> int:
@@ -104,21 +112,46 @@ class Extractor:
         shape = self.models[number].output_shape[1:]
         return math.prod(side or 1 for side in shape) * value_dtype(str(self.settings.dtype)).itemsize
 
-    def seconds_per_image(self) -> float:
-        """What the engine takes for an image, measured on the second of two runs of the first training images."""
-        images = _Images(self.bundle, "train", None, 0)
-        pixels, _ = next(images.batches(images.indices[:BATCH]))
-        engine = self.engine()
+    def seconds_per_image(self) -> tuple[float, float]:
+        """What the engine takes for an image, and what Keras does, which is what runs where features are not stored.
+
+        As it was measured when the engine was chosen, else on the second of two runs of the first training images.
+        """
+        engine, keras_name = self.engine(), f"keras {policy_of(self._joint)}"
+        rates = {} if self._chosen is None else self._chosen.rates
+        own = 1 / rates[engine.name] if engine.name in rates else self._timed(engine)
+        if engine.name == keras_name:
+            return own, own
+        return own, 1 / rates[keras_name] if keras_name in rates else self._timed(KerasEngine(self._joint))
+
+    def _timed(self, engine: Engine) -> float:
+        pixels = self._first_pixels()
         engine(pixels)
         began = time.perf_counter()
         engine(pixels)
         return (time.perf_counter() - began) / len(pixels)
 
-    def engine(self) -> Callable[[NDArray[Any]], list[NDArray[Any]]]:
-        """What runs the models on a batch of pixels."""
-        if self._engine is None:
-            self._engine = _KerasEngine(joint_model(self.models))
-        return self._engine
+    @property
+    def engine_name(self) -> str:
+        """What runs the models, or would: the engine that was chosen, here or earlier."""
+        if self._chosen is None and (earlier := earlier_engine(self.settings.engine, self._joint)) is not None:
+            return earlier
+        return self.engine().name
+
+    def engine(self) -> Engine:
+        """What runs the models on a batch of pixels; chosen at first use."""
+        if self._chosen is None:
+            requested, console = self.settings.engine, self.console
+            self._chosen = choose_engine(requested, self._joint, self._first_pixels(), console=console)
+        return self._chosen.engine
+
+    def _first_pixels(self) -> NDArray[Any]:
+        images = _Images(self.bundle, "train", None, 0)
+        return next(images.batches(images.indices[:BATCH]))[0]
+
+    @functools.cached_property
+    def _joint(self) -> keras.Model:
+        return joint_model(self.models)
 
     @functools.cached_property
     def _networks(self) -> list[dict[str, str]]:
@@ -126,17 +159,18 @@ class Extractor:
         return [{"network": graph_hash(model), "weights": weights_hash(model, known)} for model in self.models]
 
     def _spaces(self, images: _Images) -> tuple[list[Space], list[str]]:
-        dtype = str(self.settings.dtype)
+        dtype, engine = str(self.settings.dtype), self.engine_name
+        version = openvino_version() if engine.startswith("openvino") else None
         spaces = [
             space_of(
                 about={
                     "network": model.name,
                     "cut": _output_name(model),
                     **images.about,
-                    "engine": self.engine_name,
+                    "engine": engine,
                     "dtype": dtype,
                 },
-                engine=self.engine_name,
+                engine=[engine, version],
                 dtype=dtype,
                 **network,
                 **images.decides,
@@ -199,16 +233,6 @@ class _Images:
         yield from dataset.as_numpy_iterator()
 
 
-class _KerasEngine:
-    def __init__(self, prefix: keras.Model) -> None:
-        self._prefix = prefix
-
-    def __call__(self, images: NDArray[Any]) -> list[NDArray[Any]]:
-        made = self._prefix.predict_on_batch(images)
-        outputs = made if isinstance(made, list | tuple) else [made]
-        return [np.asarray(keras.ops.convert_to_numpy(output), np.float32) for output in outputs]
-
-
 def one_hot(bundle: Bundle, indices: NDArray[np.int64]) -> NDArray[np.float32]:
     """The labels at `indices`, `(n, classes)`."""
     return np.eye(bundle.class_count, dtype=np.float32)[np.asarray(bundle.examples.labels)[indices]]
@@ -219,11 +243,6 @@ def joint_model(models: Sequence[keras.Model]) -> keras.Model:
     first = models[0]
     outputs = [model.outputs[0] if model.inputs[0] is first.inputs[0] else model(first.inputs[0]) for model in models]
     return first if len(models) == 1 else keras.Model(first.inputs[0], outputs)
-
-
-def _engine_name(models: Sequence[keras.Model]) -> str:
-    policies = {layer.dtype_policy.name for model in models for layer in model.layers} - {"float32"}
-    return "keras " + ("+".join(sorted(policies)) or "float32")
 
 
 def _output_name(model: keras.Model) -> str:
