@@ -49,7 +49,7 @@ def test_metrics_have_the_documented_shape(finished, recipe):
     metrics = finished.read_json("metrics.json")
     for split in ("validation", "test"):
         assert {"accuracy", "macro_f1", "loss", "count"} <= set(metrics[split])
-    assert {"total", "data", "head", "finetune"} <= set(metrics["seconds"])
+    assert {"total", "data", "features", "head", "finetune"} <= set(metrics["seconds"])
     assert metrics["test"]["count"] == 40
     assert metrics["test"]["accuracy"] > 0.3
 
