@@ -80,7 +80,7 @@ def split(
     """
     if fingerprints is None:
         fingerprints = [examples.fingerprint_of(index) for index in range(len(examples))]
-    bundles = _bundles(examples, fingerprints)
+    bundles = tied_together(examples, fingerprints)
     own = np.zeros(len(examples), "U5") if examples.splits is None else examples.splits.astype("U5")
     pool, shares = _pool(own, {"val": validation, "test": test})
     of_each = np.where(own == "", "train", own)
@@ -94,8 +94,8 @@ def split(
     return Split(train=train, val=np.flatnonzero(of_each == "val"), test=np.flatnonzero(of_each == "test"), notes=notes)
 
 
-def _bundles(examples: Examples, fingerprints: Sequence[str]) -> NDArray[np.int64]:
-    """`(n,)` the bundle of each example: connected through a shared group or a shared fingerprint."""
+def tied_together(examples: Examples, fingerprints: Sequence[str]) -> NDArray[np.int64]:
+    """`(n,)` the bundle of each example, as the position of one of them: connected by a shared group or a shared fingerprint."""
     parent = list(range(len(examples)))
 
     def root(index: int) -> int:

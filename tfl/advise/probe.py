@@ -1,0 +1,218 @@
+"""A linear probe at every block (Alain and Bengio 2016): which block's features serve this task best, in one pass.
+
+The pooled output of a block is given to a logistic regression, as Kornblith et al. (2019) compare networks by, but under
+cross-validation over the training and validation images. Test images are never touched.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, Literal
+
+import keras
+import numpy as np
+from sklearn.metrics import accuracy_score, f1_score
+from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+from tfl.advise.linear import HeldOut, held_out
+from tfl.advise.profile import Metric, Profile, make_profile
+from tfl.backbones.blocks import find_cut_points
+from tfl.data.bundle import Bundle, derived_seed
+from tfl.data.split import tied_together
+from tfl.features.extract import extract
+from tfl.features.store import Features as Stored
+from tfl.model.assemble import Assembled, assemble
+from tfl.model.head import pooling_layer
+from tfl.recipe import Features, Recipe
+from tfl.train.precision import choose_precision
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from rich.console import Console
+
+FOLDS = 5
+TOGETHER = 3
+"""So many of the best blocks are also tried side by side."""
+
+
+def probe_recipe(
+    recipe: Recipe,
+    bundle: Bundle,
+    *,
+    console: Console | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> Profile:
+    """Probes every block of the recipe's backbone, those above its taps included.
+
+    Pooling, class weights, precision and the storage of features are the recipe's; *best* goes by the macro-F1 where its
+    monitor does, else by the accuracy.
+
+    Args:
+        recipe: What the probes are to advise.
+        bundle: Its images.
+        console: Where to say what was measured and chosen; None says nothing.
+        progress: Told after each batch how many of the images are done.
+
+    Raises:
+        BackboneError: The network cannot be built.
+
+    Example:
+
+    >>> import tfl
+    >>> from rich.console import Console
+    >>> from tfl.advise.probe import probe_recipe
+    >>> from tfl.run import prepare_data
+    >>> recipe = tfl.Recipe(
+    ...     name="digits", data=tfl.Sample("digits", image_size=(32, 32), per_class=10), backbone=tfl.Backbone("mini")
+    ... )
+    >>> profile = probe_recipe(recipe, prepare_data(recipe, Console(quiet=True))[0])
+    >>> len(profile.rows), profile.images, 0.5 < profile.best.accuracy <= 1
+    (8, 80, True)
+    """
+    names = bundle.examples.class_names
+    whole = dataclasses.replace(recipe, head=dataclasses.replace(recipe.head, taps=()))
+    precision = choose_precision(whole, lambda: assemble(whole, names), console=console)
+    keras.config.set_dtype_policy(precision)
+    try:
+        assembled = assemble(whole, names)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    return probe(
+        assembled,
+        bundle,
+        features=recipe.features,
+        pooling=recipe.head.pooling,
+        class_weight=recipe.class_weight,
+        metric="macro_f1" if recipe.monitor.metric == "val_macro_f1" else "accuracy",
+        console=console,
+        progress=progress,
+    )
+
+
+def probe(
+    assembled: Assembled,
+    bundle: Bundle,
+    *,
+    features: Features | None = None,
+    pooling: Literal["avg", "max"] = "avg",
+    class_weight: Literal["balanced"] | None = None,
+    metric: Metric = "accuracy",
+    folds: int = FOLDS,
+    console: Console | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> Profile:
+    """Probes every block of a network as it is: one pass over the training and validation images, then the regressions.
+
+    Folds are stratified; images of one group, and exact duplicates, are held out together and resampled together. The
+    regressions run side by side, one to a core.
+
+    Args:
+        assembled: The network.
+        bundle: The images, and the seed of the folds.
+        features: How the outputs are computed and stored; None takes the defaults.
+        pooling: How a feature map becomes a vector.
+        class_weight: `balanced` lets every class count the same in the regressions.
+        metric: What *best* goes by.
+        folds: At most so many; fewer where a class has fewer images.
+        console, progress: As of `probe_recipe`.
+
+    Raises:
+        TflError: A block's features are not finite.
+    """
+    began = time.perf_counter()
+    indices = np.concatenate([bundle.indices("train"), bundle.indices("val")])
+    stored = extract(
+        pooled_models(assembled, pooling), bundle, indices, features=features or Features(), console=console, progress=progress
+    )
+    computed = time.perf_counter()
+    labels = np.asarray(bundle.examples.labels)[indices]
+    units = np.unique(tied_together(bundle.examples, bundle.fingerprints)[indices], return_inverse=True)[1]
+    held = make_folds(labels, units, most=folds, seed=derived_seed(bundle.seed, "probe"))
+    balanced = class_weight == "balanced"
+
+    def judge(places: Sequence[int]) -> HeldOut:
+        vectors = [np.asarray(stored[place].read_all(), np.float32) for place in places]
+        return held_out(vectors[0] if len(places) == 1 else _side_by_side(vectors), labels, held, balanced=balanced)
+
+    found = _on_all_cores(judge, [[place] for place in range(len(stored))])
+    rows = [_about(assembled, [place], stored, probe_) for place, probe_ in enumerate(found)]
+    few = _best_few([probe_.probabilities.argmax(axis=1) for probe_ in found], labels, metric)
+    if len(few) > 1:
+        with threadpool_limits(1):
+            found.append(judge(few))
+        rows.append(_about(assembled, few, stored, found[-1]))
+    predicted = np.stack([probe_.probabilities.argmax(axis=1) for probe_ in found])
+    seconds = {"features": computed - began, "probes": time.perf_counter() - computed}
+    about: dict[str, Any] = {"classes": bundle.class_count, "folds": int(held.max()) + 1, "seconds": seconds}
+    return make_profile(rows, predicted, labels, units, metric=metric, seed=derived_seed(bundle.seed, "resample"), **about)
+
+
+def pooled_models(assembled: Assembled, pooling: Literal["avg", "max"] = "avg") -> list[keras.Model]:
+    """A model from pixels to the pooled output of each block, `(batch, features)` float32, sharing the network's layers."""
+    tensors = {point.name: point.tensor for point in find_cut_points(assembled.backbone())}
+    maps = [tensors[block.name] for block in assembled.blocks]
+    return [
+        keras.Model(assembled.model.input, pooling_layer(len(map_.shape), pooling)(map_), name=f"pooled_{number}")
+        for number, map_ in enumerate(maps)
+    ]
+
+
+def make_folds(labels: NDArray[np.integer], units: NDArray[np.integer], *, most: int, seed: int) -> NDArray[np.int64]:
+    """`(n,)` the fold that holds each example out: stratified by label, nothing of one unit in two folds.
+
+    Example:
+
+    >>> sorted(make_folds(np.array([0, 0, 0, 1, 1, 1]), np.arange(6), most=5, seed=0).tolist())
+    [0, 0, 1, 1, 2, 2]
+    """
+    pieces = [len(np.unique(units[labels == label])) for label in np.unique(labels)]
+    options = {"n_splits": max(2, min(most, *pieces)), "shuffle": True, "random_state": seed}
+    single = len(np.unique(units)) == len(units)
+    splitter = StratifiedKFold(**options) if single else StratifiedGroupKFold(**options)
+    folds = np.zeros(len(labels), np.int64)
+    for number, (_, out) in enumerate(splitter.split(labels[:, None], labels, None if single else units)):
+        folds[out] = number
+    return folds
+
+
+def _on_all_cores(judge: Callable[[Sequence[int]], HeldOut], jobs: Sequence[Sequence[int]]) -> list[HeldOut]:
+    """One regression to a core: matrices this small gain nothing from more, and libraries that wait for each other lose."""
+    with threadpool_limits(1), ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        return list(pool.map(judge, jobs))
+
+
+def _side_by_side(vectors: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+    """As `tfl.model.head.tap_layers` does in the network."""
+    lengths = [np.linalg.norm(vector, axis=1, keepdims=True) for vector in vectors]
+    return np.concatenate(
+        [
+            vector * (np.sqrt(vector.shape[1]) / np.maximum(length, 1e-12))
+            for vector, length in zip(vectors, lengths, strict=True)
+        ],
+        axis=1,
+    )
+
+
+def _best_few(predicted: Sequence[NDArray[np.integer]], labels: NDArray[np.integer], metric: Metric) -> list[int]:
+    scores = [
+        accuracy_score(labels, answers) if metric == "accuracy" else f1_score(labels, answers, average="macro", zero_division=0)
+        for answers in predicted
+    ]
+    return sorted(int(place) for place in np.argsort(-np.asarray(scores), kind="stable")[:TOGETHER])
+
+
+def _about(assembled: Assembled, places: Sequence[int], stored: Sequence[Stored], found: HeldOut) -> dict[str, Any]:
+    blocks = [assembled.blocks[place] for place in places]
+    return {
+        "block": " + ".join(block.name for block in blocks),
+        "taps": tuple(block.name for block in blocks),
+        "output_shape": blocks[-1].output_shape,
+        "features": sum(stored[place].shape[1] for place in places),
+        "C": found.strength,
+        "compute": sum(block.flops_share for block in assembled.blocks[: places[-1] + 1]),
+    }
