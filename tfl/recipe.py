@@ -339,7 +339,7 @@ class Search:
         space: `--set` paths with what to try for each; empty builds one from the recipe and its network: how many blocks the last
             stage trains, its rate and layer decay, the head's dropout, and the strength of its augmentation where it augments.
         trials: At most this many; None leaves it to `minutes`, to the grid, or to Hyperband.
-        minutes: Of trials, the confirmation not counted; a trial that is under way then is kept as it stands.
+        minutes: Until the confirmation; a trial that is under way then is kept as it stands.
         seeds: How often the best recipes, and the recipe as it was, are trained again, each time from another seed: the winner
             is the best by these means. Zero trusts the trials.
         prior: `probe` tries first what linear probes at every block speak for; see `tfl probe`.

@@ -22,6 +22,7 @@ from tfl.runs import default_folder
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from tfl.data.bundle import Bundle
     from tfl.tune.folder import SearchFolder
 
 
@@ -83,14 +84,27 @@ def tune_recipe(recipe: Recipe, folder: Path, *, resume: bool, workers: int, con
     from tfl.tune.search import search
     from tfl.tune.workers import Role
 
-    found = search(recipe, out=folder, prepare=prepare_data, resume=resume, workers=workers, profile=_probe, console=console)
+    found = search(
+        recipe,
+        out=folder,
+        prepare=prepare_data,
+        resume=resume,
+        workers=workers,
+        profile=lambda recipe, bundle: probe_scores(recipe, bundle, console),
+        console=console,
+    )
     if Role.of_this_process() is not Role.WORKER:
         write_tuning_page(found.folder)
     return found
 
 
-def _probe(recipe: Recipe) -> dict[str, float]:
-    raise NotImplementedError
+def probe_scores(recipe: Recipe, bundle: Bundle, console: Console) -> dict[str, float]:
+    """What linear probes score at each block, by the block's name: the prior of a search."""
+    from tfl.advise.probe import probe_recipe
+
+    console.print("linear probes at every block, for the order of the first trials", highlight=False, markup=False)
+    profile = probe_recipe(recipe, bundle)
+    return {row.block: float(getattr(row, profile.metric)) for row in profile.rows}
 
 
 def latest_search(recipe_name: str) -> Path:

@@ -19,7 +19,7 @@ from tfl.fields import as_plain
 from tfl.recipe import Choice, Recipe, Search
 from tfl.storage import locked
 from tfl.tune.confirm import confirm
-from tfl.tune.folder import SearchFolder, fingerprint, refuse_if_changed
+from tfl.tune.folder import Clock, SearchFolder, fingerprint, refuse_if_changed
 from tfl.tune.memory import start_again
 from tfl.tune.prior import Profile, first_values, promising
 from tfl.tune.results import write_results
@@ -30,6 +30,8 @@ from tfl.tune.workers import Role, run_workers, serve
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from tfl.data.bundle import Bundle
 
 _CHIEF_WAIT_S = 3600
 _TRIES_A_SECOND = 5
@@ -42,7 +44,7 @@ def search(
     prepare: Prepare,
     resume: bool = False,
     workers: int = 1,
-    profile: Callable[[Recipe], Profile] | None = None,
+    profile: Callable[[Recipe, Bundle], Profile] | None = None,
     console: Console | None = None,
 ) -> SearchFolder:
     """Searches what `recipe.search` says around the recipe, and writes the best as a recipe of its own.
@@ -87,14 +89,16 @@ def search(
     console = console or Console(quiet=True)
     folder, role = SearchFolder(out), Role.of_this_process()
     if role is Role.WORKER:
-        if not Trials(folder, _wait_for_chief(folder), prepare, console=console, keeps_time=False).run():
+        recipe = _wait_for_chief(folder)
+        if not Trials(folder, recipe, prepare, Clock(folder, search_of(recipe).minutes, writes=False), console=console).run():
             start_again()
         return folder
     folder.folder.mkdir(parents=True, exist_ok=True)
     with locked(folder.folder):
         recipe = recipe if recipe.search is not None else dataclasses.replace(recipe, search=Search())
+        clock = Clock(folder, search_of(recipe).minutes)
         bench = _prepare(folder, recipe, prepare, resume=resume, profile=profile, console=console)
-        trials = Trials(folder, recipe, prepare, console=console, bench=bench)
+        trials = Trials(folder, recipe, prepare, clock, console=console, bench=bench)
         trials.extract_ahead()
         if role is Role.CHIEF:
             serve(trials.run, trials.tick, over=lambda: trials.clock.over)
@@ -114,7 +118,7 @@ def _prepare(
     prepare: Prepare,
     *,
     resume: bool,
-    profile: Callable[[Recipe], Profile] | None,
+    profile: Callable[[Recipe, Bundle], Profile] | None,
     console: Console,
 ) -> Bench:
     """Finds all that can be wrong before the first trial; makes the folder a search, or makes sure that it is this one."""
@@ -140,7 +144,7 @@ def _prepare(
         refuse_if_changed(folder, now)
         folder.update(budget=budget, status="running")
         return bench
-    found = profile(recipe) if profile is not None and search_.prior == "probe" else {}
+    found = profile(recipe, bundle) if profile is not None and search_.prior == "probe" else {}
     first = first_values(recipe, space, assembled, found, most=(search_.trials or EXPECTED) // 2)
     if found and isinstance(tried := space.get(depth_path(recipe)), Choice):
         ordered = promising(recipe, tried.values, assembled, found)

@@ -45,16 +45,16 @@ class Trials:
         folder: SearchFolder,
         recipe: Recipe,
         prepare: Prepare,
+        clock: Clock,
         *,
         console: Console,
         bench: Bench | None = None,
-        keeps_time: bool = True,
     ) -> None:
         about = folder.about
         self.folder, self.recipe, self.console, self.search = folder, recipe, console, search_of(recipe)
         self.space = build(Search, {"space": about["space"]}, "search").space
         self.first = about["first"]
-        self.clock = Clock(folder, self.search.minutes, writes=keeps_time)
+        self.clock = clock
         self.bench = bench or Bench(folder, prepare, precision=about["precision"])
         self.bench.between = self.between
         self.growth = Growth()
