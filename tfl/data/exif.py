@@ -20,7 +20,14 @@ def exif_orientation(contents: tf.Tensor) -> tf.Tensor:
     Returns:
         Scalar int32.
     """
-    raw = tf.io.decode_raw(tf.strings.substr(contents, 0, _SEARCHED_BYTES), tf.uint8)
+    searched = tf.strings.substr(contents, 0, _SEARCHED_BYTES)
+    # Most files hold the text nowhere: one search for it is several times as fast as the walk over the segments.
+    may_state = tf.strings.regex_full_match(searched, r"(?s)\C*Exif\x00\x00\C*")
+    return tf.cond(may_state, lambda: _walk(searched), lambda: tf.constant(1))
+
+
+def _walk(searched: tf.Tensor) -> tf.Tensor:
+    raw = tf.io.decode_raw(searched, tf.uint8)
     size = tf.size(raw)
     data = tf.pad(tf.cast(raw, tf.int32), [[0, 32]])
     start = _find_tiff(data, size)
