@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -130,3 +131,47 @@ def test_a_run_with_taps_is_the_next_ones_backbone(tmp_path: Path) -> None:
     assert [block.name for block in whole.blocks] == [block.name for block in first.blocks]
     map_, again = (keras.Model(item.model.input, item.backbone_output)(pixels()) for item in (first, whole))
     np.testing.assert_array_equal(map_, again)
+
+
+@pytest.mark.slow
+def test_a_run_with_taps_trains_exports_explains_and_goes_on(tmp_path: Path) -> None:
+    """Head stage from stored vectors, a stage between two taps, Grad-CAM, parity, prediction, and a run on top of it."""
+    from PIL import Image
+    from rich.console import Console
+
+    from tfl.data.sample import load_sample
+    from tfl.run import run_recipe
+    from tfl.serve.predictor import open_predictor
+
+    recipe = tfl.Recipe(
+        name="tapped",
+        data=tfl.Sample("digits", image_size=(32, 32), per_class=20, labels=("0", "3", "8")),
+        backbone=tfl.Backbone("mini"),
+        head=tfl.Head(taps=("unit2_out", "unit5_out")),
+        stages=(
+            tfl.Stage("head", epochs=5, learning_rate=1e-2),
+            tfl.Stage("upper", train="top:2", epochs=2, learning_rate=1e-3),
+            tfl.Stage("tapped", train="blocks:unit2_out", epochs=1, learning_rate=1e-4),
+        ),
+    )
+    quiet = Console(quiet=True)
+    run = run_recipe(recipe, out=tmp_path / "first", console=quiet)
+    ledger = run.read_json("ledger.json")
+    assert [row["block"] for row in ledger["upper"] if row["was_to_move"]] == ["unit4_out", "unit5_out", "head"]
+    assert run.read_json("metrics.json")["test"]["accuracy"] > 0.6
+    assert run.manifest["parity"]["saved_model"]["holds"]
+    assert run.read_json("report/pictures.json")["feature_layer"] == "unit5_out"
+    assert not [layer.name for layer in keras.models.load_model(run.path("model.keras")).layers if "unit6" in layer.name]
+    Image.fromarray(load_sample("digits").images[0]).save(tmp_path / "digit.png")
+    by_run, by_export = (
+        open_predictor(folder).predict([tmp_path / "digit.png"])[0] for folder in (run.folder, run.path("export"))
+    )
+    assert by_export["probabilities"] == pytest.approx(by_run["probabilities"], abs=1e-5)
+    second = dataclasses.replace(
+        recipe,
+        backbone=tfl.Backbone(str(run.folder)),
+        head=tfl.Head(taps=("stem_out", "unit4_out")),
+        stages=(tfl.Stage("head", epochs=1),),
+        export=(),
+    )
+    assert run_recipe(second, out=tmp_path / "second", console=quiet).manifest["status"] == "done"

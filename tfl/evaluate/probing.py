@@ -73,7 +73,7 @@ def depth_profile_chart(document: Mapping[str, Any]) -> Figure:
     if metric == "accuracy":
         line = {"color": COLOURS["muted"], "width": 1.5, "dash": "dot"}
         data.append(_line(ends, [document["commonest"]] * 2, line, name="always the commonest class", hoverinfo="skip"))
-    ticks = {"tickmode": "array", "tickvals": places, "ticktext": [_short(name, 22) for name in names]}
+    ticks = {"tickmode": "array", "tickvals": places, "ticktext": [html.escape(_short(row["block"], 22)) for row in rows]}
     layout = _layout(
         xaxis={**_AXIS, **_titled("block, input side first"), **ticks, "tickangle": -40, "showgrid": False},
         yaxis={**_AXIS, **_titled(f"{_WORDS[metric]} of a linear probe"), "tickformat": ".0%"},
