@@ -1,6 +1,10 @@
 """`tfl tune` as a person uses it, on a small sample."""
 
 import json
+import os
+import socket
+import subprocess
+import sys
 
 import pytest
 from click.testing import CliRunner
@@ -52,6 +56,39 @@ def test_from_recipe_to_best_recipe_to_run(file, tmp_path):
     assert resumed.exit_code == 0 and "best     " in resumed.stdout and "use it   tfl run" in resumed.stdout
     changed = invoke("tune", file, "--out", tmp_path / "search", "--resume", "--set", "head.dropout=0.5")
     assert changed.exit_code == 2 and "another recipe" in changed.stderr
+
+
+@pytest.mark.slow
+def test_chief_and_worker_by_kerastuners_own_variables(file, tmp_path):
+    """As on two machines that share the folder of the search."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        shared = {"KERASTUNER_ORACLE_IP": "127.0.0.1", "KERASTUNER_ORACLE_PORT": str(probe.getsockname()[1])}
+    words = [
+        sys.executable,
+        "-m",
+        "tfl.cli.main",
+        "tune",
+        str(file),
+        "--set",
+        "search.seeds=0",
+        "--out",
+        str(tmp_path / "search"),
+    ]
+    both = [
+        subprocess.Popen(
+            [*words, "--json"],
+            env={**os.environ, **shared, "KERASTUNER_TUNER_ID": name},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        for name in ("chief", "worker1")
+    ]
+    said = [process.communicate(timeout=300) for process in both]
+    assert [process.returncode for process in both] == [0, 0], said
+    document = json.loads(said[0][0])
+    assert [row["status"] for row in document["trials"]] == ["done", "done"] and document["best"]
+    assert (tmp_path / "search" / "tune.html").is_file()
 
 
 def test_minutes_alone_lift_the_default_number_of_trials(file):
