@@ -37,19 +37,17 @@ def by_scikit_learn(features, labels, folds, strength, *, balanced):
 @pytest.mark.parametrize(("count", "width"), [(120, 7), (60, 150)])
 def test_probabilities_are_scikit_learns(monkeypatch, count, width, balanced, strength):
     monkeypatch.setattr(linear, "STRENGTHS", (strength,))
-    monkeypatch.setattr(linear, "_FIRST", 0)
     monkeypatch.setattr(linear, "_TOLERANCE", 1e-12)
     features, labels, folds = problem(count, width)
-    found = held_out(features, labels, folds, balanced=balanced).probabilities
+    found = held_out(features, labels, folds, balanced=balanced, first=strength).probabilities
     expected = by_scikit_learn(features, labels, folds, strength, balanced=balanced)
     np.testing.assert_allclose(found, expected, atol=2e-4)
 
 
 def test_with_the_tolerance_as_it_is_the_answers_are_the_same(monkeypatch):
     monkeypatch.setattr(linear, "STRENGTHS", (0.05,))
-    monkeypatch.setattr(linear, "_FIRST", 0)
     features, labels, folds = problem(300, 20)
-    found = held_out(features, labels, folds).probabilities
+    found = held_out(features, labels, folds, first=0.05).probabilities
     expected = by_scikit_learn(features, labels, folds, 0.05, balanced=False)
     assert (found.argmax(axis=1) == expected.argmax(axis=1)).mean() > 0.98
     np.testing.assert_allclose(found, expected, atol=0.03)

@@ -3,7 +3,7 @@
 The model is scikit-learn's: features standardised by the training part of each fold, an L2 penalty of strength 1/C, an
 intercept without one. Only the way to its minimum differs. The folds are solved together, so that each step reads the
 features once, by L-BFGS (Liu and Nocedal 1989) in the coordinates of the features' principal axes, each scaled by the
-curvature it has there: ten to twenty steps instead of hundreds. C is looked for from 1/64, up or down by factors of four,
+curvature it has there: ten to twenty steps instead of hundreds. C is looked for from 1/64 on, up or down by factors of four,
 as long as the held-out log loss falls.
 """
 
@@ -23,9 +23,10 @@ if TYPE_CHECKING:
 
 STRENGTHS = tuple(4.0**power for power in range(-9, 6))
 """What C may be."""
-_FIRST = STRENGTHS.index(4.0**-3)
+FIRST = 4.0**-3
 _CURVATURE = 0.1  # of the log loss at an example, p (1 - p): at most a quarter, and about this on the way
 _TOLERANCE, _MOST_STEPS = 1e-4, 100
+_WORTHWHILE = 0.999
 _CELLS = 2**25  # of logits in memory at a time
 _LEAST_SCALE = 1e-6
 
@@ -49,6 +50,7 @@ def held_out(
     folds: NDArray[np.integer],
     *,
     balanced: bool = False,
+    first: float = FIRST,
 ) -> HeldOut:
     """Cross-validates a linear probe; the C of each fold is the one that does best on the other folds.
 
@@ -57,6 +59,7 @@ def held_out(
         labels: `(n,)`, from 0.
         folds: `(n,)`, from 0: the fold that holds the example out.
         balanced: Whether each class weighs the same, as scikit-learn's `class_weight="balanced"`.
+        first: The C to begin the search at, one of `STRENGTHS`.
 
     Raises:
         TflError: A feature is not a finite number.
@@ -85,7 +88,7 @@ def held_out(
         losses = -example_weights * np.log(np.maximum(truth, 1e-12))
         return np.asarray(np.bincount(folds, losses, minlength=fold_count), np.float64)
 
-    best = _lowest(lambda strength: float(loss(strength).sum()), _FIRST, len(STRENGTHS))
+    best = _lowest(lambda strength: float(loss(strength).sum()), STRENGTHS.index(first), len(STRENGTHS))
     losses = {strength: loss(strength) for strength in tried}
     chosen = [min(losses, key=lambda strength: np.delete(losses[strength], fold).sum()) for fold in range(fold_count)]
     probabilities = np.empty((count, classes), np.float32)
@@ -99,7 +102,7 @@ def class_weights(labels: NDArray[np.integer]) -> NDArray[np.float32]:
 
     Example:
 
-    >>> class_weights(np.array([0, 0, 0, 2])).round(2).tolist()
+    >>> [round(float(weight), 2) for weight in class_weights(np.array([0, 0, 0, 2]))]
     [0.67, 0.67, 0.67, 2.0]
     """
     counts = np.bincount(labels)
@@ -107,11 +110,14 @@ def class_weights(labels: NDArray[np.integer]) -> NDArray[np.float32]:
 
 
 def _lowest(value: Callable[[int], float], first: int, count: int) -> int:
-    """Where a function that falls and then rises is lowest, from 0 to `count - 1`, asked at as few places as can be."""
+    """Where a function that falls and then rises is lowest, from 0 to `count - 1`, asked at as few places as can be.
+
+    A place that is lower by less than a thousandth is not worth another step.
+    """
     best, lowest = first, value(first)
     for step in (1, -1):
         place = best + step
-        while 0 <= place < count and (found := value(place)) < lowest:
+        while 0 <= place < count and (found := value(place)) < _WORTHWHILE * lowest:
             best, lowest, place = place, found, place + step
         if best != first:
             break

@@ -19,7 +19,7 @@ from sklearn.metrics import accuracy_score, f1_score
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from tfl.advise.linear import HeldOut, held_out
+from tfl.advise.linear import FIRST, HeldOut, held_out
 from tfl.advise.profile import Metric, Profile, make_profile
 from tfl.backbones.blocks import find_cut_points
 from tfl.data.bundle import Bundle, derived_seed
@@ -135,16 +135,16 @@ def probe(
     held = make_folds(labels, units, most=folds, seed=derived_seed(bundle.seed, "probe"))
     balanced = class_weight == "balanced"
 
-    def judge(places: Sequence[int]) -> HeldOut:
+    def judge(places: Sequence[int], first: float = FIRST) -> HeldOut:
         vectors = [np.asarray(stored[place].read_all(), np.float32) for place in places]
-        return held_out(vectors[0] if len(places) == 1 else _side_by_side(vectors), labels, held, balanced=balanced)
+        return held_out(vectors[0] if len(places) == 1 else _side_by_side(vectors), labels, held, balanced=balanced, first=first)
 
     found = _on_all_cores(judge, [[place] for place in range(len(stored))])
     rows = [_about(assembled, [place], stored, probe_) for place, probe_ in enumerate(found)]
     few = _best_few([probe_.probabilities.argmax(axis=1) for probe_ in found], labels, metric)
     if len(few) > 1:
         with threadpool_limits(1):
-            found.append(judge(few))
+            found.append(judge(few, found[few[-1]].strength))
         rows.append(_about(assembled, few, stored, found[-1]))
     predicted = np.stack([probe_.probabilities.argmax(axis=1) for probe_ in found])
     seconds = {"features": computed - began, "probes": time.perf_counter() - computed}
