@@ -30,11 +30,15 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from rich.console import Console
 
-FLOAT32_TOLERANCE = 1e-4
-"""Largest relative error of an engine that computes in float32. Sums in another order make some 1e-6 (measured: up to 3e-6)."""
+FLOAT32_TOLERANCE = 1e-3
+"""Largest error of an engine that computes in float32. Sums in another order make some 1e-5 of what tells images apart."""
 HALF_TOLERANCE = 0.1
-"""Of one that computes in bfloat16 or float16. Each of some 50 layers rounds to eight bits, and trained networks differ by up to
-6e-2 at their last block; more than that speaks of a network that does not bear it."""
+"""Of one that computes in bfloat16 or float16. A head is trained on what the engine makes and then used on what Keras makes, so a
+difference costs accuracy: on flowers an error of 0.05 costs nothing, 0.1 0.3 points and 0.25 1.1 (`benchmarks/engine_error.py`).
+In bfloat16 ResNets and VGG stay below; MobileNets with ImageNet weights come to 0.2 and more."""
+LEAST_SPREAD = 0.1
+"""Outputs are taken to differ between images by at least this share of their size: those of equal images, or of a random network,
+hardly differ."""
 
 Requested = Literal["keras", "openvino", "auto"]
 
@@ -55,7 +59,7 @@ class Chosen:
     Args:
         engine: To be called with batches.
         rates: Images a second of each engine that was measured, by name.
-        errors: Relative error against Keras in float32 of each engine that was tried, by name; the worst output counts.
+        errors: `relative_error` against Keras in float32 of each engine that was tried, by name; the worst output counts.
         said: All that as a sentence.
     """
 
@@ -109,26 +113,32 @@ class KerasEngine:
 
 
 def relative_error(found: Sequence[NDArray[Any]], truth: Sequence[NDArray[Any]]) -> float:
-    """`|found - truth| / |truth|` in the Euclidean norm, of the worst output; infinite where something is not finite.
+    """`|found - truth| / |truth - mean over images of truth|` in the Euclidean norm, of the worst output.
+
+    What all images have in common tells a head nothing, so it is the spread between images that an error is compared with.
+    Infinite where something is not finite.
+
+    Args:
+        found, truth: One `(batch, ...)` array for each output.
 
     Example:
 
     >>> import numpy as np
     >>> from tfl.features.engines import relative_error
-    >>> round(relative_error([np.array([3.0, 4.1])], [np.array([3.0, 4.0])]), 3)
-    0.02
+    >>> truth = np.array([[1.0], [3.0]])
+    >>> round(relative_error([truth + 0.01], [truth]), 3)
+    0.01
     """
-    return max(
-        _relative_error(np.asarray(one, np.float64), np.asarray(other, np.float64))
-        for one, other in zip(found, truth, strict=True)
-    )
+    return max(map(_relative_error, found, truth))
 
 
 def _relative_error(found: NDArray[Any], truth: NDArray[Any]) -> float:
-    away, size = float(np.linalg.norm(found - truth)), float(np.linalg.norm(truth))
+    exact = np.asarray(truth, np.float64)
+    away, size = float(np.linalg.norm(found - exact)), float(np.linalg.norm(exact))
+    spread = float(np.linalg.norm(exact - exact.mean(0))) if len(exact) > 1 else size
     if not np.isfinite(away):
         return float("inf")
-    return away / size if size else float("inf") if away else 0.0
+    return away / max(spread, LEAST_SPREAD * size) if size else float("inf") if away else 0.0
 
 
 def tolerance_of(name: str) -> float:
@@ -138,7 +148,7 @@ def tolerance_of(name: str) -> float:
 
     >>> from tfl.features.engines import tolerance_of
     >>> tolerance_of("openvino float32")
-    0.0001
+    0.001
     """
     return FLOAT32_TOLERANCE if name.endswith("float32") and "+" not in name else HALF_TOLERANCE
 
@@ -175,14 +185,14 @@ class _Contest:
         error = relative_error(engine(self.images), self._truth)
         if error > tolerance_of(name):
             return None
-        said = f"The frozen blocks run on {name}, the fastest when measured earlier (relative error {error:.0e} here)."
+        said = f"The frozen blocks run on {name}, the fastest when measured earlier (error {error:.0e} here)."
         return Chosen(engine=engine, errors={name: error}, said=said)
 
     def measure(self) -> Chosen:
         """The fastest engine within its tolerance."""
         engines, failures = self._engines()
         errors = {name: relative_error(engine(self.images), self._truth) for name, engine in engines.items()}
-        failures |= {name: f"relative error {error:.1e}" for name, error in errors.items() if error > tolerance_of(name)}
+        failures |= {name: f"error {error:.1e}" for name, error in errors.items() if error > tolerance_of(name)}
         allowed = {name: engine for name, engine in engines.items() if name not in failures}
         if not allowed:
             raise self._refusal(failures)
@@ -234,7 +244,7 @@ class _Contest:
         return BackboneError(
             "OpenVINO cannot stand in for Keras on this network.",
             received="; ".join(f"{name}: {why}" for name, why in failures.items()),
-            allowed=f"a relative error of {FLOAT32_TOLERANCE:g} in float32, {HALF_TOLERANCE:g} in bfloat16",
+            allowed=f"an error of {FLOAT32_TOLERANCE:g} of what tells images apart in float32, {HALF_TOLERANCE:g} in bfloat16",
             fix="Use features.engine=keras.",
         )
 
@@ -245,7 +255,7 @@ def _run_of(engine: Engine, batch: NDArray[Any]) -> Callable[[], object]:
 
 def _sentence(fastest: str, rates: Mapping[str, float], errors: Mapping[str, float], failures: Mapping[str, str]) -> str:
     measured = ", ".join(
-        f"{name} {rate:.{0 if rate > 20 else 1}f} images/s (relative error {errors[name]:.0e})" for name, rate in rates.items()
+        f"{name} {rate:.{0 if rate > 20 else 1}f} images/s (error {errors[name]:.0e})" for name, rate in rates.items()
     )
     passed = "; ".join(f"{name} ({why.rstrip('.')})" for name, why in failures.items())
     return f"The frozen blocks run on {fastest}: measured {measured}" + (f"; passed over {passed}." if passed else ".")

@@ -41,6 +41,8 @@ class Loop:
         label_smoothing: Share of each training label spread over all classes; never in validation.
         class_weights: `(classes,)`, or None for equal ones.
         dtype: Of the inputs as they come; they are cast to float32 inside the compiled step.
+        jit_compile: Whether XLA compiles the steps, for the one shape of a full batch; a smaller last batch runs without it.
+            Judging never uses it.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class Loop:
         label_smoothing: float = 0.0,
         class_weights: NDArray[Any] | None = None,
         dtype: str = "float32",
+        jit_compile: bool = False,
     ) -> None:
         self.model, self.batch_size, self.label_smoothing = model, batch_size, label_smoothing
         classes = int(model.output_shape[-1])
@@ -64,10 +67,18 @@ class Loop:
         self.optimizer.build(self._variables)
         inputs = tf.TensorSpec((None, *model.input_shape[1:]), dtype)
         labels, order, number = tf.TensorSpec((None, classes)), tf.TensorSpec((None,), tf.int32), tf.TensorSpec((), tf.int32)
-        self._step_over_batch = tf.function(self._step, input_signature=(inputs, labels))
-        self._steps_over_memory = tf.function(self._memory_steps, input_signature=(inputs, labels, order, number, number))
+        batch, memory = (inputs, labels), (inputs, labels, order, number, number)
+        full = tf.TensorSpec((batch_size, *model.input_shape[1:])), tf.TensorSpec((batch_size, classes))
+        self._xla_step = tf.function(self._step, input_signature=full, jit_compile=True)
+        self._over_batch = {
+            jit: tf.function(step, input_signature=batch) for jit, step in ((False, self._step), (True, self._full_step))
+        }
+        self._over_memory = {
+            jit: tf.function(steps, input_signature=memory)
+            for jit, steps in ((False, self._memory_steps), (True, self._full_memory_steps))
+        }
         self._predict = tf.function(self._forward, input_signature=(inputs,))
-        self._chunk = 8
+        self.inputs, self.jit_compile, self._chunk = inputs, jit_compile, 8
 
     @property
     def learning_rate(self) -> float:
@@ -112,27 +123,47 @@ class Loop:
                 yield from self._train_memory(MemoryEpoch(features, labels, np.arange(len(labels), dtype=np.int32)))
 
     def _run_batch(self, batch: tuple[tf.Tensor, tf.Tensor]) -> NDArray[np.float64]:
-        return np.asarray(self._step_over_batch(*batch), np.float64)
+        compiled = self.jit_compile and len(batch[1]) == self.batch_size
+        return np.asarray(self._over_batch[compiled](*batch), np.float64)
 
     def _train_memory(self, epoch: MemoryEpoch) -> Iterator[NDArray[np.float64]]:
         order = tf.constant(epoch.order)
-        start, end = 0, -(-len(epoch.order) // self.batch_size)
+        start, end, full = 0, -(-len(epoch.order) // self.batch_size), len(epoch.order) // self.batch_size
         while start < end:
-            stop, began = min(end, start + self._chunk), time.perf_counter()
-            sums = self._steps_over_memory(epoch.features, epoch.labels, order, tf.constant(start), tf.constant(stop))
+            compiled = self.jit_compile and start < full
+            stop, began = min(full if compiled else end, start + self._chunk), time.perf_counter()
+            steps = self._over_memory[compiled]
+            sums = steps(epoch.features, epoch.labels, order, tf.constant(start), tf.constant(stop))
             yield np.asarray(sums, np.float64)
             took = (time.perf_counter() - began) / (stop - start)
             self._chunk = int(np.clip(CHUNK_SECONDS / max(took, 1e-6), 1, 4096))
             start = stop
 
-    def _memory_steps(
-        self, features: tf.Tensor, labels: tf.Tensor, order: tf.Tensor, start: tf.Tensor, stop: tf.Tensor
+    def _memory_steps(self, *memory: tf.Tensor) -> tf.Tensor:
+        return self._repeat(self._step, *memory)
+
+    def _full_memory_steps(self, *memory: tf.Tensor) -> tf.Tensor:
+        return self._repeat(self._full_step, *memory)
+
+    def _repeat(
+        self,
+        run_step: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
+        features: tf.Tensor,
+        labels: tf.Tensor,
+        order: tf.Tensor,
+        start: tf.Tensor,
+        stop: tf.Tensor,
     ) -> tf.Tensor:
         sums = tf.zeros((3,), tf.float64)  # the same sum whatever number of steps ran at once
         for step in tf.range(start, stop):
             rows = order[step * self.batch_size : (step + 1) * self.batch_size]
-            sums += tf.cast(self._step(tf.gather(features, rows), tf.gather(labels, rows)), tf.float64)
+            sums += tf.cast(run_step(tf.gather(features, rows), tf.gather(labels, rows)), tf.float64)
         return sums
+
+    def _full_step(self, inputs: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+        """A step compiled by XLA, on a batch that is full."""
+        inputs = tf.ensure_shape(tf.cast(inputs, tf.float32), (self.batch_size, *inputs.shape[1:]))
+        return self._xla_step(inputs, tf.ensure_shape(labels, (self.batch_size, *labels.shape[1:])))
 
     def _step(self, inputs: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
         """One gradient step; the sums of loss, of right answers and of images."""

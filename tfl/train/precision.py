@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +10,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfl.model.policies import supported_precisions
+from tfl.model.timing import best_seconds
 from tfl.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -17,17 +19,7 @@ if TYPE_CHECKING:
 
 LEAST_GAIN = 1.1
 """Less precision has to be this many times as fast as float32 to be chosen."""
-_REPEATS = 3
 _BATCH = 16
-
-
-def supported_precisions() -> tuple[str, ...]:
-    """The policies that this machine computes in: float16 is slow on every CPU, bfloat16 on GPUs before compute capability 8."""
-    gpus = tf.config.list_physical_devices("GPU")
-    if not gpus:
-        return ("float32", "mixed_bfloat16")
-    capability = tf.config.experimental.get_device_details(gpus[0]).get("compute_capability", (0, 0))
-    return ("float32", "mixed_float16") + (("mixed_bfloat16",) if capability >= (8, 0) else ())
 
 
 def choose_precision(recipe: Recipe, build: Callable[[], Any], *, console: Console | None = None) -> str:
@@ -53,23 +45,25 @@ def choose_precision(recipe: Recipe, build: Callable[[], Any], *, console: Conso
 
 
 def measure_precisions(recipe: Recipe, build: Callable[[], Any]) -> dict[str, float]:
-    """Seconds an image by policy, each the best of three batches after a first one."""
+    """Seconds an image by policy, as `tfl.model.timing` measures."""
     gradients = any(stage.train != "head" for stage in recipe.stages)
     height, width = recipe.data.image_size
     images = tf.constant(np.random.default_rng(0).uniform(0, 255, (_BATCH, height, width, 3)), tf.float32)
-    before = keras.config.dtype_policy()
-    found = {}
+    before, runs = keras.config.dtype_policy(), {}
     try:
         for name in supported_precisions():
             keras.config.set_dtype_policy(name)
             built = build()
-            found[name] = _seconds(getattr(built, "model", built), images, gradients=gradients) / _BATCH
+            runs[name] = _run_of(getattr(built, "model", built), images, gradients=gradients)
+        seconds = best_seconds(runs)
     finally:
         keras.config.set_dtype_policy(before)
-    return found
+    return {name: value / _BATCH for name, value in seconds.items()}
 
 
-def _seconds(model: keras.Model, images: tf.Tensor, *, gradients: bool) -> float:
+def _run_of(model: keras.Model, images: tf.Tensor, *, gradients: bool) -> Callable[[], object]:
+    """A pass over the images, forward or with gradients, that returns when it is done."""
+
     @tf.function
     def forward() -> Any:
         return model(images, training=False)
@@ -80,10 +74,9 @@ def _seconds(model: keras.Model, images: tf.Tensor, *, gradients: bool) -> float
             loss = tf.reduce_sum(tf.cast(model(images, training=False), tf.float32)[:, 0])
         return [g for g in tape.gradient(loss, [v.value for v in model.trainable_variables]) if g is not None]
 
-    run, times = both if gradients else forward, []
-    for _ in range(_REPEATS + 1):
-        began = time.perf_counter()
-        for part in tf.nest.flatten(run()):
-            part.numpy()
-        times.append(time.perf_counter() - began)
-    return min(times[1:])
+    return functools.partial(_finish, both if gradients else forward)
+
+
+def _finish(run: Callable[[], Any]) -> None:
+    for part in tf.nest.flatten(run()):
+        part.numpy()

@@ -1,0 +1,271 @@
+"""Engines for frozen blocks: each agrees with Keras in float32, one that does not is refused, and the choice follows rates."""
+
+import importlib.util
+import io
+import sys
+
+import keras
+import numpy as np
+import pytest
+from rich.console import Console
+
+import tfl
+from tfl.backbones import catalog
+from tfl.backbones.blocks import find_blocks
+from tfl.errors import BackboneError, MissingExtraError
+from tfl.features import engines
+from tfl.features.chunks import BATCH
+from tfl.features.cut import tensor_at
+from tfl.features.engines import KerasEngine, choose_engine, earlier_engine, relative_error, tolerance_of
+from tfl.features.openvino_engine import Converted
+from tfl.model.policies import policy_of, under_policy
+
+NEEDS_OPENVINO = pytest.mark.skipif(importlib.util.find_spec("openvino") is None, reason="the extra openvino is not installed")
+FAMILIES = ("mini", "MobileNet", "VGG16")
+SLOW_FAMILIES = ("ConvNeXtTiny", "DenseNet121", "EfficientNetB0", "EfficientNetV2B0", "InceptionV3", "MobileNetV2")
+SLOW_FAMILIES += ("MobileNetV3Small", "NASNetMobile", "ResNet50", "ResNet50V2", "Xception")
+
+
+def photos(count=4, side=64):
+    """Squares of colour with some noise: unlike plain noise, one image differs from another as much as photos do."""
+    rng = np.random.default_rng(0)
+    squares = np.kron(rng.uniform(0, 255, (count, 4, 4, 3)), np.ones((1, side // 4 + 1, side // 4 + 1, 1)))[:, :side, :side]
+    return np.clip(squares + rng.normal(0, 10, squares.shape), 0, 255).astype("float32")
+
+
+def lively(model):
+    """Gives BatchNorm layers statistics as of a network that was trained."""
+    rng = np.random.default_rng(0)
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            shape = layer.moving_mean.shape
+            layer.moving_mean.assign(rng.normal(0, 0.3, shape))
+            layer.moving_variance.assign(rng.uniform(0.5, 2, shape))
+            layer.beta.assign(rng.normal(0, 0.3, shape))
+    return model
+
+
+def network(name, side=64, **options):
+    """A network with three outputs: a map in the middle, the last map pooled, and the last map."""
+    model = catalog.build_backbone(tfl.Backbone(name, **options), image_size=(side, side))
+    if options.get("weights", "pretrained") is None:
+        lively(model)
+    found = find_blocks(model)
+    middle = tensor_at(model, found[len(found) // 2].name)
+    return keras.Model(model.input, [middle, keras.layers.GlobalAveragePooling2D()(model.output), model.output])
+
+
+@pytest.fixture(scope="module")
+def mini():
+    return network("mini")
+
+
+@pytest.fixture(autouse=True)
+def _nothing_remembered(tmp_path, monkeypatch):
+    monkeypatch.setenv("TFL_CACHE", str(tmp_path))
+
+
+@pytest.fixture
+def rates(monkeypatch):
+    """Decides what is measured: seconds by name."""
+
+    def decide(**seconds):
+        named = {name.replace("_", " ", 1): value for name, value in seconds.items()}
+        monkeypatch.setattr(engines, "best_seconds", lambda runs: {name: named.get(name, 1.0) for name in runs})
+
+    return decide
+
+
+@pytest.fixture
+def biased(monkeypatch):
+    """Makes OpenVINO's engine of one precision answer wrongly."""
+
+    def bias(precision, by):
+        right = Converted.engine
+
+        def engine(self, asked):
+            made = right(self, asked)
+            if asked != precision:
+                return made
+            wrong = lambda images: [output * (1 + by) for output in made(images)]  # noqa: E731
+            wrong.name = made.name
+            return wrong
+
+        monkeypatch.setattr(Converted, "engine", engine)
+
+    return bias
+
+
+def check_every_engine(name, side=64):
+    prefix, images = network(name, side, weights=None), photos(side=side)
+    truth = prefix.predict_on_batch(images)
+    converted = Converted(prefix)
+    made = [KerasEngine(prefix), KerasEngine(under_policy(prefix, "mixed_bfloat16"))]
+    made += [converted.engine(precision) for precision in converted.precisions]
+    for engine in made:
+        found = engine(images)
+        assert [array.shape for array in found] == [array.shape for array in truth]
+        assert all(array.dtype == np.float32 for array in found)
+        assert relative_error(found, truth) < tolerance_of(engine.name), engine.name
+
+
+@NEEDS_OPENVINO
+@pytest.mark.parametrize("name", FAMILIES)
+def test_every_engine_agrees_with_keras(name):
+    check_every_engine(name)
+
+
+@NEEDS_OPENVINO
+@pytest.mark.slow
+@pytest.mark.parametrize("name", SLOW_FAMILIES)
+def test_every_engine_agrees_with_keras_in_every_family(name):
+    check_every_engine(name, side=75)
+
+
+@NEEDS_OPENVINO
+def test_any_number_of_images_gives_the_same_rows(mini):
+    images = photos(BATCH + 5)
+    engine = Converted(mini).engine("float32")
+    whole = engine(images)
+    assert len(whole[0]) == BATCH + 5
+    for start, stop in ((0, 1), (3, 8), (BATCH, BATCH + 5)):
+        for one, other in zip(engine(images[start:stop]), whole, strict=True):
+            np.testing.assert_array_equal(one, other[start:stop])
+
+
+@NEEDS_OPENVINO
+def test_results_are_not_overwritten_by_the_next_batch(mini):
+    images, engine = photos(), Converted(mini).engine("float32")
+    first = engine(images)
+    kept = [array.copy() for array in first]
+    engine(255 - images)
+    for one, other in zip(first, kept, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_copy_under_another_policy_has_the_weights_and_keeps_pixels_exact():
+    model = network("MobileNetV2", weights=None)
+    copy = under_policy(model, "mixed_bfloat16")
+    assert policy_of(model) == "float32" and policy_of(copy) == "mixed_bfloat16"
+    assert copy.get_layer("scale_pixels").compute_dtype == "float32"
+    for one, other in zip(model.get_weights(), copy.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+    back = under_policy(copy, "float32")
+    for one, other in zip(back.predict_on_batch(photos()), model.predict_on_batch(photos()), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_keras_is_the_network_as_it_is_and_measures_nothing(mini, monkeypatch):
+    monkeypatch.setattr(engines, "best_seconds", lambda runs: pytest.fail("measured"))
+    chosen = choose_engine("keras", under_policy(mini, "mixed_bfloat16"), photos())
+    assert chosen.engine.name == "keras mixed_bfloat16" and not chosen.rates and not chosen.errors
+
+
+@NEEDS_OPENVINO
+@pytest.mark.parametrize("fastest", ["keras float32", "keras mixed_bfloat16", "openvino float32", "openvino bfloat16"])
+def test_auto_takes_the_fastest_and_says_what_was_measured(mini, rates, fastest):
+    if fastest == "openvino bfloat16" and "bfloat16" not in Converted(mini).precisions:
+        pytest.skip("this processor does not compute in bfloat16")
+    rates(**{fastest.replace(" ", "_"): 0.1})
+    text = io.StringIO()
+    chosen = choose_engine("auto", mini, photos(), console=Console(file=text, width=1000))
+    assert chosen.engine.name == fastest
+    assert chosen.rates[fastest] == pytest.approx(BATCH / 0.1)
+    assert set(chosen.errors) == set(chosen.rates) >= {"keras float32", "keras mixed_bfloat16", "openvino float32"}
+    assert text.getvalue().strip() == chosen.said
+    for name, rate in chosen.rates.items():
+        assert f"{name} {rate:.0f} images/s" in chosen.said
+
+
+@NEEDS_OPENVINO
+def test_auto_passes_over_what_disagrees_and_says_so(mini, rates, biased):
+    rates(openvino_float32=0.1)
+    biased("float32", 0.01)
+    chosen = choose_engine("auto", mini, photos())
+    assert chosen.engine.name != "openvino float32"
+    assert "openvino float32" not in chosen.rates and chosen.errors["openvino float32"] > 1e-3
+    assert "passed over openvino float32 (error" in chosen.said
+
+
+@NEEDS_OPENVINO
+def test_openvino_takes_the_precision_that_agrees(mini, rates, biased):
+    rates(openvino_bfloat16=0.1)
+    biased("bfloat16", 0.5)
+    chosen = choose_engine("openvino", mini, photos())
+    assert chosen.engine.name == "openvino float32"
+    assert all(name.startswith("openvino") for name in chosen.errors)
+
+
+@NEEDS_OPENVINO
+def test_openvino_that_disagrees_in_every_precision_is_refused(mini, biased, monkeypatch):
+    monkeypatch.setattr(Converted, "precisions", ("float32",))
+    biased("float32", 0.01)
+    with pytest.raises(BackboneError, match=r"openvino float32: error .*features\.engine=keras"):
+        choose_engine("openvino", mini, photos())
+
+
+@NEEDS_OPENVINO
+def test_a_network_that_openvino_cannot_run(mini, monkeypatch):
+    monkeypatch.setattr("tfl.features.openvino_engine._graph_of", lambda prefix: b"not a graph")
+    with pytest.raises(BackboneError, match=r"OpenVINO cannot.*features\.engine=keras"):
+        choose_engine("openvino", mini, photos())
+    chosen = choose_engine("auto", mini, photos())
+    assert chosen.engine.name.startswith("keras") and "passed over openvino (" in chosen.said
+
+
+def test_without_the_package(mini, monkeypatch):
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'tfl\[openvino\]'"):
+        choose_engine("openvino", mini, photos())
+    assert choose_engine("auto", mini, photos()).engine.name.startswith("keras")
+
+
+@NEEDS_OPENVINO
+def test_a_choice_holds_for_every_cut_of_the_network_while_it_agrees(mini, rates, biased):
+    assert earlier_engine("auto", mini) is None
+    rates(openvino_float32=0.1)
+    choose_engine("auto", mini, photos())
+    rates(keras_float32=0.01)
+    lower = keras.Model(mini.input, mini.outputs[0])
+    assert earlier_engine("auto", lower) == "openvino float32"
+    assert earlier_engine("openvino", lower) is None
+    chosen = choose_engine("auto", lower, photos())
+    assert chosen.engine.name == "openvino float32" and not chosen.rates
+    assert relative_error(chosen.engine(photos()), [lower.predict_on_batch(photos())]) < 1e-4
+    biased("float32", 0.01)
+    assert choose_engine("auto", lower, photos()).engine.name == "keras float32"
+    assert earlier_engine("auto", lower) == "keras float32"
+
+
+def test_a_network_with_other_weights_is_measured_anew(mini, rates):
+    rates()
+    choose_engine("auto", mini, photos())
+    assert earlier_engine("auto", mini) is not None
+    assert earlier_engine("auto", network("mini", weights=None)) is None
+    assert earlier_engine("auto", network("mini", side=96)) is None
+
+
+@pytest.mark.parametrize(
+    ("found", "error"),
+    [([[1.0], [3.0]], 0.0), ([[1.0], [3.1]], 0.1 / 2**0.5), ([[1.0], [np.nan]], np.inf), ([[1.0], [np.inf]], np.inf)],
+)
+def test_an_error_is_compared_with_what_tells_images_apart(found, error):
+    assert relative_error([np.array(found)], [np.array([[1.0], [3.0]])]) == pytest.approx(error)
+
+
+def test_the_worst_output_counts_and_equal_images_do_not_divide_by_zero():
+    truth = np.array([[5.0], [5.0]])
+    assert relative_error([truth, truth + 0.05], [truth, truth]) == pytest.approx(0.01 / engines.LEAST_SPREAD)
+    assert relative_error([np.zeros((2, 1))], [np.zeros((2, 1))]) == 0.0
+    assert relative_error([np.ones((2, 1))], [np.zeros((2, 1))]) == np.inf
+
+
+@NEEDS_OPENVINO
+@pytest.mark.slow
+@pytest.mark.real_weights
+@pytest.mark.parametrize(("name", "alpha"), [("MobileNet", 0.75), ("MobileNetV2", 0.35)])
+def test_trained_networks_agree_in_float32(name, alpha):
+    prefix, images = network(name, 128, arguments={"alpha": alpha}), photos(8, 128)
+    chosen = choose_engine("openvino", prefix, images)
+    assert chosen.errors["openvino float32"] < engines.FLOAT32_TOLERANCE / 10
+    assert chosen.errors[chosen.engine.name] < tolerance_of(chosen.engine.name)
