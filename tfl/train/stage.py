@@ -27,6 +27,7 @@ from tfl.train.callbacks.nan_stop import NanStop
 from tfl.train.callbacks.overfitting import OverfittingWatch
 from tfl.train.callbacks.progress import StageProgress
 from tfl.train.callbacks.tensorboard import TensorBoardScalars
+from tfl.train.compilation import choose_compilation
 from tfl.train.loop import Loop
 from tfl.train.schedules import schedule_of
 from tfl.train.state import StageState
@@ -172,6 +173,11 @@ class _Fit:
         )
         self.checkpoints.optimizer = self.loop.optimizer
         self.checkpoints.resume()
+        if self.state.jit_compile is None:
+            self.state.jit_compile = choose_compilation(
+                self.recipe.jit_compile, self.loop, streams=prefix is None, stage_name=stage.name, console=self.console
+            )
+        self.loop.jit_compile = self.state.jit_compile
         self.callbacks = keras.callbacks.CallbackList(self._callbacks(), model=live, add_history=False)
 
     def run_epochs(self) -> None:

@@ -25,6 +25,7 @@ class StageState:
         feature_seconds, train_seconds: Time spent so far, over all resumptions.
         stopped_early: Whether patience ended the stage.
         unstored: Whether the frozen prefix runs in every epoch, since storing its outputs would cost more or is not wanted.
+        jit_compile: Whether XLA compiles the steps; None before that was chosen.
         ledger: Which blocks were to move, and which moved.
         notices: What a person should know, as sentences.
     """
@@ -42,6 +43,7 @@ class StageState:
     train_seconds: float = 0.0
     stopped_early: bool = False
     unstored: bool = False
+    jit_compile: bool | None = None
     ledger: list[dict[str, Any]] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
 
