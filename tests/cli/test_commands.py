@@ -1,5 +1,6 @@
 """Each verb: what it parses, what it hands over, what it answers. What trains or loads TensorFlow is replaced, or marked slow."""
 
+import importlib.metadata
 import json
 import sys
 import types
@@ -245,6 +246,22 @@ def test_doctor_finds_this_machine_well(tmp_path, monkeypatch):
     assert document["weights"]["files"] == ["some_notop.h5"]
     assert document["tensorflow"]["mini_images_per_second"] > 1
     assert document["versions"]["tfl"] == tfl.__version__ and document["machine"]["cores"] >= 1
+
+
+@pytest.mark.parametrize("version", ["2026.4.1", None])
+def test_doctor_says_whether_openvino_is_there(version, monkeypatch):
+    real = importlib.metadata.version
+
+    def found(package):
+        if package == "openvino" and version is None:
+            raise importlib.metadata.PackageNotFoundError(package)
+        return version if package == "openvino" else real(package)
+
+    monkeypatch.setattr("importlib.metadata.version", found)
+    monkeypatch.setattr("tfl.cli.doctor._tensorflow", lambda problems: None)
+    assert json.loads(invoke("doctor", "--json").stdout)["versions"]["openvino"] == version
+    shown = invoke("doctor").stdout
+    assert "Keras, OpenVINO 2026.4.1" in shown if version else "pip install 'tfl[openvino]'" in shown
 
 
 def test_doctor_says_what_to_do(tmp_path, monkeypatch):

@@ -21,6 +21,7 @@ from tfl.cli.quiet import load_tensorflow
 from tfl.errors import TflError
 
 PACKAGES = ("tensorflow", "keras", "keras-tuner", "tensorboard", "tensorflow-datasets", "numpy", "scikit-learn", "pillow")
+EXTRAS = ("openvino",)
 _ENOUGH_MEMORY_GB, _ENOUGH_DISK_GB = 2.0, 2.0
 _BATCH = 32
 Problems = list[dict[str, str]]
@@ -52,6 +53,10 @@ def _versions(problems: Problems) -> dict[str, str | None]:
         except importlib.metadata.PackageNotFoundError:
             found[package] = None
             problems.append({"problem": f"{package} is not installed.", "fix": f"pip install {package}"})
+    for package in EXTRAS:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[package] = importlib.metadata.version(package)
+        found.setdefault(package, None)
     return found
 
 
@@ -182,6 +187,9 @@ def _show(document: dict[str, Any]) -> None:
     rows = [("versions", ", ".join(f"{name} {version or 'absent'}" for name, version in document["versions"].items()))]
     rows.append(("machine", f"{machine['platform']}, {machine['cores']} cores, {machine['memory_gb'] or '?'} GB of memory"))
     rows.append(("bfloat16", "in hardware" if machine["bfloat16"] else "not in this processor"))
+    openvino = document["versions"]["openvino"]
+    extra = f"OpenVINO {openvino}" if openvino else "OpenVINO is absent (pip install 'tfl[openvino]'; often faster on a CPU)"
+    rows.append(("engines", f"Keras, {extra}"))
     if engine:
         rows.append(("devices", ", ".join(engine["devices"])))
         rows.append(("speed", f"{engine['mini_images_per_second'] or '?'} images a second, mini at 96 px, forward"))
