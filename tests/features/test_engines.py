@@ -237,6 +237,17 @@ def test_a_choice_holds_for_every_cut_of_the_network_while_it_agrees(mini, rates
     assert earlier_engine("auto", lower) == "keras float32"
 
 
+@NEEDS_OPENVINO
+def test_an_earlier_choice_is_told_once(mini, rates, monkeypatch):
+    monkeypatch.setattr(engines, "_said", set())
+    rates(openvino_float32=0.1)
+    choose_engine("auto", mini, photos())
+    text = io.StringIO()
+    for _ in range(2):
+        choose_engine("auto", mini, photos(), console=Console(file=text, width=1000))
+    assert text.getvalue().count("The frozen blocks run on openvino float32, the fastest when measured earlier") == 1
+
+
 def test_a_network_with_other_weights_is_measured_anew(mini, rates):
     rates()
     choose_engine("auto", mini, photos())

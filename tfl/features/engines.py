@@ -41,6 +41,8 @@ LEAST_SPREAD = 0.1
 hardly differ."""
 
 Requested = Literal["keras", "openvino", "auto"]
+_said: set[tuple[str, str]] = set()
+"""Choices that were told to a person: a run asks for the same one at every cut."""
 
 
 class Engine(Protocol):
@@ -78,7 +80,7 @@ def choose_engine(requested: Requested, prefix: keras.Model, images: NDArray[Any
             was measured is kept: later networks on the same pixels and first weights get the same engine, while it agrees.
         prefix: A flat Functional model from pixels to one tensor or several.
         images: `(n, height, width, 3)` float32 pixels 0..255: the first batch, on which engines are compared.
-        console: Where to say what was measured and chosen; None says nothing.
+        console: Where to say what was measured and chosen, an earlier choice once a process; None says nothing.
 
     Raises:
         MissingExtraError: `openvino` is not installed.
@@ -91,8 +93,10 @@ def choose_engine(requested: Requested, prefix: keras.Model, images: NDArray[Any
         raise MissingExtraError.of("openvino", needed_for="features.engine=openvino")
     contest = _Contest(requested, prefix, images)
     chosen = contest.earlier() or contest.measure()
-    if console is not None:
+    place = (str(_memory(requested, prefix)), chosen.engine.name)
+    if console is not None and (chosen.rates or place not in _said):
         console.print(chosen.said, highlight=False, markup=False)
+        _said.add(place)
     return chosen
 
 
