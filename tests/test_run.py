@@ -138,3 +138,15 @@ def test_a_run_s_model_is_a_backbone_for_the_next(finished, tmp_path):
     run = run_recipe(recipe, out=tmp_path / "next")
     assert len(run.class_names) == 4
     assert run.read_json("metrics.json")["test"]["count"] > 0
+
+
+def test_a_failure_is_told_until_the_run_goes_on(tmp_path, recipe):
+    from tfl.run import _status
+    from tfl.runs import Run
+
+    run = Run.create(tmp_path / "run", recipe, command=[])
+    with pytest.raises(RuntimeError), _status(run):
+        raise RuntimeError("the disk fell out")
+    assert (run.manifest["status"], run.manifest["error"]) == ("failed", "the disk fell out")
+    with _status(run):
+        assert (run.manifest["status"], run.manifest["error"]) == ("running", None)

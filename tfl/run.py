@@ -290,7 +290,7 @@ def _reopen(folder: Path, recipe: Recipe) -> Run:
 @contextlib.contextmanager
 def _status(run: Run) -> Iterator[None]:
     """Writes into the manifest how the block ended."""
-    run.update_manifest(status="running")
+    run.update_manifest(status="running", **({"error": None} if "error" in run.manifest else {}))  # a resumed run starts clean
     try:
         yield
     except KeyboardInterrupt:
