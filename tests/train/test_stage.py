@@ -142,6 +142,23 @@ def test_a_killed_run_resumes_to_the_same_result(tmp_path, recipe, bundle, netwo
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("kill_stage", "kill_epoch"), [("head", 1), ("finetune", 2)])
+def test_a_killed_run_with_taps_resumes_to_the_same_result(
+    tmp_path, recipe, bundle, network, monkeypatch, kill_stage, kill_epoch
+):
+    recipe = dataclasses.replace(recipe, head=tfl.Head(taps=("unit2_out", "unit7_out")))
+    _, whole, _ = train_all(tmp_path / "whole", recipe, bundle, network)
+    with killed_before_saving(monkeypatch, kill_stage, kill_epoch):
+        train_all(tmp_path / "cut", recipe, bundle, network)
+    run, assembled = Run.open(tmp_path / "cut"), network(recipe)
+    for stage in recipe.stages:
+        train_stage(run, assembled, stage, bundle, recipe=recipe)
+    assert all(map(np.array_equal, weights_of(assembled), weights_of(whole)))
+    images = bundle.examples.images[:6].astype("float32")
+    np.testing.assert_array_equal(assembled.model(images), whole.model(images))
+
+
+@pytest.mark.slow
 def test_everything_trains_on_pixels_drawn_anew_and_resumes(tmp_path, recipe, bundle, network, monkeypatch):
     stage = tfl.Stage(
         "all", train="all", epochs=2, batch_size=16, augment=tfl.Augment(flip="both", mixup=0.3), learning_rate=1e-3

@@ -12,8 +12,9 @@ import keras
 from tfl.errors import RecipeError, did_you_mean
 from tfl.recipe import Head
 
-POOL, LOGITS, PROBABILITIES = "head_pool", "logits", "probabilities"
-"""Layer names. `POOL` is the one vector that all the head's weights read, with taps and without."""
+POOL, STANDARD, LOGITS, PROBABILITIES = "head_pool", "head_standard", "logits", "probabilities"
+"""Layer names. `POOL` is the one vector that all the head's weights read, with taps and without; a head with taps then
+standardises it by `STANDARD`, whose numbers `tfl.features.standardise` sets."""
 
 
 def tapped(head: Head, blocks: Sequence[str]) -> list[int]:
@@ -56,8 +57,7 @@ def tap_layers(width: int, rank: int, pooling: str, *, name: str = "tap") -> lis
     """What a head with several taps does to each: pool, then bring the vector to the length `sqrt(width)`.
 
     As in Head2Toe (Evci et al. 2022), each block's vector gets one length, so that a block with large values does not drown
-    the others, and within a block the features keep their proportions. The length is that of a vector of ones instead of 1,
-    which suits the learning rates that plain pooled features train with.
+    the others, and within a block the features keep their proportions. The length is that of a vector of ones instead of 1.
     """
     return [
         pooling_layer(rank, pooling, name=f"{name}_pool"),
@@ -91,7 +91,7 @@ def head_layers(head: Head, class_count: int, *, seed: int) -> list[keras.layers
         seed: Of the initial weights and of the dropout.
     """
     layers = keras.layers
-    made: list[keras.layers.Layer] = []
+    made: list[keras.layers.Layer] = [layers.Normalization(name=STANDARD, dtype="float32")] if head.taps else []
     for number, units in enumerate((*head.hidden, None), start=1):
         if head.dropout:
             made.append(layers.Dropout(head.dropout, seed=seed + number, name=f"head_dropout{number}", dtype="float32"))

@@ -15,6 +15,7 @@ from tfl.data.bundle import Bundle
 from tfl.errors import TrainingError
 from tfl.features.cut import cut
 from tfl.features.extract import Extractor
+from tfl.features.standardise import standardise
 from tfl.model.freeze import Ledger, Plan, make_plan
 from tfl.model.multipliers import make_optimizer
 from tfl.recipe import Recipe, Stage
@@ -113,6 +114,8 @@ def train_stage(
         _say(console, [f"Stage {stage.name} was done before; {_outcome(state, recipe)}"])
         return _result(stage, state, recipe)
     if found is None:
+        if stage.name == recipe.stages[0].name:
+            standardise(assembled, bundle, features=recipe.features, console=console)
         checkpoints.start()
     else:
         checkpoints.load_start()
