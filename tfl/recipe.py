@@ -113,8 +113,8 @@ class Head:
         dropout: Share of the features dropped before each dense layer while training.
         pooling: How a feature map becomes a vector.
         activation: After each hidden layer.
-        taps: Blocks, by name or glob, whose pooled outputs the head reads side by side (after Head2Toe, Evci et al. 2022);
-            none means the last block alone.
+        taps: Blocks, by name or glob, whose pooled outputs the head reads side by side (after Head2Toe, Evci et al. 2022),
+            standardised over the training images; none means the last block alone, as it is.
     """
 
     hidden: tuple[int, ...] = number((), at_least=1, at_most=65536)
