@@ -73,6 +73,15 @@ def test_rows_come_in_the_order_that_is_asked_for() -> None:
     np.testing.assert_array_equal(found[10:20], VALUES[10:20])
 
 
+def test_what_a_killed_writer_left_is_cleared_away() -> None:
+    read(Pass(), IDS[:64])
+    left = [folder() / ".space.1.tmp.json", folder() / "chunks" / ".000001.1.tmp.npy"]
+    for file in left:
+        file.write_bytes(b"half")
+    read(Pass())
+    assert not any(file.exists() for file in left)
+
+
 def test_another_split_uses_the_same_rows() -> None:
     images = Pass()
     read(images, IDS[:200])

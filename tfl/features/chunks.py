@@ -182,9 +182,11 @@ class Folder:
         for path in damaged:
             path.unlink(missing_ok=True)
         left = {path.stem for path in self._descriptions()}
-        for path in (*(self.path / "chunks").glob("[0-9]*.npy"), *(self.path / "chunks").glob(".*.tmp*")):
+        for path in (self.path / "chunks").glob("[0-9]*.npy"):
             if path.stem not in left:
                 path.unlink(missing_ok=True)
+        for path in (*self.path.glob(".*.tmp*"), *(self.path / "chunks").glob(".*.tmp*")):
+            path.unlink(missing_ok=True)
         if damaged and say is not None:
             say(f"{len(damaged)} damaged chunk(s) of features in {self.path} were removed; their rows are computed again.")
         return len(damaged)
