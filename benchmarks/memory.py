@@ -2,10 +2,9 @@
 
 Run       python benchmarks/memory.py --json
 Images    JPEG of 96 px, drawn from noise by a seed; MobileNetV2 alpha 0.35 with random weights: nothing has to be there
-Cases     head      a head, with tfl's limits as they are: decoded pixels up to 1 GB, and features up to the hold limit, stay in
-                    memory
-          streamed  the same with both limits at 8 MB, so that both sizes are far above them
-          maps      from block 6 up, with both limits at 8 MB: the maps are read from the disk while it trains
+Cases     head      a head, with tfl's limit as it is: features up to 64 MB stay in memory
+          streamed  the same with a limit of 8 MB, so that both sizes are far above it
+          maps      from block 6 up, with a limit of 8 MB: the maps are read from the disk while it trains
 Method    each case and size in a process of its own: listing, audit, network, features, two epochs. Peak resident memory is the
           kernel's (`ru_maxrss`); how much of it was anonymous and how much were mapped files is sampled every 20 ms from
           /proc/self/status. Disk is the feature store
@@ -27,7 +26,7 @@ from typing import Any
 from harness import document, figure, print_document
 
 CASES = {"head": ("head", None), "streamed": ("head", 8), "maps": ("top:12", 8)}
-"""What trains, and the limits in megabytes."""
+"""What trains, and the limit in megabytes."""
 SIZES, SMOKE_SIZES = (5_000, 50_000), (200, 2_000)
 SIDE, CLASSES = 96, 5
 
@@ -101,12 +100,9 @@ def child(case: str, photos: Path, scratch: Path) -> dict[str, Any]:
 
 
 def lower_limits(limit_bytes: int) -> None:
-    """Sets tfl's limits for what it holds in memory, for this process."""
-    import tfl.data.pipeline
+    """Sets tfl's limit for the features that it holds in memory, for this process."""
     import tfl.train.batches
 
-    tfl.data.pipeline.fits_in_memory.__kwdefaults__["limit_bytes"] = limit_bytes
-    tfl.data.pipeline.cache_pixels.__kwdefaults__["limit_bytes"] = limit_bytes
     tfl.train.batches.HOLD_BYTES = limit_bytes
 
 

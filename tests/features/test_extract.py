@@ -16,7 +16,7 @@ from tfl.backbones import catalog
 from tfl.backbones.blocks import find_blocks
 from tfl.data.bundle import Bundle
 from tfl.data.examples import Examples
-from tfl.data.pipeline import make_dataset
+from tfl.data.pipeline import cache_pixels, make_dataset
 from tfl.data.split import Split
 from tfl.features.cut import tensor_at
 from tfl.features.engines import Chosen, KerasEngine
@@ -106,7 +106,8 @@ def test_names_and_what_trains_do_not_count() -> None:
 def test_pixels_at_hand_and_pixels_decoded_are_the_same_features() -> None:
     models, bundle = make_models(), make_bundle()
     extract(models, bundle, "train", features=tfl.Features())
-    with_pixels = dataclasses.replace(bundle, pixels=bundle.examples.images)
+    with_pixels = dataclasses.replace(bundle, pixels=cache_pixels(bundle.examples, data=bundle.data))
+    assert with_pixels.pixels is not None
     assert Extractor(models, with_pixels, features=tfl.Features()).missing("train") == 0
     apart = dataclasses.replace(with_pixels, fingerprints=[print_ + "x" for print_ in bundle.fingerprints])
     one, other = (extract(models, some, "train", features=tfl.Features())[0].read_all() for some in (bundle, apart))

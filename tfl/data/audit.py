@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from tfl.data.examples import Examples, listed
+from tfl.data.pixels import Pixels
 from tfl.errors import BadImageError, DataError
 from tfl.recipe import Data
 
@@ -59,14 +60,14 @@ class AuditResult:
         kept: `(n,)` int64, where each of them was among the audited ones.
         fingerprints: SHA-256 of the content of each of them.
         findings: Dictionaries of `kind`, `severity` (`error`: left out; `warning`; `info`), `files` and `note`.
-        pixels: `(n, height, width, 3)` uint8, each of them decoded and resized; None unless asked for and small enough.
+        pixels: Each of them decoded and resized; None unless asked for and there is room.
     """
 
     examples: Examples
     kept: NDArray[np.int64]
     fingerprints: tuple[str, ...]
     findings: list[dict[str, Any]]
-    pixels: NDArray[np.uint8] | None = None
+    pixels: Pixels | None = None
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ def audit(examples: Examples, *, on_bad: Literal["error", "skip"] = "error", pix
     Args:
         examples: What to check.
         on_bad: `error` raises; `skip` leaves bad files out and lists them in the findings.
-        pixels_for: Keep the decoded pixels at this `image_size` and `fit`, where they take at most 1 GB.
+        pixels_for: Keep the decoded pixels at this `image_size` and `fit`, where the disk has room.
 
     Raises:
         BadImageError: There are bad files and `on_bad` is `error`, or nothing is left of a class.
@@ -93,7 +94,7 @@ def audit(examples: Examples, *, on_bad: Literal["error", "skip"] = "error", pix
     if examples.paths is None:
         return _audit_arrays(examples, pixels_for)
     files = _look_at_all(examples)
-    pixels = _room_for_pixels(examples, pixels_for)
+    pixels = None if pixels_for is None else Pixels.of(len(examples), pixels_for.image_size)
     _decode_all(examples, files, pixels, pixels_for)
     bad = {index: file for index, file in enumerate(files) if file.trouble}
     if bad and on_bad == "error":
@@ -104,7 +105,7 @@ def audit(examples: Examples, *, on_bad: Literal["error", "skip"] = "error", pix
     fingerprints = tuple(files[index].fingerprint for index in kept)
     findings = _trouble_findings(examples, bad) + _mistyped(examples, files) + duplicate_findings(left, fingerprints)
     if pixels is not None and bad:
-        pixels = pixels[kept]
+        pixels = pixels.take(kept)
     return AuditResult(examples=left, kept=kept, fingerprints=fingerprints, findings=findings, pixels=pixels)
 
 
@@ -187,22 +188,14 @@ def _guess(content: bytes) -> str:
     return f"starts with {head[:4].hex()}"
 
 
-def _room_for_pixels(examples: Examples, data: Data | None) -> NDArray[np.uint8] | None:
-    if data is None:
-        return None
-    from tfl.data.pipeline import fits_in_memory
-
-    return np.zeros((len(examples), *data.image_size, 3), np.uint8) if fits_in_memory(len(examples), data) else None
-
-
-def _decode_all(examples: Examples, files: list[_File], pixels: NDArray[np.uint8] | None, data: Data | None) -> None:
+def _decode_all(examples: Examples, files: list[_File], pixels: Pixels | None, data: Data | None) -> None:
     """Decodes what looked well; what fails is marked in `files`. A header says nothing about a file that is cut short."""
     well = [index for index, file in enumerate(files) if not file.trouble]
     if not well:
         return
     from tfl.data.pipeline import decode_errors
 
-    keep = None if pixels is None else pixels.__setitem__
+    keep = None if pixels is None else pixels.write
     for index, message in decode_errors(examples, well, keep=keep, data=None if pixels is None else data).items():
         files[index] = _File(trouble="undecodable", detail=message)
 

@@ -12,6 +12,7 @@ import numpy as np
 from tfl.recipe import Data
 
 if TYPE_CHECKING:
+    from tfl.data.pixels import Pixels
     from tfl.data.source import Examples
     from tfl.data.split import Split
 
@@ -26,7 +27,7 @@ class Bundle:
         data: How they are decoded and resized.
         seed: Of order and augmentation; the recipe's.
         fingerprints: One of the content of each example, in the order of `examples`.
-        pixels: `(n, height, width, 3)` uint8, every example decoded and resized, where that is at hand.
+        pixels: Every example decoded and resized, where that is at hand.
     """
 
     examples: Examples
@@ -34,7 +35,7 @@ class Bundle:
     data: Data
     seed: int
     fingerprints: Sequence[str]
-    pixels: np.ndarray | None = None
+    pixels: Pixels | None = None
 
     @property
     def class_count(self) -> int:

@@ -16,6 +16,7 @@ import tensorflow as tf
 from tfl.data.augment import augmenter
 from tfl.data.decode import decode_image
 from tfl.data.examples import Examples
+from tfl.data.pixels import Pixels
 from tfl.recipe import Augment, Data
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ __all__ = [
     "cache_pixels",
     "decode_errors",
     "decode_image",
-    "fits_in_memory",
     "make_dataset",
     "preprocess_batch",
     "preprocess_bytes",
@@ -33,7 +33,6 @@ __all__ = [
 ]
 
 Fit = Literal["stretch", "crop", "pad"]
-PIXEL_CACHE_BYTES = 2**30
 _as_it_is = tf.autograph.experimental.do_not_convert  # nothing here branches in Python on a tensor
 
 
@@ -108,7 +107,7 @@ def make_dataset(
     view: int = 0,
     mix_among: ArrayLike | None = None,
     label_smoothing: float = 0.0,
-    pixels: NDArray[np.uint8] | tf.Tensor | None = None,
+    pixels: Pixels | None = None,
 ) -> tf.data.Dataset:
     """One pass over `examples` at `indices`, in batches of (images float32 0..255, one-hot labels float32).
 
@@ -123,7 +122,7 @@ def make_dataset(
         augment, augment_seed, view: Random changes; None makes none.
         mix_among: The indices that MixUp and CutMix take partners from; None takes `indices`.
         label_smoothing: Share of each label that is spread over all classes.
-        pixels: What `cache_pixels` returned for `examples` (as a tensor on the CPU it is not copied), or None to decode.
+        pixels: What `cache_pixels` returned for `examples`, or None to decode.
 
     Returns:
         A finite dataset of known length.
@@ -131,7 +130,7 @@ def make_dataset(
     order = np.asarray(indices, np.int64)
     if shuffle_seed is not None:
         order = np.random.default_rng([shuffle_seed, epoch]).permutation(order)
-    load = _loader(examples, data, pixels)
+    load = _loader(examples, data) if pixels is None else _reader(pixels)
     mixes = augment is not None and (augment.mixup > 0 or augment.cutmix > 0)
     columns = (order, _partners(order, order if mix_among is None else mix_among, augment_seed, view)) if mixes else (order,)
     labels = tf.constant(examples.labels)
@@ -147,11 +146,13 @@ def make_dataset(
             return images, one_hot
         return augmenter(augment)(images, one_hot, index, seed=seed, view=drawn_view, partners=second)
 
-    dataset = tf.data.Dataset.from_tensor_slices(columns).map(
-        _as_it_is(read), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
-    )
-    dataset = dataset.batch(batch_size).map(_as_it_is(finish), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-    return dataset.prefetch(tf.data.AUTOTUNE)
+    parallel = {"num_parallel_calls": tf.data.AUTOTUNE, "deterministic": True}
+    dataset = tf.data.Dataset.from_tensor_slices(columns)
+    if pixels is None:  # decoded one by one, read batch by batch
+        dataset = dataset.map(_as_it_is(read), **parallel).batch(batch_size)
+    else:
+        dataset = dataset.batch(batch_size).map(_as_it_is(read), **parallel)
+    return dataset.map(_as_it_is(finish), **parallel).prefetch(tf.data.AUTOTUNE)
 
 
 def _soft(one_hot: tf.Tensor, smoothing: float) -> tf.Tensor:
@@ -166,12 +167,19 @@ def _partners(order: NDArray[np.int64], among: ArrayLike, seed: int, view: int) 
     return drawn[np.searchsorted(known, order)]
 
 
-def _loader(examples: Examples, data: Data, pixels: NDArray[np.uint8] | tf.Tensor | None) -> Callable[[tf.Tensor], tf.Tensor]:
+def _reader(pixels: Pixels) -> Callable[[tf.Tensor], tf.Tensor]:
+    """A function from the indices of several examples to their images."""
+
+    def read(indices: tf.Tensor) -> tf.Tensor:
+        images = tf.numpy_function(pixels.__getitem__, [indices], tf.uint8, stateful=False)
+        return tf.cast(tf.ensure_shape(images, (None, *pixels.shape[1:])), tf.float32)
+
+    return read
+
+
+def _loader(examples: Examples, data: Data) -> Callable[[tf.Tensor], tf.Tensor]:
     """A function from an example's index to its image."""
     with tf.device("CPU:0"):
-        if pixels is not None:
-            ready = tf.constant(pixels)
-            return lambda index: tf.ensure_shape(tf.cast(tf.gather(ready, index), tf.float32), (*data.image_size, 3))
         if examples.images is not None:
             images = tf.constant(examples.images)
             return lambda index: resize_image(_as_rgb(tf.gather(images, index)), data.image_size, data.fit)
@@ -196,29 +204,22 @@ def _as_rgb(image: tf.Tensor) -> tf.Tensor:
     return tf.repeat(image[..., None], 3, axis=-1) if image.shape.rank == 2 else image
 
 
-def cache_pixels(examples: Examples, *, data: Data, limit_bytes: int = PIXEL_CACHE_BYTES) -> NDArray[np.uint8] | None:
-    """Every image decoded and resized, `(n, *data.image_size, 3)` uint8, so that epochs need not decode again.
+def cache_pixels(examples: Examples, *, data: Data, limit_bytes: int | None = None) -> Pixels | None:
+    """Every image decoded and resized once, so that epochs need not decode again.
 
     Returns:
-        The pixels for `make_dataset(..., pixels=)`; None when they would take more than `limit_bytes`.
+        The pixels for `make_dataset(..., pixels=)`; None where there is no room (`Pixels.of`).
     """
-    if not fits_in_memory(len(examples), data, limit_bytes=limit_bytes):
+    pixels = Pixels.of(len(examples), data.image_size, limit_bytes=limit_bytes)
+    if pixels is None:
         return None
-    load = _loader(examples, data, None)
-    pixels = np.empty((len(examples), *data.image_size, 3), np.uint8)
+    load = _loader(examples, data)
     dataset = tf.data.Dataset.range(len(examples)).map(
         _as_it_is(lambda index: tf.cast(load(index), tf.uint8)), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
     )
-    start = 0
-    for batch in dataset.batch(64).prefetch(2).as_numpy_iterator():
-        pixels[start : start + len(batch)] = batch
-        start += len(batch)
+    for index, image in enumerate(dataset.prefetch(16).as_numpy_iterator()):
+        pixels.write(index, image)
     return pixels
-
-
-def fits_in_memory(count: int, data: Data, *, limit_bytes: int = PIXEL_CACHE_BYTES) -> bool:
-    """Whether `count` images at `data.image_size` take at most `limit_bytes` as uint8."""
-    return count * data.image_size[0] * data.image_size[1] * 3 <= limit_bytes
 
 
 def decode_errors(

@@ -22,6 +22,7 @@ from tfl.errors import BackboneError, MissingExtraError, StorageError
 from tfl.features.chunks import BATCH
 from tfl.features.identity import DECODE
 from tfl.features.openvino_engine import Converted, openvino_version
+from tfl.model.forward import constant_forward
 from tfl.model.policies import policy_of, supported_precisions, under_policy
 from tfl.model.timing import best_seconds
 from tfl.storage import cache_home, write_json
@@ -101,16 +102,11 @@ def choose_engine(requested: Requested, prefix: keras.Model, images: NDArray[Any
 
 
 class KerasEngine:
-    """A network run by Keras, as it is."""
+    """A network run by Keras, as it is now: weights that change later do not count."""
 
     def __init__(self, prefix: keras.Model, *, name: str | None = None) -> None:
         self.name = name or f"keras {policy_of(prefix)}"
-        pixels = tf.TensorSpec((None, *prefix.input_shape[1:]), tf.float32)
-
-        def forward(images: tf.Tensor) -> list[tf.Tensor]:
-            return [tf.cast(output, tf.float32) for output in tf.nest.flatten(prefix(images, training=False))]
-
-        self._forward = tf.function(forward, input_signature=[pixels], autograph=False).get_concrete_function()
+        self._forward = constant_forward(prefix)
 
     def __call__(self, images: NDArray[Any]) -> list[NDArray[Any]]:
         return [output.numpy() for output in self._forward(tf.constant(images, tf.float32))]

@@ -46,11 +46,15 @@ def extract_ahead(
             prefixes[stage.name] = prefix
             if console is not None:
                 console.print(f"stage {stage.name}: {decision.said}", highlight=False, markup=False)
+    every = list(prefixes.values())
     plain = [prefixes[stage.name] for stage in recipe.stages if stage.name in prefixes and stage.augment is None]
-    for part, models in (("train", plain), ("val", list(prefixes.values()))):
+    extractor = Extractor(every, bundle, features=recipe.features, console=console)
+    # an engine takes seconds to set up: the same one does both parts, where all stages read the images as they are
+    plain_extractor = extractor if plain == every else Extractor(plain, bundle, features=recipe.features, console=console)
+    for part, models, chosen in (("train", plain, plain_extractor), ("val", every, extractor)):
         if models:
             with _shown(console, part, len(bundle.indices(part))) as progress:
-                Extractor(models, bundle, features=recipe.features, console=console).run(part, progress=progress)
+                chosen.run(part, progress=progress)
     return tuple(prefixes)
 
 

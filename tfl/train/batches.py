@@ -84,15 +84,14 @@ def epoch_order(count: int, *, seed: int, stage_name: str, epoch: int) -> NDArra
 
 
 class PixelBatches:
-    """Batches of images, decoded once where they fit into memory. Augmentation is drawn anew in every epoch."""
+    """Batches of images, decoded once where the disk has room for them. Augmentation is drawn anew in every epoch."""
 
     dtype = "float32"
 
     def __init__(self, bundle: Bundle, stage: Stage) -> None:
         self.bundle, self.stage = bundle, stage
         self.feature_seconds = 0.0
-        pixels = bundle.pixels if bundle.pixels is not None else cache_pixels(bundle.examples, data=bundle.data)
-        self._pixels = None if pixels is None else _on_cpu(pixels)
+        self._pixels = bundle.pixels if bundle.pixels is not None else cache_pixels(bundle.examples, data=bundle.data)
         self._validation = self._dataset("val")
 
     def train(self, epoch: int) -> StreamEpoch:
