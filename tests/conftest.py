@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -36,3 +38,22 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
 def photos() -> Path:
     """The folder that holds `strawberry/`, `flowers/` and `fashion_mnist/`."""
     return Path(os.environ["TFL_TEST_DATA"])
+
+
+@pytest.fixture(scope="session")
+def draw_bars() -> Callable[[int, int], tuple[np.ndarray, np.ndarray]]:
+    """Makes `(images, labels)`: noise with a bright bar that lies (0), stands (1) or is not there (2)."""
+
+    def draw(count: int, side: int) -> tuple[np.ndarray, np.ndarray]:
+        rng = np.random.default_rng(0)
+        labels = np.arange(count, dtype=np.int32) % 3
+        images = rng.integers(0, 120, (count, side, side, 3)).astype(np.uint8)
+        for image, label in zip(images, labels, strict=True):
+            at = int(rng.integers(4, side - 8))
+            if label == 0:
+                image[at : at + 4, :] = 255
+            elif label == 1:
+                image[:, at : at + 4] = 255
+        return images, labels
+
+    return draw

@@ -1,8 +1,7 @@
-"""A small set of drawn squares that a small network can learn, and stages over it."""
+"""A small set of drawn bars that a small network can learn, and stages over it."""
 
 import dataclasses
 
-import numpy as np
 import pytest
 
 import tfl
@@ -10,27 +9,13 @@ import tfl
 SIZE = 32
 
 
-def make_images(count, *, seed=0):
-    """Noise with a bright bar: lying (0), standing (1) or none (2)."""
-    rng = np.random.default_rng(seed)
-    labels = np.arange(count, dtype=np.int32) % 3
-    images = rng.integers(0, 120, (count, SIZE, SIZE, 3)).astype(np.uint8)
-    for image, label in zip(images, labels, strict=True):
-        at = int(rng.integers(4, SIZE - 8))
-        if label == 0:
-            image[at : at + 4, :] = 255
-        elif label == 1:
-            image[:, at : at + 4] = 255
-    return images, labels
-
-
 @pytest.fixture(scope="session")
-def bundle():
+def bundle(draw_bars):
     from tfl.data.bundle import Bundle
     from tfl.data.examples import Examples
     from tfl.data.split import split
 
-    images, labels = make_images(90)
+    images, labels = draw_bars(90, SIZE)
     examples = Examples(class_names=("lying", "none", "standing"), labels=labels, images=images, source="test")
     prints = tuple(examples.fingerprint_of(index) for index in range(len(examples)))
     parts = split(examples, validation=0.2, test=0.2, seed=0, fingerprints=prints)

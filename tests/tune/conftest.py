@@ -10,24 +10,10 @@ import tfl
 SIZE = 32
 
 
-def bars(count=60):
-    """Noise with a bright bar: lying (0), standing (1) or none (2)."""
-    rng = np.random.default_rng(0)
-    labels = np.arange(count, dtype=np.int32) % 3
-    images = rng.integers(0, 120, (count, SIZE, SIZE, 3)).astype(np.uint8)
-    for image, label in zip(images, labels, strict=True):
-        at = int(rng.integers(4, SIZE - 8))
-        if label == 0:
-            image[at : at + 4, :] = 255
-        elif label == 1:
-            image[:, at : at + 4] = 255
-    return images, labels
-
-
 @pytest.fixture(scope="session")
-def source(tmp_path_factory):
+def source(tmp_path_factory, draw_bars):
     file = tmp_path_factory.mktemp("bars") / "bars.npz"
-    images, labels = bars()
+    images, labels = draw_bars(60, SIZE)
     np.savez(file, images=images, labels=labels)
     return str(file)
 
