@@ -20,12 +20,13 @@ import keras
 
 from tfl.data.bundle import Bundle, balanced_class_weights
 from tfl.errors import RunLockedError
-from tfl.model.assemble import Assembled, assemble
+from tfl.model.assemble import Assembled
 from tfl.model.freeze import make_plan
 from tfl.recipe import Recipe, Stage
 from tfl.runs import Run
 from tfl.train.stage import train_stage
 from tfl.tune.folder import SearchFolder
+from tfl.tune.pristine import Pristine
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -56,6 +57,7 @@ class Bench:
     ) -> None:
         self.folder, self.precision, self.between, self._prepare = folder, precision, between, prepare
         self._bundles: dict[str, Bundle] = {}
+        self._network: Pristine | None = None
 
     def keep(self, recipe: Recipe, bundle: Bundle) -> None:
         """Takes a bundle that is at hand already; the latest two are kept."""
@@ -76,13 +78,12 @@ class Bench:
         return dataclasses.replace(self._bundles[_data_key(recipe)], seed=recipe.seed)
 
     def network(self, recipe: Recipe) -> Assembled:
-        """The recipe's network as it is before the first stage. What an earlier one left in Keras is freed."""
-        keras.backend.clear_session()
-        keras.config.set_dtype_policy(self.precision)
-        try:
-            return assemble(recipe, self.bundle(recipe).examples.class_names)
-        finally:
-            keras.config.set_dtype_policy("float32")
+        """The recipe's network as it is before the first stage: the latest one set back, where it is the same."""
+        names = tuple(self.bundle(recipe).examples.class_names)
+        if self._network is None or not self._network.fits(recipe, names):
+            self._network = None  # two would be in memory
+            self._network = Pristine(recipe, names, precision=self.precision)
+        return self._network.set_back(recipe)
 
     def train(self, recipe: Recipe, place: Path, *, check: Check = lambda history: None, after: Path | None = None) -> None:
         """Trains every stage in the run folder `place`, from where it stands.

@@ -1,0 +1,54 @@
+"""A network that trials share: built once, and set back to what it was before each of them."""
+
+from __future__ import annotations
+
+import keras
+
+from tfl.model.assemble import Assembled, assemble
+from tfl.recipe import Recipe
+
+
+class Pristine:
+    """A recipe's network and all its variables as they were when it was built.
+
+    Building takes a second or more, setting back some hundredths of one. What a stage changes beside variables is which layers
+    train, which every stage sets anew for all of them, and BatchNorm's momentum.
+
+    Args:
+        recipe: Of the first trial.
+        class_names: In the order of the outputs.
+        precision: The dtype policy.
+    """
+
+    def __init__(self, recipe: Recipe, class_names: tuple[str, ...], *, precision: str) -> None:
+        keras.backend.clear_session()  # frees what an earlier network left in Keras
+        keras.config.set_dtype_policy(precision)
+        try:
+            self._assembled = assemble(recipe, class_names)
+        finally:
+            keras.config.set_dtype_policy("float32")
+        self._key = _key(recipe, class_names)
+        self._values = [keras.ops.convert_to_numpy(variable).copy() for variable in self._assembled.model.variables]
+        self._momenta = [layer.momentum for layer in self._normalising]
+
+    def fits(self, recipe: Recipe, class_names: tuple[str, ...]) -> bool:
+        """Whether building the recipe's network would make this one."""
+        return self._key == _key(recipe, class_names)
+
+    def set_back(self, recipe: Recipe) -> Assembled:
+        """The network as if it had been built for `recipe` just now."""
+        keras.utils.set_random_seed(recipe.seed)
+        for variable, value in zip(self._assembled.model.variables, self._values, strict=True):
+            variable.assign(value)
+        for layer, momentum in zip(self._normalising, self._momenta, strict=True):
+            layer.momentum = momentum
+        return self._assembled
+
+    @property
+    def _normalising(self) -> list[keras.layers.BatchNormalization]:
+        return [layer for layer in self._assembled.model.layers if isinstance(layer, keras.layers.BatchNormalization)]
+
+
+def _key(recipe: Recipe, class_names: tuple[str, ...]) -> str:
+    """Everything of a recipe that `assemble` reads."""
+    return repr((recipe.name, recipe.backbone, recipe.head, recipe.data.image_size, recipe.seed, class_names))
