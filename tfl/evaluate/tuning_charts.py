@@ -87,7 +87,7 @@ def parallel_chart(trials: Sequence[Mapping[str, Any]], *, metric: str) -> Figur
         for at in range(len(axes))
     ]
     layout = _layout(
-        xaxis={**_AXIS, "visible": False, "range": [-0.45, len(axes) - 0.75]},
+        xaxis={**_AXIS, "visible": False, "range": [-0.45, len(axes) - 0.5]},
         yaxis={**_AXIS, "visible": False, "range": [-0.06, 1.18]},
         annotations=notes,
         shapes=poles,
@@ -219,4 +219,4 @@ def _words(metric: str) -> str:
 
 
 def _form(metric: str) -> dict[str, Any]:
-    return {"tickformat": ".0%"} if metric == "val_accuracy" else {}
+    return {"tickformat": ".1~%"} if metric == "val_accuracy" else {}
