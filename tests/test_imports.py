@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 ORDER = (
-    *("errors", "storage", "fields", "recipe", "runs", "data", "backbones", "model", "features", "train", "tune", "advise"),
-    *("evaluate", "export", "serve", "run", "cli"),
+    *("errors", "storage", "fields", "recipe", "manifest", "runs", "data", "backbones", "model", "features"),
+    *("train", "tune", "advise", "evaluate", "export", "serve", "run", "repeat", "cli"),
 )
 MODULES = sorted(Path("tfl").rglob("*.py"))
 

@@ -38,6 +38,7 @@ def run_recipe(
     *,
     out: Path | str | None = None,
     resume: bool = False,
+    repeats: Run | None = None,
     command: Sequence[str] = (),
     console: Console | None = None,
 ) -> Run:
@@ -47,6 +48,7 @@ def run_recipe(
         recipe: What to do.
         out: The run folder; None makes `runs/<name>/<time>`.
         resume: Go on with the run in `out`, which must be of the same recipe.
+        repeats: A run of the same recipe: what `auto` came to there, by measuring, is taken over.
         command: How this was started, for the manifest.
         console: Where progress is shown; None prints to standard error.
 
@@ -74,6 +76,7 @@ def run_recipe(
     """
     from rich.console import Console
 
+    from tfl.data.listing import write_listing
     from tfl.evaluate.report import describe_data, write_report
 
     console = console or Console(stderr=True)
@@ -85,7 +88,8 @@ def run_recipe(
     with clock.step("data"):
         bundle, findings = prepare_data(recipe, console)
     with clock.step("model"):
-        chosen = earlier.manifest.get("precision") if earlier else None
+        known = earlier or repeats
+        chosen = known.manifest.get("precision") if known else None
         precision, assembled = _prepare_model(recipe, bundle, console, chosen=chosen)
     about_data = describe_data(
         bundle.examples, bundle.split, findings=findings, notes=bundle.split.notes, fingerprint=data_fingerprint(bundle)
@@ -94,7 +98,10 @@ def run_recipe(
     if earlier and earlier.manifest["data"] and earlier.manifest["data"]["fingerprint"] != about_data["fingerprint"]:
         raise RunError(f"The images of {recipe.data.source} are not those that {folder} was started on.", fix="Start a new run.")
     with run.lock(), _status(run):
+        about_data["hashes"] = write_listing(run.folder, bundle)
         run.update_manifest(data=about_data, precision=precision, weights=_describe_weights(recipe, assembled))
+        if repeats is not None:
+            run.repeat_choices_of(repeats)
         _train(run, recipe, assembled, bundle, clock, console)
         with clock.step("judge", into=run):
             probabilities = _judge(run, recipe, assembled.model, bundle)

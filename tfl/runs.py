@@ -7,25 +7,21 @@ state.json      where to go on from                                    .lock    
 from __future__ import annotations
 
 import contextlib
-import importlib.metadata
 import json
-import os
-import platform
-import subprocess
-import sys
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
-import tfl
 from tfl.errors import RecipeError, RunError
+from tfl.manifest import FORMAT, first_manifest
 from tfl.recipe import Recipe
 from tfl.storage import locked, storage_errors, write_atomically, write_json
 
-FORMAT = 1
 Status = Literal["running", "done", "failed", "interrupted"]
 _STATUSES = ("running", "done", "failed", "interrupted")
+_CHOICES = ("unstored", "jit_compile", "parts")
+"""What a stage measures and then chooses, as `state.json` calls it."""
 _NEEDED = ("format", "status", "seed", "created")
 
 
@@ -194,6 +190,15 @@ class Run:
         state["stages"][name] = document
         self.write_json("state.json", state)
 
+    def repeat_choices_of(self, other: Run) -> None:
+        """Makes this run take over what another one measured and chose, stage by stage, instead of measuring again."""
+        stages = {name: {key: state[key] for key in _CHOICES if key in state} for name, state in other.state["stages"].items()}
+        self.update_manifest(repeats={"run": str(other.folder), "stages": stages})
+
+    def repeated_choices(self, stage_name: str) -> dict[str, Any]:
+        """What a stage that has not begun takes over from the run that this one repeats; empty where it repeats none."""
+        return dict((self.manifest.get("repeats") or {}).get("stages", {}).get(stage_name, {}))
+
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
         """Holds the folder for the block; a process that died holds nothing.
@@ -230,7 +235,7 @@ class Run:
 
     def _write_first_files(self, recipe: Recipe, command: list[str]) -> None:
         write_atomically(self.path("recipe.json"), recipe.to_json())
-        self.write_json("manifest.json", _first_manifest(recipe, command))
+        self.write_json("manifest.json", first_manifest(recipe, command))
 
     def _sweep(self, *, remove_folder: bool) -> None:
         with contextlib.suppress(OSError):
@@ -238,57 +243,3 @@ class Run:
                 self.path(name).unlink(missing_ok=True)
             if remove_folder:
                 self.folder.rmdir()
-
-
-def _first_manifest(recipe: Recipe, command: list[str]) -> dict[str, Any]:
-    return {
-        "format": FORMAT,
-        "tfl": tfl.__version__,
-        "python": platform.python_version(),
-        "tensorflow": _version("tensorflow"),
-        "keras": _version("keras"),
-        "platform": platform.platform(),
-        "machine": {"cpu": _cpu_name(), "cores": _cores()},
-        "seed": recipe.seed,
-        "command": list(command),
-        "git": _git_state(),
-        "status": "running",
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "data": {},
-        "weights": {},
-    }
-
-
-def _version(package: str) -> str | None:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
-
-
-def _cpu_name() -> str:
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
-
-
-def _git_state() -> dict[str, Any] | None:
-    """Commit and cleanness of the work tree that the run was started in, or None outside of one."""
-    commit = _git("rev-parse", "HEAD")
-    if commit is None:
-        return None
-    return {"commit": commit, "changed_files": len((_git("status", "--porcelain") or "").splitlines())}
-
-
-def _git(*words: str) -> str | None:
-    try:
-        done = subprocess.run(["git", *words], capture_output=True, text=True, timeout=5, check=False)
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout.strip() if done.returncode == 0 else None

@@ -12,7 +12,10 @@ from tfl import __version__
 from tfl.cli.command import failures
 from tfl.cli.quiet import quieten_tensorflow
 
-COMMANDS = ("run", "probe", "tune", "evaluate", "predict", "report", "export", "backbones", "new", "cache", "doctor")
+COMMANDS = (
+    *("run", "repeat", "probe", "tune", "evaluate", "predict", "report", "compare", "export"),
+    *("backbones", "new", "cache", "doctor"),
+)
 
 
 class LazyGroup(click.RichGroup):

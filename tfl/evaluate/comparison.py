@@ -6,18 +6,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from tfl.errors import RunError
 from tfl.evaluate import charts
+from tfl.evaluate.changes import recipe_differences
 from tfl.evaluate.gather import optional_json, percent, read_history, time_facts
-from tfl.evaluate.predictions import Predictions, read_predictions
+from tfl.evaluate.paired import compare_tests, holm, paired_difference, read_answers, verdict_of
 from tfl.evaluate.report import render
 from tfl.fields import as_plain
 from tfl.runs import Run
 from tfl.storage import write_atomically
 
-_RESAMPLES = 2000
+__all__ = ["collect_comparison", "paired_difference", "write_comparison"]
 
 
 def collect_comparison(run_folders: Sequence[Path | str]) -> dict[str, Any]:
@@ -25,7 +24,8 @@ def collect_comparison(run_folders: Sequence[Path | str]) -> dict[str, Any]:
 
     Returns:
         `runs` (`title`, `folder`, `recipe`, `test`, `history` with `elapsed` seconds, `total`), `differences` (recipe fields
-        whose values differ: `field`, `values`), `pairs` (the best run against each other one, on the same test images),
+        whose values differ: `field`, `values`), `pairs` (the best run against each other one, on the same test images, as
+        `tfl.evaluate.paired.compare_tests` says it, with `p_corrected` for so many pairs),
         `same_test` (whether all that were tested were tested on the same images), `sentence`.
 
     Raises:
@@ -36,19 +36,13 @@ def collect_comparison(run_folders: Sequence[Path | str]) -> dict[str, Any]:
             "A comparison needs at least two runs.", received=len(run_folders), fix="Name them all: tfl report RUN RUN"
         )
     opened = [Run.open(folder) for folder in run_folders]
-    runs = [_run_facts(run, title) for run, title in zip(opened, _titles(opened), strict=True)]
-    tests = [_test_predictions(run) for run in opened]
+    runs = [_run_facts(run, title) for run, title in zip(opened, run_titles(opened), strict=True)]
     judged = [at for at, run in enumerate(runs) if run["test"]]
     best = max(judged, key=lambda at: runs[at]["test"]["accuracy"], default=None)
-    pairs = []
-    if best is not None:
-        for at in judged:
-            pair = _paired(tests[best], tests[at]) if at != best else None
-            if pair:
-                pairs.append({"better": runs[best]["title"], "other": runs[at]["title"], **pair})
+    pairs = [] if best is None else _pairs_with(best, judged, opened, [run["title"] for run in runs])
     return {
         "runs": runs,
-        "differences": _differences([run["recipe"] for run in runs], [run["title"] for run in runs]),
+        "differences": recipe_differences([run["recipe"] for run in runs]),
         "pairs": pairs,
         "same_test": len(pairs) >= len(judged) - 1,
         "sentence": _sentence(runs, best, pairs),
@@ -75,32 +69,7 @@ def write_comparison(run_folders: Sequence[Path | str], out: Path | str) -> Path
     return write_atomically(out, render("comparison.html.j2", comparison=document, figures=figures))
 
 
-def paired_difference(
-    better: np.ndarray, other: np.ndarray, *, seed: int = 0, resamples: int = _RESAMPLES
-) -> tuple[float, list[float]]:
-    """The difference in accuracy of two networks on the same images, and its 95% bootstrap interval over images.
-
-    Args:
-        better: `(n,)` bool, whether the first was right.
-        other: `(n,)` bool, whether the second was.
-        seed: Of the resampling.
-        resamples: How many.
-
-    Example:
-
-    >>> paired_difference(np.array([True] * 50), np.array([True] * 50))
-    (0.0, [0.0, 0.0])
-    """
-    gains = better.astype(float) - other.astype(float)
-    generator = np.random.default_rng(seed)
-    # Only three outcomes exist for an image (gain, loss, tie), so a resample is one multinomial draw.
-    shares = np.array([(gains > 0).mean(), (gains < 0).mean(), (gains == 0).mean()])
-    drawn = generator.multinomial(len(gains), shares / shares.sum(), size=resamples)
-    edges = np.percentile((drawn[:, 0] - drawn[:, 1]) / len(gains), [2.5, 97.5])
-    return float(gains.mean()), [float(edge) for edge in edges]
-
-
-def _titles(runs: Sequence[Run]) -> list[str]:
+def run_titles(runs: Sequence[Run]) -> list[str]:
     """The folders' own names, with as many parents as it takes to tell them apart."""
     parts = [run.folder.absolute().parts for run in runs]
     for depth in range(1, max(map(len, parts)) + 1):
@@ -127,28 +96,19 @@ def _run_facts(run: Run, title: str) -> dict[str, Any]:
     }
 
 
-def _test_predictions(run: Run) -> Predictions | None:
-    return read_predictions(run.folder).get("test") if run.path("predictions.csv").is_file() else None
-
-
-def _same_images(one: Predictions, other: Predictions) -> bool:
-    return (
-        one.class_names == other.class_names
-        and len(one.labels) == len(other.labels)
-        and sorted(zip(one.files, one.labels.tolist(), strict=True))
-        == sorted(zip(other.files, other.labels.tolist(), strict=True))
-    )
-
-
-def _paired(one: Predictions | None, other: Predictions | None) -> dict[str, Any] | None:
-    if one is None or other is None or not _same_images(one, other):
-        return None
-    right = [
-        (predictions.probabilities.argmax(axis=1) == predictions.labels)[np.argsort(np.array(predictions.files), kind="stable")]
-        for predictions in (one, other)
-    ]
-    difference, interval = paired_difference(right[0], right[1])
-    return {"difference": difference, "interval": interval, "count": len(right[0])}
+def _pairs_with(best: int, judged: Sequence[int], runs: Sequence[Run], titles: Sequence[str]) -> list[dict[str, Any]]:
+    """The best run against each other one that was tested on the very same images."""
+    tests, pairs = {at: read_answers(runs[at].folder) for at in judged}, []
+    for at in judged:
+        leader, other = tests[best], tests[at]
+        if at == best or leader is None or other is None:
+            continue
+        pair = compare_tests(other, leader)
+        if pair and pair["same_images"]:
+            pairs.append({"better": titles[best], "other": titles[at], **pair})
+    for pair, p in zip(pairs, holm([pair["p"] for pair in pairs]), strict=True):
+        pair["p_corrected"] = p
+    return pairs
 
 
 def _sentence(runs: Sequence[Mapping[str, Any]], best: int | None, pairs: Sequence[Mapping[str, Any]]) -> str:
@@ -156,29 +116,9 @@ def _sentence(runs: Sequence[Mapping[str, Any]], best: int | None, pairs: Sequen
         return "None of these runs has a test result yet."
     ahead = f"{runs[best]['title']} scores highest: {percent(runs[best]['test']['accuracy'])} of its test images."
     others = sum(1 for run in runs if run["test"]) - 1
-    clear = [pair for pair in pairs if pair["interval"][0] > 0]
+    clear = [pair for pair in pairs if verdict_of(pair) == "better"]
     if not pairs or len(pairs) < others:
         return f"{ahead} The runs were not all tested on the same images, so the figures do not settle which is better."
     if len(clear) == len(pairs):
         return f"{ahead} That is a clear lead over every other run."
     return f"{ahead} Its lead over {'the other' if others == 1 else 'some of the others'} could be chance."
-
-
-def _differences(recipes: Sequence[Mapping[str, Any]], titles: Sequence[str]) -> list[dict[str, Any]]:
-    flat = [dict(_flat(recipe)) for recipe in recipes]
-    fields = list(dict.fromkeys(field for recipe in flat for field in recipe))
-    rows = []
-    for field in fields:
-        values = [recipe.get(field, "–") for recipe in flat]
-        if any(value != values[0] for value in values):
-            rows.append({"field": field, "values": [str(value) for value in values]})
-    return rows
-
-
-def _flat(value: Any, path: str = "") -> list[tuple[str, Any]]:
-    """Leaves by the dotted path that `--set` takes: stages go by their names."""
-    if isinstance(value, Mapping) and value:
-        return [leaf for key, item in value.items() for leaf in _flat(item, f"{path}.{key}" if path else str(key))]
-    if isinstance(value, list) and value and all(isinstance(item, Mapping) and "name" in item for item in value):
-        return [leaf for item in value for leaf in _flat(item, f"{path}.{item['name']}")]
-    return [(path, value)]

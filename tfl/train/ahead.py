@@ -40,7 +40,10 @@ def extract_ahead(
         The names of the stages that took part.
     """
     prefixes: dict[str, keras.Model] = {}
-    for stage, prefix in _unchanged(run, assembled, recipe):
+    for stage, prefix, state in _unchanged(run, assembled, recipe):
+        if state.unstored is False:
+            prefixes[stage.name] = prefix
+            continue
         decision = storing(Extractor([prefix], bundle, features=recipe.features, console=console), stage)
         if decision.stored:
             prefixes[stage.name] = prefix
@@ -58,13 +61,14 @@ def extract_ahead(
     return tuple(prefixes)
 
 
-def _unchanged(run: Run, assembled: Assembled, recipe: Recipe) -> Iterator[tuple[Stage, keras.Model]]:
-    """The stages whose frozen blocks are still as they are now when the stage begins, with their prefixes."""
+def _unchanged(run: Run, assembled: Assembled, recipe: Recipe) -> Iterator[tuple[Stage, keras.Model, StageState]]:
+    """The stages whose frozen blocks are still as they are now when the stage begins, with their prefixes and states."""
     lowest = len(assembled.blocks)
     for stage in recipe.stages:
-        first_live, state = make_plan(assembled, stage).first_live_block, StageState.load(run, stage.name) or StageState()
+        first_live = make_plan(assembled, stage).first_live_block
+        state = StageState.load(run, stage.name) or StageState.begin(run, stage.name)
         if 0 < first_live <= lowest and not state.done and not state.unstored:
-            yield stage, cut(assembled, first_live)[0]
+            yield stage, cut(assembled, first_live)[0], state
         lowest = min(lowest, first_live)
 
 

@@ -105,7 +105,7 @@ def train_stage(
     plan = make_plan(assembled, stage)
     plan.apply(assembled)
     found = StageState.load(run, stage.name)
-    state = found or StageState()
+    state = found or StageState.begin(run, stage.name)
     prefix, live = _parts(assembled, plan, stage, bundle, state, recipe=recipe, console=console)
     keep = recipe.monitor.keep_checkpoints
     checkpoints = Checkpoints(run, stage.name, whole=assembled.model, live=live, state=state, keep=keep)
@@ -253,13 +253,13 @@ def _parts(
         return None, assembled.model
     prefix, suffix = cut(assembled, plan.first_live_block)
     extractor = Extractor([prefix], bundle, features=recipe.features, console=console)
-    if state.epoch or state.done:
+    if state.unstored is False:
         return extractor, suffix
     decision = storing(extractor, stage)
+    state.unstored = not decision.stored
     if decision.stored:
         _say(console, [decision.said])
         return extractor, suffix
-    state.unstored = True
     state.notices.append(decision.said)
     return None, assembled.model
 

@@ -24,7 +24,8 @@ class StageState:
         start: The validation metrics at epoch 0, where it takes part.
         feature_seconds, train_seconds: Time spent so far, over all resumptions.
         stopped_early: Whether patience ended the stage.
-        unstored: Whether the frozen prefix runs in every epoch, since storing its outputs would cost more or is not wanted.
+        unstored: Whether the frozen prefix runs in every epoch, since storing its outputs would cost more or is not wanted; None
+            before that was decided.
         jit_compile: Whether XLA compiles the steps; None before that was chosen.
         ledger: Which blocks were to move, and which moved.
         notices: What a person should know, as sentences.
@@ -42,7 +43,7 @@ class StageState:
     feature_seconds: float = 0.0
     train_seconds: float = 0.0
     stopped_early: bool = False
-    unstored: bool = False
+    unstored: bool | None = None
     jit_compile: bool | None = None
     ledger: list[dict[str, Any]] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
@@ -55,6 +56,11 @@ class StageState:
             return None
         known = {entry.name for entry in dataclasses.fields(cls)}
         return cls(**{key: value for key, value in document.items() if key in known})
+
+    @classmethod
+    def begin(cls, run: Run, stage_name: str) -> StageState:
+        """A stage that has not begun. In a repeat of another run, with what that one measured and chose."""
+        return cls(**run.repeated_choices(stage_name))
 
     def save(self, run: Run, stage_name: str) -> None:
         """Writes it into the run's `state.json`."""

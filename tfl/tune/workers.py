@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import IO
 
 from tfl.errors import RunError
-from tfl.runs import _cores
+from tfl.manifest import cores
 from tfl.tune.folder import SearchFolder
 
 ID, ADDRESS, PORT = "KERASTUNER_TUNER_ID", "KERASTUNER_ORACLE_IP", "KERASTUNER_ORACLE_PORT"
@@ -127,7 +127,7 @@ def _refuse_if_dead(folder: SearchFolder, workers: list[subprocess.Popen[bytes]]
 def _spawn(folder: SearchFolder, number: int, count: int, shared: dict[str, str]) -> subprocess.Popen[bytes]:
     log = folder.path("workers", f"worker{number}.log")
     log.parent.mkdir(parents=True, exist_ok=True)
-    threads = str(max(1, _cores() // count))
+    threads = str(max(1, cores() // count))
     limits = {name: os.environ.get(name, threads) for name in ("TF_NUM_INTRAOP_THREADS", "OMP_NUM_THREADS")}
     words = [sys.executable, "-m", "tfl.cli.main", "tune", str(folder.path("recipe.json")), "--out", str(folder.folder)]
     handle: IO[bytes]
