@@ -142,5 +142,5 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     'Did you mean `epochs`?'
     """
     by_lower = {name.lower(): name for name in known}
-    near = difflib.get_close_matches(word.lower(), list(by_lower), n=1, cutoff=0.6)
+    near = difflib.get_close_matches(word[:100].lower(), list(by_lower), n=1, cutoff=0.6)
     return f"Did you mean `{by_lower[near[0]]}`?" if near else ""

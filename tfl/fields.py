@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import reprlib
 import types
 import typing
 from collections.abc import Mapping
@@ -19,6 +20,9 @@ from tfl.errors import RecipeError, did_you_mean
 
 T = TypeVar("T")
 _SENTINEL = dataclasses.MISSING
+_DEEPEST = 20
+_SHORT = reprlib.Repr()
+_SHORT.maxlevel, _SHORT.maxstring, _SHORT.maxother, _SHORT.maxlist, _SHORT.maxtuple, _SHORT.maxdict = 4, 200, 200, 10, 10, 10
 
 
 def number(default: Any = _SENTINEL, *, at_least: float | None = None, at_most: float | None = None) -> Any:
@@ -75,6 +79,7 @@ def convert(value: Any, hint: Any, name: str) -> Any:
     """
     origin, inner = typing.get_origin(hint), typing.get_args(hint)
     if hint is Any:
+        _check_plain(value, name)
         return value
     if origin in (typing.Union, types.UnionType):
         return _convert_union(value, inner, name)
@@ -87,7 +92,9 @@ def convert(value: Any, hint: Any, name: str) -> Any:
     if origin is Mapping or hint is Mapping:
         if not isinstance(value, Mapping):
             raise _unfit(name, value, "names with values, such as {'alpha': 0.35}")
-        return types.MappingProxyType({str(key): convert(item, inner[1], f"{name}[{key!r}]") for key, item in value.items()})
+        return types.MappingProxyType(
+            {_as_text(str(key), name): convert(item, inner[1], f"{name}[{_shown(key)}]") for key, item in value.items()}
+        )
     if dataclasses.is_dataclass(hint):
         return build(typing.cast(type, hint), value, name)
     return _convert_scalar(value, hint, name)
@@ -104,7 +111,7 @@ def build(part_type: type[T], value: Any, name: str) -> T:
     known = [field.name for field in dataclasses.fields(typing.cast(Any, part_type))]
     for key in value:
         if key not in known:
-            raise _unknown(f"{name}.{key}", key, known)
+            raise _unknown(f"{name}.{key}", str(key), known)
     try:
         return part_type(**value)
     except TypeError as error:
@@ -141,7 +148,7 @@ def _override_inside(current: Any, rest: str, text: Any, label: str) -> Any:
         return {**current, rest: _literal(text) if isinstance(text, str) else text}
     if isinstance(current, tuple) and current and dataclasses.is_dataclass(current[0]):
         names = [getattr(item, "name", str(position)) for position, item in enumerate(current)]
-        chosen = names.index(head) if head in names else int(head) if head.isdigit() and int(head) < len(names) else None
+        chosen = names.index(head) if head in names else int(head) if head in map(str, range(len(names))) else None
         if chosen is None:
             raise _unknown(f"{label}.{head}", head, names)
         if not deeper:
@@ -184,11 +191,47 @@ def _convert_tuple(value: Any, inner: tuple[Any, ...], name: str) -> tuple[Any, 
 
 def _convert_scalar(value: Any, hint: Any, name: str) -> Any:
     words = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+    if isinstance(value, int) and abs(value) >= 2**63:
+        raise _unfit(name, value, f"{words.get(hint, str(hint))} of at most 64 bits")
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
+    if hint is str and type(value) is str:
+        return _as_text(value, name)
     if type(value) is not hint or (hint is float and not math.isfinite(value)):
         raise _unfit(name, value, words.get(hint, str(hint)))
     return value
+
+
+def _as_text(value: str, name: str) -> str:
+    """Refuses what no file and no program after this one could take: NUL, and halves of characters."""
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise _unfit(name, value, "text that UTF-8 can hold") from error
+    if "\0" in value:
+        raise _unfit(name, value, "text without NUL characters")
+    return value
+
+
+def _check_plain(value: Any, name: str, levels: int = _DEEPEST) -> None:
+    """Refuses what JSON cannot hold, so that every recipe can be written down."""
+    if levels == 0:
+        raise RecipeError(f"`{name}` is nested too deeply, or contains itself.", allowed=f"at most {_DEEPEST} levels")
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return  # a part, which was checked when it was made
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            _as_text(str(key), name)
+            _check_plain(item, name, levels - 1)
+    elif isinstance(value, tuple | list):
+        for item in value:
+            _check_plain(item, name, levels - 1)
+    elif value is not None and not isinstance(value, bool):
+        kind = next((kind for kind in (int, float, str) if isinstance(value, kind)), None)
+        if kind is None:
+            raise _unfit(name, value, "text, numbers, true, false, none, and lists and names with values of these")
+        if type(value) is kind:
+            _convert_scalar(value, kind, name)
 
 
 def _check_limits(value: Any, limits: Mapping[str, Any], name: str) -> None:
@@ -199,7 +242,7 @@ def _check_limits(value: Any, limits: Mapping[str, Any], name: str) -> None:
         if (low is not None and number_ < low) or (high is not None and number_ > high):
             words = [f"at least {low}"] if low is not None else []
             words += [f"at most {high}"] if high is not None else []
-            raise RecipeError(f"`{name}` is out of range.", received=value, allowed=", ".join(words))
+            raise RecipeError(f"`{name}` is out of range.", received=_shown(value), allowed=", ".join(words))
 
 
 def _parse(text: Any, hint: Any) -> Any:
@@ -226,7 +269,7 @@ def _literal(text: str) -> Any:
         return lowered[text.lower()]
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         try:
             return float(text)
         except ValueError:
@@ -239,9 +282,18 @@ def _hints(part_type: type) -> dict[str, Any]:
 
 def _unfit(name: str, value: Any, allowed: str, hint: str = "") -> RecipeError:
     return RecipeError(
-        f"`{name}` does not fit.", received=f"{value!r} ({type(value).__name__})", allowed=allowed, fix=hint or None
+        f"`{name}` does not fit.", received=f"{_shown(value)} ({type(value).__name__})", allowed=allowed, fix=hint or None
     )
 
 
+def _shown(value: Any) -> str:
+    """`repr`, cut where it would be long."""
+    try:
+        return _SHORT.repr(value)
+    except ValueError:  # Python refuses to write whole numbers of more than 4300 digits
+        return "a number of thousands of digits"
+
+
 def _unknown(path: str, word: str, known: list[str]) -> RecipeError:
-    return RecipeError(f"There is no `{path}`.", allowed=known, fix=did_you_mean(word, known) or None)
+    shown = path if len(path) <= 200 else path[:200] + "…"
+    return RecipeError(f"There is no `{shown}`.", allowed=known, fix=did_you_mean(word, known) or None)

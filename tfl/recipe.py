@@ -212,12 +212,16 @@ class Stage:
 
     def __post_init__(self) -> None:
         check_fields(self)
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]*", self.name):
-            raise RecipeError("A stage's name is also a file name.", received=self.name, allowed="letters, digits, `_` and `-`")
-        if not re.fullmatch(r"head|all|top:[1-9]\d*|blocks:[^,]+(,[^,]+)*", self.train):
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", self.name):
+            raise RecipeError(
+                "A stage's name is also a file name.",
+                received=self.name[:200],
+                allowed="letters, digits, `_` and `-`, at most 64 of them",
+            )
+        if not re.fullmatch(r"head|all|top:[1-9][0-9]{0,5}|blocks:[^,]+(,[^,]+)*", self.train):
             raise RecipeError(
                 f"Stage `{self.name}` does not say what trains.",
-                received=self.train,
+                received=self.train[:200],
                 allowed="`head`, `all`, `top:K` with K of at least 1, or `blocks:GLOB,GLOB`",
             )
         if self.warmup_epochs > self.epochs:
@@ -405,9 +409,11 @@ class Recipe:
 
     def __post_init__(self) -> None:
         check_fields(self)
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]*", self.name):
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}", self.name):
             raise RecipeError(
-                "A recipe's name is also a folder name.", received=self.name, allowed="letters, digits, `_`, `-`, `.`"
+                "A recipe's name is also a folder name.",
+                received=self.name[:200],
+                allowed="letters, digits, `_`, `-`, `.`, at most 100 of them",
             )
         names = [stage.name for stage in self.stages]
         if not names:
@@ -465,7 +471,7 @@ def load_recipe(path: Path | str) -> Recipe:
     if not file.is_file():
         raise RecipeError(f"There is no recipe file {file}.", fix="Start one with: tfl new NAME --data SOURCE")
     try:
-        text = file.read_text(encoding="utf-8")
+        text = file.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise RecipeError(f"{file} is not a text file: {error}.") from error
     if file.suffix == ".json":
@@ -488,7 +494,7 @@ def _run_file(file: Path, text: str) -> dict[str, Any]:
         raise RecipeError(f"{file}, line {_line_in(file, error)}: {error}") from error
     except SyntaxError as error:
         raise RecipeError(f"{file}, line {error.lineno}: {error.msg}.") from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise RecipeError(f"{file}, line {_line_in(file, error)}: {type(error).__name__}: {error}.") from error
     return scope
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -42,7 +43,7 @@ def parse_size(context: click.Context, parameter: click.Parameter, value: str | 
     if value is None:
         return None
     words = value.lower().replace("x", ",").split(",")
-    if len(words) not in (1, 2) or not all(word.strip().isdigit() and int(word) > 0 for word in words):
+    if len(words) not in (1, 2) or not all(re.fullmatch(r"\s*0*[1-9][0-9]{0,5}\s*", word) for word in words):
         raise click.BadParameter(f"{value!r} is not HEIGHT,WIDTH in pixels, such as 96,96.", ctx=context, param=parameter)
     return int(words[0]), int(words[-1])
 
