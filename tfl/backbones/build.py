@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import inspect
 import math
+import os
 import sys
 import warnings
 from collections.abc import Callable
@@ -17,7 +18,7 @@ import numpy as np
 
 from tfl.backbones import catalog, flat, mini
 from tfl.backbones.blocks import find_cut_points
-from tfl.backbones.weights import find_imagenet_file, load_weights_file, not_found
+from tfl.backbones.weights import find_imagenet_file, load_weights_file, not_found, refuse_bomb
 from tfl.errors import BackboneError, did_you_mean
 from tfl.recipe import Backbone
 
@@ -49,7 +50,7 @@ def model_file(name: str) -> Path | None:
     Raises:
         BackboneError: It looks like a path, and there is no such file.
     """
-    path = Path(name).expanduser()
+    path = Path(os.path.expanduser(name))
     if path.is_dir() and (path / "model.keras").is_file():
         return path / "model.keras"
     if name.endswith((".keras", ".h5")) or "/" in name:
@@ -107,7 +108,7 @@ def _build_mini(backbone: Backbone, image_size: tuple[int, int]) -> keras.Model:
     if backbone.weights == "imagenet":
         raise BackboneError("mini has no ImageNet weights.", allowed="`pretrained` (the ones that ship), None, or a weights file")
     if backbone.weights.endswith(".npz"):
-        mini.load_weights(model, Path(backbone.weights).expanduser())
+        mini.load_weights(model, Path(os.path.expanduser(backbone.weights)))
     else:
         load_weights_file(model, Path(backbone.weights), name="mini")
     return model
@@ -129,7 +130,7 @@ def _build_application(
     if backbone.weights is None:
         return construct(None), None
     if backbone.weights not in ("pretrained", "imagenet"):
-        file = Path(backbone.weights).expanduser()
+        file = Path(os.path.expanduser(backbone.weights))
         model = construct(None)
         load_weights_file(model, file, name=entry.name)
         return model, _restore_std if _is_efficientnet_imagenet(entry, file) else None
@@ -217,7 +218,10 @@ def _build_from_file(backbone: Backbone, path: Path, image_size: tuple[int, int]
 
 def _load_model(path: Path) -> keras.Model:
     try:
+        refuse_bomb(path)
         model = keras.models.load_model(path, compile=False, safe_mode=True)
+    except BackboneError:
+        raise
     except Exception as error:
         raise BackboneError(
             f"{path} cannot be loaded as a Keras model: {_first_line(error)}",

@@ -121,8 +121,12 @@ def load_weights(model: keras.Model, file: Path) -> None:
     """
     import numpy as np
 
-    with np.load(io.BytesIO(_read_checked(file))) as stored:
-        arrays = {key: stored[key] for key in stored.files}
+    content = _read_checked(file)
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as stored:
+            arrays = {key: stored[key] for key in stored.files}
+    except Exception as error:  # zip, zlib and NumPy's reader raise a dozen kinds
+        raise BackboneError(f"{file} is not a readable .npz file: {error}.") from error
     wanted = named_variables(model)
     if differing := sorted(wanted.keys() ^ arrays.keys()):
         raise BackboneError(f"{file} does not fit this network: {', '.join(differing[:4])} is on one side only.")
@@ -198,7 +202,7 @@ def _read_checked(file: Path) -> bytes:
     try:
         data = file.read_bytes()
         expected = json.loads(card.read_text())["sha256"]
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise WeightsNotFoundError(
             f"The weights of mini can't be read: {error}. Looked for {file} and its card {card.name} beside it.",
             fix="They come with the package: install tfl again, or use weights=None for random ones.",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
+import zipfile
 from pathlib import Path
 
 import keras
@@ -30,6 +31,24 @@ def find_imagenet_file(*file_names: str) -> Path | None:
     return None
 
 
+def refuse_bomb(file: Path) -> None:
+    """Makes sure that a packed file does not unpack to very much more than it is: Keras stores weights as they are.
+
+    Raises:
+        BackboneError: It would. Keras itself refuses only what unpacks to more than 4 GB.
+    """
+    if not zipfile.is_zipfile(file):
+        return
+    with zipfile.ZipFile(file) as archive:
+        unpacked = sum(entry.file_size for entry in archive.infolist())
+    if unpacked > 50_000_000 + 20 * (packed := file.stat().st_size):
+        raise BackboneError(
+            f"{file} was made to fill the memory.",
+            received=f"{packed / 1e6:.1f} MB that unpack to {unpacked / 1e6:,.0f} MB",
+            allowed="a model or weights as Keras saves them, nearly unpacked",
+        )
+
+
 def load_weights_file(model: keras.Model, file: Path, *, name: str) -> None:
     """Loads `file` (`.h5` or `.weights.h5`, saved without the classifier) into `model`.
 
@@ -37,15 +56,18 @@ def load_weights_file(model: keras.Model, file: Path, *, name: str) -> None:
         WeightsNotFoundError: There is no such file.
         BackboneError: It is damaged or of another network.
     """
-    file = file.expanduser()
+    file = Path(os.path.expanduser(file))
     if not file.is_file():
         raise WeightsNotFoundError(
             f"There is no weights file {file}.", fix="Name an existing file, or use weights=None for random ones."
         )
     try:
+        refuse_bomb(file)
         with warnings.catch_warnings():
             warnings.filterwarnings("error", message=".*freshly-initialized weights")  # Keras would go on half loaded
             model.load_weights(file)
+    except BackboneError:
+        raise
     except Exception as error:
         first = (str(error).strip() or type(error).__name__).split("\n")[0][:300]
         raise BackboneError(
