@@ -7,9 +7,7 @@ takes little longer than decoding it once, and the pixels of that pass can be ke
 from __future__ import annotations
 
 import hashlib
-import io
 import os
-import warnings
 from collections import defaultdict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from tfl.data.examples import Examples, listed
+from tfl.data.headers import FORMATS, MOST_BYTES, MOST_PIXELS, no_size_warnings, read_header
 from tfl.data.pixels import Pixels
 from tfl.errors import BadImageError, DataError
 from tfl.recipe import Data
@@ -27,25 +26,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SMALLEST_SIDE = 4
-MOST_PIXELS = 100_000_000
-FORMATS = {
-    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
-    "MPO": (".jpg", ".jpeg", ".mpo"),
-    "PNG": (".png", ".apng"),
-    "GIF": (".gif",),
-    "BMP": (".bmp", ".dib"),
-    "WEBP": (".webp",),
-    "JPEG XL": (".jxl",),
-}
-_JPEG_XL = (b"\xff\x0a", b"\x00\x00\x00\x0cJXL \r\n\x87\n")
-_STARTS = (b"\xff\xd8\xff", b"\x89PNG\r\n", b"GIF8", b"RIFF")
 _READABLE = "JPEG, PNG, GIF, BMP (8, 24 or 32 bits), WebP, JPEG XL"
 _MEANING = {
     "unreadable": "cannot be read",
     "zero_bytes": "is empty (zero bytes)",
     "not_an_image": "is not an image",
     "unsupported_format": "is an image of a format that is not read",
-    "too_large": f"has more than {MOST_PIXELS:,} pixels",
+    "too_large": f"is too large: more than {MOST_PIXELS:,} pixels, or as much work",
     "too_small": f"is smaller than {SMALLEST_SIDE}×{SMALLEST_SIDE} pixels",
     "undecodable": "cannot be decoded: it is damaged, cut short or of an unusual kind",
 }
@@ -135,57 +122,25 @@ def _threads() -> int:
 
 
 def _look_at_all(examples: Examples) -> list[_File]:
-    with warnings.catch_warnings(), ThreadPoolExecutor(_threads()) as pool:
-        warnings.simplefilter("ignore")  # Pillow warns of large images, which are judged here
+    with no_size_warnings(), ThreadPoolExecutor(_threads()) as pool:
         return list(pool.map(lambda index: _look_at(examples, index), range(len(examples))))
 
 
 def _look_at(examples: Examples, index: int) -> _File:
-    """Reads the file once: its fingerprint, and its header by Pillow, which decompresses nothing yet."""
-    from PIL import Image, UnidentifiedImageError
-
+    """Reads the file once: its fingerprint, and what its header promises."""
     try:
+        size = os.path.getsize(examples.name_of(index))
+        if size > MOST_BYTES:
+            return _File(trouble="too_large", detail=f"a file of {size / 1e9:.1f} GB")
         content = examples.bytes_of(index)
     except OSError as error:
         return _File(trouble="unreadable", detail=error.strerror or str(error))
-    if not content:
-        return _File(trouble="zero_bytes")
-    fingerprint = hashlib.sha256(content).hexdigest()
-    if content.startswith(_JPEG_XL):
-        return _File(fingerprint, "JPEG XL")
-    promised = _png_size(content)
-    if promised[0] * promised[1] > MOST_PIXELS:
-        return _File(trouble="too_large", detail=f"{promised[0]:,}×{promised[1]:,}")
-    try:
-        with Image.open(io.BytesIO(content)) as image:
-            kind, (width, height) = image.format or "unknown", image.size
-    except Image.DecompressionBombError as error:
-        return _File(trouble="too_large", detail=str(error).split(" pixels")[0].split("(")[-1] + " pixels")
-    except UnidentifiedImageError:
-        return _File(trouble="undecodable" if content.startswith(_STARTS) else "not_an_image", detail=_guess(content))
-    except Exception as error:  # a damaged header can make Pillow's readers raise anything
-        return _File(trouble="undecodable", detail=str(error))
-    if kind not in FORMATS:
-        return _File(trouble="unsupported_format", detail=kind)
-    if width * height > MOST_PIXELS:
-        return _File(trouble="too_large", detail=f"{width:,}×{height:,}")
-    if min(width, height) < SMALLEST_SIDE:
-        return _File(trouble="too_small", detail=f"{width}×{height}")
-    return _File(fingerprint, kind)
-
-
-def _png_size(content: bytes) -> tuple[int, int]:
-    """What a PNG's header promises, of a file that may have nothing else (so that Pillow takes it for no image); or zeros."""
-    if content[:8] != b"\x89PNG\r\n\x1a\n" or len(content) < 24:
-        return 0, 0
-    return int.from_bytes(content[16:20], "big"), int.from_bytes(content[20:24], "big")
-
-
-def _guess(content: bytes) -> str:
-    head = content[:200]
-    if all(byte >= 32 or byte in b"\t\n\r" for byte in head):
-        return f"text: {head[:30].decode('utf-8', 'replace').split(chr(10))[0]!r}"
-    return f"starts with {head[:4].hex()}"
+    header = read_header(content)
+    if header.trouble:
+        return _File(trouble=header.trouble, detail=header.detail)
+    if min(header.width, header.height) < SMALLEST_SIDE:
+        return _File(trouble="too_small", detail=f"{header.width}×{header.height}")
+    return _File(hashlib.sha256(content).hexdigest(), header.kind)
 
 
 def _decode_all(examples: Examples, files: list[_File], pixels: Pixels | None, data: Data | None) -> None:

@@ -7,23 +7,22 @@
 
 from __future__ import annotations
 
-import io
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from tfl.data.audit import FORMATS, MOST_PIXELS
-from tfl.errors import BadImageError, DataError, ExportError, RunError
+from tfl.errors import BadImageError, ExportError, RunError
 from tfl.runs import Run
+from tfl.serve.files import UNDECODABLE, expand, read_image_file
 
 if TYPE_CHECKING:
     import numpy as np
 
-IMAGE_SUFFIXES = tuple(dict.fromkeys(suffix for suffixes in FORMATS.values() for suffix in suffixes))
 _SHOWN = 10
-_JPEG_XL = (b"\xff\x0a", b"\x00\x00\x00\x0cJXL ")
+_FILE_OPERATIONS = frozenset(
+    ("ReadFile", "WriteFile", "MatchingFiles", "PyFunc", "PyFuncStateless", "EagerPyFunc", "LoadLibrary", "PrintV2")
+)
 
 Probabilities = Callable[[list[bytes]], "np.ndarray"]
 
@@ -86,7 +85,7 @@ class Predictor:
         contents, good = [], []
         for file in files:
             try:
-                contents.append(_read(file))
+                contents.append(read_image_file(file))
                 good.append(file)
             except BadImageError as error:
                 result.unreadable.append({"file": str(file), "why": str(error)})
@@ -104,13 +103,15 @@ class Predictor:
             return []
         try:
             return list(self.probabilities(contents))
-        except (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError):
+        except tf.errors.ResourceExhaustedError:
+            raise
+        except tf.errors.OpError:
             rows: list[Any] = []
             for content in contents:
                 try:
                     rows.append(self.probabilities([content])[0])
-                except (tf.errors.InvalidArgumentError, tf.errors.UnimplementedError):
-                    rows.append("damaged, or not an image of a format that tfl reads")
+                except tf.errors.OpError:
+                    rows.append(UNDECODABLE)
             return rows
 
     def _named(self, row: np.ndarray) -> dict[str, Any]:
@@ -172,10 +173,28 @@ def load_run_model(run: Run) -> Any:
         )
     import keras
 
+    from tfl.backbones.weights import refuse_bomb
+
     try:
-        return keras.models.load_model(file, compile=False)
+        refuse_bomb(file)
+        model = keras.models.load_model(file, compile=False, safe_mode=True)
     except Exception as error:  # Keras raises a dozen kinds, by what is damaged
         raise RunError(f"{file} cannot be loaded: {error}", fix="Run the recipe again in another folder.") from error
+    _check_model(model, run)
+    return model
+
+
+def _check_model(model: Any, run: Run) -> None:
+    """Raises unless the model goes from the recipe's images to the run's classes: either file may have been changed since."""
+    takes, gives = getattr(model, "input_shape", None), getattr(model, "output_shape", None)
+    wanted = (None, *run.recipe.data.image_size, 3), (None, len(run.class_names))
+    if (takes, gives) != wanted:
+        raise RunError(
+            f"{run.path('model.keras')} is not the model of this run's recipe and classes.",
+            received=f"a model from {takes} to {gives}",
+            allowed=f"one from {wanted[0]} to {wanted[1]}",
+            fix="Put the files of the run back, or run the recipe again in another folder.",
+        )
 
 
 def _of_run(folder: Path) -> Predictor:
@@ -196,11 +215,15 @@ def _of_run(folder: Path) -> Predictor:
 def _of_saved_model(folder: Path) -> Predictor:
     import tensorflow as tf
 
+    _refuse_file_operations(folder)
     try:
         loaded = tf.saved_model.load(str(folder))
         served = loaded.signatures["serving_default"]
-        names = (folder / "assets" / "labels.txt").read_text(encoding="utf-8").splitlines()
-    except (OSError, KeyError, ValueError, tf.errors.OpError) as error:
+        names = (folder / "assets" / "labels.txt").read_text(encoding="utf-8").removesuffix("\n").split("\n")
+        outputs = served.structured_outputs["probabilities"].shape[-1]
+        if outputs != len(names):
+            raise ValueError(f"it has {outputs} outputs and {len(names)} labels")
+    except Exception as error:  # TensorFlow raises a dozen kinds, by what is damaged
         raise ExportError(
             f"{folder} is not an export of tfl, or it is damaged: {error}",
             fix="Write it again: tfl export RUN --format saved_model",
@@ -213,69 +236,33 @@ def _of_saved_model(folder: Path) -> Predictor:
     return Predictor(folder, tuple(names), probabilities)
 
 
-def expand(files: Iterable[Path | str]) -> list[Path]:
-    """The image files meant by `files`: a file as it is, a folder as every image below it, sorted, hidden ones left out.
+def _refuse_file_operations(folder: Path) -> None:
+    """A SavedModel is a program, and runs its initialisers when it is loaded: one that reads or writes files, or calls Python,
+    is none of tfl's.
 
     Raises:
-        DataError: A path does not exist, or a folder holds no image.
+        ExportError: It does.
     """
-    found: list[Path] = []
-    for file in map(Path, files):
-        if file.is_dir():
-            inside = sorted(_images_below(file))
-            if not inside:
-                raise DataError(f"There is no image below {file}.", allowed=f"files that end in {', '.join(IMAGE_SUFFIXES)}")
-            found += inside
-        elif file.exists():
-            found.append(file)
-        else:
-            raise DataError(f"There is no file {file}.", fix="Name image files, or folders of them.")
-    if not found:
-        raise DataError("There is nothing to predict.", fix="Name image files, or folders of them.")
-    return found
+    from google.protobuf.message import DecodeError
+    from tensorflow.core.protobuf import saved_model_pb2
 
-
-def _images_below(folder: Path) -> Iterator[Path]:
-    def refuse(error: OSError) -> None:
-        raise DataError(f"{error.filename} cannot be read: {error.strerror}.", fix="Check its permissions.") from error
-
-    for base, folders, names in os.walk(folder, onerror=refuse):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        yield from (Path(base) / name for name in names if name.lower().endswith(IMAGE_SUFFIXES) and not name.startswith("."))
-
-
-def _read(file: Path) -> bytes:
-    """The file's content, once its header says that decoding it is worth the memory."""
+    stored = saved_model_pb2.SavedModel()
     try:
-        content = file.read_bytes()
-    except OSError as error:
-        raise BadImageError(error.strerror or "cannot be read") from error
-    if not content:
-        raise BadImageError("empty")
-    if not content.startswith(_JPEG_XL):  # which Pillow cannot open, and TensorFlow can
-        _check_header(content)
-    return content
-
-
-def _check_header(content: bytes) -> None:
-    import warnings
-
-    from PIL import Image
-
-    too_large = f"more than {MOST_PIXELS // 1_000_000} million pixels"
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with Image.open(io.BytesIO(content)) as picture:
-                kind, (width, height) = picture.format, picture.size
-    except Image.DecompressionBombError as error:
-        raise BadImageError(too_large) from error
-    except Exception as error:  # Pillow's plugins raise whatever a damaged header makes them raise
-        raise BadImageError("not an image") from error
-    if kind not in FORMATS:
-        raise BadImageError(f"{kind} is not one of the formats that are read")
-    if width * height > MOST_PIXELS:
-        raise BadImageError(f"{width}×{height} px: {too_large}")
+        stored.ParseFromString((folder / "saved_model.pb").read_bytes())
+    except (OSError, DecodeError) as error:
+        raise ExportError(
+            f"{folder} is not an export of tfl, or it is damaged: {error}",
+            fix="Write it again: tfl export RUN --format saved_model",
+        ) from error
+    graphs = [graph.graph_def for graph in stored.meta_graphs]
+    nodes = [node for graph in graphs for node in graph.node]
+    nodes += [node for graph in graphs for function in graph.library.function for node in function.node_def]
+    if found := sorted({node.op for node in nodes} & _FILE_OPERATIONS):
+        raise ExportError(
+            f"{folder} is not an export of tfl: it holds operations that reach beyond the model.",
+            received=", ".join(found),
+            fix="Do not load it. If it is your own, write it again: tfl export RUN --format saved_model",
+        )
 
 
 def _batches(files: Sequence[Path], size: int) -> Iterator[Sequence[Path]]:

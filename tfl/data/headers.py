@@ -1,0 +1,176 @@
+"""What an image file promises, read before anything of it is decompressed: format, size, and how much decoding would take.
+
+A file of a few bytes can promise a picture of terabytes, or one that takes hours to decode. Such files are refused here.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+MOST_PIXELS = 100_000_000
+MOST_BYTES = 2**30
+"""The largest file that is read."""
+MOST_ALL_FRAMES = 5 * MOST_PIXELS
+"""Of all frames of an animation together: decoders unpack them all before the first one can be used."""
+MOST_SCANNED = 20 * MOST_PIXELS
+"""Pixels times scans of a JPEG: each scan goes over all pixels. Progressive JPEGs have about ten."""
+FORMATS = {
+    "JPEG": (".jpg", ".jpeg", ".jpe", ".jfif"),
+    "MPO": (".jpg", ".jpeg", ".mpo"),
+    "PNG": (".png", ".apng"),
+    "GIF": (".gif",),
+    "BMP": (".bmp", ".dib"),
+    "WEBP": (".webp",),
+    "JPEG XL": (".jxl",),
+}
+_JXL_STREAM, _JXL_FILE = b"\xff\x0a", b"\x00\x00\x00\x0cJXL \r\n\x87\n"
+_STARTS = (b"\xff\xd8\xff", b"\x89PNG\r\n", b"GIF8", b"RIFF")
+_MARKER = re.compile(rb"\xff[\x02-\xcf\xd9-\xfe]")  # neither stuffed bytes nor restarts, which stand inside a scan
+_JXL_RATIOS = {1: (1, 1), 2: (12, 10), 3: (4, 3), 4: (3, 2), 5: (16, 9), 6: (5, 4), 7: (2, 1)}
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a file promises, or what is wrong with it.
+
+    Args:
+        kind: One of `FORMATS`, where it is readable.
+        width, height: In pixels.
+        trouble: Empty, or `zero_bytes`, `not_an_image`, `unsupported_format`, `too_large` or `undecodable`.
+        detail: Particulars of the trouble.
+    """
+
+    kind: str = ""
+    width: int = 0
+    height: int = 0
+    trouble: str = ""
+    detail: str = ""
+
+
+def read_header(content: bytes) -> Header:
+    """The header of an image file, by its content alone. Never raises, whatever the content.
+
+    Example:
+
+    >>> from tfl.data.headers import read_header
+    >>> read_header(b"once upon a time").detail
+    "text: 'once upon a time'"
+    """
+    if not content:
+        return Header(trouble="zero_bytes")
+    found = _jpeg_xl(content) if content.startswith((_JXL_STREAM, _JXL_FILE)) else _by_pillow(content)
+    if not found.trouble and min(found.width, found.height) < 1:
+        return Header(trouble="undecodable", detail=f"{found.width}×{found.height} pixels")
+    if found.width * found.height > MOST_PIXELS:
+        return Header(trouble="too_large", detail=f"{found.width:,}×{found.height:,}")
+    return found
+
+
+@contextmanager
+def no_size_warnings() -> Iterator[None]:
+    """Silences Pillow, which warns of large images: they are judged here. For the main thread, around any others."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _by_pillow(content: bytes) -> Header:
+    """Pillow reads headers alone; it decompresses nothing yet."""
+    from PIL import Image, UnidentifiedImageError
+
+    if (promised := _png_size(content))[0] * promised[1] > MOST_PIXELS:
+        return Header("PNG", *promised)
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            kind, (width, height) = image.format or "unknown", image.size
+            frames = int(getattr(image, "n_frames", 1)) if kind in ("GIF", "WEBP") else 1
+    except Image.DecompressionBombError as error:
+        return Header(trouble="too_large", detail=str(error).split(" pixels")[0].split("(")[-1] + " pixels")
+    except UnidentifiedImageError:
+        return Header(trouble="undecodable" if content.startswith(_STARTS) else "not_an_image", detail=_guess(content))
+    except Exception as error:  # a damaged header can make Pillow's readers raise anything
+        return Header(trouble="undecodable", detail=str(error))
+    if kind not in FORMATS:
+        return Header(trouble="unsupported_format", detail=kind)
+    if frames * width * height > MOST_ALL_FRAMES:
+        return Header(trouble="too_large", detail=f"{frames} frames of {width:,}×{height:,}")
+    if kind in ("JPEG", "MPO") and (scans := jpeg_scans(content)) * width * height > MOST_SCANNED:
+        return Header(trouble="too_large", detail=f"{scans} scans of {width:,}×{height:,}")
+    return Header(kind, width, height)
+
+
+def jpeg_scans(content: bytes) -> int:
+    """How many scans the first picture of a JPEG file has (ITU-T T.81, annex B): a hostile one has thousands."""
+    at, scans = 2, 0
+    while (found := _MARKER.search(content, at)) is not None:
+        at, marker = found.start(), found[0][1]
+        if marker == 0xD9:
+            break
+        scans += marker == 0xDA
+        at += 2 + max(2, int.from_bytes(content[at + 2 : at + 4], "big"))
+    return scans
+
+
+def _png_size(content: bytes) -> tuple[int, int]:
+    """What a PNG's header promises, of a file that may have nothing else (so that Pillow takes it for no image); or zeros."""
+    if content[:8] != b"\x89PNG\r\n\x1a\n" or len(content) < 24:
+        return 0, 0
+    return int.from_bytes(content[16:20], "big"), int.from_bytes(content[20:24], "big")
+
+
+def _jpeg_xl(content: bytes) -> Header:
+    """The size by ISO/IEC 18181-1, since Pillow does not read this format."""
+    stream = content if content.startswith(_JXL_STREAM) else _first_stream(content)
+    if not stream.startswith(_JXL_STREAM) or len(stream) < 12:
+        return Header(trouble="undecodable", detail="the file is cut short")
+    bits = _Bits(stream[2:12])
+    in_eights = bits.take(1)
+    height = bits.side(in_eights)
+    ratio = bits.take(3)
+    if ratio:
+        over, under = _JXL_RATIOS[ratio]
+        return Header("JPEG XL", height * over // under, height)
+    return Header("JPEG XL", bits.side(in_eights), height)
+
+
+def _first_stream(content: bytes) -> bytes:
+    """Where the picture starts in a JPEG XL container: the first `jxlc` box, or the first `jxlp` behind its number."""
+    at = 0
+    while at + 8 <= len(content):
+        size, kind, head = int.from_bytes(content[at : at + 4], "big"), content[at + 4 : at + 8], 8
+        if size == 1:
+            size, head = int.from_bytes(content[at + 8 : at + 16], "big"), 16
+        if kind in (b"jxlc", b"jxlp"):
+            start = at + head + (4 if kind == b"jxlp" else 0)
+            return content[start : start + 16]
+        if size < head:
+            break
+        at += size
+    return b""
+
+
+class _Bits:
+    """Bits from the lowest of the first byte on."""
+
+    def __init__(self, content: bytes) -> None:
+        self._rest = int.from_bytes(content, "little")
+
+    def take(self, count: int) -> int:
+        value = self._rest & ((1 << count) - 1)
+        self._rest >>= count
+        return value
+
+    def side(self, in_eights: int) -> int:
+        return 8 * (1 + self.take(5)) if in_eights else 1 + self.take((9, 13, 18, 30)[self.take(2)])
+
+
+def _guess(content: bytes) -> str:
+    head = content[:200]
+    if all(byte >= 32 or byte in b"\t\n\r" for byte in head):
+        return f"text: {head[:30].decode('utf-8', 'replace').split(chr(10))[0]!r}"
+    return f"starts with {head[:4].hex()}"

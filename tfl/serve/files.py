@@ -1,0 +1,72 @@
+"""The image files that a user names, as their contents: nothing is read that could not be an image, or never ends."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from tfl.data.headers import FORMATS, MOST_BYTES, MOST_PIXELS, no_size_warnings, read_header
+from tfl.errors import BadImageError, DataError
+
+IMAGE_SUFFIXES = tuple(dict.fromkeys(suffix for suffixes in FORMATS.values() for suffix in suffixes))
+UNDECODABLE = "damaged, or not an image of a format that tfl reads"
+_WHY = {
+    "zero_bytes": "empty",
+    "not_an_image": "not an image",
+    "unsupported_format": "{} is not one of the formats that are read",
+    "too_large": f"{{}}: more than {MOST_PIXELS // 1_000_000} million pixels, or as much work",
+    "undecodable": UNDECODABLE,
+}
+
+
+def expand(files: Iterable[Path | str]) -> list[Path]:
+    """The image files meant by `files`: a file as it is, a folder as every image below it, sorted, hidden ones left out.
+
+    Raises:
+        DataError: A path does not exist, or a folder holds no image.
+    """
+    found: list[Path] = []
+    for file in map(Path, files):
+        if file.is_dir():
+            inside = sorted(_images_below(file))
+            if not inside:
+                raise DataError(f"There is no image below {file}.", allowed=f"files that end in {', '.join(IMAGE_SUFFIXES)}")
+            found += inside
+        elif file.exists():
+            found.append(file)
+        else:
+            raise DataError(f"There is no file {file}.", fix="Name image files, or folders of them.")
+    if not found:
+        raise DataError("There is nothing to predict.", fix="Name image files, or folders of them.")
+    return found
+
+
+def _images_below(folder: Path) -> Iterator[Path]:
+    def refuse(error: OSError) -> None:
+        raise DataError(f"{error.filename} cannot be read: {error.strerror}.", fix="Check its permissions.") from error
+
+    for base, folders, names in os.walk(folder, onerror=refuse):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        yield from (Path(base) / name for name in names if name.lower().endswith(IMAGE_SUFFIXES) and not name.startswith("."))
+
+
+def read_image_file(file: Path) -> bytes:
+    """The file's content, once its header says that decoding it is worth the memory.
+
+    Raises:
+        BadImageError: It is no image, or would take too much memory; the message says why, and not which file.
+    """
+    try:
+        if not file.is_file():  # a pipe or a device could go on for ever
+            raise BadImageError("not a regular file")
+        if file.stat().st_size > MOST_BYTES:
+            raise BadImageError(f"more than {MOST_BYTES // 2**30} GB")
+        content = file.read_bytes()
+    except OSError as error:
+        raise BadImageError(error.strerror or "cannot be read") from error
+    with no_size_warnings():
+        header = read_header(content)
+    if header.trouble:
+        raise BadImageError(_WHY[header.trouble].format(header.detail))
+    return content
