@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import math
+import os
 import re
 import zipfile
 import zlib
@@ -27,15 +29,35 @@ def read_npz(file: Path) -> Examples:
         DataError: It is not an `.npz` file, or its arrays do not fit together.
     """
     try:
+        if zipfile.is_zipfile(file):
+            with zipfile.ZipFile(file) as archive:
+                _check_unpacked(file, sum(entry.file_size for entry in archive.infolist()))
         with np.load(file, allow_pickle=False) as stored:
             content = {name: stored[name] for name in stored.files}
-    except (OSError, ValueError, TypeError, EOFError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
+    except DataError:
+        raise
+    except Exception as error:  # zip, zlib and NumPy's reader raise a dozen kinds, by what is damaged
         raise DataError(f"{file} is not a readable .npz file: {error}.", allowed=_KEYS) from error
     parts = [_part(file, content, split, names) for split, names in _npz_parts(content).items()]
     if not parts:
         raise DataError(f"{file} lacks the arrays.", received=listed(sorted(content)) or "an empty file", allowed=_KEYS)
     names = content.get("class_names")
     return _join(file, parts, None if names is None else tuple(str(name) for name in names.ravel()))
+
+
+def _check_unpacked(file: Path, size: int) -> None:
+    """Raises where a packed file holds more than the memory of this machine: it may have been made to."""
+    if size > (most := _memory_bytes()):
+        raise DataError(
+            f"{file} holds more than fits into memory.",
+            received=f"{size / 1e9:,.1f} GB unpacked",
+            allowed=f"at most {most / 1e9:,.1f} GB",
+            fix="Store the images as files, in a folder for each class: those are read one by one.",
+        )
+
+
+def _memory_bytes() -> int:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 def _npz_parts(content: dict[str, Any]) -> dict[str, tuple[str, str]]:
@@ -54,6 +76,8 @@ def _part(file: Path, content: dict[str, Any], split: str, names: tuple[str, str
     where = f"{file}, `{names[0]}`"
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
+    if images.ndim == 0:
+        raise DataError(f"{where} does not hold pixels.", received="a single value", allowed=_SHAPES)
     if labels.ndim != 1 or labels.dtype.kind not in "iuUS" or len(labels) != len(images):
         raise DataError(
             f"{file}, `{names[1]}` does not label the images.",
@@ -161,20 +185,33 @@ def read_idx(folder: Path) -> Examples:
 def _idx(file: Path) -> Any:
     """An IDX array (http://yann.lecun.com/exdb/mnist/): 0, 0, type (8 is uint8), dimensions, big-endian sizes, data."""
     try:
-        content = gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else file.read_bytes()
+        with gzip.open(file) if file.suffix == ".gz" else file.open("rb") as stream:
+            shape = _idx_shape(file, stream.read(4), stream)
+            size = math.prod(shape)
+            _check_unpacked(file, size)
+            content = stream.read(size + 1)
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"{file} cannot be read: {error}.", fix="Download it again.") from error
-    if len(content) < 4 or content[:3] != b"\x00\x00\x08":
+    if len(content) != size:
+        read = "more" if len(content) > size else f"{len(content)}"
+        raise DataError(f"{file} is not whole.", received=f"{read} bytes", allowed=f"{size} bytes after its header")
+    return np.frombuffer(content, np.uint8).reshape(shape)
+
+
+def _idx_shape(file: Path, start: bytes, stream: Any) -> tuple[int, ...]:
+    if len(start) < 4 or start[:3] != b"\x00\x00\x08" or start[3] > 4:
         raise DataError(
-            f"{file} is not an IDX file of bytes.", received=content[:4].hex() or "nothing", allowed="000008 and the rank"
+            f"{file} is not an IDX file of bytes.", received=start.hex() or "nothing", allowed="000008 and a rank up to 4"
         )
-    rank = content[3]
-    shape = np.frombuffer(content, ">u4", count=rank, offset=4) if len(content) >= 4 + 4 * rank else np.zeros(0, ">u4")
-    size = int(np.prod(shape.astype(np.int64)))
-    if len(shape) != rank or len(content) != 4 + 4 * rank + size:
-        raise DataError(f"{file} is not whole.", received=f"{len(content)} bytes", allowed=f"{4 + 4 * rank + size} bytes")
-    return np.frombuffer(content, np.uint8, offset=4 + 4 * rank).reshape(shape.astype(int))
+    sizes = stream.read(4 * start[3])
+    if len(sizes) < 4 * start[3]:
+        raise DataError(f"{file} is not whole.", received="a header that is cut short")
+    return tuple(int(side) for side in np.frombuffer(sizes, ">u4"))
 
 
 def _names_in(file: Path) -> tuple[str, ...]:
-    return tuple(line.strip() for line in file.read_text(encoding="utf-8").splitlines() if line.strip())
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{file} cannot be read: {error}.", allowed="a class name a line, in UTF-8") from error
+    return tuple(line.strip() for line in text.splitlines() if line.strip())

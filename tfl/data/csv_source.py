@@ -20,6 +20,7 @@ _COLUMNS = "a header with the columns path, label, and optionally group, split"
 class _Row:
     line: int
     path: str
+    trouble: str
     label: str
     group: str
     split: str
@@ -27,6 +28,9 @@ class _Row:
 
 def read_csv(file: Path) -> Examples:
     """The examples that `file` lists. Relative paths start at the CSV file's folder; the encoding is UTF-8.
+
+    A relative path may not leave that folder by `..`: such a path was made for another place. A file elsewhere is named by
+    its absolute path, or from `~`.
 
     Rows without a `group` are groups of their own; rows without a `split` are left to the splitter.
 
@@ -71,20 +75,38 @@ def _check_header(file: Path, columns: list[str]) -> None:
     if not {"path", "label"} <= set(columns) or len(set(columns)) < len(columns):
         fix = "Separate the columns by commas." if len(columns) == 1 and any(mark in columns[0] for mark in ";\t") else None
         raise DataError(
-            f"{file} has the wrong header.", received=", ".join(columns) or "an empty file", allowed=_COLUMNS, fix=fix
+            f"{file} has the wrong header.", received=_short(", ".join(columns)) or "an empty file", allowed=_COLUMNS, fix=fix
         )
 
 
 def _row(file: Path, columns: list[str], cells: list[str], line: int) -> _Row:
     values = dict(zip(columns, (cell.strip() for cell in cells), strict=False))
-    path = values.get("path", "")
+    path, trouble = _located(file.parent, values.get("path", ""))
     return _Row(
         line=line,
-        path=os.path.join(file.parent, os.path.expanduser(path)) if path else "",
+        path=path,
+        trouble=trouble,
         label=values.get("label", ""),
         group=values.get("group", ""),
         split=values.get("split", "").lower(),
     )
+
+
+def _located(folder: Path, cell: str) -> tuple[str, str]:
+    """Where the file is that a cell names, or an empty path and what is wrong with the cell."""
+    if not cell:
+        return "", "no path"
+    if "\0" in cell:
+        return "", f"a NUL character in the path {_short(cell)!r}"
+    path = os.path.normpath(os.path.expanduser(cell))
+    if path.split(os.sep)[0] == os.pardir:
+        return "", f"{_short(cell)} leaves the folder of the CSV file (write the absolute path if that file is meant)"
+    path = os.path.join(folder, path)
+    return (path, "") if os.path.isfile(path) else (path, f"no file at {_short(path)}")
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 300 else text[:300] + "…"
 
 
 def _check_rows(file: Path, rows: list[_Row]) -> None:
@@ -95,6 +117,8 @@ def _check_rows(file: Path, rows: list[_Row]) -> None:
         other = first.setdefault(row.path, row)
         if row.path and other.label != row.label:
             problems.append((row.line, f"{row.path} is labelled `{row.label}` here and `{other.label}` on line {other.line}"))
+        if row.path and other.split != row.split:
+            problems.append((row.line, f"{row.path} is in the split `{row.split}` here and `{other.split}` on line {other.line}"))
     if problems:
         lines = [f"line {line}: {problem}" for line, problem in sorted(problems)]
         raise DataError(
@@ -106,13 +130,9 @@ def _check_rows(file: Path, rows: list[_Row]) -> None:
 
 
 def _problems(row: _Row) -> list[str]:
-    problems = []
-    if not row.path:
-        problems.append("no path")
-    elif not os.path.isfile(row.path):
-        problems.append(f"no file at {row.path}")
+    problems = [row.trouble] if row.trouble else []
     if not row.label:
         problems.append("no label")
     if row.split and row.split not in SPLIT_FOLDERS:
-        problems.append(f"unknown split `{row.split}` (train, val, test or empty)")
+        problems.append(f"unknown split `{_short(row.split)}` (train, val, test or empty)")
     return problems

@@ -105,6 +105,22 @@ class Examples:
         return self.images[index]
 
 
+def is_text(name: str) -> bool:
+    """Whether a name can be written down as UTF-8; one of a file on Linux need not be.
+
+    Example:
+
+    >>> from tfl.data.examples import is_text
+    >>> is_text("café"), is_text("caf\\udce9")
+    (True, False)
+    """
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def listed(items: Sequence[str], *, limit: int = 10) -> str:
     """The first `limit` of `items`, and how many more there are.
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tfl.data.examples import Examples, listed
+from tfl.data.examples import Examples, is_text, listed
 from tfl.errors import DataError
 
 SPLIT_FOLDERS = {
@@ -25,6 +25,9 @@ _LEFT_BY_SYSTEMS = {"__MACOSX", "Thumbs.db", "desktop.ini"}
 
 def read_folder(root: Path) -> Examples:
     """Every file below each class folder, sorted; hidden files, and what operating systems leave behind, are passed over.
+
+    A class folder or an image may be a link: whoever made it on this machine named what it leads to. Folders below a class
+    folder are not followed through links, which may lead back.
 
     Whether a file is an image is found out by the audit, which names those that are not.
 
@@ -54,10 +57,10 @@ def read_folder(root: Path) -> Examples:
 
 def _split_roots(root: Path, children: list[os.DirEntry[str]]) -> dict[str, Path]:
     """The split folders, or nothing: `train` counts as one only if it holds folders, since a class may be called so too."""
-    folders = [child for child in children if child.is_dir()]
+    folders = [child for child in children if os.path.isdir(child.path)]
     named = [(SPLIT_FOLDERS[child.name.lower()], child) for child in folders if child.name.lower() in SPLIT_FOLDERS]
     train = [child for split, child in named if split == "train"]
-    if not train or not any(grandchild.is_dir() for grandchild in _children(Path(train[0].path))):
+    if not train or not any(os.path.isdir(grandchild.path) for grandchild in _children(Path(train[0].path))):
         return {}
     roots: dict[str, Path] = {}
     for split, child in named:
@@ -72,7 +75,7 @@ def _split_roots(root: Path, children: list[os.DirEntry[str]]) -> dict[str, Path
 
 def _class_files(root: Path) -> dict[str, list[str]]:
     children = _children(root)
-    folders = [child for child in children if child.is_dir()]
+    folders = [child for child in children if os.path.isdir(child.path)]
     if not folders:
         files = listed([child.name for child in children], limit=5)
         raise DataError(
@@ -103,9 +106,14 @@ def _files_below(folder: Path) -> list[str]:
     for child in _children(folder):
         if child.is_dir(follow_symlinks=False):
             files += _files_below(Path(child.path))
-        elif child.is_file():
+        elif _may_be_image(child):
             files.append(child.path)
     return files
+
+
+def _may_be_image(entry: os.DirEntry[str]) -> bool:
+    """Files, and links to them; links that lead nowhere too, so that the audit names them."""
+    return (entry.is_symlink() and not os.path.exists(entry.path)) or entry.is_file()
 
 
 def _children(folder: Path) -> list[os.DirEntry[str]]:
@@ -114,4 +122,6 @@ def _children(folder: Path) -> list[os.DirEntry[str]]:
             visible = [entry for entry in entries if not entry.name.startswith(".") and entry.name not in _LEFT_BY_SYSTEMS]
     except OSError as error:
         raise DataError(f"Cannot read the folder {folder}: {error.strerror}.", fix="Check its permissions.") from error
+    if strange := [os.fsencode(entry.name) for entry in visible if not is_text(entry.name)]:
+        raise DataError(f"A name in the folder {folder} is not UTF-8 text.", received=repr(strange[0]), fix="Rename it.")
     return sorted(visible, key=lambda entry: entry.name)

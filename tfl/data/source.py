@@ -10,6 +10,7 @@ folder of class folders        tfl.data.folder
 
 from __future__ import annotations
 
+import os
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import replace
@@ -18,12 +19,14 @@ from pathlib import Path
 import numpy as np
 
 from tfl.data import arrays, csv_source, folder, tfds_source
-from tfl.data.examples import Examples, listed, matching_names
+from tfl.data.examples import Examples, is_text, listed, matching_names
 from tfl.errors import DataError
 from tfl.recipe import Data
 
 __all__ = ["Examples", "choose_labels", "draw_per_class", "load_source"]
 
+MOST_CHARACTERS = 200
+"""Of a class name."""
 GRAMMAR = "a folder of class folders, a .csv file, an .npz file, a folder of IDX files, tfds:NAME, or sample:NAME"
 
 
@@ -60,7 +63,7 @@ def _read(data: Data) -> Examples:
         return _read_sample(name, data.source)
     if kind == "tfds":
         return tfds_source.read_tfds(name, labels=data.labels)
-    path = Path(data.source).expanduser()
+    path = Path(os.path.expanduser(data.source))
     if not _exists(path):
         raise DataError("There is nothing at this source.", received=str(path.absolute()), allowed=GRAMMAR)
     if path.is_dir():
@@ -115,17 +118,36 @@ def draw_per_class(examples: Examples, count: int, *, seed: int) -> Examples:
     return examples.take(np.sort(order[np.arange(len(order)) - starts < count]))
 
 
+def _check_name(name: str, source: str) -> None:
+    """A name becomes a line of `labels.txt` and a word in tables: one of several lines would shift the labels after it."""
+    if name.strip() and len(name) <= MOST_CHARACTERS and is_text(name) and not any(map(_breaks_lines, name)):
+        return
+    raise DataError(
+        f"A class of {source} has a name that cannot be used.",
+        received=repr(name[:MOST_CHARACTERS]),
+        allowed=f"1 to {MOST_CHARACTERS} characters, without line breaks and other control characters",
+        fix="Rename the class.",
+    )
+
+
+def _breaks_lines(character: str) -> bool:
+    return unicodedata.category(character) in ("Cc", "Zl", "Zp")
+
+
 def _check_classes(examples: Examples) -> None:
     names = examples.class_names
     same: dict[str, str] = {}
     for name in names:
-        twin = same.setdefault(unicodedata.normalize("NFC", name).casefold(), name)
-        if twin is not name:
+        _check_name(name, examples.source)
+        folded = unicodedata.normalize("NFC", name).casefold()
+        if (twin := same.get(folded)) is not None:
             raise DataError(
-                f"Two classes of {examples.source} have names that differ only by case.",
+                f"Two classes of {examples.source} have names that "
+                + ("are the same." if twin == name else "differ only by case."),
                 received=f"`{twin}` and `{name}`",
                 fix="Rename one, or merge them: some file systems cannot tell them apart.",
             )
+        same[folded] = name
     empty = [name for name, count in examples.counts().items() if count == 0]
     if empty:
         raise DataError(
