@@ -121,18 +121,20 @@ def prepare_data(recipe: Recipe, console: Console) -> tuple[Bundle, list[dict[st
     Raises:
         DataError: The source cannot be used as it is.
     """
+    from rich.markup import escape
+
     from tfl.data.audit import audit
     from tfl.data.bundle import Bundle
     from tfl.data.source import load_source
     from tfl.data.split import split
 
     examples = load_source(recipe.data, seed=recipe.split_seed)
-    noted = f" ({examples.note})" if examples.note else ""
+    source = escape(examples.source + (f" ({examples.note})" if examples.note else ""))
     classes = len(examples.class_names)
-    console.print(f"[bold]data[/]     {len(examples)} images of {classes} classes from {examples.source}{noted}")
+    console.print(f"[bold]data[/]     {len(examples)} images of {classes} classes from {source}")
     audited = audit(examples, on_bad=recipe.data.on_bad, pixels_for=recipe.data)
     for finding in audited.findings:
-        console.print(f"         {finding['severity']}: {finding['note']}")
+        console.print(f"         {finding['severity']}: {finding['note']}", markup=False)
     parts = split(
         audited.examples,
         validation=recipe.data.validation,
@@ -143,7 +145,7 @@ def prepare_data(recipe: Recipe, console: Console) -> tuple[Bundle, list[dict[st
     )
     console.print(f"         {len(parts.train)} to train, {len(parts.val)} to validate, {len(parts.test)} to test")
     for note in parts.notes:
-        console.print(f"         note: {note}")
+        console.print(f"         note: {note}", markup=False)
     bundle = Bundle(
         examples=audited.examples,
         split=parts,
@@ -161,6 +163,7 @@ def _prepare_model(recipe: Recipe, bundle: Bundle, console: Console, *, chosen: 
     A resumed run keeps the precision it had `chosen`: measured again, `auto` could come out otherwise.
     """
     import keras
+    from rich.markup import escape
 
     from tfl.model.assemble import assemble
     from tfl.model.freeze import make_plan
@@ -174,7 +177,7 @@ def _prepare_model(recipe: Recipe, bundle: Bundle, console: Console, *, chosen: 
     finally:
         keras.config.set_dtype_policy("float32")
     size = f"{assembled.model.count_params():,} parameters in {len(assembled.blocks)} blocks"
-    console.print(f"[bold]network[/]  {recipe.backbone.name}, {size}, {precision}")
+    console.print(f"[bold]network[/]  {escape(recipe.backbone.name)}, {size}, {precision}")
     for stage in recipe.stages:
         make_plan(assembled, stage)
     return precision, assembled
@@ -223,6 +226,8 @@ def predict_split(model: keras.Model, bundle: Bundle, indices: NDArray[np.int64]
 
 def _save(run: Run, recipe: Recipe, model: keras.Model, bundle: Bundle, console: Console) -> None:
     """`model.keras`, and every export that the recipe names, each compared with the model on real files."""
+    from rich.markup import escape
+
     from tfl.export.parity import check_parity
     from tfl.export.saved_model import export_saved_model
 
@@ -237,9 +242,8 @@ def _save(run: Run, recipe: Recipe, model: keras.Model, bundle: Bundle, console:
     files = [examples.bytes_of(int(index)) for index in bundle.split.test[:_PARITY_IMAGES]]
     parity = check_parity(model, folder, files, recipe.data)
     run.update_manifest(parity={"saved_model": parity})
-    console.print(
-        f"\n[bold]export[/]   {folder}, within {parity['largest_difference']:.1e} of the model on {parity['count']} test images"
-    )
+    within = f"within {parity['largest_difference']:.1e} of the model on {parity['count']} test images"
+    console.print(f"\n[bold]export[/]   {escape(str(folder))}, {within}")
 
 
 def _picture(
@@ -313,7 +317,7 @@ class _Clock:
     """Seconds by step, over resumes too; written after each step so that a killed run keeps them."""
 
     def __init__(self, earlier: dict[str, Any]) -> None:
-        self.seconds: dict[str, float] = dict(earlier)
+        self.seconds = {name: float(value) for name, value in earlier.items() if isinstance(value, int | float)}
 
     @contextlib.contextmanager
     def step(self, name: str, *, into: Run | None = None) -> Iterator[None]:

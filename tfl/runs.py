@@ -23,6 +23,8 @@ _STATUSES = ("running", "done", "failed", "interrupted")
 _CHOICES = ("unstored", "jit_compile", "parts")
 """What a stage measures and then chooses, as `state.json` calls it."""
 _NEEDED = ("format", "status", "seed", "created")
+_POLICIES = ("float32", "mixed_bfloat16", "mixed_float16")
+_KINDS = {"status": str, "data": dict, "weights": dict}
 
 
 def default_folder(recipe_name: str) -> Path:
@@ -145,6 +147,11 @@ class Run:
         missing = [key for key in _NEEDED if key not in document]
         if missing:
             raise RunError(f"{self.path('manifest.json')} is not a run's manifest: it lacks {', '.join(missing)}.")
+        if document.get("precision") not in (None, *_POLICIES):
+            raise self._damaged("manifest.json", f"precision is {document['precision']!r:.100}", ", ".join(_POLICIES))
+        for key, kind in _KINDS.items():
+            if not isinstance(document.get(key, kind()), kind):
+                raise self._damaged("manifest.json", f"{key} is {document[key]!r:.100}", f"{kind.__name__} as `{key}`")
         return document
 
     def update_manifest(self, **fields: Any) -> None:
@@ -171,6 +178,8 @@ class Run:
         names = self.manifest.get("data", {}).get("class_names")
         if not names:
             raise RunError(f"{self.folder} does not know its classes yet: it ended before its data was read.")
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names) or len(set(names)) < len(names):
+            raise self._damaged("manifest.json", f"class_names is {names!r:.100}", "a list of different names")
         return tuple(names)
 
     @property
@@ -178,7 +187,11 @@ class Run:
         """Where to go on from: `{"stages": {name: {"done": bool, ...}}}`; empty stages for a run that just began."""
         if not self.path("state.json").is_file():
             return {"stages": {}}
-        return self.read_json("state.json")
+        document = self.read_json("state.json")
+        stages = document.get("stages")
+        if not isinstance(stages, dict) or not all(isinstance(stage, dict) for stage in stages.values()):
+            raise self._damaged("state.json", f"stages is {stages!r:.100}", "an object for each stage")
+        return document
 
     def stage_state(self, name: str) -> dict[str, Any]:
         """What `state.json` says about one stage; `{"done": False}` for one that has not begun."""
@@ -227,11 +240,15 @@ class Run:
             raise RunError(
                 f"{file} is missing.", fix="The run may have ended before it was written: tfl run … --resume"
             ) from error
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise RunError(f"{file} is damaged: {error}.", fix="Run the recipe again in another folder.") from error
         if not isinstance(document, dict):
             raise RunError(f"{file} is damaged.", received=type(document).__name__, allowed="a JSON object")
         return document
+
+    def _damaged(self, name: str, received: str, allowed: str) -> RunError:
+        fix = "Put the file back as it was, or run the recipe again in another folder."
+        return RunError(f"{self.path(name)} is damaged.", received=received, allowed=allowed, fix=fix)
 
     def _write_first_files(self, recipe: Recipe, command: list[str]) -> None:
         write_atomically(self.path("recipe.json"), recipe.to_json())

@@ -52,7 +52,7 @@ def _own_test_split(run: Run, skip_bad: bool) -> tuple[Examples, np.ndarray, str
     recipe = run.recipe.override("data.on_bad", "skip") if skip_bad else run.recipe
     bundle, _ = prepare_data(recipe, Console(stderr=True))
     check_same_classes(bundle.examples.class_names, run.class_names, source=recipe.data.source)
-    if data_fingerprint(bundle) != run.manifest["data"]["fingerprint"]:
+    if data_fingerprint(bundle) != run.manifest["data"].get("fingerprint"):
         raise DataError(
             f"The images of {recipe.data.source} are no longer those of the run, so its test split cannot be drawn again.",
             fix="Put them back, or judge on other labelled images with --data SOURCE.",

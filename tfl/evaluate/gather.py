@@ -5,10 +5,13 @@ Every file but the manifest and the recipe may be missing: a run that was interr
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
+
+import jinja2
 
 from tfl.errors import RunError
 from tfl.runs import Run
@@ -25,6 +28,23 @@ def optional_json(run: Run, name: str) -> dict[str, Any]:
     return run.read_json(name) if run.path(name).is_file() else {}
 
 
+@contextlib.contextmanager
+def readable(run: Run, *names: str) -> Iterator[None]:
+    """Says which files are damaged, or were edited, where the block stumbles over what they say.
+
+    Raises:
+        RunError: The block raised what Python raises over a value of another kind than expected.
+    """
+    try:
+        yield
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, jinja2.TemplateError) as error:
+        first = str(error).split("\n")[0][:200]
+        raise RunError(
+            f"{' or '.join(str(run.path(name)) for name in names)} is damaged, or was edited: {type(error).__name__}: {first}.",
+            fix="Put the file back as it was, or run the recipe again in another folder.",
+        ) from error
+
+
 def read_history(run: Run) -> list[dict[str, Any]]:
     """The rows of `history.csv`, numbers as floats (None where empty), each with its `step`: the epoch counted over all stages.
 
@@ -38,7 +58,7 @@ def read_history(run: Run) -> list[dict[str, Any]]:
         with open(path, newline="", encoding="utf-8") as handle:
             rows = [dict(row) for row in csv.DictReader(handle)]
         return [_typed_row(row, step) for step, row in enumerate(rows, start=1)]
-    except (ValueError, KeyError, csv.Error) as error:
+    except (ValueError, KeyError, TypeError, csv.Error) as error:
         raise RunError(f"{path} is damaged: {error}.", fix="Run the recipe again in another folder.") from error
 
 

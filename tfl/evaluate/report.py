@@ -23,6 +23,7 @@ from tfl.evaluate.gather import (
     optional_json,
     percent,
     read_history,
+    readable,
     result_facts,
     stage_facts,
     time_facts,
@@ -50,22 +51,26 @@ def collect_report(run: Run | Path | str) -> dict[str, Any]:
     run = run if isinstance(run, Run) else Run.open(run)
     manifest, metrics = run.manifest, optional_json(run, "metrics.json")
     recipe, history = as_plain(run.recipe), read_history(run)
-    stages = stage_facts(recipe, history, run.state, manifest)
-    document = {
-        "format": 1,
-        "folder": str(run.folder),
-        "recipe": recipe,
-        "manifest": manifest,
-        "result": result_facts(metrics, manifest),
-        "data": data_facts(manifest, metrics),
-        "blocks": block_facts(optional_json(run, "plans.json"), optional_json(run, "ledger.json")),
-        "stages": stages,
-        "history": history,
-        "metrics": metrics,
-        "confused": confused_pairs(metrics.get("test") or {}),
-        "time": time_facts(metrics, stages),
-        "pictures": optional_json(run, "report/pictures.json"),
-    }
+    with readable(run, "state.json", "manifest.json"):
+        stages = stage_facts(recipe, history, run.state, manifest)
+    with readable(run, "plans.json", "ledger.json"):
+        blocks = block_facts(optional_json(run, "plans.json"), optional_json(run, "ledger.json"))
+    with readable(run, "metrics.json", "manifest.json"):
+        document = {
+            "format": 1,
+            "folder": str(run.folder),
+            "recipe": recipe,
+            "manifest": manifest,
+            "result": result_facts(metrics, manifest),
+            "data": data_facts(manifest, metrics),
+            "blocks": blocks,
+            "stages": stages,
+            "history": history,
+            "metrics": metrics,
+            "confused": confused_pairs(metrics.get("test") or {}),
+            "time": time_facts(metrics, stages),
+            "pictures": optional_json(run, "report/pictures.json"),
+        }
     return dict(finite(document))  # type: ignore[call-overload]
 
 
@@ -81,17 +86,17 @@ def write_report(run_folder: Path | str) -> Path:
     """
     run = Run.open(run_folder)
     document = collect_report(run)
-    write_json(run.path("report.json"), document)
-    figures = _figures(document)
-    page = render(
-        "report.html.j2",
-        report=document,
-        figures=figures,
-        use=_use(run, document),
-        trust=_trust(document["metrics"].get("test") or {}),
-        picture=lambda name: _data_uri(run, name),
-    )
-    return write_atomically(run.path("report.html"), page)
+    with readable(run, "metrics.json", "manifest.json", "history.csv", "plans.json", "report/pictures.json"):
+        page = render(
+            "report.html.j2",
+            report=document,
+            figures=_figures(document),
+            use=_use(run, document),
+            trust=_trust(document["metrics"].get("test") or {}),
+            picture=lambda name: _data_uri(run, name),
+        )
+        write_json(run.path("report.json"), document)
+        return write_atomically(run.path("report.html"), page)
 
 
 def describe_data(

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import keras
 import numpy as np
+from rich.markup import escape
 from rich.table import Table
 
 from tfl.errors import FrozenMovedError, RecipeError, did_you_mean
@@ -80,7 +81,7 @@ class Plan:
             rate = f"{row.multiplier:.4g}" if row.trainable else ""
             style = None if row.trainable else "dim"
             trains = "yes" if row.trainable else "frozen"
-            table.add_row(row.block, trains, rate, row.batchnorm, str(row.layers), f"{row.parameters:,}", style=style)
+            table.add_row(escape(row.block), trains, rate, row.batchnorm, str(row.layers), f"{row.parameters:,}", style=style)
         return table
 
     def as_json(self) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any
 
+from tfl.errors import RunError
 from tfl.recipe import Monitor
 from tfl.runs import Run
 
@@ -54,7 +55,15 @@ class StageState:
         document = run.state["stages"].get(stage_name)
         if document is None:
             return None
-        known = {entry.name for entry in dataclasses.fields(cls)}
+        known = {entry.name: entry.type for entry in dataclasses.fields(cls)}
+        for key, value in document.items():
+            if key in known and type(value).__name__ not in _names_of(str(known[key])):
+                raise RunError(
+                    f"{run.path('state.json')} is damaged: `{key}` of stage `{stage_name}`.",
+                    received=repr(value)[:100],
+                    allowed=str(known[key]),
+                    fix="Put the file back as it was, or run the recipe again in another folder.",
+                )
         return cls(**{key: value for key, value in document.items() if key in known})
 
     @classmethod
@@ -87,6 +96,19 @@ class StageState:
     def out_of_patience(self, monitor: Monitor) -> bool:
         """Whether the stage has gone on for long enough without an improvement."""
         return monitor.patience is not None and self.epoch - self.peak_epoch >= monitor.patience
+
+
+def _names_of(annotation: str) -> set[str]:
+    """The types that an annotation allows, by name.
+
+    Example:
+
+    >>> sorted(_names_of("float | None")), sorted(_names_of("list[dict[str, Any]]"))
+    (['NoneType', 'float', 'int'], ['list'])
+    """
+    names = {part.split("[")[0].strip() for part in annotation.split("|")}
+    names |= {"int"} if "float" in names else set()
+    return names - {"None"} | ({"NoneType"} if "None" in names else set())
 
 
 def _gain(value: float, than: float, monitor: Monitor) -> float:

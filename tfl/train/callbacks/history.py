@@ -8,6 +8,7 @@ from typing import Any
 
 import keras
 
+from tfl.errors import RunError
 from tfl.runs import Run
 from tfl.storage import write_atomically
 from tfl.train.state import StageState
@@ -46,8 +47,11 @@ def read_history(run: Run) -> list[dict[str, Any]]:
     file = run.path("history.csv")
     if not file.is_file():
         return []
-    with file.open(newline="", encoding="utf-8") as handle:
-        return [dict(row) for row in csv.DictReader(handle) if row.get("stage")]
+    try:
+        with file.open(newline="", encoding="utf-8") as handle:
+            return [dict(row) for row in csv.DictReader(handle) if row.get("stage")]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise RunError(f"{file} is damaged: {error}.", fix="Remove it: the rows of stages that are done are lost.") from error
 
 
 def _rounded(value: float) -> float:
