@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -61,7 +62,7 @@ def test_the_store_is_fresh_and_gone_afterwards(tmp_path, monkeypatch):
     with fresh_store() as place:
         assert cache_home() == place and place.parent == tmp_path
         assert (place / "samples" / "drawn.npz").read_text() == "kept"
-        assert not (place / "features").exists() and not (place / "engines").exists()
+        assert not (place / "features").exists() and (place / "engines").is_dir()
         (place / "features").mkdir()
     assert os.environ["TFL_CACHE"] == str(tmp_path)
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["engines", "features", "samples"]
@@ -247,14 +248,19 @@ def test_a_run_s_folder_says_which_images_it_used(base):
 
 
 @pytest.mark.slow
-def test_a_relabelled_photo_is_named_as_the_cause(base):
+def test_a_relabelled_photo_is_named_as_the_cause_and_what_was_chosen_is_taken_over(base):
+    shutil.copytree(base / "run", base / "edited")
+    first = Run.open(base / "edited")
+    first.update_stage_state("finetune", first.stage_state("finetune") | {"unstored": True})  # as if it had measured otherwise
     photo = sorted((base / "photos" / "3").iterdir())[0]
     moved = base / "photos" / "7" / photo.name
     photo.rename(moved)
     try:
-        result = invoke("repeat", base / "run", "--out", base / "relabelled", "--json")
+        result = invoke("repeat", base / "edited", "--out", base / "relabelled", "--json")
     finally:
         moved.rename(photo)
+    states = Run.open(base / "relabelled").state["stages"]
+    assert states["finetune"]["unstored"] is True and states["head"]["unstored"] is False
     document = json.loads(result.stdout)
     assert result.exit_code == 3 and not document["identical"]
     assert document["changed"][0]["input"] == "data"

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 NAME = "repeat.json"
-_COMPUTED = ("features", "engines")
-"""What of the cache a repeat makes anew: all that a run computes and a later one would be served."""
+_COMPUTED = ("features",)
+"""What of the cache a repeat makes anew: what a run computes of its images. Which engine was measured to be the fastest stays."""
 _PLACE, _NEW_S = "repeat-", 60
 
 
@@ -39,7 +39,8 @@ def repeat_run(
 ) -> dict[str, Any]:
     """Runs a finished run's recipe again in a new folder and compares the two. Writes `repeat.json` there.
 
-    What the first run measured and chose (`auto` in precision, jit_compile and features.store) is taken over. Features are
+    What the first run measured and chose (`auto` in precision, jit_compile, features.store, and on the same machine
+    features.engine) is taken over. Features are
     computed anew, in a store that is gone afterwards: the first run's would hide a difference.
 
     Args:
@@ -153,7 +154,7 @@ def _where_it_began(run: Run, recipe: Recipe) -> Iterator[None]:
 
 @contextlib.contextmanager
 def fresh_store() -> Iterator[Path]:
-    """An empty feature store for the block, on the disk of the usual one; what was only fetched or drawn is still found.
+    """An empty feature store for the block, on the disk of the usual one; all else in the cache is still found.
 
     Raises:
         StorageError: The cache cannot be written.
