@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 
@@ -155,3 +156,11 @@ def test_it_is_json_and_a_table():
     console.print(profile.table())
     text = console.file.getvalue()
     assert "block0 + block1" in text and "best" in text and f"{profile.best.accuracy:.3f}" in text
+
+
+def test_a_run_on_far_fewer_images_is_a_reason_for_doubt():
+    profile = profile_of([0.5, 0.9, 0.6], count=300)
+    said = dataclasses.replace(profile, train_images=40).advice
+    assert said[:-1] == profile.advice
+    assert "240 images" in said[-1] and "train on 40" in said[-1]
+    assert dataclasses.replace(profile, train_images=225).advice == profile.advice

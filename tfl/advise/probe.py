@@ -149,6 +149,7 @@ def probe(
     predicted = np.stack([probe_.probabilities.argmax(axis=1) for probe_ in found])
     seconds = {"features": computed - began, "probes": time.perf_counter() - computed}
     about: dict[str, Any] = {"classes": bundle.class_count, "folds": int(held.max()) + 1, "seconds": seconds}
+    about["train_images"] = len(bundle.indices("train"))
     return make_profile(rows, predicted, labels, units, metric=metric, seed=derived_seed(bundle.seed, "resample"), **about)
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 Metric = Literal["accuracy", "macro_f1"]
 Interval = tuple[float, float]
 RESAMPLES = 1000
+_MANY_MORE = 1.5
 _WORTHWHILE = 0.8  # a block that takes at most so much of the computation is worth a word
 _CHUNK_CELLS = 4_000_000  # resampling weights in memory at a time
 
@@ -65,6 +66,7 @@ class Profile:
         images, classes, folds: What the probes saw.
         units: How many of the images, or groups of images, are independent: what is resampled.
         commonest: The accuracy of always saying the commonest class.
+        train_images: How many images a run of the recipe trains on; None where that is not known.
         seconds: Spent on `features` and on `probes`.
     """
 
@@ -76,6 +78,7 @@ class Profile:
     folds: int
     units: int
     commonest: float
+    train_images: int | None = None
     seconds: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
     @property
@@ -261,6 +264,12 @@ def _advice(profile: Profile) -> Iterator[str]:
         yield f"The earliest of these, `{first.block}`, takes {first.compute:.0%} of the computation: {_setting(first)}."
     if profile.together is not None:
         yield _together(profile.together, best)
+    learnt_from = profile.images * (profile.folds - 1) // profile.folds
+    if profile.train_images is not None and learnt_from > _MANY_MORE * profile.train_images:
+        yield (
+            f"Each probe learnt from {learnt_from} images, validation images among them, and a run would train on "
+            f"{profile.train_images}: with so few the best block may be another."
+        )
 
 
 def _together(row: Row, best: Row) -> str:
