@@ -9,7 +9,7 @@ import pytest
 
 ORDER = (
     *("errors", "storage", "fields", "recipe", "manifest", "runs", "data", "backbones", "model", "features"),
-    *("train", "tune", "advise", "evaluate", "export", "serve", "run", "repeat", "cli"),
+    *("train", "tune", "advise", "audit", "evaluate", "export", "serve", "resume", "run", "repeat", "cli"),
 )
 MODULES = sorted(Path("tfl").rglob("*.py"))
 

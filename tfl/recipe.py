@@ -38,6 +38,9 @@ class Data:
         train_per_class: At most this many *training* images of each class, drawn after splitting; None takes all.
         split_seed: Decides the split; None follows the recipe's `seed`.
         on_bad: What happens when a file cannot be read as an image: `error` lists them and stops, `skip` lists them and goes on.
+        exclude: A file that lists images to leave out, a path a line, relative to the source; `tfl audit` writes one.
+        audit: What is checked before a run: `quick` reads headers, hashes and classes; `deep` also asks the backbone about
+            copies, wrong labels and drift, and looks for poor pictures (extra `tfl[audit]`).
     """
 
     source: str
@@ -51,11 +54,15 @@ class Data:
     train_per_class: int | None = number(None, at_least=1)
     split_seed: int | None = number(None, at_least=0)
     on_bad: Literal["error", "skip"] = "error"
+    exclude: str | None = None
+    audit: Literal["quick", "deep"] = "quick"
 
     def __post_init__(self) -> None:
         check_fields(self)
         if not self.source.strip():
             raise RecipeError("`Data.source` is empty.", allowed=Data.__doc__.split("source: ")[1].split("\n")[0])  # type: ignore[union-attr]
+        if self.exclude is not None and not self.exclude.strip():
+            raise RecipeError("`Data.exclude` is empty.", allowed="the path of a file that lists images, or None")
         if self.validation + self.test > 0.95:
             raise RecipeError(
                 "`Data.validation` and `Data.test` leave next to nothing to train on.",

@@ -126,6 +126,7 @@ def prepare_data(recipe: Recipe, console: Console) -> tuple[Bundle, list[dict[st
     from tfl.data.audit import audit
     from tfl.data.bundle import Bundle
     from tfl.data.source import load_source
+    from tfl.audit.audit import findings_before_run
     from tfl.data.split import split
 
     examples = load_source(recipe.data, seed=recipe.split_seed)
@@ -154,7 +155,10 @@ def prepare_data(recipe: Recipe, console: Console) -> tuple[Bundle, list[dict[st
         fingerprints=audited.fingerprints,
         pixels=audited.pixels,
     )
-    return bundle, list(audited.findings)
+    more = findings_before_run(recipe, bundle, console=console)
+    for finding in more:
+        console.print(f"         {finding.severity}: {finding.note}", markup=False)
+    return bundle, [*audited.findings, *(finding.to_json() for finding in more)]
 
 
 def _prepare_model(recipe: Recipe, bundle: Bundle, console: Console, *, chosen: str | None) -> tuple[str, Assembled]:

@@ -25,7 +25,9 @@ from tfl.recipe import Data
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+OnBad = Literal["error", "skip", "report"]
 SMALLEST_SIDE = 4
+_AT_ONCE = 1024
 _READABLE = "JPEG, PNG, GIF, BMP (8, 24 or 32 bits), WebP, JPEG XL"
 _MEANING = {
     "unreadable": "cannot be read",
@@ -67,12 +69,12 @@ class _File:
     detail: str = ""
 
 
-def audit(examples: Examples, *, on_bad: Literal["error", "skip"] = "error", pixels_for: Data | None = None) -> AuditResult:
+def audit(examples: Examples, *, on_bad: OnBad = "error", pixels_for: Data | None = None) -> AuditResult:
     """Checks every image; those that cannot be read are named in one error, or left out.
 
     Args:
         examples: What to check.
-        on_bad: `error` raises; `skip` leaves bad files out and lists them in the findings.
+        on_bad: `error` raises; `skip` leaves bad files out and lists them in the findings; `report` does so whatever is left.
         pixels_for: Keep the decoded pixels at this `image_size` and `fit`, where the disk has room.
 
     Raises:
@@ -88,9 +90,11 @@ def audit(examples: Examples, *, on_bad: Literal["error", "skip"] = "error", pix
         raise _bad_images(examples, bad)
     kept = np.array([index for index in range(len(files)) if index not in bad], np.int64)
     left = examples.take(kept)
-    _check_what_is_left(examples, left, bad)
+    if on_bad != "report":
+        _check_what_is_left(examples, left, bad)
     fingerprints = tuple(files[index].fingerprint for index in kept)
-    findings = _trouble_findings(examples, bad) + _mistyped(examples, files) + duplicate_findings(left, fingerprints)
+    findings = [*examples.findings, *_trouble_findings(examples, bad), *_mistyped(examples, files)]
+    findings += duplicate_findings(left, fingerprints)
     if pixels is not None and bad:
         pixels = pixels.take(kept)
     return AuditResult(examples=left, kept=kept, fingerprints=fingerprints, findings=findings, pixels=pixels)
@@ -111,7 +115,7 @@ def _audit_arrays(examples: Examples, pixels_for: Data | None) -> AuditResult:
         from tfl.data.pipeline import cache_pixels
 
         pixels = cache_pixels(examples, data=pixels_for)
-    findings = duplicate_findings(examples, fingerprints)
+    findings = [*examples.findings, *duplicate_findings(examples, fingerprints)]
     return AuditResult(
         examples=examples, kept=np.arange(len(examples)), fingerprints=fingerprints, findings=findings, pixels=pixels
     )
@@ -122,8 +126,12 @@ def _threads() -> int:
 
 
 def _look_at_all(examples: Examples) -> list[_File]:
+    found: list[_File] = []
     with no_size_warnings(), ThreadPoolExecutor(_threads()) as pool:
-        return list(pool.map(lambda index: _look_at(examples, index), range(len(examples))))
+        for start in range(0, len(examples), _AT_ONCE):  # a task that waits takes a kilobyte
+            some = range(start, min(start + _AT_ONCE, len(examples)))
+            found += pool.map(lambda index: _look_at(examples, index), some)
+    return found
 
 
 def _look_at(examples: Examples, index: int) -> _File:

@@ -33,6 +33,7 @@ class Examples:
         splits: `(n,)` str, `train`, `val`, `test`, or an empty string where the source leaves it open; None when it says nothing.
         source: What the recipe called it.
         note: What kind of pictures these are, where that must be said (`drawn, not photographed`).
+        findings: What was found on the way from the source to here, as the audit says it: `kind`, `severity`, `files`, `note`.
 
     Example:
 
@@ -51,6 +52,7 @@ class Examples:
     splits: NDArray[Any] | None = None
     source: str = ""
     note: str = ""
+    findings: tuple[dict[str, Any], ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "class_names", tuple(self.class_names))

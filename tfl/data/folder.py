@@ -23,13 +23,17 @@ _LAYOUT = "FOLDER/CLASS/IMAGE or FOLDER/train/CLASS/IMAGE (with val/ and test/ b
 _LEFT_BY_SYSTEMS = {"__MACOSX", "Thumbs.db", "desktop.ini"}
 
 
-def read_folder(root: Path) -> Examples:
+def read_folder(root: Path, *, same_classes: bool = True) -> Examples:
     """Every file below each class folder, sorted; hidden files, and what operating systems leave behind, are passed over.
 
     A class folder or an image may be a link: whoever made it on this machine named what it leads to. Folders below a class
     folder are not followed through links, which may lead back.
 
     Whether a file is an image is found out by the audit, which names those that are not.
+
+    Args:
+        root: The folder.
+        same_classes: Whether every split must have every class.
 
     Raises:
         DataError: The folder is empty, unreadable, has no class folders, or its splits do not have the same classes.
@@ -39,9 +43,12 @@ def read_folder(root: Path) -> Examples:
         found = {split: _class_files(path) for split, path in split_roots.items()}
     else:
         found = {"": _class_files(root)}
-    class_names = _common_classes(root, found)
+    class_names = _common_classes(root, found, same=same_classes)
     rows = [
-        (label, path, split) for split, files in found.items() for label, name in enumerate(class_names) for path in files[name]
+        (label, path, split)
+        for split, files in found.items()
+        for label, name in enumerate(class_names)
+        for path in files.get(name, ())
     ]
     rows.sort(key=lambda row: row[:2])
     if not rows:
@@ -87,10 +94,10 @@ def _class_files(root: Path) -> dict[str, list[str]]:
     return {child.name: _files_below(Path(child.path)) for child in folders}
 
 
-def _common_classes(root: Path, found: dict[str, dict[str, list[str]]]) -> tuple[str, ...]:
+def _common_classes(root: Path, found: dict[str, dict[str, list[str]]], *, same: bool) -> tuple[str, ...]:
     """The classes, sorted; a class folder that only some of the splits have would shift indices, so it is an error."""
     names = sorted({name for files in found.values() for name in files})
-    for split, files in found.items():
+    for split, files in found.items() if same else ():
         absent = [name for name in names if not files.get(name)]
         if absent:
             where = f"{root}: the {split} split" if split else str(root)

@@ -20,6 +20,7 @@ import numpy as np
 
 from tfl.data import arrays, csv_source, folder, tfds_source
 from tfl.data.examples import Examples, is_text, listed, matching_names
+from tfl.data.exclude import leave_out
 from tfl.errors import DataError
 from tfl.recipe import Data
 
@@ -30,12 +31,13 @@ MOST_CHARACTERS = 200
 GRAMMAR = "a folder of class folders, a .csv file, an .npz file, a folder of IDX files, tfds:NAME, or sample:NAME"
 
 
-def load_source(data: Data, *, seed: int = 0) -> Examples:
-    """The examples of `data.source`, after `data.labels` and `data.per_class`.
+def load_source(data: Data, *, seed: int = 0, check_classes: bool = True) -> Examples:
+    """The examples of `data.source`, after `data.exclude`, `data.labels` and `data.per_class`.
 
     Args:
-        data: What to read; only `source`, `labels`, `per_class` and `split_seed` are used here.
+        data: What to read; only `source`, `exclude`, `labels`, `per_class` and `split_seed` are used here.
         seed: Draws `per_class` where `data.split_seed` is None.
+        check_classes: Whether classes must be fit for training; an audit reports those that are not.
 
     Raises:
         DataError: The source is missing, unreadable, or does not hold at least two classes with an image each.
@@ -48,16 +50,19 @@ def load_source(data: Data, *, seed: int = 0) -> Examples:
     >>> digits.class_names, len(digits)
     (('3', '8'), 20)
     """
-    examples = _read(data)
+    examples = _read(data, same_classes=check_classes)
+    if data.exclude is not None:
+        examples = leave_out(examples, data.exclude)
     if data.labels is not None:
         examples = choose_labels(examples, data.labels)
-    _check_classes(examples)
+    if check_classes:
+        _check_classes(examples)
     if data.per_class is not None:
         examples = draw_per_class(examples, data.per_class, seed=seed if data.split_seed is None else data.split_seed)
     return examples
 
 
-def _read(data: Data) -> Examples:
+def _read(data: Data, *, same_classes: bool) -> Examples:
     kind, _, name = data.source.partition(":")
     if kind == "sample":
         return _read_sample(name, data.source)
@@ -67,7 +72,7 @@ def _read(data: Data) -> Examples:
     if not _exists(path):
         raise DataError("There is nothing at this source.", received=str(path.absolute()), allowed=GRAMMAR)
     if path.is_dir():
-        return arrays.read_idx(path) if arrays.holds_idx(path) else folder.read_folder(path)
+        return arrays.read_idx(path) if arrays.holds_idx(path) else folder.read_folder(path, same_classes=same_classes)
     if path.suffix.lower() == ".csv":
         return csv_source.read_csv(path)
     if path.suffix.lower() == ".npz":

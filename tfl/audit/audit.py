@@ -1,0 +1,234 @@
+"""The audit of a source, composed: the quick checks, and the deep ones where they are asked for.
+
+    files ─▶ classes · headers · copies · groups ─▶ (deep) features ─▶ copies · labels · drift · costs · quality
+
+`tfl audit` runs it on a source as it is; a run, on the images and the split that it is about to use.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tfl.audit.classes import class_findings, merge_variants
+from tfl.audit.clock import Clock
+from tfl.audit.copies import SMALLEST_SIDE, exact_sets, near_sets
+from tfl.audit.duplicates import Sets, copy_findings
+from tfl.audit.extra import check_extra
+from tfl.audit.finding import Finding, plural, worst_first
+from tfl.audit.groups import group_findings
+from tfl.audit.headers import header_findings, read_headers
+from tfl.audit.images import batches
+from tfl.audit.proposal import Proposed, propose
+from tfl.audit.thumbnails import make_thumbnails
+from tfl.data.audit import audit as check_files
+from tfl.data.bundle import Bundle
+from tfl.data.examples import SPLITS, Examples
+from tfl.data.exclude import names_in_source
+from tfl.data.source import load_source
+from tfl.data.split import Split, tied_together
+from tfl.recipe import Recipe
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from rich.console import Console
+
+_REPLACED = ("exact_duplicates", "conflicting_labels")
+"""Kinds of `tfl.data.audit` that are said here with their sets."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Audit:
+    """What was found in a source.
+
+    Args:
+        examples: The usable images, spellings of one class merged.
+        count: Files in all.
+        names: What each file, usable or not, is called in an `exclude.txt`.
+        splits: `(n,)` the source's own split of each usable image; None where it has none.
+        findings: The worst first.
+        doubtful: Every file that was asked about its label, the most doubtful first; empty after a quick audit.
+        deep: Whether the deep checks ran.
+        seconds: By step.
+    """
+
+    examples: Examples
+    count: int
+    names: dict[str, str]
+    splits: NDArray[Any] | None
+    findings: tuple[Finding, ...]
+    doubtful: tuple[str, ...]
+    deep: bool
+    seconds: dict[str, float]
+
+    def proposed(self) -> list[Proposed]:
+        """What to leave out."""
+        names = [self.examples.name_of(index) for index in range(len(self.examples))]
+        classes = [self.examples.class_names[label] for label in self.examples.labels]
+        splits = [""] * len(names) if self.splits is None else self.splits.tolist()
+        return propose(self.findings, labels=dict(zip(names, classes, strict=True)), splits=dict(zip(names, splits, strict=True)))
+
+
+def audit_source(
+    recipe: Recipe,
+    *,
+    deep: bool,
+    console: Console | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> Audit:
+    """Audits `recipe.data` as it is, also where a run would refuse it.
+
+    Args:
+        recipe: `data` says what, at which size it is looked at; `backbone`, whose features the deep checks use; `seed`.
+        deep: Whether features, labels, drift and picture quality are looked at.
+        console: Where to say what is going on; None says nothing.
+        progress: Told how many images the pass for features has done.
+
+    Raises:
+        DataError: There is no source, or it holds no images at all.
+        MissingExtraError: `deep`, and the extra `audit` is not installed.
+
+    Example:
+
+    >>> import tfl
+    >>> from tfl.audit.audit import audit_source
+    >>> digits = tfl.Sample("digits", image_size=(32, 32), per_class=5, labels=("3", "8"))
+    >>> found = audit_source(tfl.Recipe(name="x", data=digits, backbone=tfl.Backbone("mini")), deep=False)
+    >>> found.count, [finding.kind for finding in found.findings]
+    (10, ['classes_small'])
+    """
+    if deep:
+        check_extra()
+    clock = Clock()
+    with clock.step("files"):
+        loaded = load_source(recipe.data, seed=recipe.split_seed, check_classes=False)
+        merged, named = merge_variants(loaded)
+        checked = check_files(merged, on_bad="report", pixels_for=recipe.data)
+    found = [*named, *(Finding.from_dict(one) for one in checked.findings if one["kind"] not in _REPLACED)]
+    examples, doubtful = checked.examples, ()
+    if len(examples):
+        bundle = Bundle(
+            examples=examples,
+            split=_all_to_train(len(examples)),
+            data=recipe.data,
+            seed=recipe.seed,
+            fingerprints=checked.fingerprints,
+            pixels=checked.pixels,
+        )
+        more, doubtful = examine(
+            recipe, bundle, splits=examples.splits, deep=deep, console=console, progress=progress, clock=clock
+        )
+        found += more
+    return Audit(
+        examples=examples,
+        count=len(merged),
+        names={merged.name_of(index): name for index, name in enumerate(names_in_source(merged))},
+        splits=examples.splits,
+        findings=tuple(worst_first(found)),
+        doubtful=doubtful,
+        deep=deep,
+        seconds={name: round(value, 2) for name, value in clock.seconds.items()},
+    )
+
+
+def findings_before_run(recipe: Recipe, bundle: Bundle, *, console: Console) -> list[Finding]:
+    """What the audit says of the images and the split that a run is about to use, beyond what `tfl.data.audit` did."""
+    drawn = bundle.examples.splits is None
+    deep = recipe.data.audit == "deep"
+    splits = bundle.split.names(len(bundle.examples))
+    found, _ = examine(recipe, bundle, splits=splits, drawn=drawn, deep=deep, console=console)
+    return [finding for finding in worst_first(found) if finding.kind not in _REPLACED]
+
+
+def examine(
+    recipe: Recipe,
+    bundle: Bundle,
+    *,
+    splits: NDArray[Any] | None,
+    deep: bool,
+    drawn: bool = False,
+    console: Console | None = None,
+    progress: Callable[[int], None] | None = None,
+    clock: Clock | None = None,
+) -> tuple[list[Finding], tuple[str, ...]]:
+    """All checks of usable images but those of single files; and the files by how doubtful their label is, where `deep`.
+
+    Args:
+        recipe: `backbone` and `seed` are used, by the deep checks.
+        bundle: The images; their split is not asked.
+        splits: `(n,)` the split of each, empty where it is in none; None where nothing is split yet.
+        deep: Whether the deep checks run.
+        drawn: Whether tfl drew `splits`: it did so at random, so they are not tested for drift.
+        console, progress: As of `audit_source`.
+        clock: Takes the time of each step.
+
+    Raises:
+        MissingExtraError: `deep`, and the extra `audit` is not installed.
+    """
+    if deep:
+        check_extra()
+    clock = clock or Clock()
+    examples = bundle.examples
+    tied = tied_together(examples, bundle.fingerprints)
+    with clock.step("headers"):
+        headers = read_headers(examples)
+        findings = [*class_findings(examples, tied), *header_findings(examples, headers), *group_findings(examples, splits)]
+    with clock.step("copies"):
+        large_enough = headers.sides.min(axis=1) >= SMALLEST_SIDE
+        large_enough |= headers.sides.min(axis=1) == 0  # unknown
+        thumbnails = make_thumbnails(batches(examples, bundle.data, bundle.pixels), len(examples))
+    features = None
+    if deep:
+        with clock.step("features"):
+            features = _features(recipe, bundle, console, progress)
+    with clock.step("copies"):
+        exact = exact_sets(bundle.fingerprints)
+        near = near_sets(bundle.fingerprints, thumbnails, features=features, large_enough=large_enough)
+        findings += copy_findings(examples, exact, how="exact", splits=splits, drawn=drawn)
+        findings += copy_findings(examples, near, how="near", splits=splits, drawn=drawn)
+    if features is None:
+        return findings, ()
+    from tfl.audit.deep import look_deep
+
+    units = _joined(tied, near)
+    return look_deep(bundle, features, units, findings, splits=splits, drawn=drawn, judged=large_enough, clock=clock)
+
+
+def _features(
+    recipe: Recipe, bundle: Bundle, console: Console | None, progress: Callable[[int], None] | None
+) -> NDArray[np.float32]:
+    from tfl.audit.vectors import image_vectors
+
+    everything = dataclasses.replace(bundle, split=_all_to_train(len(bundle.examples)))
+    return image_vectors(recipe, everything, console=console, progress=progress)
+
+
+def _joined(tied: NDArray[np.int64], sets: Sets) -> NDArray[np.int64]:
+    """`(n,)` what belongs together, once the members of each set do."""
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+
+    count = len(tied)
+    ends = [np.stack([np.arange(count), tied], axis=1)]
+    ends += [np.stack([members, np.full(len(members), members[0])], axis=1) for members in sets]
+    rows = np.concatenate(ends)
+    graph = coo_matrix((np.ones(len(rows), np.int8), (rows[:, 0], rows[:, 1])), shape=(count, count))
+    return np.asarray(connected_components(graph, directed=False)[1], np.int64)
+
+
+def _all_to_train(count: int) -> Split:
+    none = np.empty(0, np.int64)
+    return Split(train=np.arange(count), val=none, test=none)
+
+
+def summary(audit: Audit) -> str:
+    """One line: what was looked at."""
+    parts = [plural(audit.count, "file"), plural(len(audit.examples.class_names), "class", "classes")]
+    if audit.splits is not None:
+        counts = [f"{int((audit.splits == name).sum()):,} {name}" for name in SPLITS if (audit.splits == name).any()]
+        parts.append(" · ".join(counts))
+    return ", ".join(parts)

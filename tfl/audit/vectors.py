@@ -1,0 +1,59 @@
+"""What a pretrained network makes of every image, from the store: the ground for copies, labels, drift and costs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tfl.advise.probe import pooled_models
+from tfl.data.bundle import Bundle
+from tfl.features.extract import extract
+from tfl.model.assemble import assemble
+from tfl.recipe import Recipe
+
+if TYPE_CHECKING:
+    import keras
+    from numpy.typing import NDArray
+    from rich.console import Console
+
+MOST_FEATURES = 2048
+"""As many of the last blocks are read side by side as have so many features in all: the last alone is made for another task."""
+
+
+def image_vectors(
+    recipe: Recipe,
+    bundle: Bundle,
+    *,
+    console: Console | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> NDArray[np.float32]:
+    """`(n, width)`: the pooled outputs of the last blocks of the recipe's backbone for every image of the bundle.
+
+    They are stored under the same keys as those of `tfl probe`: whoever probes this network on these images later computes
+    nothing again.
+
+    Args:
+        recipe: Its backbone, pooling and way of storing features.
+        bundle: The images.
+        console: Where to say which engine was chosen; None says nothing.
+        progress: Told after each batch how many images are done.
+    """
+    names = bundle.examples.class_names if len(bundle.examples.class_names) > 1 else ("a", "b")
+    models = _last_blocks(pooled_models(assemble(recipe, names), recipe.head.pooling))
+    everything = np.arange(len(bundle.examples))
+    stored = extract(models, bundle, everything, features=recipe.features, console=console, progress=progress)
+    vectors = [np.asarray(one.read_all(), np.float32) for one in stored]
+    return np.concatenate([_even(vector) for vector in vectors], axis=1)
+
+
+def _last_blocks(models: Sequence[keras.Model]) -> list[keras.Model]:
+    widths = np.cumsum([model.output_shape[-1] for model in reversed(models)])
+    return list(models[-max(1, int((widths <= MOST_FEATURES).sum())) :])
+
+
+def _even(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Each vector at the length `sqrt(width)`, so that no block drowns another."""
+    length = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors * (np.sqrt(vectors.shape[1]) / np.maximum(length, 1e-12)).astype(np.float32)

@@ -1,0 +1,185 @@
+"""`tfl audit`: what is wrong with the data, what that is expected to cost, and a list of files to leave out."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import rich_click as click
+
+from tfl import __version__
+from tfl.cli.command import Answer, command
+from tfl.cli.options import parse_size
+from tfl.cli.quiet import load_tensorflow
+from tfl.cli.tables import output, table
+from tfl.errors import RunError
+from tfl.recipe import Backbone, Data, Recipe
+from tfl.runs import default_folder
+from tfl.storage import write_atomically, write_json
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from tfl.audit.audit import Audit
+
+DOCUMENT, PAGE, LIST = "audit.json", "audit.html", "exclude.txt"
+_SIZES = {"mini": (96, 96)}
+_PHOTOS = (224, 224)
+
+
+@command
+@click.argument("source", metavar="SOURCE")
+@click.option("--quick", is_flag=True, help="Only what needs no network: files, headers, copies, classes, groups.")
+@click.option("--backbone", metavar="NAME", default="mini", show_default=True, help="Whose features the deep checks use.")
+@click.option(
+    "--image-size",
+    metavar="H,W",
+    callback=parse_size,
+    help="At which size it looks at the images. [default: 96 for mini, else 224]",
+)
+@click.option("--exclude", metavar="FILE", help="Leave out what this list names, and audit the rest.")
+@click.option(
+    "--pictures", metavar="N", type=click.IntRange(0, 200), default=12, show_default=True, help="Shown of each finding."
+)
+@click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="Of folds and resamples.")
+@click.option("--out", metavar="DIR", type=click.Path(path_type=Path), help="Where to write. [default: runs/NAME/audit-TIME]")
+def audit(
+    source: str,
+    quick: bool,
+    backbone: str,
+    image_size: tuple[int, int] | None,
+    exclude: str | None,
+    pictures: int,
+    seed: int,
+    out: Path | None,
+) -> Answer:
+    """Say what is wrong with the images of SOURCE, and what that is expected to cost.
+
+    Damaged files, copies within and across classes and splits, odd sizes and modes, rare and misnamed classes, torn groups; and,
+    from the features of a network, likely wrong labels, drift and poor pictures. Leaves audit.html, audit.json and exclude.txt,
+    which a recipe takes. It never deletes or moves a file.
+
+    SOURCE is a folder of class folders, a CSV, an .npz, a folder of IDX files, tfds:NAME, or sample:NAME.
+    """
+    size = image_size or _SIZES.get(backbone, _PHOTOS)
+    name = _name_of(source)
+    recipe = Recipe(
+        name=name, data=Data(source, image_size=size, on_bad="skip", exclude=exclude), backbone=Backbone(backbone), seed=seed
+    )
+    folder = out or _default_folder(name)
+    _check_folder(folder, source)
+    load_tensorflow()
+    from rich.console import Console
+
+    found = _audit(recipe, Console(stderr=True), deep=not quick)
+    files = {"report": str(folder / PAGE), "exclude": str(folder / LIST), "audit": str(folder / DOCUMENT)}
+    document = _document(recipe, found)
+    _write(folder, recipe, found, document, pictures)
+    return Answer({**document, "written": files}, lambda: _show(found, document, files))
+
+
+def _audit(recipe: Recipe, console: Console, *, deep: bool) -> Audit:
+    from tfl.audit.audit import audit_source
+
+    with _bar(console) as progress:
+        return audit_source(recipe, deep=deep, console=console, progress=progress)
+
+
+def _document(recipe: Recipe, found: Audit) -> dict[str, Any]:
+    splits = {} if found.splits is None else {name: int((found.splits == name).sum()) for name in ("train", "val", "test")}
+    return {
+        "source": recipe.data.source,
+        "deep": found.deep,
+        "backbone": recipe.backbone.name,
+        "image_size": list(recipe.data.image_size),
+        "seed": recipe.seed,
+        "version": __version__,
+        "files": found.count,
+        "usable": len(found.examples),
+        "classes": found.examples.counts(),
+        "splits": {name: count for name, count in splits.items() if count},
+        "findings": [finding.to_json() for finding in found.findings],
+        "proposed": sum(row.sure for row in found.proposed()),
+        "seconds": found.seconds,
+    }
+
+
+def _write(folder: Path, recipe: Recipe, found: Audit, document: dict[str, Any], most: int) -> None:
+    from tfl.audit.pictures import page_pictures
+    from tfl.audit.proposal import exclude_text
+    from tfl.evaluate.auditing import write_audit_page
+
+    folder.mkdir(parents=True, exist_ok=True)
+    write_audit_page(document, page_pictures(found.findings, found.examples, found.names, found.splits, most=most), folder / PAGE)
+    write_atomically(folder / LIST, exclude_text(found.proposed(), found.names, source=recipe.data.source))
+    write_json(folder / DOCUMENT, document)
+
+
+def _check_folder(folder: Path, source: str) -> None:
+    """Nothing is written into a source, nor over an earlier audit.
+
+    Raises:
+        RunError: The folder is in the source, or holds an audit.
+    """
+    base = os.path.realpath(os.path.expanduser(source))
+    real = os.path.realpath(folder)
+    if os.path.isdir(base) and os.path.commonpath([base, real]) == base:
+        raise RunError(
+            "An audit writes nothing into the data that it looks at.",
+            received=str(folder),
+            fix="Start it from another folder, or name one with --out.",
+        )
+    if (folder / DOCUMENT).exists():
+        raise RunError(f"{folder} already holds an audit.", fix="Name another folder with --out, or delete it.")
+
+
+def _name_of(source: str) -> str:
+    """What the audited data is called in a path."""
+    last = source.rstrip("/").split("/")[-1].split(":")[-1].removesuffix(".csv").removesuffix(".npz")
+    return re.sub(r"[^A-Za-z0-9_.-]+", "_", last).lstrip("_.-")[:100] or "data"
+
+
+def _default_folder(name: str) -> Path:
+    folder = default_folder(name)
+    made, number = folder.with_name(f"audit-{folder.name}"), 2
+    while made.exists():
+        made = folder.with_name(f"audit-{folder.name}-{number}")
+        number += 1
+    return made
+
+
+@contextlib.contextmanager
+def _bar(console: Console) -> Iterator[Callable[[int], None]]:
+    from rich.progress import Progress, TextColumn
+
+    columns = (TextColumn("{task.description}"), TextColumn("{task.completed:.0f} images"))
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task("features", total=None)
+        yield lambda done: progress.update(task, completed=done)
+
+
+def _show(found: Audit, document: dict[str, Any], files: dict[str, str]) -> None:
+    from tfl.audit.audit import summary
+    from tfl.evaluate.auditing import headline, title
+
+    click.echo(f"{document['source']}: {summary(found)}")
+    click.echo(f"{headline(document['findings'])}\n")
+    rows = [
+        (
+            finding.severity,
+            title(finding.kind),
+            len(finding.files),
+            finding.note + ("" if finding.cost is None else f" {finding.cost}."),
+        )
+        for finding in found.findings
+    ]
+    if rows:
+        output().print(table(("severity", "finding", "files", "what"), rows, right=("files",)))
+    words = "file is" if document["proposed"] == 1 else "files are"
+    click.echo(f"{document['proposed']} {words} proposed to be left out: data=tfl.Data(..., exclude={files['exclude']!r})")
+    for name, file in files.items():
+        click.echo(f"{name:8} {file}")
