@@ -141,12 +141,12 @@ def test_a_run_s_model_is_a_backbone_for_the_next(finished, tmp_path):
 
 
 def test_a_failure_is_told_until_the_run_goes_on(tmp_path, recipe):
-    from tfl.run import _status
+    from tfl.resume import status_of
     from tfl.runs import Run
 
     run = Run.create(tmp_path / "run", recipe, command=[])
-    with pytest.raises(RuntimeError), _status(run):
+    with pytest.raises(RuntimeError), status_of(run):
         raise RuntimeError("the disk fell out")
     assert (run.manifest["status"], run.manifest["error"]) == ("failed", "the disk fell out")
-    with _status(run):
+    with status_of(run):
         assert (run.manifest["status"], run.manifest["error"]) == ("running", None)

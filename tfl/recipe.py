@@ -383,6 +383,8 @@ class Recipe:
         class_weight: `balanced` weighs each class by the inverse of its count, as scikit-learn does; None does not.
         precision: The Keras dtype policy, or `auto`: measure a batch of each that this machine supports.
         jit_compile: Whether XLA compiles the training steps; `auto` measures both.
+        on_out_of_memory: What happens when a batch does not fit into memory: `halve` takes it in halves, quarters and so on,
+            whose gradients are added up to those of the whole batch; `error` stops.
         seed: Of the split, the order, the augmentation, the head and the dropout.
         export: Formats written at the end of the run.
         search: What `tfl tune` tries; None tries what suits the recipe.
@@ -410,6 +412,7 @@ class Recipe:
     features: Features = Features()
     precision: Precision = "float32"
     jit_compile: bool | Literal["auto"] = False
+    on_out_of_memory: Literal["halve", "error"] = "halve"
     seed: int = number(0, at_least=0, at_most=2**31 - 1)
     export: tuple[ExportFormat, ...] = ("saved_model",)
     search: Search | None = None

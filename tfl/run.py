@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tfl.errors import RunError
 from tfl.fields import as_plain
 from tfl.recipe import Recipe
+from tfl.resume import earlier_run, refuse_other_inputs, status_of, vanished_files_told
 from tfl.runs import Run, default_folder
-from tfl.storage import write_atomically
+from tfl.storage import remove_scratch, write_atomically
 
 if TYPE_CHECKING:
     import keras
@@ -47,7 +47,7 @@ def run_recipe(
     Args:
         recipe: What to do.
         out: The run folder; None makes `runs/<name>/<time>`.
-        resume: Go on with the run in `out`, which must be of the same recipe.
+        resume: Go on with the run in `out`, which must be of the same recipe; where none was begun, begin it.
         repeats: A run of the same recipe: what `auto` came to there, by measuring, is taken over.
         command: How this was started, for the manifest.
         console: Where progress is shown; None prints to standard error.
@@ -58,6 +58,7 @@ def run_recipe(
     Raises:
         TflError: The recipe, the data, the weights or the folder cannot be used; nothing was trained.
         TrainingError, FrozenMovedError, ExportError: The run failed; its manifest says so, and `resume` goes on from there.
+        KeyboardInterrupt: Ctrl-C, or SIGTERM while a stage trained; everything is saved, and `resume` goes on from there.
 
     Example:
 
@@ -81,7 +82,7 @@ def run_recipe(
 
     console = console or Console(stderr=True)
     folder = Path(out) if out is not None else default_folder(recipe.name)
-    earlier = _reopen(folder, recipe) if resume else None
+    earlier = earlier_run(folder, recipe, console) if resume else None
     if earlier is None:
         Run.refuse_if_taken(folder)
     clock = _Clock(earlier.read_json("seconds.json") if earlier and earlier.path("seconds.json").is_file() else {})
@@ -95,11 +96,13 @@ def run_recipe(
         bundle.examples, bundle.split, findings=findings, notes=bundle.split.notes, fingerprint=data_fingerprint(bundle)
     )
     run = earlier or Run.create(folder, recipe, command=list(command))
-    if earlier and earlier.manifest["data"] and earlier.manifest["data"]["fingerprint"] != about_data["fingerprint"]:
-        raise RunError(f"The images of {recipe.data.source} are not those that {folder} was started on.", fix="Start a new run.")
-    with run.lock(), _status(run):
+    weights = _describe_weights(recipe, assembled)
+    if earlier:
+        refuse_other_inputs(earlier, bundle, fingerprint=about_data["fingerprint"], weights=weights)
+    with run.lock(), status_of(run), vanished_files_told(bundle):
+        remove_scratch(run.folder)
         about_data["hashes"] = write_listing(run.folder, bundle)
-        run.update_manifest(data=about_data, precision=precision, weights=_describe_weights(recipe, assembled))
+        run.update_manifest(data=about_data, precision=precision, weights=weights)
         if repeats is not None:
             run.repeat_choices_of(repeats)
         _train(run, recipe, assembled, bundle, clock, console)
@@ -111,7 +114,7 @@ def run_recipe(
             _picture(run, recipe, assembled, bundle, probabilities)
         run.write_json("metrics.json", {**run.read_json("metrics.json"), "seconds": clock.document()})
         run.update_manifest(status="done")
-    write_report(run.folder)
+        write_report(run.folder)  # which says how the run ended
     return run
 
 
@@ -123,10 +126,10 @@ def prepare_data(recipe: Recipe, console: Console) -> tuple[Bundle, list[dict[st
     """
     from rich.markup import escape
 
+    from tfl.audit.audit import findings_before_run
     from tfl.data.audit import audit
     from tfl.data.bundle import Bundle
     from tfl.data.source import load_source
-    from tfl.audit.audit import findings_before_run
     from tfl.data.split import split
 
     examples = load_source(recipe.data, seed=recipe.split_seed)
@@ -191,7 +194,9 @@ def _train(run: Run, recipe: Recipe, assembled: Assembled, bundle: Bundle, clock
     from tfl.model.freeze import make_plan
     from tfl.train.ahead import extract_ahead
     from tfl.train.stage import train_stage
+    from tfl.train.stopping import Stop
 
+    weights = _class_weights(recipe, bundle)
     plans = {stage.name: make_plan(assembled, stage) for stage in recipe.stages}
     run.write_json("plans.json", {name: plan.as_json() for name, plan in plans.items()})
     with clock.step("features", into=run):
@@ -200,9 +205,7 @@ def _train(run: Run, recipe: Recipe, assembled: Assembled, bundle: Bundle, clock
         console.print(f"\n[bold]stage {stage.name}[/]")
         console.print(plans[stage.name].table())
         with clock.step(stage.name, into=run):
-            train_stage(
-                run, assembled, stage, bundle, recipe=recipe, class_weights=_class_weights(recipe, bundle), console=console
-            )
+            train_stage(run, assembled, stage, bundle, recipe=recipe, class_weights=weights, console=console, stop=Stop())
 
 
 def _judge(run: Run, recipe: Recipe, model: keras.Model, bundle: Bundle) -> dict[str, NDArray[np.float32]]:
@@ -288,33 +291,6 @@ def _describe_weights(recipe: Recipe, assembled: Assembled) -> dict[str, Any]:
     from tfl.backbones.catalog import weights_fingerprint
 
     return {**as_plain(recipe.backbone), "sha256": weights_fingerprint(assembled.backbone())}
-
-
-def _reopen(folder: Path, recipe: Recipe) -> Run:
-    run = Run.open(folder)
-    before, now = as_plain(run.recipe), as_plain(recipe)
-    changed = [key for key in now if before[key] != now[key]]
-    if changed:
-        raise RunError(
-            f"{folder} is a run of another recipe: {', '.join(changed)} differ.",
-            fix=f"Resume it by its own recipe, {run.path('recipe.json')}, or start a new run.",
-        )
-    return run
-
-
-@contextlib.contextmanager
-def _status(run: Run) -> Iterator[None]:
-    """Writes into the manifest how the block ended."""
-    run.update_manifest(status="running", **({"error": None} if "error" in run.manifest else {}))  # a resumed run starts clean
-    try:
-        yield
-    except KeyboardInterrupt:
-        run.update_manifest(status="interrupted")
-        raise
-    except Exception as error:
-        with contextlib.suppress(OSError):
-            run.update_manifest(status="failed", error=str(error))
-        raise
 
 
 class _Clock:

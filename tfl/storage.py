@@ -7,12 +7,13 @@ import errno
 import fcntl
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from tfl.errors import RunLockedError, StorageError
+from tfl.errors import RunLockedError, StorageError, TflError
 
 _DISK_ERRORS = {
     errno.ENOSPC: "no space is left on the disk",
@@ -22,7 +23,12 @@ _DISK_ERRORS = {
     errno.EPERM: "permission is denied",
     errno.ENOTDIR: "a part of the path is a file, not a folder",
     errno.EFBIG: "the file would be larger than this file system allows",
+    errno.EIO: "the disk reports an input/output error",
+    errno.ESTALE: "the network drive is gone",
 }
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_HIDDEN = re.compile(r"[Ee]rrno(?: =)? (\d+)")
+_SCRATCH = re.compile(r"\..+\.\w+\.(tmp(\..+)?|old)")
 
 
 def cache_home() -> Path:
@@ -35,22 +41,37 @@ def cache_home() -> Path:
 
 @contextlib.contextmanager
 def storage_errors(path: Path | str, *, doing: str = "write") -> Iterator[None]:
-    """Turns the operating system's disk errors inside the block into one `StorageError` that names `path`."""
+    """Turns disk errors inside the block into one `StorageError` that names `path`: the operating system's, and HDF5's."""
     try:
         yield
-    except StorageError:
+    except TflError:
         raise
-    except OSError as error:
-        if error.errno not in _DISK_ERRORS:
+    except (OSError, RuntimeError) as error:
+        code = _disk_error(error)
+        if code is None:
             raise
+        first = "Free some space" if code in _NO_SPACE else "Make it writable again" if doing == "write" else "See to that"
         raise StorageError(
-            f"Cannot {doing} {path}: {_DISK_ERRORS[error.errno]}.",
-            fix="Free some space, or name another folder (--out for runs, TFL_CACHE for the cache), then go on with --resume.",
+            f"Cannot {doing} {path}: {_DISK_ERRORS[code]}.",
+            fix=f"{first} and go on with --resume, or name another folder (--out for runs, TFL_CACHE for the cache).",
         ) from error
 
 
+def _disk_error(error: BaseException) -> int | None:
+    """The number of the disk error that this is, or that a library put into words on its way up; None for any other."""
+    told: BaseException | None = error
+    while told is not None:
+        code = told.errno if isinstance(told, OSError) else None
+        words = _HIDDEN.search(str(told))
+        code = int(words[1]) if code is None and words else code
+        if code in _DISK_ERRORS:
+            return code
+        told = told.__context__ if isinstance(told, RuntimeError) else None
+    return None
+
+
 def write_atomically(path: Path | str, content: bytes | str | Callable[[Path], None]) -> Path:
-    """Writes `path` so that it is either whole or unchanged: a temporary neighbour, a flush to disk, a rename.
+    """Writes `path` so that it is either whole or unchanged: a temporary neighbour, flushed to disk, renamed.
 
     Args:
         path: The file to write; its folder is made if it is missing.
@@ -61,7 +82,7 @@ def write_atomically(path: Path | str, content: bytes | str | Callable[[Path], N
     """
     target = Path(path)
     with storage_errors(target):
-        target.parent.mkdir(parents=True, exist_ok=True)
+        _make_folder(target.parent)
         scratch = target.parent / f".{target.stem}.{os.getpid()}.tmp{''.join(target.suffixes)}"
         try:
             if callable(content):
@@ -70,6 +91,7 @@ def write_atomically(path: Path | str, content: bytes | str | Callable[[Path], N
                 scratch.write_bytes(content.encode() if isinstance(content, str) else content)
             _flush(scratch)
             os.replace(scratch, target)
+            flush_folder(target.parent)
         finally:
             if scratch.is_dir():
                 shutil.rmtree(scratch, ignore_errors=True)
@@ -82,14 +104,14 @@ def write_folder_atomically(path: Path | str, fill: Callable[[Path], None]) -> P
     """Makes the folder `path` by calling `fill` on a temporary neighbour and renaming that; replaces an older one."""
     target = Path(path)
     with storage_errors(target):
-        target.parent.mkdir(parents=True, exist_ok=True)
+        _make_folder(target.parent)
         scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent))
         try:
             scratch.chmod(0o755)
             fill(scratch)
             for file in scratch.rglob("*"):
-                if file.is_file():
-                    _flush(file)
+                _flush(file)
+            flush_folder(scratch)
             if target.exists():
                 old = target.with_name(f".{target.name}.{os.getpid()}.old")
                 os.replace(target, old)
@@ -97,6 +119,7 @@ def write_folder_atomically(path: Path | str, fill: Callable[[Path], None]) -> P
                 shutil.rmtree(old, ignore_errors=True)
             else:
                 os.replace(scratch, target)
+            flush_folder(target.parent)
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
     return target
@@ -139,15 +162,49 @@ def locked(folder: Path | str) -> Iterator[None]:
                 f"{folder} is being written by another process (process id {owner}).",
                 fix="Wait for it to end, or name another folder with --out.",
             ) from error
-        handle.truncate(0)
-        handle.write(str(os.getpid()))
-        handle.flush()
+        with contextlib.suppress(OSError):  # the number is for a message: the lock holds without it, on a full disk as well
+            os.ftruncate(handle.fileno(), 0)
+            os.write(handle.fileno(), str(os.getpid()).encode())
         yield
     finally:
         handle.close()
 
 
+def remove_scratch(folder: Path | str) -> list[Path]:
+    """Removes what killed writers left below `folder`, and says what that was; only for the one process that writes there."""
+    found = [path for path in Path(folder).rglob(".*") if _SCRATCH.fullmatch(path.name)]
+    with storage_errors(folder, doing="tidy"):
+        for path in found:
+            if path.is_dir():
+                shutil.rmtree(path, ignore_errors=True)
+            else:
+                path.unlink(missing_ok=True)
+    return found
+
+
+def flush_folder(folder: Path) -> None:
+    """Brings the names in a folder to disk: a renamed file could otherwise be gone after a power cut."""
+    with contextlib.suppress(PermissionError):  # one that may be written but not read
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        except OSError as error:
+            if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # network drives that flush by themselves
+                raise
+        finally:
+            os.close(handle)
+
+
+def _make_folder(folder: Path) -> None:
+    missing = [place for place in (folder, *folder.parents) if not place.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for place in missing:
+        flush_folder(place.parent)
+
+
 def _flush(path: Path) -> None:
-    if path.is_file():
+    if path.is_dir():
+        flush_folder(path)
+    elif path.is_file():
         with open(path, "rb") as handle:
             os.fsync(handle.fileno())

@@ -9,7 +9,9 @@ import contextlib
 import functools
 import json
 import os
+import signal
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -18,11 +20,11 @@ from typing import Any
 import rich_click as click
 from click.exceptions import Exit
 
-from tfl.errors import StorageError, TflError
+from tfl.errors import DataError, StorageError, TflError
 from tfl.storage import finite, storage_errors
 
 EXIT_DEFECT, EXIT_WRONG_INPUT, EXIT_INTERRUPTED = 1, 2, 130
-_GO_ON = "tfl.go_on"
+_GO_ON, _GO_ON_AFTER = "tfl.go_on", "tfl.go_on_after"
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,25 @@ def if_interrupted(hint: Callable[[], str]) -> None:
         context.meta[_GO_ON] = hint
 
 
+def if_stopped_by_its_surroundings(hint: Callable[[], str]) -> None:
+    """Says how to go on, should a full disk, vanished data or too little memory stop the running command."""
+    if (context := click.get_current_context(silent=True)) is not None:
+        context.meta[_GO_ON_AFTER] = hint
+
+
+@contextlib.contextmanager
+def terminated_as_interrupted() -> Iterator[None]:
+    """Inside the block, SIGTERM does what Ctrl-C does: a scheduler that ends the process lets it save what it has."""
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
 @contextlib.contextmanager
 def failures(*, debug: bool) -> Iterator[None]:
     """Turns what is raised inside the block into a message on standard error and an exit code."""
@@ -98,7 +119,9 @@ def failures(*, debug: bool) -> Iterator[None]:
 
 
 def _wrong_input(error: TflError, debug: bool) -> int:
-    _say(str(error), debug)
+    from_outside = isinstance(error, StorageError | DataError) or error.what.startswith("Memory ran out")
+    hint = _hint(_GO_ON_AFTER) if from_outside else None
+    _say(f"{error} {hint}" if hint else str(error), debug)
     return EXIT_WRONG_INPUT
 
 
@@ -107,9 +130,13 @@ def _how_to_see(debug: bool) -> str:
 
 
 def _interrupted() -> str:
+    return "Interrupted. " + (_hint(_GO_ON) or "Nothing is half written.")
+
+
+def _hint(kind: str) -> str | None:
     context = click.get_current_context(silent=True)
-    hint = context.meta.get(_GO_ON) if context else None
-    return "Interrupted. " + (hint() if hint else "Nothing is half written.")
+    hint = context.meta.get(kind) if context else None
+    return hint() if hint else None
 
 
 def _disk_error(error: BaseException) -> TflError | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import shlex
 import sys
 from collections.abc import Sequence
@@ -10,7 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
-from tfl.cli.command import Answer, command, if_interrupted
+from tfl.cli.command import (
+    Answer,
+    command,
+    if_interrupted,
+    if_stopped_by_its_surroundings,
+    terminated_as_interrupted,
+)
 from tfl.cli.options import SOURCE_HELP, changed, set_option
 from tfl.cli.quiet import load_tensorflow
 from tfl.errors import RunError
@@ -26,7 +33,7 @@ if TYPE_CHECKING:
 @click.option("--data", metavar="SOURCE", help=f"Train on this instead of the recipe's source. {SOURCE_HELP}")
 @set_option("Change a field of the recipe, such as stages.head.epochs=5 or backbone=MobileNetV2. Repeatable.")
 @click.option("--out", metavar="DIR", type=click.Path(path_type=Path), help="The run folder. [default: runs/NAME/TIME]")
-@click.option("--resume", is_flag=True, help="Go on with the run in --out; without --out, with the latest run of this recipe.")
+@click.option("--resume", is_flag=True, help="Go on with the run in --out, or begin it; without --out, with the latest run.")
 @click.option("--smoke", is_flag=True, help="A few images and one epoch a stage: does everything work, in seconds?")
 @click.option("--skip-bad", is_flag=True, help="List files that are no images and leave them out, instead of stopping.")
 def run(
@@ -41,17 +48,21 @@ def run(
     """Train, judge, explain and export what RECIPE says.
 
     RECIPE is a Python file with one `recipe = tfl.Recipe(...)`, or the recipe.json of an earlier run.
-    Everything lands in one run folder, and an interrupted run goes on with --resume.
+    Everything lands in one run folder. Ctrl-C stops at the next batch and saves; a run that was interrupted or killed goes on
+    with --resume, to the same result.
     """
     recipe = changed(load_recipe(recipe_file), data=data, settings=settings, smoke=smoke, skip_bad=skip_bad)
     folder = out or (latest_run(recipe.name) if resume else default_folder(recipe.name))
-    if_interrupted(lambda: _how_to_go_on(folder, recipe_file, data=data, settings=settings, smoke=smoke, skip_bad=skip_bad))
-    load_tensorflow()
-    from rich.console import Console
+    go_on = functools.partial(_go_on, folder, recipe_file, data=data, settings=settings, smoke=smoke, skip_bad=skip_bad)
+    if_interrupted(go_on)
+    if_stopped_by_its_surroundings(lambda: go_on() if (folder / "manifest.json").is_file() else "")
+    with terminated_as_interrupted():
+        load_tensorflow()
+        from rich.console import Console
 
-    from tfl.run import run_recipe
+        from tfl.run import run_recipe
 
-    done = run_recipe(recipe, out=folder, resume=resume, command=["tfl", *sys.argv[1:]], console=Console(stderr=True))
+        done = run_recipe(recipe, out=folder, resume=resume, command=["tfl", *sys.argv[1:]], console=Console(stderr=True))
     document = {"run": str(done.folder), "metrics": done.read_json("metrics.json"), "export": exports(done)}
     return Answer(document, lambda: _show(document, done))
 
@@ -80,9 +91,9 @@ def exports(run: Run) -> dict[str, str]:
     return {"saved_model": str(saved)} if saved else {}
 
 
-def _how_to_go_on(folder: Path, recipe_file: Path, **options: Any) -> str:
+def _go_on(folder: Path, recipe_file: Path, **options: Any) -> str:
     if not (folder / "manifest.json").is_file():
-        return "Nothing was written yet."
+        return "No run was begun yet: start it again."
     words = ["tfl", "run", str(recipe_file)]
     words += ["--data", options["data"]] if options["data"] else []
     for key, text in options["settings"]:

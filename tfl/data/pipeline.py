@@ -129,7 +129,7 @@ def make_dataset(
     """
     order = np.asarray(indices, np.int64)
     if shuffle_seed is not None:
-        order = np.random.default_rng([shuffle_seed, epoch]).permutation(order)
+        order = shuffled(order, seed=shuffle_seed, epoch=epoch)
     load = _loader(examples, data) if pixels is None else _reader(pixels)
     mixes = augment is not None and (augment.mixup > 0 or augment.cutmix > 0)
     columns = (order, _partners(order, order if mix_among is None else mix_among, augment_seed, view)) if mixes else (order,)
@@ -153,6 +153,11 @@ def make_dataset(
     else:
         dataset = dataset.batch(batch_size).map(_as_it_is(read), **parallel)
     return dataset.map(_as_it_is(finish), **parallel).prefetch(tf.data.AUTOTUNE)
+
+
+def shuffled(indices: ArrayLike, *, seed: int, epoch: int) -> NDArray[np.int64]:
+    """`indices` in the order in which `make_dataset` reads them under that seed, in that epoch."""
+    return np.random.default_rng([seed, epoch]).permutation(np.asarray(indices, np.int64))
 
 
 def _soft(one_hot: tf.Tensor, smoothing: float) -> tf.Tensor:

@@ -75,7 +75,10 @@ class Pixels:
             StorageError: The disk is full.
         """
         with storage_errors(cache_home()):
-            os.pwrite(self._file.fileno(), np.ascontiguousarray(image, np.uint8).data, int(self._rows[index]) * self._row_bytes)
+            left, place = np.ascontiguousarray(image, np.uint8).data.cast("B"), int(self._rows[index]) * self._row_bytes
+            while left:  # the last bytes that a disk has room for are written without an error
+                written = os.pwrite(self._file.fileno(), left, place)
+                left, place = left[written:], place + written
 
     def __getitem__(self, indices: Sequence[int] | NDArray[Any] | slice) -> NDArray[np.uint8]:
         rows = self._rows[indices]

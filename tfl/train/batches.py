@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfl.data.bundle import Bundle, derived_seed
-from tfl.data.pipeline import cache_pixels, make_dataset
+from tfl.data.pipeline import cache_pixels, make_dataset, shuffled
 from tfl.features.cost import Decision, Pass, decide
 from tfl.features.extract import Extractor
 from tfl.features.store import Features
@@ -71,6 +71,9 @@ class Batches(Protocol):
     def validation(self) -> Epoch:
         """The validation batches, in the order of the split."""
 
+    def order(self, epoch: int) -> NDArray[np.int64]:
+        """The training images of an epoch as indices into the examples, in the order of its batches."""
+
 
 def epoch_order(count: int, *, seed: int, stage_name: str, epoch: int) -> NDArray[np.int32]:
     """The order of an epoch's examples: a function of the seed, the stage and the epoch alone.
@@ -104,6 +107,11 @@ class PixelBatches:
     def validation(self) -> StreamEpoch:
         """The validation images, never augmented."""
         return StreamEpoch(self._validation)
+
+    def order(self, epoch: int) -> NDArray[np.int64]:
+        """The training images as indices into the examples, in the epoch's order."""
+        seed = derived_seed(self.bundle.seed, self.stage.name, "order")
+        return shuffled(self.bundle.indices("train"), seed=seed, epoch=epoch)
 
     def _dataset(self, part: str, **options: Any) -> tf.data.Dataset:
         bundle = self.bundle
@@ -149,6 +157,11 @@ class FeatureBatches:
         """The validation features, in the order of the split."""
         features, labels = self._features("val", 0)
         return self._epoch(features, labels, np.arange(len(labels), dtype=np.int32))
+
+    def order(self, epoch: int) -> NDArray[np.int64]:
+        """The training images as indices into the examples, in the epoch's order."""
+        indices = self.bundle.indices("train")
+        return indices[epoch_order(len(indices), seed=self.bundle.seed, stage_name=self.stage.name, epoch=epoch)]
 
     def _epoch(self, features: Any, labels: Any, order: NDArray[np.int32]) -> Epoch:
         if isinstance(features, tf.Tensor):

@@ -7,7 +7,8 @@ Here one compiled function runs many steps, over arrays in memory, and is traced
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -25,7 +26,27 @@ CHUNK_SECONDS = 0.25
 JUDGE_ROWS = 2048
 """Rows of pooled features that are judged at once."""
 
-AfterSteps = Callable[[int, float], None]
+NEVER = -1
+
+
+@dataclass(frozen=True)
+class Ran:
+    """Some steps that were run at once.
+
+    Args:
+        steps: How many.
+        images: How many they saw.
+        loss: Their mean loss.
+        not_finite: Which step of the epoch, from 0, was the first whose loss is not finite; `NEVER` where all are.
+    """
+
+    steps: int
+    images: int
+    loss: float
+    not_finite: int
+
+
+AfterSteps = Callable[[Ran], None]
 
 
 class Loop:
@@ -43,6 +64,11 @@ class Loop:
         dtype: Of the inputs as they come; they are cast to float32 inside the compiled step.
         jit_compile: Whether XLA compiles the steps, for the one shape of a full batch; a smaller last batch runs without it.
             Judging never uses it.
+        parts: A batch goes through the network in so many parts, one after the other, and their gradients are added up: the step
+            is that of the whole batch, in less memory. XLA compiles no such step.
+
+    Attributes:
+        steps, sums: How far the epoch is: steps done, and their sums of loss, right answers and images.
     """
 
     def __init__(
@@ -55,8 +81,10 @@ class Loop:
         class_weights: NDArray[Any] | None = None,
         dtype: str = "float32",
         jit_compile: bool = False,
+        parts: int = 1,
     ) -> None:
         self.model, self.batch_size, self.label_smoothing = model, batch_size, label_smoothing
+        self.parts, self.steps, self.sums = parts, 0, np.zeros(3)
         classes = int(model.output_shape[-1])
         self._class_weights = tf.constant(np.ones(classes) if class_weights is None else class_weights, tf.float32)
         self._logits = logits_model(model)
@@ -92,57 +120,75 @@ class Loop:
             if generator is not None:
                 generator.state.assign(np.array([derived_seed(*parts, number), 0], np.uint32))
 
-    def train(self, epoch: Epoch, after_steps: AfterSteps = lambda images, loss: None) -> dict[str, float]:
+    def train(
+        self,
+        epoch: Epoch,
+        after_steps: AfterSteps = lambda ran: None,
+        *,
+        done: int = 0,
+        sums: Sequence[float] = (0.0, 0.0, 0.0),
+    ) -> dict[str, float]:
         """One pass with gradient steps.
 
         Args:
             epoch: The batches.
-            after_steps: Told, every now and then, how many images were seen since and their mean loss.
+            after_steps: Told, every now and then, what was run since; what it raises ends the pass.
+            done, sums: `steps` and `sums` of the same pass when it was left: it goes on from there.
 
         Returns:
             `loss` and `accuracy` of the training images as they were seen, dropout and smoothing included.
         """
-        totals = np.zeros(3)
-        for sums in self._passes(epoch):
-            totals += sums
-            after_steps(int(sums[2]), float(sums[0] / max(sums[2], 1)))
-        return {"loss": float(totals[0] / totals[2]), "accuracy": float(totals[1] / totals[2])}
+        self.steps, self.sums = done, np.array(sums, np.float64)
+        for steps, sums_of_steps, not_finite in self._passes(epoch, done):
+            self.steps, self.sums = self.steps + steps, self.sums + sums_of_steps
+            loss, _, images = sums_of_steps
+            after_steps(Ran(steps, int(images), float(loss / max(images, 1)), not_finite))
+        loss, right, images = self.sums
+        return {"loss": float(loss / images), "accuracy": float(right / images)}
 
-    def judge(self, epoch: Epoch) -> dict[str, float]:
+    def judge(self, epoch: Epoch, after_batch: Callable[[], None] = lambda: None) -> dict[str, float]:
         """`val_loss` (unweighted, unsmoothed), `val_accuracy` and `val_macro_f1` over all batches."""
-        logits, labels = zip(*self._judged(epoch), strict=True)
+        logits, labels = zip(*self._judged(epoch, after_batch), strict=True)
         return judgement(np.concatenate(logits), np.concatenate(labels))
 
-    def _passes(self, epoch: Epoch) -> Iterator[NDArray[np.float64]]:
+    def _passes(self, epoch: Epoch, first: int) -> Iterator[tuple[int, NDArray[np.float64], int]]:
+        """Runs the steps from number `first` on, some at a time: how many, their sums, the first that is not finite."""
         if isinstance(epoch, MemoryEpoch):
-            yield from self._train_memory(epoch)
+            yield from self._train_memory(epoch, first)
         elif isinstance(epoch, StreamEpoch):
-            yield from map(self._run_batch, epoch.dataset)
+            for number, batch in enumerate(epoch.dataset.skip(first) if first else epoch.dataset, first):
+                sums = self._run_batch(batch)
+                yield 1, sums, NEVER if np.isfinite(sums[0]) else number
         else:
+            before = 0
             for features, labels in epoch.dataset:
-                yield from self._train_memory(MemoryEpoch(features, labels, np.arange(len(labels), dtype=np.int32)))
+                count = -(-len(labels) // self.batch_size)
+                block = MemoryEpoch(features, labels, np.arange(len(labels), dtype=np.int32))
+                for steps, sums, not_finite in self._train_memory(block, max(first - before, 0)):
+                    yield steps, sums, not_finite if not_finite == NEVER else before + not_finite
+                before += count
 
     def _run_batch(self, batch: tuple[tf.Tensor, tf.Tensor]) -> NDArray[np.float64]:
         compiled = self.jit_compile and len(batch[1]) == self.batch_size
         return np.asarray(self._over_batch[compiled](*batch), np.float64)
 
-    def _train_memory(self, epoch: MemoryEpoch) -> Iterator[NDArray[np.float64]]:
+    def _train_memory(self, epoch: MemoryEpoch, first: int) -> Iterator[tuple[int, NDArray[np.float64], int]]:
         order = tf.constant(epoch.order)
-        start, end, full = 0, -(-len(epoch.order) // self.batch_size), len(epoch.order) // self.batch_size
+        start, end, full = first, -(-len(epoch.order) // self.batch_size), len(epoch.order) // self.batch_size
         while start < end:
             compiled = self.jit_compile and start < full
             stop, began = min(full if compiled else end, start + self._chunk), time.perf_counter()
             steps = self._over_memory[compiled]
-            sums = steps(epoch.features, epoch.labels, order, tf.constant(start), tf.constant(stop))
-            yield np.asarray(sums, np.float64)
+            sums, not_finite = steps(epoch.features, epoch.labels, order, tf.constant(start), tf.constant(stop))
+            yield stop - start, np.asarray(sums, np.float64), int(not_finite)
             took = (time.perf_counter() - began) / (stop - start)
             self._chunk = int(np.clip(CHUNK_SECONDS / max(took, 1e-6), 1, 4096))
             start = stop
 
-    def _memory_steps(self, *memory: tf.Tensor) -> tf.Tensor:
+    def _memory_steps(self, *memory: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         return self._repeat(self._step, *memory)
 
-    def _full_memory_steps(self, *memory: tf.Tensor) -> tf.Tensor:
+    def _full_memory_steps(self, *memory: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         return self._repeat(self._full_step, *memory)
 
     def _repeat(
@@ -153,12 +199,15 @@ class Loop:
         order: tf.Tensor,
         start: tf.Tensor,
         stop: tf.Tensor,
-    ) -> tf.Tensor:
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         sums = tf.zeros((3,), tf.float64)  # the same sum whatever number of steps ran at once
+        not_finite = tf.constant(NEVER)
         for step in tf.range(start, stop):
             rows = order[step * self.batch_size : (step + 1) * self.batch_size]
-            sums += tf.cast(run_step(tf.gather(features, rows), tf.gather(labels, rows)), tf.float64)
-        return sums
+            found = run_step(tf.gather(features, rows), tf.gather(labels, rows))
+            not_finite = tf.where((not_finite == NEVER) & ~tf.math.is_finite(found[0]), step, not_finite)
+            sums += tf.cast(found, tf.float64)
+        return sums, not_finite
 
     def _full_step(self, inputs: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
         """A step compiled by XLA, on a batch that is full."""
@@ -167,6 +216,12 @@ class Loop:
 
     def _step(self, inputs: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
         """One gradient step; the sums of loss, of right answers and of images."""
+        gradients, sums = self._gradients(inputs, labels) if self.parts == 1 else self._gradients_in_parts(inputs, labels)
+        self.optimizer.apply(gradients, self._variables)
+        return sums
+
+    def _gradients(self, inputs: tf.Tensor, labels: tf.Tensor, *, share: tf.Tensor | float = 1.0) -> tuple[list[Any], tf.Tensor]:
+        """Of `share` times the mean loss of these examples; and the sums."""
         classes = labels.shape[-1]
         targets = labels * (1.0 - self.label_smoothing) + self.label_smoothing / classes
         weights = tf.linalg.matvec(labels, self._class_weights)
@@ -175,23 +230,44 @@ class Loop:
             logits = tf.cast(self._logits(inputs, training=True), tf.float32)
             losses = weights * tf.nn.softmax_cross_entropy_with_logits(targets, logits)
             loss = tf.reduce_mean(losses) + tf.add_n([tf.cast(extra, tf.float32) for extra in self._logits.losses] or [0.0])
-            scaled = self.optimizer.scale_loss(loss)
-        gradients = tape.gradient(scaled, [variable.value for variable in self._variables])
-        self.optimizer.apply(gradients, self._variables)
+            scaled = self.optimizer.scale_loss(loss if self.parts == 1 else loss * share)
+        unconnected = tf.UnconnectedGradients.NONE if self.parts == 1 else tf.UnconnectedGradients.ZERO
+        gradients = tape.gradient(scaled, [variable.value for variable in self._variables], unconnected_gradients=unconnected)
         right = tf.equal(tf.argmax(logits, -1), tf.argmax(labels, -1))
         images = tf.cast(tf.shape(labels)[0], tf.float32)
-        return tf.stack([loss * images, tf.reduce_sum(tf.cast(right, tf.float32)), images])
+        return gradients, tf.stack([loss * images, tf.reduce_sum(tf.cast(right, tf.float32)), images])
+
+    def _gradients_in_parts(self, inputs: tf.Tensor, labels: tf.Tensor) -> tuple[list[tf.Tensor], tf.Tensor]:
+        """The same of a whole batch, of which only one part is in the network at a time."""
+        count, rows = tf.shape(labels)[0], self._part_rows
+
+        def add(start: tf.Tensor, gradients: list[tf.Tensor], sums: tf.Tensor) -> tuple[Any, ...]:
+            part = labels[start : start + rows]
+            share = tf.cast(tf.shape(part)[0], tf.float32) / tf.cast(count, tf.float32)
+            more, found = self._gradients(inputs[start : start + rows], part, share=share)
+            return start + rows, [a + tf.convert_to_tensor(b) for a, b in zip(gradients, more, strict=True)], sums + found
+
+        nothing = [tf.zeros(variable.shape, variable.dtype) for variable in self._variables]
+        before = (tf.constant(0), nothing, tf.zeros((3,)))
+        # one at a time: TensorFlow would otherwise run several parts at once, in the memory of the whole batch
+        _, gradients, sums = tf.while_loop(lambda start, *_: start < count, add, before, parallel_iterations=1)
+        return gradients, sums
+
+    @property
+    def _part_rows(self) -> int:
+        return -(-self.batch_size // self.parts)
 
     def _forward(self, inputs: tf.Tensor) -> tf.Tensor:
         return tf.cast(self._logits(tf.cast(inputs, tf.float32), training=False), tf.float32)
 
-    def _judged(self, epoch: Epoch) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32]]]:
+    def _judged(self, epoch: Epoch, after_batch: Callable[[], None]) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32]]]:
         blocks = [(epoch.features, epoch.labels)] if isinstance(epoch, MemoryEpoch) else epoch.dataset
-        rows = JUDGE_ROWS if len(self.model.input_shape) == 2 else self.batch_size
+        rows = JUDGE_ROWS if len(self.model.input_shape) == 2 and self.parts == 1 else self._part_rows
         for features, labels in blocks:
             for start in range(0, len(labels), rows):
                 part = slice(start, start + rows)
                 yield self._predict(features[part]).numpy(), labels[part].numpy()
+                after_batch()
 
 
 def judgement(logits: NDArray[np.float32], one_hot: NDArray[np.float32]) -> dict[str, float]:

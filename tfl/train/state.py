@@ -28,6 +28,9 @@ class StageState:
         unstored: Whether the frozen prefix runs in every epoch, since storing its outputs would cost more or is not wanted; None
             before that was decided.
         jit_compile: Whether XLA compiles the steps; None before that was chosen.
+        parts: In how many parts a batch goes through the network: more than one where the memory was too small for a whole one.
+        within: Where the epoch after the latest whole one was left: `steps` done, their `sums`, and the
+            `learning_rate` at its start; None between epochs.
         ledger: Which blocks were to move, and which moved.
         notices: What a person should know, as sentences.
     """
@@ -46,6 +49,8 @@ class StageState:
     stopped_early: bool = False
     unstored: bool | None = None
     jit_compile: bool | None = None
+    parts: int = 1
+    within: dict[str, Any] | None = None
     ledger: list[dict[str, Any]] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
 

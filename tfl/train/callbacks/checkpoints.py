@@ -1,21 +1,24 @@
-"""A checkpoint after each epoch: weights, optimiser and state, of which the state is written last."""
+"""A checkpoint after each epoch, and within one that is left: weights, optimiser and state. The state says which files count."""
 
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import re
 import shutil
-import zipfile
+import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
+from keras.src.saving.saving_lib import save_weights_only
 
 from tfl.errors import RunError
 from tfl.runs import Run
-from tfl.storage import storage_errors, write_atomically
+from tfl.storage import flush_folder, storage_errors, write_atomically
 from tfl.train.state import StageState
 
 
@@ -24,7 +27,8 @@ class Checkpoints(keras.callbacks.Callback):
 
     `<stage>-0.weights.h5` is the whole network as the stage found it. Where all of it trains, `<stage>-<epoch>.weights.h5` is the
     whole network too. Where only a suffix trains, an epoch's file is `<stage>-<epoch>.suffix.weights.h5`: that over the file of
-    epoch 0 is the whole network. When the stage ends, `best-<stage>.weights.h5` is the whole network at its best.
+    epoch 0 is the whole network. When the stage ends, `best-<stage>.weights.h5` is the whole network at its best. An epoch
+    that was left in the middle has `<stage>-<epoch>-<steps>.within.npz`.
 
     Args:
         run: The run.
@@ -53,12 +57,11 @@ class Checkpoints(keras.callbacks.Callback):
         return self.run.path("checkpoints", f"best-{self.stage_name}.weights.h5")
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        weights = self._file(epoch)
-        _save_weights(self.live, weights)
-        write_atomically(self._optimizer_file(epoch), self._write_optimizer)
-        if self.state.best_epoch == epoch:
-            _place(weights, self._best_of_live)
+        _save_weights(self.live, self._file(epoch))
+        _write_variables(self._optimizer_file(epoch), self._of_optimizer)
+        self.state.within = None
         self.state.save(self.run, self.stage_name)
+        self._place_best()
         self._older = [*self._older, epoch]
         self._prune(epoch)
 
@@ -75,23 +78,40 @@ class Checkpoints(keras.callbacks.Callback):
         _load_weights(self.whole, self.start_file)
 
     def resume(self) -> None:
-        """Brings the network, which is at the start of the stage, and the optimiser to the state's epoch.
+        """Brings the network, which is at the start of the stage, and the optimiser to where the state is.
 
         Raises:
             RunError: A file is missing or damaged.
         """
-        if not self.state.epoch:
-            return
-        _load_weights(self.live, self._file(self.state.epoch))
-        variables = [] if self.optimizer is None else self.optimizer.variables
-        file = self._optimizer_file(self.state.epoch)
-        try:
-            with np.load(file) as saved:
-                values = [saved[str(number)] for number in range(len(variables))]
-            for variable, value in zip(variables, values, strict=True):
-                variable.assign(value)
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            raise _damaged(file, error) from error
+        if self.state.epoch:
+            _load_weights(self.live, self._file(self.state.epoch))
+            _read_variables(self._optimizer_file(self.state.epoch), self._of_optimizer)
+            self._place_best()  # a process may have died between the state and this
+        if self.state.within is not None:
+            _read_variables(self._within_file, [*self.live.variables, *self._of_optimizer])
+
+    def save_within(self, *, steps: int, sums: Sequence[float], learning_rate: float) -> None:
+        """Writes where the epoch after the latest whole one is: everything that the next step depends on.
+
+        Args:
+            steps: That are done.
+            sums: Of loss, right answers and images over them.
+            learning_rate: At the start of the epoch, which is what its row of the history says.
+        """
+        self.state.within = {"steps": steps, "sums": [float(value) for value in sums], "learning_rate": learning_rate}
+        _write_variables(self._within_file, [*self.live.variables, *self._of_optimizer])
+        self.state.save(self.run, self.stage_name)
+
+    def go_back(self) -> int:
+        """Brings the network to its best, and makes that whole on disk; says which epoch that is.
+
+        Where no epoch is whole, that is 0, the start of the stage.
+        """
+        if self.state.best_epoch is None:
+            self.load_start()
+        else:
+            self.finish()
+        return self.state.best_epoch or 0
 
     def finish(self) -> None:
         """Brings the network to its best, and makes that whole on disk."""
@@ -105,7 +125,7 @@ class Checkpoints(keras.callbacks.Callback):
 
     def tidy(self) -> None:
         """Drops what only a resumption needs; call when the state on disk says that the stage is done."""
-        for file in self.run.path("checkpoints").glob(f"{self.stage_name}-*.optimizer.npz"):
+        for file in self._files(r"-\d+(-\d+)?\.(optimizer|within)\.npz"):
             file.unlink(missing_ok=True)
         if self._best_of_live != self.best_file:
             self._best_of_live.unlink(missing_ok=True)
@@ -124,17 +144,30 @@ class Checkpoints(keras.callbacks.Callback):
     def _optimizer_file(self, epoch: int) -> Path:
         return self.run.path("checkpoints", f"{self.stage_name}-{epoch}.optimizer.npz")
 
-    def _write_optimizer(self, file: Path) -> None:
-        variables = [] if self.optimizer is None else self.optimizer.variables
-        arrays: dict[str, Any] = {str(number): variable.numpy() for number, variable in enumerate(variables)}
-        np.savez(file, **arrays)
+    @property
+    def _within_file(self) -> Path:
+        """Named by where it is, so that a file never stands for another place than the state's."""
+        steps = (self.state.within or {}).get("steps")
+        return self.run.path("checkpoints", f"{self.stage_name}-{self.state.epoch + 1}-{steps}.within.npz")
+
+    @property
+    def _of_optimizer(self) -> list[Any]:
+        return [] if self.optimizer is None else list(self.optimizer.variables)
+
+    def _place_best(self) -> None:
+        if self.state.best_epoch == self.state.epoch:
+            _place(self._file(self.state.epoch), self._best_of_live)
+
+    def _files(self, ending: str) -> list[Path]:
+        """The stage's files whose names end in a pattern; another stage's name may begin with this one's."""
+        name, folder = re.compile(re.escape(self.stage_name) + ending), self.run.path("checkpoints")
+        return [file for file in folder.iterdir() if name.fullmatch(file.name)] if folder.is_dir() else []
 
     def _epochs(self) -> list[int]:
         """Epochs of which there are files, in order."""
-        name = re.compile(re.escape(self.stage_name) + r"-(\d+)(\.suffix)?\.(weights\.h5|optimizer\.npz)")
-        folder = self.run.path("checkpoints")
-        found = [name.fullmatch(file.name) for file in folder.iterdir()] if folder.is_dir() else []
-        return sorted({int(match[1]) for match in found if match and int(match[1])})
+        files = self._files(r"-\d+(\.suffix)?\.(weights\.h5|optimizer\.npz)")
+        found = {int(file.name[len(self.stage_name) + 1 :].split(".")[0]) for file in files}
+        return sorted(found - {0})
 
     def _prune(self, latest: int) -> None:
         for epoch in self._older:
@@ -142,19 +175,58 @@ class Checkpoints(keras.callbacks.Callback):
                 self._optimizer_file(epoch).unlink(missing_ok=True)
             if epoch > latest or epoch <= latest - self.keep:
                 self._file(epoch).unlink(missing_ok=True)
+        for file in self._files(r"-\d+-\d+\.within\.npz"):
+            file.unlink(missing_ok=True)
         self._older = [epoch for epoch in self._older if latest - self.keep < epoch <= latest]
 
 
+class _Memory(io.BytesIO):
+    """What Keras takes for a weights file."""
+
+    def __str__(self) -> str:
+        return "memory.weights.h5"
+
+
 def _save_weights(model: keras.Model, file: Path) -> None:
-    write_atomically(file, lambda scratch: model.save_weights(scratch))
+    """As `model.save_weights`, by way of memory: HDF5 1.14 crashes the process when it closes a file on a full disk."""
+    memory = _Memory()
+    save_weights_only(model, memory)
+
+    def write(scratch: Path) -> None:
+        with open(scratch, "wb") as handle:
+            handle.write(memory.getbuffer())
+
+    write_atomically(file, write)
 
 
 def _load_weights(model: keras.Model, file: Path) -> None:
     if not file.is_file():
         raise RunError(f"{file} is missing.", fix="The run cannot go on from there: start it again in another folder.")
     try:
-        model.load_weights(file)
-    except (OSError, ValueError, KeyError) as error:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("error", message=".*freshly-initialized weights")  # Keras would go on half loaded
+            model.load_weights(file)
+    except Exception as error:  # h5py and Keras raise a dozen kinds, by what is damaged
+        raise _damaged(file, error) from error
+
+
+def _write_variables(file: Path, variables: Sequence[Any]) -> None:
+    arrays: dict[str, Any] = {str(number): keras.ops.convert_to_numpy(variable) for number, variable in enumerate(variables)}
+
+    def write(scratch: Path) -> None:
+        with open(scratch, "wb") as handle:  # NumPy would hang another suffix on a name
+            np.savez(handle, **arrays)
+
+    write_atomically(file, write)
+
+
+def _read_variables(file: Path, variables: Sequence[Any]) -> None:
+    try:
+        with np.load(file, allow_pickle=False) as saved:
+            values = [saved[str(number)] for number in range(len(variables))]
+        for variable, value in zip(variables, values, strict=True):
+            variable.assign(value)
+    except Exception as error:  # zip, zlib and NumPy's reader raise a dozen kinds, by what is damaged
         raise _damaged(file, error) from error
 
 
@@ -174,5 +246,6 @@ def _place(source: Path, target: Path) -> None:
             if not scratch.exists():
                 shutil.copyfile(source, scratch)
             os.replace(scratch, target)
+            flush_folder(target.parent)
         finally:
             scratch.unlink(missing_ok=True)

@@ -1,0 +1,149 @@
+"""Going on with a run: what was begun, whether it is still the same recipe, data and weights, and how it ended."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tfl.data.examples import listed
+from tfl.data.listing import data_changes, read_listing, write_listing
+from tfl.errors import DataError, RunError, TflError
+from tfl.fields import as_plain
+from tfl.recipe import Recipe
+from tfl.runs import Run
+from tfl.storage import locked, remove_scratch
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from tfl.data.bundle import Bundle
+
+_WRITTEN_FIRST = {".lock", "recipe.json"}
+"""What a process that died while it made a run folder may have left there; `manifest.json` is written last."""
+_SHOWN = 3
+
+
+def earlier_run(folder: Path, recipe: Recipe, console: Console) -> Run | None:
+    """The run in `folder` to go on with; None where nothing was begun there, so that it starts from the beginning.
+
+    Raises:
+        RunError: The folder holds something else, or a run of another recipe.
+        RunLockedError: Another process is writing it.
+    """
+    if _nothing_begun(folder):
+        console.print(f"There is no run in {folder} yet: it starts from the beginning.", highlight=False, markup=False)
+        return None
+    run = Run.open(folder)
+    with run.lock():  # known before the data is read again
+        pass
+    before, now = as_plain(run.recipe), as_plain(recipe)
+    changed = [key for key in now if before[key] != now[key]]
+    if changed:
+        raise RunError(
+            f"{folder} is a run of another recipe: {', '.join(changed)} differ.",
+            fix=f"Resume it by its own recipe, {run.path('recipe.json')}, or start a new run.",
+        )
+    return run
+
+
+def _nothing_begun(folder: Path) -> bool:
+    """Whether there is no run yet; what a process left that died while it made one is removed."""
+    if not folder.exists():
+        return True
+    if not folder.is_dir() or (folder / "manifest.json").exists():
+        return False
+    with locked(folder):
+        remove_scratch(folder)
+        if {entry.name for entry in folder.iterdir()} - _WRITTEN_FIRST:
+            return False
+        (folder / "recipe.json").unlink(missing_ok=True)
+    return True
+
+
+def refuse_other_inputs(run: Run, bundle: Bundle, *, fingerprint: str, weights: dict[str, Any]) -> None:
+    """Makes sure that a run goes on with the images and the weights that it was begun with.
+
+    Raises:
+        RunError: They are others; the message names the images.
+    """
+    manifest = run.manifest
+    if manifest.get("data") and manifest["data"].get("fingerprint") != fingerprint:
+        raise RunError(
+            f"The images of {bundle.data.source} are not those that {run.folder} was started on{_what_changed(run, bundle)}.",
+            fix="Put them back and go on with --resume, or start a new run.",
+        )
+    known = (manifest.get("weights") or {}).get("sha256")
+    if known and known != weights["sha256"]:
+        raise RunError(
+            f"The weights of {weights['name']} are not those that {run.folder} was started with.",
+            fix="Put them back and go on with --resume, or start a new run.",
+        )
+
+
+def _what_changed(run: Run, bundle: Bundle) -> str:
+    before = read_listing(run.folder)
+    with tempfile.TemporaryDirectory() as elsewhere:
+        write_listing(elsewhere, bundle)
+        after = read_listing(elsewhere)
+    found = data_changes(before or [], after or []).of_kind() if before else {}
+    other = {kind: rows for kind, rows in found.items() if kind in _CAUSES} if any(found.get(kind) for kind in _CAUSES) else found
+    parts = []
+    for kind, rows in other.items():
+        files = [(row[0] if isinstance(row, tuple) else row).file for row in rows]
+        if files:
+            parts.append(f"{len(files)} {_WORDS[kind]} ({listed(files, limit=_SHOWN)})")
+    return f": {'; '.join(parts)}" if parts else ""
+
+
+_WORDS = {
+    "added": "more",
+    "removed": "missing",
+    "changed": "with another content",
+    "relabelled": "with another label",
+    "moved": "in another split",
+    "renamed": "under another name",
+}
+_CAUSES = ("added", "removed", "changed", "relabelled")
+"""These move other images to other splits."""
+
+
+@contextlib.contextmanager
+def status_of(run: Run) -> Iterator[None]:
+    """Writes into the manifest how the block ended."""
+    run.update_manifest(status="running", **({"error": None} if "error" in run.manifest else {}))  # a resumed run starts clean
+    try:
+        yield
+    except KeyboardInterrupt:
+        with contextlib.suppress(OSError, TflError):
+            run.update_manifest(status="interrupted")
+        raise
+    except Exception as error:
+        with contextlib.suppress(OSError, TflError):
+            run.update_manifest(status="failed", error=str(error))
+        raise
+
+
+@contextlib.contextmanager
+def vanished_files_told(bundle: Bundle) -> Iterator[None]:
+    """Says which images are gone, where the block failed and some are.
+
+    Raises:
+        DataError: They are.
+    """
+    try:
+        yield
+    except TflError:
+        raise
+    except Exception as error:
+        paths = bundle.examples.paths
+        gone = [] if paths is None else [str(path) for path in paths if not os.path.exists(str(path))]
+        if not gone:
+            raise
+        raise DataError(
+            f"{len(gone)} of {len(bundle.examples)} images vanished while the run went on: {listed(gone, limit=_SHOWN)}.",
+            fix="Put them back as they were and go on with --resume.",
+        ) from error
