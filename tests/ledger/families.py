@@ -21,13 +21,20 @@ Bits = dict[str, list[bytes]]
 
 
 def residual_network() -> keras.Model:
-    """Three residual units with BatchNorm, as ResNet has them."""
+    """Three residual units with BatchNorm, as ResNet-D has them: shortcuts are pooled before they are projected.
+
+    The gradient of a strided 1×1 convolution, as plain ResNet has it, corrupts memory in TensorFlow 2.21 with oneDNN on some
+    CPUs, in `keras.Model.fit` as well.
+    """
     pixels = keras.Input((SIDE, SIDE, 3))
     x = _conv(keras.layers.Rescaling(1 / 127.5, offset=-1.0, name="scale")(pixels), 8, "stem", stride=2)
     for number in (1, 2, 3):
         channels, stride = 8 * number, 2 if number > 1 else 1
         y = _conv(_conv(x, channels, f"unit{number}_a", stride=stride), channels, f"unit{number}_b", relu=False)
-        short = x if stride == 1 else _conv(x, channels, f"unit{number}_short", stride=stride, size=1, relu=False)
+        short = x
+        if stride > 1:
+            pooled = keras.layers.AveragePooling2D(stride, padding="same", name=f"unit{number}_pool")(x)
+            short = _conv(pooled, channels, f"unit{number}_short", size=1, relu=False)
         x = keras.layers.ReLU(name=f"unit{number}_out")(keras.layers.Add(name=f"unit{number}_add")([short, y]))
     return keras.Model(pixels, x, name="residual")
 
@@ -103,8 +110,19 @@ def build(family: str, precision: str, folder: Path) -> Subject:
     finally:
         keras.config.set_dtype_policy("float32")
     norms = [layer for layer in assembled.model.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    _settle(assembled.model, norms)
     weights = [np.array(weight) for weight in assembled.model.get_weights()]
     return Subject(family, folder, assembled, weights, {layer.name: layer.momentum for layer in norms})
+
+
+def _settle(model: keras.Model, norms: list[Any]) -> None:
+    """Gives BatchNorm the statistics of some images: without, signals and gradients die away in deep random networks."""
+    momenta = [layer.momentum for layer in norms]
+    for layer in norms:
+        layer.momentum = 0.0
+    model(np.random.default_rng(0).uniform(0, 255, (24, SIDE, SIDE, 3)).astype(np.float32), training=True)
+    for layer, momentum in zip(norms, momenta, strict=True):
+        layer.momentum = momentum
 
 
 def bits(assembled: Assembled) -> Bits:

@@ -90,7 +90,7 @@ def test_a_run_that_was_killed_freezes_what_it_says(
     found = subject("residual", precision)
     drawn = [data.draw(stages(found.blocks, number)) for number in range(data.draw(st.integers(1, 2)))]
     assume(all(any(expected_shares(found.blocks, stage).values()) for stage in drawn))
-    drawn = [dataclasses.replace(stage, epochs=max(2, stage.epochs), learning_rate=0.01) for stage in drawn]
+    drawn = [dataclasses.replace(stage, epochs=max(2, stage.epochs), learning_rate=0.01, batch_size=9) for stage in drawn]
     kill = data.draw(st.integers(0, len(drawn) - 1)), data.draw(st.integers(1, 2))
     check_resumed(found, bundle, drawn, kill, tmp_path_factory.mktemp("killed"))
 
@@ -121,7 +121,7 @@ def test_every_trial_of_a_search_freezes_what_it_says(
         "residual",
         tmp_path,
         data=tfl.Data(str(tmp_path / "bars.npz"), image_size=(SIDE, SIDE)),
-        stages=(tfl.Stage("tuned", epochs=1, batch_size=16, learning_rate=0.01),),
+        stages=(tfl.Stage("tuned", epochs=1, batch_size=9, learning_rate=0.01),),
         export=(),
         search=tfl.Search(
             algorithm="grid",

@@ -243,13 +243,12 @@ def _refuse_file_operations(folder: Path) -> None:
     Raises:
         ExportError: It does.
     """
-    from google.protobuf.message import DecodeError
     from tensorflow.core.protobuf import saved_model_pb2
 
     stored = saved_model_pb2.SavedModel()
     try:
         stored.ParseFromString((folder / "saved_model.pb").read_bytes())
-    except (OSError, DecodeError) as error:
+    except Exception as error:  # of the disk, or of protobuf
         raise ExportError(
             f"{folder} is not an export of tfl, or it is damaged: {error}",
             fix="Write it again: tfl export RUN --format saved_model",
