@@ -41,12 +41,15 @@ def test_where_nothing_was_begun_a_run_starts_from_the_beginning(tmp_path, recip
     Run.refuse_if_taken(folder)
 
 
-def test_a_folder_of_something_else_is_left_alone(tmp_path, recipe, console):
-    (tmp_path / "recipe.json").write_text("{}")
-    (tmp_path / "thesis.txt").write_text("years")
+@pytest.mark.parametrize(
+    "files", [("recipe.json",), ("recipe.json", "thesis.txt"), (".lock", ".a.b.tmp", "thesis.txt"), (".a.b.tmp",)]
+)
+def test_a_folder_of_something_else_is_left_alone(tmp_path, recipe, console, files):
+    for name in files:
+        (tmp_path / name).write_text("mine")
     with pytest.raises(RunError, match="no manifest"):
         earlier_run(tmp_path, recipe, console)
-    assert sorted(os.listdir(tmp_path)) == [".lock", "recipe.json", "thesis.txt"]
+    assert sorted(os.listdir(tmp_path)) == sorted(files)
 
 
 def test_a_run_of_another_recipe_is_refused(tmp_path, recipe, console):

@@ -15,7 +15,7 @@ from tfl.errors import DataError, RunError, TflError
 from tfl.fields import as_plain
 from tfl.recipe import Recipe
 from tfl.runs import Run
-from tfl.storage import locked, remove_scratch
+from tfl.storage import is_scratch, locked, remove_scratch
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -56,10 +56,13 @@ def _nothing_begun(folder: Path) -> bool:
         return True
     if not folder.is_dir() or (folder / "manifest.json").exists():
         return False
+    held = {entry.name for entry in folder.iterdir()}
+    if not held:
+        return True
+    if ".lock" not in held or any(name not in _WRITTEN_FIRST and not is_scratch(name) for name in held):
+        return False
     with locked(folder):
         remove_scratch(folder)
-        if {entry.name for entry in folder.iterdir()} - _WRITTEN_FIRST:
-            return False
         (folder / "recipe.json").unlink(missing_ok=True)
     return True
 

@@ -170,9 +170,21 @@ def locked(folder: Path | str) -> Iterator[None]:
         handle.close()
 
 
+def is_scratch(name: str) -> bool:
+    """Whether a file of that name is one that is being written, or was when its writer died.
+
+    Example:
+
+    >>> from tfl.storage import is_scratch
+    >>> is_scratch(".manifest.4711.tmp.json"), is_scratch("manifest.json")
+    (True, False)
+    """
+    return _SCRATCH.fullmatch(name) is not None
+
+
 def remove_scratch(folder: Path | str) -> list[Path]:
     """Removes what killed writers left below `folder`, and says what that was; only for the one process that writes there."""
-    found = [path for path in Path(folder).rglob(".*") if _SCRATCH.fullmatch(path.name)]
+    found = [path for path in Path(folder).rglob(".*") if is_scratch(path.name)]
     with storage_errors(folder, doing="tidy"):
         for path in found:
             if path.is_dir():
