@@ -27,6 +27,12 @@ def test_how_many_more_there_are(tmp_path):
     assert "And 2 more;" in page and "And 30 more;" in page and page.count("<li><code>") == 20
 
 
+def test_files_that_the_note_names_are_not_listed_again(tmp_path):
+    row = {"kind": "zero_bytes", "severity": "error", "files": ["a.jpg"], "note": "a.jpg is empty."}
+    page = write_audit_page(document(row), [[]], tmp_path / "a.html").read_text()
+    assert "<li><code>" not in page and "more;" not in page
+
+
 def test_an_empty_audit(tmp_path):
     page = write_audit_page(document(), [], tmp_path / "a.html").read_text()
     assert "Nothing found" in page and "does not look for wrong labels" in page

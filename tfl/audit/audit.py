@@ -109,7 +109,7 @@ def audit_source(
         merged, named = merge_variants(loaded)
         checked = check_files(merged, on_bad="report", pixels_for=recipe.data)
     found = [*named, *(Finding.from_dict(one) for one in checked.findings if one["kind"] not in _REPLACED)]
-    examples, doubtful = checked.examples, ()
+    examples, doubtful = checked.examples, tuple[str, ...]()
     if len(examples):
         bundle = Bundle(
             examples=examples,

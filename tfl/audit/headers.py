@@ -124,7 +124,7 @@ def _odd_sizes(examples: Examples, headers: Headers) -> Finding | None:
         return None
     middle = float(np.median(side[known]))
     note = f"{plural(len(odd), 'image')} much smaller or larger than the rest, whose sides are about {middle:.0f} px."
-    return _made("odd_sizes", "info", examples, odd.tolist(), note, [_size(headers, index) for index in odd])
+    return _made("odd_sizes", "info", examples, odd.tolist(), note, [_size(headers, int(index)) for index in odd])
 
 
 def _odd_shapes(examples: Examples, headers: Headers) -> Finding | None:
@@ -137,7 +137,7 @@ def _odd_shapes(examples: Examples, headers: Headers) -> Finding | None:
         f"{plural(len(odd), 'image')} much longer or wider than the rest; `fit=stretch` distorts them, `crop` cuts, `pad` adds "
         "black."
     )
-    return _made("odd_aspect_ratios", "info", examples, odd.tolist(), note, [_size(headers, index) for index in odd])
+    return _made("odd_aspect_ratios", "info", examples, odd.tolist(), note, [_size(headers, int(index)) for index in odd])
 
 
 def _far(values: NDArray[np.floating], known: NDArray[np.bool_], *, least: float) -> NDArray[np.bool_]:

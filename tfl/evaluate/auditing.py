@@ -84,8 +84,9 @@ def _of_finding(finding: Mapping[str, Any], shown: Sequence[Mapping[str, Any]]) 
     """What the page needs beside the finding itself."""
     groups = finding.get("groups") or []
     total = len(groups) or len(finding["files"])
-    names = [] if shown else list(finding["files"][:MOST_NAMES])
-    more = total - len(shown) if shown else len(finding["files"]) - len(names)
+    named = all(file in finding["note"] for file in finding["files"])
+    names = [] if shown or named else list(finding["files"][:MOST_NAMES])
+    more = total - len(shown) if shown else 0 if named else len(finding["files"]) - len(names)
     return {
         "title": title(finding["kind"]),
         "cost": finding.get("cost"),
