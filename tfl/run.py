@@ -159,9 +159,9 @@ def prepare_data(recipe: Recipe, console: Console) -> tuple[Bundle, list[dict[st
         pixels=audited.pixels,
     )
     more = findings_before_run(recipe, bundle, console=console)
-    for finding in more:
-        console.print(f"         {finding.severity}: {finding.note}", markup=False)
-    return bundle, [*audited.findings, *(finding.to_json() for finding in more)]
+    for one in more:
+        console.print(f"         {one.severity}: {one.note}", markup=False)
+    return bundle, [*audited.findings, *(one.to_json() for one in more)]
 
 
 def _prepare_model(recipe: Recipe, bundle: Bundle, console: Console, *, chosen: str | None) -> tuple[str, Assembled]:
