@@ -23,8 +23,8 @@ Bits = dict[str, list[bytes]]
 def residual_network() -> keras.Model:
     """Three residual units with BatchNorm, as ResNet-D has them: shortcuts are pooled before they are projected.
 
-    The gradient of a strided 1×1 convolution, as plain ResNet has it, corrupts memory in TensorFlow 2.21 with oneDNN on some
-    CPUs, in `keras.Model.fit` as well.
+    The gradient of a strided 1×1 convolution of as few channels corrupts memory in TensorFlow 2.21 with oneDNN at odd batch
+    sizes (`Conv2DBackpropFilter` of (3, 16, 16, 8) to 16 channels), in `keras.Model.fit` too. At ResNet50's sizes it is right.
     """
     pixels = keras.Input((SIDE, SIDE, 3))
     x = _conv(keras.layers.Rescaling(1 / 127.5, offset=-1.0, name="scale")(pixels), 8, "stem", stride=2)

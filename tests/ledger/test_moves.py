@@ -20,7 +20,7 @@ from tfl.model.multipliers import make_optimizer
 from tfl.train.batches import MemoryEpoch
 from tfl.train.loop import Loop
 
-plans, few, many = (settings(settings.get_profile("ledger"), max_examples=count) for count in (150, 8, 20))
+plans, few, many = (settings(settings.get_profile("ledger"), max_examples=count) for count in (150, 8, 7))
 BATCH = 6
 
 

@@ -19,7 +19,7 @@ from tfl.runs import Run
 from tfl.train.stage import train_stage
 
 pytestmark = pytest.mark.slow
-few = settings(settings.get_profile("ledger"), max_examples=4)
+few = settings(settings.get_profile("ledger"), max_examples=3)
 
 
 class Killed(BaseException):
