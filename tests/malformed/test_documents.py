@@ -15,7 +15,7 @@ import tfl
 from tfl.errors import RecipeError
 from tfl.recipe import Recipe, load_recipe
 
-few, many = (settings(settings.get_profile("malformed"), max_examples=count) for count in (200, 4000))
+few, many = (settings(settings.get_profile("malformed"), max_examples=count) for count in (200, 1500))
 RECIPE = tfl.Recipe(
     name="leaves",
     data=tfl.Data("photos", labels=("a", "b")),

@@ -206,6 +206,12 @@ def test_a_source_below_the_home_of_nobody_is_told() -> None:
         load(Path("~nobody-of-this-name/photos"))
 
 
+def test_a_list_to_exclude_below_the_home_of_nobody_is_told(tmp_path: Path) -> None:
+    class_folders(tmp_path, {"a": 1, "b": 1})
+    with pytest.raises(DataError, match="cannot be read"):
+        load_source(tfl.Data(str(tmp_path), exclude="~nobody-of-this-name/exclude.txt"))
+
+
 def test_a_source_of_a_name_too_long_for_any_disk_is_told() -> None:
     with pytest.raises(DataError, match="Cannot look at"):
         load(Path("x" * 5000))
