@@ -179,7 +179,7 @@ def test_a_stage_that_is_resumed_keeps_what_it_had_chosen(bundle, recipe, networ
         asked.append(options["stage_name"])
         return True
 
-    monkeypatch.setattr("tfl.train.stage.choose_compilation", choose)
+    monkeypatch.setattr("tfl.train.fit.choose_compilation", choose)
 
     class Stop(keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):
