@@ -95,9 +95,8 @@ sys.exit("tfl" in sys.modules)
 @pytest.mark.parametrize(
     "names",
     [
-        ("mini", "VGG16", "MobileNet", "MobileNetV3Small", "ConvNeXtTiny"),
-        ("DenseNet121", "EfficientNetB0", "EfficientNetV2B0", "InceptionV3", "Xception"),
-        ("ResNet50V2", "NASNetMobile", "InceptionResNetV2"),
+        ("mini", "MobileNet", "MobileNetV3Small", "ConvNeXtTiny"),
+        ("DenseNet121", "EfficientNetB0", "NASNetMobile", "InceptionResNetV2"),
     ],
 )
 def test_a_saved_model_needs_keras_alone(names: tuple[str, ...], tmp_path: Path) -> None:
