@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from tfl.data.headers import FORMATS, MOST_BYTES, MOST_PIXELS, no_size_warnings, read_header
+from tfl.data.headers import FORMATS, MOST_BYTES, MOST_PIXELS, Header, no_size_warnings, read_header
 from tfl.errors import BadImageError, DataError
 
 IMAGE_SUFFIXES = tuple(dict.fromkeys(suffix for suffixes in FORMATS.values() for suffix in suffixes))
@@ -68,5 +68,10 @@ def read_image_file(file: Path) -> bytes:
     with no_size_warnings():
         header = read_header(content)
     if header.trouble:
-        raise BadImageError(_WHY[header.trouble].format(header.detail))
+        raise BadImageError(why_not(header))
     return content
+
+
+def why_not(header: Header) -> str:
+    """Why an image file with this header is not decoded, in words."""
+    return _WHY[header.trouble].format(header.detail)

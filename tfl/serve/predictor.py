@@ -215,6 +215,24 @@ def _of_run(folder: Path) -> Predictor:
 def _of_saved_model(folder: Path) -> Predictor:
     import tensorflow as tf
 
+    loaded, names = load_saved_model(folder)
+    served = loaded.signatures["serving_default"]
+
+    def probabilities(contents: list[bytes], _keep: object = loaded) -> np.ndarray:
+        scores: np.ndarray = served(image_bytes=tf.constant(contents))["probabilities"].numpy()
+        return scores
+
+    return Predictor(folder, names, probabilities)
+
+
+def load_saved_model(folder: Path) -> tuple[Any, tuple[str, ...]]:
+    """What TensorFlow loads from an export of tfl, and its labels.
+
+    Raises:
+        ExportError: It is none, or damaged, or its graph reaches beyond the model.
+    """
+    import tensorflow as tf
+
     _refuse_file_operations(folder)
     try:
         loaded = tf.saved_model.load(str(folder))
@@ -228,12 +246,7 @@ def _of_saved_model(folder: Path) -> Predictor:
             f"{folder} is not an export of tfl, or it is damaged: {error}",
             fix="Write it again: tfl export RUN --format saved_model",
         ) from error
-
-    def probabilities(contents: list[bytes], _keep: object = loaded) -> np.ndarray:
-        scores: np.ndarray = served(image_bytes=tf.constant(contents))["probabilities"].numpy()
-        return scores
-
-    return Predictor(folder, tuple(names), probabilities)
+    return loaded, tuple(names)
 
 
 def _refuse_file_operations(folder: Path) -> None:
