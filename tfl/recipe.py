@@ -1,6 +1,6 @@
 """The recipe: everything that decides a result, as plain frozen data. Standard library only; TensorFlow is never imported.
 
-Recipe ── Data · Backbone · Head · Stage (with Augment) · Monitor · Features · Search (of Choice and Between)
+Recipe ── Data · Backbone · Head · Stage (with Augment) · Monitor · Features · Calibration · Search (of Choice and Between)
 """
 
 from __future__ import annotations
@@ -292,6 +292,22 @@ class Monitor:
         return self.metric != "val_loss"
 
 
+@dataclass(frozen=True, kw_only=True)
+class Calibration:
+    """How far the answers of the finished network are to be trusted: fitted on the validation split, measured on the test split.
+
+    Args:
+        coverage: How often the prediction set is to hold the right class.
+        familiar: The share of images like the validation images that is to count as familiar.
+    """
+
+    coverage: float = number(0.9, at_least=0.5, at_most=0.999)
+    familiar: float = number(0.99, at_least=0.5, at_most=0.999)
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+
 @dataclass(frozen=True)
 class Choice:
     """A field of the recipe takes one of these values in a search.
@@ -386,6 +402,7 @@ class Recipe:
         on_out_of_memory: What happens when a batch does not fit into memory: `halve` takes it in halves, quarters and so on,
             whose gradients are added up to those of the whole batch; `error` stops.
         seed: Of the split, the order, the augmentation, the head and the dropout.
+        confidence: Calibrated probabilities, prediction sets and unfamiliar images; None leaves them out of run and exports.
         export: Formats written at the end of the run.
         search: What `tfl tune` tries; None tries what suits the recipe.
 
@@ -414,6 +431,7 @@ class Recipe:
     jit_compile: bool | Literal["auto"] = False
     on_out_of_memory: Literal["halve", "error"] = "halve"
     seed: int = number(0, at_least=0, at_most=2**31 - 1)
+    confidence: Calibration | None = Calibration()
     export: tuple[ExportFormat, ...] = ("saved_model",)
     search: Search | None = None
 

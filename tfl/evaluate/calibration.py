@@ -11,6 +11,9 @@ if TYPE_CHECKING:
 
 BINS = 15
 """Equally wide bins of confidence, as in Guo et al. 2017, *On Calibration of Modern Neural Networks*."""
+SHARPEST, SOFTEST = 0.05, 20.0
+"""Temperatures are looked for between these."""
+_SMALLEST_PROBABILITY = 1e-7
 
 
 def confidence_bins(confidences: NDArray[np.floating], *, bins: int = BINS) -> NDArray[np.intp]:
@@ -68,3 +71,84 @@ def calibration_error(confidences: NDArray[np.floating], correct: NDArray[np.boo
     gaps = np.asarray(correct, np.float64) - np.asarray(confidences, np.float64)
     sums = np.bincount(confidence_bins(confidences, bins=bins), weights=gaps, minlength=bins)
     return float(np.abs(sums).sum() / len(gaps))
+
+
+def calibrated(logits: NDArray[np.floating], temperature: float) -> NDArray[np.float32]:
+    """softmax(logits / temperature), `(n, classes)`: the order of the classes stays, how sure the network is changes.
+
+    Example:
+
+    >>> import numpy as np
+    >>> calibrated(np.array([[2.0, 0.0]]), 2.0).round(3).tolist()
+    [[0.7310000061988831, 0.2689999938011169]]
+    """
+    return np.exp(_log_softmax(logits, temperature)).astype(np.float32)
+
+
+def fit_temperature(logits: NDArray[np.floating], labels: NDArray[np.integer]) -> tuple[float, str]:
+    """The temperature by which the probabilities have the least log loss: temperature scaling (Guo et al. 2017).
+
+    Where every image is right the log loss has no minimum: it falls for ever as the temperature does. The temperature is then the
+    lowest one, at most 1, at which the network says on average no more than (n + 1) / (n + 2), which is what n right answers of n
+    are worth (Laplace's rule of succession). Between `SHARPEST` and `SOFTEST` in any case.
+
+    Args:
+        logits: `(n, classes)`, of images that the network did not learn from.
+        labels: `(n,)`, their classes.
+
+    Returns:
+        The temperature; and what must be said of it where it is not the minimum of the log loss, else an empty string.
+
+    Example:
+
+    >>> import numpy as np
+    >>> temperature, note = fit_temperature(np.array([[8.0, 0.0]] * 10), np.array([0] * 9 + [1]))
+    >>> calibrated(np.array([[8.0, 0.0]]), temperature).round(3).tolist(), note
+    ([[0.8999999761581421, 0.10000000149011612]], '')
+    """
+    from scipy.optimize import minimize_scalar
+
+    rows, truth = np.asarray(logits, np.float64), np.asarray(labels)
+    if (rows.argmax(axis=1) == truth).all():
+        return _temperature_where_all_is_right(rows)
+
+    def loss(log_temperature: float) -> float:
+        return float(-_log_softmax(rows, np.exp(log_temperature))[np.arange(len(truth)), truth].mean())
+
+    edges = float(np.log(SHARPEST)), float(np.log(SOFTEST))
+    found = float(minimize_scalar(loss, bounds=edges, method="bounded", options={"xatol": 1e-6}).x)
+    nearest = min(edges, key=lambda edge: abs(edge - found))
+    if abs(nearest - found) > 1e-3:
+        return float(np.exp(found)), ""
+    return float(np.exp(nearest)), f"The log loss still falls at a temperature of {np.exp(nearest):g}, where the search ends."
+
+
+def _temperature_where_all_is_right(logits: NDArray[np.float64]) -> tuple[float, str]:
+    from scipy.optimize import brentq
+
+    limit = (len(logits) + 1) / (len(logits) + 2)
+
+    def above(log_temperature: float) -> float:
+        return float(np.exp(_log_softmax(logits, np.exp(log_temperature))).max(axis=1).mean()) - limit
+
+    low = float(np.log(SHARPEST))
+    if above(0.0) >= 0 or above(low) <= 0:
+        value = 1.0 if above(0.0) >= 0 else SHARPEST
+    else:
+        value = float(np.exp(brentq(above, low, 0.0, xtol=1e-6)))
+    return value, (
+        f"All {len(logits)} validation images are right, so the log loss has no minimum: the temperature is bounded at "
+        f"{value:.3g}, so that the network is not made surer than {limit:.4g} on average."
+    )
+
+
+def log_loss(probabilities: NDArray[np.floating], labels: NDArray[np.integer]) -> float:
+    """The mean of -log p(true class), in nats; probabilities below 1e-7 count as that, as in training."""
+    of_truth = np.asarray(probabilities, np.float64)[np.arange(len(labels)), labels]
+    return float(-np.log(np.clip(of_truth, _SMALLEST_PROBABILITY, 1.0)).mean())
+
+
+def _log_softmax(logits: NDArray[np.floating], temperature: float) -> NDArray[np.float64]:
+    rows = np.asarray(logits, np.float64) / temperature
+    shifted = rows - rows.max(axis=1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))

@@ -1,0 +1,146 @@
+"""Which score of the head's features tells photos of another kind apart? Nearest neighbours beside the Mahalanobis distance.
+
+Run       TFL_TEST_DATA=<folder of flowers/ and strawberry/> KERAS_HOME=<folder of weights> python benchmarks/unfamiliar.py --json
+Sets      photos of flowers (five classes) and of strawberry leaves (two classes), `--limit` of each class; each split into 60% to
+          train, 20% to validate, 20% to test. One set is known, all photos of the other are unfamiliar, and the reverse
+Features  what the head reads (`head_pool`) of mini at 96 px and of MobileNet (alpha 0.75) at 224 px, the backbones as they come:
+          those of a head that is trained on frozen blocks
+Scores    nearest: one minus the cosine to the k-th nearest of at most 2,000 training photos (Sun et al. 2022), k as tfl has it,
+          1, 20, and with 500 photos; Mahalanobis: the distance to the nearest class mean under one covariance of all classes, shrunk
+          as Ledoit and Wolf 2004 (Lee et al. 2018)
+Figures   AUROC of unfamiliar photos against the test photos of the known set; found: the share of the unfamiliar ones above the
+          threshold, which lets 95% or 99% of the validation photos through; called: the share of the known test photos above it.
+          Means over seeds of the split
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from harness import document, figure, print_document
+
+BACKBONES = {"mini": ("mini", {}, 96), "MobileNet": ("MobileNet", {"alpha": 0.75}, 224)}
+SETS = ("flowers", "strawberry")
+SHARES = (0.95, 0.99)
+SHIPPED = "nearest"
+
+
+def main() -> None:
+    options = parse()
+    rows: list[dict[str, Any]] = []
+    for backbone in options.backbones:
+        known = {name: features_of(options, backbone, name) for name in SETS}
+        for seed in range(options.seeds):
+            for name, other in (SETS, SETS[::-1]):
+                rows += [
+                    {"backbone": backbone, "known": name, "unfamiliar": other, "seed": seed, **row}
+                    for row in measure(*known[name], known[other][0], seed)
+                ]
+                print(rows[-1], file=sys.stderr, flush=True)
+    print_document(document("unfamiliar", figures_of(rows), rows), as_json=options.json)
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", action="store_true", help="print the document, not a table")
+    parser.add_argument("--photos", type=Path, default=os.environ.get("TFL_TEST_DATA"), help="the folder of the sets")
+    parser.add_argument("--limit", type=int, default=200, help="so many photos of each class (default 200)")
+    parser.add_argument("--seeds", type=int, default=3, help="how many splits (default 3)")
+    parser.add_argument("--backbones", nargs="+", choices=list(BACKBONES), default=list(BACKBONES))
+    options = parser.parse_args()
+    if options.photos is None:
+        parser.error("name the folder of the photos: --photos, or TFL_TEST_DATA")
+    return options
+
+
+def features_of(options: argparse.Namespace, backbone: str, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """`head_pool` of `--limit` photos of each class, and their labels; computed once, whatever the seeds."""
+    import keras
+
+    import tfl
+    from tfl.data.pipeline import make_dataset
+    from tfl.data.source import load_source
+    from tfl.evaluate.explain import tensor_of
+    from tfl.model.assemble import assemble
+
+    network, arguments, side = BACKBONES[backbone]
+    data = tfl.Data(str(Path(options.photos) / name), image_size=(side, side), per_class=options.limit)
+    examples = load_source(data, seed=0)
+    recipe = tfl.Recipe(name="unfamiliar", data=data, backbone=tfl.Backbone(network, arguments=arguments))
+    model = assemble(recipe, examples.class_names).model
+    inner = keras.Model(model.input, tensor_of(model, "head_pool"))
+    dataset = make_dataset(examples, np.arange(len(examples)), data=data, batch_size=64)
+    return inner.predict(dataset, verbose=0), np.asarray(examples.labels)
+
+
+def measure(features: np.ndarray, labels: np.ndarray, others: np.ndarray, seed: int) -> list[dict[str, Any]]:
+    """Every score on one split of the known photos."""
+    from sklearn.metrics import roc_auc_score
+
+    from tfl.evaluate.unfamiliar import familiar_threshold
+
+    order = np.random.default_rng(seed).permutation(len(features))
+    train, val, test = np.split(order, [int(0.6 * len(order)), int(0.8 * len(order))])
+    rows = []
+    for name, score in scores(features[train], labels[train]).items():
+        known, unknown = score(features[test]), score(others)
+        truth = np.r_[np.zeros(len(known)), np.ones(len(unknown))]
+        row: dict[str, Any] = {"score": name, "auroc": float(roc_auc_score(truth, np.r_[known, unknown]))}
+        for share in SHARES:
+            threshold, _ = familiar_threshold(score(features[val]), share=share)
+            row[f"found at {share}"] = float((unknown > threshold).mean())
+            row[f"called at {share}"] = float((known > threshold).mean())
+        rows.append(row)
+    return rows
+
+
+def scores(features: np.ndarray, labels: np.ndarray) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
+    """The scores fitted on training features, each from features to `(n,)`, larger where less familiar."""
+    from tfl.evaluate.unfamiliar import BANK, NEAREST, make_bank, unfamiliarity
+
+    banks = {rows: make_bank(features[:rows]) for rows in (BANK, 500)}
+    kinds = {SHIPPED: (BANK, NEAREST), "nearest, k=1": (BANK, 1), "nearest, k=20": (BANK, 20), "nearest, 500": (500, NEAREST)}
+    made: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+        name: lambda rows, bank=banks[size], nearest=nearest: unfamiliarity(rows, bank, nearest=nearest)
+        for name, (size, nearest) in kinds.items()
+    }
+    return {**made, "Mahalanobis": mahalanobis(features, labels)}
+
+
+def mahalanobis(features: np.ndarray, labels: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    """The distance to the nearest class mean, under the covariance that all classes share (Lee et al. 2018)."""
+    from sklearn.covariance import LedoitWolf
+
+    means = np.stack([features[labels == label].mean(axis=0) for label in np.unique(labels)])
+    precision = LedoitWolf(assume_centered=True).fit(features - means[np.searchsorted(np.unique(labels), labels)]).precision_
+    root = np.linalg.cholesky(precision)
+
+    def score(rows: np.ndarray) -> np.ndarray:
+        away = (rows @ root)[:, None] - (means @ root)[None]
+        return np.sqrt((away**2).sum(axis=-1).min(axis=-1))
+
+    return score
+
+
+def figures_of(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Means over the seeds."""
+    groups: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for row in rows:
+        groups[f"{row['backbone']}, {row['known']} known: {row['score']}"].append(row)
+    measures = ["auroc", *(f"{word} at {share}" for share in SHARES for word in ("found", "called"))]
+    return [
+        figure(f"{name}, {measure_}", float(np.mean([row[measure_] for row in group])), "share")
+        for name, group in groups.items()
+        for measure_ in measures
+    ]
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,132 @@
+"""The answer: what NumPy makes of logits and features, inside a graph of stock layers that loads without tfl."""
+
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+
+import tfl
+from tfl.errors import ExportError
+from tfl.evaluate.confidence import fit_confidence
+from tfl.evaluate.explain import tensor_of
+from tfl.export.answer import EXTRA, build_answer
+from tfl.model.assemble import assemble
+
+SIDE, NAMES = 32, ("a", "b", "c")
+
+
+def network(head=None, policy="float32"):
+    recipe = tfl.Recipe(
+        name="r", data=tfl.Data("x", image_size=(SIDE, SIDE)), backbone=tfl.Backbone("mini"), head=head or tfl.Head()
+    )
+    keras.config.set_dtype_policy(policy)
+    try:
+        return assemble(recipe, NAMES).model
+    finally:
+        keras.config.set_dtype_policy("float32")
+
+
+def pixels(count, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (count, SIDE, SIDE, 3)).astype("float32")
+
+
+def inside(model, images):
+    """Logits and features of the model itself."""
+    return keras.Model(model.input, [tensor_of(model, "logits"), tensor_of(model, "head_pool")]).predict(images, verbose=0)
+
+
+def fitted(model, **settings):
+    logits, features = inside(model, pixels(30, seed=1))
+    labels = (logits.argmax(-1) + (np.arange(30) % 4 == 0)) % 3
+    training = inside(model, pixels(20, seed=2))[1]
+    return fit_confidence(
+        tfl.Calibration(**settings), logits=logits, features=features, labels=labels, training_features=training
+    )
+
+
+@pytest.fixture(scope="module")
+def plain():
+    model = network()
+    return model, fitted(model, familiar=0.9)
+
+
+@pytest.mark.parametrize(
+    ("head", "policy"),
+    [
+        (tfl.Head(), "float32"),
+        (tfl.Head(hidden=(8,), pooling="max"), "mixed_bfloat16"),
+        (tfl.Head(taps=("unit1_out", "unit4_out")), "float32"),
+    ],
+    ids=["plain", "hidden layers in bfloat16", "taps"],
+)
+def test_the_graph_gives_what_numpy_gives(head, policy):
+    model = network(head, policy)
+    confidence, images = fitted(model, familiar=0.9), np.concatenate([pixels(4, seed=3), np.full((1, SIDE, SIDE, 3), 255.0)])
+    answer = build_answer(model, confidence)
+    found = {name: keras.ops.convert_to_numpy(value) for name, value in answer(images, training=False).items()}
+    logits, features = inside(model, images)
+    expected = confidence.answer(logits, features)
+    assert set(found) == {"probabilities", *EXTRA} and answer.input.name == "pixels"
+    np.testing.assert_allclose(found["probabilities"], model.predict(images, verbose=0), atol=1e-5)
+    for name in ("calibrated_probabilities", "unfamiliarity"):
+        assert found[name].dtype == np.float32
+        np.testing.assert_allclose(found[name], expected[name], atol=1e-5)
+    for name in ("prediction_set", "is_unfamiliar"):
+        assert found[name].dtype == bool and found[name].tolist() == expected[name].tolist()
+    assert found["unfamiliarity"].shape == found["is_unfamiliar"].shape == (5,)
+
+
+def test_without_confidence_there_are_only_probabilities(plain):
+    images = pixels(2)
+    answer = build_answer(plain[0], None)
+    found = answer(images, training=False)
+    assert list(found) == ["probabilities"]
+    np.testing.assert_allclose(found["probabilities"], plain[0].predict(images, verbose=0), atol=1e-5)
+
+
+def test_the_most_probable_class_is_in_the_set_whatever_the_threshold(plain):
+    import dataclasses
+
+    strict = dataclasses.replace(plain[1], set_threshold=1.0)
+    found = build_answer(plain[0], strict)(pixels(6), training=False)
+    sets, best = np.asarray(found["prediction_set"]), np.asarray(found["probabilities"]).argmax(-1)
+    assert sets.sum(-1).tolist() == [1] * 6 and sets[np.arange(6), best].all()
+
+
+def test_one_neighbour_is_the_nearest(plain):
+    import dataclasses
+
+    model, confidence = plain
+    one, images = dataclasses.replace(confidence, nearest=1), pixels(3)
+    found = build_answer(model, one)(images, training=False)["unfamiliarity"]
+    np.testing.assert_allclose(found, one.answer(*inside(model, images))["unfamiliarity"], atol=1e-5)
+
+
+def test_a_file_of_it_loads_where_there_is_no_tfl(plain, tmp_path):
+    model = network(tfl.Head(hidden=(8,)), "mixed_bfloat16")
+    answer, images = build_answer(model, fitted(model)), pixels(2)
+    answer.save(tmp_path / "answer.keras")
+    np.save(tmp_path / "images.npy", images)
+    code = (
+        "import sys; sys.modules['tfl'] = None\n"
+        "import keras, numpy\n"
+        f"model = keras.saving.load_model({str(tmp_path / 'answer.keras')!r})\n"
+        f"found = model.predict(numpy.load({str(tmp_path / 'images.npy')!r}), verbose=0)\n"
+        f"numpy.savez({str(tmp_path / 'found.npz')!r}, **found)\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path)
+    found, expected = np.load(tmp_path / "found.npz"), answer.predict(images, verbose=0)
+    assert set(found.files) == set(expected)
+    for name, value in expected.items():
+        np.testing.assert_allclose(found[name], value, atol=1e-6)
+
+
+def test_another_model_is_refused(plain):
+    inputs = keras.Input((SIDE, SIDE, 3))
+    other = keras.Model(inputs, keras.layers.Dense(3)(keras.layers.GlobalAveragePooling2D()(inputs)))
+    with pytest.raises(ExportError, match="head of a tfl model"):
+        build_answer(other, plain[1])
+    with pytest.raises(ExportError, match="not those that the confidence was fitted on"):
+        build_answer(network(tfl.Head(taps=("unit1_out", "unit4_out"))), plain[1])
