@@ -66,10 +66,14 @@ def overlay(image: NDArray[np.uint8], heat: NDArray[np.floating], *, strength: f
     pixels = np.asarray(image, np.float32)
     grey = pixels.mean(axis=2, keepdims=True)
     calm = 0.7 * pixels + 0.3 * grey
-    places = np.clip(heat, 0.0, 1.0) * (len(_RAMP) - 1)
-    channels = [np.interp(places, np.arange(len(_RAMP)), _RAMP[:, channel]) for channel in range(3)]
     opacity = strength * np.clip(heat, 0.0, 1.0)[..., None]
-    return np.clip(np.rint((1 - opacity) * calm + opacity * np.stack(channels, axis=-1)), 0, 255).astype(np.uint8)
+    return np.clip(np.rint((1 - opacity) * calm + opacity * ramp(heat)), 0, 255).astype(np.uint8)
+
+
+def ramp(heat: NDArray[np.floating]) -> NDArray[np.float64]:
+    """The colours of a map: `(height, width)`, 0..1, to `(height, width, 3)`, 0..255, from violet through orange to yellow."""
+    places = np.clip(heat, 0.0, 1.0) * (len(_RAMP) - 1)
+    return np.stack([np.interp(places, np.arange(len(_RAMP)), _RAMP[:, channel]) for channel in range(3)], axis=-1)
 
 
 def tensor_of(model: keras.Model, layer_name: str) -> Any:

@@ -1,0 +1,160 @@
+"""The page of `tfl serve`: drop a picture, see the answer, how sure it is, and why.
+
+    GET  /                  the page                   GET /page/static/NAME   its style, scripts and icon, from a fixed table
+    GET  /page/about        the model's name, version and classes
+    POST /page/look         the content of an image file; the answer, the picture as decoded, Grad-CAM, nearest training pictures
+
+Grad-CAM and the training pictures come from the run; an export alone is served without them, and the page says so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import importlib.resources
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import anyio
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
+
+from tfl.errors import BadImageError, TflError
+from tfl.runs import Run
+from tfl.serve.limits import check_image
+from tfl.serve.models import Models
+from tfl.serve.refusal import Refusal
+
+if TYPE_CHECKING:
+    from tfl.serve.page_answer import Answers
+
+_KINDS = {
+    "page.css": "text/css; charset=utf-8",
+    "page.js": "text/javascript; charset=utf-8",
+    "client.js": "text/javascript; charset=utf-8",
+    "answer.js": "text/javascript; charset=utf-8",
+    "icon.svg": "image/svg+xml",
+}
+_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "Cache-Control": "no-cache",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+_AT_ONCE = 1  # explanations: each uses every core
+_MOST_WAITING = 8
+_log = logging.getLogger("tfl.serve")
+
+
+def page_routes(models: Models, run: Run | None) -> APIRouter:
+    """The routes of the page, for `create_app(models, page=...)`.
+
+    Args:
+        models: What answers.
+        run: The run that the model came from, for Grad-CAM and the training pictures; None for an export alone.
+    """
+    router = APIRouter(include_in_schema=False)
+    files = _packaged()
+    desk = _Desk(models, run)
+
+    @router.get("/")
+    async def page() -> Response:
+        return Response(files["page.html"], media_type="text/html; charset=utf-8", headers=_HEADERS)
+
+    @router.get("/page/static/{name}")
+    async def static(name: str) -> Response:
+        if name not in _KINDS:
+            return _refused(Refusal("NOT_FOUND", "The page has no such file."))
+        return Response(files[name], media_type=_KINDS[name], headers=_HEADERS)
+
+    @router.get("/page/about")
+    async def about() -> Response:
+        return await _answered(desk.about)
+
+    @router.post("/page/look")
+    async def look(request: Request) -> Response:
+        return await _answered(functools.partial(desk.look, request))
+
+    return router
+
+
+class _Desk:
+    """Takes pictures in, one after the other, and hands out what the page shows of them."""
+
+    def __init__(self, models: Models, run: Run | None) -> None:
+        self.models, self.run = models, run
+        self._answers: Answers | None = None
+        self._limiter: anyio.CapacityLimiter | None = None
+
+    async def about(self) -> dict[str, Any]:
+        version = self.models.latest
+        return {
+            "model": self.models.name,
+            "version": version.number,
+            "classes": list(version.class_names),
+            "most_bytes": self.models.limits.max_body_bytes,
+        }
+
+    async def look(self, request: Request) -> dict[str, Any]:
+        content = await _content_of(request, self.models.limits.max_body_bytes)
+        try:
+            weight = check_image(content, self.models.limits)
+        except BadImageError as error:
+            raise Refusal("INVALID_ARGUMENT", f"This is no picture that can be looked at: {error}.") from error
+        if self._queue().statistics().tasks_waiting >= _MOST_WAITING:
+            raise Refusal("UNAVAILABLE", "Many pictures wait to be looked at. Try again in a moment.")
+        version = self.models.latest
+        outputs = await asyncio.wrap_future(self.models.submit([content], version=version, weight=weight))
+        answer = await anyio.to_thread.run_sync(self._explained, content, outputs, limiter=self._queue())
+        return {"model": self.models.name, "version": version.number, **answer}
+
+    def _queue(self) -> anyio.CapacityLimiter:
+        if self._limiter is None:  # which belongs to the loop that serves
+            self._limiter = anyio.CapacityLimiter(_AT_ONCE)
+        return self._limiter
+
+    def _explained(self, content: bytes, outputs: Any) -> dict[str, Any]:
+        if self._answers is None:
+            from tfl.serve.page_answer import Answers
+
+            self._answers = Answers(self.run)
+        return self._answers.answer(content, outputs)
+
+
+async def _answered(work: Callable[[], Any]) -> Response:
+    """What `work` returns as JSON, or why it does not."""
+    try:
+        return JSONResponse(await work(), headers=_HEADERS | {"Cache-Control": "no-store"})
+    except Refusal as refusal:
+        return _refused(refusal)
+    except TflError as error:
+        _log.warning("The page could not answer: %s", error)
+        return _refused(Refusal("INTERNAL", "The server could not look at this picture; its log says why."))
+
+
+def _refused(refusal: Refusal) -> Response:
+    return JSONResponse({"error": refusal.message}, status_code=refusal.http_status, headers=_HEADERS)
+
+
+async def _content_of(request: Request, most: int) -> bytes:
+    """The body, while it is no larger than `most`.
+
+    Raises:
+        Refusal: It is.
+    """
+    content = bytearray()
+    async for part in request.stream():
+        content += part
+        if len(content) > most:
+            raise Refusal("TOO_LARGE", f"The picture is too large: at most {most / 1e6:.0f} MB are taken.")
+    return bytes(content)
+
+
+@functools.cache
+def _packaged() -> dict[str, bytes]:
+    folder = importlib.resources.files("tfl.serve") / "static"
+    return {name: (folder / name).read_bytes() for name in ("page.html", *_KINDS)}
