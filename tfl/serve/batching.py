@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tfl.serve.limits import Limits
-from tfl.serve.refusal import Refusal
+from tfl.serve.refusal import RefusedError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,7 +42,7 @@ class Work:
     future: Future[Outputs] = field(default_factory=Future)
 
 
-class BatcherClosed(Exception):
+class BatcherClosedError(Exception):
     """The model is being unloaded: ask for the one that took its place."""
 
 
@@ -50,7 +50,7 @@ class Batcher:
     """A queue before a model, and the thread that empties it.
 
     Args:
-        run: Calls a signature on rows and returns arrays with a row each. Raises `Refusal` when a row is at fault.
+        run: Calls a signature on rows and returns arrays with a row each. Raises `RefusedError` when a row is at fault.
         limits: Of a batch and of the queue.
         join: Makes one sequence of rows of several.
         on_batch: Told the rows of each batch.
@@ -77,15 +77,15 @@ class Batcher:
         """Puts rows in the queue.
 
         Raises:
-            Refusal: The queue is full.
-            BatcherClosed: The model takes nothing new.
+            RefusedError: The queue is full.
+            BatcherClosedError: The model takes nothing new.
         """
         work = Work(signature, rows, weight)
         with self._changed:
             if self._closed:
-                raise BatcherClosed
+                raise BatcherClosedError
             if self._waiting and self._waiting + len(rows) > self._limits.max_waiting:
-                raise Refusal("UNAVAILABLE", f"Too many images wait for the model ({self._waiting}). Try again in a moment.")
+                raise RefusedError("UNAVAILABLE", f"Too many images wait for the model ({self._waiting}). Try again in a moment.")
             self._queue.append(work)
             self._waiting += len(rows)
             self._changed.notify()
@@ -139,7 +139,7 @@ class Batcher:
         try:
             outputs = self._outputs(batch[0].signature, self._join([work.rows for work in batch]))
         except BaseException as error:
-            if len(batch) > 1 and isinstance(error, Refusal) and error.code == "INVALID_ARGUMENT":
+            if len(batch) > 1 and isinstance(error, RefusedError) and error.code == "INVALID_ARGUMENT":
                 self._answer(batch[: len(batch) // 2])
                 self._answer(batch[len(batch) // 2 :])
                 return

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tfl.errors import ExportError, RunError, TflError
-from tfl.serve.batching import Batcher, BatcherClosed, Outputs, Rows
+from tfl.serve.batching import Batcher, BatcherClosedError, Outputs, Rows
 from tfl.serve.files import UNDECODABLE
 from tfl.serve.limits import Limits
 from tfl.serve.predictor import load_saved_model
-from tfl.serve.refusal import Refusal
+from tfl.serve.refusal import RefusedError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -76,12 +76,12 @@ class ServedVersion:
         """Puts rows in the queue: file contents that `check_image` let pass, or pixels for the signature `pixels`.
 
         Returns:
-            A future of arrays with a row each, by the names of the signature's outputs. It raises `Refusal` when a row
+            A future of arrays with a row each, by the names of the signature's outputs. It raises `RefusedError` when a row
             cannot be decoded.
 
         Raises:
-            Refusal: Too much waits.
-            BatcherClosed: Another version has taken its place.
+            RefusedError: Too much waits.
+            BatcherClosedError: Another version has taken its place.
         """
         return self._batcher.submit(signature, rows, weight=weight)
 
@@ -89,7 +89,7 @@ class ServedVersion:
         """The outputs for the contents of image files, waited for.
 
         Raises:
-            Refusal: One cannot be decoded, or too much waits.
+            RefusedError: One cannot be decoded, or too much waits.
         """
         return self.submit(list(images)).result()
 
@@ -115,10 +115,10 @@ class ServedVersion:
             return {name: tensor.numpy() for name, tensor in outputs.items()}
         except tf.errors.InvalidArgumentError as error:
             if signature == BYTES:
-                raise Refusal("INVALID_ARGUMENT", f"An image cannot be decoded: {UNDECODABLE}.") from error
-            raise Refusal("INVALID_ARGUMENT", "The model does not take these pixels.") from error
+                raise RefusedError("INVALID_ARGUMENT", f"An image cannot be decoded: {UNDECODABLE}.") from error
+            raise RefusedError("INVALID_ARGUMENT", "The model does not take these pixels.") from error
         except tf.errors.ResourceExhaustedError as error:
-            raise Refusal("UNAVAILABLE", "The server's memory is used up. Try again in a moment, with fewer images.") from error
+            raise RefusedError("UNAVAILABLE", "The server's memory is used up. Try again in a moment, with fewer images.") from error
 
 
 class Models:
@@ -165,22 +165,22 @@ class Models:
         """The version that is served.
 
         Raises:
-            Refusal: There is none.
+            RefusedError: There is none.
         """
         if self._current is None:
-            raise Refusal("UNAVAILABLE", f"No version of {self.name} is loaded.")
+            raise RefusedError("UNAVAILABLE", f"No version of {self.name} is loaded.")
         return self._current
 
     def find(self, name: str, number: int | None = None) -> ServedVersion:
         """The version that a request asks for.
 
         Raises:
-            Refusal: Another model or version is asked for.
+            RefusedError: Another model or version is asked for.
         """
         current = self._current
         if name != self.name or current is None or number not in (None, current.number):
             wanted = f"Latest({name[:200]})" if number is None else f"Specific({name[:200]}, {number})"
-            raise Refusal("NOT_FOUND", f"Servable not found for request: {wanted}")
+            raise RefusedError("NOT_FOUND", f"Servable not found for request: {wanted}")
         return current
 
     def submit(
@@ -190,9 +190,9 @@ class Models:
         while True:
             try:
                 return version.submit(rows, signature=signature, weight=weight)
-            except BatcherClosed:
+            except BatcherClosedError:
                 if exactly or version is self._current:
-                    raise Refusal("NOT_FOUND", f"Version {version.number} of {self.name} is being unloaded.") from None
+                    raise RefusedError("NOT_FOUND", f"Version {version.number} of {self.name} is being unloaded.") from None
                 version = self.latest
 
     def look(self) -> bool:

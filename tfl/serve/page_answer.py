@@ -1,4 +1,4 @@
-"""All that the page shows of one picture, as plain data: the model's answer, the picture, Grad-CAM and the nearest training pictures.
+"""All that the page shows of one picture, as plain data: the answer, the picture, Grad-CAM, the nearest training pictures.
 
 What cannot be shown is named in `missing`, each with the reason. Reasons hold no path: who looks at the page need not be who
 started the server. The log has the particulars.
@@ -34,7 +34,6 @@ class Answers:
     """
 
     def __init__(self, run: Run | None) -> None:
-        self._run = run
         self._network = RunNetwork(run) if run else None
         self._neighbours: Neighbours | None = None
         self._no_neighbours = _NO_RUN.format("The nearest training pictures need")
@@ -70,25 +69,22 @@ class Answers:
     ) -> tuple[dict[str, Any], dict[str, str]]:
         """Grad-CAM and the neighbours, and why there are none."""
         nothing = {"grad_cam": None, "looked": None, "neighbours": None}
-        if self._run is None or self._network is None:
+        if self._network is None:
             return nothing, {"grad_cam": _NO_RUN.format("Where it looked needs"), "neighbours": self._no_neighbours}
         try:
-            if tuple(names) != self._run.class_names:
+            if tuple(names) != self._network.class_names:
                 reason = "The version that is served has other classes than the run."
                 return nothing, {"grad_cam": reason, "neighbours": reason}
             seen = self._network.see(pixels, class_index)
+            near = None if self._neighbours is None else self._neighbours.nearest(seen.vector)
         except TflError as error:
             _log.warning("The page has no Grad-CAM: %s", error)
             unsuited = isinstance(error, BackboneError)
-            reason = (
-                "This network has no feature map." if unsuited else "The run's model cannot be read; the server's log says why."
-            )
+            reason = "This network has no feature map." if unsuited else "The run cannot be read; the server's log says why."
             return nothing, {"grad_cam": reason, "neighbours": reason}
-        placed = placed_heat(seen.heat, pixels.shape[:2], self._run.recipe.data.fit)
-        shown = {"grad_cam": heat_picture(placed), "looked": in_words(placed)}
-        if self._neighbours is None:
-            return {**nothing, **shown}, {"neighbours": self._no_neighbours}
-        return {**shown, "neighbours": self._neighbours.nearest(seen.vector)}, {}
+        placed = placed_heat(seen.heat, pixels.shape[:2], self._network.data.fit)
+        shown = {"grad_cam": heat_picture(placed), "looked": in_words(placed), "neighbours": near}
+        return shown, {} if near is not None else {"neighbours": self._no_neighbours}
 
 
 def _said(names: Sequence[str], outputs: Mapping[str, NDArray[Any]]) -> dict[str, Any]:

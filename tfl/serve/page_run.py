@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tfl.errors import RunError
+from tfl.recipe import Data
 from tfl.runs import Run
 
 if TYPE_CHECKING:
@@ -32,9 +34,19 @@ class RunNetwork:
     """The network of a run: `model.keras`, the layer that Grad-CAM looks at, and the vector that the head reads."""
 
     def __init__(self, run: Run) -> None:
-        self.run = run
+        self._run = run
         self._lock = threading.Lock()
         self._loaded: tuple[Any, str, Any] | None = None
+
+    @functools.cached_property
+    def class_names(self) -> tuple[str, ...]:
+        """The run's classes."""
+        return self._run.class_names
+
+    @functools.cached_property
+    def data(self) -> Data:
+        """The recipe's data: the size and fit of the network's input."""
+        return self._run.recipe.data
 
     def see(self, pixels: NDArray[np.uint8], class_index: int) -> Seen:
         """Looks at a decoded picture, `(height, width, 3)`, for what speaks for one of the classes.
@@ -46,9 +58,8 @@ class RunNetwork:
         from tfl.data.pipeline import resize_image
         from tfl.evaluate.explain import grad_cam
 
-        data = self.run.recipe.data
         model, feature_layer, features = self._parts()
-        image = resize_image(pixels, data.image_size, data.fit).numpy()[None]
+        image = resize_image(pixels, self.data.image_size, self.data.fit).numpy()[None]
         heat = grad_cam(model, image, np.array([class_index]), feature_layer=feature_layer)[0]
         return Seen(heat, np.asarray(features(image, training=False), np.float32)[0])
 
@@ -61,8 +72,8 @@ class RunNetwork:
     def _load(self) -> tuple[Any, str, Any]:
         from tfl.serve.predictor import load_run_model
 
-        feature_layer = last_block(self.run)
-        model = load_run_model(self.run)
+        feature_layer = last_block(self._run)
+        model = load_run_model(self._run)
         import keras
 
         from tfl.evaluate.explain import tensor_of

@@ -27,7 +27,7 @@ HTTP_STATUS: dict[Code, int] = {
 """As TensorFlow Serving maps its own (model_servers/http_server.cc); `TIMEOUT` and `TOO_LARGE` are tfl's."""
 
 
-class Refusal(Exception):
+class RefusedError(Exception):
     """Why a request gets no answer.
 
     Args:
@@ -36,8 +36,8 @@ class Refusal(Exception):
 
     Example:
 
-    >>> from tfl.serve.refusal import Refusal
-    >>> Refusal("NOT_FOUND", "Servable not found for request: Latest(cats)").http_status
+    >>> from tfl.serve.refusal import RefusedError
+    >>> RefusedError("NOT_FOUND", "Servable not found for request: Latest(cats)").http_status
     404
     """
 
