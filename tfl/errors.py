@@ -11,6 +11,7 @@
      ├── RunError (RuntimeError)             a run folder cannot be used
      │    └── RunLockedError                 another process is writing it
      ├── ExportError (RuntimeError)          an export failed, or disagrees with the model it came from
+     ├── ServingError (RuntimeError)         the server cannot start as asked
      ├── StorageError (OSError)              the disk is full, read-only or not permitted
      └── MissingExtraError (ImportError)     an optional dependency is absent; the message has its install command
 
@@ -110,6 +111,10 @@ class RunLockedError(RunError):
 
 class ExportError(TflError, RuntimeError):
     """An export failed, or does not agree with the model it came from."""
+
+
+class ServingError(TflError, RuntimeError):
+    """The server cannot start as asked."""
 
 
 class StorageError(TflError, OSError):

@@ -35,11 +35,13 @@ class Answer:
         document: What `--json` prints: JSON values only.
         show: Prints the same for a person, on standard output.
         exit_code: 0, unless the answer itself says that something is wrong.
+        then: What goes on once the answer is out, such as a server.
     """
 
     document: dict[str, Any]
     show: Callable[[], None]
     exit_code: int = 0
+    then: Callable[[], None] | None = None
 
 
 def command(function: Callable[..., Answer]) -> click.Command:
@@ -58,6 +60,9 @@ def command(function: Callable[..., Answer]) -> click.Command:
                 click.echo(json.dumps(finite(answer.document), indent=2))
             else:
                 answer.show()
+            if answer.then is not None:
+                with _output_to_error():
+                    answer.then()
         if answer.exit_code:
             raise SystemExit(answer.exit_code)
 

@@ -13,7 +13,7 @@ from tfl.cli.command import failures
 from tfl.cli.quiet import quieten_tensorflow
 
 COMMANDS = (
-    *("audit", "run", "repeat", "probe", "tune", "evaluate", "predict", "report", "compare", "export"),
+    *("audit", "run", "repeat", "probe", "tune", "evaluate", "predict", "report", "compare", "export", "serve"),
     *("backbones", "new", "cache", "doctor"),
 )
 

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 BYTES, PIXELS = "serving_default", "pixels"
+Stamp = tuple[int, tuple[tuple[str, int, int], ...]]
 _log = logging.getLogger("tfl.serve")
 
 
@@ -54,7 +55,7 @@ class ServedVersion:
         folder: Where it was loaded from.
         class_names: In the order of the probabilities.
         signatures: By name.
-        definitions: The signatures as the SavedModel's protobuf has them, as JSON values.
+        definitions: The signatures as the SavedModel's protobuf has them (`SignatureDef`), by name.
     """
 
     def __init__(
@@ -118,7 +119,9 @@ class ServedVersion:
                 raise RefusedError("INVALID_ARGUMENT", f"An image cannot be decoded: {UNDECODABLE}.") from error
             raise RefusedError("INVALID_ARGUMENT", "The model does not take these pixels.") from error
         except tf.errors.ResourceExhaustedError as error:
-            raise RefusedError("UNAVAILABLE", "The server's memory is used up. Try again in a moment, with fewer images.") from error
+            raise RefusedError(
+                "UNAVAILABLE", "The server's memory is used up. Try again in a moment, with fewer images."
+            ) from error
 
 
 class Models:
@@ -135,7 +138,8 @@ class Models:
         self.base, self.name, self.limits = base, name, limits or Limits()
         self.troubles: dict[int, str] = {}
         self.on_batch: Callable[[int], None] = lambda rows: None
-        self._seen: set[tuple[int, int]] = set()
+        self._stamp: Stamp | None = None
+        self._failed: set[Stamp] = set()
         self._current: ServedVersion | None = None
         self._stop = threading.Event()
         self._watcher: threading.Thread | None = None
@@ -195,17 +199,29 @@ class Models:
                     raise RefusedError("NOT_FOUND", f"Version {version.number} of {self.name} is being unloaded.") from None
                 version = self.latest
 
+    def states(self) -> list[dict[str, Any]]:
+        """The versions as TensorFlow Serving's status call shows them, the newest first."""
+        troubles = [(number, "END", "INVALID_ARGUMENT", "It could not be loaded.") for number in self.troubles]
+        current = [] if self._current is None else [(self._current.number, "AVAILABLE", "OK", "")]
+        return [
+            {"version": str(number), "state": state, "status": {"error_code": code, "error_message": message}}
+            for number, state, code, message in sorted(current + troubles, reverse=True)
+        ]
+
     def look(self) -> bool:
-        """Loads the highest version if it is new, and lets go of the one before. True when something has changed."""
-        found = _versions(self.base)
-        if not found:
-            return False
-        number, folder = max(found.items())
-        stamp = (number, (folder / "saved_model.pb").stat().st_ino)
-        if stamp in self._seen:
-            return False
-        self._seen.add(stamp)
-        return self._exchange(number, folder)
+        """Loads the highest version that can be, if it is new, and lets go of the one before. True when one was exchanged.
+
+        A version that could not be loaded is tried again once its files have changed.
+        """
+        for number, folder in sorted(_versions(self.base).items(), reverse=True):
+            stamp = _stamp(number, folder)
+            if stamp == self._stamp:
+                return False
+            if stamp not in self._failed and self._exchange(number, folder):
+                self._stamp = stamp
+                return True
+            self._failed.add(stamp)
+        return False
 
     def watch(self, every_s: float = 1.0) -> None:
         """Looks for new versions in a thread until `close`."""
@@ -263,6 +279,12 @@ def _versions(base: Path) -> dict[int, Path]:
     return {int(folder.name): folder for folder in folders}
 
 
+def _stamp(number: int, folder: Path) -> Stamp:
+    """Tells a version from another one of the same number that took its place, or from its half."""
+    files = [file for file in sorted(folder.rglob("*")) if file.is_file()]
+    return number, tuple((file.name, file.stat().st_ino, file.stat().st_mtime_ns) for file in files)
+
+
 def _recipe_name(base: Path) -> str | None:
     import json
 
@@ -293,13 +315,14 @@ def _signatures(loaded: Any) -> dict[str, Signature]:
 
 
 def _definitions(folder: Path) -> dict[str, Any]:
-    from google.protobuf.json_format import MessageToDict
-    from tensorflow.core.protobuf import saved_model_pb2
+    from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
     stored = saved_model_pb2.SavedModel.FromString((folder / "saved_model.pb").read_bytes())
-    definitions = stored.meta_graphs[0].signature_def
-    shown = {"preserving_proto_field_name": True, "always_print_fields_with_no_presence": True}
-    return {name: MessageToDict(definition, **shown) for name, definition in sorted(definitions.items())}
+    found = {}
+    for name, definition in sorted(stored.meta_graphs[0].signature_def.items()):
+        found[name] = meta_graph_pb2.SignatureDef()
+        found[name].CopyFrom(definition)
+    return found
 
 
 def _join(parts: list[Rows]) -> Rows:
