@@ -1,48 +1,165 @@
-"""`tfl export`: ship a run's model, and compare the export with it."""
+"""`tfl export`: ship a run's model in one or more formats, and compare each with it."""
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
 from tfl.cli.command import Answer, command
 from tfl.cli.options import run_argument
 from tfl.cli.quiet import load_tensorflow
+from tfl.errors import DataError, ExportError
+from tfl.export.kinds import KINDS, QUANTIZED, check_packages
+
+if TYPE_CHECKING:
+    from tfl.data.bundle import Bundle
+    from tfl.export.ship import Shipped
+    from tfl.runs import Run
+
+_ALL, _NEXT = "all", "next"
+
+
+def _parse_version(context: click.Context, parameter: click.Parameter, value: str | None) -> int | str | None:
+    if value is None or value == _NEXT:
+        return value
+    if not (value.isascii() and value.isdecimal()) or not 1 <= int(value) < 2**63:
+        raise click.BadParameter(f"{value!r} is neither a whole number of at least 1 nor `next`.", ctx=context, param=parameter)
+    return int(value)
 
 
 @command
 @run_argument
-@click.option("--format", "kind", type=click.Choice(["saved_model"]), required=True, help="What to write.")
+@click.option(
+    "--format", "kinds", type=click.Choice([*KINDS, _ALL]), multiple=True, required=True, help="What to write; repeatable."
+)
 @click.option("--out", metavar="DIR", type=click.Path(path_type=Path), help="The export folder. [default: RUN/export]")
-def export(run_folder: Path, kind: str, out: Path | None) -> Answer:
-    """Write the model of RUN for serving, labels inside, and check that it agrees with the model.
+@click.option(
+    "--version",
+    metavar="N",
+    callback=_parse_version,
+    help="Of the SavedModel: its folder's number, or `next` for the next free one. [default: 1, replacing what is there]",
+)
+@click.option(
+    "--quantize",
+    type=click.Choice(QUANTIZED),
+    multiple=True,
+    help="Weights of the LiteRT files; repeatable. [default: all three]",
+)
+@click.option(
+    "--verify/--no-verify", default=True, help="Compare each with the model on golden images and the run's test split, or do not."
+)
+@click.option("--server", metavar="URL", help="Compare a running server as well, such as http://localhost:8501.")
+@click.option("--data", metavar="SOURCE", help="Where the run's images are now, if not where the recipe says.")
+def export(
+    run_folder: Path,
+    kinds: tuple[str, ...],
+    out: Path | None,
+    version: int | str | None,
+    quantize: tuple[str, ...],
+    verify: bool,
+    server: str | None,
+    data: str | None,
+) -> Answer:
+    """Write the model of RUN for other runtimes, labels inside, and certify that each says what the model says.
 
-    `saved_model` takes image bytes (TensorFlow Serving's REST `b64`) or pixels, and needs TensorFlow alone.
+    An export that is past its tolerance is not put in place. The certificate is `parity.json` in the export folder.
     """
     from tfl.runs import Run
-    from tfl.serve.predictor import load_run_model
 
     run = Run.open(run_folder)
-    class_names, data = run.class_names, run.recipe.data
+    chosen = tuple(KINDS) if _ALL in kinds else tuple(dict.fromkeys(kinds))
+    check_packages(chosen)
+    if server is not None and not verify:
+        raise ExportError("--server compares, and --no-verify does not.", fix="Leave one of them out.")
     load_tensorflow()
-    model = load_run_model(run)
-    from tfl.export.parity import check_parity, probe_images
-    from tfl.export.saved_model import export_saved_model
-
-    target = export_saved_model(
-        model, class_names=class_names, data=data, folder=out or run.path("export"), metadata={"recipe": run.recipe.name}
+    done = _ship(
+        run, chosen, out or run.path("export"), version, quantize or QUANTIZED, verify=verify, server=server, source=data
     )
-    parity = check_parity(model, target, probe_images(), data)
-    document = {"run": str(run.folder), "format": kind, "export": str(target), "parity": parity}
-    return Answer(document, lambda: _show(document))
+    from tfl.export.certificate import summary
+
+    parity = summary(done.certificate, done.names) if done.certificate else {}
+    document = {
+        "run": str(run.folder),
+        "exports": {kind: str(folder) for kind, folder in done.folders.items()},
+        "parity": parity,
+        "holds": all(row["holds"] is not False for row in parity.values()) if done.certificate else None,
+        "golden_images": done.certificate["golden"]["count"] if done.certificate else 0,
+        "test_images": done.certificate["test"]["count"] if done.certificate else 0,
+    }
+    return Answer(document, lambda: _show(document, done))
 
 
-def _show(document: dict[str, Any]) -> None:
-    parity = document["parity"]
-    click.echo(f"export   {document['export']}")
-    click.echo(
-        f"agrees   with the model to {parity['largest_difference']:.1e} in probability on {parity['count']} drawn image files "
-        f"(at most {parity['tolerance']:g} is allowed)"
-    )
+def _ship(
+    run: Run,
+    kinds: tuple[str, ...],
+    folder: Path,
+    version: int | str | None,
+    quantize: tuple[str, ...],
+    *,
+    verify: bool,
+    server: str | None,
+    source: str | None,
+) -> Shipped:
+    from tfl.export.saved_model import VERSION, next_version
+    from tfl.export.ship import ship_model
+    from tfl.serve.predictor import load_run_model
+
+    with run.lock():
+        model = load_run_model(run)
+        needed = verify or ("litert" in kinds and "int8" in quantize)
+        bundle, why = _images_of(run, source) if needed else (None, None)
+        number = next_version(folder) if version == _NEXT else int(version or VERSION)
+        return ship_model(
+            run,
+            model,
+            kinds,
+            folder,
+            bundle=bundle,
+            no_bundle=why,
+            verify=verify,
+            version=number,
+            quantize=quantize,
+            server=server,
+            tell=lambda words: click.echo(words, err=True),
+        )
+
+
+def _images_of(run: Run, source: str | None) -> tuple[Bundle | None, str | None]:
+    """The run's images, split as they were; or None, and why they are not to be had.
+
+    Raises:
+        DataError: They were named with --data, and are not those of the run.
+    """
+    from rich.console import Console
+
+    from tfl.cli.evaluate import check_same_classes
+    from tfl.run import data_fingerprint, prepare_data
+
+    recipe = run.recipe.override("data.audit", "quick")
+    if source is not None:
+        recipe = dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, source=source))
+    try:
+        bundle, _ = prepare_data(recipe, Console(stderr=True, quiet=True))
+        check_same_classes(bundle.examples.class_names, run.class_names, source=recipe.data.source)
+        if data_fingerprint(bundle) != run.manifest["data"].get("fingerprint"):
+            raise DataError(f"The images of {recipe.data.source} are no longer those of the run.")
+    except DataError as error:
+        if source is not None:
+            raise
+        return None, str(error)
+    return bundle, None
+
+
+def _show(document: dict[str, Any], done: Shipped) -> None:
+    for kind, folder in document["exports"].items():
+        click.echo(f"export   {folder} ({KINDS[kind].title})")
+    if done.certificate is None:
+        click.echo("nothing was compared with the model: --no-verify")
+        return
+    for words in done.sentences:
+        click.echo(f"parity   {words}")
+    if why := done.certificate["test"]["why_none"]:
+        click.echo(f"note     compared on drawn images alone, since the test split is not to be had: {why}")

@@ -4,60 +4,62 @@
         saved_model.pb, variables/     the graph: decode, resize, preprocess, network, labels
         assets/labels.txt              a class a line, in the order of the probabilities
         assets.extra/tfl.json          image size, fit, class names, and where the model came from
+        assets.extra/tf_serving_warmup_requests
+        README.md
 
 The signature `serving_default` takes `image_bytes`, the content of image files, so that TensorFlow Serving's REST
 `{"b64": …}` works; `pixels` takes float32 RGB in 0..255 at the network's size. Both give `label`, `probabilities` and
-`labels`. Format: https://www.tensorflow.org/guide/saved_model
+`labels`, and what confidence adds. Format: https://www.tensorflow.org/guide/saved_model
 """
 
 from __future__ import annotations
 
 import errno
-import json
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import keras
 import tensorflow as tf
 
-from tfl import __version__
 from tfl.data.pipeline import preprocess_batch
 from tfl.errors import ExportError
+from tfl.export.kinds import LABELS_FILE, README_FILE
+from tfl.export.readme import readme
+from tfl.export.shipment import PROBABILITIES, Shipment, prepare
+from tfl.export.warmup import write_warmup
 from tfl.recipe import Data
-from tfl.storage import finite, write_folder_atomically
+from tfl.storage import write_folder_atomically
 
-VERSION = "1"
+VERSION = 1
 ABOUT_FILE = Path("assets.extra") / "tfl.json"
-LABELS_FILE = "labels.txt"
 
 
 class ServedModel(tf.Module):
     """A Keras model with its decoding before it and its labels behind it, as plain TensorFlow functions.
 
     Args:
-        model: From pixels, `(batch, height, width, 3)` float32 in 0..255, to probabilities `(batch, classes)`.
-        class_names: One a column of the probabilities.
-        data: Says the image size and the fit.
+        shipment: The model in float32 with its outputs, its labels, and how images are read.
         labels_file: Becomes an asset of the SavedModel; its content is one label a line.
     """
 
-    def __init__(self, model: keras.Model, *, class_names: Sequence[str], data: Data, labels_file: Path | None = None) -> None:
+    def __init__(self, shipment: Shipment, *, labels_file: Path | None = None) -> None:
         super().__init__(name="tfl")
+        model, data = shipment.answer, shipment.data
         # Only the variables are tracked, not the Keras objects: the SavedModel must not ask for Keras when it is loaded.
         self.weights = [variable.value for variable in model.variables]
         if labels_file is not None:
             self.labels_file = tf.saved_model.Asset(str(labels_file))
         height, width = data.image_size
-        names = [name.encode() for name in class_names]
+        names = [name.encode() for name in shipment.class_names]
 
         def answer(pixels: tf.Tensor) -> dict[str, tf.Tensor]:
-            probabilities = tf.cast(model(pixels, training=False), tf.float32)
-            labels = tf.constant(names)
+            outputs = model(pixels, training=False)
+            probabilities, labels = outputs[PROBABILITIES], tf.constant(names)
             return {
+                **outputs,
                 "label": tf.gather(labels, tf.argmax(probabilities, axis=-1)),
-                "probabilities": probabilities,
                 "labels": tf.broadcast_to(labels, tf.shape(probabilities)),
             }
 
@@ -71,16 +73,23 @@ class ServedModel(tf.Module):
 
 
 def export_saved_model(
-    model: keras.Model, *, class_names: Sequence[str], data: Data, folder: Path, metadata: Mapping[str, Any] | None = None
+    model: keras.Model,
+    *,
+    class_names: Sequence[str],
+    data: Data,
+    folder: Path,
+    metadata: Mapping[str, Any] | None = None,
+    version: int = VERSION,
 ) -> Path:
-    """Writes `folder/saved_model/1`, whole or not at all.
+    """Writes `folder/saved_model/<version>`, whole or not at all: `write_export` without confidence and certificate.
 
     Args:
         model: From pixels in 0..255 to probabilities, its last axis in the order of `class_names`.
         class_names: The labels, which travel inside.
         data: The recipe's data: image size and fit become part of the graph.
-        folder: The export folder; an older version 1 in it is replaced.
+        folder: The export folder; the same version in it is replaced.
         metadata: Plain values kept beside the graph, in `assets.extra/tfl.json`.
+        version: A number; TensorFlow Serving takes the highest.
 
     Returns:
         The folder of the version, which `tf.saved_model.load` takes.
@@ -89,26 +98,56 @@ def export_saved_model(
         ExportError: The model does not fit the labels or the image size, or TensorFlow could not write it.
         StorageError: The disk is full, read-only or not permitted.
     """
-    _check_fits(model, class_names, data)
-    target = Path(folder) / "saved_model" / VERSION
-    about = {
-        "format": 1,
-        "tfl": __version__,
-        "class_names": list(class_names),
-        "image_size": list(data.image_size),
-        "fit": data.fit,
-        **(metadata or {}),
-    }
+    shipment = prepare(model, class_names=class_names, data=data, metadata=metadata)
+    return write_folder_atomically(version_folder(folder, version), lambda scratch: fill_saved_model(shipment, scratch))
 
-    def fill(scratch: Path) -> None:
-        with tempfile.TemporaryDirectory() as elsewhere:
-            labels = Path(elsewhere) / LABELS_FILE
-            labels.write_text("".join(f"{name}\n" for name in class_names), encoding="utf-8")
-            _save(ServedModel(model, class_names=class_names, data=data, labels_file=labels), scratch)
-        (scratch / ABOUT_FILE).parent.mkdir()
-        (scratch / ABOUT_FILE).write_text(json.dumps(finite(about), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
-    return write_folder_atomically(target, fill)
+def version_folder(folder: Path, version: int) -> Path:
+    """Where a version lies below an export folder.
+
+    Raises:
+        ExportError: It is no number that TensorFlow Serving takes.
+    """
+    if not 1 <= version < 2**63:
+        raise ExportError("A version is a whole number.", received=version, allowed="1 or more")
+    return Path(folder) / "saved_model" / str(version)
+
+
+def next_version(folder: Path) -> int:
+    """The number after the highest that is there; 1 where there is none."""
+    versions = [int(entry.name) for entry in (Path(folder) / "saved_model").glob("[0-9]*") if entry.name.isdecimal()]
+    return max(versions, default=0) + 1
+
+
+def fill_saved_model(shipment: Shipment, folder: Path) -> None:
+    """Writes a version into `folder`, which exists and is empty.
+
+    Raises:
+        ExportError: TensorFlow could not write it.
+    """
+    with tempfile.TemporaryDirectory() as elsewhere:
+        labels = Path(elsewhere) / LABELS_FILE
+        labels.write_text(shipment.labels_text, encoding="utf-8")
+        _save(ServedModel(shipment, labels_file=labels), folder)
+    (folder / ABOUT_FILE).parent.mkdir()
+    (folder / ABOUT_FILE).write_text(shipment.about_text(), encoding="utf-8")
+    write_warmup(folder / "assets.extra", name=str(shipment.about.get("recipe", "model")), size=shipment.data.image_size)
+    (folder / README_FILE).write_text(readme("saved_model", shipment), encoding="utf-8")
+
+
+def open_saved_model(folder: Path) -> Callable[..., Any]:
+    """The signature `serving_default` of a version's folder.
+
+    Raises:
+        ExportError: It cannot be loaded.
+    """
+    try:
+        loaded = tf.saved_model.load(str(folder))
+        served = loaded.signatures["serving_default"]
+    except (OSError, KeyError, ValueError, tf.errors.OpError) as error:
+        raise ExportError(f"{folder} cannot be loaded: {error}") from error
+    served.loaded = loaded  # a signature alone lets its variables go
+    return served  # type: ignore[no-any-return]
 
 
 def _save(served: ServedModel, folder: Path) -> None:
@@ -125,18 +164,3 @@ def _save(served: ServedModel, folder: Path) -> None:
             f"TensorFlow could not write this model as a SavedModel: {error}",
             fix="A layer that runs Python code cannot be exported; use layers made of TensorFlow operations.",
         ) from error
-
-
-def _check_fits(model: keras.Model, class_names: Sequence[str], data: Data) -> None:
-    if len(set(class_names)) < len(class_names):
-        raise ExportError("Two classes share a name.", received=list(class_names))
-    outputs = model.output_shape[-1]
-    if outputs != len(class_names):
-        raise ExportError(
-            "The model has another number of outputs than there are labels.",
-            received=f"{outputs} outputs",
-            allowed=f"{len(class_names)} labels",
-        )
-    sides = model.input_shape[1:3]
-    if any(side not in (None, given) for side, given in zip(sides, data.image_size, strict=True)):
-        raise ExportError("The model takes another image size.", received=data.image_size, allowed=str(sides))

@@ -1,0 +1,175 @@
+"""The parity certificate, `parity.json` in the export folder: the model and each of its exports on the same files.
+
+    files ─▶ tfl's decoder ─▶ the model in float32 ─▶ what every export has to say
+      ├───────────────────────▶ SavedModel, running server          they decode by themselves: bytes to label
+      └─▶ tfl's decoder ──────▶ LiteRT, ONNX, OpenVINO, .keras      they take pixels: tfl's
+      └─▶ the README's lines ─▶ the model in float32                what another decoder alone changes (`read_by_pillow`)
+
+It counts for one model: exports of another one that are still beside it are dropped from it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tfl.backbones.catalog import weights_fingerprint
+from tfl.export.kinds import MOST_ACCURACY_LOST
+from tfl.export.parity import compare, require
+from tfl.export.pillow import pillow_pixels
+from tfl.export.runtimes import Outputs, Runtime, of_model
+from tfl.export.shipment import PROBABILITIES, Shipment
+from tfl.export.trial import GOLDEN, TEST, Trial
+from tfl.model.policies import policy_of
+from tfl.storage import write_json
+
+if TYPE_CHECKING:
+    import keras
+    from numpy.typing import NDArray
+
+FILE = "parity.json"
+_DECODING = (
+    "The model, LiteRT, ONNX, OpenVINO and .keras take pixels and got those of tfl's decoder; SavedModel and server decoded the "
+    "files by themselves. read_by_pillow is the model on pixels that the README's lines made."
+)
+
+
+class Judge:
+    """Compares exports with the model they were made from; the model answers once.
+
+    Args:
+        shipment: What the exports are written from.
+        trial: The files.
+        trained: The model as it was trained, where it computes in less than float32: how far float32 is from it is told.
+        no_test: Why there is no test split, where there is none.
+    """
+
+    def __init__(
+        self, shipment: Shipment, trial: Trial, *, trained: keras.Model | None = None, no_test: str | None = None
+    ) -> None:
+        self.shipment, self.trial = shipment, trial
+        self.expected: Outputs = of_model(shipment.answer).look_at(trial)
+        self.rows: dict[str, dict[str, Any]] = {}
+        self._no_test = no_test
+        self._trained = self._of_trained(trained) if trained is not None and policy_of(trained) != "float32" else None
+
+    def judge(self, runtime: Runtime, **more: Any) -> dict[str, Any]:
+        """The row of one export; `more` is put into it.
+
+        Raises:
+            ExportError: It cannot be run, or is past its tolerance; it is not in the certificate then.
+        """
+        row = self._compare(runtime, runtime.look_at(self.trial))
+        require(row, name=f"The export `{runtime.name}`")
+        self.rows[runtime.name] = {**row, **more}
+        return self.rows[runtime.name]
+
+    def write(self, folder: Path) -> dict[str, Any]:
+        """Writes `parity.json` into the export folder; rows of the same model that were there stay.
+
+        Returns:
+            The certificate.
+        """
+        document = self.document()
+        kept = _rows_of_same_model(folder, document)
+        document["exports"] = {**kept, **document["exports"]}
+        document["holds"] = all(row["holds"] is not False for row in document["exports"].values())
+        write_json(Path(folder) / FILE, document)
+        return document
+
+    def document(self) -> dict[str, Any]:
+        """The certificate of what was judged so far."""
+        return {
+            "format": 1,
+            "model": {"recipe": self.shipment.about.get("recipe"), "weights": self._weights(), **self._accuracy(self.expected)},
+            "as_trained": self._trained,
+            "golden": {"count": self.trial.count(GOLDEN), "files": list(self.trial.names[: self.trial.count(GOLDEN)])},
+            "test": {"count": self.trial.count(TEST), "why_none": self._no_test},
+            "decoding": _DECODING,
+            "read_by_pillow": self._by_pillow(),
+            "exports": dict(self.rows),
+        }
+
+    def _compare(self, runtime: Runtime, found: Outputs) -> dict[str, Any]:
+        return compare(runtime, found, self.expected, self.trial, self.shipment.class_names)
+
+    def _of_trained(self, trained: keras.Model) -> dict[str, Any]:
+        runtime = of_model(trained, name="as_trained")
+        found = {**self.expected, PROBABILITIES: runtime.look_at(self.trial)[PROBABILITIES]}
+        return {"policy": policy_of(trained), **_brief(self._compare(runtime, found), judged=False)}
+
+    def _by_pillow(self) -> dict[str, Any] | None:
+        """What the README's decoding changes; None where every export that was judged has its own decoder."""
+        if all(row["decodes"] for row in self.rows.values()):
+            return None
+        model = of_model(self.shipment.answer, name="read_by_pillow")
+        batches = self.trial.contents()
+        found = model.look_at_batches(self._read_by_pillow(batches))
+        return _brief(self._compare(model, found), judged=False)
+
+    def _read_by_pillow(self, batches: Iterator[tuple[slice, list[bytes]]]) -> Iterator[NDArray[np.float32]]:
+        for _, contents in batches:
+            yield np.stack([pillow_pixels(content, self.shipment.data) for content in contents])
+
+    def _weights(self) -> str:
+        return weights_fingerprint(self.shipment.answer)
+
+    def _accuracy(self, outputs: Outputs) -> dict[str, float]:
+        inside = self.trial.part(TEST)
+        if not inside.any():
+            return {}
+        return {"accuracy": float((outputs[PROBABILITIES][inside].argmax(-1) == self.trial.labels[inside]).mean())}
+
+
+def sentence(name: str, row: Mapping[str, Any]) -> str:
+    """A row in words.
+
+    Example:
+
+    >>> from tfl.export.certificate import sentence
+    >>> row = {"weights": "float32", "largest_difference": 2e-7, "changed": 0, "count": 40, "tolerance": 1e-5, "holds": True}
+    >>> sentence("onnx", {**row, "test": {"count": 10, "accuracy": 0.9, "accuracy_of_model": 0.9}})
+    'onnx: probabilities within 2.0e-07 of the model, no label of 40 changed; accuracy 0.9000, the model 0.9000 on 10 test images'
+    """
+    labels = f"{row['changed']} labels of {row['count']} changed" if row["changed"] else f"no label of {row['count']} changed"
+    words = f"{name}: probabilities within {row['largest_difference']:.1e} of the model, {labels}"
+    if test := row["test"]:
+        words += f"; accuracy {test['accuracy']:.4f}, the model {test['accuracy_of_model']:.4f} on {test['count']} test images"
+    if row["tolerance"] is None and row["holds"] is not True:
+        words += (
+            "; no test images to say what it loses"
+            if row["holds"] is None
+            else f". MORE THAN {100 * MOST_ACCURACY_LOST:g} POINT OF ACCURACY IS LOST"
+        )
+    return words
+
+
+def summary(certificate: Mapping[str, Any], names: Sequence[str] | None = None) -> dict[str, Any]:
+    """What a run's manifest keeps of a certificate, by export."""
+    return {
+        name: {**_brief(row), "sentence": sentence(name, row)}
+        for name, row in certificate["exports"].items()
+        if names is None or name in names
+    }
+
+
+def _brief(row: Mapping[str, Any], *, judged: bool = True) -> dict[str, Any]:
+    """A row without the list of files, and without a verdict where it is no export."""
+    names = ("largest_difference", "count", *(("tolerance", "holds") if judged else ()))
+    kept = {name: row[name] for name in names}
+    return {**kept, "changed_labels": row["changed"], "test": row["test"], "other_outputs": row["other_outputs"]}
+
+
+def _rows_of_same_model(folder: Path, document: Mapping[str, Any]) -> dict[str, Any]:
+    """What an earlier certificate says of exports that are still there and are of the same model and files."""
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        earlier = json.loads((Path(folder) / FILE).read_text(encoding="utf-8"))
+        same = all(earlier[part] == document[part] for part in ("model", "golden", "test"))
+        if same:
+            return {name: row for name, row in earlier["exports"].items() if (Path(folder) / row["path"]).exists()}
+    return {}

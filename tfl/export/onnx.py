@@ -1,0 +1,55 @@
+"""ONNX, by Keras and tf2onnx: any number of images at a time, outputs by name."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import keras
+
+from tfl.errors import ExportError
+from tfl.export.shipment import Shipment
+
+FILE = "model.onnx"
+
+
+def fill_onnx(shipment: Shipment, folder: Path) -> tuple[str, ...]:
+    """Writes `model.onnx` and returns its name.
+
+    Raises:
+        ExportError: The network has an operation that ONNX lacks.
+    """
+    import onnx
+
+    with _quietly():
+        try:
+            shipment.answer.export(folder / FILE, format="onnx", verbose=False, input_signature=[pixels_of(shipment)])
+            onnx.checker.check_model(str(folder / FILE))
+        except Exception as error:  # tf2onnx raises a dozen kinds, by what it lacks
+            raise ExportError(f"This model cannot be written as ONNX: {str(error).strip()[:500]}") from error
+    return (FILE,)
+
+
+def pixels_of(shipment: Shipment) -> keras.InputSpec:
+    """The input `pixels`, any number of images at a time."""
+    height, width = shipment.data.image_size
+    return keras.InputSpec(shape=(None, height, width, 3), dtype="float32", name="pixels")
+
+
+@contextlib.contextmanager
+def _quietly() -> Iterator[None]:
+    """Without what tf2onnx tells on its way."""
+    loggers = [logging.getLogger(name) for name in ("tf2onnx", "tf2onnx.tfonnx", "tf2onnx.optimizer", "tf2onnx.tf_loader")]
+    before = [logger.level for logger in loggers]
+    try:
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)
+            yield
+    finally:
+        for logger, level in zip(loggers, before, strict=True):
+            logger.setLevel(level)

@@ -1,0 +1,127 @@
+"""Writing an export: a folder for each format, whole or not at all, with its README, labels and origin.
+
+<folder>/saved_model/1/                see tfl.export.saved_model
+<folder>/litert/model_float32.tflite …_float16.tflite …_int8.tflite
+<folder>/onnx/model.onnx
+<folder>/openvino/model.xml model.bin
+<folder>/keras/model.keras             each with README.md, labels.txt, tfl.json
+<folder>/parity.json                   see tfl.export.certificate
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import keras
+
+from tfl.errors import ExportError
+from tfl.export.keras_file import fill_keras
+from tfl.export.kinds import ABOUT_FILE, KINDS, LABELS_FILE, QUANTIZED, README_FILE, check_packages
+from tfl.export.litert import fill_litert
+from tfl.export.onnx import fill_onnx
+from tfl.export.openvino import fill_openvino
+from tfl.export.readme import readme
+from tfl.export.saved_model import VERSION, fill_saved_model, version_folder
+from tfl.export.shipment import Shipment, prepare
+from tfl.recipe import Data
+from tfl.storage import write_folder_atomically
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from tfl.evaluate.confidence import Confidence
+
+Check = Callable[[Path], None]
+"""Is given the folder before it has its name, and raises to have it dropped."""
+
+
+def write_export(
+    kind: str,
+    model: keras.Model,
+    *,
+    class_names: Sequence[str],
+    data: Data,
+    folder: Path,
+    metadata: Mapping[str, Any] | None = None,
+    confidence: Confidence | None = None,
+    representative: NDArray[Any] | None = None,
+    version: int = VERSION,
+    quantize: Sequence[str] = QUANTIZED,
+) -> Path:
+    """Writes a model in one format, without comparing it; `tfl.export.ship.ship` does both.
+
+    Args:
+        kind: `saved_model`, `litert`, `onnx`, `openvino` or `keras`.
+        model: From pixels in 0..255 to probabilities, its last axis in the order of `class_names`; of any dtype policy.
+        class_names: The labels, which travel with it.
+        data: The recipe's data: image size and fit.
+        folder: The export folder; what it held in this format is replaced.
+        metadata: Plain values for `tfl.json`; `recipe` is its name.
+        confidence: Of the run: adds calibrated probabilities, the prediction set, and whether the image is unfamiliar.
+        representative: For LiteRT int8: training images `(n, height, width, 3)` uint8.
+        version: Of a SavedModel.
+        quantize: For LiteRT: which files.
+
+    Returns:
+        The folder of the format; of a SavedModel that of its version.
+
+    Raises:
+        ExportError: The model does not fit the labels or the image size, or the format has no such operation.
+        MissingExtraError: A package is not installed.
+        StorageError: The disk is full, read-only or not permitted.
+    """
+    shipment = prepare(
+        model,
+        class_names=class_names,
+        data=data,
+        metadata=metadata,
+        confidence=confidence,
+        representative=representative,
+    )
+    return write_shipment(kind, shipment, folder, version=version, quantize=quantize)
+
+
+def write_shipment(
+    kind: str,
+    shipment: Shipment,
+    folder: Path,
+    *,
+    version: int = VERSION,
+    quantize: Sequence[str] = QUANTIZED,
+    check: Check | None = None,
+) -> Path:
+    """As `write_export`, of what `prepare` made; `check` may refuse what was written before it takes its place."""
+    check_packages([kind])
+
+    def fill(scratch: Path) -> None:
+        _fill(kind, shipment, scratch, tuple(quantize))
+        if check is not None:
+            check(scratch)
+
+    return write_folder_atomically(folder_of(kind, folder, version=version), fill)
+
+
+def folder_of(kind: str, folder: Path, *, version: int = VERSION) -> Path:
+    """Where a format lies below an export folder."""
+    return version_folder(folder, version) if kind == "saved_model" else Path(folder) / kind
+
+
+def _fill(kind: str, shipment: Shipment, folder: Path, quantize: tuple[str, ...]) -> None:
+    if kind == "saved_model":
+        fill_saved_model(shipment, folder)
+        return
+    files = fill_litert(shipment, folder, quantize=quantize) if kind == "litert" else _FILLS[kind](shipment, folder)
+    if missing := [file for file in files if not (folder / file).is_file()]:
+        raise ExportError(f"Writing {KINDS[kind].title} left no {', '.join(missing)}.")
+    (folder / LABELS_FILE).write_text(shipment.labels_text, encoding="utf-8")
+    (folder / ABOUT_FILE).write_text(shipment.about_text(kind=kind, files=list(files)), encoding="utf-8")
+    (folder / README_FILE).write_text(readme(kind, shipment, files=files), encoding="utf-8")
+
+
+_FILLS: dict[str, Callable[[Shipment, Path], tuple[str, ...]]] = {
+    "onnx": fill_onnx,
+    "openvino": fill_openvino,
+    "keras": fill_keras,
+}
