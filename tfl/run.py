@@ -1,6 +1,6 @@
 """The main job, composed: the only module that knows the whole order.
 
-    load · audit · split ─▶ assemble ─▶ (plan ─▶ train) a stage ─▶ judge ─▶ export ─▶ report
+    load · audit · split ─▶ assemble ─▶ (plan ─▶ train) a stage ─▶ judge ─▶ trust ─▶ export ─▶ report
 
 Everything that can be wrong with the input is found before the run folder is made.
 """
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from tfl.data.bundle import Bundle
+    from tfl.evaluate.confidence import Confidence
+    from tfl.evaluate.seen import Seen, Sight
     from tfl.model.assemble import Assembled
 
 _PARITY_IMAGES = 24
@@ -79,6 +81,7 @@ def run_recipe(
 
     from tfl.data.listing import write_listing
     from tfl.evaluate.report import describe_data, write_report
+    from tfl.evaluate.seen import Sight
 
     console = console or Console(stderr=True)
     folder = Path(out) if out is not None else default_folder(recipe.name)
@@ -107,11 +110,14 @@ def run_recipe(
             run.repeat_choices_of(repeats)
         _train(run, recipe, assembled, bundle, clock, console)
         with clock.step("judge", into=run):
-            probabilities = _judge(run, recipe, assembled.model, bundle)
+            sight = Sight(assembled.model)
+            seen = _judge(run, recipe, sight, bundle)
+        with clock.step("trust", into=run):
+            confidence = _trust(run, recipe, assembled, bundle, sight, seen, console)
         with clock.step("export", into=run):
-            _save(run, recipe, assembled.model, bundle, console)
+            _save(run, recipe, assembled.model, bundle, confidence, console)
         with clock.step("report", into=run):
-            _picture(run, recipe, assembled, bundle, probabilities)
+            _picture(run, recipe, assembled, bundle, {name: found.probabilities for name, found in seen.items()})
         run.write_json("metrics.json", {**run.read_json("metrics.json"), "seconds": clock.document()})
         run.update_manifest(status="done")
         write_report(run.folder)  # which says how the run ended
@@ -208,30 +214,41 @@ def _train(run: Run, recipe: Recipe, assembled: Assembled, bundle: Bundle, clock
             train_stage(run, assembled, stage, bundle, recipe=recipe, class_weights=weights, console=console, stop=Stop())
 
 
-def _judge(run: Run, recipe: Recipe, model: keras.Model, bundle: Bundle) -> dict[str, NDArray[np.float32]]:
-    """Writes metrics.json and predictions.csv; returns the probabilities by split."""
+def _judge(run: Run, recipe: Recipe, sight: Sight, bundle: Bundle) -> dict[str, Seen]:
+    """Writes metrics.json and predictions.csv; returns what the network made of the images, by split."""
     from tfl.evaluate.metrics import judge
     from tfl.evaluate.predictions import write_predictions
 
     examples, found, metrics = bundle.examples, {}, {}
     for name, title in (("val", "validation"), ("test", "test")):
-        indices = getattr(bundle.split, name)
-        found[name] = predict_split(model, bundle, indices)
-        metrics[title] = judge(found[name], examples.labels[indices], examples.class_names, seed=recipe.seed)
+        found[name] = sight.see(bundle, bundle.indices(name))
+        labels = bundle.labels(name)
+        metrics[title] = judge(found[name].probabilities, labels, examples.class_names, seed=recipe.seed)
     run.write_json("metrics.json", metrics)
-    write_predictions(run.folder, examples, bundle.split, found)
+    write_predictions(run.folder, examples, bundle.split, {name: seen.probabilities for name, seen in found.items()})
     return found
 
 
-def predict_split(model: keras.Model, bundle: Bundle, indices: NDArray[np.int64]) -> NDArray[np.float32]:
-    """`(len(indices), classes)` probabilities, in the order of `indices`."""
-    from tfl.data.pipeline import make_dataset
+def _trust(
+    run: Run, recipe: Recipe, assembled: Assembled, bundle: Bundle, sight: Sight, seen: dict[str, Seen], console: Console
+) -> Confidence | None:
+    """What makes calibrated probabilities, prediction sets and unfamiliar images, where the recipe wants it."""
+    from tfl.evaluate.seen import stored_features
+    from tfl.evaluate.trusting import keep_confidence
 
-    dataset = make_dataset(bundle.examples, indices, data=bundle.data, batch_size=64, pixels=bundle.pixels)
-    return np.asarray(model.predict(dataset, verbose=0), np.float32)
+    if recipe.confidence is None:
+        return None
+
+    def training(indices: NDArray[np.int64]) -> tuple[NDArray[np.float32], str]:
+        stored = stored_features(run, assembled, bundle, indices)
+        if stored is not None:
+            return stored, "from the features of the last stage"
+        return sight.see(bundle, indices).features, "in one pass over their pixels"
+
+    return keep_confidence(run, recipe.confidence, bundle, seen, training, console=console)
 
 
-def _save(run: Run, recipe: Recipe, model: keras.Model, bundle: Bundle, console: Console) -> None:
+def _save(run: Run, recipe: Recipe, model: keras.Model, bundle: Bundle, confidence: Confidence | None, console: Console) -> None:
     """`model.keras`, and every export that the recipe names, each compared with the model on real files."""
     from rich.markup import escape
 

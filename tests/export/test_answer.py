@@ -1,5 +1,6 @@
 """The answer: what NumPy makes of logits and features, inside a graph of stock layers that loads without tfl."""
 
+import dataclasses
 import subprocess
 import sys
 
@@ -87,21 +88,18 @@ def test_without_confidence_there_are_only_probabilities(plain):
 
 
 def test_the_most_probable_class_is_in_the_set_whatever_the_threshold(plain):
-    import dataclasses
-
     strict = dataclasses.replace(plain[1], set_threshold=1.0)
     found = build_answer(plain[0], strict)(pixels(6), training=False)
     sets, best = np.asarray(found["prediction_set"]), np.asarray(found["probabilities"]).argmax(-1)
     assert sets.sum(-1).tolist() == [1] * 6 and sets[np.arange(6), best].all()
 
 
-def test_one_neighbour_is_the_nearest(plain):
-    import dataclasses
-
+def test_the_third_nearest_counts_where_it_was_fitted_so(plain):
     model, confidence = plain
-    one, images = dataclasses.replace(confidence, nearest=1), pixels(3)
-    found = build_answer(model, one)(images, training=False)["unfamiliarity"]
-    np.testing.assert_allclose(found, one.answer(*inside(model, images))["unfamiliarity"], atol=1e-5)
+    third, images = dataclasses.replace(confidence, nearest=3), pixels(3)
+    found, first = (build_answer(model, one)(images, training=False)["unfamiliarity"] for one in (third, confidence))
+    np.testing.assert_allclose(found, third.answer(*inside(model, images))["unfamiliarity"], atol=1e-5)
+    assert (np.asarray(found) > np.asarray(first)).all()
 
 
 def test_a_file_of_it_loads_where_there_is_no_tfl(plain, tmp_path):

@@ -16,6 +16,7 @@ from tfl.errors import DataError
 if TYPE_CHECKING:
     import numpy as np
 
+    from tfl.data.bundle import Bundle
     from tfl.data.source import Examples
     from tfl.runs import Run
 
@@ -23,28 +24,41 @@ if TYPE_CHECKING:
 @command
 @run_argument
 @click.option("--data", metavar="SOURCE", help=f"Judge on every image of this source, with the same class names. {SOURCE_HELP}")
+@click.option("--confidence", is_flag=True, help="Also fit temperature, prediction sets and unfamiliar images anew, into RUN.")
 @click.option("--skip-bad", is_flag=True, help="List files that are no images and leave them out, instead of stopping.")
-def evaluate(run_folder: Path, data: str | None, skip_bad: bool) -> Answer:
+def evaluate(run_folder: Path, data: str | None, confidence: bool, skip_bad: bool) -> Answer:
     """Judge the model of RUN again: accuracy, macro-F1 and more, with intervals.
 
     Without --data on the run's own test split, drawn again from its source by its seed. With --data on every image of
     another source; its classes must be those of the run, none missing and none added.
+
+    A run keeps what its calibrated probabilities, prediction sets and unfamiliar images come from. --confidence fits that again
+    and writes it into RUN, for a run that was made without: its exports then have these outputs, and its report the figures.
     """
     from tfl.runs import Run
 
+    if confidence and data is not None:
+        raise click.UsageError("--confidence is fitted on the run's own images: leave out --data.")
     run = Run.open(run_folder)
     load_tensorflow()
-    examples, labels, where = _own_test_split(run, skip_bad) if data is None else _other_source(run, data, skip_bad)
-    probabilities = _probabilities(run, examples)
     from tfl.evaluate.metrics import judge
 
-    metrics = judge(probabilities, labels, run.class_names, seed=run.recipe.seed)
-    document = {"run": str(run.folder), "source": where, "metrics": metrics}
+    document: dict[str, Any] = {"run": str(run.folder)}
+    if data is None:
+        bundle = _own_bundle(run, skip_bad)
+        if confidence:
+            document["confidence"] = _fit_confidence(run, bundle)
+        examples, where = bundle.examples.take(bundle.split.test), f"{run.recipe.data.source} (test split)"
+        labels = examples.labels
+    else:
+        examples, labels, where = _other_source(run, data, skip_bad)
+    metrics = judge(_probabilities(run, examples), labels, run.class_names, seed=run.recipe.seed)
+    document |= {"source": where, "metrics": metrics}
     return Answer(document, lambda: _show(document))
 
 
-def _own_test_split(run: Run, skip_bad: bool) -> tuple[Examples, np.ndarray, str]:
-    """The test images of the run, as long as they still are what they were: another split would judge on training images."""
+def _own_bundle(run: Run, skip_bad: bool) -> Bundle:
+    """The images of the run, as long as they still are what they were: another split would judge on training images."""
     from rich.console import Console
 
     from tfl.run import data_fingerprint, prepare_data
@@ -57,8 +71,33 @@ def _own_test_split(run: Run, skip_bad: bool) -> tuple[Examples, np.ndarray, str
             f"The images of {recipe.data.source} are no longer those of the run, so its test split cannot be drawn again.",
             fix="Put them back, or judge on other labelled images with --data SOURCE.",
         )
-    examples = bundle.examples.take(bundle.split.test)
-    return examples, examples.labels, f"{recipe.data.source} (test split)"
+    return bundle
+
+
+def _fit_confidence(run: Run, bundle: Bundle) -> dict[str, Any]:
+    """Fits the run's confidence and writes it, with the report; the recipe's settings, or the usual ones where it has none."""
+    from rich.console import Console
+
+    from tfl.evaluate.confidence import figures_of
+    from tfl.evaluate.report import write_report
+    from tfl.evaluate.seen import Sight
+    from tfl.evaluate.trusting import keep_confidence
+    from tfl.recipe import Calibration
+    from tfl.serve.predictor import load_run_model
+
+    sight = Sight(load_run_model(run))
+    with run.lock():
+        seen = {part: sight.see(bundle, bundle.indices(part)) for part in ("val", "test")}
+        found = keep_confidence(
+            run,
+            run.recipe.confidence or Calibration(),
+            bundle,
+            seen,
+            lambda indices: (sight.see(bundle, indices).features, "in one pass over their pixels"),
+            console=Console(stderr=True),
+        )
+        write_report(run.folder)
+    return figures_of(found)
 
 
 def _other_source(run: Run, source: str, skip_bad: bool) -> tuple[Examples, np.ndarray, str]:

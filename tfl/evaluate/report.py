@@ -28,6 +28,7 @@ from tfl.evaluate.gather import (
     stage_facts,
     time_facts,
 )
+from tfl.evaluate.trust import trust_facts
 from tfl.fields import as_plain
 from tfl.runs import Run
 from tfl.storage import finite, write_atomically, write_json
@@ -42,8 +43,8 @@ def collect_report(run: Run | Path | str) -> dict[str, Any]:
         run: A run, or its folder.
 
     Returns:
-        `recipe`, `manifest`, `result` (the headline), `data`, `blocks`, `stages`, `history`, `metrics`, `confused`, `time`,
-        `pictures`. Parts that the run has not reached are empty.
+        `recipe`, `manifest`, `result` (the headline), `data`, `blocks`, `stages`, `history`, `metrics`, `confused`, `trust`,
+        `time`, `pictures`. Parts that the run has not reached are empty.
 
     Raises:
         RunError: The folder holds no run, or a file of it is damaged.
@@ -68,6 +69,7 @@ def collect_report(run: Run | Path | str) -> dict[str, Any]:
             "history": history,
             "metrics": metrics,
             "confused": confused_pairs(metrics.get("test") or {}),
+            "trust": trust_facts(metrics),
             "time": time_facts(metrics, stages),
             "pictures": optional_json(run, "report/pictures.json"),
         }
@@ -174,6 +176,7 @@ def _figures(document: dict[str, Any]) -> dict[str, charts.Figure]:
         "loss": charts.curve(history, stages, train="loss", validation="val_loss", title="loss"),
         "confusion": charts.confusion(test),
         "reliability": charts.reliability(test.get("reliability") or ()),
+        "calibrated": charts.reliability((document["trust"].get("reliability") or {}).get("after") or ()),
     }
     return {name: figure for name, figure in drawn.items() if figure}
 

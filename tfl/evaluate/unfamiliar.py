@@ -3,7 +3,7 @@
     score(x) = 1 - cos(f(x), f(k-th nearest training image)),   f = what the head reads of an image, its layer `head_pool`
 
 Nearest neighbours as in Sun et al. 2022, *Out-of-Distribution Detection with Deep Nearest Neighbors*: features of length one,
-a sample of the training images, the k-th nearest. It is one product of matrices and a `top_k`, so every runtime has it.
+a sample of the training images, the k-th nearest. It is a product of matrices and a maximum, so every runtime has it.
 `benchmarks/unfamiliar.py` compares it with the Mahalanobis distance. NumPy only.
 """
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 BANK = 2000
 """At most so many training images are kept to compare with."""
-NEAREST = 5
-"""Which of the nearest counts: one training image that is itself odd then opens no door. Fewer where the bank is small."""
+NEAREST = 1
+"""Which of the nearest counts; the first needs no `top_k`, and did best in `benchmarks/unfamiliar.py`."""
 _SMALLEST = 1e-12
 _ROWS = 4096
 
