@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request, Response
 from starlette.exceptions import HTTPException
@@ -16,7 +17,7 @@ from tfl.serve.rest import json_response, rest_routes
 from tfl.serve.shield import Shield
 from tfl.serve.tensors import dump_json
 
-_TEXT = {200: {"description": "Text", "content": {"text/plain": {"schema": {"type": "string"}}}}}
+_TEXT: dict[int | str, dict[str, Any]] = {200: {"description": "Text", "content": {"text/plain": {"schema": {"type": "string"}}}}}
 
 
 def create_app(

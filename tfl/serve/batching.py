@@ -10,7 +10,7 @@ import itertools
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -21,7 +21,8 @@ from tfl.serve.refusal import RefusedError
 if TYPE_CHECKING:
     import numpy as np
 
-Rows = Sequence[Any]
+Rows = Any
+"""A list of contents of files, or an array with a row each."""
 Outputs = Mapping[str, "np.ndarray"]
 Run = Callable[[str, Rows], Outputs]
 

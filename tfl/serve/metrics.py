@@ -20,7 +20,7 @@ class Metrics:
 
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
-        kept = {"registry": self.registry}
+        kept: dict[str, Any] = {"registry": self.registry}
         self._requests = Counter("tfl_serving_requests", "Requests answered.", ["entrypoint", "code"], **kept)
         self._seconds = Histogram("tfl_serving_seconds", "Seconds from head to answer.", ["entrypoint"], buckets=_SECONDS, **kept)
         self._rows = Histogram("tfl_serving_batch_images", "Images the model saw at once.", buckets=_ROWS, **kept)
