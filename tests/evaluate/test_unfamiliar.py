@@ -49,3 +49,39 @@ def test_a_bank_needs_images_and_numbers():
         make_bank(np.zeros((0, 4)))
     with pytest.raises(TflError, match="not numbers"):
         make_bank(np.array([[1.0, np.nan]]))
+
+
+@pytest.mark.slow
+@pytest.mark.real_photos
+@pytest.mark.parametrize(("known", "other"), [("flowers", "strawberry"), ("strawberry", "flowers")])
+def test_photos_of_another_set_are_found(photo_features, known, other):
+    features = photo_features[known]
+    order = np.random.default_rng(0).permutation(len(features))
+    train, val, test = np.split(features[order], [len(order) // 2, 3 * len(order) // 4])
+    bank = make_bank(train)
+    threshold, _ = familiar_threshold(unfamiliarity(val, bank), share=0.9)
+    assert (unfamiliarity(photo_features[other], bank) > threshold).mean() > 0.95
+    assert (unfamiliarity(test, bank) > threshold).mean() < 0.3
+
+
+@pytest.fixture(scope="module")
+def photo_features():
+    """What the head of mini reads of some photos of each set."""
+    import os
+
+    import keras
+
+    import tfl
+    from tfl.data.pipeline import make_dataset
+    from tfl.data.source import load_source
+    from tfl.evaluate.explain import tensor_of
+    from tfl.model.assemble import assemble
+
+    found = {}
+    for name, count in (("flowers", 24), ("strawberry", 60)):
+        data = tfl.Data(f"{os.environ['TFL_TEST_DATA']}/{name}", image_size=(96, 96), per_class=count)
+        examples = load_source(data, seed=0)
+        model = assemble(tfl.Recipe(name="r", data=data, backbone=tfl.Backbone("mini")), examples.class_names).model
+        dataset = make_dataset(examples, np.arange(len(examples)), data=data, batch_size=60)
+        found[name] = keras.Model(model.input, tensor_of(model, "head_pool")).predict(dataset, verbose=0)
+    return found
