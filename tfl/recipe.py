@@ -19,7 +19,7 @@ from tfl.fields import as_plain, build, check_fields, number, override
 
 Metric = Literal["val_accuracy", "val_loss", "val_macro_f1"]
 Precision = Literal["float32", "mixed_bfloat16", "mixed_float16", "auto"]
-ExportFormat = Literal["saved_model"]
+ExportFormat = Literal["saved_model", "litert", "onnx", "openvino", "keras"]
 
 
 @dataclass(frozen=True)
@@ -403,7 +403,7 @@ class Recipe:
             whose gradients are added up to those of the whole batch; `error` stops.
         seed: Of the split, the order, the augmentation, the head and the dropout.
         confidence: Calibrated probabilities, prediction sets and unfamiliar images; None leaves them out of run and exports.
-        export: Formats written at the end of the run.
+        export: Formats written at the end of the run; all but `saved_model` and `keras` need the extra `tfl[export]`.
         search: What `tfl tune` tries; None tries what suits the recipe.
 
     Raises:

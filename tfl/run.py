@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from tfl.evaluate.seen import Seen, Sight
     from tfl.model.assemble import Assembled
 
-_PARITY_IMAGES = 24
-
 
 def run_recipe(
     recipe: Recipe,
@@ -82,12 +80,14 @@ def run_recipe(
     from tfl.data.listing import write_listing
     from tfl.evaluate.report import describe_data, write_report
     from tfl.evaluate.seen import Sight
+    from tfl.export.kinds import check_packages
 
     console = console or Console(stderr=True)
     folder = Path(out) if out is not None else default_folder(recipe.name)
     earlier = earlier_run(folder, recipe, console) if resume else None
     if earlier is None:
         Run.refuse_if_taken(folder)
+    check_packages(recipe.export)
     clock = _Clock(earlier.read_json("seconds.json") if earlier and earlier.path("seconds.json").is_file() else {})
     with clock.step("data"):
         bundle, findings = prepare_data(recipe, console)
@@ -249,25 +249,22 @@ def _trust(
 
 
 def _save(run: Run, recipe: Recipe, model: keras.Model, bundle: Bundle, confidence: Confidence | None, console: Console) -> None:
-    """`model.keras`, and every export that the recipe names, each compared with the model on real files."""
-    from rich.markup import escape
-
-    from tfl.export.parity import check_parity
-    from tfl.export.saved_model import export_saved_model
+    """`model.keras`, and every export that the recipe names, each compared with the model on the whole test split."""
+    from tfl.export.ship import ship_model
 
     write_atomically(run.path("model.keras"), lambda scratch: model.save(scratch))
-    if "saved_model" not in recipe.export:
+    if not recipe.export:
         return
-    examples = bundle.examples
-    about = {"recipe": recipe.name, "data_fingerprint": run.manifest["data"]["fingerprint"]}
-    folder = export_saved_model(
-        model, class_names=examples.class_names, data=recipe.data, folder=run.path("export"), metadata=about
+    console.print(f"\n[bold]export[/]   {', '.join(recipe.export)}")
+    ship_model(
+        run,
+        model,
+        recipe.export,
+        run.path("export"),
+        bundle=bundle,
+        confidence=confidence,
+        tell=lambda words: console.print(f"         {words}", markup=False),
     )
-    files = [examples.bytes_of(int(index)) for index in bundle.split.test[:_PARITY_IMAGES]]
-    parity = check_parity(model, folder, files, recipe.data)
-    run.update_manifest(parity={"saved_model": parity})
-    within = f"within {parity['largest_difference']:.1e} of the model on {parity['count']} test images"
-    console.print(f"\n[bold]export[/]   {escape(str(folder))}, {within}")
 
 
 def _picture(

@@ -162,7 +162,8 @@ def ship_model(
     judge = None
     if verify:
         chosen = () if bundle is None else bundle.indices("test")
-        trial = Trial.of(data, examples=None if bundle is None else bundle.examples, indices=chosen)
+        examples, pixels = (None, None) if bundle is None else (bundle.examples, bundle.pixels)
+        trial = Trial.of(data, examples=examples, indices=chosen, pixels=pixels)
         judge = Judge(shipment, trial, trained=model, no_test=no_bundle)
     done = ship(kinds, shipment, folder, judge=judge, version=version, quantize=quantize, server=server, tell=tell)
     if done.certificate is not None and Path(folder).resolve() == run.path("export").resolve():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -44,8 +45,13 @@ class Trial:
     kept: Pixels | None = None
 
     @classmethod
-    def of(cls, data: Data, *, examples: Examples | None = None, indices: ArrayLike = ()) -> Trial:
+    def of(cls, data: Data, *, examples: Examples | None = None, indices: ArrayLike = (), pixels: Pixels | None = None) -> Trial:
         """The golden images, then those of `examples` at `indices`, each decoded as in training.
+
+        Args:
+            data: Image size and fit.
+            examples, indices: The test split; None leaves the golden images alone.
+            pixels: All of `examples` decoded, where that is at hand.
 
         Example:
 
@@ -70,7 +76,7 @@ class Trial:
             names += [examples.name_of(int(index)) for index in chosen]
             labels = np.concatenate([labels, examples.labels[chosen]])
         trial = cls(names=tuple(names), labels=labels, read=read, data=data)
-        return trial._decoded()
+        return trial._decoded(None if pixels is None else pixels.take(chosen), len(golden))
 
     def __len__(self) -> int:
         return len(self.names)
@@ -99,14 +105,20 @@ class Trial:
             places = slice(start, min(start + batch, len(self)))
             yield places, self.kept[places].astype(np.float32)
 
-    def _decoded(self) -> Trial:
+    def _decoded(self, given: Pixels | None, golden: int) -> Trial:
+        """The same with every file decoded, those after the golden ones taken from `given` where they are there."""
         kept = Pixels.of(len(self), self.data.image_size)
         if kept is None:
             return self
-        for places, contents in self.contents():
-            for at, image in enumerate(_decode(contents, self.data), start=places.start):
+        to_decode = len(self) if given is None else golden
+        for start in range(0, to_decode, BATCH):
+            contents = [self.read(at) for at in range(start, min(start + BATCH, to_decode))]
+            for at, image in enumerate(_decode(contents, self.data), start=start):
                 kept.write(at, image.astype(np.uint8))
-        return Trial(names=self.names, labels=self.labels, read=self.read, data=self.data, kept=kept)
+        if given is not None:
+            for at in range(golden, len(self)):
+                kept.write(at, given[[at - golden]][0])
+        return dataclasses.replace(self, kept=kept)
 
 
 def images_of(examples: Examples, indices: ArrayLike, *, data: Data, at_most: int, seed: int = 0) -> NDArray[np.uint8]:
