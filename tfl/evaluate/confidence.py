@@ -130,7 +130,7 @@ def fit_confidence(
         logits: `(n, classes)`, of the validation images.
         features: `(n, width)`, of the validation images, from the layer `head_pool`.
         labels: `(n,)`, of the validation images.
-        training_features: `(rows, width)`, of training images, at most `tfl.evaluate.unfamiliar.BANK` of them.
+        training_features: `(rows, width)`, of the training images to compare with; see `tfl.evaluate.unfamiliar.bank_size`.
 
     Raises:
         TflError: There are no training images, or features that are not numbers.

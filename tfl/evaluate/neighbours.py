@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 NAME = "neighbours.npz"
-EDGE = 96
+KEPT, EDGE = 2000, 96
+"""At most so many pictures, each at most so many pixels a side."""
 _BATCH = 64
 
 

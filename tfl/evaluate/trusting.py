@@ -9,9 +9,9 @@ import numpy as np
 
 from tfl.evaluate.confidence import Confidence, figures_of, fit_confidence, measure_confidence
 from tfl.evaluate.gather import optional_json
-from tfl.evaluate.neighbours import choose_evenly, write_neighbours
+from tfl.evaluate.neighbours import KEPT, choose_evenly, write_neighbours
 from tfl.evaluate.trust import console_lines
-from tfl.evaluate.unfamiliar import BANK
+from tfl.evaluate.unfamiliar import bank_size
 from tfl.runs import Run
 
 if TYPE_CHECKING:
@@ -44,12 +44,17 @@ def keep_confidence(
         training: From indices of training images to what the head reads of them, and where that came from in words.
         console: Where the figures are shown.
     """
-    train = bundle.indices("train")
-    chosen = train[choose_evenly(bundle.labels("train"), count=BANK, seed=run.recipe.seed)]
+    train, seed = bundle.indices("train"), run.recipe.seed
+    chosen = train[choose_evenly(bundle.labels("train"), count=KEPT, seed=seed)]
     features, origin = training(chosen)
+    compared = choose_evenly(bundle.examples.labels[chosen], count=bank_size(bundle.class_count), seed=seed)
     val, test = seen["val"], seen["test"]
     fitted = fit_confidence(
-        settings, logits=val.logits, features=val.features, labels=bundle.labels("val"), training_features=features
+        settings,
+        logits=val.logits,
+        features=val.features,
+        labels=bundle.labels("val"),
+        training_features=features[compared],
     )
     confidence = measure_confidence(fitted, "test", logits=test.logits, features=test.features, labels=bundle.labels("test"))
     confidence.save(run.folder)
@@ -57,6 +62,6 @@ def keep_confidence(
     run.write_json("metrics.json", {**optional_json(run, "metrics.json"), "confidence": figures_of(confidence)})
     first, *rest = console_lines(confidence.figures)
     console.print(f"\n[bold]trust[/]    {first}", highlight=False)
-    for line in [*rest, f"compared with {len(chosen)} of {len(train)} training images, {origin}"]:
+    for line in [*rest, f"compared with {len(compared)} of {len(train)} training images, {origin}"]:
         console.print(f"         {line}", highlight=False, markup=False)
     return confidence

@@ -19,12 +19,24 @@ from tfl.errors import TflError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-BANK = 2000
-"""At most so many training images are kept to compare with."""
+BANK, PER_CLASS = 500, 5
+"""An image is compared with so many training images, or with so many of each class where that is more. They travel in every
+export, and `benchmarks/unfamiliar.py` found no more with all of them."""
 NEAREST = 1
 """Which of the nearest counts; the first needs no `top_k`, and did best in `benchmarks/unfamiliar.py`."""
 _SMALLEST = 1e-12
 _ROWS = 4096
+
+
+def bank_size(class_count: int) -> int:
+    """How many training images an image is compared with, at most.
+
+    Example:
+
+    >>> bank_size(3), bank_size(200)
+    (500, 1000)
+    """
+    return max(BANK, PER_CLASS * class_count)
 
 
 def unit_length(features: NDArray[np.floating]) -> NDArray[np.float32]:
