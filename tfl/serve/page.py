@@ -12,19 +12,17 @@ from __future__ import annotations
 import asyncio
 import functools
 import importlib.resources
-import logging
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import anyio
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
-from tfl.errors import BadImageError, TflError
+from tfl.errors import BadImageError
 from tfl.runs import Run
 from tfl.serve.limits import check_image
 from tfl.serve.models import Models
-from tfl.serve.refusal import Refusal
+from tfl.serve.refusal import RefusedError
 
 if TYPE_CHECKING:
     from tfl.serve.page_answer import Answers
@@ -36,22 +34,12 @@ _KINDS = {
     "answer.js": "text/javascript; charset=utf-8",
     "icon.svg": "image/svg+xml",
 }
-_HEADERS = {
-    "Content-Security-Policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; "
-        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    ),
-    "Cache-Control": "no-cache",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-}
 _AT_ONCE = 1  # explanations: each uses every core
 _MOST_WAITING = 8
-_log = logging.getLogger("tfl.serve")
 
 
 def page_routes(models: Models, run: Run | None) -> APIRouter:
-    """The routes of the page, for `create_app(models, page=...)`.
+    """The routes of the page, for `create_app(models, page=...)`, which limits bodies, asks for the token and adds headers.
 
     Args:
         models: What answers.
@@ -63,21 +51,21 @@ def page_routes(models: Models, run: Run | None) -> APIRouter:
 
     @router.get("/")
     async def page() -> Response:
-        return Response(files["page.html"], media_type="text/html; charset=utf-8", headers=_HEADERS)
+        return Response(files["page.html"], media_type="text/html; charset=utf-8")
 
     @router.get("/page/static/{name}")
     async def static(name: str) -> Response:
         if name not in _KINDS:
-            return _refused(Refusal("NOT_FOUND", "The page has no such file."))
-        return Response(files[name], media_type=_KINDS[name], headers=_HEADERS)
+            raise RefusedError("NOT_FOUND", "The page has no such file.")
+        return Response(files[name], media_type=_KINDS[name])
 
     @router.get("/page/about")
-    async def about() -> Response:
-        return await _answered(desk.about)
+    async def about() -> dict[str, Any]:
+        return desk.about()
 
     @router.post("/page/look")
-    async def look(request: Request) -> Response:
-        return await _answered(functools.partial(desk.look, request))
+    async def look(request: Request) -> JSONResponse:
+        return JSONResponse(await desk.look(await request.body()))
 
     return router
 
@@ -90,7 +78,7 @@ class _Desk:
         self._answers: Answers | None = None
         self._limiter: anyio.CapacityLimiter | None = None
 
-    async def about(self) -> dict[str, Any]:
+    def about(self) -> dict[str, Any]:
         version = self.models.latest
         return {
             "model": self.models.name,
@@ -99,14 +87,13 @@ class _Desk:
             "most_bytes": self.models.limits.max_body_bytes,
         }
 
-    async def look(self, request: Request) -> dict[str, Any]:
-        content = await _content_of(request, self.models.limits.max_body_bytes)
+    async def look(self, content: bytes) -> dict[str, Any]:
         try:
             weight = check_image(content, self.models.limits)
         except BadImageError as error:
-            raise Refusal("INVALID_ARGUMENT", f"This is no picture that can be looked at: {error}.") from error
+            raise RefusedError("INVALID_ARGUMENT", f"This is no picture that can be looked at: {error}.") from error
         if self._queue().statistics().tasks_waiting >= _MOST_WAITING:
-            raise Refusal("UNAVAILABLE", "Many pictures wait to be looked at. Try again in a moment.")
+            raise RefusedError("UNAVAILABLE", "Many pictures wait to be looked at. Try again in a moment.")
         version = self.models.latest
         outputs = await asyncio.wrap_future(self.models.submit([content], version=version, weight=weight))
         answer = await anyio.to_thread.run_sync(self._explained, content, outputs, limiter=self._queue())
@@ -123,35 +110,6 @@ class _Desk:
 
             self._answers = Answers(self.run)
         return self._answers.answer(content, outputs)
-
-
-async def _answered(work: Callable[[], Any]) -> Response:
-    """What `work` returns as JSON, or why it does not."""
-    try:
-        return JSONResponse(await work(), headers=_HEADERS | {"Cache-Control": "no-store"})
-    except Refusal as refusal:
-        return _refused(refusal)
-    except TflError as error:
-        _log.warning("The page could not answer: %s", error)
-        return _refused(Refusal("INTERNAL", "The server could not look at this picture; its log says why."))
-
-
-def _refused(refusal: Refusal) -> Response:
-    return JSONResponse({"error": refusal.message}, status_code=refusal.http_status, headers=_HEADERS)
-
-
-async def _content_of(request: Request, most: int) -> bytes:
-    """The body, while it is no larger than `most`.
-
-    Raises:
-        Refusal: It is.
-    """
-    content = bytearray()
-    async for part in request.stream():
-        content += part
-        if len(content) > most:
-            raise Refusal("TOO_LARGE", f"The picture is too large: at most {most / 1e6:.0f} MB are taken.")
-    return bytes(content)
 
 
 @functools.cache

@@ -97,6 +97,8 @@ def in_words(placed: NDArray[np.float32]) -> str:
     known = np.nan_to_num(placed)
     if known.max() <= 0:
         return "Nothing in the picture speaks for this class."
+    if np.nanmax(placed) - np.nanmin(placed) < 1e-3:
+        return "All of the picture speaks for this class alike."
     row, column = np.unravel_index(int(known.argmax()), known.shape)
     vertical = ("top", "middle", "bottom")[3 * int(row) // known.shape[0]]
     horizontal = ("left", "middle", "right")[3 * int(column) // known.shape[1]]
