@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 BANK, PER_CLASS = 500, 5
 """An image is compared with so many training images, or with so many of each class where that is more. They travel in every
-export, and `benchmarks/unfamiliar.py` found no more with all of them."""
+export; in `benchmarks/unfamiliar.py` 200 did nearly as well."""
 NEAREST = 1
 """Which of the nearest counts; the first needs no `top_k`, and did best in `benchmarks/unfamiliar.py`."""
 _SMALLEST = 1e-12
