@@ -105,8 +105,23 @@ def test_predict_writes_csv(done, photos, tmp_path):
 
 
 def test_export_elsewhere_agrees_with_the_model(done, tmp_path):
-    document = answer("export", done[0] / "run", "--format", "saved_model", "--out", tmp_path)
-    assert document["parity"]["holds"] and (tmp_path / "saved_model" / "1" / "saved_model.pb").is_file()
+    document = answer(
+        "export", done[0] / "run", "--format", "saved_model", "--format", "keras", "--version", "2", "--out", tmp_path
+    )
+    assert document["holds"] and (tmp_path / "saved_model" / "2" / "saved_model.pb").is_file()
+    assert (
+        set(document["parity"])
+        == {"saved_model/2", "keras"}
+        == set(json.loads((tmp_path / "parity.json").read_text())["exports"])
+    )
+    assert document["test_images"] == done[1]["metrics"]["test"]["count"] and document["golden_images"] > 10
+
+
+def test_an_export_that_nobody_compares_says_so(done, tmp_path):
+    document = answer("export", done[0] / "run", "--format", "keras", "--no-verify", "--out", tmp_path)
+    assert document["holds"] is None and document["parity"] == {} and not (tmp_path / "parity.json").exists()
+    assert invoke("export", done[0] / "run", "--format", "keras", "--no-verify", "--server", "http://x").exit_code == 2
+    assert invoke("export", done[0] / "run", "--format", "saved_model", "--version", "0").exit_code == 2
 
 
 def test_report_of_one_run_and_of_two(done, tmp_path):

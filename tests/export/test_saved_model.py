@@ -2,8 +2,6 @@
 
 import io
 import json
-import subprocess
-import sys
 
 import keras
 import numpy as np
@@ -116,39 +114,20 @@ def test_pixels_give_the_same_for_any_batch(model, served):
     assert served["pixels"](pixels=tf.constant(pixels[:1]))["label"].shape == (1,)
 
 
-@pytest.mark.slow
-def test_it_loads_with_tensorflow_alone(model, exported, tmp_path):
-    """In a process that has neither Keras nor tfl to import."""
-    picture = tmp_path / "photo.jpg"
-    picture.write_bytes(FILES["rotated jpeg"])
-    code = """
-import sys
-class Without:
-    def __init__(self, finder):
-        self.finder = finder
-    def find_spec(self, name, path=None, target=None):
-        return None if name.split(".")[0] in ("keras", "tf_keras", "tfl") else self.finder.find_spec(name, path, target)
-sys.meta_path[:] = [Without(finder) for finder in sys.meta_path]
-for name in ("keras", "tfl"):
-    try:
-        __import__(name)
-    except ModuleNotFoundError:
-        continue
-    raise SystemExit(name + " is still there")
-import json, tensorflow as tf
-served = tf.saved_model.load(sys.argv[1]).signatures["serving_default"]
-answer = served(image_bytes=tf.constant([open(sys.argv[2], "rb").read()]))
-assert not any(name.split(".")[0] in ("keras", "tf_keras", "tfl") for name in sys.modules)
-print(json.dumps({"label": answer["label"].numpy()[0].decode(), "probabilities": answer["probabilities"].numpy()[0].tolist()}))
-"""
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(exported), str(picture)], capture_output=True, text=True, check=False, cwd=tmp_path
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    answer = json.loads(done.stdout.splitlines()[-1])
-    expected = model.predict(preprocess_batch(tf.constant([FILES["rotated jpeg"]]), DATA.image_size), verbose=0)[0]
-    np.testing.assert_allclose(answer["probabilities"], expected, atol=1e-5)
-    assert answer["label"] == LABELS[expected.argmax()]
+def test_warm_up_requests_run(exported):
+    """Each is a request that the version answers, in the file that TensorFlow Serving reads."""
+    from tensorflow_serving.apis import prediction_log_pb2
+
+    file = exported / "assets.extra" / "tf_serving_warmup_requests"
+    loaded, batches = tf.saved_model.load(str(exported)), []
+    for record in tf.data.TFRecordDataset(str(file)).as_numpy_iterator():
+        request = prediction_log_pb2.PredictionLog.FromString(record).predict_log.request
+        assert request.model_spec.name == "r"
+        inputs = {name: tf.io.parse_tensor(proto.SerializeToString(), proto.dtype) for name, proto in request.inputs.items()}
+        answer = loaded.signatures[request.model_spec.signature_name](**inputs)
+        batches.append((request.model_spec.signature_name, len(answer["label"])))
+    assert {("serving_default", 1), ("serving_default", 8), ("pixels", 1), ("pixels", 8)} == set(batches)
+    assert file.stat().st_size < 400_000
 
 
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])

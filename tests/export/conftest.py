@@ -1,0 +1,60 @@
+"""One small network of bfloat16, exported to every format once, and the files that it is compared on."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tfl.data.examples import Examples
+from tfl.export.certificate import Judge
+from tfl.export.kinds import KINDS
+from tfl.export.ship import ship
+from tfl.export.shipment import in_float32, prepare
+from tfl.export.trial import Trial, images_of
+
+sys.path.insert(0, str(Path(__file__).parent))
+from small_network import DATA, LABELS, fit_small_confidence, make_network
+
+
+@pytest.fixture(scope="session")
+def examples():
+    drawn = np.random.default_rng(5)
+    images = np.kron(drawn.integers(0, 256, (40, 4, 6, 3)), np.ones((1, 12, 12, 1))).astype("uint8")
+    return Examples(class_names=LABELS, labels=np.arange(40) % 3, images=images)
+
+
+@pytest.fixture(scope="session")
+def network():
+    """Mixed: few runtimes compute in bfloat16, so every export has to be of the same weights in float32."""
+    return make_network("mixed_bfloat16")
+
+
+@pytest.fixture(scope="session")
+def shipment(network, examples):
+    images = images_of(examples, np.arange(20), data=DATA, at_most=20)
+    confidence = fit_small_confidence(in_float32(network), images)
+    return prepare(
+        network,
+        class_names=LABELS,
+        data=DATA,
+        metadata={"recipe": "leaves"},
+        confidence=confidence,
+        representative=images,
+    )
+
+
+@pytest.fixture(scope="session")
+def trial(examples):
+    return Trial.of(DATA, examples=examples, indices=np.arange(20, 40))
+
+
+@pytest.fixture(scope="session")
+def judge(shipment, trial, network):
+    return Judge(shipment, trial, trained=network)
+
+
+@pytest.fixture(scope="session")
+def shipped(shipment, judge, tmp_path_factory):
+    """Every format in one folder, compared."""
+    return ship(tuple(KINDS), shipment, tmp_path_factory.mktemp("shipped"), judge=judge)

@@ -1,0 +1,166 @@
+"""Every format of one network of mixed precision: written whole, compared, certified."""
+
+import dataclasses
+import json
+
+import keras
+import numpy as np
+import pytest
+from small_network import DATA, LABELS, make_network
+
+from tfl.errors import ExportError, MissingExtraError
+from tfl.export import ship as shipping
+from tfl.export.certificate import FILE, Judge, summary
+from tfl.export.kinds import KINDS, TOLERANCES, check_packages
+from tfl.export.runtimes import Runtime, open_export
+from tfl.export.ship import ship
+from tfl.export.shipment import in_float32, prepare, read_about
+from tfl.model.policies import policy_of
+
+NAMES = ("saved_model", "litert_float32", "litert_float16", "litert_int8", "onnx", "openvino", "keras")
+
+
+def test_every_format_of_a_mixed_network_says_what_it_says_in_float32(shipped, network):
+    rows = shipped.certificate["exports"]
+    assert tuple(rows) == NAMES and shipped.certificate["holds"]
+    assert policy_of(network) == "mixed_bfloat16" and shipped.certificate["as_trained"]["policy"] == "mixed_bfloat16"
+    assert shipped.certificate["as_trained"]["largest_difference"] > 1e-4  # otherwise the policy was not used
+    for name, row in rows.items():
+        assert row["holds"], name
+        assert row["count"] == row["golden"]["count"] + 20 and row["test"]["count"] == 20
+        if row["weights"] in TOLERANCES:
+            assert row["largest_difference"] <= TOLERANCES[row["weights"]] and not row["changed_labels"]
+    assert rows["litert_int8"]["largest_difference"] > 1e-5  # it is another arithmetic
+
+
+def test_every_runtime_gives_every_output(shipped, shipment, trial, judge):
+    for kind, folder in shipped.folders.items():
+        for runtime in open_export(kind, folder):
+            if runtime.quantized != "float32":
+                continue
+            found = runtime.look_at(trial)
+            for name, expected in judge.expected.items():
+                assert found[name].dtype == expected.dtype and found[name].shape == expected.shape
+                np.testing.assert_allclose(found[name], expected, atol=2e-5)
+    assert {name for name in judge.expected} == set(shipment.outputs)
+    assert judge.expected["is_unfamiliar"].any() and not judge.expected["prediction_set"].all()
+
+
+def test_each_folder_says_what_it_is(shipped):
+    for kind, folder in shipped.folders.items():
+        about = read_about(folder)
+        assert about["class_names"] == list(LABELS) and about["image_size"] == [32, 48] and about["fit"] == "pad"
+        assert about["trained_in"] == "mixed_bfloat16" and "is_unfamiliar" in about["outputs"]
+        labels = folder / ("assets" if kind == "saved_model" else "") / "labels.txt"
+        assert labels.read_text(encoding="utf-8").splitlines() == list(LABELS)
+        text = (folder / "README.md").read_text(encoding="utf-8")
+        assert all(f"`{name}`" in text for name in about["outputs"]) and '"Läuse"' in text
+
+
+def test_the_certificate_is_beside_the_exports(shipped):
+    folder = shipped.folders["onnx"].parent
+    document = json.loads((folder / FILE).read_text())
+    assert document["exports"].keys() == shipped.certificate["exports"].keys()
+    assert document["read_by_pillow"]["largest_difference"] > 0 and "holds" not in document["read_by_pillow"]
+    assert not [entry for entry in folder.rglob(".*")]  # nothing half written
+    brief = summary(document, ("onnx",))
+    assert list(brief) == ["onnx"] and "changed_labels" in brief["onnx"] and "no label" in brief["onnx"]["sentence"]
+
+
+def test_a_certificate_keeps_what_it_says_of_other_formats_of_the_same_model(shipment, network, trial, tmp_path):
+    def ship_keras(model, version):
+        made = prepare(model, class_names=LABELS, data=DATA)
+        return ship(("keras",), made, tmp_path, judge=Judge(made, trial), version=version).certificate
+
+    first = ship_keras(network, 1)
+    document = json.loads((tmp_path / FILE).read_text())
+    document["exports"] = {"other": {**document["exports"]["keras"], "path": "keras"}, "gone": {"path": "nowhere"}}
+    (tmp_path / FILE).write_text(json.dumps(document))
+    assert set(ship_keras(network, 1)["exports"]) == {"other", "keras"}
+    assert set(ship_keras(make_network(seed=7), 1)["exports"]) == {"keras"}
+    assert first["model"]["weights"] != json.loads((tmp_path / FILE).read_text())["model"]["weights"]
+
+
+def test_past_the_tolerance_nothing_takes_its_place(shipment, judge, tmp_path, monkeypatch):
+    def worse(kind, folder, *, name=None):
+        [runtime] = open_export(kind, folder)
+        return [Runtime(kind, True, lambda contents: spoiled(runtime.answer(contents)))]
+
+    def spoiled(outputs):
+        return {**outputs, "probabilities": outputs["probabilities"] + 2e-5}
+
+    monkeypatch.setattr(shipping, "open_export", worse)
+    old = tmp_path / "saved_model" / "1"
+    old.mkdir(parents=True)
+    (old / "kept").touch()
+    with pytest.raises(ExportError, match="disagrees with its model by 2e-05"):
+        ship(("saved_model",), shipment, tmp_path, judge=judge)
+    assert [entry.name for entry in old.iterdir()] == ["kept"]
+    assert [entry.name for entry in tmp_path.rglob("*")] == ["saved_model", "1", "kept"]
+
+
+def test_a_version_beside_another(shipped, shipment, tmp_path):
+    from tfl.export.saved_model import next_version
+
+    assert next_version(tmp_path) == 1
+    done = ship(("saved_model",), shipment, tmp_path, judge=None, version=3)
+    assert done.folders["saved_model"].name == "3" and done.certificate is None and next_version(tmp_path) == 4
+    with pytest.raises(ExportError, match="whole number"):
+        ship(("saved_model",), shipment, tmp_path, judge=None, version=0)
+
+
+def test_int8_needs_images_and_computes_the_head_in_float32(shipped, shipment, tmp_path):
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(str(shipped.folders["litert"] / "model_int8.tflite"))
+    types = {tensor["name"]: np.dtype(tensor["dtype"]).name for tensor in interpreter.get_tensor_details()}
+    kernels = [name for name in types if "logits" in name]
+    assert kernels and {types[name] for name in kernels} == {"float32"}
+    assert "int8" in {kind for name, kind in types.items() if "conv" in name}
+    bare = dataclasses.replace(shipment, representative=None)
+    with pytest.raises(ExportError, match="needs images"):
+        ship(("litert",), bare, tmp_path, judge=None, quantize=("int8",))
+    assert not (tmp_path / "litert").exists()
+
+
+def test_what_is_not_installed_is_named_before_anything_is_written(shipment, tmp_path, monkeypatch):
+    import importlib.util
+
+    there = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "onnxruntime" else there(name))
+    with pytest.raises(MissingExtraError, match=r"pip install 'tfl\[export\]'"):
+        ship(("keras", "onnx"), shipment, tmp_path, judge=None)
+    assert not list(tmp_path.iterdir())
+    with pytest.raises(ExportError, match="not a format"):
+        check_packages(["caffe"])
+
+
+def test_a_layer_of_python_code_cannot_be_made_float32():
+    class Own(keras.layers.Layer):
+        def __init__(self, needed, **options):
+            super().__init__(**options)
+
+        def get_config(self):
+            return {"name": self.name}  # without what the constructor needs
+
+        def call(self, x):
+            return x
+
+    pixels = keras.Input((8, 8, 3))
+    x = Own(1, dtype="mixed_bfloat16")(pixels)
+    model = keras.Model(pixels, keras.layers.Softmax()(keras.layers.GlobalAveragePooling2D()(x)))
+    with pytest.raises(ExportError, match="cannot be exported in float32"):
+        in_float32(model)
+
+
+def test_a_damaged_file_is_told(shipped, tmp_path):
+    for kind in KINDS:
+        with pytest.raises(ExportError):
+            open_export(kind, tmp_path)
+    (tmp_path / "model.onnx").write_bytes(b"damaged")
+    (tmp_path / "model.keras").write_bytes(b"damaged")
+    for kind in ("onnx", "keras"):
+        with pytest.raises(ExportError, match="cannot be loaded"):
+            open_export(kind, tmp_path)
+    with pytest.raises(ExportError, match="no tfl"):
+        read_about(tmp_path)
