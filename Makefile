@@ -21,11 +21,11 @@ demo: $(VENV)/installed
 
 ## Every test. Those that need real weights or photos run where KERAS_HOME and TFL_TEST_DATA have them.
 test: $(VENV)/installed
-	$(BIN)/python -m pytest -n auto --dist loadfile $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 ## The fast tier.
 fast: $(VENV)/installed
-	$(BIN)/python -m pytest -n auto --dist loadfile -m 'not slow' $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder -m 'not slow' $(PYTEST_ARGS)
 
 ## Format, lint, types: the same for a person, a hook and CI.
 check: $(VENV)/installed

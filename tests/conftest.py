@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -27,6 +28,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.skip(reason=f"no ImageNet weights: {weights} is missing (set KERAS_HOME)"))
         if "real_photos" in item.keywords and not photos.is_dir():
             item.add_marker(pytest.mark.skip(reason=f"no photos: {photos} is missing (set TFL_TEST_DATA)"))
+    _longest_files_first(items)
+
+
+def _longest_files_first(items: list[pytest.Item]) -> None:
+    """Workers that take file after file end together only if no long one comes last; the number of tests says little."""
+    slow, all_ = Counter[Path](), Counter[Path]()
+    for item in items:
+        all_[item.path] += 1
+        slow[item.path] += "slow" in item.keywords
+    items.sort(key=lambda item: (-slow[item.path], -all_[item.path], item.path))
 
 
 @pytest.fixture(scope="session", autouse=True)
