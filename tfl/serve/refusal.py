@@ -6,6 +6,7 @@ from typing import Literal
 
 Code = Literal[
     "INVALID_ARGUMENT",
+    "FAILED_PRECONDITION",
     "UNAUTHENTICATED",
     "NOT_FOUND",
     "TIMEOUT",
@@ -16,6 +17,7 @@ Code = Literal[
 ]
 HTTP_STATUS: dict[Code, int] = {
     "INVALID_ARGUMENT": 400,
+    "FAILED_PRECONDITION": 400,
     "UNAUTHENTICATED": 401,
     "NOT_FOUND": 404,
     "TIMEOUT": 408,

@@ -27,13 +27,13 @@ from tensorflow_serving.apis import (
 from tfl.errors import ServingError
 from tfl.serve.limits import Limits
 from tfl.serve.metrics import Metrics
-from tfl.serve.models import Models, ServedVersion, Signature
+from tfl.serve.models import BYTES, Models, ServedVersion, Signature
 from tfl.serve.refusal import Code, RefusedError
-from tfl.serve.rest import find_signature
 from tfl.serve.tensors import check_contents, check_count
 
 _STATUS: dict[Code, grpc.StatusCode] = {
     "INVALID_ARGUMENT": grpc.StatusCode.INVALID_ARGUMENT,
+    "FAILED_PRECONDITION": grpc.StatusCode.FAILED_PRECONDITION,
     "UNAUTHENTICATED": grpc.StatusCode.UNAUTHENTICATED,
     "NOT_FOUND": grpc.StatusCode.NOT_FOUND,
     "TIMEOUT": grpc.StatusCode.DEADLINE_EXCEEDED,
@@ -135,7 +135,7 @@ class _Prediction(prediction_service_pb2_grpc.PredictionServiceServicer):
     def _predict(self, request: Any, context: grpc.ServicerContext) -> Any:
         calls = self._calls
         version, exactly = calls.version(request.model_spec)
-        signature = find_signature(version, request.model_spec.signature_name or "serving_default")
+        signature = _signature(version, request.model_spec.signature_name or BYTES)
         rows, weight = _rows(request.inputs, signature, calls.limits)
         wanted = _filter(request.output_filter)
         future = calls.models.submit(rows, version=version, signature=signature.name, weight=weight, exactly=exactly)
@@ -182,6 +182,13 @@ class _Model(model_service_pb2_grpc.ModelServiceServicer):
         if not response.model_version_status:
             raise RefusedError("NOT_FOUND", f"Could not find version {spec.version.value} of model {spec.name}")
         return response
+
+
+def _signature(version: ServedVersion, name: str) -> Signature:
+    """As TensorFlow Serving, which has another code for this over gRPC than over REST."""
+    if (found := version.signatures.get(name)) is None:
+        raise RefusedError("FAILED_PRECONDITION", f'Serving signature key "{name[:200]}" not found.')
+    return found
 
 
 def _rows(inputs: Any, signature: Signature, limits: Limits) -> tuple[Any, int]:

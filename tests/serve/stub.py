@@ -1,0 +1,56 @@
+"""A served model without TensorFlow: the mean colour decides. For what is about HTTP and not about the model."""
+
+import io
+from concurrent.futures import Future
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from tfl.serve.batching import Batcher
+from tfl.serve.limits import Limits
+from tfl.serve.models import Models
+from tfl.serve.refusal import RefusedError
+from tfl.serve.version import Signature
+
+
+class StubVersion:
+    """Stands for `ServedVersion`."""
+
+    def __init__(self, number=1, *, limits=None, run=None):
+        self.number, self.folder, self.class_names = number, Path("nowhere"), ("dark", "light")
+        self.signatures = {
+            "serving_default": Signature("serving_default", "image_bytes", True, (), dict),
+            "pixels": Signature("pixels", "pixels", False, (1, 1, 3), dict),
+        }
+        self.definitions = {}
+        self.batcher = Batcher(
+            run or self.run, limits=limits or Limits(), join=lambda parts: [row for part in parts for row in part]
+        )
+
+    waiting = property(lambda self: self.batcher.waiting)
+
+    def submit(self, rows, *, signature="serving_default", weight=0) -> Future:
+        return self.batcher.submit(signature, rows, weight=weight)
+
+    def close(self):
+        self.batcher.close()
+
+    def run(self, signature, rows):
+        light = np.array([self.light(row) if signature != "pixels" else np.mean(row) / 255 for row in rows], "float32")
+        return {"probabilities": np.stack([1 - light, light], -1), "version": np.full(len(rows), self.number)}
+
+    @staticmethod
+    def light(content):
+        try:
+            return np.mean(Image.open(io.BytesIO(content)).convert("RGB")) / 255
+        except OSError:
+            raise RefusedError("INVALID_ARGUMENT", "An image cannot be decoded") from None
+
+
+def stub_models(**arguments):
+    """`Models` with a stub as its only version, named `leaves`."""
+    limits = arguments.pop("limits", Limits())
+    models = Models(Path("nowhere"), "leaves", limits=limits)
+    models._current = StubVersion(limits=limits, **arguments)
+    return models
