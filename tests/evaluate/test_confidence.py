@@ -125,3 +125,21 @@ def test_a_broken_promise_is_told(fitted, interval, said):
 
     sets = fitted.figures["sets"]
     assert said in sets_said({**sets, "test": {**sets["test"], "coverage_interval": interval}})
+
+
+@pytest.mark.parametrize("changes", [{"coverage": 1.0}, {"coverage": 0.2}, {"familiar": 1}, {"familiar": "0.9"}])
+def test_settings_that_cannot_be_promised_are_refused(changes):
+    with pytest.raises(tfl.errors.RecipeError, match="Calibration"):
+        tfl.Calibration(**changes)
+
+
+def test_a_recipe_takes_the_settings_and_an_older_one_loads():
+    recipe = tfl.Recipe(name="r", data=tfl.Data("x"), backbone=tfl.Backbone("mini"))
+    assert recipe.confidence == tfl.Calibration() and tfl.Recipe.from_json(recipe.to_json()) == recipe
+    document = json.loads(recipe.to_json())
+    assert document.pop("confidence") == {"coverage": 0.9, "familiar": 0.99}
+    assert tfl.Recipe.from_json(json.dumps(document)) == recipe
+    changed = recipe.override("confidence.coverage", "0.95")
+    assert changed.confidence == tfl.Calibration(coverage=0.95)
+    without = changed.override("confidence", "none")
+    assert without.confidence is None and tfl.Recipe.from_json(without.to_json()) == without
