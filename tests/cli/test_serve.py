@@ -20,6 +20,7 @@ def test_where_there_is_no_export_it_says_how_to_make_one(run, tmp_path):
 
 
 def test_a_port_in_use_is_told(run, tmp_path):
+    (tmp_path / "saved_model.pb").touch()
     with bind("127.0.0.1", 0) as taken:
         done = run(tmp_path, "--port", taken.getsockname()[1])
     assert done.exit_code == 2 and "already in use" in done.output and "--port" in done.output

@@ -68,7 +68,7 @@ def test_damaged_images_among_good_ones_spoil_nobody_elses_answer(client, servin
             for turn in range(8):
                 if (number + turn) % 3 == 0:
                     answer = own.post(PREDICT, json=asked(good[turn % 4][: 200 + 10 * turn]))
-                    fine = answer.status_code == 400 and "cannot be decoded" in answer.json()["error"]
+                    fine = answer.status_code == 400 and "damaged" in answer.json()["error"]
                 else:
                     fine = probabilities(own, good[turn % 4]) == pytest.approx(alone[turn % 4], abs=1e-5)
                 if not fine:

@@ -24,7 +24,7 @@ def png_bomb(width=60_000, height=60_000):
 
 def gif_of(frames, size=(100, 100)):
     """An animation."""
-    pictures = [Image.new("P", size, at) for at in range(frames)]
+    pictures = [Image.new("RGB", size, (80 * at, 0, 255 - 80 * at)) for at in range(frames)]
     buffer = io.BytesIO()
     pictures[0].save(buffer, "GIF", save_all=True, append_images=pictures[1:])
     return buffer.getvalue()

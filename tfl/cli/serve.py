@@ -45,16 +45,19 @@ def serve(
     Takes TensorFlow Serving's REST calls (and gRPC), with a page to try a photo on at /. A new version in the export's folder
     is served without a restart. For trying and for small use; the same folder suits TensorFlow Serving.
     """
+    from tfl.serve.folder import base_of
     from tfl.serve.limits import Limits
-    from tfl.serve.server import check_extra, log_to_stderr, open_server, read_token
+    from tfl.serve.server import bind, check_extra, log_to_stderr, open_server, read_token
 
     check_extra(rpc=grpc_port is not None)
     token = read_token(token_file)
+    base_of(path)
+    listener = bind(host, port)
     body = int(max_body_mb * 2**20)
     limits = Limits(max_batch_size=max_batch_size, max_body_bytes=body, max_pending_bytes=max(16 * body, 2**28))
     load_tensorflow(with_keras=False)
     log_to_stderr()
-    server = open_server(path, host=host, port=port, rpc_port=grpc_port, name=name, token=token, limits=limits)
+    server = open_server(path, listener, rpc_port=grpc_port, name=name, token=token, limits=limits)
     document = {
         "model": server.models.name,
         "version": server.models.latest.number,

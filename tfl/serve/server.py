@@ -142,21 +142,19 @@ class Server:
 
 def open_server(
     path: Path | str,
+    listener: socket.socket,
     *,
-    host: str = "127.0.0.1",
-    port: int = 8501,
     rpc_port: int | None = None,
     name: str | None = None,
     token: str | None = None,
     limits: Limits | None = None,
 ) -> Server:
-    """Loads the model of a run or an export and begins to listen.
+    """Loads the model of a run or an export, to be served at a socket that listens already.
 
     Args:
         path: A run, or the folder of an export.
-        host: The address to listen at. Only from this machine by default.
-        port: Of HTTP; 0 takes a free one.
-        rpc_port: Of gRPC; None leaves it out.
+        listener: What `bind` returned; closed where the server cannot start.
+        rpc_port: Of gRPC, at the same address; None leaves it out.
         name: Of the model; by default that of its recipe.
         token: Asked of every request; None asks for none.
         limits: Of requests.
@@ -165,12 +163,12 @@ def open_server(
         MissingExtraError: The extra `serve` is not installed.
         RunError: There is no export.
         ExportError: It cannot be loaded.
-        ServingError: A port is in use.
+        ServingError: The port for gRPC is in use.
     """
-    check_extra(rpc=rpc_port is not None)
+    host = listener.getsockname()[0]
     limits = _as_many_as_files(limits or Limits())
-    listener = bind(host, port)
     try:
+        check_extra(rpc=rpc_port is not None)
         warnings.simplefilter("ignore")  # Pillow warns of large images, which are judged by their headers
         models = Models.open(path, name=name, limits=limits)
         from tfl.serve.app import create_app
@@ -183,7 +181,7 @@ def open_server(
 
             bracketed = f"[{host}]" if ":" in host else host
             rpc = start_rpc(models, address=f"{bracketed}:{rpc_port}", limits=limits, metrics=metrics, token=token)
-        hosts = _LOOPBACK if host in ("127.0.0.1", "::1", "localhost") else None
+        hosts = _LOOPBACK if host in ("127.0.0.1", "::1") else None
         page = _page(models, Path(path))
         app = create_app(models, limits=limits, token=token, page=page, hosts=hosts, metrics=metrics)
     except BaseException:

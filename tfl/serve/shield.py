@@ -76,7 +76,7 @@ class Shield:
             _log.exception("A request failed")
             await guarded.refuse(RefusedError("INTERNAL", "The server failed on this request; its log says why."))
         finally:
-            self._pending -= guarded.received
+            guarded.release()
             self.metrics.answered("REST", str(guarded.status), time.perf_counter() - began)
 
     def take(self, size: int) -> None:
@@ -88,6 +88,10 @@ class Shield:
         self._pending += size
         if self._pending > self.limits.max_pending_bytes:
             raise RefusedError("UNAVAILABLE", "Too much is being received at once. Try again in a moment.")
+
+    def give_back(self, size: int) -> None:
+        """Bytes of a body are no longer held."""
+        self._pending -= size
 
     def check(self, headers: dict[bytes, bytes], path: str) -> None:
         """Raises `RefusedError` where the host, the token or the announced length is wrong."""
@@ -112,7 +116,7 @@ class _Exchange:
     def __init__(self, shield: Shield, scope: Message, receive: Receive, send: Send) -> None:
         self.shield, self.scope, self._receive, self._send = shield, scope, receive, send
         self.received = self.status = 0
-        self._whole = False
+        self._whole = self._given_up = False
         self._until: float | None = None
         self._headers = dict(scope["headers"])
 
@@ -153,6 +157,9 @@ class _Exchange:
     async def refuse(self, error: RefusedError) -> None:
         if self.status:  # the answer had begun: the server closes the connection
             return
+        self.release()
+        if error.code == "TIMEOUT":
+            self._given_up = True
         body = orjson.dumps({"error": error.message})
         headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
         if error.code == "UNAUTHENTICATED":
@@ -166,9 +173,13 @@ class _Exchange:
         except TimeoutError:
             return
 
+    def release(self) -> None:
+        self.shield.give_back(self.received)
+        self.received = 0
+
     async def _discard_rest(self) -> None:
         """Reads what the client still sends, for a moment: a connection closed before loses the answer on its way."""
-        if self._whole or self._headers.get(b"expect"):
+        if self._whole or self._given_up or self._headers.get(b"expect"):
             return
         if not self._headers.get(b"transfer-encoding") and self._headers.get(b"content-length", b"0") == b"0":
             self._whole = True
