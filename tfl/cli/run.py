@@ -85,10 +85,12 @@ def latest_run(recipe_name: str) -> Path:
 
 def exports(run: Run) -> dict[str, str]:
     """The exports in a run folder, by format."""
+    from tfl.export.kinds import ABOUT_FILE, KINDS
     from tfl.serve.predictor import find_saved_model
 
     saved = find_saved_model(run.path("export"))
-    return {"saved_model": str(saved)} if saved else {}
+    others = [kind for kind in KINDS if run.path("export", kind, ABOUT_FILE).is_file()]
+    return {**({"saved_model": str(saved)} if saved else {}), **{kind: str(run.path("export", kind)) for kind in others}}
 
 
 def _go_on(folder: Path, recipe_file: Path, **options: Any) -> str:

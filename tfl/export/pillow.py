@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 _RESIZED = {
     "stretch": "image.resize(({width}, {height}), Image.Resampling.BILINEAR)",
     "crop": "ImageOps.fit(image, ({width}, {height}), Image.Resampling.BILINEAR)",
-    "pad": "ImageOps.pad(image, ({width}, {height}), Image.Resampling.BILINEAR)",
+    # just short of the middle: of an odd number of rows to add, TensorFlow puts the smaller half first
+    "pad": "ImageOps.pad(image, ({width}, {height}), Image.Resampling.BILINEAR, centering=(0.4999, 0.4999))",
 }
 _READ = """\
 image = ImageOps.exif_transpose(Image.open({file})).convert("RGB")

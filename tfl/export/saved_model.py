@@ -147,7 +147,7 @@ def open_saved_model(folder: Path) -> Callable[..., Any]:
     except (OSError, KeyError, ValueError, tf.errors.OpError) as error:
         raise ExportError(f"{folder} cannot be loaded: {error}") from error
     served.loaded = loaded  # a signature alone lets its variables go
-    return served  # type: ignore[no-any-return]
+    return served
 
 
 def _save(served: ServedModel, folder: Path) -> None:
