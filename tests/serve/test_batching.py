@@ -24,6 +24,8 @@ class Model:
             raise RefusedError("INVALID_ARGUMENT", "bad row")
         if b"defect" in rows:
             raise KeyError("defect")
+        if b"nothing" in rows:
+            return None
         return {"length": np.array([len(row) for row in rows]), "signature": np.array([signature] * len(rows))}
 
 
@@ -106,6 +108,8 @@ def test_a_defect_is_told_to_all_and_the_thread_lives(make, model):
     batcher = make()
     with pytest.raises(KeyError):
         batcher.submit("s", [b"defect"]).result(5)
+    with pytest.raises(AttributeError):
+        batcher.submit("s", [b"nothing"]).result(5)
     assert batcher.submit("s", [b"good"]).result(5)["length"].tolist() == [4]
 
 

@@ -102,9 +102,12 @@ class Batcher:
     def _work(self) -> None:
         while batch := self._next():
             live = [work for work in batch if work.future.set_running_or_notify_cancel()]
-            if live:
-                self._on_batch(sum(len(work.rows) for work in live))
+            try:
+                if live:
+                    self._on_batch(sum(len(work.rows) for work in live))
                 self._answer(live)
+            except Exception as error:  # the thread must live whatever a model returns
+                _fail([work for work in live if not work.future.done()], error)
             batch = live = []  # nothing keeps the images while the thread waits
 
     def _next(self) -> list[Work]:
@@ -137,15 +140,16 @@ class Batcher:
 
     def _answer(self, batch: list[Work]) -> None:
         """Runs the batch; where a row is at fault, halves it, so that every good request is answered."""
+        if not batch:
+            return
         try:
             outputs = self._outputs(batch[0].signature, self._join([work.rows for work in batch]))
-        except BaseException as error:
+        except Exception as error:
             if len(batch) > 1 and isinstance(error, RefusedError) and error.code == "INVALID_ARGUMENT":
                 self._answer(batch[: len(batch) // 2])
                 self._answer(batch[len(batch) // 2 :])
                 return
-            for work in batch:
-                work.future.set_exception(error)
+            _fail(batch, error)
             return
         ends = list(itertools.accumulate(len(work.rows) for work in batch))
         for work, end in zip(batch, ends, strict=True):
@@ -159,3 +163,8 @@ class Batcher:
 
         parts = [self._run(signature, rows[start : start + size]) for start in range(0, len(rows), size)]
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _fail(batch: list[Work], error: Exception) -> None:
+    for work in batch:
+        work.future.set_exception(error)
