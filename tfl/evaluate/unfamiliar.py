@@ -45,8 +45,9 @@ def unit_length(features: NDArray[np.floating]) -> NDArray[np.float32]:
     Example:
 
     >>> import numpy as np
-    >>> unit_length(np.array([[3.0, 4.0], [0.0, 0.0]])).tolist()
-    [[0.6000000238418579, 0.800000011920929], [0.0, 0.0]]
+    >>> print(unit_length(np.array([[3.0, 4.0], [0.0, 0.0]])))
+    [[0.6 0.8]
+     [0.  0. ]]
     """
     rows = np.asarray(features, np.float32)
     squares = np.sum(rows * rows, axis=1, keepdims=True)
@@ -85,8 +86,8 @@ def unfamiliarity(features: NDArray[np.floating], bank: NDArray[np.float32], *, 
 
     >>> import numpy as np
     >>> bank = make_bank(np.array([[1.0, 0.0], [0.0, 1.0]]))
-    >>> unfamiliarity(np.array([[5.0, 0.0], [-1.0, -1.0]]), bank, nearest=1).round(2).tolist()
-    [0.0, 1.7100000381469727]
+    >>> print(unfamiliarity(np.array([[5.0, 0.0], [-1.0, -1.0]]), bank, nearest=1).round(2))
+    [0.   1.71]
     """
     unit, found = unit_length(features), np.empty(len(features), np.float32)
     for start in range(0, len(unit), _ROWS):
@@ -110,8 +111,8 @@ def familiar_threshold(scores: NDArray[np.floating], *, share: float) -> tuple[f
     Example:
 
     >>> import numpy as np
-    >>> familiar_threshold(np.linspace(0.01, 0.99, 99), share=0.9)[0].round(2)
-    np.float64(0.9)
+    >>> round(familiar_threshold(np.linspace(0.01, 0.99, 99), share=0.9)[0], 2)
+    0.9
     """
     ordered = np.sort(np.asarray(scores, np.float64))
     rank = rank_of(len(ordered), share)
