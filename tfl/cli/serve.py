@@ -8,7 +8,7 @@ from typing import Any
 
 import rich_click as click
 
-from tfl.cli.command import Answer, command
+from tfl.cli.command import Answer, command, if_interrupted
 from tfl.cli.quiet import load_tensorflow
 
 
@@ -50,6 +50,7 @@ def serve(
     from tfl.serve.server import bind, check_extra, log_to_stderr, open_server, read_token
 
     check_extra(rpc=grpc_port is not None)
+    if_interrupted(lambda: "The server has ended.")
     token = read_token(token_file)
     base_of(path)
     listener = bind(host, port)

@@ -47,8 +47,9 @@ class GuardedConnection(HttpToolsProtocol):
         """Counts what belongs to a head, and gives up on one that has no end."""
         if self.transport is None or self.transport.is_closing():
             return
+        in_head = self._in_head
         super().data_received(data)
-        if self._in_head:
+        if in_head and self._in_head:
             self._head_bytes += len(data)
             if self._head_bytes > self._limits.max_header_bytes:
                 self.transport.write(_answer(b"431 Request Header Fields Too Large", _LONG))

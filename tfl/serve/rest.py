@@ -17,7 +17,7 @@ from tfl.serve.models import Models, ServedVersion
 from tfl.serve.refusal import RefusedError
 from tfl.serve.tensors import Asked, dump_json, parse_json, parse_predict, signature_name, write_predict
 
-_AT_ONCE_BYTES = 256 * 2**10
+_AT_ONCE_BYTES = 64 * 2**10
 """Bodies up to this size are parsed between two requests; longer ones in a thread, so that nobody waits for them."""
 _PREDICTION = "tensorflow/serving/predict"
 

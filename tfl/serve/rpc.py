@@ -43,7 +43,8 @@ _STATUS: dict[Code, grpc.StatusCode] = {
     "DEADLINE_EXCEEDED": grpc.StatusCode.DEADLINE_EXCEEDED,
 }
 _WORKERS = 32
-_AT_ONCE = 256
+_AT_ONCE = 64
+_IDLE_MS = 300_000
 _log = logging.getLogger("tfl.serve")
 
 
@@ -68,6 +69,7 @@ def start_rpc(
     options = [
         ("grpc.max_receive_message_length", limits.max_body_bytes),
         ("grpc.max_metadata_size", limits.max_header_bytes),
+        ("grpc.max_connection_idle_ms", _IDLE_MS),
         ("grpc.so_reuseport", 0),
     ]
     pool = futures.ThreadPoolExecutor(_WORKERS, thread_name_prefix="tfl-rpc")
