@@ -338,15 +338,52 @@ def test_reduced_motion_is_kept_to(open_page, address):
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """A small real run: drawn leaves, two epochs of the head."""
+    """A small real run, as `tfl run` leaves it."""
     from rich.console import Console
 
     from tfl.run import run_recipe
 
     recipe = tfl.Recipe(
-        name="leaves",
-        data=tfl.Sample("digits", image_size=(64, 64), per_class=12),
+        name="digits",
+        data=tfl.Sample("digits", image_size=(64, 64), per_class=15, labels=("0", "3", "8")),
         backbone=tfl.Backbone("mini"),
         stages=(tfl.Stage("head", epochs=2),),
+        precision="float32",
     )
-    return run_recipe(recipe, out=tmp_path_factory.mktemp("runs") / "leaves", console=Console(file=io.StringIO()))
+    return run_recipe(recipe, out=tmp_path_factory.mktemp("runs") / "digits", console=Console(file=io.StringIO()))
+
+
+@pytest.fixture(scope="module")
+def real_address(run):
+    """The address of what `tfl serve RUN` starts."""
+    from tfl.serve.server import open_server
+
+    server = open_server(run.folder, port=0)
+    server.listener.close()
+    with serving(server.application) as found:
+        yield found
+    server.close()
+
+
+def test_a_run_is_served_with_its_reasons(open_page, run, real_address):
+    from tfl.data.sample import load_sample
+
+    digit, content = load_sample("digits").images[0], io.BytesIO()
+    Image.fromarray(digit).save(content, "PNG")
+    page = open_page(real_address)
+    assert page.inner_text("#model") == "digits, version 1"
+    give(page, content.getvalue(), name="digit.png", kind="image/png")
+    page.wait_for_selector('body[data-state="answer"]', timeout=60_000)
+    assert page.inner_text("#label") in run.class_names
+    assert page.inner_text("#bars-note").startswith("Calibrated.") and page.is_visible("#chips")
+    assert "at least 90% of the time" in page.inner_text("#set-note")
+    assert page.locator("#gallery li").count() == 6 and page.is_visible("#gallery img")
+    assert page.locator("#gallery img").first.evaluate("image => image.naturalWidth") == 64
+    page.focus("#strength")
+    page.keyboard.press("End")
+    assert page.locator("#heat").evaluate("heat => [heat.style.opacity, heat.naturalWidth]") == ["1", 160]
+    page.keyboard.press("Home")
+    assert page.inner_text("#strength-value") == "hidden" and "digit" in page.get_attribute("#picture", "alt")
+    assert checked(page, "contrasts") and checked(page, "structure")["unnamed"] == []
+    page.set_viewport_size({"width": 320, "height": 640})
+    assert page.evaluate("document.documentElement.scrollWidth") == 320 and checked(page, "cutOff") == []

@@ -34,6 +34,7 @@ _KINDS = {
     "answer.js": "text/javascript; charset=utf-8",
     "icon.svg": "image/svg+xml",
 }
+_READ = "JPEG, PNG, WebP, GIF, BMP and JPEG XL are read."
 _AT_ONCE = 1  # explanations: each uses every core
 _MOST_WAITING = 8
 
@@ -91,7 +92,7 @@ class _Desk:
         try:
             weight = check_image(content, self.models.limits)
         except BadImageError as error:
-            raise RefusedError("INVALID_ARGUMENT", f"This is no picture that can be looked at: {error}.") from error
+            raise RefusedError("INVALID_ARGUMENT", f"This is no picture that can be looked at: {error}. {_READ}") from error
         if self._queue().statistics().tasks_waiting >= _MOST_WAITING:
             raise RefusedError("UNAVAILABLE", "Many pictures wait to be looked at. Try again in a moment.")
         version = self.models.latest

@@ -39,7 +39,7 @@ function showPicture(answer, fileName) {
   if (answer.grad_cam) {
     heat.src = answer.grad_cam;
     heat.alt = `Grad-CAM for ${answer.label}: ${answer.looked}`;
-    byId("looked-note").textContent = `${answer.looked} From violet (little) to yellow (much) for ${answer.label}.`;
+    byId("looked-note").textContent = `${answer.looked} How much each place speaks for ${answer.label}:`;
   } else {
     heat.removeAttribute("src");
   }
@@ -51,7 +51,7 @@ function showPicture(answer, fileName) {
 function showLabel(answer) {
   const shares = answer.calibrated_probabilities ?? answer.probabilities;
   byId("answer-eyebrow").textContent = answer.is_unfamiliar ? "Nearest class" : "The answer";
-  byId("label").textContent = answer.label;
+  byId("label").replaceChildren(...breakable(answer.label));
   byId("sure").textContent = percent(shares[answer.label]);
   byId("unfamiliar").hidden = !answer.is_unfamiliar;
   const score = answer.unfamiliarity?.toPrecision(3);
@@ -65,7 +65,7 @@ function showSet(answer) {
   byId("set").hidden = !set;
   if (!set) return;
   byId("chips").replaceChildren(...set.map((name) => element("li", "", name)));
-  const often = answer.coverage == null ? "" : ` Over many pictures like the training ones, the true class is in the set ${percent(answer.coverage)} of the time.`;
+  const often = answer.coverage == null ? "" : ` Over many pictures like the training ones, the true class is in the set at least ${Number((100 * answer.coverage).toPrecision(3))}% of the time.`;
   const what = set.length === 0 ? "No class fits well enough to be in the set." : set.length === 1 ? "One class fits." : `Any of these ${set.length} classes fits.`;
   byId("set-note").textContent = what + often;
 }
@@ -134,7 +134,7 @@ function neighbour(found) {
   image.src = found.thumbnail;
   image.alt = `Training picture of ${found.label}`;
   image.onload = () => image.classList.toggle("tiny", Math.max(image.naturalWidth, image.naturalHeight) < 64);
-  const words = element("p", "", "");
+  const words = element("p");
   words.append(element("strong", "", found.label), element("span", "file", found.file ?? ""), element("span", "file", `distance ${found.distance.toFixed(3)}`));
   words.title = found.file ?? "";
   row.append(image, words);
@@ -144,6 +144,11 @@ function neighbour(found) {
 function element(tag, className = "", text = "") {
   const made = document.createElement(tag);
   if (className) made.className = className;
-  if (text) made.textContent = text;
+  made.append(...breakable(text));
   return made;
+}
+
+// A class name may be long and have no space: it may break behind an underscore.
+function breakable(text) {
+  return text.split(/(?<=_)/).flatMap((part, at) => (at ? [document.createElement("wbr"), part] : [part]));
 }

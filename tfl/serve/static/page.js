@@ -124,7 +124,7 @@ function fade() {
 function bringIntoView(part) {
   const calm = window.matchMedia("(prefers-reduced-motion: reduce)").matches;
   const below = part.getBoundingClientRect().top > 0.8 * window.innerHeight;
-  if (below) part.scrollIntoView({ behavior: calm ? "auto" : "smooth", block: "center" });
+  if (below) part.scrollIntoView({ behavior: calm ? "auto" : "smooth", block: "start" });
 }
 
 function nameOf(file) {
@@ -156,7 +156,10 @@ async function introduce() {
 }
 
 function listed(names) {
-  return names.length <= 12 ? names.join(", ") : `${names.slice(0, 10).join(", ")} and ${names.length - 10} more`;
+  let shown = names.length;
+  while (shown > 1 && names.slice(0, shown).join(", ").length > 100) shown -= 1;
+  const first = names.slice(0, shown).join(", ");
+  return shown < names.length ? `${first} and ${names.length - shown} more` : first;
 }
 
 function listen() {
