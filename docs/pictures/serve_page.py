@@ -5,12 +5,14 @@ The leaf is drawn by tfl, and is in no part of the run's data. Needs Chromium an
 
 import contextlib
 import io
+import itertools
 import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -30,7 +32,7 @@ def main(run: str) -> None:
     with served(run) as address, sync_playwright() as playwright:
         options = ["--no-sandbox"] if os.geteuid() == 0 else []
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=options)
-        take(browser, address, leaf.getvalue(), HERE / "serve_page.png", width=1080, height=900)
+        take(browser, address, leaf.getvalue(), HERE / "serve_page.png", width=1000, height=900)
         take(browser, address, leaf.getvalue(), HERE / "serve_page_phone.png", width=390, height=844, phone=True)
 
 
@@ -58,10 +60,17 @@ def take(browser: Browser, address: str, leaf: bytes, file: Path, *, width: int,
     height = page.evaluate("document.documentElement.scrollHeight")
     page.set_viewport_size({"width": width, "height": height})
     page.evaluate("scrollTo(0, 0)")
-    picture = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
-    colours = picture.quantize(256, method=Image.Quantize.MAXCOVERAGE)
-    picture.quantize(palette=colours, dither=Image.Dither.FLOYDSTEINBERG).save(file, optimize=True)
+    with_few_colours(Image.open(io.BytesIO(page.screenshot())).convert("RGB")).save(file, optimize=True)
     page.close()
+
+
+def with_few_colours(picture: Image.Image) -> Image.Image:
+    """256 colours: those of the page as they are, so that only the photos are dithered."""
+    flat = [colour for colour, _ in Counter(picture.getdata()).most_common(32)]
+    rest = picture.quantize(224, method=Image.Quantize.MAXCOVERAGE).getpalette()
+    palette = Image.new("P", (1, 1))
+    palette.putpalette([*itertools.chain.from_iterable(flat), *rest[: 3 * 224]])
+    return picture.quantize(palette=palette, dither=Image.Dither.FLOYDSTEINBERG)
 
 
 if __name__ == "__main__":

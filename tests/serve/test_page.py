@@ -3,7 +3,8 @@
 import base64
 import io
 import re
-from concurrent.futures import Future
+import time
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 import numpy as np
@@ -147,10 +148,23 @@ def test_what_cannot_be_looked_at_is_refused():
     assert client.get("/page/look").status_code == 405
 
 
-def test_only_so_many_wait(client, monkeypatch):
-    monkeypatch.setattr(page, "_MOST_WAITING", 0)
-    answer = client.post("/page/look", content=picture())
-    assert answer.status_code == 503 and "Try again" in answer.json()["error"]
+def test_only_so_many_wait(monkeypatch):
+    """Three come at once, one may wait behind the first; a refused one leaves no trace."""
+    monkeypatch.setattr(page, "_MOST_WAITING", 1)
+    models, asked = Answering(), []
+    monkeypatch.setattr(models, "submit", lambda *rows, **about: asked.append(Future()) or asked[-1])
+    with client_of(models) as client, ThreadPoolExecutor() as pool:
+        answers = [pool.submit(client.post, "/page/look", content=picture()) for _ in range(3)]
+        refused = next(as_completed(answers, timeout=60)).result()
+        while len(asked) < 2:
+            time.sleep(0.01)
+        for future in asked:
+            future.set_result(models.outputs)
+        statuses = sorted(answer.result().status_code for answer in answers)
+        monkeypatch.undo()
+        statuses.append(client.post("/page/look", content=picture()).status_code)
+    assert refused.status_code == 503 and "Try again" in refused.json()["error"]
+    assert statuses == [200, 200, 503, 200]
 
 
 @pytest.fixture(scope="module")

@@ -109,7 +109,7 @@ def open_page(browser):
         context = browser.new_context(viewport={"width": width, "height": height}, **options)
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(15_000)
+        page.set_default_timeout(30_000)
         page.on("pageerror", lambda error: troubles.append(str(error)))
         page.on("console", lambda told: troubles.append(told.text) if told.type in ("error", "warning") else None)
         page.on("request", lambda request: asked.append((address, request.url)))
@@ -249,6 +249,7 @@ def test_the_last_of_several_pictures_is_the_one_that_is_shown(open_page, addres
     give(page, picture())
     wait_for(page, "answer")
     assert page.inner_text("#label") == "healthy" and len(held) == 1
+    held[0].abort()
 
 
 def test_a_token_is_asked_for_and_kept_in_memory_alone(open_page, guarded_address):
@@ -329,11 +330,12 @@ def test_a_phone_shows_all_of_it(open_page, guarded_address, state):
 
 def test_reduced_motion_is_kept_to(open_page, address):
     page = open_page(address, reduced_motion="reduce")
-    page.route("**/page/look", lambda route: None)
+    held = []
+    page.route("**/page/look", lambda route: held.append(route))
     give(page, picture())
     wait_for(page, "waiting")
     assert page.evaluate("getComputedStyle(document.querySelector('.progress')).animationName") == "none"
-    page.unroute("**/page/look")
+    held[0].abort()
 
 
 @pytest.fixture(scope="module")
@@ -356,9 +358,9 @@ def run(tmp_path_factory):
 @pytest.fixture(scope="module")
 def real_address(run):
     """The address of what `tfl serve RUN` starts."""
-    from tfl.serve.server import open_server
+    from tfl.serve.server import bind, open_server
 
-    server = open_server(run.folder, port=0)
+    server = open_server(run.folder, bind("127.0.0.1", 0))
     server.listener.close()
     with serving(server.application) as found:
         yield found

@@ -78,6 +78,7 @@ class _Desk:
         self.models, self.run = models, run
         self._answers: Answers | None = None
         self._limiter: anyio.CapacityLimiter | None = None
+        self._inside = 0
 
     def about(self) -> dict[str, Any]:
         version = self.models.latest
@@ -89,12 +90,19 @@ class _Desk:
         }
 
     async def look(self, content: bytes) -> dict[str, Any]:
+        if self._inside >= _AT_ONCE + _MOST_WAITING:
+            raise RefusedError("UNAVAILABLE", "Many pictures wait to be looked at. Try again in a moment.")
+        self._inside += 1
         try:
-            weight = check_image(content, self.models.limits)
+            return await self._look(content)
+        finally:
+            self._inside -= 1
+
+    async def _look(self, content: bytes) -> dict[str, Any]:
+        try:
+            weight = await anyio.to_thread.run_sync(check_image, content, self.models.limits)
         except BadImageError as error:
             raise RefusedError("INVALID_ARGUMENT", f"This is no picture that can be looked at: {error}. {_READ}") from error
-        if self._queue().statistics().tasks_waiting >= _MOST_WAITING:
-            raise RefusedError("UNAVAILABLE", "Many pictures wait to be looked at. Try again in a moment.")
         version = self.models.latest
         outputs = await asyncio.wrap_future(self.models.submit([content], version=version, weight=weight))
         answer = await anyio.to_thread.run_sync(self._explained, content, outputs, limiter=self._queue())

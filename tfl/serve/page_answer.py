@@ -21,7 +21,7 @@ from tfl.serve.page_run import RunNetwork
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_NO_RUN = "An export alone is served. {} the run: start with `tfl serve RUN`."
+_NO_RUN = "An export alone is served. {} the run: tfl serve RUN"
 _NOT_CALIBRATED = "The network's own numbers: this export has no calibration."
 _log = logging.getLogger("tfl.serve")
 
