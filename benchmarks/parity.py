@@ -8,6 +8,7 @@ Head      a logistic regression on the pooled features of the training images, w
 Files     the golden images and the whole test split, from bytes to label; formats without a decoder get tfl's pixels, and
           `read by Pillow` is the model on the pixels that the README's lines make
 Server    tfl's own, started on the SavedModel, asked over HTTP
+Rounding  where an export differs by more than 1e-5, the model beside itself with BatchNorm folded into its convolutions
 int8      as it is written, with all from the pooled features on in float32; `all int8` is what it would be without that
 """
 
@@ -168,6 +169,8 @@ def figures_of(title: str, certificate: dict[str, Any]) -> Iterator[dict[str, An
     for name, row in {**certificate["exports"], "all int8": certificate["all_int8"]}.items():
         test, others, said = row["test"], row["other_outputs"], f"{title}, {name}"
         reach = REACH.get(row["weights"])
+        if "rounding" in row:
+            yield figure(f"{said}: what float32 rounds by", 1e6 * row["rounding"], "millionths")
         if reach is not None:
             yield figure(f"{said}: largest difference", 1e6 * row["largest_difference"], "millionths", at_most=1e6 * reach)
         else:

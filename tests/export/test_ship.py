@@ -9,10 +9,11 @@ import pytest
 from small_network import DATA, LABELS, make_network
 
 from tfl.errors import ExportError, MissingExtraError
+from tfl.export import certificate
 from tfl.export import ship as shipping
 from tfl.export.certificate import FILE, Judge, summary
 from tfl.export.kinds import KINDS, TOLERANCES, check_packages
-from tfl.export.runtimes import Runtime, open_export
+from tfl.export.runtimes import Runtime, of_model, open_export
 from tfl.export.ship import ship
 from tfl.export.shipment import in_float32, prepare, read_about
 from tfl.model.policies import policy_of
@@ -164,3 +165,32 @@ def test_a_damaged_file_is_told(shipped, tmp_path):
             open_export(kind, tmp_path)
     with pytest.raises(ExportError, match="no tfl"):
         read_about(tmp_path)
+
+
+def test_what_float32_itself_rounds_by_is_allowed_to_runtimes_that_fold(shipment, trial, monkeypatch):
+    """A runtime that is 4e-5 off: refused where the model folded is the model, allowed where that is 2e-5 off too."""
+    judge = Judge(shipment, trial)
+    expected = judge.expected["probabilities"]
+    where = iter(range(0, len(trial), 16))
+
+    def off_by(gap):
+        return Runtime("onnx", False, lambda pixels: {**look(pixels), "probabilities": look(pixels)["probabilities"] + gap})
+
+    look = of_model(shipment.answer).answer
+    with pytest.raises(ExportError, match="disagrees"):
+        judge.judge(off_by(4e-5))
+
+    def rounded(model):
+        def forward(pixels):
+            start = next(where)
+            return [expected[start : start + len(pixels)] + 2e-5]
+
+        return forward
+
+    monkeypatch.setattr(certificate, "constant_forward", rounded)
+    row = (again := Judge(shipment, trial)).judge(off_by(4e-5))
+    assert row["holds"] and row["rounding"] == pytest.approx(2e-5, rel=0.01) and row["tolerance"] == 4 * row["rounding"]
+    with pytest.raises(ExportError, match="disagrees"):
+        again.judge(off_by(2e-4))
+    with pytest.raises(ExportError, match="disagrees"):
+        again.judge(dataclasses.replace(off_by(4e-5), exact=True))

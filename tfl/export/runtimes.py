@@ -33,12 +33,14 @@ class Runtime:
         decodes: Whether it is given the content of files; otherwise pixels `(batch, height, width, 3)` float32.
         answer: From a batch of those to the outputs by name.
         quantized: What its weights are.
+        exact: Whether it computes as Keras does, operation by operation; other runtimes fold BatchNorm into convolutions first.
     """
 
     name: str
     decodes: bool
     answer: Callable[[Any], Mapping[str, Any]]
     quantized: str = "float32"
+    exact: bool = False
 
     def look_at(self, trial: Trial) -> Outputs:
         """Its outputs for every file of the trial, joined.
@@ -68,7 +70,7 @@ def of_model(answer: keras.Model, *, name: str = "model") -> Runtime:
         return outputs if isinstance(outputs, dict) else {"probabilities": tf.cast(outputs, tf.float32)}
 
     pixels = tf.TensorSpec((None, *answer.input_shape[1:]), tf.float32)
-    return Runtime(name, False, tf.function(call, input_signature=[pixels], autograph=False))
+    return Runtime(name, False, tf.function(call, input_signature=[pixels], autograph=False), exact=True)
 
 
 def open_export(kind: str, folder: Path, *, name: str | None = None) -> list[Runtime]:
@@ -95,9 +97,9 @@ def open_export(kind: str, folder: Path, *, name: str | None = None) -> list[Run
         ]
     if kind == "saved_model":
         served = open_saved_model(folder)
-        return [Runtime(name or kind, True, lambda contents: served(image_bytes=tf.constant(contents)))]
+        return [Runtime(name or kind, True, lambda contents: served(image_bytes=tf.constant(contents)), exact=True)]
     file, opener = _FILES[kind]
-    return [Runtime(name or kind, False, _open(opener, folder / file))]
+    return [Runtime(name or kind, False, _open(opener, folder / file), exact=kind == "keras")]
 
 
 def _open(opener: Callable[[Path], Callable[[Any], Mapping[str, Any]]], file: Path) -> Callable[[Any], Mapping[str, Any]]:
