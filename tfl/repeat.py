@@ -39,9 +39,8 @@ def repeat_run(
 ) -> dict[str, Any]:
     """Runs a finished run's recipe again in a new folder and compares the two. Writes `repeat.json` there.
 
-    What the first run measured and chose (`auto` in precision, jit_compile, features.store, and on the same machine
-    features.engine) is taken over. Features are
-    computed anew, in a store that is gone afterwards: the first run's would hide a difference.
+    What the first run measured and chose (`auto` in precision, jit_compile, features.store and features.engine) is taken over.
+    Features are computed anew, in a store that is gone afterwards: the first run's would hide a difference.
 
     Args:
         run_folder: Of a run that is done.

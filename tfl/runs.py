@@ -20,7 +20,7 @@ from tfl.storage import locked, storage_errors, write_atomically, write_json
 
 Status = Literal["running", "done", "failed", "interrupted"]
 _STATUSES = ("running", "done", "failed", "interrupted")
-_CHOICES = ("unstored", "jit_compile", "parts")
+_CHOICES = ("unstored", "engine", "jit_compile", "parts")
 """What a stage measures and then chooses, as `state.json` calls it."""
 _NEEDED = ("format", "status", "seed", "created")
 _POLICIES = ("float32", "mixed_bfloat16", "mixed_float16")

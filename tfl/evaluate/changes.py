@@ -215,6 +215,7 @@ def _stage_choices(run: Run) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, state in run.state["stages"].items():
         found[f"{name}: features"] = "computed in every epoch" if state.get("unstored") else "stored"
+        found[f"{name}: engine"] = state.get("engine")
         found[f"{name}: jit_compile"] = bool(state.get("jit_compile"))
         found[f"{name}: parts of a batch"] = state.get("parts") or 1
     return found

@@ -72,7 +72,14 @@ class Chosen:
     said: str
 
 
-def choose_engine(requested: Requested, prefix: keras.Model, images: NDArray[Any], *, console: Console | None = None) -> Chosen:
+def choose_engine(
+    requested: Requested,
+    prefix: keras.Model,
+    images: NDArray[Any],
+    *,
+    known: str | None = None,
+    console: Console | None = None,
+) -> Chosen:
     """The engine for a frozen network.
 
     Args:
@@ -81,6 +88,7 @@ def choose_engine(requested: Requested, prefix: keras.Model, images: NDArray[Any
             was measured is kept: later networks on the same pixels and first weights get the same engine, while it agrees.
         prefix: A flat Functional model from pixels to one tensor or several.
         images: `(n, height, width, 3)` float32 pixels 0..255: the first batch, on which engines are compared.
+        known: The name of the engine that this work began with; taken without measuring while it agrees.
         console: Where to say what was measured and chosen, an earlier choice once a process; None says nothing.
 
     Raises:
@@ -93,7 +101,7 @@ def choose_engine(requested: Requested, prefix: keras.Model, images: NDArray[Any
     if requested == "openvino" and openvino_version() is None:
         raise MissingExtraError.of("openvino", needed_for="features.engine=openvino")
     contest = _Contest(requested, prefix, images)
-    chosen = contest.earlier() or contest.measure()
+    chosen = contest.earlier(known) or contest.earlier(earlier_engine(requested, prefix)) or contest.measure()
     place = (str(_memory(requested, prefix)), chosen.engine.name)
     if console is not None and (chosen.rates or place not in _said):
         console.print(chosen.said, highlight=False, markup=False)
@@ -173,19 +181,18 @@ class _Contest:
         self._truth = self._reference(images)
         self._converted: Converted | None = None
 
-    def earlier(self) -> Chosen | None:
-        """The engine that was the fastest earlier, where it still agrees."""
-        name = earlier_engine(self.requested, self.prefix)
+    def earlier(self, name: str | None) -> Chosen | None:
+        """The engine that was chosen earlier, where it still agrees."""
         if name is None:
             return None
         try:
             engine = self._engine(name)
-        except BackboneError:
+        except (BackboneError, MissingExtraError, LookupError, ValueError):  # not to be had here, or never was an engine
             return None
         error = relative_error(engine(self.images), self._truth)
         if error > tolerance_of(name):
             return None
-        said = f"The frozen blocks run on {name}, the fastest when measured earlier (error {error:.0e} here)."
+        said = f"The frozen blocks run on {name}, chosen earlier (error {error:.0e} here)."
         return Chosen(engine=engine, errors={name: error}, said=said)
 
     def measure(self) -> Chosen:

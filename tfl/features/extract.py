@@ -69,15 +69,22 @@ def extract(
 class Extractor:
     """Some frozen models over some images. Hashes the models and sets up the engine at first use; they must not change after.
 
-    Args: As of `extract`.
+    Args: As of `extract`, and `known`, the name of the engine that earlier features of the same work were made with.
     """
 
     def __init__(
-        self, models: Sequence[keras.Model], bundle: Bundle, *, features: tfl.Features, console: Console | None = None
+        self,
+        models: Sequence[keras.Model],
+        bundle: Bundle,
+        *,
+        features: tfl.Features,
+        known: str | None = None,
+        console: Console | None = None,
     ) -> None:
         if any(len(model.inputs) != 1 or len(model.outputs) != 1 for model in models):
             raise DataError("A model for features goes from one input, the pixels, to one output.")
         self.models, self.bundle, self.settings, self.console = list(models), bundle, features, console
+        self._known = None if features.engine == "keras" else known
         self._chosen: Chosen | None = None
 
     def run(
@@ -134,15 +141,14 @@ class Extractor:
     @property
     def engine_name(self) -> str:
         """What runs the models, or would: the engine that was chosen, here or earlier."""
-        if self._chosen is None and (earlier := earlier_engine(self.settings.engine, self._joint)) is not None:
-            return earlier
-        return self.engine().name
+        earlier = self._known or earlier_engine(self.settings.engine, self._joint)
+        return earlier if self._chosen is None and earlier is not None else self.engine().name
 
     def engine(self) -> Engine:
         """What runs the models on a batch of pixels; chosen at first use."""
         if self._chosen is None:
             requested, console = self.settings.engine, self.console
-            self._chosen = choose_engine(requested, self._joint, self._first_pixels(), console=console)
+            self._chosen = choose_engine(requested, self._joint, self._first_pixels(), known=self._known, console=console)
         return self._chosen.engine
 
     def _first_pixels(self) -> NDArray[Any]:

@@ -40,20 +40,22 @@ def extract_ahead(
         The names of the stages that took part.
     """
     prefixes: dict[str, keras.Model] = {}
+    known = next((state.engine for _, _, state in _unchanged(run, assembled, recipe) if state.engine), None)
     for stage, prefix, state in _unchanged(run, assembled, recipe):
         if state.unstored is False:
             prefixes[stage.name] = prefix
             continue
-        decision = storing(Extractor([prefix], bundle, features=recipe.features, console=console), stage)
+        decision = storing(Extractor([prefix], bundle, features=recipe.features, known=known, console=console), stage)
         if decision.stored:
             prefixes[stage.name] = prefix
             if console is not None:
                 console.print(f"stage {stage.name}: {decision.said}", highlight=False, markup=False)
     every = list(prefixes.values())
     plain = [prefixes[stage.name] for stage in recipe.stages if stage.name in prefixes and stage.augment is None]
-    extractor = Extractor(every, bundle, features=recipe.features, console=console)
+    extractor = Extractor(every, bundle, features=recipe.features, known=known, console=console)
     # an engine takes seconds to set up: the same one does both parts, where all stages read the images as they are
-    plain_extractor = extractor if plain == every else Extractor(plain, bundle, features=recipe.features, console=console)
+    same = plain == every
+    plain_extractor = extractor if same else Extractor(plain, bundle, features=recipe.features, known=known, console=console)
     for part, models, chosen in (("train", plain, plain_extractor), ("val", every, extractor)):
         if models:
             with _shown(console, part, len(bundle.indices(part))) as progress:

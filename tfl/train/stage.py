@@ -160,16 +160,23 @@ def _parts(
     if plan.first_live_block == 0 or state.unstored:
         return None, assembled.model
     prefix, suffix = cut(assembled, plan.first_live_block)
-    extractor = Extractor([prefix], bundle, features=recipe.features, console=console)
+    extractor = Extractor([prefix], bundle, features=recipe.features, known=state.engine, console=console)
     if state.unstored is False:
+        state.engine = state.engine if state.done else _engine_of(extractor)
         return extractor, suffix
     decision = storing(extractor, stage)
     state.unstored = not decision.stored
     if decision.stored:
+        state.engine = _engine_of(extractor)
         _say(console, [decision.said])
         return extractor, suffix
     state.notices.append(decision.said)
     return None, assembled.model
+
+
+def _engine_of(extractor: Extractor) -> str:
+    """The name of what computed the features, or will: one that was chosen earlier may have to give way when it is needed."""
+    return extractor.engine().name if extractor.missing("train") else extractor.engine_name
 
 
 def _outcome(state: StageState, recipe: Recipe) -> str:

@@ -27,6 +27,7 @@ class StageState:
         stopped_early: Whether patience ended the stage.
         unstored: Whether the frozen prefix runs in every epoch, since storing its outputs would cost more or is not wanted; None
             before that was decided.
+        engine: What computes the stored outputs of the frozen prefix; None before that was chosen, and where nothing is stored.
         jit_compile: Whether XLA compiles the steps; None before that was chosen.
         parts: In how many parts a batch goes through the network: more than one where the memory was too small for a whole one.
         within: Where the epoch after the latest whole one was left: `steps` done, their `sums`, and the
@@ -48,6 +49,7 @@ class StageState:
     train_seconds: float = 0.0
     stopped_early: bool = False
     unstored: bool | None = None
+    engine: str | None = None
     jit_compile: bool | None = None
     parts: int = 1
     within: dict[str, Any] | None = None
