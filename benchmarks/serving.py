@@ -31,6 +31,7 @@ import sys
 import tempfile
 import threading
 import time
+import urllib.request
 import zlib
 from pathlib import Path
 from typing import Any
@@ -162,6 +163,10 @@ class Served:
     def cpu_s(self) -> float:
         fields = Path(f"/proc/{self.child.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def version(self) -> int:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/v1/models/{NAME}") as answer:
+            return int(json.load(answer)["model_version_status"][0]["version"])
 
     def resident_mb(self) -> float:
         lines = Path(f"/proc/{self.child.pid}/status").read_text().splitlines()
@@ -315,27 +320,33 @@ class Bench:
 
     def swap(self) -> None:
         served = self.serve()
-        seconds = max(16.0, 2 * self.options.seconds)
         result: dict[str, Any] = {}
 
         def load() -> None:
-            result.update(self.clients(served, "closed", seconds=seconds, expected=self.versions_of(0, 1, 2)))
+            result.update(self.clients(served, "closed", seconds=self.options.swap_s, expected=self.versions_of(0, 1, 2)))
 
         thread = threading.Thread(target=load)
         thread.start()
+        time.sleep(2)
+        taken_over = []
         for number in (1, 2):
-            time.sleep(seconds / 4)
             scratch = self.scratch / f"arriving-{number}"
             shutil.copytree(self.version(number), scratch)
+            began = time.monotonic()
             os.rename(scratch, self.base / str(number + 1))
+            while served.version() != number + 1 and time.monotonic() < began + 60:
+                time.sleep(0.1)
+            taken_over.append(round(time.monotonic() - began, 1) if thread.is_alive() else None)
         thread.join()
         last = self.clients(served, "closed", seconds=0.5, expected=self.versions_of(2))
         served.close()
         for number in (2, 3):
             shutil.rmtree(self.base / str(number))
-        self.rounds.append({"part": "swap", **result})
+        self.rounds.append({"part": "swap", "seconds_to_take_over": taken_over, **result})
+        under_load = sum(one is not None for one in taken_over)
         self.figures += [
-            figure(f"failed of {result['count']} requests while two versions were put in", result["failures"], "", at_most=0),
+            figure("versions that took over under load", under_load, "", at_least=2),
+            figure(f"failed of {result['count']} requests meanwhile", result["failures"], "", at_most=0),
             figure("answers not of the newest version afterwards", last["failures"], "", at_most=0),
         ]
 
@@ -388,12 +399,13 @@ def main() -> None:
     parser.add_argument("--smoke", action="store_true", help="seconds of each part: shows that it works, measures nothing")
     parser.add_argument("--role", choices=["make", "bare"], help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--swap-s", type=float, default=45.0, help="seconds of load while versions are put in (default 45)")
     options = parser.parse_args()
     if options.role:
         make(options.folder) if options.role == "make" else bare()
         return
     if options.smoke:
-        options.rounds, options.seconds, options.minutes = 1, 1.5, 0.1
+        options.rounds, options.seconds, options.minutes, options.swap_s = 1, 1.5, 0.1, 30.0
     with tempfile.TemporaryDirectory() as scratch:
         bench = Bench(options, Path(scratch))
         try:

@@ -18,7 +18,7 @@ from tfl.serve.metrics import Metrics
 
 PREDICT = "/v1/models/leaves:predict"
 GOOD = {"instances": [{"b64": base64.b64encode(jpeg()).decode()}]}
-SMALL = Limits(max_body_bytes=20_000, max_pending_bytes=50_000, body_timeout_s=0.2, max_instances=4)
+SMALL = Limits(max_body_bytes=20_000, max_pending_bytes=50_000, max_instances=4)
 
 
 def client_of(**arguments):
@@ -106,7 +106,7 @@ def call(app, messages, **scope):
 
 
 def test_a_body_that_does_not_come_is_timed_out():
-    app = create_app(stub_models(limits=SMALL))
+    app = create_app(stub_models(limits=Limits(body_timeout_s=0.2)))
     headers = [(b"transfer-encoding", b"chunked")]
     sent = call(app, [{"type": "http.request", "body": b'{"in', "more_body": True}], headers=headers)
     assert sent[0]["status"] == 408 and (b"connection", b"close") in sent[0]["headers"]

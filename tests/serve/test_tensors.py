@@ -135,6 +135,6 @@ def test_answers_are_written_by_row_or_by_column_and_float32_by_its_shortest_dig
 
 
 def test_a_single_output_goes_without_its_name():
-    outputs = {"flag": np.array([True, False])}
-    assert write_predict(outputs, "instances") == b'{"predictions":[true,false]}'
-    assert write_predict(outputs, "inputs") == b'{"outputs":[true,false]}'
+    for values, text in ((np.array([True, False]), b"[true,false]"), (np.array([0.1, 2], "float32"), b"[0.1,2.0]")):
+        assert write_predict({"one": values}, "instances") == b'{"predictions":' + text + b"}"
+        assert write_predict({"one": values}, "inputs") == b'{"outputs":' + text + b"}"

@@ -32,12 +32,14 @@ class Models:
         base: The folder with the version folders; or of one version, which then is the only one.
         troubles: Versions that could not be loaded, and why.
         on_batch: Told the rows of each batch; may be set later.
+        tidy: Called after a version was let go of; may be set later.
     """
 
     def __init__(self, base: Path, name: str, *, limits: Limits | None = None) -> None:
         self.base, self.name, self.limits = base, name, limits or Limits()
         self.troubles: dict[int, str] = {}
         self.on_batch: Callable[[int], None] = lambda rows: None
+        self.tidy: Callable[[], object] = gc.collect
         self._stamp: Stamp | None = None
         self._failed: set[Stamp] = set()
         self._current: ServedVersion | None = None
@@ -156,5 +158,5 @@ class Models:
         if before is not None:
             before.close()
             before = None
-            gc.collect()  # what it held is large, and in reference cycles
+            self.tidy()  # what it held is large, and in reference cycles
         return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from tfl.serve.limits import Limits
 from tfl.serve.predictor import load_saved_model
 from tfl.serve.refusal import RefusedError
 
+_WARM_UP_S = 5.0
 BYTES, PIXELS = "serving_default", "pixels"
 
 
@@ -88,11 +90,19 @@ class ServedVersion:
         self._batcher.close()
 
     def _warm_up(self) -> None:
-        """The first call of a TensorFlow function is slow: a grey picture takes it, so that no request has to."""
+        """The first batch of a size is slow, and takes memory for good: grey pictures go first, so that no request has to.
+
+        Sizes that do not fit into the time are left to the requests.
+        """
         import tensorflow as tf
 
         grey = tf.io.encode_jpeg(tf.fill((64, 64, 3), tf.constant(128, tf.uint8))).numpy()
-        for count in (1, 2):
+        most = self.limits.max_batch_size
+        powers = [2**power for power in range(most.bit_length())]
+        until = time.monotonic() + _WARM_UP_S
+        for count in dict.fromkeys([*powers, *range(most, 0, -1)]):
+            if count > 1 and time.monotonic() > until:
+                break
             self._run(BYTES, [grey] * count)
 
     def _run(self, signature: str, rows: Rows) -> Outputs:
