@@ -10,6 +10,7 @@ import httpx
 import pytest
 from serving_process import CLASSES, Serving, picture, write_export
 
+pytestmark = pytest.mark.slow
 PREDICT = "/v1/models/leaves:predict"
 BEARER = {"authorization": "Bearer s3cret"}
 
@@ -50,14 +51,12 @@ def probabilities(client, content, path=PREDICT):
     return answer.json()["predictions"][0]["probabilities"]
 
 
-@pytest.mark.slow
 def test_the_document_it_prints_says_where_it_is(serving):
     assert serving.document["address"].startswith("http://127.0.0.1:") and serving.document["token"] is True
     assert serving.document["model"] == "leaves" and serving.document["version"] == 1
     assert os.path.samefile(serving.document["folder"], serving.folder)
 
 
-@pytest.mark.slow
 def test_damaged_images_among_good_ones_spoil_nobody_elses_answer(client, serving):
     good = [picture(seed=seed) for seed in range(4)]
     alone = [probabilities(client, one) for one in good]
@@ -82,7 +81,6 @@ def test_damaged_images_among_good_ones_spoil_nobody_elses_answer(client, servin
     assert not wrong
 
 
-@pytest.mark.slow
 def test_without_the_token_nothing_is_answered(serving):
     import grpc
     from tensorflow_serving.apis import get_model_status_pb2, model_service_pb2_grpc
@@ -98,13 +96,11 @@ def test_without_the_token_nothing_is_answered(serving):
         assert stub.GetModelStatus(request, timeout=20, metadata=[("authorization", "Bearer s3cret")]).model_version_status
 
 
-@pytest.mark.slow
 def test_a_body_over_the_limit_is_413(client):
     answer = client.post(PREDICT, content=b"x" * 300_000)
     assert answer.status_code == 413 and "209,715 bytes" in answer.json()["error"]
 
 
-@pytest.mark.slow
 def test_a_new_version_takes_over_under_load_without_a_failed_request(client, serving, exports):
     content = picture(seed=7)
     before = probabilities(client, content)

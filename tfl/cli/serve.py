@@ -55,7 +55,7 @@ def serve(
     base_of(path)
     listener = bind(host, port)
     body = int(max_body_mb * 2**20)
-    limits = Limits(max_batch_size=max_batch_size, max_body_bytes=body, max_pending_bytes=max(16 * body, 2**28))
+    limits = Limits(max_batch_size=max_batch_size, max_body_bytes=body, max_pending_bytes=max(4 * body, 2**28))
     load_tensorflow(with_keras=False)
     log_to_stderr()
     server = open_server(path, listener, rpc_port=grpc_port, name=name, token=token, limits=limits)

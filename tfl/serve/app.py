@@ -41,8 +41,8 @@ def create_app(
     """
     limits, metrics = limits or models.limits, metrics or Metrics(models)
     app = FastAPI(title="tfl serve", version=__version__, docs_url=None, redoc_url=None)
-    app.include_router(_health_routes(models, metrics))
     app.include_router(rest_routes(models, limits))
+    app.include_router(_health_routes(models, metrics))
     if page is not None:
         app.include_router(page)
     app.add_exception_handler(HTTPException, _in_words)

@@ -42,6 +42,11 @@ def rest_routes(models: Models, limits: Limits) -> APIRouter:
         answer = models.submit(asked.rows, version=version, signature=asked.signature, weight=asked.weight, exactly=exactly)
         return json_response(write_predict(await asyncio.wrap_future(answer), asked.layout))
 
+    # the call that is made most comes first: routes are tried in order
+    @router.post("/v1/models/{name}:predict", summary="What the model says of images", openapi_extra=_BODY, responses=_ANSWER)
+    async def predict_latest(name: str, request: Request) -> Response:
+        return await predict(name, request, None)
+
     @router.get("/v1/models/{name}", summary="The versions of the model and their states", responses=_STATUS)
     async def status(name: str) -> Response:
         return json_response(dump_json(_status(models, name)))
@@ -66,10 +71,6 @@ def rest_routes(models: Models, limits: Limits) -> APIRouter:
     @router.get("/v1/models/{name}/labels/{label}/metadata", summary="Labels are not assigned: 400", responses=_METADATA)
     async def metadata_of_label(name: str, label: str) -> Response:
         raise _no_label(label)
-
-    @router.post("/v1/models/{name}:predict", summary="What the model says of images", openapi_extra=_BODY, responses=_ANSWER)
-    async def predict_latest(name: str, request: Request) -> Response:
-        return await predict(name, request, None)
 
     @router.post(
         "/v1/models/{name}/versions/{version}:predict",
