@@ -249,7 +249,6 @@ def test_the_last_of_several_pictures_is_the_one_that_is_shown(open_page, addres
     give(page, picture())
     wait_for(page, "answer")
     assert page.inner_text("#label") == "healthy" and len(held) == 1
-    held[0].abort()
 
 
 def test_a_token_is_asked_for_and_kept_in_memory_alone(open_page, guarded_address):

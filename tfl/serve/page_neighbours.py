@@ -100,7 +100,7 @@ def load_neighbours(run: Run) -> Neighbours | None:
         raise RunError(f"{file} is damaged: {error}.", fix=f"Write it again: tfl evaluate {run.folder} --confidence") from error
 
 
-def _of(array: NDArray[Any], kind: type[np.generic], *, axes: int) -> NDArray[Any]:
+def _of(array: NDArray[Any], kind: Any, *, axes: int) -> NDArray[Any]:
     if array.ndim != axes or not np.issubdtype(array.dtype, kind) or (kind is np.float16 and not np.isfinite(array).all()):
         raise ValueError(f"an array is {array.dtype} of shape {array.shape}")
     return array
