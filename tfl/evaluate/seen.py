@@ -77,7 +77,7 @@ def stored_features(run: Run, assembled: Assembled, bundle: Bundle, indices: NDA
     if not 1 <= first_live <= len(assembled.blocks):
         return None
     prefix, suffix = cut(assembled, first_live)
-    rows: Any = Extractor([prefix], bundle, features=recipe.features).run(indices)[0][0]
+    rows: Any = Extractor([prefix], bundle, features=recipe.features, known=state.engine).run(indices)[0][0]
     if first_live == len(assembled.blocks):
         return np.asarray(rows.read_all(), np.float32)
     above = keras.Model(suffix.input, tensor_of(suffix, POOL))
