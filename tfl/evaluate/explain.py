@@ -40,12 +40,12 @@ def grad_cam(
     Raises:
         BackboneError: There is no such layer, or its output is not a feature map.
     """
-    inner = _with_features(model, feature_layer)
+    inner = with_features(model, feature_layer)
     images = np.asarray(images, np.float32)
     maps = np.zeros(images.shape[:3], np.float32)
     for start in range(0, len(images), _AT_ONCE):
         part = slice(start, start + _AT_ONCE)
-        maps[part] = _maps(inner, images[part], np.asarray(class_indices)[part])
+        maps[part] = maps_of(inner, images[part], np.asarray(class_indices)[part])
     return maps
 
 
@@ -89,7 +89,12 @@ def tensor_of(model: keras.Model, layer_name: str) -> Any:
     return found[0] if len(found) == 1 else found
 
 
-def _with_features(model: keras.Model, feature_layer: str) -> keras.Model:
+def with_features(model: keras.Model, feature_layer: str) -> keras.Model:
+    """The model from its input to the feature maps of `feature_layer` and the scores, for `maps_of`.
+
+    Raises:
+        BackboneError: There is no such layer, or its output is not a feature map.
+    """
     features = tensor_of(model, feature_layer)
     if isinstance(features, list | tuple) or len(features.shape) != 4:
         raise BackboneError(
@@ -101,7 +106,8 @@ def _with_features(model: keras.Model, feature_layer: str) -> keras.Model:
     return keras.Model(model.input, [features, tensor_of(model, "logits") if has_logits else model.output])
 
 
-def _maps(inner: keras.Model, images: NDArray[np.float32], classes: NDArray[np.integer]) -> NDArray[np.float32]:
+def maps_of(inner: keras.Model, images: NDArray[np.float32], classes: NDArray[np.integer]) -> NDArray[np.float32]:
+    """One batch of `grad_cam`, by what `with_features` made; for many calls on the same model."""
     pixels = tf.constant(images)
     with tf.GradientTape() as tape:
         tape.watch(pixels)  # a wholly frozen network has no variable that a tape would follow by itself

@@ -36,7 +36,7 @@ class RunNetwork:
     def __init__(self, run: Run) -> None:
         self._run = run
         self._lock = threading.Lock()
-        self._loaded: tuple[Any, str, Any] | None = None
+        self._loaded: tuple[Any, Any] | None = None
 
     @functools.cached_property
     def class_names(self) -> tuple[str, ...]:
@@ -56,30 +56,30 @@ class RunNetwork:
             BackboneError: The network has no feature map to look at.
         """
         from tfl.data.pipeline import resize_image
-        from tfl.evaluate.explain import grad_cam
+        from tfl.evaluate.explain import maps_of
 
-        model, feature_layer, features = self._parts()
+        mapped, features = self._parts()
         image = resize_image(pixels, self.data.image_size, self.data.fit).numpy()[None]
-        heat = grad_cam(model, image, np.array([class_index]), feature_layer=feature_layer)[0]
+        heat = maps_of(mapped, image, np.array([class_index]))[0]
         return Seen(heat, np.asarray(features(image, training=False), np.float32)[0])
 
-    def _parts(self) -> tuple[Any, str, Any]:
+    def _parts(self) -> tuple[Any, Any]:
         with self._lock:
             if self._loaded is None:
                 self._loaded = self._load()
             return self._loaded
 
-    def _load(self) -> tuple[Any, str, Any]:
+    def _load(self) -> tuple[Any, Any]:
         from tfl.serve.predictor import load_run_model
 
         feature_layer = last_block(self._run)
         model = load_run_model(self._run)
         import keras
 
-        from tfl.evaluate.explain import tensor_of
+        from tfl.evaluate.explain import tensor_of, with_features
         from tfl.model.head import POOL
 
-        return model, feature_layer, keras.Model(model.input, tensor_of(model, POOL))
+        return with_features(model, feature_layer), keras.Model(model.input, tensor_of(model, POOL))
 
 
 def last_block(run: Run) -> str:
