@@ -83,12 +83,18 @@ class Judge:
         self.rows[runtime.name] = {**row, **more}
         return self.rows[runtime.name]
 
-    def write(self, folder: Path) -> dict[str, Any]:
+    def write(self, folder: Path, *, only: Sequence[str] | None = None) -> dict[str, Any]:
         """Writes `parity.json` into the export folder; rows of the same model that were there stay.
+
+        Args:
+            folder: The export folder.
+            only: The places below it whose rows count, where an export of another place was refused.
 
         Returns:
             The certificate.
         """
+        if only is not None:
+            self.rows = {name: row for name, row in self.rows.items() if row["path"] in only}
         document = self.document()
         kept = _rows_of_same_model(folder, document)
         document["exports"] = {**kept, **document["exports"]}

@@ -42,7 +42,7 @@ KINDS = {
 }
 TOLERANCES = {"float32": 1e-5, "float16": 1e-2}
 """The largest difference in a probability that still holds, by what the weights are."""
-TIMES_ROUNDING, MOST_ROUNDING = 4.0, 1e-3
+TIMES_ROUNDING, MOST_ROUNDING = 10.0, 1e-3
 """Where float32 itself rounds by more than its tolerance, a runtime may differ by this many times that, and never by more."""
 MOST_ACCURACY_LOST = 0.01
 """By int8: a point of accuracy."""

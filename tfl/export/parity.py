@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 TOLERANCE = TOLERANCES["float32"]
 _FIGURES = ("calibrated_probabilities", "unfamiliarity")
+_WITHOUT_FLOAT16 = "Weights of half the bytes are too coarse for this network; leave them out: --quantize float32 --quantize int8"
 _CLAIMS = ("prediction_set", "is_unfamiliar")
 
 
@@ -111,7 +112,8 @@ def require(row: dict[str, Any], *, name: str = "The export") -> None:
         f"{name} disagrees with its model by {row['largest_difference']:.2g} in probability "
         f"({row['changed']} of {row['count']} labels change).",
         allowed=f"a difference of at most {row['tolerance']:g}",
-        fix="What was there before is as it was. Please report it, with the recipe's backbone.",
+        fix="What was there before is as it was. "
+        + (_WITHOUT_FLOAT16 if row["weights"] == "float16" else "Please report it, with the recipe's backbone."),
     )
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tfl.errors import ExportError
 from tfl.evaluate.confidence import Confidence
 from tfl.export.certificate import Judge, sentence, summary
 from tfl.export.kinds import QUANTIZED, check_packages
@@ -85,7 +86,12 @@ def ship(
             if judge is not None:
                 _judge_folder(judge, kind, scratch, place=place, seconds=written, tell=tell)
 
-        folders[kind] = write_shipment(kind, shipment, folder, version=version, quantize=quantize, check=check)
+        try:
+            folders[kind] = write_shipment(kind, shipment, folder, version=version, quantize=quantize, check=check)
+        except ExportError:
+            if judge is not None and folders:  # those that are in place keep their certificate
+                judge.write(folder, only=[done.relative_to(folder).as_posix() for done in folders.values()])
+            raise
     if judge is None:
         return Shipped(folders, None)
     if server is not None:
