@@ -19,6 +19,8 @@ from collections.abc import Sequence
 from typing import Any
 
 TOLERANCE = 1e-4
+WINDOW_S = 30
+"""An open loop also says how it went over each of these."""
 
 
 def request_of(method: str, path: str, body: bytes, *, headers: Sequence[str] = ()) -> bytes:
@@ -125,6 +127,7 @@ async def open_loop(plan: dict[str, Any]) -> dict[str, Any]:
     requests = [predict_request(plan["path"], base64.b64decode(image)) for image in plan["images"]]
     free = [Connection(plan["port"]) for _ in range(plan["connections"])]
     seconds: list[float] = []
+    windows: dict[int, list[float]] = {}
     failed: list[str] = []
     running: set[asyncio.Task[None]] = set()
 
@@ -132,6 +135,7 @@ async def open_loop(plan: dict[str, Any]) -> dict[str, Any]:
         connection = free.pop() if free else Connection(plan["port"])
         status, body = await connection.ask(requests[number % len(requests)])
         seconds.append(time.perf_counter() - due)
+        windows.setdefault(int((due - began) // WINDOW_S), []).append(seconds[-1])
         free.append(connection)
         expected = plan["expected"][number % len(requests)] if plan.get("expected") else None
         if status != 200 or (expected and number % 20 == 0 and not right(body, expected)):
@@ -148,7 +152,9 @@ async def open_loop(plan: dict[str, Any]) -> dict[str, Any]:
         task.add_done_callback(running.discard)
         number += 1
     await asyncio.gather(*running)
-    return {"count": len(seconds), "seconds": plan["seconds"], "failed": failed[:10], "failures": len(failed)} | spread(seconds)
+    result = {"count": len(seconds), "seconds": plan["seconds"], "failed": failed[:10], "failures": len(failed)}
+    result["windows"] = [{"from_s": WINDOW_S * at, **spread(values)} for at, values in sorted(windows.items())]
+    return result | spread(seconds)
 
 
 async def mixed(plan: dict[str, Any]) -> dict[str, Any]:
