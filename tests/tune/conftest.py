@@ -18,8 +18,7 @@ def source(tmp_path_factory, draw_bars):
     return str(file)
 
 
-@pytest.fixture
-def recipe(source):
+def _recipe(source):
     return tfl.Recipe(
         name="bars",
         data=tfl.Data(source, image_size=(SIZE, SIZE)),
@@ -36,6 +35,20 @@ def recipe(source):
             stop_poor=False,
         ),
     )
+
+
+@pytest.fixture
+def recipe(source):
+    return _recipe(source)
+
+
+@pytest.fixture(scope="session")
+def whole(source, tmp_path_factory):
+    """The rows of the recipe's search, run once and not disturbed."""
+    from tfl.run import prepare_data
+    from tfl.tune.search import search
+
+    return _scores(search(_recipe(source), out=tmp_path_factory.mktemp("whole") / "search", prepare=prepare_data))
 
 
 @pytest.fixture
@@ -64,5 +77,9 @@ def look_for(tmp_path):
 @pytest.fixture
 def scores():
     """What must be the same of two searches: values, status, score and history of every trial."""
+    return _scores
+
+
+def _scores(folder):
     kept = ("number", "values", "status", "reason", "value", "epochs", "history")
-    return lambda folder: [{name: row[name] for name in kept} for row in folder.outcomes()]
+    return [{name: row[name] for name in kept} for row in folder.outcomes()]
