@@ -113,6 +113,7 @@ def open_page(browser):
         page.on("pageerror", lambda error: troubles.append(str(error)))
         page.on("console", lambda told: troubles.append(told.text) if told.type in ("error", "warning") else None)
         page.on("request", lambda request: asked.append((address, request.url)))
+        page.on("filechooser", lambda chooser: None)  # choosers are caught from the start: turned on by a press, it can come late
         page.goto(address)
         page.wait_for_selector('#about:not(:empty), body[data-state="token"]')
         return page

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 HINTS = {"float32": "f32", "bfloat16": "bf16"}
+_thread = ThreadPoolExecutor(1, thread_name_prefix="tfl-openvino")
+"""Where networks are compiled and run: OpenVINO leaves the thread that compiles rounding the smallest numbers to zero."""
 
 
 def openvino_version() -> str | None:
@@ -75,7 +78,8 @@ class Converted:
             "ENABLE_CPU_PINNING": False,  # decoding and other processes run beside it
             "CPU_DENORMALS_OPTIMIZATION": True,  # as TensorFlow does; a random network makes many
         }
-        return OpenVinoEngine(precision, self._core.compile_model(self._model, "CPU", settings), self.outputs)
+        compiled = _thread.submit(self._core.compile_model, self._model, "CPU", settings).result()
+        return OpenVinoEngine(precision, compiled, self.outputs)
 
 
 class OpenVinoEngine:
@@ -96,7 +100,7 @@ class OpenVinoEngine:
         full = np.ascontiguousarray(images, np.float32) if count == BATCH else np.zeros((BATCH, *images.shape[1:]), np.float32)
         if count < BATCH:
             full[:count] = images
-        found = self._request.infer([full], share_inputs=True)
+        found = _thread.submit(self._request.infer, [full], share_inputs=True).result()
         return [np.array(found[port][:count]) for port in self._ports]
 
 
