@@ -11,6 +11,7 @@ Parts     plain  KerasTuner's GridSearch over a hypermodel that thaws the base f
                  the median rule, any rate from 1e-4 to 1e-3, for as long as a quarter of the plain time to its best score
 Best      plain's time to its best score depends on the luck of the order, so it is the mean over all orders: half of all other
           trials, and the best one. tfl's counts everything from the start to the end of the first trial that has the score
+Process   each part has one of its own: what an earlier part left in Keras and TensorFlow would slow a later one
 Length    the plain part is most of it: an hour for all photos. --kept FILE keeps each part's result, and goes on from there; a
           part that was run at another time is compared by the plain forward pass that goes before each part
 """
@@ -19,8 +20,10 @@ from __future__ import annotations
 
 import json
 import math
+import multiprocessing
 import tempfile
 import time
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -60,8 +63,8 @@ class Measured:
                 self.parts = found
         for name in self.options.parts:
             if name not in self.parts:
-                once = forward_pass(self.photos, size=self.size)
-                self.parts[name] = {"pass": round(once.wall, 3), **getattr(self, name)()}
+                with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as process:
+                    self.parts[name] = process.submit(measure, name, self.options, self.scratch / name, self.parts).result()
             if kept is not None:
                 kept.write_text(json.dumps({"settings": settings, **self.parts}, indent=1))
 
@@ -133,6 +136,7 @@ class Measured:
     def prior(self) -> dict[str, Any]:
         """As `tfl tune` is meant: probes first, and poor trials stopped."""
         minutes = time_to_best(self.parts["plain"]["trials"]) / 4 / 60 if "plain" in self.parts else 3.0
+        minutes = max(minutes, 1.0) if self.options.smoke else minutes
         space = self.space(tfl.Between(min(RATES), max(RATES), log=True))
         return self.search(tfl.Search(space=space, trials=None, minutes=minutes, seeds=0, prior="probe"))
 
@@ -232,6 +236,16 @@ class Measured:
     def _noise(self, score: float) -> float:
         """Half of the 95% interval of one score, from the number of validation photos."""
         return float(1.96 * math.sqrt(score * (1 - score) / len(self.files[1])))
+
+
+def measure(name: str, options: Any, scratch: Path, earlier: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """One part, and the plain forward pass before it."""
+    scratch.mkdir()
+    with quietly():
+        measured = Measured(options, scratch)
+        measured.parts = earlier
+        once = forward_pass(measured.photos, size=measured.size)
+        return {"pass": round(once.wall, 3), **getattr(measured, name)()}
 
 
 def by_depth(trials: Trials) -> dict[str, float]:

@@ -9,8 +9,10 @@ Processes the bare loop, the server and the clients each have one of their own. 
 rate      requests a second of 32 clients in a closed loop, against images a second of the bare signature (decoding inside) at
           its best batch size; alternating rounds, the median of their ratios
 latency   one client on a kept connection against one call of the signature with one image; alternating rounds, medians
-soak      Poisson arrivals at 80% of what the server was measured to answer; latency counts from when a request was due.
-          Memory is the server's resident memory, its end against its value after a tenth of the time
+soak      Poisson arrivals at 80% of what the server was measured to answer over a minute just before; latency counts from when a
+          request was due. Memory is the server's resident memory, its end against its value after a tenth of the time. Beside
+          the load the machine itself is looked at every few seconds: processor time of a fixed piece of work, against the
+          minute in which the load was set (1 is as fast as then), and the share of time that the host took away
 malformed 10,000 bad requests of 20 kinds in a drawn order with 2,500 good ones, over 32 connections
 swap      two new versions put in the folder under 32 clients in a closed loop
 """
@@ -19,8 +21,11 @@ from __future__ import annotations
 
 import argparse
 import base64
+import contextlib
+import hashlib
 import io
 import json
+import math
 import os
 import shutil
 import signal
@@ -33,6 +38,7 @@ import threading
 import time
 import urllib.request
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -177,6 +183,49 @@ class Served:
         return self.child.wait(60)
 
 
+class Machine:
+    """How fast the machine is, apart from what runs on it here."""
+
+    def __init__(self) -> None:
+        self._seen: list[tuple[float, float, tuple[int, int]]] = []
+        self._work = b"0" * 2**22
+
+    @contextlib.contextmanager
+    def watched(self, *, every: float) -> Iterator[None]:
+        """Looks every so many seconds for as long as the block runs; times count from its start."""
+        self._seen, ended, began = [], threading.Event(), time.monotonic()
+
+        def look() -> None:
+            while not ended.wait(every):
+                self._seen.append((time.monotonic() - began, self._seconds(), self._jiffies()))
+
+        thread = threading.Thread(target=look)
+        thread.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            thread.join()
+
+    def summary(self, start: float = 0.0, stop: float = math.inf) -> tuple[float, float] | None:
+        """Median processor seconds of the fixed work between two times, and the share of time that the host took away."""
+        rows = [row for row in self._seen if start <= row[0] < stop]
+        if len(rows) < 2:
+            return None
+        (stolen, total), (stolen_later, total_later) = rows[0][2], rows[-1][2]
+        return statistics.median(row[1] for row in rows), (stolen_later - stolen) / max(1, total_later - total)
+
+    def _seconds(self) -> float:
+        began = time.thread_time()
+        hashlib.sha256(self._work)
+        return time.thread_time() - began
+
+    @staticmethod
+    def _jiffies() -> tuple[int, int]:
+        fields = [int(field) for field in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
+        return fields[7], sum(fields)
+
+
 class Bench:
     """What the parts share: three versions, the bare loop, the clients and a server for each part."""
 
@@ -268,7 +317,10 @@ class Bench:
 
     def soak(self) -> None:
         served = self.serve()
-        most = self.clients(served, "closed", seconds=self.options.seconds)
+        machine = Machine()
+        with machine.watched(every=1.0):
+            most = self.clients(served, "closed", seconds=self.options.seconds if self.options.smoke else 60.0)
+        set_at = machine.summary()
         rate = 0.8 * most["count"] / most["seconds"]
         memory: list[tuple[float, float]] = []
         ended = threading.Event()
@@ -280,11 +332,21 @@ class Bench:
 
         watcher = threading.Thread(target=look)
         watcher.start()
-        row = self.clients(
-            served, "open", seconds=60 * self.options.minutes, rate=rate, connections=2 * CLIENTS, expected=self.versions_of(0)
-        )
+        with machine.watched(every=2.0):
+            row = self.clients(
+                served,
+                "open",
+                seconds=60 * self.options.minutes,
+                rate=rate,
+                connections=2 * CLIENTS,
+                expected=self.versions_of(0),
+            )
         ended.set()
         watcher.join()
+        for window in row.get("windows", ()):
+            seen = machine.summary(window["from_s"], window["from_s"] + 30)
+            if seen is not None and set_at is not None:
+                window |= {"machine_speed": round(set_at[0] / seen[0], 3), "taken_away": round(seen[1], 4)}
         served.close()
         settled = [size for at, size in memory if at >= 6 * self.options.minutes][:3]
         growth = statistics.median(size for _, size in memory[-3:]) / statistics.median(settled) - 1

@@ -167,6 +167,11 @@ def order_of(examples: Examples, **options: int) -> list[int]:
     return drain(make_dataset(examples, np.arange(20), data=DATA, batch_size=6, **options))[0][:, 0, 0, 0].astype(int).tolist()
 
 
+def test_the_end_of_an_epoch_waits_for_no_autotuner(examples: Examples) -> None:
+    dataset = make_dataset(examples, [0, 1], data=DATA, batch_size=2)
+    assert dataset.options().autotune.enabled is False  # benchmarks/autotuner.py measures what it costs
+
+
 def test_the_order_is_a_function_of_seed_and_epoch(examples: Examples) -> None:
     first = order_of(examples, shuffle_seed=1)
     assert first == order_of(examples, shuffle_seed=1) and sorted(first) == list(range(20))

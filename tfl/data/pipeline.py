@@ -152,7 +152,18 @@ def make_dataset(
         dataset = dataset.map(_as_it_is(read), **parallel).batch(batch_size)
     else:
         dataset = dataset.batch(batch_size).map(_as_it_is(read), **parallel)
-    return dataset.map(_as_it_is(finish), **parallel).prefetch(tf.data.AUTOTUNE)
+    return untuned(dataset.map(_as_it_is(finish), **parallel).prefetch(tf.data.AUTOTUNE))
+
+
+def untuned(dataset: tf.data.Dataset) -> tf.data.Dataset:
+    """`dataset` without tf.data's autotuner, so that `AUTOTUNE` is a call for each core, at most 16.
+
+    With it the end of an epoch waits: in TensorFlow 2.21 an iterator is not let go of before a pause of the tuner is over, and
+    those pauses double up to a minute (`benchmarks/autotuner.py`).
+    """
+    options = tf.data.Options()
+    options.autotune.enabled = False
+    return dataset.with_options(options)
 
 
 def shuffled(indices: ArrayLike, *, seed: int, epoch: int) -> NDArray[np.int64]:
@@ -222,7 +233,7 @@ def cache_pixels(examples: Examples, *, data: Data, limit_bytes: int | None = No
     dataset = tf.data.Dataset.range(len(examples)).map(
         _as_it_is(lambda index: tf.cast(load(index), tf.uint8)), num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
     )
-    for index, image in enumerate(dataset.prefetch(16).as_numpy_iterator()):
+    for index, image in enumerate(untuned(dataset.prefetch(16)).as_numpy_iterator()):
         pixels.write(index, image)
     return pixels
 
@@ -248,7 +259,7 @@ def decode_errors(
 
     dataset = tf.data.Dataset.range(len(order)).map(_as_it_is(read), num_parallel_calls=tf.data.AUTOTUNE, deterministic=False)
     fine = np.zeros(len(order), bool)
-    for position, value in dataset.ignore_errors().prefetch(16).as_numpy_iterator():
+    for position, value in untuned(dataset.ignore_errors().prefetch(16)).as_numpy_iterator():
         fine[position] = True
         if keep is not None:
             keep(int(order[position]), value)

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfl.data.bundle import Bundle, derived_seed
-from tfl.data.pipeline import cache_pixels, make_dataset, shuffled
+from tfl.data.pipeline import cache_pixels, make_dataset, shuffled, untuned
 from tfl.features.cost import Decision, Pass, decide
 from tfl.features.extract import Extractor
 from tfl.features.store import Features
@@ -225,4 +225,4 @@ def _blocks(features: Features, labels: NDArray[np.float32], order: NDArray[np.i
             yield features[rows], labels[rows]
 
     signature = (tf.TensorSpec((None, *features.shape[1:]), features.dtype), tf.TensorSpec((None, labels.shape[1]), tf.float32))
-    return tf.data.Dataset.from_generator(read, output_signature=signature).prefetch(1)
+    return untuned(tf.data.Dataset.from_generator(read, output_signature=signature).prefetch(1))
