@@ -4,6 +4,8 @@ Run       KERAS_HOME=<folder with ImageNet weights> TFL_TEST_DATA=<folder with f
 Trials    the head alone, and from blocks 16, 13, 10, 6 and 3 up; rates 1e-3 and 1e-4; 5 epochs each, no augmentation
 Network   MobileNetV2 alpha 0.35 at 224 px; Keras' `validation_split=0.2, seed=1`, the score is the best validation accuracy
 Parts     plain  KerasTuner's GridSearch over a hypermodel that thaws the base from a block up and fits on the tf.data pipeline
+          pinned the same with BatchNorm layers left frozen: `base(x, training=False)` should keep their statistics, and in Keras
+                 3.15.1 does not
           hand   one plain forward pass that keeps what is under every block, float32 in memory, then every suffix on those
                  arrays: with the first rate by Keras' `fit`, with the second by a traced step; the faster counts for both
           tfl    `tfl tune` on the same grid, from an empty store, nothing stopped early, no confirmation
@@ -36,7 +38,8 @@ import tfl
 
 DEPTHS: tuple[int | None, ...] = (None, *CUTS)
 RATES, EPOCHS = (1e-3, 1e-4), 5
-PARTS = ("plain", "hand", "tfl", "prior")
+RIVALS = {"plain": "plain", "pinned": "plain with pinned BatchNorm"}
+PARTS = (*RIVALS, "hand", "tfl", "prior")
 Trials = list[dict[str, Any]]
 """Each with `depth` (a block, or `head`), `rate`, `score` and `seconds`."""
 
@@ -70,6 +73,13 @@ class Measured:
 
     def plain(self) -> dict[str, Any]:
         """KerasTuner's grid."""
+        return self._plain(pinned=False)
+
+    def pinned(self) -> dict[str, Any]:
+        """The same with BatchNorm as it was."""
+        return self._plain(pinned=True)
+
+    def _plain(self, *, pinned: bool) -> dict[str, Any]:
         import keras
         import keras_tuner
 
@@ -82,7 +92,7 @@ class Measured:
                 model, base = build(classes, size=size, augment=False)
                 base.trainable = depth != "head"
                 if depth != "head":
-                    thaw_from(base, int(depth))
+                    thaw_from(base, int(depth), pinned=pinned)
                 loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
                 model.compile(keras.optimizers.Adam(hp.Choice("rate", list(RATES))), loss, metrics=["accuracy"])
                 return model
@@ -135,7 +145,8 @@ class Measured:
 
     def prior(self) -> dict[str, Any]:
         """As `tfl tune` is meant: probes first, and poor trials stopped."""
-        minutes = time_to_best(self.parts["plain"]["trials"]) / 4 / 60 if "plain" in self.parts else 3.0
+        rivals = [time_to_best(self.parts[name]["trials"]) for name in RIVALS if name in self.parts]
+        minutes = max(rivals) / 4 / 60 if rivals else 3.0
         minutes = max(minutes, 1.0) if self.options.smoke else minutes
         space = self.space(tfl.Between(min(RATES), max(RATES), log=True))
         return self.search(tfl.Search(space=space, trials=None, minutes=minutes, seeds=0, prior="probe"))
@@ -190,47 +201,52 @@ class Measured:
         if {"hand", "tfl"} <= set(parts):
             ratio = parts["tfl"]["seconds"] / by_hand_seconds(parts["hand"])
             found.append(figure("tfl over by hand, same trials", ratio, "ratio", at_most=1.25))
-        if {"plain", "tfl"} <= set(parts):
-            found += self._same_trials(parts["plain"], parts["tfl"])
-        if {"plain", "prior"} <= set(parts):
-            found += self._same_score(parts["plain"]["trials"], parts["prior"])
+        if {"hand", "tfl"} <= set(parts):
+            found += [*scores_by_depth("by hand", parts["hand"]), self._same_depth("by hand", parts["hand"], parts["tfl"])]
+        if "tfl" in parts:
+            found += scores_by_depth("tfl", parts["tfl"])
+        if "prior" in parts:
+            found.append(
+                figure("tfl with probes first, best score", max(row["score"] for row in parts["prior"]["trials"]), "share")
+            )
+        for name, rival in RIVALS.items():
+            if {name, "tfl"} <= set(parts):
+                found += self._same_trials(rival, parts[name], parts["tfl"])
+            if {name, "prior"} <= set(parts):
+                found += self._same_score(rival, parts[name]["trials"], parts["prior"])
         return found
 
-    def _same_trials(self, plain: dict[str, Any], ours: dict[str, Any]) -> list[dict[str, Any]]:
-        best, mine = by_depth(plain["trials"]), by_depth(ours["trials"])
+    def _same_depth(self, rival: str, other: dict[str, Any], ours: dict[str, Any]) -> dict[str, Any]:
+        best, mine = by_depth(other["trials"]), by_depth(ours["trials"])
         theirs = max(best, key=lambda depth: best[depth])
         lost = max(mine.values()) - mine.get(theirs, 0.0)
-        found = [figure(f"plain, best score from {depth}", score, "share") for depth, score in best.items()]
-        found += [figure(f"tfl, best score from {depth}", score, "share") for depth, score in mine.items()]
+        name = f"what tfl's scores lose at the best depth of {rival} ({theirs})"
+        return figure(name, lost, "share", at_most=round(self._noise(best[theirs]), 4))
+
+    def _same_trials(self, rival: str, plain: dict[str, Any], ours: dict[str, Any]) -> list[dict[str, Any]]:
         return [
-            *found,
-            figure("plain over tfl, same trials", plain["seconds"] / ours["seconds"], "times", at_least=4.0),
-            figure(
-                f"what tfl's scores lose at plain's best depth ({theirs})",
-                lost,
-                "share",
-                at_most=round(self._noise(best[theirs]), 4),
-            ),
+            *scores_by_depth(rival, plain),
+            figure(f"{rival} over tfl, same trials", plain["seconds"] / ours["seconds"], "times", at_least=4.0),
+            self._same_depth(rival, plain, ours),
         ]
 
-    def _same_score(self, plain: Trials, prior: dict[str, Any]) -> list[dict[str, Any]]:
+    def _same_score(self, rival: str, plain: Trials, prior: dict[str, Any]) -> list[dict[str, Any]]:
         target = max(row["score"] for row in plain)
         slow = time_to_best(plain)
         found = [
-            figure("plain, best score", target, "share"),
-            figure("plain, time to its best score, mean over all orders", slow, "s"),
-            figure("tfl with probes first, best score", max(row["score"] for row in prior["trials"]), "share"),
+            figure(f"{rival}, best score", target, "share"),
+            figure(f"{rival}, time to its best score, mean over all orders", slow, "s"),
         ]
         for label, score, reach in (
-            ("plain's best score", target, 8.0),
-            ("plain's best score less one standard error", target - self._noise(target) / 1.96, None),
+            (f"the best score of {rival}", target, 8.0),
+            (f"the best score of {rival} less one standard error", target - self._noise(target) / 1.96, None),
         ):
             seconds = time_to(score, prior)
             reached = figure(f"tfl came to {label}", float(math.isfinite(seconds)), "1 or 0", at_least=1.0)
             found.append(reached)
             if math.isfinite(seconds):
                 found.append(figure(f"tfl, time to {label}", seconds, "s"))
-                found.append(figure(f"plain over tfl, time to {label}", slow / seconds, "times", at_least=reach))
+                found.append(figure(f"{rival} over tfl, time to {label}", slow / seconds, "times", at_least=reach))
         return found
 
     def _noise(self, score: float) -> float:
@@ -253,6 +269,11 @@ def by_depth(trials: Trials) -> dict[str, float]:
     return {
         depth: max(row["score"] for row in trials if row["depth"] == depth) for depth in dict.fromkeys(r["depth"] for r in trials)
     }
+
+
+def scores_by_depth(name: str, part: dict[str, Any]) -> list[dict[str, Any]]:
+    """A figure for each depth of a part."""
+    return [figure(f"{name}, best score from {depth}", score, "share") for depth, score in by_depth(part["trials"]).items()]
 
 
 def by_hand_seconds(part: dict[str, Any]) -> float:

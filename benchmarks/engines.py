@@ -59,7 +59,7 @@ def build(backbone: tfl.Backbone, side: int) -> tuple[Any, str]:
     import keras
 
     from tfl.backbones import catalog
-    from tfl.backbones.weights import find_imagenet_file
+    from tfl.backbones.weight_files import find_imagenet_file
 
     row = catalog.entry(backbone.name)
     wanted = (row.weights_file_for(backbone.arguments, (side, side)), row.weights_file_for(backbone.arguments))

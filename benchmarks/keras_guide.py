@@ -104,12 +104,14 @@ def build_base(size: tuple[int, int]) -> Any:
     return keras.applications.MobileNetV2(input_shape=(*size, 3), alpha=ALPHA, include_top=False, weights="imagenet")
 
 
-def thaw_from(base: Any, block: int) -> None:
-    """Layers from `block_N_expand` up train, those below do not."""
+def thaw_from(base: Any, block: int, *, pinned: bool = False) -> None:
+    """Layers from `block_N_expand` up train, those below do not; `pinned` leaves BatchNorm frozen, and so its statistics."""
+    import keras
+
     names = [layer.name for layer in base.layers]
     first = names.index(f"block_{block}_expand")
     for number, layer in enumerate(base.layers):
-        layer.trainable = number >= first
+        layer.trainable = number >= first and not (pinned and isinstance(layer, keras.layers.BatchNormalization))
 
 
 def epoch_clock(seconds: list[float]) -> Any:

@@ -90,7 +90,7 @@ def test_the_file_for_224_px_serves_any_size(empty_keras_home: Path) -> None:
     (empty_keras_home / "x.weights.h5").rename(empty_keras_home / "mobilenet_2_5_224_tf_no_top.h5")
     # Keras tells its two weight formats apart by name, so the stand-in for the old format is loaded as a path
     wanted = catalog.entry("MobileNet").weights_file_for({"alpha": 0.25}, (160, 160))
-    from tfl.backbones.weights import find_imagenet_file
+    from tfl.backbones.weight_files import find_imagenet_file
 
     assert wanted == "mobilenet_2_5_160_tf_no_top.h5"
     found = find_imagenet_file(wanted, catalog.entry("MobileNet").weights_file_for({"alpha": 0.25}))

@@ -18,7 +18,7 @@ import numpy as np
 
 from tfl.backbones import catalog, flat, mini
 from tfl.backbones.blocks import find_cut_points
-from tfl.backbones.weights import find_imagenet_file, load_weights_file, not_found, refuse_bomb
+from tfl.backbones.weight_files import find_imagenet_file, load_weights_file, not_found, refuse_bomb
 from tfl.errors import BackboneError, did_you_mean
 from tfl.recipe import Backbone
 

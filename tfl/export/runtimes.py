@@ -148,7 +148,7 @@ def _openvino(file: Path) -> Callable[[Any], Mapping[str, Any]]:
 def _keras(file: Path) -> Callable[[Any], Mapping[str, Any]]:
     import keras
 
-    from tfl.backbones.weights import refuse_bomb
+    from tfl.backbones.weight_files import refuse_bomb
 
     refuse_bomb(file)
     return of_model(keras.models.load_model(file, compile=False, safe_mode=True)).answer

@@ -173,7 +173,7 @@ def load_run_model(run: Run) -> Any:
         )
     import keras
 
-    from tfl.backbones.weights import refuse_bomb
+    from tfl.backbones.weight_files import refuse_bomb
 
     try:
         refuse_bomb(file)
