@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Sequence
 
 LEAST_TRIALS = 3
 """So many trials must have ended before one is called poor beside them."""
+GRACE = 1 / 3
+"""In this share of its epochs no trial is called poor: a low rate begins slowly. In a search over depth and rate on flowers the
+best of 18 trials of five epochs (0.759 in the end) was below the median after the first, 0.626 to 0.641, and above it after the
+second."""
 
 
-def is_poor(history: Sequence[float], others: Sequence[Sequence[float]], *, higher_is_better: bool) -> bool:
+def is_poor(history: Sequence[float], others: Sequence[Sequence[float]], *, epochs: int, higher_is_better: bool) -> bool:
     """The median stopping rule: is the best value so far worse than the median of the other trials' running averages?
 
     Golovin et al. 2017, *Google Vizier*, section 3.2.1. A trial with fewer epochs counts with those it has.
@@ -17,14 +22,17 @@ def is_poor(history: Sequence[float], others: Sequence[Sequence[float]], *, high
     Args:
         history: The metric of the trial, epoch by epoch.
         others: The same of trials that came to their end.
+        epochs: How many the trial has in all.
         higher_is_better: Whether a larger value is better.
 
     Example:
 
     >>> good = [[0.5, 0.7, 0.9]] * 3
-    >>> is_poor([0.1, 0.2], good, higher_is_better=True), is_poor([0.1, 0.65], good, higher_is_better=True)
+    >>> is_poor([0.1, 0.2], good, epochs=3, higher_is_better=True), is_poor([0.1, 0.65], good, epochs=3, higher_is_better=True)
     (True, False)
     """
+    if len(history) < math.ceil(GRACE * epochs):
+        return False
     averages = [statistics.fmean(other[: len(history)]) for other in others if other]
     if not history or len(averages) < LEAST_TRIALS:
         return False

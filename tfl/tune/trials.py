@@ -143,7 +143,7 @@ class Trials:
             recipe = recipe_of(self.recipe, values)
             earlier = sampled.get("tuner/trial_id")
             after = self.folder.trial(earlier) / "run" if earlier else None
-            self.bench.train(recipe, place, check=self._check(sampled), after=after)
+            self.bench.train(recipe, place, check=self._check(sampled, recipe.stages[-1].epochs), after=after)
         except StoppedTrialError as stop:
             return "stopped", str(stop)
         except (EndOfSearchError, KeyboardInterrupt):
@@ -154,18 +154,18 @@ class Trials:
             return "failed", str(error) if isinstance(error, TflError) else f"{type(error).__name__}: {error}"
         return "done", ""
 
-    def _check(self, sampled: Mapping[str, Any]) -> Check:
-        higher, epochs = self.recipe.monitor.higher_is_better, sampled.get("tuner/epochs")
+    def _check(self, sampled: Mapping[str, Any], epochs: int) -> Check:
+        higher, given = self.recipe.monitor.higher_is_better, sampled.get("tuner/epochs")
 
         def stop_at_the_bracket(history: Sequence[float]) -> None:
-            if len(history) >= int(epochs or 0):
-                raise StoppedTrialError(f"Hyperband gave it {epochs} epochs")
+            if len(history) >= int(given or 0):
+                raise StoppedTrialError(f"Hyperband gave it {given} epochs")
 
         def stop_if_poor(history: Sequence[float]) -> None:
-            if is_poor(history, others, higher_is_better=higher):
+            if is_poor(history, others, epochs=epochs, higher_is_better=higher):
                 raise StoppedTrialError("worse than the median of the other trials")
 
-        if epochs is not None:
+        if given is not None:
             return stop_at_the_bracket
         others = [row["history"] for row in self.folder.outcomes() if row["status"] == "done"]
         return stop_if_poor if self.search.stop_poor else lambda history: None
