@@ -10,9 +10,9 @@ rate      requests a second of 32 clients in a closed loop, against images a sec
           its best batch size; alternating rounds, the median of their ratios
 latency   one client on a kept connection against one call of the signature with one image; alternating rounds, medians
 soak      Poisson arrivals at 80% of what the server was measured to answer over a minute just before; latency counts from when a
-          request was due. Memory is the server's resident memory, its end against its value after a tenth of the time. Beside
-          the load the machine itself is looked at every few seconds: processor time of a fixed piece of work, against the
-          minute in which the load was set (1 is as fast as then), and the share of time that the host took away
+          request was due. Memory is the server's resident memory, its end against its value after a tenth of the time. The
+          rounds have the latencies of each half minute beside the server's processor time a request, `cpu_ms`, which is that of
+          the same work: where it is higher than in the minute in which the load was set, the machine was slower
 malformed 10,000 bad requests of 20 kinds in a drawn order with 2,500 good ones, over 32 connections
 swap      two new versions put in the folder under 32 clients in a closed loop
 """
@@ -21,11 +21,8 @@ from __future__ import annotations
 
 import argparse
 import base64
-import contextlib
-import hashlib
 import io
 import json
-import math
 import os
 import shutil
 import signal
@@ -38,7 +35,6 @@ import threading
 import time
 import urllib.request
 import zlib
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -183,47 +179,13 @@ class Served:
         return self.child.wait(60)
 
 
-class Machine:
-    """How fast the machine is, apart from what runs on it here."""
-
-    def __init__(self) -> None:
-        self._seen: list[tuple[float, float, tuple[int, int]]] = []
-        self._work = b"0" * 2**22
-
-    @contextlib.contextmanager
-    def watched(self, *, every: float) -> Iterator[None]:
-        """Looks every so many seconds for as long as the block runs; times count from its start."""
-        self._seen, ended, began = [], threading.Event(), time.monotonic()
-
-        def look() -> None:
-            while not ended.wait(every):
-                self._seen.append((time.monotonic() - began, self._seconds(), self._jiffies()))
-
-        thread = threading.Thread(target=look)
-        thread.start()
-        try:
-            yield
-        finally:
-            ended.set()
-            thread.join()
-
-    def summary(self, start: float = 0.0, stop: float = math.inf) -> tuple[float, float] | None:
-        """Median processor seconds of the fixed work between two times, and the share of time that the host took away."""
-        rows = [row for row in self._seen if start <= row[0] < stop]
-        if len(rows) < 2:
-            return None
-        (stolen, total), (stolen_later, total_later) = rows[0][2], rows[-1][2]
-        return statistics.median(row[1] for row in rows), (stolen_later - stolen) / max(1, total_later - total)
-
-    def _seconds(self) -> float:
-        began = time.thread_time()
-        hashlib.sha256(self._work)
-        return time.thread_time() - began
-
-    @staticmethod
-    def _jiffies() -> tuple[int, int]:
-        fields = [int(field) for field in Path("/proc/stat").read_text().splitlines()[0].split()[1:9]]
-        return fields[7], sum(fields)
+def cpu_ms(spent: list[tuple[float, float]], start: float, stop: float, rate: float) -> float | None:
+    """Processor time a request between two times, from (time, seconds so far), at so many requests a second."""
+    rows = [row for row in spent if start <= row[0] <= stop]
+    if len(rows) < 2:
+        return None
+    (began, before), (ended, after) = rows[0], rows[-1]
+    return round(1000 * (after - before) / (rate * (ended - began)), 3)
 
 
 class Bench:
@@ -317,41 +279,36 @@ class Bench:
 
     def soak(self) -> None:
         served = self.serve()
-        machine = Machine()
-        with machine.watched(every=1.0):
-            most = self.clients(served, "closed", seconds=self.options.seconds if self.options.smoke else 60.0)
-        set_at = machine.summary()
+        before = served.cpu_s()
+        most = self.clients(served, "closed", seconds=self.options.seconds if self.options.smoke else 60.0, warm_s=0.0)
+        set_at = 1000 * (served.cpu_s() - before) / most["count"]
         rate = 0.8 * most["count"] / most["seconds"]
         memory: list[tuple[float, float]] = []
+        spent: list[tuple[float, float]] = []
         ended = threading.Event()
         began = time.monotonic()
 
         def look() -> None:
             while not ended.wait(min(5.0, self.options.minutes * 3)):
                 memory.append((time.monotonic() - began, served.resident_mb()))
+                spent.append((time.monotonic() - began, served.cpu_s()))
 
         watcher = threading.Thread(target=look)
         watcher.start()
-        with machine.watched(every=2.0):
-            row = self.clients(
-                served,
-                "open",
-                seconds=60 * self.options.minutes,
-                rate=rate,
-                connections=2 * CLIENTS,
-                expected=self.versions_of(0),
-            )
+        seconds, right = 60 * self.options.minutes, self.versions_of(0)
+        row = self.clients(served, "open", seconds=seconds, rate=rate, connections=2 * CLIENTS, expected=right)
         ended.set()
         watcher.join()
-        for window in row.get("windows", ()):
-            seen = machine.summary(window["from_s"], window["from_s"] + 30)
-            if seen is not None and set_at is not None:
-                window |= {"machine_speed": round(set_at[0] / seen[0], 3), "taken_away": round(seen[1], 4)}
+        for window in row["windows"]:
+            window["cpu_ms"] = cpu_ms(spent, window["from_s"], window["from_s"] + 30, rate)
         served.close()
         settled = [size for at, size in memory if at >= 6 * self.options.minutes][:3]
         growth = statistics.median(size for _, size in memory[-3:]) / statistics.median(settled) - 1
+        halves = [window["p99_ms"] / window["median_ms"] for window in row["windows"] if "p99_ms" in window] or [float("nan")]
         shown = [round(size, 1) for _, size in memory[:: max(1, len(memory) // 20)]]
-        self.rounds.append({"part": "soak", "rate": round(rate, 1), **row, "resident_mb": shown})
+        self.rounds.append(
+            {"part": "soak", "rate": round(rate, 1), "cpu_ms_when_set": round(set_at, 3), **row, "resident_mb": shown}
+        )
         self.figures += [
             figure(
                 f"errors in {self.options.minutes:g} minutes at 80% load ({row['count']} requests)",
@@ -362,6 +319,7 @@ class Bench:
             figure("growth of the server's memory", growth, "ratio", at_most=0.05),
             figure("median latency at 80% load", row["median_ms"], "ms"),
             figure("p99 against the median at 80% load", row["p99_ms"] / row["median_ms"], "ratio", at_most=5),
+            figure("the same of the median half minute", statistics.median(halves), "ratio"),
         ]
 
     def malformed(self) -> None:
