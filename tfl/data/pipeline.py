@@ -158,8 +158,8 @@ def make_dataset(
 def untuned(dataset: tf.data.Dataset) -> tf.data.Dataset:
     """`dataset` without tf.data's autotuner, so that `AUTOTUNE` is a call for each core, at most 16.
 
-    With it the end of an epoch waits: in TensorFlow 2.21 an iterator is not let go of before a pause of the tuner is over, and
-    those pauses double up to a minute (`benchmarks/autotuner.py`).
+    With it the end of an epoch may wait: now and then TensorFlow 2.21 lets go of an iterator only when a pause of the tuner is
+    over, and those pauses double up to a minute (`benchmarks/autotuner.py`).
     """
     options = tf.data.Options()
     options.autotune.enabled = False
