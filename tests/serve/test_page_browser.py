@@ -140,6 +140,22 @@ def give(page, content, **about):
     page.set_input_files("#file", file(content, **about))
 
 
+def hold_back(page):
+    """Questions to the server wait for the test from now on."""
+    held = []
+    page.route("**/page/look", lambda route: held.append(route))  # playwright takes no builtin
+    return held
+
+
+def wait_until_held(page, held):
+    """The page is busy a moment before its question comes to where it is held."""
+    for _ in range(600):
+        if held:
+            return
+        page.wait_for_timeout(50)
+    raise AssertionError("The page asked nothing.")
+
+
 def wait_for(page, state):
     page.wait_for_selector(f'body[data-state="{state}"]')
 
@@ -221,7 +237,7 @@ def test_what_is_no_picture_is_told(open_page, address):
     assert page.inner_text("#error-title") == "This cannot be looked at" and "not an image" in page.inner_text("#error-text")
     assert page.is_hidden("#again") and page.is_hidden("#answer")
     give(page, b"", name="empty.jpg")
-    assert "empty.jpg is empty" in page.inner_text("#error-text")
+    playwright_api.expect(page.locator("#error-text")).to_contain_text("empty.jpg is empty")
     give(page, picture())
     wait_for(page, "answer")
     assert page.is_hidden("#error")
@@ -241,10 +257,9 @@ def test_a_server_that_is_gone_is_told_and_asked_again(open_page, address):
 
 def test_the_last_of_several_pictures_is_the_one_that_is_shown(open_page, address):
     page = open_page(address)
-    held = []
-    page.route("**/page/look", lambda route: held.append(route))
+    held = hold_back(page)
     give(page, picture((60, 20, 200)))
-    wait_for(page, "waiting")
+    wait_until_held(page, held)
     assert page.inner_text("#status").startswith("Looking at leaf.jpg") and page.get_attribute("#intake", "aria-busy") == "true"
     page.unroute("**/page/look")
     give(page, picture())
@@ -330,9 +345,9 @@ def test_a_phone_shows_all_of_it(open_page, guarded_address, state):
 
 def test_reduced_motion_is_kept_to(open_page, address):
     page = open_page(address, reduced_motion="reduce")
-    held = []
-    page.route("**/page/look", lambda route: held.append(route))
+    held = hold_back(page)
     give(page, picture())
+    wait_until_held(page, held)
     wait_for(page, "waiting")
     assert page.evaluate("getComputedStyle(document.querySelector('.progress')).animationName") == "none"
     held[0].abort()
