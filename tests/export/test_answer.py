@@ -102,6 +102,7 @@ def test_the_third_nearest_counts_where_it_was_fitted_so(plain):
     assert (np.asarray(found) > np.asarray(first)).all()
 
 
+@pytest.mark.slow
 def test_a_file_of_it_loads_where_there_is_no_tfl(plain, tmp_path):
     model = network(tfl.Head(hidden=(8,)), "mixed_bfloat16")
     answer, images = build_answer(model, fitted(model)), pixels(2)

@@ -21,8 +21,8 @@ from tfl.features.openvino_engine import Converted
 from tfl.model.policies import policy_of, under_policy
 
 NEEDS_OPENVINO = pytest.mark.skipif(importlib.util.find_spec("openvino") is None, reason="the extra openvino is not installed")
-FAMILIES = ("mini", "MobileNet", "VGG16")
-SLOW_FAMILIES = ("ConvNeXtTiny", "EfficientNetB0", "MobileNetV3Small", "ResNet50V2")
+FAMILIES = ("mini", "MobileNet")
+SLOW_FAMILIES = ("ConvNeXtTiny", "EfficientNetB0", "MobileNetV3Small", "ResNet50V2", "VGG16")
 """One of each kind of operation; converting all of them takes minutes. `benchmarks/engines.py` has more, at their real sizes."""
 
 

@@ -61,6 +61,7 @@ def test_another_head_seed_or_size_is_another_network(bench, recipe):
     assert bench.network(rated) is bench.network(recipe)
 
 
+@pytest.mark.slow
 def test_a_trial_after_others_is_the_trial_alone(tmp_path, bench, recipe):
     def trained(place, bench, recipe):
         bench.train(recipe, place)
