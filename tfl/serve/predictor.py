@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -268,7 +269,8 @@ def _refuse_file_operations(folder: Path) -> None:
         ) from error
     graphs = [graph.graph_def for graph in stored.meta_graphs]
     nodes = [node for graph in graphs for node in graph.node]
-    nodes += [node for graph in graphs for function in graph.library.function for node in function.node_def]
+    functions_of = attrgetter("library.function")
+    nodes += [node for graph in graphs for function in functions_of(graph) for node in function.node_def]
     if found := sorted({node.op for node in nodes} & _FILE_OPERATIONS):
         raise ExportError(
             f"{folder} is not an export of tfl: it holds operations that reach beyond the model.",
