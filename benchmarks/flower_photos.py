@@ -132,7 +132,7 @@ def prepare(recipe: tfl.Recipe) -> Any:
     """The recipe's images, found, audited and split."""
     from rich.console import Console
 
-    from tfl.run import prepare_data
+    from tfl.job import prepare_data
 
     return prepare_data(recipe, Console(file=sys.stderr, quiet=True))[0]
 

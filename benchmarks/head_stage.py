@@ -83,7 +83,7 @@ class Measured:
         """`tfl run` of the longer stage: judging, saving and the report on top, for comparison."""
         from rich.console import Console
 
-        from tfl.run import run_recipe
+        from tfl.job import run_recipe
 
         stage = tfl.Stage("head", epochs=max(self.epochs))
         recipe = recipe_of(self.table, stage, size=self.options.size, engine=self.options.engine)

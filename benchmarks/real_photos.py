@@ -62,7 +62,7 @@ def run(recipe: tfl.Recipe, folder: Path) -> dict[str, Any]:
     """The metrics of one run, from a cold cache, with its wall-clock seconds."""
     from rich.console import Console
 
-    from tfl.run import run_recipe
+    from tfl.job import run_recipe
 
     with tempfile.TemporaryDirectory() as cache:
         os.environ["TFL_CACHE"] = cache

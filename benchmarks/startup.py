@@ -65,8 +65,8 @@ def seconds_to_first_step(recipe: Path, cache: Path, *, smoke: bool) -> float:
 
 def run_until_first_step(recipe: str, out: str, *, smoke: bool) -> None:
     """In the child: `run_recipe` as `tfl run` calls it, ended after the first steps."""
+    from tfl.job import run_recipe
     from tfl.recipe import load_recipe
-    from tfl.run import run_recipe
     from tfl.train.loop import Loop
 
     passes = Loop._passes

@@ -164,7 +164,7 @@ def trained(options: argparse.Namespace, left_out: str | None) -> Iterator[dict[
     from tfl.data.source import load_source
     from tfl.evaluate.confidence import Confidence
     from tfl.evaluate.seen import Sight
-    from tfl.run import prepare_data, run_recipe
+    from tfl.job import prepare_data, run_recipe
     from tfl.serve.predictor import load_run_model
 
     flowers = str(Path(options.photos) / "flowers")

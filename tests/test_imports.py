@@ -9,7 +9,7 @@ import pytest
 
 ORDER = (
     *("errors", "storage", "fields", "recipe", "manifest", "runs", "data", "backbones", "model", "features"),
-    *("train", "tune", "advise", "audit", "evaluate", "export", "serve", "resume", "run", "repeat", "cli"),
+    *("train", "tuning", "advise", "audit", "evaluate", "export", "serve", "resume", "job", "repeat", "cli"),
 )
 MODULES = sorted(Path("tfl").rglob("*.py"))
 

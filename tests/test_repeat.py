@@ -90,7 +90,7 @@ def test_stores_of_killed_repeats_are_swept_and_living_ones_are_not(tmp_path, mo
 
 @pytest.fixture
 def asked(monkeypatch, done):
-    """`tfl.run` replaced by one that records what it was asked and makes a run of nothing."""
+    """`tfl.job` replaced by one that records what it was asked and makes a run of nothing."""
     calls = []
 
     def run_recipe(recipe, *, out, repeats, command, console):
@@ -101,7 +101,7 @@ def asked(monkeypatch, done):
         return run
 
     same = {"identical": True, "tensors": 3, "figures": 5, "differing": 0}
-    monkeypatch.setitem(sys.modules, "tfl.run", types.SimpleNamespace(run_recipe=run_recipe))
+    monkeypatch.setitem(sys.modules, "tfl.job", types.SimpleNamespace(run_recipe=run_recipe))
     for name in ("weights", "metrics"):
         monkeypatch.setattr(f"tfl.repeat.compare_{name}", lambda *_: dict(same))
     return calls

@@ -56,9 +56,9 @@ def repeat_run(
 
     Raises:
         RunError: There is no run there, it did not come to its end, or `out` is taken.
-        TflError: As of `tfl.run.run_recipe`.
+        TflError: As of `tfl.job.run_recipe`.
     """
-    from tfl.run import run_recipe
+    from tfl.job import run_recipe
 
     first = finished(run_folder)
     recipe = first.recipe if data is None else _with_data(first.recipe, data)

@@ -17,7 +17,7 @@ from tfl.audit.audit import audit_source, summary
 from tfl.audit.pictures import page_pictures
 from tfl.audit.proposal import exclude_text
 from tfl.errors import DataError, MissingExtraError
-from tfl.run import prepare_data
+from tfl.job import prepare_data
 
 
 @pytest.fixture(scope="module")

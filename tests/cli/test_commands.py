@@ -36,7 +36,7 @@ def here(tmp_path, monkeypatch):
 
 @pytest.fixture
 def calls(monkeypatch):
-    """`tfl.run` replaced by one that records what it was asked and makes a run of nothing."""
+    """`tfl.job` replaced by one that records what it was asked and makes a run of nothing."""
     asked = []
 
     def run_recipe(recipe, *, out, resume, command, console):
@@ -45,7 +45,7 @@ def calls(monkeypatch):
         run.write_json("metrics.json", {"test": {"accuracy": 0.9, "macro_f1": 0.8, "count": 10}})
         return run
 
-    monkeypatch.setitem(sys.modules, "tfl.run", types.SimpleNamespace(run_recipe=run_recipe))
+    monkeypatch.setitem(sys.modules, "tfl.job", types.SimpleNamespace(run_recipe=run_recipe))
     monkeypatch.setattr("tfl.cli.run.load_tensorflow", lambda: None)
     return asked
 
@@ -111,7 +111,7 @@ def test_an_interrupted_run_says_the_command_that_goes_on(here, calls, monkeypat
         Run.create(out, recipe, command=[])
         raise KeyboardInterrupt
 
-    monkeypatch.setitem(sys.modules, "tfl.run", types.SimpleNamespace(run_recipe=interrupted))
+    monkeypatch.setitem(sys.modules, "tfl.job", types.SimpleNamespace(run_recipe=interrupted))
     result = invoke("run", "leaves.py", "--out", "my run", "--set", 'data.labels=["3", "8"]')
     assert result.exit_code == 130
     assert "tfl run leaves.py --set 'data.labels=[\"3\", \"8\"]' --out 'my run' --resume" in result.stderr

@@ -11,7 +11,7 @@ from tfl.cli.main import cli
 from tfl.evaluate.confidence import ARRAYS, NAME, Confidence
 from tfl.evaluate.neighbours import NAME as NEIGHBOURS
 from tfl.evaluate.unfamiliar import unfamiliarity
-from tfl.run import run_recipe
+from tfl.job import run_recipe
 
 pytestmark = pytest.mark.slow
 
@@ -45,7 +45,7 @@ def test_the_kept_features_are_those_of_the_network(run):
     import keras
 
     from tfl.evaluate.explain import tensor_of
-    from tfl.run import prepare_data
+    from tfl.job import prepare_data
     from tfl.serve.predictor import load_run_model
 
     bundle, _ = prepare_data(run.recipe, _nowhere())

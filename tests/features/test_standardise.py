@@ -13,9 +13,9 @@ import tfl
 from tfl.data.bundle import Bundle
 from tfl.features.cut import cut
 from tfl.features.standardise import moments, set_moments, standardise
+from tfl.job import prepare_data
 from tfl.model.assemble import Assembled, assemble
 from tfl.model.head import STANDARD
-from tfl.run import prepare_data
 
 
 def recipe(*taps: str) -> tfl.Recipe:

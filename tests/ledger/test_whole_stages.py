@@ -98,9 +98,9 @@ def test_a_run_that_was_killed_freezes_what_it_says(
 def test_every_trial_of_a_search_freezes_what_it_says(
     tmp_path: Path, draw_bars: Callable[[int, int], tuple[np.ndarray, np.ndarray]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tfl.run import prepare_data
-    from tfl.tune import trial
-    from tfl.tune.search import search
+    from tfl.job import prepare_data
+    from tfl.tuning import trial
+    from tfl.tuning.search import search
 
     images, labels = draw_bars(45, SIDE)
     np.savez(tmp_path / "bars.npz", images=images, labels=labels)

@@ -43,7 +43,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import keras
 
     import tfl
-    from tfl.run import run_recipe
+    from tfl.job import run_recipe
 
     base = tmp_path_factory.mktemp("finished")
     pixels = keras.Input((32, 32, 3))

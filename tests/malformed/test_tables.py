@@ -184,7 +184,7 @@ def test_a_class_name_that_would_break_a_list_of_labels_is_refused(table: Path, 
 def test_names_that_look_like_markup_are_printed_as_they_are(tmp_path: Path) -> None:
     from rich.console import Console
 
-    from tfl.run import prepare_data
+    from tfl.job import prepare_data
 
     folder = tmp_path / "photos[bold"
     class_folders(folder, {"[red]": 6, "b": 6})

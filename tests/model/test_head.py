@@ -141,7 +141,7 @@ def test_a_run_with_taps_trains_exports_explains_and_goes_on(tmp_path: Path) -> 
     from rich.console import Console
 
     from tfl.data.sample import load_sample
-    from tfl.run import run_recipe
+    from tfl.job import run_recipe
     from tfl.serve.predictor import open_predictor
 
     recipe = tfl.Recipe(

@@ -358,7 +358,7 @@ def run(tmp_path_factory):
     """A small real run, as `tfl run` leaves it."""
     from rich.console import Console
 
-    from tfl.run import run_recipe
+    from tfl.job import run_recipe
 
     recipe = tfl.Recipe(
         name="digits",

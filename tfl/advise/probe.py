@@ -66,7 +66,7 @@ def probe_recipe(
     >>> import tfl
     >>> from rich.console import Console
     >>> from tfl.advise.probe import probe_recipe
-    >>> from tfl.run import prepare_data
+    >>> from tfl.job import prepare_data
     >>> recipe = tfl.Recipe(
     ...     name="digits", data=tfl.Sample("digits", image_size=(32, 32), per_class=10), backbone=tfl.Backbone("mini")
     ... )

@@ -61,7 +61,7 @@ def _own_bundle(run: Run, skip_bad: bool) -> Bundle:
     """The images of the run, as long as they still are what they were: another split would judge on training images."""
     from rich.console import Console
 
-    from tfl.run import data_fingerprint, prepare_data
+    from tfl.job import data_fingerprint, prepare_data
 
     recipe = run.recipe.override("data.on_bad", "skip") if skip_bad else run.recipe
     bundle, _ = prepare_data(recipe, Console(stderr=True))

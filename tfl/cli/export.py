@@ -136,7 +136,7 @@ def _images_of(run: Run, source: str | None) -> tuple[Bundle | None, str | None]
     from rich.console import Console
 
     from tfl.cli.evaluate import check_same_classes
-    from tfl.run import data_fingerprint, prepare_data
+    from tfl.job import data_fingerprint, prepare_data
 
     recipe = run.recipe.override("data.audit", "quick")
     if source is not None:

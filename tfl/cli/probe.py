@@ -55,7 +55,7 @@ def probe(recipe_file: Path, data: str | None, settings: Sequence[tuple[str, str
 
 def _probe(recipe: Recipe, console: Console) -> Profile:
     from tfl.advise.probe import probe_recipe
-    from tfl.run import prepare_data
+    from tfl.job import prepare_data
 
     bundle, _ = prepare_data(recipe, console)
     count = len(bundle.indices("train")) + len(bundle.indices("val"))

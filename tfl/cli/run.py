@@ -60,7 +60,7 @@ def run(
         load_tensorflow()
         from rich.console import Console
 
-        from tfl.run import run_recipe
+        from tfl.job import run_recipe
 
         done = run_recipe(recipe, out=folder, resume=resume, command=["tfl", *sys.argv[1:]], console=Console(stderr=True))
     document = {"run": str(done.folder), "metrics": done.read_json("metrics.json"), "export": exports(done)}

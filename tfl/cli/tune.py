@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from tfl.data.bundle import Bundle
-    from tfl.tune.folder import SearchFolder
+    from tfl.tuning.folder import SearchFolder
 
 
 @command
@@ -80,9 +80,9 @@ def with_options(recipe: Recipe, options: Mapping[str, Any]) -> Recipe:
 def tune_recipe(recipe: Recipe, folder: Path, *, resume: bool, workers: int, console: Console) -> SearchFolder:
     """Searches, and writes the page; a worker of another chief only searches."""
     from tfl.evaluate.tuning import write_tuning_page
-    from tfl.run import prepare_data
-    from tfl.tune.search import search
-    from tfl.tune.workers import Role
+    from tfl.job import prepare_data
+    from tfl.tuning.search import search
+    from tfl.tuning.workers import Role
 
     found = search(
         recipe,
@@ -142,7 +142,7 @@ def _how_to_go_on(folder: Path) -> str:
 
 def _document(found: SearchFolder) -> dict[str, Any]:
     """What a search came to, as `--json` prints it."""
-    from tfl.tune.folder import read_document
+    from tfl.tuning.folder import read_document
 
     confirmed = found.path("confirmed.json")
     return {

@@ -10,7 +10,7 @@ from tfl.evaluate.report import render
 from tfl.evaluate.tuning_charts import depth_chart, parallel_chart, time_chart
 from tfl.fields import as_plain
 from tfl.storage import write_atomically
-from tfl.tune.folder import SearchFolder, read_document
+from tfl.tuning.folder import SearchFolder, read_document
 
 
 def collect_tuning(folder: Path | str) -> dict[str, Any]:

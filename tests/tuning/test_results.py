@@ -11,9 +11,9 @@ from tfl.evaluate.tuning import collect_tuning, write_tuning_page
 from tfl.evaluate.tuning_charts import depth_chart, parallel_chart
 from tfl.recipe import load_recipe
 from tfl.storage import write_json
-from tfl.tune.confirm import finalists, t_interval
-from tfl.tune.folder import Clock, SearchFolder, fingerprint, refuse_if_changed
-from tfl.tune.results import winner, write_results
+from tfl.tuning.confirm import finalists, t_interval
+from tfl.tuning.folder import Clock, SearchFolder, fingerprint, refuse_if_changed
+from tfl.tuning.results import winner, write_results
 
 SPACE = {
     "stages.head.train": tfl.Choice(("head", "top:1", "top:2")),
@@ -198,5 +198,5 @@ def test_reading_a_search_needs_no_tensorflow():
     import subprocess
     import sys
 
-    code = "import sys, tfl.evaluate.tuning, tfl.cli.tune, tfl.tune.results; sys.exit('tensorflow' in sys.modules)"
+    code = "import sys, tfl.evaluate.tuning, tfl.cli.tune, tfl.tuning.results; sys.exit('tensorflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 import tfl
-from tfl.tune.space import hyperparameters, values_of
+from tfl.tuning.space import hyperparameters, values_of
 
 PATH = "stages.head.train"
 DEPTHS = ("head", "top:1", "top:3", "all", "top:99")
@@ -15,8 +15,8 @@ DEPTHS = ("head", "top:1", "top:3", "all", "top:99")
 @pytest.fixture(scope="module")
 def made(source):
     """A recipe's network and images."""
+    from tfl.job import prepare_data
     from tfl.model.assemble import assemble
-    from tfl.run import prepare_data
 
     recipe = tfl.Recipe(
         name="bars",
@@ -29,7 +29,7 @@ def made(source):
 
 
 def test_first_come_depths_whose_frozen_part_serves_best(made):
-    from tfl.tune.prior import first_values
+    from tfl.tuning.prior import first_values
 
     recipe, assembled, _ = made
     names = [block.name for block in assembled.blocks]
@@ -50,7 +50,7 @@ def test_first_come_depths_whose_frozen_part_serves_best(made):
 
 
 def test_equal_probes_try_the_shallow_depth_first(made):
-    from tfl.tune.prior import promising
+    from tfl.tuning.prior import promising
 
     recipe, assembled, _ = made
     profile = {block.name: 0.5 for block in assembled.blocks}
@@ -59,7 +59,7 @@ def test_equal_probes_try_the_shallow_depth_first(made):
 
 @pytest.mark.parametrize("algorithm", ["bayesian", "random", "hyperband"])
 def test_an_oracle_begins_with_what_the_prior_says(made, algorithm, tmp_path):
-    from tfl.tune.oracles import make_oracle
+    from tfl.tuning.oracles import make_oracle
 
     recipe, _, _ = made
     recipe = recipe.override("stages.head.epochs", 9)
@@ -78,7 +78,7 @@ def test_an_oracle_begins_with_what_the_prior_says(made, algorithm, tmp_path):
 def test_one_pass_stores_every_depth_that_a_trial_reads(made, tmp_path, monkeypatch):
     from tfl.features import extract as module
     from tfl.features.cut import cut
-    from tfl.tune.ahead import extract_ahead
+    from tfl.tuning.ahead import extract_ahead
 
     monkeypatch.setenv("TFL_CACHE", str(tmp_path))
     recipe, assembled, bundle = made
@@ -99,7 +99,7 @@ def test_one_pass_stores_every_depth_that_a_trial_reads(made, tmp_path, monkeypa
 
 @pytest.mark.parametrize("path", ["backbone.arguments.alpha", "data.fit", "head.pooling", "stages.head.augment.crop"])
 def test_where_trials_differ_below_the_cut_each_stores_for_itself(made, path):
-    from tfl.tune.ahead import extract_ahead
+    from tfl.tuning.ahead import extract_ahead
 
     recipe, assembled, bundle = made
     space = {PATH: tfl.Choice(DEPTHS), path: tfl.Choice((1,))}
@@ -109,7 +109,7 @@ def test_where_trials_differ_below_the_cut_each_stores_for_itself(made, path):
 def test_what_an_earlier_stage_trains_is_not_stored_ahead(made):
     import dataclasses
 
-    from tfl.tune.ahead import extract_ahead
+    from tfl.tuning.ahead import extract_ahead
 
     recipe, assembled, bundle = made
     deep = dataclasses.replace(recipe, stages=(tfl.Stage("first", train="top:2"), recipe.stages[0]))

@@ -25,8 +25,8 @@ from tfl.model.freeze import make_plan
 from tfl.recipe import Recipe, Stage
 from tfl.runs import Run
 from tfl.train.stage import train_stage
-from tfl.tune.folder import SearchFolder
-from tfl.tune.pristine import Pristine
+from tfl.tuning.folder import SearchFolder
+from tfl.tuning.pristine import Pristine
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 Check = Callable[[Sequence[float]], None]
 """Called after each epoch with the metric of all epochs so far; raises what ends the trial."""
 Prepare = Callable[[Recipe, "Console"], tuple[Bundle, Any]]
-"""The images of a recipe, found and split, with what was found: `tfl.run.prepare_data`."""
+"""The images of a recipe, found and split, with what was found: `tfl.job.prepare_data`."""
 _WAIT_SECONDS = 0.5
 
 

@@ -10,7 +10,7 @@ import pytest
 
 import tfl
 from tfl.errors import RecipeError, RunError, TrainingError
-from tfl.tune.folder import SearchFolder
+from tfl.tuning.folder import SearchFolder
 
 pytestmark = pytest.mark.slow
 
@@ -18,9 +18,9 @@ DIES = """
 import os, sys
 from pathlib import Path
 import tfl
-from tfl.run import prepare_data
-from tfl.tune import trial
-from tfl.tune.search import search
+from tfl.job import prepare_data
+from tfl.tuning import trial
+from tfl.tuning.search import search
 
 recipe, out, epochs = tfl.Recipe.from_json(Path(sys.argv[1]).read_text()), sys.argv[2], int(sys.argv[3])
 seen = 0
@@ -111,7 +111,7 @@ def test_a_killed_bayesian_search_with_the_median_rule_ends_as_one_that_was_not(
 
 
 def test_epochs_before_a_kill_are_not_trained_again(recipe, look_for, tmp_path, monkeypatch):
-    from tfl.tune import trial
+    from tfl.tuning import trial
 
     killed_search(recipe, tmp_path / "killed", epoch=3)
     trained = []
@@ -177,7 +177,7 @@ def test_a_space_that_names_no_field_is_refused_before_anything_is_written(recip
 
 
 def test_minutes_end_the_search_within_a_trial_and_more_of_them_go_on(recipe, look_for, searching, scores, monkeypatch):
-    from tfl.tune import folder
+    from tfl.tuning import folder
 
     whole = scores(look_for(recipe, "whole"))
     asked = []
@@ -219,8 +219,8 @@ def test_stages_before_the_last_are_trained_once(recipe, look_for, searching):
 
 def test_a_trial_scores_what_the_recipe_itself_scores(recipe, look_for, searching, tmp_path):
     """Nothing that trials share makes them another thing than a run of their recipe."""
-    from tfl.run import run_recipe
-    from tfl.tune.space import recipe_of
+    from tfl.job import run_recipe
+    from tfl.tuning.space import recipe_of
 
     stages = (dataclasses.replace(recipe.stages[0], name="warm"), dataclasses.replace(recipe.stages[0], train="top:1"))
     recipe = searching(dataclasses.replace(recipe, stages=stages), trials=3)
@@ -240,7 +240,7 @@ def test_memory_that_grew_hands_the_trials_to_a_new_process(recipe, look_for, wh
 
 def test_a_process_of_trials_stays_within_its_limit(recipe, look_for, searching, monkeypatch):
     """Six trials: what a process grows by is bounded by the limit and one trial's own growth, not by the number of trials."""
-    from tfl.tune import memory, trials
+    from tfl.tuning import memory, trials
 
     seen = []
     was = memory.Growth.too_far.fget
@@ -270,7 +270,7 @@ def test_workers_share_the_trials(recipe, look_for, whole):
 
 def test_a_worker_that_dies_is_an_error_with_its_last_words(recipe, look_for, monkeypatch):
     monkeypatch.setenv("TFL_TRIALS_GROWTH_MB", "none")  # no worker takes that
-    from tfl.tune import search as module
+    from tfl.tuning import search as module
 
     monkeypatch.setattr(module.Trials, "__init__", _with_a_limit(module.Trials.__init__))
     with pytest.raises(RunError, match="no number of megabytes"):

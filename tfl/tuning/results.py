@@ -11,9 +11,9 @@ from typing import Any
 from tfl.fields import as_plain
 from tfl.recipe import Recipe, load_recipe
 from tfl.storage import write_atomically
-from tfl.tune.folder import SearchFolder, read_document
-from tfl.tune.source import recipe_source
-from tfl.tune.space import recipe_of
+from tfl.tuning.folder import SearchFolder, read_document
+from tfl.tuning.source import recipe_source
+from tfl.tuning.space import recipe_of
 
 COLUMNS = ("trial", "status", "value", "epochs", "best_epoch", "depth", "seconds", "train_seconds", "feature_seconds")
 

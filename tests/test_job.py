@@ -32,7 +32,7 @@ def recipe():
 
 @pytest.fixture(scope="module")
 def finished(recipe, tmp_path_factory):
-    from tfl.run import run_recipe
+    from tfl.job import run_recipe
 
     return run_recipe(recipe, out=tmp_path_factory.mktemp("runs") / "whole", command=["pytest"])
 
@@ -75,7 +75,7 @@ def test_the_model_loads_with_keras_alone_and_agrees_with_the_predictions(finish
 
 
 def test_the_same_recipe_gives_the_same_model(finished, recipe, tmp_path):
-    from tfl.run import run_recipe
+    from tfl.job import run_recipe
 
     again = run_recipe(recipe, out=tmp_path / "again")
     assert same_model(finished.path("model.keras"), again.path("model.keras"))
@@ -84,11 +84,11 @@ def test_the_same_recipe_gives_the_same_model(finished, recipe, tmp_path):
 
 @pytest.mark.parametrize("wait_for", ["checkpoints", "finetune", "model.keras"])
 def test_a_killed_run_resumes_to_the_same_result(finished, recipe, tmp_path, wait_for):
-    from tfl.run import run_recipe
+    from tfl.job import run_recipe
 
     (tmp_path / "recipe.json").write_text(recipe.to_json())
     folder = tmp_path / "killed"
-    code = "import sys, tfl; from tfl.run import run_recipe; run_recipe(tfl.load_recipe(sys.argv[1]), out=sys.argv[2])"
+    code = "import sys, tfl; from tfl.job import run_recipe; run_recipe(tfl.load_recipe(sys.argv[1]), out=sys.argv[2])"
     with subprocess.Popen([sys.executable, "-c", code, tmp_path / "recipe.json", folder], stderr=subprocess.DEVNULL) as process:
         deadline = time.monotonic() + 120
         while process.poll() is None and time.monotonic() < deadline and not reached(folder, wait_for):
@@ -119,14 +119,14 @@ def same_model(first, second):
 
 
 def test_resuming_by_another_recipe_is_refused(finished, recipe):
-    from tfl.run import run_recipe
+    from tfl.job import run_recipe
 
     with pytest.raises(RunError, match="seed"):
         run_recipe(recipe.override("seed", 5), out=finished.folder, resume=True)
 
 
 def test_a_run_s_model_is_a_backbone_for_the_next(finished, tmp_path):
-    from tfl.run import run_recipe
+    from tfl.job import run_recipe
 
     recipe = tfl.Recipe(
         name="next",

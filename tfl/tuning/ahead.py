@@ -13,7 +13,7 @@ from tfl.features.extract import Extractor
 from tfl.model.freeze import make_plan
 from tfl.recipe import Choice, Recipe, Stage
 from tfl.train.batches import storing, views_of
-from tfl.tune.space import Space, depth_path
+from tfl.tuning.space import Space, depth_path
 
 if TYPE_CHECKING:
     import keras

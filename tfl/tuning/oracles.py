@@ -86,7 +86,7 @@ def make_oracle(
     Args:
         recipe: For its metric, its seed and the epochs of its last stage, which Hyperband shares out.
         search: Which, and for how many trials.
-        hyperparameters: Of `tfl.tune.space.hyperparameters`.
+        hyperparameters: Of `tfl.tuning.space.hyperparameters`.
         first: Values to begin with, as KerasTuner samples them; a grid keeps its own order.
     """
     common: dict[str, Any] = {

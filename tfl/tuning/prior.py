@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from tfl.errors import RecipeError
 from tfl.fields import as_plain
 from tfl.recipe import Between, Choice, Recipe
-from tfl.tune.space import Space, depth_path, value_at
+from tfl.tuning.space import Space, depth_path, value_at
 
 if TYPE_CHECKING:
     from tfl.model.assemble import Assembled

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 from tfl.errors import StorageError, TflError
 from tfl.recipe import Recipe, Search
 from tfl.storage import write_json
-from tfl.tune.folder import SearchFolder, drop_weights, progress, read_document
-from tfl.tune.space import recipe_of
+from tfl.tuning.folder import SearchFolder, drop_weights, progress, read_document
+from tfl.tuning.space import recipe_of
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from tfl.tune.trial import Bench
+    from tfl.tuning.trial import Bench
 
 FINALISTS = 2
 """So many of the best trials are confirmed, beside the recipe as it was."""

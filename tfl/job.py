@@ -63,7 +63,7 @@ def run_recipe(
     Example:
 
     >>> import tempfile, tfl
-    >>> from tfl.run import run_recipe
+    >>> from tfl.job import run_recipe
     >>> recipe = tfl.Recipe(
     ...     name="digits",
     ...     data=tfl.Sample("digits", image_size=(32, 32), per_class=10),

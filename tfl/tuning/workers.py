@@ -17,7 +17,7 @@ from typing import IO
 
 from tfl.errors import RunError
 from tfl.manifest import cores
-from tfl.tune.folder import SearchFolder
+from tfl.tuning.folder import SearchFolder
 
 ID, ADDRESS, PORT = "KERASTUNER_TUNER_ID", "KERASTUNER_ORACLE_IP", "KERASTUNER_ORACLE_PORT"
 _LOOK_SECONDS = 0.3

@@ -16,14 +16,14 @@ from tfl.errors import RunLockedError, StorageError, TflError
 from tfl.fields import build
 from tfl.recipe import Recipe, Search
 from tfl.storage import write_json
-from tfl.tune.ahead import extract_ahead
-from tfl.tune.folder import Clock, SearchFolder, progress
-from tfl.tune.memory import Growth
-from tfl.tune.oracles import make_oracle
-from tfl.tune.results import describe
-from tfl.tune.space import hyperparameters, recipe_of, values_of
-from tfl.tune.stopping import is_poor
-from tfl.tune.trial import Bench, Check, Prepare, StoppedTrialError
+from tfl.tuning.ahead import extract_ahead
+from tfl.tuning.folder import Clock, SearchFolder, progress
+from tfl.tuning.memory import Growth
+from tfl.tuning.oracles import make_oracle
+from tfl.tuning.results import describe
+from tfl.tuning.space import hyperparameters, recipe_of, values_of
+from tfl.tuning.stopping import is_poor
+from tfl.tuning.trial import Bench, Check, Prepare, StoppedTrialError
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 
 import tfl
-from tfl.tune.folder import SearchFolder
-from tfl.tune.trial import Bench
+from tfl.tuning.folder import SearchFolder
+from tfl.tuning.trial import Bench
 
 NAMES = ("lying", "none", "standing")
 
 
 @pytest.fixture
 def bench(tmp_path, recipe):
-    from tfl.run import prepare_data
+    from tfl.job import prepare_data
 
     return Bench(SearchFolder(tmp_path), prepare_data, precision="float32")
 
@@ -72,7 +72,7 @@ def test_a_trial_after_others_is_the_trial_alone(tmp_path, bench, recipe):
         scores = [name for name in rows[0] if "loss" in name or "accuracy" in name]
         return arrays, [row[rows[0].index(name)] for row in rows[1:] for name in scores]
 
-    from tfl.run import prepare_data
+    from tfl.job import prepare_data
 
     tuned = dataclasses.replace(
         recipe, head=tfl.Head(dropout=0.3), stages=(tfl.Stage("head", train="top:2", epochs=2, batch_size=16, batchnorm="train"),)

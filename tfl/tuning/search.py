@@ -18,15 +18,15 @@ from tfl.errors import RunError, TrainingError
 from tfl.fields import as_plain
 from tfl.recipe import Choice, Recipe, Search
 from tfl.storage import locked
-from tfl.tune.confirm import confirm
-from tfl.tune.folder import Clock, SearchFolder, fingerprint, refuse_if_changed
-from tfl.tune.memory import start_again
-from tfl.tune.prior import Profile, first_values, promising
-from tfl.tune.results import write_results
-from tfl.tune.space import check_space, depth_path, space_of
-from tfl.tune.trial import Bench, Prepare
-from tfl.tune.trials import EXPECTED, Trials, search_of
-from tfl.tune.workers import Role, run_workers, serve
+from tfl.tuning.confirm import confirm
+from tfl.tuning.folder import Clock, SearchFolder, fingerprint, refuse_if_changed
+from tfl.tuning.memory import start_again
+from tfl.tuning.prior import Profile, first_values, promising
+from tfl.tuning.results import write_results
+from tfl.tuning.space import check_space, depth_path, space_of
+from tfl.tuning.trial import Bench, Prepare
+from tfl.tuning.trials import EXPECTED, Trials, search_of
+from tfl.tuning.workers import Role, run_workers, serve
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -54,8 +54,8 @@ def search(
 
     Args:
         recipe: With a `search`, or without one for the built space and the default budget.
-        out: The folder of the search; see `tfl.tune.folder`.
-        prepare: Finds and splits a recipe's images: `tfl.run.prepare_data`.
+        out: The folder of the search; see `tfl.tuning.folder`.
+        prepare: Finds and splits a recipe's images: `tfl.job.prepare_data`.
         resume: Go on with the search in `out`: the same but for its budget.
         workers: Processes on this machine that run trials side by side.
         profile: Gives the scores of linear probes by block, for `prior="probe"`.
@@ -72,7 +72,7 @@ def search(
     Example:
 
     >>> import tempfile, tfl
-    >>> from tfl.run import prepare_data
+    >>> from tfl.job import prepare_data
     >>> recipe = tfl.Recipe(
     ...     name="digits",
     ...     data=tfl.Sample("digits", image_size=(32, 32), per_class=6),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tfl.tune.stopping import LEAST_TRIALS, is_poor
+from tfl.tuning.stopping import LEAST_TRIALS, is_poor
 
 
 def test_worse_than_the_median_of_running_averages_is_poor():

@@ -4,8 +4,8 @@ import pytest
 
 import tfl
 from tfl.errors import RecipeError
-from tfl.tune.source import recipe_source
-from tfl.tune.space import check_space, hyperparameters, recipe_of, space_of, value_at, values_of
+from tfl.tuning.source import recipe_source
+from tfl.tuning.space import check_space, hyperparameters, recipe_of, space_of, value_at, values_of
 
 
 @pytest.fixture
