@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from tfl.data.examples import Examples, listed
-from tfl.data.folder import SPLIT_FOLDERS
+from tfl.data.layout import SPLIT_FOLDERS
 from tfl.errors import DataError
 
 _COLUMNS = "a header with the columns path, label, and optionally group, split"

@@ -35,10 +35,12 @@ class Predictions:
     Attributes:
         predictions: For each readable file `file`, `label`, `probability`, and `probabilities` by class.
         unreadable: For each other one `file` and `why`.
+        skipped: The hidden and system files of folders, which training skips too.
     """
 
     predictions: list[dict[str, Any]] = field(default_factory=list)
     unreadable: list[dict[str, str]] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ class Predictor:
     def look_at(self, files: Iterable[Path | str], *, on_bad: Literal["error", "skip"] = "error") -> Predictions:
         """As `predict`, with the files that could not be read beside the predictions."""
         result = Predictions()
-        for batch in _batches(expand(files), self.batch_size):
+        for batch in _batches(expand(files, result.skipped), self.batch_size):
             self._look_at_batch(batch, result)
         if result.unreadable and on_bad == "error":
             raise _unreadable(result.unreadable)
