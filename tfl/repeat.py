@@ -17,7 +17,7 @@ from tfl.evaluate.changes import input_changes
 from tfl.evaluate.sameness import compare_epochs, compare_metrics, compare_predictions, compare_weights
 from tfl.recipe import Recipe
 from tfl.runs import Run, default_folder
-from tfl.storage import cache_home, locked
+from tfl.storage import cache_home, check_can_write, locked
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -64,6 +64,9 @@ def repeat_run(
     recipe = first.recipe if data is None else _with_data(first.recipe, data)
     folder = (Path(out) if out is not None else default_folder(recipe.name)).absolute()
     Run.refuse_if_taken(folder)
+    check_can_write(folder, folder=True)
+    if not reuse_store:
+        check_can_write(cache_home(), folder=True)
     first = Run.open(first.folder.absolute())
     with _where_it_began(first, recipe), contextlib.nullcontext() if reuse_store else fresh_store():
         second = run_recipe(recipe, out=folder, repeats=first, command=command, console=console)

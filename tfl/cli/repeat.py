@@ -10,7 +10,6 @@ import rich_click as click
 
 from tfl.cli.command import Answer, command, if_interrupted
 from tfl.cli.options import SOURCE_HELP, run_argument
-from tfl.cli.quiet import load_tensorflow
 
 EXIT_DIFFERENT = 3
 """Done, and the answer is no. Not 1 or 2, which say that there is no answer."""
@@ -34,7 +33,6 @@ def repeat(run_folder: Path, out: Path | None, data: str | None, reuse_store: bo
     folder = out or default_folder(first.recipe.name)
     Run.refuse_if_taken(folder)
     if_interrupted(lambda: f"The repeat is not whole: remove {folder} and repeat anew.")
-    load_tensorflow()
     from rich.console import Console
 
     document = repeat_run(

@@ -19,7 +19,6 @@ from tfl.cli.command import (
     terminated_as_interrupted,
 )
 from tfl.cli.options import SOURCE_HELP, changed, set_option
-from tfl.cli.quiet import load_tensorflow
 from tfl.errors import RunError
 from tfl.recipe import load_recipe
 from tfl.runs import default_folder
@@ -57,7 +56,6 @@ def run(
     if_interrupted(go_on)
     if_stopped_by_its_surroundings(lambda: go_on() if (folder / "manifest.json").is_file() else "")
     with terminated_as_interrupted():
-        load_tensorflow()
         from rich.console import Console
 
         from tfl.job import run_recipe
