@@ -86,10 +86,10 @@ def run_recipe(
 
     console = console or Console(stderr=True)
     folder = Path(out) if out is not None else default_folder(recipe.name)
+    check_can_write(folder, folder=True)
     earlier = earlier_run(folder, recipe, console) if resume else None
     if earlier is None:
         Run.refuse_if_taken(folder)
-    check_can_write(folder, folder=True)
     check_recipe(recipe)
     _tell_if_not_stored(recipe, console)
     clock = _Clock(earlier.read_json("seconds.json") if earlier and earlier.path("seconds.json").is_file() else {})
@@ -136,18 +136,23 @@ def run_recipe(
 
 
 def check_recipe(recipe: Recipe) -> None:
-    """Makes sure that what a recipe names beside its data is there: formats of export, extras, the network, its weights file.
+    """Makes sure that what a recipe names beside its images is there: the network, its weights file, the list of images to leave
+    out, formats of export, extras.
 
     Takes no TensorFlow, and milliseconds.
 
     Raises:
+        DataError: The list of images to leave out is missing, or is no text.
         MissingExtraError: An extra that the recipe needs is not installed.
         BackboneError: There is no such network, no such model file, or (`WeightsNotFoundError`) no such weights file.
     """
     from tfl.audit.extra import check_extra
     from tfl.backbones.available import check_available
+    from tfl.data.exclude import read_exclude
     from tfl.export.kinds import check_packages
 
+    if recipe.data.exclude is not None:
+        read_exclude(recipe.data.exclude)
     check_packages(recipe.export)
     check_available(recipe.backbone)
     if recipe.features.engine == "openvino" and importlib.util.find_spec("openvino") is None:

@@ -33,9 +33,9 @@ def check_profile_folder(folder: Path) -> None:
         RunError: It holds one.
         StorageError: It cannot be written.
     """
+    check_can_write(folder, folder=True)
     if (folder / PROFILE).exists():
         raise RunError(f"{folder} already holds a profile.", fix="Name another folder with --out, or delete it.")
-    check_can_write(folder, folder=True)
 
 
 def profile_recipe(recipe: Recipe, console: Console) -> Profile:
@@ -129,8 +129,8 @@ def _check_search(recipe: Recipe, folder: Path, *, resume: bool) -> Examples:
     from tfl.features.budget import check_store
     from tfl.tuning.folder import SearchFolder
 
-    SearchFolder(folder).refuse_if_taken(resume=resume)
     check_can_write(folder, folder=True)
+    SearchFolder(folder).refuse_if_taken(resume=resume)
     if folder.exists():
         with locked(folder):
             pass

@@ -63,10 +63,10 @@ def repeat_run(
     first = finished(run_folder)
     recipe = first.recipe if data is None else _with_data(first.recipe, data)
     folder = (Path(out) if out is not None else default_folder(recipe.name)).absolute()
-    Run.refuse_if_taken(folder)
     check_can_write(folder, folder=True)
+    Run.refuse_if_taken(folder)
     if not reuse_store:
-        check_can_write(cache_home(), folder=True)
+        check_can_write(cache_home(), folder=True, fix="Point TFL_CACHE to a folder that can be written.")
     first = Run.open(first.folder.absolute())
     with _where_it_began(first, recipe), contextlib.nullcontext() if reuse_store else fresh_store():
         second = run_recipe(recipe, out=folder, repeats=first, command=command, console=console)

@@ -29,11 +29,8 @@ _DISK_ERRORS = {
     errno.EIO: "the disk reports an input/output error",
     errno.ESTALE: "the network drive is gone",
 }
-_OTHER_PLACE = "Name another place (--out for what a command writes, TFL_CACHE for the cache), or see to that and start again."
-_FIXES = dict.fromkeys(
-    (errno.ENOSPC, errno.EDQUOT, errno.EFBIG),
-    "Free some space and start again, or name another place (--out for what a command writes, TFL_CACHE for the cache).",
-)
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_OTHER_PLACE = "name another place (--out for what a command writes, TFL_CACHE for the cache)"
 _HIDDEN = re.compile(r"[Ee]rrno(?: =)? (\d+)")
 _SCRATCH = re.compile(r"\..+\.\w+\.(tmp(\..+)?|old)")
 
@@ -57,7 +54,10 @@ def storage_errors(path: Path | str, *, doing: str = "write") -> Iterator[None]:
         code = _disk_error(error)
         if code is None:
             raise
-        raise StorageError(f"Cannot {doing} {path}: {_DISK_ERRORS[code]}.", fix=_FIXES.get(code, _OTHER_PLACE)) from error
+        first = "Free some space" if code in _NO_SPACE else "Make it writable" if doing == "write" else "Change that"
+        raise StorageError(
+            f"Cannot {doing} {path}: {_DISK_ERRORS[code]}.", fix=f"{first} and start again, or {_OTHER_PLACE}."
+        ) from error
 
 
 def _disk_error(error: BaseException) -> int | None:
@@ -104,12 +104,13 @@ def write_atomically(path: Path | str, content: bytes | str | Callable[[Path], N
     return target
 
 
-def check_can_write(path: Path | str, *, folder: bool) -> None:
+def check_can_write(path: Path | str, *, folder: bool, fix: str = "Name another place with --out.") -> None:
     """Makes sure that a file or a folder can be written there, by writing beside it or into it and leaving nothing.
 
     Args:
         path: What will be written later; nothing of it need exist.
         folder: Whether it is a folder that files will be written into, or a file.
+        fix: What a person can do about it.
 
     Raises:
         StorageError: It cannot: not permitted, read-only, no space, a name too long, a file where a folder would have to be or
@@ -120,11 +121,18 @@ def check_can_write(path: Path | str, *, folder: bool) -> None:
     >>> import tempfile
     >>> check_can_write(f"{tempfile.mkdtemp()}/new/report.html", folder=False)
     """
-    target = Path(path)
+    try:
+        _write_and_remove(Path(path), folder=folder)
+    except OSError as error:
+        words = _DISK_ERRORS.get(error.errno or 0, error.strerror or str(error))
+        raise StorageError(f"Cannot write {path}: {words}.", fix=fix) from error
+
+
+def _write_and_remove(target: Path, *, folder: bool) -> None:
     within = target if folder else target.parent
-    with storage_errors(target), contextlib.ExitStack() as made:
-        if not folder and target.is_dir():
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    if not folder and target.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    with contextlib.ExitStack() as made:
         for place in reversed((within, *within.parents)):
             if not os.path.lexists(place):
                 place.mkdir()
@@ -132,7 +140,7 @@ def check_can_write(path: Path | str, *, folder: bool) -> None:
             elif not place.is_dir():
                 raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
         scratch = within / f".check.{os.getpid()}.tmp" if folder else _scratch(target)
-        scratch.touch()
+        scratch.write_bytes(b"0")  # an empty file needs no space
         scratch.unlink()
 
 

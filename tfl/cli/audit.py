@@ -134,9 +134,9 @@ def _check_folder(folder: Path, source: str) -> None:
             received=str(folder),
             fix="Start it from another folder, or name one with --out.",
         )
+    check_can_write(folder, folder=True)
     if (folder / DOCUMENT).exists():
         raise RunError(f"{folder} already holds an audit.", fix="Name another folder with --out, or delete it.")
-    check_can_write(folder, folder=True)
 
 
 def _name_of(source: str) -> str:

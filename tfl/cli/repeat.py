@@ -27,11 +27,10 @@ def repeat(run_folder: Path, out: Path | None, data: str | None, reuse_store: bo
     identical, 3 not identical. RUN must have come to its end.
     """
     from tfl.repeat import finished, repeat_run
-    from tfl.runs import Run, default_folder
+    from tfl.runs import default_folder
 
     first = finished(run_folder)
     folder = out or default_folder(first.recipe.name)
-    Run.refuse_if_taken(folder)
     if_interrupted(lambda: f"The repeat is not whole: remove {folder} and repeat anew.")
     from rich.console import Console
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
@@ -57,7 +58,7 @@ def tune(
     recipe = with_options(recipe, {name: value for name, value in options.items() if value is not None})
     folder = out or (latest_search(recipe.name) if resume else default_folder(recipe.name, kind="tune"))
     if_interrupted(lambda: _how_to_go_on(folder))
-    if_stopped_by_its_surroundings(lambda: _how_to_go_on(folder) if (folder / "search.json").is_file() else "")
+    if_stopped_by_its_surroundings(lambda: _how_to_go_on(folder) if os.path.isfile(folder / "search.json") else "")
     from rich.console import Console
 
     console = Console(stderr=True)
@@ -83,7 +84,7 @@ def latest_search(recipe_name: str) -> Path:
 
 
 def _how_to_go_on(folder: Path) -> str:
-    if not (folder / "search.json").is_file():
+    if not os.path.isfile(folder / "search.json"):
         return "Nothing was written yet."
     words = ["tfl", "tune", str(folder / "recipe.json"), "--out", str(folder), "--resume"]
     passed = [word for word in sys.argv[1:] if word.split("=")[0] in ("--workers",)]

@@ -55,7 +55,7 @@ def check_store() -> None:
     Raises:
         StorageError: The folder cannot be made or written.
     """
-    check_can_write(features_home(), folder=True)
+    check_can_write(features_home(), folder=True, fix="Point TFL_CACHE to a folder that can be written.")
 
 
 def stored_spaces() -> list[Stored]:

@@ -98,8 +98,8 @@ def decide(
     size = f"{_bytes(work.row_bytes)} an image, {_bytes(work.stored_bytes)}"
     if asked == "never":
         return Decision(False, "The frozen blocks run in every epoch, as features.store=never asks.")
-    if asked == "auto" and (why := _unwritable()):
-        return Decision(False, f"The frozen blocks run in every epoch: {why}")
+    if asked == "auto" and not _can_store():
+        return Decision(False, f"The frozen blocks run in every epoch: {features_home()} cannot be written (TFL_CACHE).")
     lacking = missing()
     if not lacking:
         return Decision(True, f"Features of the frozen blocks are in the store: {size}.")
@@ -125,12 +125,12 @@ def decide(
     return Decision(store_s <= stream_s * TIE, f"{words} ({measured}).")
 
 
-def _unwritable() -> str | None:
+def _can_store() -> bool:
     try:
         check_store()
-    except StorageError as error:
-        return error.what
-    return None
+    except StorageError:
+        return False
+    return True
 
 
 @functools.cache
