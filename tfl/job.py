@@ -2,13 +2,15 @@
 
     load · audit · split ─▶ assemble ─▶ (plan ─▶ train) a stage ─▶ judge ─▶ trust ─▶ export ─▶ report
 
-Everything that can be wrong with the input is found before the run folder is made.
+Everything that can be wrong with the input is found before the run folder is made, and what takes no network to find is found
+before TensorFlow is imported.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
+import importlib.util
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -16,11 +18,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tfl.errors import MissingExtraError, StorageError
 from tfl.fields import as_plain
+from tfl.quiet import load_tensorflow
 from tfl.recipe import Recipe
 from tfl.resume import earlier_run, refuse_other_inputs, status_of, vanished_files_told
 from tfl.runs import Run, default_folder
-from tfl.storage import remove_scratch, write_atomically
+from tfl.storage import check_can_write, remove_scratch, write_atomically
 
 if TYPE_CHECKING:
     import keras
@@ -28,6 +32,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from tfl.data.bundle import Bundle
+    from tfl.data.examples import Examples
     from tfl.evaluate.confidence import Confidence
     from tfl.evaluate.seen import Seen, Sight
     from tfl.model.assemble import Assembled
@@ -77,20 +82,26 @@ def run_recipe(
     """
     from rich.console import Console
 
-    from tfl.data.listing import write_listing
-    from tfl.evaluate.report import describe_data, write_report
-    from tfl.evaluate.seen import Sight
-    from tfl.export.kinds import check_packages
+    from tfl.data.source import load_source
 
     console = console or Console(stderr=True)
     folder = Path(out) if out is not None else default_folder(recipe.name)
+    check_can_write(folder, folder=True)
     earlier = earlier_run(folder, recipe, console) if resume else None
     if earlier is None:
         Run.refuse_if_taken(folder)
-    check_packages(recipe.export)
+    check_recipe(recipe)
+    _tell_if_not_stored(recipe, console)
     clock = _Clock(earlier.read_json("seconds.json") if earlier and earlier.path("seconds.json").is_file() else {})
     with clock.step("data"):
-        bundle, findings = prepare_data(recipe, console)
+        examples = load_source(recipe.data, seed=recipe.split_seed)
+    load_tensorflow()
+    from tfl.data.listing import write_listing
+    from tfl.evaluate.report import describe_data, write_report
+    from tfl.evaluate.seen import Sight
+
+    with clock.step("data"):
+        bundle, findings = prepare_data(recipe, console, examples=examples)
     with clock.step("model"):
         known = earlier or repeats
         chosen = known.manifest.get("precision") if known else None
@@ -124,21 +135,74 @@ def run_recipe(
     return run
 
 
-def prepare_data(recipe: Recipe, console: Console) -> tuple[Bundle, list[dict[str, Any]]]:
-    """The recipe's images: found, audited and split, with what the audit found.
+def check_recipe(recipe: Recipe) -> None:
+    """Makes sure that what a recipe names beside its images is there: the network, its weights file, the list of images to leave
+    out, formats of export, extras.
+
+    Takes no TensorFlow, and milliseconds.
 
     Raises:
-        DataError: The source cannot be used as it is.
+        DataError: The list of images to leave out is missing, or is no text.
+        MissingExtraError: An extra that the recipe needs is not installed.
+        BackboneError: There is no such network, no such model file, or (`WeightsNotFoundError`) no such weights file.
+    """
+    from tfl.audit.extra import check_extra
+    from tfl.backbones.available import check_available
+    from tfl.data.exclude import read_exclude
+    from tfl.export.kinds import check_packages
+
+    if recipe.data.exclude is not None:
+        read_exclude(recipe.data.exclude)
+    check_packages(recipe.export)
+    check_available(recipe.backbone)
+    if recipe.features.engine == "openvino" and importlib.util.find_spec("openvino") is None:
+        raise MissingExtraError.of("openvino", needed_for="features.engine=openvino")
+    if recipe.data.audit == "deep":
+        check_extra(imported=False)
+
+
+def _tell_if_not_stored(recipe: Recipe, console: Console) -> None:
+    """Says at once that the cache cannot be written; where the recipe cannot do without it, that is an error."""
+    from tfl.features.budget import check_store
+
+    if recipe.features.store == "never" and recipe.data.audit != "deep":
+        return
+    try:
+        check_store()
+    except StorageError as error:
+        if recipe.features.store == "always" or recipe.data.audit == "deep":
+            raise
+        console.print(
+            f"warning: {error.what} Features are not stored: the frozen blocks run in every epoch. To store them, point "
+            "TFL_CACHE to a folder that can be written.",
+            highlight=False,
+            markup=False,
+        )
+
+
+def prepare_data(recipe: Recipe, console: Console, *, examples: Examples | None = None) -> tuple[Bundle, list[dict[str, Any]]]:
+    """The recipe's images: found, audited and split, with what the audit found.
+
+    Args:
+        recipe: Says where they are and how they are split.
+        console: Where to say what was found.
+        examples: What the source holds, where it was already read.
+
+    Raises:
+        DataError: The source cannot be used as it is; where it is missing or has no classes, that is found before TensorFlow is
+            imported.
     """
     from rich.markup import escape
 
+    from tfl.data.source import load_source
+
+    examples = load_source(recipe.data, seed=recipe.split_seed) if examples is None else examples
+    load_tensorflow()
     from tfl.audit.audit import findings_before_run
     from tfl.data.audit import audit
     from tfl.data.bundle import Bundle
-    from tfl.data.source import load_source
     from tfl.data.split import split
 
-    examples = load_source(recipe.data, seed=recipe.split_seed)
     source = escape(examples.source + (f" ({examples.note})" if examples.note else ""))
     classes = len(examples.class_names)
     console.print(f"[bold]data[/]     {len(examples)} images of {classes} classes from {source}")

@@ -46,7 +46,6 @@ def calls(monkeypatch):
         return run
 
     monkeypatch.setitem(sys.modules, "tfl.job", types.SimpleNamespace(run_recipe=run_recipe))
-    monkeypatch.setattr("tfl.cli.run.load_tensorflow", lambda: None)
     return asked
 
 
@@ -285,7 +284,6 @@ def predictor(monkeypatch):
 
     fake = Predictor(path=None, class_names=("ant", "bee"), probabilities=scores)
     monkeypatch.setattr("tfl.serve.predictor.open_predictor", lambda path: fake)
-    monkeypatch.setattr("tfl.cli.predict.load_tensorflow", lambda with_keras: None)
 
 
 def test_predict_in_every_format(here, predictor):

@@ -98,8 +98,19 @@ def test_a_class_too_small_for_every_split_is_named(count: int) -> None:
 
 
 def test_a_class_of_one_group_is_named_with_its_groups() -> None:
-    with pytest.raises(DataError, match="5 images in 1 groups"):
+    with pytest.raises(DataError, match="5 images in 1 group that stays together"):
         split(make([10, 5], groups=[*range(10), *["same"] * 5]), validation=0.2, test=0.2, seed=0)
+
+
+def test_copies_across_classes_are_the_reason_why_a_class_cannot_be_in_every_split() -> None:
+    prints = [f"{index}" for index in range(10)] + ["3"] * 4 + ["20"]
+    with pytest.raises(DataError, match="Class `b`") as caught:
+        split(make([10, 5]), validation=0.2, test=0.2, seed=0, fingerprints=prints)
+    said = str(caught.value)
+    assert "some are exact copies of images of other classes: 4 with `a`" in said and "tfl audit" in said
+    with pytest.raises(DataError) as caught:  # of one class alone
+        split(make([10, 5]), validation=0.2, test=0.2, seed=0, fingerprints=[*map(str, range(10)), *["x"] * 5])
+    assert "other classes" not in str(caught.value) and "Add images of it" in str(caught.value)
 
 
 def test_three_images_are_enough() -> None:

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
 from tfl import __version__
+from tfl.backbones.available import check_available
 from tfl.cli.command import Answer, command
 from tfl.cli.options import parse_size
-from tfl.cli.quiet import load_tensorflow
 from tfl.cli.tables import output, table
 from tfl.errors import RunError
+from tfl.progress import progress_shown
 from tfl.recipe import Backbone, Data, Recipe
 from tfl.runs import default_folder
-from tfl.storage import write_atomically, write_json
+from tfl.storage import check_can_write, write_atomically, write_json
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -70,9 +69,10 @@ def audit(
     recipe = Recipe(
         name=name, data=Data(source, image_size=size, on_bad="skip", exclude=exclude), backbone=Backbone(backbone), seed=seed
     )
-    folder = out or _default_folder(name)
+    folder = out or default_folder(name, kind="audit")
     _check_folder(folder, source)
-    load_tensorflow()
+    if not quick:
+        check_available(recipe.backbone)
     from rich.console import Console
 
     found = _audit(recipe, Console(stderr=True), deep=not quick)
@@ -85,7 +85,7 @@ def audit(
 def _audit(recipe: Recipe, console: Console, *, deep: bool) -> Audit:
     from tfl.audit.audit import audit_source
 
-    with _bar(console) as progress:
+    with progress_shown(console, "features") as progress:
         return audit_source(recipe, deep=deep, console=console, progress=progress)
 
 
@@ -124,6 +124,7 @@ def _check_folder(folder: Path, source: str) -> None:
 
     Raises:
         RunError: The folder is in the source, or holds an audit.
+        StorageError: It cannot be written.
     """
     base = os.path.realpath(os.path.expanduser(source))
     real = os.path.realpath(folder)
@@ -133,6 +134,7 @@ def _check_folder(folder: Path, source: str) -> None:
             received=str(folder),
             fix="Start it from another folder, or name one with --out.",
         )
+    check_can_write(folder, folder=True)
     if (folder / DOCUMENT).exists():
         raise RunError(f"{folder} already holds an audit.", fix="Name another folder with --out, or delete it.")
 
@@ -141,25 +143,6 @@ def _name_of(source: str) -> str:
     """What the audited data is called in a path."""
     last = source.rstrip("/").split("/")[-1].split(":")[-1].removesuffix(".csv").removesuffix(".npz")
     return re.sub(r"[^A-Za-z0-9_.-]+", "_", last).lstrip("_.-")[:100] or "data"
-
-
-def _default_folder(name: str) -> Path:
-    folder = default_folder(name)
-    made, number = folder.with_name(f"audit-{folder.name}"), 2
-    while made.exists():
-        made = folder.with_name(f"audit-{folder.name}-{number}")
-        number += 1
-    return made
-
-
-@contextlib.contextmanager
-def _bar(console: Console) -> Iterator[Callable[[int], None]]:
-    from rich.progress import Progress, TextColumn
-
-    columns = (TextColumn("{task.description}"), TextColumn("{task.completed:.0f} images"))
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task("features", total=None)
-        yield lambda done: progress.update(task, completed=done)
 
 
 def _show(found: Audit, document: dict[str, Any], files: dict[str, str]) -> None:

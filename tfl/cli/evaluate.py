@@ -40,9 +40,7 @@ def evaluate(run_folder: Path, data: str | None, confidence: bool, skip_bad: boo
     if confidence and data is not None:
         raise click.UsageError("--confidence is fitted on the run's own images: leave out --data.")
     run = Run.open(run_folder)
-    load_tensorflow()
-    from tfl.evaluate.metrics import judge
-
+    run.model_file  # noqa: B018  (raises where the run has none)
     document: dict[str, Any] = {"run": str(run.folder)}
     if data is None:
         bundle = _own_bundle(run, skip_bad)
@@ -52,6 +50,8 @@ def evaluate(run_folder: Path, data: str | None, confidence: bool, skip_bad: boo
         labels = examples.labels
     else:
         examples, labels, where = _other_source(run, data, skip_bad)
+    from tfl.evaluate.metrics import judge
+
     metrics = judge(_probabilities(run, examples), labels, run.class_names, seed=run.recipe.seed)
     document |= {"source": where, "metrics": metrics}
     return Answer(document, lambda: _show(document))
@@ -113,6 +113,7 @@ def _other_source(run: Run, source: str, skip_bad: bool) -> tuple[Examples, np.n
     if chosen is not None and set(expected) < set(examples.class_names):  # as the run chose among more classes, so here
         examples = load_source(dataclasses.replace(data, labels=chosen))
     check_same_classes(examples.class_names, expected, source=source)
+    load_tensorflow()
     kept = audit(examples, on_bad="skip" if skip_bad else data.on_bad).examples
     if len(kept) < len(examples):
         click.echo(f"{len(examples) - len(kept)} files cannot be read as images and are left out.", err=True)

@@ -11,7 +11,6 @@ from typing import Any
 import rich_click as click
 
 from tfl.cli.command import Answer, command
-from tfl.cli.quiet import load_tensorflow
 from tfl.storage import finite, write_atomically
 
 
@@ -31,11 +30,12 @@ def predict(model: Path, files: tuple[Path, ...], shape: str | None, out: Path |
 
     FILES are image files, and folders of them at any depth. An export needs TensorFlow alone to be read.
     """
+    from tfl.serve.files import expand
     from tfl.serve.predictor import open_predictor
 
-    load_tensorflow(with_keras=False)
+    images = expand(files)
     predictor = open_predictor(model)
-    found = predictor.look_at(files, on_bad="skip" if skip_bad else "error")
+    found = predictor.look_at(images, on_bad="skip" if skip_bad else "error")
     for entry in found.unreadable:
         click.echo(f"left out: {entry['file']}: {entry['why']}", err=True)
     document = {"model": str(model), "predictions": found.predictions, "unreadable": found.unreadable}

@@ -129,7 +129,7 @@ def _draw(
     for label, count in enumerate(counts):
         pieces = len(np.unique(bundles[labels == label]))
         if 0 < pieces < len(names) or (count == 0 and len(pool) == len(examples)):
-            raise _too_small(examples, label, int(count), pieces, names)
+            raise _too_small(examples, label, int(count), pieces, names, shared=_shared(labels, bundles, label))
     targets = np.array([_targets(int(count), list(shares.values())) for count in counts]).T
     _, bundle, sizes = np.unique(bundles, return_inverse=True, return_counts=True)
     for attempt in range(_TRIES):
@@ -155,7 +155,8 @@ def _draw(
         if np.all((seen > 0) | (counts == 0)):
             return np.array(names)[placed]
     label = int(np.argmin(np.where(counts > 0, seen, 1).min(axis=0)))
-    raise _too_small(examples, label, int(counts[label]), len(np.unique(bundles[labels == label])), names)
+    pieces, shared = len(np.unique(bundles[labels == label])), _shared(labels, bundles, label)
+    raise _too_small(examples, label, int(counts[label]), pieces, names, shared=shared)
 
 
 def _targets(count: int, shares: list[float]) -> list[int]:
@@ -166,13 +167,27 @@ def _targets(count: int, shares: list[float]) -> list[int]:
     return [max(0, count - sum(drawn)), *drawn]
 
 
-def _too_small(examples: Examples, label: int, count: int, pieces: int, names: tuple[str, ...]) -> DataError:
-    tied = f" in {pieces} groups that stay together (a named group, or exact duplicates)" if pieces < count else ""
+def _shared(labels: NDArray[np.integer], bundles: NDArray[np.int64], label: int) -> dict[int, int]:
+    """How many images of a class stay together with images of another class, by that class."""
+    own = labels == label
+    others = {int(other) for other in labels[~own & np.isin(bundles, bundles[own])]}
+    return {other: int(np.isin(bundles[own], bundles[labels == other]).sum()) for other in sorted(others)}
+
+
+def _too_small(
+    examples: Examples, label: int, count: int, pieces: int, names: tuple[str, ...], *, shared: dict[int, int]
+) -> DataError:
+    how = "exact copies" if examples.groups is None else "exact copies, or members of one named group"
+    groups = "1 group that stays" if pieces == 1 else f"{pieces} groups that stay"
+    tied = f" in {groups} together ({how})" if pieces < count else ""
+    copies = [f"{number} with `{examples.class_names[other]}`" for other, number in shared.items()]
+    why = f"; some are {how} of images of other classes: {listed(copies)}" if copies else ""
+    first = "Keep each copy in the class that is right (`tfl audit` lists them)" if copies else "Add images of it"
     return DataError(
         f"Class `{examples.class_names[label]}` of {examples.source} cannot be in every split.",
-        received=f"{count} {'image' if count == 1 else 'images'}{tied}",
+        received=f"{count} {'image' if count == 1 else 'images'}{tied}{why}",
         allowed=f"at least one for each of {', '.join(names)}",
-        fix="Add images of it, or leave the class out with `data.labels`.",
+        fix=f"{first}, or leave the class out with `data.labels`.",
     )
 
 

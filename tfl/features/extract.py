@@ -99,7 +99,7 @@ class Extractor:
         def compute(positions: NDArray[np.int64]) -> Iterator[Sequence[NDArray[Any]]]:
             engine = self.engine()
             if engine.name != name:
-                raise DataError(f"Features of {name} vanished, and {engine.name} makes others.", fix="Start again with --resume.")
+                raise DataError(f"Features of {name} vanished, and {engine.name} makes others.", fix="Start again.")
             for pixels, labels in images.batches(images.indices[positions]):
                 yield [*engine(pixels), labels] if images.mixes else engine(pixels)
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from tfl.errors import BadImageError, ExportError, RunError
+from tfl.quiet import load_tensorflow
 from tfl.runs import Run
 from tfl.serve.files import UNDECODABLE, expand, read_image_file
 
@@ -136,13 +137,29 @@ def open_predictor(path: Path | str) -> Predictor:
         RunError: There is neither a run nor an export, or the run has no model yet.
         ExportError: The SavedModel cannot be loaded.
     """
+    found = find_model(path)
+    load_tensorflow(with_keras=isinstance(found, Run))
+    return _of_run(found) if isinstance(found, Run) else _of_saved_model(found)
+
+
+def find_model(path: Path | str) -> Run | Path:
+    """The run in a folder, or the SavedModel of an export; looks for files only, and imports no TensorFlow.
+
+    Args:
+        path: As of `open_predictor`.
+
+    Raises:
+        RunError: There is neither a run nor an export, or the run has no model yet.
+    """
     folder = Path(path)
     if folder.name == "model.keras":
         folder = folder.parent
     if (folder / "manifest.json").is_file():
-        return _of_run(folder)
+        run = Run.open(folder)
+        run.model_file  # noqa: B018  (raises where the run has none)
+        return run
     if (saved := find_saved_model(folder)) is not None:
-        return _of_saved_model(saved)
+        return saved
     raise RunError(
         f"{path} is neither a run nor an export." if folder.exists() else f"There is no folder {path}.",
         allowed="a run folder (with manifest.json), or a folder with a SavedModel such as RUN/export",
@@ -167,13 +184,7 @@ def load_run_model(run: Run) -> Any:
     Raises:
         RunError: The run has none yet, or it cannot be read.
     """
-    file = run.path("model.keras")
-    if not file.is_file():
-        raise RunError(
-            f"{run.folder} has no model.keras.",
-            received=f"a run with status {run.manifest['status']!r}",
-            fix=f"Finish it first: tfl run RECIPE --out {run.folder} --resume",
-        )
+    file = run.model_file
     import keras
 
     from tfl.backbones.weight_files import refuse_bomb
@@ -200,8 +211,7 @@ def _check_model(model: Any, run: Run) -> None:
         )
 
 
-def _of_run(folder: Path) -> Predictor:
-    run = Run.open(folder)
+def _of_run(run: Run) -> Predictor:
     model, class_names, data = load_run_model(run), run.class_names, run.recipe.data
     import tensorflow as tf
 
@@ -212,7 +222,7 @@ def _of_run(folder: Path) -> Predictor:
         input_signature=[tf.TensorSpec([None], tf.string)],
         autograph=False,
     )
-    return Predictor(folder, class_names, lambda contents: scored(tf.constant(contents)).numpy())
+    return Predictor(run.folder, class_names, lambda contents: scored(tf.constant(contents)).numpy())
 
 
 def _of_saved_model(folder: Path) -> Predictor:
