@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import json
+import os
 import sys
 import types
 
@@ -306,15 +307,44 @@ def test_predict_writes_a_file_by_its_ending(here, predictor, name, start):
     assert here.joinpath(name).read_text().startswith(start)
 
 
-def test_predict_stops_at_bad_files_unless_told_to_skip(here, predictor):
+def test_predict_lists_what_it_leaves_out_and_keeps_the_other_predictions(here, predictor):
     class_folders(here / "photos", x=1)
     here.joinpath("photos", "note.jpg").write_text("not a photo")
+    here.joinpath("photos", "note.txt").write_text("not a photo either")
+    here.joinpath("photos", "x", "0.png").rename(here / "photos" / "x" / "no_suffix")
+    here.joinpath("photos", "@eaDir").mkdir()
+    here.joinpath("photos", "@eaDir", "thumb.jpg").write_bytes(b"of a network drive")
     result = invoke("predict", "run", "photos", "--out", "a.csv")
-    assert result.exit_code == 2 and "photos/note.jpg" in result.stderr and not here.joinpath("a.csv").exists()
+    assert result.exit_code == 2 and result.stdout == "1 predictions in a.csv\n"
+    assert here.joinpath("a.csv").read_text().splitlines()[1].startswith("photos/x/no_suffix,bee")
+    assert "left out: photos/note.jpg: not an image" in result.stderr and "left out: photos/note.txt" in result.stderr
+    assert "skipped: 1 hidden or system files, such as photos/@eaDir" in result.stderr
     result = invoke("predict", "run", "photos", "--skip-bad", "--json")
-    assert result.exit_code == 0 and "left out: photos/note.jpg" in result.stderr
     document = json.loads(result.stdout)
-    assert len(document["predictions"]) == 1 and document["unreadable"][0]["file"] == "photos/note.jpg"
+    assert result.exit_code == 0 and [entry["file"] for entry in document["predictions"]] == ["photos/x/no_suffix"]
+    assert {entry["file"] for entry in document["unreadable"]} == {"photos/note.jpg", "photos/note.txt"}
+    assert document["skipped"] == ["photos/@eaDir"]
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.json", "a.txt"])
+def test_predict_keeps_a_file_name_that_is_not_utf_8(here, predictor, name):
+    class_folders(here / "photos", x=1)
+    strange = os.fsencode(here / "photos" / "x") + b"/caf\xe9.png"
+    os.rename(here / "photos" / "x" / "0.png", strange)
+    assert invoke("predict", "run", "photos", "--out", name).exit_code == 0
+    written = here.joinpath(name).read_bytes()
+    if name == "a.json":
+        (row,) = json.loads(written)["predictions"]
+        assert os.fsencode(row["file"]) == b"photos/x/caf\xe9.png"
+    else:
+        assert b"photos/x/caf\xe9.png" in written
+
+
+def test_predict_refuses_a_place_that_cannot_be_written_before_it_opens_the_model(here, monkeypatch):
+    class_folders(here / "photos", x=1)
+    monkeypatch.setattr("tfl.serve.predictor.open_predictor", lambda path: pytest.fail("the model was opened"))
+    result = invoke("predict", "run", "photos", "--out", "photos/x/0.png/deeper/a.csv")
+    assert result.exit_code == 2 and "Cannot write photos/x/0.png/deeper/a.csv" in result.stderr
 
 
 def test_recipe_errors_name_the_setting():

@@ -10,8 +10,8 @@ from typing import Any
 
 import rich_click as click
 
-from tfl.cli.command import Answer, command
-from tfl.storage import finite, write_atomically
+from tfl.cli.command import EXIT_WRONG_INPUT, Answer, command
+from tfl.storage import check_can_write, finite, write_atomically
 
 
 @command
@@ -24,26 +24,34 @@ from tfl.storage import finite, write_atomically
     help="How the answer is written. [default: as --out ends, else table]",
 )
 @click.option("--out", metavar="FILE", type=click.Path(path_type=Path), help="Write the answer to this file.")
-@click.option("--skip-bad", is_flag=True, help="List files that are no images and leave them out, instead of stopping.")
+@click.option("--skip-bad", is_flag=True, help="Exit with 0 although files were left out that cannot be read as images.")
 def predict(model: Path, files: tuple[Path, ...], shape: str | None, out: Path | None, skip_bad: bool) -> Answer:
     """Label FILES with the model of a run, or with an export.
 
-    FILES are image files, and folders of them at any depth. An export needs TensorFlow alone to be read.
+    FILES are image files, and folders of them at any depth: the files that training would take, whatever their names end in.
+    Files that cannot be read as images are listed with the reason and left out; the exit code is then 2, or 0 with --skip-bad.
+    An export needs TensorFlow alone to be read.
     """
     from tfl.serve.files import expand
     from tfl.serve.predictor import open_predictor
 
-    images = expand(files)
+    if out is not None:
+        check_can_write(out, folder=False)
+    skipped: list[str] = []
+    images = expand(files, skipped)
     predictor = open_predictor(model)
-    found = predictor.look_at(images, on_bad="skip" if skip_bad else "error")
+    found = predictor.look_at(images, on_bad="skip")
     for entry in found.unreadable:
         click.echo(f"left out: {entry['file']}: {entry['why']}", err=True)
-    document = {"model": str(model), "predictions": found.predictions, "unreadable": found.unreadable}
+    if skipped:
+        click.echo(f"skipped: {len(skipped)} hidden or system files, such as {skipped[0]}", err=True)
+    document = {"model": str(model), "predictions": found.predictions, "unreadable": found.unreadable, "skipped": skipped}
+    code = EXIT_WRONG_INPUT if found.unreadable and not skip_bad else 0
     text = _written(document, predictor.class_names, shape or _shape_of(out))
     if out is not None:
         write_atomically(out, text)
-        return Answer(document, lambda: click.echo(f"{len(found.predictions)} predictions in {out}"))
-    return Answer(document, lambda: click.echo(text, nl=False))
+        return Answer(document, lambda: click.echo(f"{len(found.predictions)} predictions in {out}"), code)
+    return Answer(document, lambda: click.echo(text, nl=False), code)
 
 
 def _shape_of(out: Path | None) -> str:

@@ -36,12 +36,10 @@ class Predictions:
     Attributes:
         predictions: For each readable file `file`, `label`, `probability`, and `probabilities` by class.
         unreadable: For each other one `file` and `why`.
-        skipped: The hidden and system files of folders, which training skips too.
     """
 
     predictions: list[dict[str, Any]] = field(default_factory=list)
     unreadable: list[dict[str, str]] = field(default_factory=list)
-    skipped: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -79,7 +77,7 @@ class Predictor:
     def look_at(self, files: Iterable[Path | str], *, on_bad: Literal["error", "skip"] = "error") -> Predictions:
         """As `predict`, with the files that could not be read beside the predictions."""
         result = Predictions()
-        for batch in _batches(expand(files, result.skipped), self.batch_size):
+        for batch in _batches(expand(files), self.batch_size):
             self._look_at_batch(batch, result)
         if result.unreadable and on_bad == "error":
             raise _unreadable(result.unreadable)
@@ -300,5 +298,6 @@ def _unreadable(bad: Sequence[dict[str, str]]) -> BadImageError:
     named = "; ".join(f"{entry['file']} ({entry['why']})" for entry in bad[:_SHOWN])
     more = f"; and {len(bad) - _SHOWN} more" if len(bad) > _SHOWN else ""
     return BadImageError(
-        f"{len(bad)} of the files cannot be read as images: {named}{more}.", fix="Leave them out, or use --skip-bad to do so."
+        f"{len(bad)} of the files cannot be read as images: {named}{more}.",
+        fix='Leave them out: `tfl predict` lists them, on_bad="skip" skips them.',
     )
