@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tfl
-from tfl.errors import RecipeError
+from tfl.errors import DataError, RecipeError
 
 RECIPES = sorted(path for path in Path("recipes").glob("*.py") if "recipe = tfl.Recipe(" in path.read_text())
 
@@ -169,3 +169,29 @@ def test_smoke_keeps_every_part_and_shortens_it(recipe):
     assert [s.epochs for s in small.stages] == [1, 1]
     assert [s.train for s in small.stages] == [s.train for s in recipe.stages]
     assert small.data.per_class == 20
+
+
+def test_paths_in_a_recipe_file_start_here_or_at_the_file(tmp_path, monkeypatch):
+    for folder in ("project/photos", "here"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "project" / "leave_out.txt").write_text("a/1.jpg")
+    file = tmp_path / "project" / "leaves.py"
+    text = 'import tfl\ndata = tfl.Data("photos", exclude="leave_out.txt")\n'
+    file.write_text(text + 'recipe = tfl.Recipe(name="leaves", data=data, backbone=tfl.Backbone("mini"))')
+    monkeypatch.chdir(tmp_path / "here")
+    data = tfl.load_recipe(file).data
+    assert data.source == str(tmp_path / "project" / "photos") and data.exclude == str(tmp_path / "project" / "leave_out.txt")
+    (tmp_path / "here" / "photos").mkdir()
+    assert tfl.load_recipe(file).data.source == "photos"  # what is here goes before
+
+
+def test_a_source_that_is_in_neither_place_is_told_with_both(tmp_path, monkeypatch):
+    from tfl.recipe import refuse_missing_source
+
+    file = tmp_path / "leaves.py"
+    file.write_text('import tfl\nrecipe = tfl.Recipe(name="leaves", data=tfl.Data("photos"), backbone=tfl.Backbone("mini"))')
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    with pytest.raises(DataError) as caught:
+        refuse_missing_source(tfl.load_recipe(file), file)
+    assert str(tmp_path / "photos") in str(caught.value) and str(tmp_path / "here" / "photos") in str(caught.value)

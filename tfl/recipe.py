@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import re
 import traceback
 from collections.abc import Mapping
@@ -14,7 +15,7 @@ from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from tfl.errors import RecipeError, TflError
+from tfl.errors import DataError, RecipeError, TflError
 from tfl.fields import as_plain, build, check_fields, number, override
 
 Metric = Literal["val_accuracy", "val_loss", "val_macro_f1"]
@@ -492,6 +493,9 @@ def _tuples(value: Any) -> Any:
 def load_recipe(path: Path | str) -> Recipe:
     """The `recipe` of a Python file, or the recipe in a `.json` file such as a run's `recipe.json`.
 
+    Relative paths in it (the source, the list of excluded images, a model file, a weights file) start at the current folder;
+    one that does not exist there is looked for in the folder of the recipe file.
+
     Raises:
         RecipeError: The file is missing, raises, or has no `recipe`.
     """
@@ -503,7 +507,7 @@ def load_recipe(path: Path | str) -> Recipe:
     except UnicodeDecodeError as error:
         raise RecipeError(f"{file} is not a text file: {error}.") from error
     if file.suffix == ".json":
-        return Recipe.from_json(text)
+        return _with_paths_from(file.parent, Recipe.from_json(text))
     recipe = _run_file(file, text).get("recipe")
     if not isinstance(recipe, Recipe):
         raise RecipeError(
@@ -511,7 +515,41 @@ def load_recipe(path: Path | str) -> Recipe:
             received=None if recipe is None else type(recipe).__name__,
             fix="It must contain: recipe = tfl.Recipe(...)",
         )
+    return _with_paths_from(file.parent, recipe)
+
+
+_PATHS = ("data.source", "data.exclude", "backbone.name", "backbone.weights")
+
+
+def _with_paths_from(folder: Path, recipe: Recipe) -> Recipe:
+    """The recipe with each relative path that exists in `folder` and not in the current folder led to there."""
+    for field in _PATHS:
+        part, name = field.split(".")
+        value = getattr(getattr(recipe, part), name)
+        if value is not None and _is_relative(value) and not os.path.exists(value) and (folder / value).exists():
+            recipe = recipe.override(field, str(folder / value))
     return recipe
+
+
+def refuse_missing_source(recipe: Recipe, recipe_file: Path | str) -> None:
+    """Makes sure that the source of a recipe from a file exists, where it is a relative path.
+
+    Raises:
+        DataError: It exists neither in the current folder nor in that of the recipe file; the message names both places.
+    """
+    source, folder = recipe.data.source, Path(recipe_file).absolute().parent
+    if not _is_relative(source) or os.path.exists(source) or folder == Path.cwd():
+        return
+    raise DataError(
+        f"There is nothing at the recipe's source `{source}`.",
+        received=f"neither {Path(source).absolute()} (from the current folder) nor {folder / source} (from the recipe's folder)",
+        fix="Name the images with --data SOURCE, or change the path in the recipe.",
+    )
+
+
+def _is_relative(value: str) -> bool:
+    """Whether a value is a path that starts at the current folder, and not a name such as `sample:digits` or `mini`."""
+    return not (os.path.isabs(value) or value.startswith("~") or ":" in value or "\0" in value) and len(value) < 4096
 
 
 def _run_file(file: Path, text: str) -> dict[str, Any]:

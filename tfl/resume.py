@@ -45,9 +45,16 @@ def earlier_run(folder: Path, recipe: Recipe, console: Console) -> Run | None:
     if changed:
         raise RunError(
             f"{folder} is a run of another recipe: {', '.join(changed)} differ.",
-            fix=f"Resume it by its own recipe, {run.path('recipe.json')}, or start a new run.",
+            fix=f"Resume it with its own recipe, {run.path('recipe.json')}, or start a new run{_from_its_network(run)}.",
         )
     return run
+
+
+def _from_its_network(run: Run) -> str:
+    """How to train on from where a run ended, where it left a network."""
+    if not run.path("model.keras").is_file():
+        return ""
+    return f"; to train its network further: tfl run RECIPE --set backbone={run.folder}"
 
 
 def _nothing_begun(folder: Path) -> bool:

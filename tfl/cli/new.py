@@ -113,7 +113,13 @@ def recipe_text(file: Path, source: str, examples: Examples) -> tuple[str, dict[
         metric=_quoted("val_macro_f1" if imbalanced else "val_accuracy"),
         class_weight=_CLASS_WEIGHT if imbalanced else "",
     )
-    return text, {"images": len(examples), "classes": counts, "imbalanced": imbalanced, "note": examples.note}
+    return text, {
+        "images": len(examples),
+        "classes": counts,
+        "imbalanced": imbalanced,
+        "note": examples.note,
+        "findings": list(examples.findings),
+    }
 
 
 def _quoted(text: str) -> str:
@@ -157,6 +163,8 @@ def _show(document: dict[str, Any]) -> None:
     click.echo(f"{document['recipe']}: {document['images']} images{note}")
     for name, count in document["classes"].items():
         click.echo(f"  {count:6d}  {name}")
+    for finding in document["findings"]:
+        click.echo(f"{finding['severity']}: {finding['note']}")
     if document["imbalanced"]:
         click.echo("Some classes are much rarer than others: the recipe weighs them, and watches macro-F1.")
     click.echo(f"next     tfl run {document['recipe']} --smoke")

@@ -31,7 +31,7 @@ def probe(recipe_file: Path, data: str | None, settings: Sequence[tuple[str, str
     One pass over the training and validation images, then a cross-validated linear probe on each block's pooled output.
     Nothing is trained, and test images are never looked at. Leaves probe.json and probe.html.
     """
-    recipe = changed(load_recipe(recipe_file), data=data, settings=settings, skip_bad=skip_bad)
+    recipe = changed(load_recipe(recipe_file), file=recipe_file, data=data, settings=settings, skip_bad=skip_bad)
     folder = out or default_folder(recipe.name, kind="probe")
     check_profile_folder(folder)
     from rich.console import Console

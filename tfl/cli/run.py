@@ -51,7 +51,7 @@ def run(
     Everything lands in one run folder. Ctrl-C stops at the next batch and saves; a run that was interrupted or killed goes on
     with --resume, to the same result.
     """
-    recipe = changed(load_recipe(recipe_file), data=data, settings=settings, smoke=smoke, skip_bad=skip_bad)
+    recipe = changed(load_recipe(recipe_file), file=recipe_file, data=data, settings=settings, smoke=smoke, skip_bad=skip_bad)
     folder = out or (latest_run(recipe.name) if resume else default_folder(recipe.name))
     go_on = functools.partial(_go_on, folder, recipe_file, data=data, settings=settings, smoke=smoke, skip_bad=skip_bad)
     if_interrupted(go_on)

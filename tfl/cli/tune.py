@@ -53,7 +53,8 @@ def tune(
     seeds before it is called the best. Test images are never looked at.
     """
     recipe = load_recipe(recipe_file)
-    recipe = changed(dataclasses.replace(recipe, search=recipe.search or Search()), data=data, settings=settings)
+    recipe = dataclasses.replace(recipe, search=recipe.search or Search())
+    recipe = changed(recipe, file=recipe_file, data=data, settings=settings)
     options = {"trials": trials, "minutes": minutes, "algorithm": algorithm}
     recipe = with_options(recipe, {name: value for name, value in options.items() if value is not None})
     folder = out or (latest_search(recipe.name) if resume else default_folder(recipe.name, kind="tune"))

@@ -124,11 +124,11 @@ def _split_roots(root: Path, named: dict[str, str | None]) -> tuple[dict[str, Pa
 
 
 def _inside_doubled(folder: Path) -> Path:
-    """`training_set/training_set/CLASS`: the inner one of folders that wrap nothing but one which holds folders, or has their name."""
+    """The innermost folder of `training_set/training_set/CLASS` or `test/images/FILE`, where each wraps the next alone."""
     folders, files = _folders_and_files(folder, [])
     if len(folders) == 1 and not files:
         inner = Path(folders[0].path)
-        if _holds_folders(inner) or split_of(inner.name) == split_of(folder.name):
+        if _holds_folders(inner) or inner.name.lower() in _FILLERS or split_of(inner.name) == split_of(folder.name):
             return _inside_doubled(inner)
     return folder
 

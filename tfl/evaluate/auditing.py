@@ -42,6 +42,10 @@ TITLES = {
     "likely_wrong_labels": "Labels that are likely wrong",
     "drift": "Drift between splits",
     "excluded": "Left out already",
+    "skipped_system_files": "Hidden and system files",
+    "wrapper_folder": "A folder around the class folders",
+    "loose_files": "Files that belong to no class",
+    "unlabelled_split": "A split without labels",
     "exclude_unknown": "Lines that fit no image",
 }
 """What people read for each kind."""
