@@ -57,8 +57,8 @@ def test_a_run_of_another_recipe_is_refused(tmp_path, recipe, console):
     with pytest.raises(RunError, match="seed differ"):
         earlier_run(tmp_path / "run", dataclasses.replace(recipe, seed=3), console)
     assert earlier_run(tmp_path / "run", recipe, console) is not None
-    Run.open(tmp_path / "r").path("model.keras").touch()
-    with pytest.raises(RunError, match=f"to train its network further: tfl run RECIPE --set backbone={tmp_path / 'r'}"):
+    Run.open(tmp_path / "run").path("model.keras").touch()
+    with pytest.raises(RunError, match=f"to train its network further: tfl run RECIPE --set backbone={tmp_path / 'run'}"):
         earlier_run(tmp_path / "r", recipe.override("stages.head.epochs", 99), console)
 
 
