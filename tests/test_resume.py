@@ -59,7 +59,7 @@ def test_a_run_of_another_recipe_is_refused(tmp_path, recipe, console):
     assert earlier_run(tmp_path / "run", recipe, console) is not None
     Run.open(tmp_path / "run").path("model.keras").touch()
     with pytest.raises(RunError, match=f"to train its network further: tfl run RECIPE --set backbone={tmp_path / 'run'}"):
-        earlier_run(tmp_path / "r", recipe.override("stages.head.epochs", 99), console)
+        earlier_run(tmp_path / "run", recipe.override("stages.head.epochs", 99), console)
 
 
 def test_a_run_that_is_going_on_is_refused_before_anything_is_read(tmp_path, recipe, console):
