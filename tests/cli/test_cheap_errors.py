@@ -1,4 +1,4 @@
-"""What needs no network to be found is found before TensorFlow is imported: here its import fails, and every message still comes."""
+"""What needs no network to be found is found before TensorFlow is imported: here its import fails, and messages still come."""
 
 import json
 import subprocess
