@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,8 @@ import pytest
 from PIL import Image
 
 import tfl
-from tfl.errors import BadImageError, DataError, RecipeError, RunError
+from tfl.errors import BadImageError, DataError, RecipeError, RunError, TflError
+from tfl.quiet import load_tensorflow
 from tfl.runs import Run
 
 FUNCTIONS = ("load_run", "probe", "run", "tune")
@@ -52,11 +54,13 @@ def test_no_module_takes_the_name_of_a_function(name):
 
 
 def test_functions_stay_functions_and_import_no_tensorflow():
-    code = (
-        "import sys\nfrom tfl import load_run, probe, run, tune\nimport tfl, tfl.api, tfl.job, tfl.measure, tfl.tuning\n"
-        "import tfl.cli.run, tfl.cli.tune, tfl.cli.probe\nassert (tfl.run, tfl.tune, tfl.probe) == (run, tune, probe) and callable(tfl.run)\n"
-        "sys.exit(any(name in sys.modules for name in ('tensorflow', 'keras')))"
-    )
+    code = """
+import sys
+from tfl import load_run, probe, run, tune
+import tfl, tfl.api, tfl.job, tfl.measure, tfl.tuning, tfl.cli.run, tfl.cli.tune, tfl.cli.probe
+assert (tfl.run, tfl.tune, tfl.probe) == (run, tune, probe) and callable(tfl.run)
+sys.exit(any(name in sys.modules for name in ("tensorflow", "keras")))
+"""
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
@@ -133,3 +137,10 @@ def test_what_is_wrong_with_the_input_is_one_error(call, tmp_path, monkeypatch, 
     with pytest.raises(DataError, match="nothing at this source"):
         call(tfl.load_recipe(recipe_file).override("data.source", "nowhere"))
     assert not list(tmp_path.rglob("*.json"))
+
+
+def test_keras_on_another_backend_is_told(monkeypatch):
+    other = types.SimpleNamespace(config=types.SimpleNamespace(backend=lambda: "torch"))
+    monkeypatch.setitem(sys.modules, "keras", other)
+    with pytest.raises(TflError, match=r"another backend.*Received: torch\. Allowed: tensorflow\. .*KERAS_BACKEND"):
+        load_tensorflow()

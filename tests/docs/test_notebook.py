@@ -36,7 +36,7 @@ def below(shown, start):
 @pytest.mark.slow
 def test_progress_is_plain_text_with_a_line_for_each_epoch(shown):
     printed, table = below(shown, "run = tfl.run")
-    assert re.search(r"^  epoch 3/3 loss \d\.\d+/\d\.\d+ val acc 0\.\d+", printed, re.M)
+    assert re.search(r"^  epoch 3/3, loss \d\.\d+/\d\.\d+ val acc 0\.\d+", printed, re.M)
     assert printed.count("  epoch ") == 6 and "120 to train, 40 to validate, 40 to test" in printed
     assert "<th>test</th>" in table and "done" in table
 
