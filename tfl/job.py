@@ -24,7 +24,7 @@ from tfl.quiet import load_tensorflow
 from tfl.recipe import Recipe
 from tfl.resume import earlier_run, refuse_other_inputs, status_of, vanished_files_told
 from tfl.runs import Run, default_folder
-from tfl.storage import check_can_write, remove_scratch, write_atomically
+from tfl.storage import check_can_write, check_is_text, remove_scratch, write_atomically
 
 if TYPE_CHECKING:
     import keras
@@ -86,6 +86,7 @@ def run_recipe(
 
     console = console or Console(stderr=True)
     folder = Path(out) if out is not None else default_folder(recipe.name)
+    check_is_text(folder)
     check_can_write(folder, folder=True)
     earlier = earlier_run(folder, recipe, console) if resume else None
     if earlier is None:

@@ -78,6 +78,7 @@ CASES = [
     ("report full", "not a run folder"),
     ("report done done --out file/page.html", "a part of the path is a file"),
     ("new other --data nowhere", "nothing at this source"),
+    ("new file/other --data one", "a part of the path is a file"),
 ]
 
 
