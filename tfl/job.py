@@ -24,7 +24,7 @@ from tfl.quiet import load_tensorflow
 from tfl.recipe import Recipe
 from tfl.resume import earlier_run, refuse_other_inputs, status_of, vanished_files_told
 from tfl.runs import Run, default_folder
-from tfl.storage import check_can_write, remove_scratch, write_atomically
+from tfl.storage import check_can_write, check_is_text, remove_scratch, write_atomically
 
 if TYPE_CHECKING:
     import keras
@@ -86,12 +86,13 @@ def run_recipe(
 
     console = console or Console(stderr=True)
     folder = Path(out) if out is not None else default_folder(recipe.name)
+    check_is_text(folder)
     check_can_write(folder, folder=True)
     earlier = earlier_run(folder, recipe, console) if resume else None
     if earlier is None:
         Run.refuse_if_taken(folder)
     check_recipe(recipe)
-    _tell_if_not_stored(recipe, console)
+    _tell_if_not_stored(recipe, console, earlier or repeats)
     clock = _Clock(earlier.read_json("seconds.json") if earlier and earlier.path("seconds.json").is_file() else {})
     with clock.step("data"):
         examples = load_source(recipe.data, seed=recipe.split_seed)
@@ -161,16 +162,19 @@ def check_recipe(recipe: Recipe) -> None:
         check_extra(imported=False)
 
 
-def _tell_if_not_stored(recipe: Recipe, console: Console) -> None:
-    """Says at once that the cache cannot be written; where the recipe cannot do without it, that is an error."""
+def _tell_if_not_stored(recipe: Recipe, console: Console, known: Run | None) -> None:
+    """Says at once that the cache cannot be written; where the recipe cannot do without it, or the run that is gone on with or
+    repeated did not, that is an error."""
     from tfl.features.budget import check_store
 
-    if recipe.features.store == "never" and recipe.data.audit != "deep":
+    stages = known.state["stages"].values() if known else ()
+    needed = recipe.data.audit == "deep" or any(stage.get("unstored") is False for stage in stages)
+    if recipe.features.store == "never" and not needed:
         return
     try:
         check_store()
     except StorageError as error:
-        if recipe.features.store == "always" or recipe.data.audit == "deep":
+        if recipe.features.store == "always" or needed:
             raise
         console.print(
             f"warning: {error.what} Features are not stored: the frozen blocks run in every epoch. To store them, point "

@@ -117,6 +117,17 @@ def test_an_interrupted_run_says_the_command_that_goes_on(here, calls, monkeypat
     assert "tfl run leaves.py --set 'data.labels=[\"3\", \"8\"]' --out 'my run' --resume" in result.stderr
 
 
+def test_a_full_disk_says_the_command_that_goes_on_where_there_is_one(here, calls, monkeypatch):
+    def full(recipe, *, out, resume, command, console):
+        Run.create(out, recipe, command=[])
+        raise OSError(28, "No space left on device", "model.keras")
+
+    monkeypatch.setitem(sys.modules, "tfl.job", types.SimpleNamespace(run_recipe=full))
+    result = invoke("run", "leaves.py", "--out", "r")
+    assert result.exit_code == 2 and "no space is left" in result.stderr
+    assert "Go on with: tfl run leaves.py --out r --resume" in result.stderr
+
+
 # new -----------------------------------------------------------------------------------------------------------------
 
 

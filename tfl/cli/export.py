@@ -13,7 +13,7 @@ from tfl.cli.options import run_argument
 from tfl.errors import DataError, ExportError
 from tfl.export.kinds import KINDS, QUANTIZED, check_packages
 from tfl.quiet import load_tensorflow
-from tfl.storage import check_can_write
+from tfl.storage import check_can_write, check_is_text
 
 if TYPE_CHECKING:
     from tfl.data.bundle import Bundle
@@ -77,6 +77,7 @@ def export(
         raise ExportError("--server compares, and --no-verify does not.", fix="Leave one of them out.")
     folder = out or run.path("export")
     run.model_file  # noqa: B018  (raises where the run has none)
+    check_is_text(folder)
     check_can_write(folder, folder=True)
     done = _ship(run, chosen, folder, version, quantize or QUANTIZED, verify=verify, server=server, source=data)
     from tfl.export.certificate import summary

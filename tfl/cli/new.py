@@ -146,6 +146,9 @@ def _image_size(examples: Examples) -> int:
 
 
 def _refuse_if_there(file: Path) -> None:
+    from tfl.storage import check_can_write
+
+    check_can_write(file, folder=False, fix="Choose another NAME, or start tfl in a folder that can be written.")
     if file.exists():
         raise RecipeError(f"{file} is already there, and is not overwritten.", fix="Choose another NAME, or remove the file.")
 
