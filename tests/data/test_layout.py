@@ -11,7 +11,7 @@ from image_files import class_folders
 
 import tfl
 from tfl.data.examples import Examples
-from tfl.data.layout import split_of
+from tfl.data.split_names import split_of
 from tfl.data.source import load_source
 from tfl.data.walk import is_left_behind
 from tfl.errors import DataError
