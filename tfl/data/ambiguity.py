@@ -78,8 +78,8 @@ def _refuse_same_inside(root: Path, inside: Mapping[str, set[str]]) -> None:
         fix = "Put the splits above the classes, or list the images in a CSV file (columns path, label, split)."
     else:
         fix = (
-            f"If the inner ones are the classes, name one of the outer ones, such as {root / next(iter(inside))}, or list all images "
-            "in a CSV file (columns path, label, and group for the outer folder)."
+            f"If the inner ones are the classes, name one of the outer ones, such as {root / next(iter(inside))}, or list all "
+            "images in a CSV file (columns path, label, and group for the outer folder)."
         )
     raise DataError(
         f"Each folder of {root} holds the same folders, so it is not clear which of them are the classes.",
