@@ -185,13 +185,41 @@ def test_paths_in_a_recipe_file_start_here_or_at_the_file(tmp_path, monkeypatch)
     assert tfl.load_recipe(file).data.source == "photos"  # what is here goes before
 
 
-def test_a_source_that_is_in_neither_place_is_told_with_both(tmp_path, monkeypatch):
-    from tfl.recipe import refuse_missing_source
+FIELDS = {
+    "data.source": 'tfl.Data("there/x"), backbone=tfl.Backbone("mini")',
+    "data.exclude": 'tfl.Data("sample:digits", exclude="there/x"), backbone=tfl.Backbone("mini")',
+    "backbone.name": 'tfl.Data("sample:digits"), backbone=tfl.Backbone("there/x")',
+    "backbone.weights": 'tfl.Data("sample:digits"), backbone=tfl.Backbone("mini", weights="there/x")',
+}
 
-    file = tmp_path / "leaves.py"
-    file.write_text('import tfl\nrecipe = tfl.Recipe(name="leaves", data=tfl.Data("photos"), backbone=tfl.Backbone("mini"))')
-    (tmp_path / "here").mkdir()
+
+@pytest.mark.parametrize("field", FIELDS)
+def test_each_path_of_a_recipe_starts_here_or_at_the_file_and_a_missing_one_is_told_with_both(tmp_path, monkeypatch, field):
+    from tfl.recipe import refuse_missing_paths
+
+    project, here = tmp_path / "project", tmp_path / "here"
+    project.mkdir()
+    here.mkdir()
+    (project / "leaves.py").write_text(f'import tfl\nrecipe = tfl.Recipe(name="leaves", data={FIELDS[field]})')
+    monkeypatch.chdir(here)
+    file = Path("../project/leaves.py")
+    with pytest.raises(DataError, match=field) as caught:
+        refuse_missing_paths(tfl.load_recipe(file), file)
+    assert str(here / "there" / "x") in str(caught.value) and "project/there/x" in str(caught.value)
+    refuse_missing_paths(tfl.load_recipe(file), file, given=[field])
+    (project / "there").mkdir()
+    (project / "there" / "x").write_text("x")
+    part, name = field.split(".")
+    recipe = tfl.load_recipe(file)
+    assert getattr(getattr(recipe, part), name) == str(project / "there" / "x"), "usable from every folder"
+    refuse_missing_paths(recipe, file)
+
+
+def test_a_folder_named_like_a_network_is_not_taken_for_it(tmp_path, monkeypatch):
+    for folder in ("project/mini", "project/pretrained", "here"):
+        (tmp_path / folder).mkdir(parents=True)
+    file = tmp_path / "project" / "leaves.py"
+    file.write_text('import tfl\nrecipe = tfl.Recipe(name="leaves", data=tfl.Sample("digits"), backbone=tfl.Backbone("mini"))')
     monkeypatch.chdir(tmp_path / "here")
-    with pytest.raises(DataError) as caught:
-        refuse_missing_source(tfl.load_recipe(file), file)
-    assert str(tmp_path / "photos") in str(caught.value) and str(tmp_path / "here" / "photos") in str(caught.value)
+    backbone = tfl.load_recipe(file).backbone
+    assert (backbone.name, backbone.weights) == ("mini", "pretrained")

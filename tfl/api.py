@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from tfl.job import run_recipe
 from tfl.measure import check_profile_folder, profile_recipe, tune_recipe, with_options, write_profile
 from tfl.progress import progress_console
-from tfl.recipe import Recipe, load_recipe, refuse_missing_source
+from tfl.recipe import Recipe, load_recipe, refuse_missing_paths
 from tfl.runs import default_folder
 from tfl.trained_run import TrainedRun
 
@@ -149,5 +149,5 @@ def _loaded(recipe: Recipe | Path | str) -> Recipe:
     if isinstance(recipe, Recipe):
         return recipe
     loaded = load_recipe(recipe)
-    refuse_missing_source(loaded, recipe)
+    refuse_missing_paths(loaded, recipe)
     return loaded

@@ -10,7 +10,7 @@ import json
 import os
 import re
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -494,7 +494,8 @@ def load_recipe(path: Path | str) -> Recipe:
     """The `recipe` of a Python file, or the recipe in a `.json` file such as a run's `recipe.json`.
 
     Relative paths in it (the source, the list of excluded images, a model file, a weights file) start at the current folder;
-    one that does not exist there is looked for in the folder of the recipe file.
+    one that does not exist there is looked for in the folder of the recipe file, and becomes an absolute path. A backbone or
+    weights are a path where they contain `/` or end in `.keras` or `.h5`.
 
     Raises:
         RecipeError: The file is missing, raises, or has no `recipe`.
@@ -519,37 +520,61 @@ def load_recipe(path: Path | str) -> Recipe:
 
 
 _PATHS = ("data.source", "data.exclude", "backbone.name", "backbone.weights")
+_WHAT = {
+    "data.source": "no source of images",
+    "data.exclude": "no list of images to leave out",
+    "backbone.name": "no model file",
+    "backbone.weights": "no weights file",
+}
+_WAYS = {"data.source": "Name the images with --data SOURCE, or change the path in the recipe."}
 
 
 def _with_paths_from(folder: Path, recipe: Recipe) -> Recipe:
-    """The recipe with each relative path that exists in `folder` and not in the current folder led to there."""
+    """The recipe with each relative path that exists in `folder` and not in the current folder replaced by an absolute one."""
     for field in _PATHS:
-        part, name = field.split(".")
-        value = getattr(getattr(recipe, part), name)
-        if value is not None and _is_relative(value) and not os.path.exists(value) and (folder / value).exists():
-            recipe = recipe.override(field, str(folder / value))
+        value = _relative_path(recipe, field)
+        if value is not None and not os.path.exists(value) and (folder / value).exists():
+            recipe = recipe.override(field, os.path.abspath(folder / value))
     return recipe
 
 
-def refuse_missing_source(recipe: Recipe, recipe_file: Path | str) -> None:
-    """Makes sure that the source of a recipe from a file exists, where it is a relative path.
+def refuse_missing_paths(recipe: Recipe, recipe_file: Path | str, *, given: Iterable[str] = ()) -> None:
+    """Makes sure that the relative paths in a recipe from a file lead somewhere, from the current folder or from the file's.
+
+    Args:
+        recipe: As it will be used.
+        recipe_file: Where it was written.
+        given: Fields that were not written there but given on the command line, such as `data.source` or `backbone`.
 
     Raises:
-        DataError: It exists neither in the current folder nor in that of the recipe file; the message names both places.
+        DataError: One leads nowhere; the message names both places.
     """
-    source, folder = recipe.data.source, Path(recipe_file).absolute().parent
-    if not _is_relative(source) or os.path.exists(source) or folder == Path.cwd():
-        return
-    raise DataError(
-        f"There is nothing at the recipe's source `{source}`.",
-        received=f"neither {Path(source).absolute()} (from the current folder) nor {folder / source} (from the recipe's folder)",
-        fix="Name the images with --data SOURCE, or change the path in the recipe.",
-    )
+    folder = Path(recipe_file).absolute().parent
+    for field in _PATHS:
+        value = None if {field, field.split(".")[0]} & set(given) else _relative_path(recipe, field)
+        if value is None or os.path.exists(value) or folder == Path.cwd():
+            continue
+        here = Path(value).absolute()
+        raise DataError(
+            f"There is {_WHAT[field]} at the path `{value}` of the recipe ({field}).",
+            received=f"neither {here} (from the current folder) nor {folder / value} (from the recipe's folder)",
+            fix=_WAYS.get(field, f"Change the path in the recipe, or give another with --set {field}=PATH."),
+        )
 
 
-def _is_relative(value: str) -> bool:
-    """Whether a value is a path that starts at the current folder, and not a name such as `sample:digits` or `mini`."""
-    return not (os.path.isabs(value) or value.startswith("~") or ":" in value or "\0" in value) and len(value) < 4096
+def _relative_path(recipe: Recipe, field: str) -> str | None:
+    """The value of a field where it is a path that starts at the current folder, and not a name such as `mini`; else None."""
+    part, name = field.split(".")
+    value = getattr(getattr(recipe, part), name)
+    if value is None or os.path.isabs(value) or value.startswith("~") or ":" in value or len(value) >= _LONGEST:
+        return None
+    named = field in ("data.source", "data.exclude") or "/" in value or value.endswith(_MODEL_FILES)
+    return value if named else None
+
+
+_MODEL_FILES = (".keras", ".h5")
+_LONGEST = 4096
+"""Of a path on Linux, in bytes."""
 
 
 def _run_file(file: Path, text: str) -> dict[str, Any]:

@@ -11,8 +11,8 @@ from image_files import class_folders
 
 import tfl
 from tfl.data.examples import Examples
-from tfl.data.layout import split_of
 from tfl.data.source import load_source
+from tfl.data.split_names import split_of
 from tfl.data.walk import is_left_behind
 from tfl.errors import DataError
 
@@ -109,6 +109,125 @@ def test_other_folders_inside_classes_are_read(tmp_path: Path) -> None:
     assert load(tmp_path).counts() == {"cat": 3, "dog": 3}
 
 
+@pytest.mark.parametrize("prefix", ["flowers_", "Flowers "])
+def test_splits_may_all_carry_the_same_word(tmp_path: Path, prefix: str) -> None:
+    for split in ("train", "test"):
+        class_folders(tmp_path / f"{prefix}{split}", TWO)
+    found = load(tmp_path)
+    assert found.class_names == ("cat", "dog") and sizes(found) == {"train": 6, "test": 6}
+    assert f"{prefix}train{os.sep} is train" in notes(found)["recognised_splits"]
+
+
+def test_folders_of_splits_of_usual_names_are_not_news(tmp_path: Path) -> None:
+    for split in ("train", "Validation", "test"):
+        class_folders(tmp_path / split, TWO)
+    assert load(tmp_path).findings == ()
+
+
+def test_splits_between_other_folders_are_no_classes(tmp_path: Path) -> None:
+    class_folders(tmp_path, {"train": 3, "test": 3, "models": 2})
+    with pytest.raises(DataError, match=r"look like splits.*test, train; none of them holds class folders.*data\.labels"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize("names", [("train", "tram"), ("test", "control"), ("dev", "eval", "ops"), ("recycled", "glass")])
+def test_a_class_may_have_the_name_of_a_split_or_of_a_system_folder(tmp_path: Path, names: tuple[str, ...]) -> None:
+    assert load(class_folders(tmp_path, dict.fromkeys(names, 2))).class_names == tuple(sorted(names))
+
+
+def test_the_one_split_that_holds_class_folders_is_suggested(tmp_path: Path) -> None:
+    class_folders(tmp_path, {"train": 3, "test/cat": 2, "test/dog": 2})
+    with pytest.raises(DataError, match=f"test holds class folders.*name it: {tmp_path / 'test'}"):
+        load(tmp_path)
+
+
+def test_splits_below_the_classes_are_refused_with_what_to_do(tmp_path: Path) -> None:
+    class_folders(tmp_path, {f"{name}/{split}": 2 for name in TWO for split in ("train", "test")})
+    with pytest.raises(DataError, match="Put the splits above the classes"):
+        load(tmp_path)
+
+
+def test_classes_that_the_recipe_names_are_not_questioned(tmp_path: Path) -> None:
+    class_folders(tmp_path, {f"{name}/{side}": 2 for name in TWO for side in ("left", "right")})
+    with pytest.raises(DataError, match="not clear"):
+        load(tmp_path)
+    assert load_source(tfl.Data(str(tmp_path), labels=("cat", "dog"))).counts() == {"cat": 4, "dog": 4}
+
+
+def test_a_set_that_was_unpacked_into_itself_is_refused(tmp_path: Path) -> None:
+    class_folders(tmp_path, {**TWO, "animals/cat": 3, "animals/dog": 3})
+    with pytest.raises(DataError, match=f"{tmp_path / 'animals'} holds folders of the same names"):
+        load(tmp_path)
+
+
+def test_one_wrapper_less_is_suggested_by_path(tmp_path: Path) -> None:
+    class_folders(tmp_path, {"data/cat": 3, "data/dog": 3})
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "notebooks" / "look.ipynb").write_text("{}")
+    with pytest.raises(DataError, match=f"Did you mean {tmp_path / 'data'}"):
+        load(tmp_path)
+    class_folders(tmp_path, {"notebooks": 2})
+    assert f"use the source {tmp_path / 'data'}" in notes(load(tmp_path))["nested_class"]
+
+
+@pytest.mark.parametrize("folder", ["train", "val", "outer"])
+def test_images_that_belong_to_no_class_are_said(tmp_path: Path, folder: str) -> None:
+    for split in ("train", "val"):
+        class_folders(tmp_path / "photos" / split, TWO)
+    class_folders(tmp_path if folder == "outer" else tmp_path / "photos" / folder, {".": 2})
+    assert "(2): 000.png, 001.png" in notes(load(tmp_path))["loose_files"]
+
+
+@pytest.mark.parametrize(("folder", "count"), [("test/unknown", 4), ("test/test", 4), ("test", 0)])
+def test_a_test_with_one_folder_of_no_class_or_nothing_is_left_out(tmp_path: Path, folder: str, count: int) -> None:
+    class_folders(tmp_path / "train", TWO)
+    class_folders(tmp_path / folder, {".": count})
+    found = load(tmp_path)
+    assert sizes(found) == {"train": 6}
+    assert (f"{count} files have no label" if count else "holds no files") in notes(found)["unlabelled_split"]
+
+
+def test_a_class_called_unknown_is_a_class(tmp_path: Path) -> None:
+    for split in ("train", "test"):
+        class_folders(tmp_path / split, {"unknown": 2, "cat": 2})
+    assert load(tmp_path).class_names == ("cat", "unknown")
+    class_folders(tmp_path / "val", {"unknown": 2})
+    with pytest.raises(DataError, match="val split has no images of these classes: cat"):
+        load(tmp_path)
+
+
+def test_what_is_left_behind_around_the_class_folders_is_said_once(tmp_path: Path) -> None:
+    class_folders(tmp_path / "archive", {**TWO, "@eaDir": 1})
+    class_folders(tmp_path, {"__MACOSX": 1})
+    found = load(tmp_path)
+    assert notes(found)["skipped_system_files"] == f"2 hidden or system entries were skipped: __MACOSX, archive{os.sep}@eaDir."
+
+
+def test_links_to_folders_and_pipes_below_a_class_are_said(tmp_path: Path) -> None:
+    class_folders(tmp_path / "photos", TWO)
+    class_folders(tmp_path, {"elsewhere": 2})
+    (tmp_path / "photos" / "cat" / "more").symlink_to(tmp_path / "elsewhere")
+    os.mkfifo(tmp_path / "photos" / "dog" / "pipe")
+    found = load(tmp_path / "photos")
+    assert found.counts() == TWO
+    assert "2 linked folders or special files were skipped: cat/more, dog/pipe" in notes(found)["skipped_links"]
+
+
+def test_names_that_are_not_text_are_counted_and_the_way_to_rename_them_said(tmp_path: Path) -> None:
+    class_folders(tmp_path, TWO)
+    for number in (0, 1):
+        os.rename(tmp_path / "cat" / f"00{number}.png", os.fsencode(tmp_path / "cat") + b"/caf\xe9%d.png" % number)
+    with pytest.raises(DataError, match=r"2 names .* are not UTF-8 text\. .*caf\\xe90.*convmv"):
+        load(tmp_path)
+
+
+def test_every_finding_about_folders_has_a_title(tmp_path: Path) -> None:
+    from tfl.evaluate.auditing import TITLES
+
+    kinds = ("skipped_system_files", "skipped_links", "wrapper_folder", "recognised_splits", "loose_files", "unlabelled_split")
+    assert {*kinds, "nested_class"} <= set(TITLES)
+
+
 def test_a_class_folder_named_by_mistake_points_to_the_one_above(tmp_path: Path) -> None:
     class_folders(tmp_path / "photos", TWO)
     with pytest.raises(DataError, match=f"Did you mean the folder above it.*{tmp_path / 'photos'}"):
@@ -154,6 +273,10 @@ def test_what_systems_leave_inside_class_folders_is_skipped_and_said(tmp_path: P
     file.write_bytes((tmp_path / "dog" / "000.png").read_bytes())
     found = load(tmp_path)
     assert found.counts() == TWO and "1 hidden or system entry was skipped" in notes(found)["skipped_system_files"]
+
+
+def test_a_class_may_end_like_a_file_that_is_not_yet_whole(tmp_path: Path) -> None:
+    assert load(class_folders(tmp_path, {"v1.part": 2, "v2.temp": 2})).class_names == ("v1.part", "v2.temp")
 
 
 def test_names_of_photos_are_not_left_behind() -> None:

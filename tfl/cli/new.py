@@ -23,7 +23,7 @@ _PLAIN_PATH = re.compile(r"[\w./-]+")
 
 _TEMPLATE = '''"""{title}
 
-Data      {count} images in {classes} classes ({smallest} to {largest} a class){note}
+Data      {count} images in {classes} classes ({smallest} to {largest} a class){note}{left_out}
 Run       tfl run {file}
           tfl run {file} --smoke          does everything work, in seconds?
 """
@@ -103,6 +103,7 @@ def recipe_text(file: Path, source: str, examples: Examples) -> tuple[str, dict[
         smallest=smallest,
         largest=largest,
         note=f"; {examples.note}" if examples.note else "",
+        left_out=_left_out(examples),
         file=file if _PLAIN_PATH.fullmatch(str(file)) else file.name,
         name=_quoted(file.stem),
         source=_quoted(source),
@@ -120,6 +121,12 @@ def recipe_text(file: Path, source: str, examples: Examples) -> tuple[str, dict[
         "note": examples.note,
         "findings": list(examples.findings),
     }
+
+
+def _left_out(examples: Examples) -> str:
+    """Lines of the recipe's docstring about splits without labels, and how to label them."""
+    notes = [finding["note"] for finding in examples.findings if finding["kind"] == "unlabelled_split"]
+    return "".join("\nLeft out  " + note.replace("\\", "/").replace('"""', "") for note in notes)
 
 
 def _quoted(text: str) -> str:

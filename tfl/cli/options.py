@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import rich_click as click
 
 from tfl.errors import RecipeError
-from tfl.recipe import Recipe, refuse_missing_source
+from tfl.recipe import Recipe, refuse_missing_paths
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -68,7 +68,7 @@ def changed(
 
     Raises:
         RecipeError: A setting names no field, or its value does not fit.
-        DataError: The source is a relative path that exists neither here nor in the recipe's folder.
+        DataError: A relative path in the file leads nowhere, neither from here nor from the file's folder.
     """
     if data is not None:
         recipe = dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, source=data))
@@ -79,6 +79,6 @@ def changed(
             raise RecipeError(f"--set {key}={text}: {error}") from error
     if skip_bad:
         recipe = recipe.override("data.on_bad", "skip")
-    if file is not None and data is None:
-        refuse_missing_source(recipe, file)
+    if file is not None:
+        refuse_missing_paths(recipe, file, given=[key for key, _ in settings] + ["data.source"] * (data is not None))
     return recipe.smoke() if smoke else recipe

@@ -8,12 +8,13 @@ from pathlib import Path
 import numpy as np
 
 from tfl.data.examples import Examples, is_text, listed
-from tfl.data.layout import LAYOUT, find_layout
-from tfl.data.walk import children, files_below, skipped_finding
+from tfl.data.layout import find_layout
+from tfl.data.split_names import LAYOUT
+from tfl.data.walk import children, files_below, folders_and_files, skipped_findings
 from tfl.errors import DataError
 
 
-def read_folder(root: Path, *, same_classes: bool = True) -> Examples:
+def read_folder(root: Path, *, same_classes: bool = True, chosen: bool = False) -> Examples:
     """Every file below each class folder, sorted; hidden files, and what systems leave behind, are skipped and counted.
 
     Folders of splits are recognised by the usual names in every spelling (`train`, `Training Images`, `test_set`, ...), also
@@ -28,13 +29,14 @@ def read_folder(root: Path, *, same_classes: bool = True) -> Examples:
     Args:
         root: The folder.
         same_classes: Whether every split must have every class.
+        chosen: Whether the recipe names its classes itself, so that folders that hardly look like classes may be some.
 
     Raises:
         DataError: The folder is empty, unreadable, has no class folders, its splits do not have the same classes, or it is not
             clear which of its folders are the classes.
     """
     skipped: list[str] = []
-    layout = find_layout(root, skipped)
+    layout = find_layout(root, skipped, chosen=chosen)
     found = {split: _class_files(path, skipped) for split, path in layout.splits.items()}
     class_names = _common_classes(root, found, same=same_classes)
     rows = [
@@ -52,21 +54,32 @@ def read_folder(root: Path, *, same_classes: bool = True) -> Examples:
         paths=np.array([row[1] for row in rows]),
         splits=np.array([row[2] for row in rows]) if "" not in layout.splits else None,
         source=str(root),
-        findings=(*layout.findings, *skipped_finding(list(dict.fromkeys(skipped)), root)),
+        findings=(*layout.findings, *skipped_findings(skipped, root)),
     )
 
 
 def _class_files(root: Path, skipped: list[str]) -> dict[str, list[str]]:
-    entries = children(root, skipped)
-    folders = [child for child in entries if os.path.isdir(child.path)]
+    folders, files = folders_and_files(root, skipped)
     if not folders:
-        raise _no_classes(root, [child.name for child in entries])
+        raise _no_classes(root, files)
     found = {child.name: files_below(Path(child.path), skipped) for child in folders}
-    for path in (*(child.path for child in folders), *(file for files in found.values() for file in files)):
-        if not is_text(path):
-            name = os.fsencode(os.path.relpath(path, root))
-            raise DataError(f"A name in the folder {root} is not UTF-8 text.", received=repr(name), fix="Rename it.")
+    _refuse_strange_names(root, [child.path for child in folders], [file for files in found.values() for file in files])
     return found
+
+
+def _refuse_strange_names(root: Path, folders: list[str], files: list[str]) -> None:
+    """Names become text in labels, lists, reports and TensorFlow's paths, none of which holds bytes that are not UTF-8."""
+    strange = [path for path in folders if not is_text(path)] or [path for path in files if not is_text(path)]
+    if not strange:
+        return
+    shown = listed([repr(os.fsencode(os.path.relpath(path, root))) for path in strange], limit=3)
+    what = "A name in the folder" if len(strange) == 1 else f"{len(strange)} names in the folder"
+    raise DataError(
+        f"{what} {root} {'is' if len(strange) == 1 else 'are'} not UTF-8 text.",
+        received=shown,
+        fix=f"Rename {'it' if len(strange) == 1 else 'them'}, for example all at once: "
+        f"convmv -f latin1 -t utf8 -r --notest {root}. `tfl predict` takes such files as they are.",
+    )
 
 
 def _no_classes(root: Path, files: list[str]) -> DataError:

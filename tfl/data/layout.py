@@ -3,44 +3,23 @@
 from __future__ import annotations
 
 import os
-import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tfl.data.ambiguity import nested_class_finding, refuse_unclear_classes
 from tfl.data.examples import listed
-from tfl.data.walk import children, files_below
+from tfl.data.split_names import LAYOUT, SPLIT_FOLDERS, UNLABELLED, is_filler, split_of, splits_of
+from tfl.data.walk import files_below, folders_and_files
 from tfl.errors import DataError
 
-LAYOUT = "FOLDER/CLASS/IMAGE or FOLDER/train/CLASS/IMAGE (with val/ and test/ next to train/)"
-SPLIT_FOLDERS = {
-    **dict.fromkeys(("train", "training", "trn"), "train"),
-    **dict.fromkeys(("val", "valid", "validation", "validate", "dev", "development"), "val"),
-    **dict.fromkeys(("test", "testing", "tst", "eval", "evaluation", "holdout"), "test"),
-}
-_UNLABELLED = frozenset(("pred", "predict", "prediction", "predictions", "unlabeled", "unlabelled", "submission"))
-_FILLERS = ("set", "sets", "data", "dataset", "images", "image", "imgs", "img", "pictures", "photos", "split", "seg", "folder")
-_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
+__all__ = ["LAYOUT", "SPLIT_FOLDERS", "Layout", "find_layout"]
 
-
-def split_of(name: str) -> str | None:
-    """The split that a folder's name says: `train`, `val`, `test`, `unlabelled`, or None for the name of something else.
-
-    Example:
-
-    >>> from tfl.data.layout import split_of
-    >>> [split_of(name) for name in ("training_set", "Test Images", "seg_train", "valset", "test_tube", "trams")]
-    ['train', 'test', 'train', 'val', None, None]
-    """
-    words = [word.lower() for word in _WORD.findall(name)]
-    if any(ord(character) > 127 for character in name) or not words:
-        return None
-    left = [word for word in words if word not in _FILLERS]
-    if len(left) == 1 and left[0] not in SPLIT_FOLDERS:
-        left = [left[0].removesuffix(next((filler for filler in _FILLERS if left[0].endswith(filler)), ""))]
-    if len(left) != 1:
-        return None
-    return "unlabelled" if left[0] in _UNLABELLED else SPLIT_FOLDERS.get(left[0])
+_UNKNOWN = frozenset(("unknown", "unlabeled", "unlabelled", "none", "all"))
+"""Names of the single folder in a test without labels, which `flow_from_directory` of Keras asked for."""
+_PLAIN = frozenset(("train", "training", "val", "valid", "validation", "test", "testing"))
+"""Folders of these names are what everybody expects: nothing is said about them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,52 +35,46 @@ class Layout:
     findings: tuple[dict[str, Any], ...] = ()
 
 
-def find_layout(root: Path, skipped: list[str]) -> Layout:
+def find_layout(root: Path, skipped: list[str], *, chosen: bool = False) -> Layout:
     """Looks through wrapper folders and recognises folders of splits, in every spelling of their names.
 
     Args:
         root: The source.
         skipped: Is given the paths of what systems left behind; see `tfl.data.walk`.
+        chosen: Whether the recipe names its classes itself, so that folders that hardly look like classes may be some.
 
     Raises:
         DataError: It is not clear which folders are the classes; the message says what was seen.
     """
-    inner = _inside_wrappers(root)
-    findings = [] if inner == root else [_wrapper_finding(root, inner)]
-    folders, files = _folders_and_files(inner, skipped)
-    named = {child.name: split_of(child.name) for child in folders}
+    inner, findings = _inside_wrappers(root, skipped)
+    named = splits_of([child.name for child in folders_and_files(inner, skipped)[0]])
     if any(split == "train" and _holds_folders(inner / name) for name, split in named.items()):
-        roots, more = _split_roots(inner, named)
-        findings += more
-    else:
-        _refuse_unclear_classes(inner, named)
-        roots = {"": inner}
-    if folders and files:
-        findings.append(_loose_finding(inner, files))
-    return Layout(splits=roots, findings=tuple(findings))
+        roots, more = _split_roots(inner, named, skipped)
+        return Layout(splits=roots, findings=(*findings, *more))
+    if not chosen:
+        refuse_unclear_classes(inner, named)
+        findings += nested_class_finding(inner, list(named))
+    return Layout(splits={"": inner}, findings=(*findings, *(_loose_finding(inner) if named else ())))
 
 
-def _inside_wrappers(folder: Path) -> Path:
+def _inside_wrappers(root: Path, skipped: list[str]) -> tuple[Path, list[dict[str, Any]]]:
     """The innermost folder that is more than a wrapper around a single folder which holds folders itself."""
+    folder, findings = root, list[dict[str, Any]]()
     while True:
-        folders, _ = _folders_and_files(folder, [])
+        folders, _ = folders_and_files(folder, skipped)
         if len(folders) != 1 or split_of(folders[0].name) == "train" or not _holds_folders(Path(folders[0].path)):
-            return folder
+            break
+        findings += _loose_finding(folder)
         folder = Path(folders[0].path)
-
-
-def _folders_and_files(folder: Path, skipped: list[str]) -> tuple[list[os.DirEntry[str]], list[str]]:
-    entries = children(folder, skipped)
-    folders = [child for child in entries if os.path.isdir(child.path)]
-    return folders, [child.name for child in entries if not os.path.isdir(child.path)]
+    return folder, findings if folder == root else [_wrapper_finding(root, folder), *findings]
 
 
 def _holds_folders(folder: Path) -> bool:
-    return bool(_folders_and_files(folder, [])[0])
+    return bool(folders_and_files(folder, [])[0])
 
 
-def _split_roots(root: Path, named: dict[str, str | None]) -> tuple[dict[str, Path], list[dict[str, Any]]]:
-    """The folder of each split, and findings about those without labels, which are left out."""
+def _split_roots(root: Path, named: Mapping[str, str | None], skipped: list[str]) -> tuple[dict[str, Path], list[dict[str, Any]]]:
+    """The folder of each split, and findings about how it was recognised and about those without labels, which are left out."""
     if others := [name for name, split in named.items() if split is None]:
         raise DataError(
             f"{root} has a train folder and other folders next to it.",
@@ -109,49 +82,44 @@ def _split_roots(root: Path, named: dict[str, str | None]) -> tuple[dict[str, Pa
             allowed=LAYOUT,
             fix="Move them elsewhere, or name the folder that holds the class folders.",
         )
+    folders = {name: _inside_doubled(root / name, skipped) for name in named}
+    classes = {child.name for name, split in named.items() if split == "train" for child in _folders(folders[name])}
     roots: dict[str, Path] = {}
-    findings: list[dict[str, Any]] = []
+    findings = _loose_finding(root)
     for name, split in named.items():
-        folder = _inside_doubled(root / name)
-        if split is None or split == "unlabelled" or (split != "train" and not _holds_folders(folder)):
+        if split is None or split == UNLABELLED or (split != "train" and _has_no_labels(folders[name], classes)):
             findings += _unlabelled_finding(root / name)
         elif split in roots:
             taken = roots[split].relative_to(root).parts[0]
             raise DataError(f"{root} has two folders for the {split} split.", received=f"{taken}, {name}")
         else:
-            roots[split] = folder
-    return roots, findings
+            roots[split] = folders[name]
+            findings += _loose_finding(folders[name])
+    return roots, [*_recognised_finding(root, roots), *findings]
 
 
-def _inside_doubled(folder: Path) -> Path:
+def _folders(folder: Path) -> list[os.DirEntry[str]]:
+    return folders_and_files(folder, [])[0]
+
+
+def _has_no_labels(folder: Path, classes: set[str]) -> bool:
+    """Whether there are no class folders, or only one of a name such as `unknown` that is no class to train on."""
+    names = [child.name for child in _folders(folder)]
+    return not names or (len(names) == 1 and names[0].lower() in _UNKNOWN and names[0] not in classes)
+
+
+def _inside_doubled(folder: Path, skipped: list[str]) -> Path:
     """The innermost folder of `training_set/training_set/CLASS` or `test/images/FILE`, where each wraps the next alone."""
-    folders, files = _folders_and_files(folder, [])
+    folders, files = folders_and_files(folder, skipped)
     if len(folders) == 1 and not files:
         inner = Path(folders[0].path)
-        if _holds_folders(inner) or inner.name.lower() in _FILLERS or split_of(inner.name) == split_of(folder.name):
-            return _inside_doubled(inner)
+        if _holds_folders(inner) or is_filler(inner.name) or inner.name == folder.name or _same_split(inner, folder):
+            return _inside_doubled(inner, skipped)
     return folder
 
 
-def _refuse_unclear_classes(root: Path, named: dict[str, str | None]) -> None:
-    """Raises where a network would learn which split or which site an image is from."""
-    if len(named) > 1 and all(named.values()):
-        raise DataError(
-            f"The folders of {root} look like splits, not like classes.",
-            received=listed(list(named)),
-            allowed=LAYOUT,
-            fix="Put a folder for each class into them, or list the images in a CSV file (columns path, label, split).",
-        )
-    inside = [{child.name for child in _folders_and_files(root / name, [])[0]} for name in named]
-    common = sorted(set.intersection(*inside)) if len(inside) > 1 else []
-    if len(common) > 1:
-        raise DataError(
-            f"Each folder of {root} holds the same folders, so it is not clear which of them are the classes.",
-            received=f"{listed(list(named), limit=5)}; in each of them {listed(common, limit=5)}",
-            allowed=LAYOUT,
-            fix=f"If the inner ones are the classes, name one of the outer ones, such as {root / next(iter(named))}, or list all "
-            "images in a CSV file (columns path, label, and group for the outer folder).",
-        )
+def _same_split(inner: Path, outer: Path) -> bool:
+    return split_of(inner.name) is not None and split_of(inner.name) == split_of(outer.name)
 
 
 def _wrapper_finding(root: Path, inner: Path) -> dict[str, Any]:
@@ -159,17 +127,30 @@ def _wrapper_finding(root: Path, inner: Path) -> dict[str, Any]:
     return {"kind": "wrapper_folder", "severity": "info", "files": [str(inner)], "note": note}
 
 
-def _loose_finding(root: Path, files: list[str]) -> dict[str, Any]:
-    note = f"Files next to the class folders belong to no class and are not used ({len(files)}): {listed(files, limit=5)}."
-    return {"kind": "loose_files", "severity": "warning", "files": [str(root / name) for name in files], "note": note}
+def _recognised_finding(root: Path, roots: Mapping[str, Path]) -> list[dict[str, Any]]:
+    """Says which folder was taken for which split, where the names do not say it in the usual way."""
+    names = {split: os.path.relpath(folder, root) for split, folder in roots.items()}
+    if all(name.lower() in _PLAIN for name in names.values()):
+        return []
+    note = f"Folders of splits: {', '.join(f'{name}{os.sep} is {split}' for split, name in names.items())}."
+    return [{"kind": "recognised_splits", "severity": "info", "files": [str(folder) for folder in roots.values()], "note": note}]
+
+
+def _loose_finding(folder: Path) -> list[dict[str, Any]]:
+    """Says which files lie next to folders and so belong to no class."""
+    folders, files = folders_and_files(folder, [])
+    if not folders or not files:
+        return []
+    note = f"Files directly in {folder} belong to no class and are not used ({len(files)}): {listed(files, limit=5)}."
+    return [{"kind": "loose_files", "severity": "warning", "files": [str(folder / name) for name in files], "note": note}]
 
 
 def _unlabelled_finding(folder: Path) -> list[dict[str, Any]]:
     files = files_below(folder, [])
-    if not files:
-        return []
     note = (
         f"{folder} has no class folders, so its {len(files)} files have no label and are left out of training and evaluation. "
         f"Label them with the finished model: tfl predict RUN {folder}"
+        if files
+        else f"{folder} holds no files: it is left out."
     )
-    return [{"kind": "unlabelled_split", "severity": "warning", "files": files, "note": note}]
+    return [{"kind": "unlabelled_split", "severity": "warning", "files": files or [str(folder)], "note": note}]

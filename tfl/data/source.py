@@ -72,7 +72,9 @@ def _read(data: Data, *, same_classes: bool) -> Examples:
     if not _exists(path):
         raise DataError("There is nothing at this source.", received=str(path.absolute()), allowed=GRAMMAR)
     if path.is_dir():
-        return arrays.read_idx(path) if arrays.holds_idx(path) else folder.read_folder(path, same_classes=same_classes)
+        if arrays.holds_idx(path):
+            return arrays.read_idx(path)
+        return folder.read_folder(path, same_classes=same_classes, chosen=data.labels is not None)
     if path.suffix.lower() == ".csv":
         return csv_source.read_csv(path)
     if path.suffix.lower() == ".npz":

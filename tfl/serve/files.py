@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from tfl.data.examples import listed
 from tfl.data.headers import MOST_BYTES, MOST_PIXELS, Header, no_size_warnings, read_header
 from tfl.data.walk import files_below
 from tfl.errors import BadImageError, DataError
@@ -24,17 +25,25 @@ def expand(files: Iterable[Path | str], skipped: list[str] | None = None) -> lis
 
     Args:
         files: Files, and folders that are searched at any depth.
-        skipped: Is given the hidden and system files that were not taken; see `tfl.data.walk`.
+        skipped: Is given the hidden and system files, and the links to folders, that were not taken; see `tfl.data.walk`.
 
     Raises:
         DataError: A path does not exist, or a folder holds no file.
     """
     found: list[Path] = []
+    passed_over: list[str] = [] if skipped is None else skipped
     for file in map(Path, files):
         if file.is_dir():
-            inside = sorted(map(Path, files_below(file, [] if skipped is None else skipped)))
+            before = len(passed_over)
+            inside = sorted(map(Path, files_below(file, passed_over)))
             if not inside:
-                raise DataError(f"There is no image below {file}.", fix="Name image files, or folders of them.")
+                raise DataError(
+                    f"There is no image below {file}.",
+                    received=f"only hidden, system or linked entries: {listed(passed_over[before:], limit=5)}"
+                    if len(passed_over) > before
+                    else None,
+                    fix="Name image files, or folders of them.",
+                )
             found += inside
         elif file.exists():
             found.append(file)

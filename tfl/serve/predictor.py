@@ -76,11 +76,16 @@ class Predictor:
 
     def look_at(self, files: Iterable[Path | str], *, on_bad: Literal["error", "skip"] = "error") -> Predictions:
         """As `predict`, with the files that could not be read beside the predictions."""
-        result = Predictions()
-        for batch in _batches(expand(files), self.batch_size):
-            self._look_at_batch(batch, result)
+        result = self.look_at_files(expand(files))
         if result.unreadable and on_bad == "error":
             raise _unreadable(result.unreadable)
+        return result
+
+    def look_at_files(self, files: Sequence[Path]) -> Predictions:
+        """What is said of exactly these files, as `tfl.serve.files.expand` found them; one that has vanished is unreadable."""
+        result = Predictions()
+        for batch in _batches(files, self.batch_size):
+            self._look_at_batch(batch, result)
         return result
 
     def _look_at_batch(self, files: Sequence[Path], result: Predictions) -> None:
