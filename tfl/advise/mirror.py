@@ -29,7 +29,7 @@ GRID = 3
 MOST_IMAGES = 1000
 FEWEST_IN_CLASS = 16
 """A class with fewer images in the sample is not asked about on its own."""
-MOST_TOLD_APART = 0.6
+MOST_TOLD_APART = 0.65
 """The flip is used where the upper bound of the share of pairs told apart is below this; 0.5 is chance."""
 _RIDGE = 1.0  # times the mean square length of a difference
 _SIGN_FLIPS = 200
@@ -112,7 +112,7 @@ def enough_images(count: int) -> bool:
 
     Example:
 
-    >>> enough_images(90), enough_images(100)
+    >>> enough_images(40), enough_images(50)
     (False, True)
     """
     return count > 0 and 0.5 + _Z95 * 0.5 / count**0.5 < MOST_TOLD_APART
