@@ -31,6 +31,8 @@ FEWEST_IN_CLASS = 16
 """A class with fewer images in the sample is not asked about on its own."""
 MOST_TOLD_APART = 0.65
 """The flip is used where the upper bound of the share of pairs told apart is below this; 0.5 is chance."""
+MOST_LOST = 0.05
+"""So much of the accuracy a probe of the classes may lose on mirrored copies."""
 _RIDGE = 1.0  # times the mean square length of a difference
 _SIGN_FLIPS = 200
 _Z95, _P_CLASS, _P_CONFUSED = 1.959963984540054, 0.01, 0.01
@@ -191,7 +193,7 @@ def _named(
     originals: list[NDArray[np.float32]], copies: list[NDArray[np.float32]], labels: NDArray[np.integer], *, seed: int
 ) -> tuple[float, float, bool] | None:
     """The share of held-out originals and of their copies that a linear probe of the classes names correctly, and whether it
-    does worse on the copies (McNemar's exact test); None where fewer than two classes have five images."""
+    does worse on the copies, by more than `MOST_LOST` and by McNemar's exact test; None where fewer than two classes have five images."""
     from scipy.stats import binomtest
     from sklearn.linear_model import RidgeClassifier
     from sklearn.model_selection import StratifiedKFold
@@ -207,7 +209,8 @@ def _named(
         probe = make_pipeline(StandardScaler(), RidgeClassifier(alpha=flat.shape[1])).fit(flat[train], truth[train])
         right[out], right_mirrored[out] = (probe.predict(rows[out]) == truth[out] for rows in (flat, mirrored))
     lost, won = int((right & ~right_mirrored).sum()), int((right_mirrored & ~right).sum())
-    worse = lost > won and binomtest(lost, lost + won, 0.5, alternative="greater").pvalue < _P_CONFUSED
+    much = lost - won > MOST_LOST * len(large)
+    worse = much and binomtest(lost, lost + won, 0.5, alternative="greater").pvalue < _P_CONFUSED
     return float(right.mean()), float(right_mirrored.mean()), bool(worse)
 
 
