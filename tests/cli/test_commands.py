@@ -158,7 +158,9 @@ def test_new_sees_imbalance(here):
     assert recipe.class_weight == "balanced" and recipe.monitor.metric == "val_macro_f1"
 
 
-def test_new_says_what_kind_of_pictures_a_sample_has(here):
+def test_new_says_what_kind_of_pictures_a_sample_has(here, monkeypatch):
+    monkeypatch.setattr("tfl.advise.mirror.MOST_IMAGES", 20)  # too few to compare: no network is needed
+    monkeypatch.setattr("tfl.cli.new.load_tensorflow", lambda: None)
     invoke("new", "digits", "--data", "sample:digits")
     assert "scanned handwritten digits" in here.joinpath("digits.py").read_text()
     assert tfl.load_recipe("digits.py").data.image_size == (48, 48)

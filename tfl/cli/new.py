@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,14 +13,17 @@ import rich_click as click
 
 from tfl.cli.command import Answer, command
 from tfl.cli.options import SOURCE_HELP
+from tfl.cli.quiet import load_tensorflow
 from tfl.errors import DataError, RecipeError
 from tfl.recipe import Backbone, Data, Recipe
 
 if TYPE_CHECKING:
+    from tfl.advise.mirror import MirrorTest
     from tfl.data.source import Examples
 
 _IMBALANCED = 3.0
 _FEWEST = 3
+_SHARE = 0.2
 _PLAIN_PATH = re.compile(r"[\w./-]+")
 
 _TEMPLATE = '''"""{title}
@@ -54,7 +59,8 @@ recipe = tfl.Recipe(
             learning_rate=1e-3,
             layer_decay=0.8,
             schedule="cosine",
-            augment=tfl.Augment(flip="horizontal", brightness=0.1),
+{about_flip}
+            augment=tfl.Augment({flip}brightness=0.1),
         ),
     ),
     # A stage ends when this has not improved for `patience` epochs, and its best epoch is kept.
@@ -72,30 +78,38 @@ _CLASS_WEIGHT = """
 @click.argument("name")
 @click.option("--data", "source", metavar="SOURCE", required=True, help=SOURCE_HELP)
 def new(name: str, source: str) -> Answer:
-    """Write the recipe NAME.py, fit to the data: it runs as it is, and says what each part is for."""
+    """Write the recipe NAME.py, fit to the data: it runs as it is, and says what each part is for.
+
+    Each class gives 20% of its images to validation and 20% to the test, and at least one to each. The recipe flips images
+    horizontally if a comparison of up to 1,000 images with their mirrored copies finds no difference, and says why otherwise.
+    """
     file = Path(name if name.endswith(".py") else f"{name}.py")
     Recipe(name=file.stem, data=Data(source), backbone=Backbone("mini"))  # a bad name is told before the data is read
     _refuse_if_there(file)
     from tfl.data.source import load_source
 
     examples = load_source(Data(source))
-    text, facts = recipe_text(file, source, examples)
+    _check_smallest(examples.counts(), source)
+    text, facts = recipe_text(file, source, examples, _test_flip(examples))
     _write_anew(file, text)
     document = {"recipe": str(file), **facts}
     return Answer(document, lambda: _show(document))
 
 
-def recipe_text(file: Path, source: str, examples: Examples) -> tuple[str, dict[str, Any]]:
+def recipe_text(file: Path, source: str, examples: Examples, mirror: MirrorTest) -> tuple[str, dict[str, Any]]:
     """The recipe as Python, and what was seen in the data.
 
-    Raises:
-        DataError: A class is too small for a training, a validation and a test image.
+    Args:
+        file: Where it will be written.
+        source: What the recipe reads.
+        examples: What is there.
+        mirror: Whether the recipe flips images, and why.
     """
+    from tfl.data.split import raised_shares
+
     counts = examples.counts()
     smallest, largest = min(counts.values()), max(counts.values())
-    _check_smallest(counts, smallest, source)
     imbalanced = largest > _IMBALANCED * smallest
-    share = 0.34 if smallest < 5 else 0.2
     text = _TEMPLATE.format(
         title=f"{file.stem}: one photo → one of {len(counts)} classes.",
         count=len(examples),
@@ -108,19 +122,35 @@ def recipe_text(file: Path, source: str, examples: Examples) -> tuple[str, dict[
         name=_quoted(file.stem),
         source=_quoted(source),
         size=_image_size(examples),
-        validation=share,
-        test=share,
+        validation=_SHARE,
+        test=_SHARE,
+        flip='flip="horizontal", ' if mirror.flip else "",
+        about_flip=_about_flip(mirror),
         batch_size=16 if len(examples) < 500 else 32,
         metric=_quoted("val_macro_f1" if imbalanced else "val_accuracy"),
         class_weight=_CLASS_WEIGHT if imbalanced else "",
     )
-    return text, {
-        "images": len(examples),
-        "classes": counts,
-        "imbalanced": imbalanced,
-        "note": examples.note,
-        "findings": list(examples.findings),
-    }
+    notes = raised_shares(examples, validation=_SHARE, test=_SHARE)
+    facts = {"images": len(examples), "classes": counts, "imbalanced": imbalanced, "note": examples.note}
+    facts["findings"] = list(examples.findings)
+    return text, {**facts, "notes": list(notes), "flip": dataclasses.asdict(mirror)}
+
+
+def _test_flip(examples: Examples) -> MirrorTest:
+    """Compares images with their mirrored copies; TensorFlow is imported only for as many images as can decide."""
+    from rich.console import Console
+
+    from tfl.advise.mirror import enough_images, mirror_test
+
+    if enough_images(len(examples)):
+        load_tensorflow()
+    return mirror_test(examples, console=Console(stderr=True))
+
+
+def _about_flip(mirror: MirrorTest) -> str:
+    start = "Flipped too" if mirror.flip else 'No flip="horizontal"'
+    lines = textwrap.wrap(f"{start}: {mirror.reason}.", 96, break_long_words=False)
+    return textwrap.indent("\n".join(lines), 12 * " " + "# ")
 
 
 def _left_out(examples: Examples) -> str:
@@ -134,7 +164,7 @@ def _quoted(text: str) -> str:
     return json.dumps(text, ensure_ascii=not text.isprintable())
 
 
-def _check_smallest(counts: dict[str, int], smallest: int, source: str) -> None:
+def _check_smallest(counts: dict[str, int], source: str) -> None:
     small = [f"{name} ({count})" for name, count in counts.items() if count < _FEWEST]
     if small:
         raise DataError(
@@ -177,4 +207,8 @@ def _show(document: dict[str, Any]) -> None:
         click.echo(f"{finding['severity']}: {finding['note']}")
     if document["imbalanced"]:
         click.echo("Some classes are much rarer than others: the recipe weighs them, and watches macro-F1.")
+    for note in document["notes"]:
+        click.echo(note)
+    flip = document["flip"]
+    click.echo(f"{'Images are flipped horizontally' if flip['flip'] else 'Horizontal flips are left out'}: {flip['reason']}.")
     click.echo(f"next     tfl run {document['recipe']} --smoke")
