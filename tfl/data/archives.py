@@ -18,7 +18,7 @@ from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import IO
 
-from tfl.errors import DataError
+from tfl.errors import DataError, TflError
 from tfl.storage import cache_home, storage_errors, write_folder_atomically
 
 SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2", ".tbz2")
@@ -63,6 +63,8 @@ def _in_one_message(unpack: Callable[[Path, Path], None], file: Path, scratch: P
     """Unpacks; whatever the libraries raise becomes one message. Errors of the disk stay what they are."""
     try:
         unpack(file, scratch)
+    except TflError:
+        raise
     except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:
         name = os.path.relpath(error.filename, scratch)
         raise DataError(f"{file} has a file and a folder of the same name.", received=name) from error

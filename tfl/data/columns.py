@@ -157,7 +157,7 @@ def _path_column(table: Table, known: FilesBelow) -> str:
         f"{table.file} has the wrong header: it {what}.",
         received=_shown(table, found or table.columns),
         allowed=_ALLOWED,
-        fix="Name the column with --set data.path_column=NAME."
+        fix="Name the column with --set data.path_column=NAME, or call it `path` in the table."
         + ("" if found else f" No cell is the path of a file below {table.folder.absolute()}."),
     )
 
@@ -196,12 +196,12 @@ def _label_column(table: Table, path: str, others: Sequence[str]) -> str:
         if len(possible) == 1 or len(others) == 1:
             return (possible or others)[0]
         called = possible
-    what = "several columns that may be the label" if called else "no column that can be the label"
+    what = "has several columns that may be the label" if called else "has no column that can be the label"
     raise DataError(
-        f"{table.file} has the wrong header: {what}.",
+        f"{table.file} {what}.",
         received=_shown(table, called or table.columns),
         allowed=_ALLOWED,
-        fix="Name the column with --set data.label_column=NAME.",
+        fix="Name the column with --set data.label_column=NAME, or call it `label` in the table.",
     )
 
 

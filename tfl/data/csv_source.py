@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 import numpy as np
@@ -32,6 +32,7 @@ class Chosen:
 class _Row:
     table: Table
     number: int
+    cell: str
     path: str
     trouble: str
     label: str
@@ -87,13 +88,14 @@ def read_tables(tables: Sequence[tuple[Table, str]], chosen: Chosen, *, source: 
 def _rows(table: Table, split: str, chosen: Chosen) -> tuple[list[_Row], Columns]:
     known = FilesBelow(table.folder)
     columns = choose_columns(table, path=chosen.path, label=chosen.label, known=known)
-    places = locate(table.folder, table.cells(columns.path), table=table.file.stem, known=known)
+    paths = table.cells(columns.path)
+    places = locate(table.folder, paths, table=table.file.stem, known=known)
     names = table.class_names.get(columns.label)
     empty = [""] * len(table.rows)
     cells = [empty if name is None else table.cells(name) for name in (columns.label, columns.group, columns.split, columns.fold)]
     rows = [
-        _Row(table, number, place.path, place.trouble, _class_name(label, names), group, own.lower() or split, fold)
-        for number, place, label, group, own, fold in zip(table.numbers, places, *cells, strict=True)
+        _Row(table, number, cell, place.path, place.trouble, _class_name(label, names), group, own.lower() or split, fold)
+        for number, cell, place, label, group, own, fold in zip(table.numbers, paths, places, *cells, strict=True)
     ]
     return rows, columns
 
@@ -103,9 +105,7 @@ def _without_unlabelled_test(table: Table, rows: list[_Row]) -> tuple[list[_Row]
     test = [row for row in rows if SPLIT_FOLDERS.get(row.split) == "test"]
     if not test or len(test) == len(rows) or any(row.label for row in test):
         return rows, []
-    note = (
-        f"{len(test)} images of the test split in {table.file} have no label and are left out; `tfl predict` names their classes."
-    )
+    note = f"{len(test)} images of the test split in {table.file} have no label and are left out."
     return [row for row in rows if SPLIT_FOLDERS.get(row.split) != "test"], [note]
 
 
@@ -131,8 +131,21 @@ def _check_rows(table: Table, rows: list[_Row]) -> None:
             f"{table.file} has {len(problems)} {'entry' if len(problems) == 1 else 'entries'} that cannot be used: "
             + listed([f"\n  {line}" for line in lines])
             + ".",
-            fix=f"Relative paths start at {table.folder.absolute()}.",
+            fix=f"Relative paths start at {table.folder.absolute()}.{_beginning(table, rows)}",
         )
+
+
+def _beginning(table: Table, rows: Sequence[_Row]) -> str:
+    """A sentence about the folder of another computer that all paths begin with, where the rest of each is a file here."""
+    paths = [PureWindowsPath(row.cell) for row in rows]
+    if any(not row.trouble for row in rows):
+        return ""
+    for count in range(1, len(paths[0].parts)):
+        starts = {path.parts[:count] for path in paths}
+        if len(starts) == 1 and all((table.folder / PurePosixPath(*path.parts[count:])).is_file() for path in paths):
+            rest = str(PureWindowsPath(*paths[0].parts[count:]))
+            return f" Every file is there without the beginning `{rows[0].cell[: -len(rest)]}`: remove it from the paths."
+    return ""
 
 
 def _problems(row: _Row) -> list[str]:
@@ -158,7 +171,9 @@ def _check_agreement(rows: Sequence[_Row]) -> None:
 
 
 def _notes(table: Table, columns: Columns, rows: Sequence[_Row]) -> list[str]:
-    guessed = list(columns.guessed) if table.images is None else []
+    if table.images is not None:
+        return []
+    guessed = list(columns.guessed)
     written = os.path.join(table.folder, os.path.expanduser(table.cells(columns.path)[0]))
     if os.path.normpath(rows[0].path) != os.path.normpath(written):
         guessed.append(f"the first path as {rows[0].path}")

@@ -11,7 +11,7 @@ from tfl.errors import DataError
 
 FEWEST = 3
 """Images that a class needs to be in a training, a validation and a test split."""
-_MOST_DECIMALS, _FEWEST_INTEGERS, _SMALL_SHARE = 30, 20, 0.25
+_MOST_DECIMALS, _FEWEST_INTEGERS, _SMALL_SHARE = 30, 10, 0.25
 
 
 def check_labels(cells: Sequence[str], *, where: str) -> None:

@@ -17,7 +17,7 @@ IMAGE_SUFFIXES = frozenset(
     )
 )
 """What the name of an image ends with, where that must be known before it is opened."""
-_MOST_FILES, _DEEPEST = 1_000_000, 4
+_MOST_FILES, _DEEPEST, _NEARLY_ALL = 1_000_000, 4, 0.8
 
 
 @dataclass(frozen=True)
@@ -103,13 +103,13 @@ class FilesBelow:
     def find(self, cells: Sequence[str], *, table: str) -> list[str | None]:
         """The file of each cell: None where there is none, empty where there are several and nothing decides between them."""
         fits = [self._fitting(os.path.normpath(cell.replace("\\", "/"))) for cell in cells]
-        of_all = Counter(base for found in fits for base in found)
-        shared = [base for base, count in of_all.items() if count == len(cells)]
+        counts = Counter(base for found in fits for base in found)
+        shared = [base for base, count in counts.items() if count >= _NEARLY_ALL * len(cells)]
         if len(shared) > 1:
             named = [base for base in shared if _belongs(base, table)]
             shared = named if len(named) == 1 else []
-        if shared:
-            return [self._one(found[shared[0]]) for found in fits]
+        if shared:  # a file that is missing there is not taken from another folder
+            return [self._one(found.get(shared[0], ())) for found in fits]
         return [self._one([path for paths in found.values() for path in paths]) for found in fits]
 
     @staticmethod

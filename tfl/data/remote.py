@@ -9,7 +9,10 @@ from tfl.errors import DataError
 _REMOTE = re.compile(
     r"(?P<scheme>[a-z][a-z0-9+.-]*)://(?P<rest>.*)|(?P<site>kaggle|hf|huggingface):(?P<name>.*)", re.IGNORECASE | re.DOTALL
 )
-_HUB = re.compile(r"(https?://)?(www\.)?(huggingface\.co|hf\.co)/datasets/(?P<name>[^/?#]+/[^/?#]+|[^/?#]+)", re.IGNORECASE)
+_HUB = re.compile(
+    r"(https?://)?(www\.)?(huggingface\.co|hf\.co)/datasets/(?P<name>[^/?#]+(/(?!tree|viewer|blob|resolve)[^/?#]+)?)",
+    re.IGNORECASE,
+)
 _KAGGLE = re.compile(
     r"(https?://)?(www\.)?kaggle\.com/(datasets/(?P<name>[^/?#]+/[^/?#]+)|(c|competitions)/(?P<contest>[^/?#]+))", re.IGNORECASE
 )
@@ -33,6 +36,10 @@ def check_local(source: str) -> None:
     match = _REMOTE.fullmatch(source.strip())
     if match is None and not _HUB.match(source) and not _KAGGLE.match(source):
         return
+    if match is not None and (match["scheme"] or "").lower() == "file":
+        raise DataError(
+            "A source is a path, not a file:// address.", received=source[:300], fix=f"Use --data /{match['rest'].strip('/')}"
+        )
     raise DataError(
         "A source on the network is not read.",
         received=source[:300],
@@ -51,8 +58,6 @@ def _how(source: str, match: re.Match[str] | None) -> str:
             return f"kaggle competitions download -c {kaggle['contest']}, then --data {kaggle['contest']}.zip"
         name = kaggle["name"] if kaggle else rest
         return f"kaggle datasets download -d {name}, then --data {name.split('/')[-1]}.zip"
-    if scheme == "file":
-        return f"this one is on a disk: --data /{rest}" if not source.lower().startswith("file:///") else f"--data /{rest}"
     if scheme == "s3":
         return f"aws s3 cp --recursive {source} photos, then --data photos"
     if scheme == "gs":
