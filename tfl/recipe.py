@@ -28,8 +28,9 @@ class Data:
     """Which labelled images, at which size, split how.
 
     Args:
-        source: A folder of class folders, a `.csv` file (columns `path`, `label`, optional `group`, `split`), an `.npz`
-            file, a folder of IDX files, `tfds:NAME`, or `sample:NAME`.
+        source: A folder of class folders, a table that lists images, an archive of either, `tfds:NAME`, or `sample:NAME`;
+            a table is a `.csv`, `.tsv`, `.jsonl` or `.parquet` file, or a folder with one; an archive is a `.zip`, `.tar` or
+            `.tar.gz` file. Arrays are an `.npz` file or a folder of IDX files.
         image_size: (height, width) in pixels that the network sees.
         fit: How an image comes to that size: `stretch` (as Keras does), `crop` or `pad` keep the aspect ratio.
         labels: Only these classes, by name or glob (`Strawberry*`); None takes all.
@@ -40,6 +41,9 @@ class Data:
         split_seed: Decides the split; None follows the recipe's `seed`.
         on_bad: What happens when a file cannot be read as an image: `error` lists them and stops, `skip` lists them and goes on.
         exclude: A file that lists images to leave out, a path a line, relative to the source; `tfl audit` writes one.
+        path_column: The column of a table that names the image files; None finds it.
+        label_column: The column of a table that names the class of each image; None finds it.
+        test_fold: The value of the column `fold` whose images are the test split; the other folds are trained on.
         audit: What is checked before a run: `quick` reads headers, hashes and classes; `deep` also asks the backbone about
             copies, wrong labels and drift, and looks for poor pictures (extra `tfl[audit]`).
     """
@@ -56,6 +60,9 @@ class Data:
     split_seed: int | None = number(None, at_least=0)
     on_bad: Literal["error", "skip"] = "error"
     exclude: str | None = None
+    path_column: str | None = None
+    label_column: str | None = None
+    test_fold: str | None = None
     audit: Literal["quick", "deep"] = "quick"
 
     def __post_init__(self) -> None:

@@ -62,7 +62,8 @@ def audit(
     from the features of a network, likely wrong labels, drift and poor pictures. Leaves audit.html, audit.json and exclude.txt,
     which a recipe takes. It never deletes or moves a file.
 
-    SOURCE is a folder of class folders, a CSV, an .npz, a folder of IDX files, tfds:NAME, or sample:NAME.
+    SOURCE is a folder of class folders, a table of images (CSV, TSV, JSON Lines, Parquet), a .zip or .tar of either, an .npz,
+    a folder of IDX files, tfds:NAME, or sample:NAME.
     """
     size = image_size or _SIZES.get(backbone, _PHOTOS)
     name = _name_of(source)
@@ -141,7 +142,9 @@ def _check_folder(folder: Path, source: str) -> None:
 
 def _name_of(source: str) -> str:
     """What the audited data is called in a path."""
-    last = source.rstrip("/").split("/")[-1].split(":")[-1].removesuffix(".csv").removesuffix(".npz")
+    last = re.sub(
+        r"(\.tar)?\.(csv|tsv|jsonl|parquet|npz|zip|tar|tgz|gz|xz|bz2)$", "", source.rstrip("/").split("/")[-1].split(":")[-1]
+    )
     return re.sub(r"[^A-Za-z0-9_.-]+", "_", last).lstrip("_.-")[:100] or "data"
 
 

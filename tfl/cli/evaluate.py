@@ -155,7 +155,7 @@ def _other_source(run: Run, source: str, skip_bad: bool) -> Bundle:
     from tfl.data.split import Split
 
     expected, chosen = run.class_names, run.recipe.data.labels
-    data = dataclasses.replace(run.recipe.data, source=source, per_class=None, labels=None, exclude=None)
+    data = dataclasses.replace(run.recipe.data, source=source, per_class=None, labels=None, exclude=None, test_fold=None)
     examples = load_source(data)
     if chosen is not None and set(expected) < set(examples.class_names):  # as the run chose among more classes, so here
         examples = load_source(dataclasses.replace(data, labels=chosen))

@@ -32,6 +32,7 @@ class Examples:
         groups: `(n,)` str or int, what must stay together in a split; None when the source names no groups.
         splits: `(n,)` str, `train`, `val`, `test`, or an empty string where the source leaves it open; None when it says nothing.
         source: What the recipe called it.
+        root: The folder below which the files have their names, where it is not the source itself (an archive, Parquet).
         note: What kind of pictures these are, where that must be said (`drawn, not photographed`).
         findings: What was found on the way from the source to here, as the audit says it: `kind`, `severity`, `files`, `note`.
 
@@ -51,6 +52,7 @@ class Examples:
     groups: NDArray[Any] | None = None
     splits: NDArray[Any] | None = None
     source: str = ""
+    root: str = ""
     note: str = ""
     findings: tuple[dict[str, Any], ...] = ()
 

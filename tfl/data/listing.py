@@ -190,7 +190,7 @@ def _names(examples: Examples, source: str) -> list[str]:
     if examples.paths is None or not names:
         return names
     files = [os.path.abspath(os.path.expanduser(name)) for name in names]
-    base = os.path.abspath(os.path.expanduser(source))
+    base = os.path.abspath(examples.root or os.path.expanduser(source))
     if os.path.isfile(base):
         base = os.path.dirname(base)
     elif not os.path.isdir(base):  # a source by name, whose files lie in a cache

@@ -50,6 +50,9 @@ TITLES = {
     "loose_files": "Files that belong to no class",
     "unlabelled_split": "A split without labels",
     "exclude_unknown": "Lines that fit no image",
+    "table_read": "How the table was read",
+    "table_not_used": "A table that is not used",
+    "labels_from_names": "Labels from file names",
 }
 """What people read for each kind."""
 _SEVERITIES = (("error", "error", "errors"), ("warning", "warning", "warnings"), ("info", "note", "notes"))
