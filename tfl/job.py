@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tfl.backbones.model_files import model_file
+from tfl.backbones.settle import preprocessing_of, settled, size_note
 from tfl.fields import as_plain
 from tfl.recipe import Recipe
 from tfl.resume import earlier_run, refuse_other_inputs, status_of, vanished_files_told
@@ -83,6 +85,7 @@ def run_recipe(
     from tfl.export.kinds import check_packages
 
     console = console or Console(stderr=True)
+    asked, recipe = recipe, settled(recipe)
     folder = Path(out) if out is not None else default_folder(recipe.name)
     earlier = earlier_run(folder, recipe, console) if resume else None
     if earlier is None:
@@ -90,7 +93,7 @@ def run_recipe(
     check_packages(recipe.export)
     clock = _Clock(earlier.read_json("seconds.json") if earlier and earlier.path("seconds.json").is_file() else {})
     with clock.step("data"):
-        bundle, findings = prepare_data(recipe, console)
+        bundle, findings = prepare_data(asked, console)
     with clock.step("model"):
         known = earlier or repeats
         chosen = known.manifest.get("precision") if known else None
@@ -128,16 +131,20 @@ def prepare_data(recipe: Recipe, console: Console) -> tuple[Bundle, list[dict[st
     """The recipe's images: found, audited and split, with what the audit found.
 
     Raises:
+        BackboneError: Their preprocessing cannot be decided; the message has what linear probes on some of them say.
         DataError: The source cannot be used as it is.
     """
     from rich.markup import escape
 
+    from tfl.advise.preprocessing import refuse_undecided
     from tfl.audit.audit import findings_before_run
+    from tfl.audit.finding import Finding
     from tfl.data.audit import audit
     from tfl.data.bundle import Bundle
     from tfl.data.source import load_source
     from tfl.data.split import split
 
+    note, recipe = size_note(recipe), settled(recipe)
     examples = load_source(recipe.data, seed=recipe.split_seed)
     source = escape(examples.source + (f" ({examples.note})" if examples.note else ""))
     classes = len(examples.class_names)
@@ -164,7 +171,9 @@ def prepare_data(recipe: Recipe, console: Console) -> tuple[Bundle, list[dict[st
         fingerprints=audited.fingerprints,
         pixels=audited.pixels,
     )
-    more = findings_before_run(recipe, bundle, console=console)
+    refuse_undecided(recipe, bundle, console)
+    noted = [Finding(kind="image_size", severity="info", files=(), note=note)] if note else []
+    more = [*noted, *findings_before_run(recipe, bundle, console=console)]
     for one in more:
         console.print(f"         {one.severity}: {one.note}", markup=False)
     return bundle, [*audited.findings, *(one.to_json() for one in more)]
@@ -190,7 +199,11 @@ def _prepare_model(recipe: Recipe, bundle: Bundle, console: Console, *, chosen: 
     finally:
         keras.config.set_dtype_policy("float32")
     size = f"{assembled.model.count_params():,} parameters in {len(assembled.blocks)} blocks"
-    console.print(f"[bold]network[/]  {escape(recipe.backbone.name)}, {size}, {precision}")
+    height, width = recipe.data.settled_size
+    console.print(f"[bold]network[/]  {escape(recipe.backbone.name)} at {height} × {width} px, {size}, {precision}")
+    found = preprocessing_of(recipe.backbone)
+    if model_file(recipe.backbone.name) is not None:
+        console.print(f"         preprocessing {found.preprocessing}: {found.reason}", markup=False)
     for stage in recipe.stages:
         make_plan(assembled, stage)
     return precision, assembled
@@ -304,7 +317,8 @@ def data_fingerprint(bundle: Bundle) -> str:
 def _describe_weights(recipe: Recipe, assembled: Assembled) -> dict[str, Any]:
     from tfl.backbones.catalog import weights_fingerprint
 
-    return {**as_plain(recipe.backbone), "sha256": weights_fingerprint(assembled.backbone())}
+    decided = {"preprocessing": preprocessing_of(recipe.backbone).preprocessing}
+    return {**as_plain(recipe.backbone), **decided, "sha256": weights_fingerprint(assembled.backbone())}
 
 
 class _Clock:

@@ -41,6 +41,7 @@ def earlier_run(folder: Path, recipe: Recipe, console: Console) -> Run | None:
     with run.lock():  # known before the data is read again
         pass
     before, now = as_plain(run.recipe), as_plain(recipe)
+    _refuse_other_preprocessing(run, before["backbone"], now["backbone"])
     changed = [key for key in now if before[key] != now[key]]
     if changed:
         raise RunError(
@@ -48,6 +49,23 @@ def earlier_run(folder: Path, recipe: Recipe, console: Console) -> Run | None:
             fix=f"Resume it by its own recipe, {run.path('recipe.json')}, or start a new run.",
         )
     return run
+
+
+def _refuse_other_preprocessing(run: Run, before: dict[str, Any], now: dict[str, Any]) -> None:
+    """A run of a model file has its preprocessing written out; one of an older tfl, which has not, was given pixels as they are.
+
+    Raises:
+        RunError: It would go on with others.
+    """
+    if before["preprocessing"] != "auto" or now["preprocessing"] == "auto":
+        return
+    before["preprocessing"] = "none"
+    if before | {"preprocessing": now["preprocessing"]} == now != before:
+        raise RunError(
+            f"{run.folder} was begun by an older version of tfl, which gave pixels 0..255 to {now['name']} as they are.",
+            received=f"preprocessing={now['preprocessing']!r}, which the network needs",
+            fix="Start a new run; or go on as it was begun: --set backbone.preprocessing=none.",
+        )
 
 
 def _nothing_begun(folder: Path) -> bool:
