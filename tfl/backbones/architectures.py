@@ -88,7 +88,7 @@ _STEMS: dict[str, tuple[str, ...]] = {
 A name of `*` stands for convolutions that Keras numbers; they are compared in their order.
 """
 _SCALE_INSIDE = ("EfficientNet", "EfficientNetV2", "ConvNeXt")
-"""Families that prepare pixels in layers of their own. Without those layers (`include_preprocessing=False`), the file is undecided."""
+"""Families that prepare pixels in layers of their own; built without them (`include_preprocessing=False`), they are undecided."""
 _VARIANTS = {
     (16, 320): "EfficientNetB0",
     (23, 320): "EfficientNetB1",
@@ -151,8 +151,8 @@ def expected_preprocessing(config: Mapping[str, Any]) -> Expectation:
         return Expectation(None, "it lists no layer with weights")
     return Expectation(
         None,
-        f"nothing before its first layer with weights, `{name_of(first)}` ({first.get('class_name')}), scales the pixels, and its "
-        f"first layers are those of no network in Keras Applications{' without its own scaling' if family else ''}",
+        f"nothing before its first layer with weights, `{name_of(first)}` ({first.get('class_name')}), scales the pixels, and "
+        f"its first layers are those of no network in Keras Applications{' without its own scaling' if family else ''}",
     )
 
 

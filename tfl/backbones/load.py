@@ -23,7 +23,7 @@ class _PlainDepthwise(keras.layers.DepthwiseConv2D):
     """Reads what Keras 2 wrote of a DepthwiseConv2D: with `groups=1`, which Keras 3 does not know and which changes nothing."""
 
     @classmethod
-    def from_config(cls, config: dict[str, Any]) -> keras.layers.DepthwiseConv2D:  # type: ignore[override]
+    def from_config(cls, config: dict[str, Any]) -> keras.layers.DepthwiseConv2D:
         kept = {key: value for key, value in config.items() if (key, value) != ("groups", 1)}
         return keras.layers.DepthwiseConv2D.from_config(kept)
 
@@ -62,7 +62,7 @@ def _not_loaded(path: Path, error: Exception) -> BackboneError:
     operations = [name for name in unknown if name.split(" ")[0].startswith("TFOpLambda") or _is_operation(name.split(" ")[0])]
     if operations:
         return BackboneError(
-            f"{path} holds operations that Keras {keras.__version__} cannot read back from this format: {', '.join(operations[:5])}.",
+            f"{path} holds operations that Keras {keras.__version__} cannot read from this format: {', '.join(operations[:5])}.",
             allowed="layers, such as keras.layers.Rescaling in place of `/` and `-`",
             fix="In the Keras version that wrote it, replace them by layers and save it with model.save('m.keras').",
         )
