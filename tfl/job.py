@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tfl.backbones.model_files import model_file
+from tfl.backbones.settle import preprocessing_of, settled, size_note
 from tfl.errors import MissingExtraError, StorageError
 from tfl.fields import as_plain
 from tfl.quiet import load_tensorflow
@@ -85,6 +87,7 @@ def run_recipe(
     from tfl.data.source import load_source
 
     console = console or Console(stderr=True)
+    asked, recipe = recipe, settled(recipe)
     folder = Path(out) if out is not None else default_folder(recipe.name)
     check_is_text(folder)
     check_can_write(folder, folder=True)
@@ -102,7 +105,7 @@ def run_recipe(
     from tfl.evaluate.seen import Sight
 
     with clock.step("data"):
-        bundle, findings = prepare_data(recipe, console, examples=examples)
+        bundle, findings = prepare_data(asked, console, examples=examples)
     with clock.step("model"):
         known = earlier or repeats
         chosen = known.manifest.get("precision") if known else None
@@ -195,14 +198,19 @@ def prepare_data(recipe: Recipe, console: Console, *, examples: Examples | None 
     Raises:
         DataError: The source cannot be used as it is; where it is missing or has no classes, that is found before TensorFlow is
             imported.
+        BackboneError: The preprocessing of the network cannot be decided; the message has what linear probes on some of the
+            images say.
     """
     from rich.markup import escape
 
     from tfl.data.source import load_source
 
+    about_size, recipe = size_note(recipe), settled(recipe)
     examples = load_source(recipe.data, seed=recipe.split_seed) if examples is None else examples
     load_tensorflow()
+    from tfl.advise.preprocessing import refuse_undecided
     from tfl.audit.audit import findings_before_run
+    from tfl.audit.finding import Finding
     from tfl.data.audit import audit
     from tfl.data.bundle import Bundle
     from tfl.data.split import split
@@ -232,7 +240,9 @@ def prepare_data(recipe: Recipe, console: Console, *, examples: Examples | None 
         fingerprints=audited.fingerprints,
         pixels=audited.pixels,
     )
-    more = findings_before_run(recipe, bundle, console=console)
+    refuse_undecided(recipe, bundle, console)
+    noted = [Finding(kind="image_size", severity="info", files=(), note=about_size)] if about_size else []
+    more = [*noted, *findings_before_run(recipe, bundle, console=console)]
     for one in more:
         console.print(f"         {one.severity}: {one.note}", markup=False)
     return bundle, [*audited.findings, *(one.to_json() for one in more)]
@@ -258,7 +268,11 @@ def _prepare_model(recipe: Recipe, bundle: Bundle, console: Console, *, chosen: 
     finally:
         keras.config.set_dtype_policy("float32")
     size = f"{assembled.model.count_params():,} parameters in {len(assembled.blocks)} blocks"
-    console.print(f"[bold]network[/]  {escape(recipe.backbone.name)}, {size}, {precision}")
+    height, width = recipe.data.settled_size
+    console.print(f"[bold]network[/]  {escape(recipe.backbone.name)} at {height} × {width} px, {size}, {precision}")
+    found = preprocessing_of(recipe.backbone)
+    if model_file(recipe.backbone.name) is not None:
+        console.print(f"         preprocessing {found.preprocessing}: {found.reason}", markup=False)
     for stage in recipe.stages:
         make_plan(assembled, stage)
     return precision, assembled
@@ -372,7 +386,8 @@ def data_fingerprint(bundle: Bundle) -> str:
 def _describe_weights(recipe: Recipe, assembled: Assembled) -> dict[str, Any]:
     from tfl.backbones.catalog import weights_fingerprint
 
-    return {**as_plain(recipe.backbone), "sha256": weights_fingerprint(assembled.backbone())}
+    decided = {"preprocessing": preprocessing_of(recipe.backbone).preprocessing}
+    return {**as_plain(recipe.backbone), **decided, "sha256": weights_fingerprint(assembled.backbone())}
 
 
 class _Clock:

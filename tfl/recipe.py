@@ -31,7 +31,8 @@ class Data:
         source: A folder of class folders, a table that lists images, an archive of either, `tfds:NAME`, or `sample:NAME`;
             a table is a `.csv`, `.tsv`, `.jsonl` or `.parquet` file, or a folder with one; an archive is a `.zip`, `.tar` or
             `.tar.gz` file. Arrays are an `.npz` file or a folder of IDX files.
-        image_size: (height, width) in pixels that the network sees.
+        image_size: (height, width) in pixels that the network sees; None is the network's own size: the one that its weights were
+            trained at (224 px for most, 299 for Inception and Xception, 96 for mini), or a model file's input.
         fit: How an image comes to that size: `stretch` (as Keras does), `crop` or `pad` keep the aspect ratio.
         labels: Only these classes, by name or glob (`Strawberry*`); None takes all.
         validation: Share of the images held out for validation, where the source has no such split of its own.
@@ -50,7 +51,7 @@ class Data:
 
     source: str
     _: KW_ONLY
-    image_size: tuple[int, int] = number((224, 224), at_least=1, at_most=4096)
+    image_size: tuple[int, int] | None = number(None, at_least=1, at_most=4096)
     fit: Literal["stretch", "crop", "pad"] = "stretch"
     labels: tuple[str, ...] | None = None
     validation: float = number(0.2, at_least=0.01, at_most=0.9)
@@ -78,6 +79,27 @@ class Data:
                 allowed="a sum of at most 0.95",
             )
 
+    @property
+    def settled_size(self) -> tuple[int, int]:
+        """`image_size`, where it is stated; `tfl.backbones.settle.settled` states it for a whole recipe.
+
+        Raises:
+            RecipeError: It is None: without a backbone nothing decides it.
+
+        Example:
+
+        >>> import tfl
+        >>> tfl.Data("photos", image_size=(96, 128)).settled_size
+        (96, 128)
+        """
+        if self.image_size is None:
+            raise RecipeError(
+                "`Data.image_size` is None, and no network decides it here.",
+                allowed="(height, width) in pixels",
+                fix="State it, or take the data of tfl.backbones.settle.settled(recipe).",
+            )
+        return self.image_size
+
     @classmethod
     def from_text(cls, text: str) -> Data:
         """The data at a SOURCE as the command line writes it."""
@@ -99,16 +121,20 @@ class Backbone:
     """The network whose knowledge is kept.
 
     Args:
-        name: A Keras Applications name (`MobileNetV2`), `mini`, or the path of a Functional `.keras` model.
+        name: A Keras Applications name (`MobileNetV2`), `mini`, or the path of a Functional `.keras` or `.h5` model.
         weights: `pretrained` (ImageNet for Keras Applications, the shipped ones for `mini`, its own for a `.keras` file),
             `imagenet`, the path of a weights file, or None for random ones.
         arguments: What the Keras constructor takes beside these, such as `{"alpha": 0.35}`.
+        preprocessing: What has to happen to pixels 0..255 before the network: `none`, `tf` (to -1..1), `caffe` (BGR, minus
+            ImageNet's mean), `torch` (to 0..1, minus ImageNet's mean, over its deviation), or `auto`: as the catalog says, and
+            for a model file as its layers say. Where they do not decide it, an error asks for it.
     """
 
     name: str
     _: KW_ONLY
     weights: str | None = "pretrained"
     arguments: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    preprocessing: Literal["auto", "none", "tf", "caffe", "torch"] = "auto"
 
     def __post_init__(self) -> None:
         check_fields(self)

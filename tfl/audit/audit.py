@@ -25,6 +25,7 @@ from tfl.audit.headers import header_findings, read_headers
 from tfl.audit.images import batches
 from tfl.audit.proposal import Proposed, propose
 from tfl.audit.thumbnails import make_thumbnails
+from tfl.backbones.settle import settled
 from tfl.data.audit import audit as check_files
 from tfl.data.bundle import Bundle
 from tfl.data.examples import SPLITS, Examples
@@ -107,6 +108,7 @@ def audit_source(
     if deep:
         check_extra(imported=False)
         check_store()
+    recipe = settled(recipe)
     clock = Clock()
     with clock.step("files"):
         loaded = load_source(recipe.data, seed=recipe.split_seed, check_classes=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import re
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 _IMBALANCED = 3.0
 _FEWEST = 3
 _SHARE = 0.2
+_TINY_PX, _LOOKED_AT = 48, 50
+"""Pictures up to this size are not enlarged to the network's own; so many of them are looked at."""
 _PLAIN_PATH = re.compile(r"[\w./-]+")
 
 _TEMPLATE = '''"""{title}
@@ -39,12 +42,11 @@ recipe = tfl.Recipe(
     name={name},
     data=tfl.Data(
         {source},
-        # What the network sees; more pixels are slower, and help where small details decide.
-        image_size=({size}, {size}),
+{size}
         validation={validation},
         test={test},
     ),
-    # Ships with tfl. `tfl backbones` lists the others, such as "MobileNetV2" or "EfficientNetV2B0" at (224, 224).
+    # Ships with tfl. `tfl backbones` lists the others, such as "MobileNetV2" or "EfficientNetV2B0".
     backbone=tfl.Backbone("mini"),
     head=tfl.Head(dropout=0.2),
     stages=(
@@ -69,6 +71,13 @@ recipe = tfl.Recipe(
 )
 '''
 
+_OWN_SIZE = """\
+        # The network sees images at its own size: 96 px for mini, 224 px for most others.
+        # More pixels are slower, and help where small details decide:
+        # image_size=(160, 160),"""
+_SMALL = f"""\
+        # The pictures are small themselves ({{0}} × {{1}} px): the network's own size would cost time and add no detail.
+        image_size=({_TINY_PX}, {_TINY_PX}),"""
 _CLASS_WEIGHT = """
     # Some classes are much rarer than others: each weighs the same.
     class_weight="balanced","""
@@ -121,7 +130,7 @@ def recipe_text(file: Path, source: str, examples: Examples, mirror: MirrorTest)
         file=file if _PLAIN_PATH.fullmatch(str(file)) else file.name,
         name=_quoted(file.stem),
         source=_quoted(source),
-        size=_image_size(examples),
+        size=_SMALL.format(*small) if (small := _small_pictures(examples)) else _OWN_SIZE,
         validation=_SHARE,
         test=_SHARE,
         flip='flip="horizontal", ' if mirror.flip else "",
@@ -175,11 +184,25 @@ def _check_smallest(counts: dict[str, int], source: str) -> None:
         )
 
 
-def _image_size(examples: Examples) -> int:
-    """48 px for pictures that are smaller themselves, else the 96 px that the mini backbone was trained at."""
+def _small_pictures(examples: Examples) -> tuple[int, int] | None:
+    """(height, width) of the largest pictures, where all that were looked at are tiny; else None."""
     if examples.images is not None:
-        return 48 if max(examples.images.shape[1:3]) <= 48 else 96
-    return 96
+        height, width = examples.images.shape[1:3]
+        return (height, width) if max(height, width) <= _TINY_PX else None
+    from tfl.data.headers import no_size_warnings, read_header
+
+    step = max(1, len(examples) // _LOOKED_AT)
+    with no_size_warnings():
+        found = [read_header(_bytes_of(examples, index)) for index in range(0, len(examples), step)]
+    height, width = max(one.height for one in found), max(one.width for one in found)
+    return (height, width) if 0 < max(height, width) <= _TINY_PX else None
+
+
+def _bytes_of(examples: Examples, index: int) -> bytes:
+    """The file's bytes; none where it cannot be read, which a run says."""
+    with contextlib.suppress(OSError):
+        return examples.bytes_of(index)
+    return b""
 
 
 def _refuse_if_there(file: Path) -> None:

@@ -204,7 +204,7 @@ def load_run_model(run: Run) -> Any:
 def _check_model(model: Any, run: Run) -> None:
     """Raises unless the model goes from the recipe's images to the run's classes: either file may have been changed since."""
     takes, gives = getattr(model, "input_shape", None), getattr(model, "output_shape", None)
-    wanted = (None, *run.recipe.data.image_size, 3), (None, len(run.class_names))
+    wanted = (None, *run.recipe.data.settled_size, 3), (None, len(run.class_names))
     if (takes, gives) != wanted:
         raise RunError(
             f"{run.path('model.keras')} is not the model of this run's recipe and classes.",
@@ -221,7 +221,7 @@ def _of_run(run: Run) -> Predictor:
     from tfl.data.pipeline import preprocess_batch
 
     scored = tf.function(
-        lambda contents: tf.cast(model(preprocess_batch(contents, data.image_size, data.fit), training=False), tf.float32),
+        lambda contents: tf.cast(model(preprocess_batch(contents, data.settled_size, data.fit), training=False), tf.float32),
         input_signature=[tf.TensorSpec([None], tf.string)],
         autograph=False,
     )
