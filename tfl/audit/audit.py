@@ -107,7 +107,7 @@ def audit_source(
     with clock.step("files"):
         loaded = load_source(recipe.data, seed=recipe.split_seed, check_classes=False)
         merged, named = merge_variants(loaded)
-        checked = check_files(merged, on_bad="report", pixels_for=recipe.data)
+        checked = check_files(merged, on_bad="report", pixels_for=recipe.data, bits=recipe.data.bits)
     found = [*named, *(Finding.from_dict(one) for one in checked.findings if one["kind"] not in _REPLACED)]
     examples, doubtful = checked.examples, tuple[str, ...]()
     if len(examples):

@@ -105,6 +105,7 @@ def _other_source(run: Run, source: str, skip_bad: bool) -> tuple[Examples, np.n
     import numpy as np
 
     from tfl.data.audit import audit
+    from tfl.data.bits import UNUSED
     from tfl.data.source import load_source
 
     expected, chosen = run.class_names, run.recipe.data.labels
@@ -113,7 +114,11 @@ def _other_source(run: Run, source: str, skip_bad: bool) -> tuple[Examples, np.n
     if chosen is not None and set(expected) < set(examples.class_names):  # as the run chose among more classes, so here
         examples = load_source(dataclasses.replace(data, labels=chosen))
     check_same_classes(examples.class_names, expected, source=source)
-    kept = audit(examples, on_bad="skip" if skip_bad else data.on_bad).examples
+    audited = audit(examples, on_bad="skip" if skip_bad else data.on_bad, bits=data.bits)
+    kept = audited.examples
+    for finding in audited.findings:
+        if finding["kind"] == UNUSED:
+            click.echo(f"warning: {finding['note']}", err=True)
     if len(kept) < len(examples):
         click.echo(f"{len(examples) - len(kept)} files cannot be read as images and are left out.", err=True)
     order = np.array([expected.index(name) for name in kept.class_names], "int32")

@@ -190,4 +190,3 @@ def largest_value(content: bytes) -> int:
         raise
     except Exception as error:
         raise BadImageError(f"damaged or of an unusual kind: {error}") from error
-

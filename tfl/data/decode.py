@@ -96,9 +96,7 @@ def _decode_other(contents: tf.Tensor, bits: int | None) -> tf.Tensor:
 
 
 def _decode_webp(contents: tf.Tensor) -> tf.Tensor:
-    return tf.cond(
-        _is_animated_webp(contents), lambda: _decode_animated_webp(contents), lambda: _decode_by_tensorflow(contents)
-    )
+    return tf.cond(_is_animated_webp(contents), lambda: _decode_animated_webp(contents), lambda: _decode_by_tensorflow(contents))
 
 
 def _decode_png_or_other(contents: tf.Tensor, bits: int | None) -> tf.Tensor:

@@ -42,7 +42,7 @@ def deep_values(image: Image, content: bytes) -> NDArray[np.uint16]:
     if image.mode in ("RGB", "RGBA"):
         return _deep_colours(image, content)
     scale = 1 << (16 - sample_bits(image)) if image.format == "TIFF" and 8 < sample_bits(image) < 16 else 1
-    is_inverted = image.format == "TIFF" and image.tag_v2.get(_PHOTOMETRIC) == _INVERTED  # type: ignore[attr-defined]
+    is_inverted = image.format == "TIFF" and image.tag_v2.get(_PHOTOMETRIC) == _INVERTED
     image.load()
     values = np.clip(np.asarray(ImageOps.exif_transpose(image), np.int64), 0, 65535) * scale
     return (65535 - values if is_inverted else values).astype(np.uint16)
@@ -59,9 +59,9 @@ def _deep_colours(image: Image, content: bytes) -> NDArray[np.uint16]:
         raise ValueError("16-bit colours that are not interleaved")
     other = Image.open(io.BytesIO(content), formats=[str(image.format)])
     swapped = {"B": "L", "L": "B", "N": "B" if sys.byteorder == "little" else "L"}[rawmode[-1]]
-    other.tile = [_with_rawmode(tile, rawmode[:-1] + swapped) for tile in other.tile]  # type: ignore[attr-defined]
+    other.tile = [_with_rawmode(tile, rawmode[:-1] + swapped) for tile in other.tile]
     high, low = (np.asarray(ImageOps.exif_transpose(one).convert("RGB"), np.uint16) for one in (image, other))
-    return (high << 8) | low
+    return ((high << 8) | low).astype(np.uint16)
 
 
 def deep_rawmode(image: Any) -> str | None:
@@ -82,7 +82,7 @@ def _with_rawmode(tile: Any, rawmode: str) -> Any:
 
 def _pnm_colours(image: Image, content: bytes) -> NDArray[np.uint16]:
     """A PPM of two bytes a value, the higher first (netpbm.sourceforge.net/doc/ppm.html); its maximum means white."""
-    (width, height), start = image.size, image.tile[0][2]  # type: ignore[attr-defined]
+    (width, height), start = image.size, image.tile[0][2]
     values = np.frombuffer(content, ">u2", 3 * width * height, start).reshape(height, width, 3).astype(np.int64)
     scaled = (values * 65535 + pnm_maximum(image) // 2) // pnm_maximum(image)
     return np.minimum(scaled, 65535).astype(np.uint16)

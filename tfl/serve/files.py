@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from tfl.data.convert import readable_by_graph
 from tfl.data.headers import FORMATS, MOST_BYTES, MOST_PIXELS, Header, no_size_warnings, read_header
 from tfl.errors import BadImageError, DataError
 
@@ -13,8 +14,8 @@ IMAGE_SUFFIXES = tuple(dict.fromkeys(suffix for suffixes in FORMATS.values() for
 UNDECODABLE = "damaged, or not an image of a format that tfl reads"
 _WHY = {
     "zero_bytes": "empty",
-    "not_an_image": "not an image",
-    "unsupported_format": "{} is not one of the formats that are read",
+    "not_an_image": "not an image: {}",
+    "unsupported_format": "a format that is not read: {}",
     "too_large": f"{{}}: more than {MOST_PIXELS // 1_000_000} million pixels, or as much work",
     "undecodable": UNDECODABLE,
 }
@@ -52,7 +53,7 @@ def _images_below(folder: Path) -> Iterator[Path]:
 
 
 def read_image_file(file: Path) -> bytes:
-    """The file's content, once its header says that decoding it is worth the memory.
+    """The file's content as the model's graph decodes it, once its header says that decoding it is worth the memory.
 
     Raises:
         BadImageError: It is no image, or would take too much memory; the message says why, and not which file.
@@ -69,9 +70,9 @@ def read_image_file(file: Path) -> bytes:
         header = read_header(content)
     if header.trouble:
         raise BadImageError(why_not(header))
-    return content
+    return readable_by_graph(content)
 
 
 def why_not(header: Header) -> str:
     """Why an image file with this header is not decoded, in words."""
-    return _WHY[header.trouble].format(header.detail)
+    return _WHY[header.trouble].format(header.detail or UNDECODABLE)

@@ -206,7 +206,9 @@ def _of_run(folder: Path) -> Predictor:
     from tfl.data.pipeline import preprocess_batch
 
     scored = tf.function(
-        lambda contents: tf.cast(model(preprocess_batch(contents, data.image_size, data.fit), training=False), tf.float32),
+        lambda contents: tf.cast(
+            model(preprocess_batch(contents, data.image_size, data.fit, data.bits), training=False), tf.float32
+        ),
         input_signature=[tf.TensorSpec([None], tf.string)],
         autograph=False,
     )
