@@ -31,7 +31,7 @@ BAD = {
     "not_an_image": ("text.jpg", b"this is a text, not a photo\n" * 20),
     "too_small": ("dot.png", encoded(Image.new("RGB", (1, 1)), "PNG")),
     "too_large": ("wall.png", png_header(20_000, 20_000)),
-    "unsupported_format": ("scan.tif", encoded(picture(), "TIFF")),
+    "unsupported_format": ("layers.psd", b"8BPS\x00\x01" + bytes(100)),
     "undecodable": ("half.jpg", encoded(picture(200, 300), "JPEG")[:1500]),
 }
 ALSO_BAD = {

@@ -35,7 +35,7 @@ recipe = tfl.Recipe(
     data=tfl.Data(
         {source},
         # What the network sees; more pixels are slower, and help where small details decide.
-        image_size=({size}, {size}),
+        image_size=({size}, {size}),{bits}
         validation={validation},
         test={test},
     ),
@@ -63,6 +63,9 @@ recipe = tfl.Recipe(
 )
 '''
 
+_BITS = """
+        # The 16-bit images use values of {bits} bits only; without this they would be too dark.
+        bits={bits},"""
 _CLASS_WEIGHT = """
     # Some classes are much rarer than others: each weighs the same.
     class_weight="balanced","""
@@ -91,10 +94,13 @@ def recipe_text(file: Path, source: str, examples: Examples) -> tuple[str, dict[
     Raises:
         DataError: A class is too small for a training, a validation and a test image.
     """
+    from tfl.data.bits import bits_in_use
+
     counts = examples.counts()
     smallest, largest = min(counts.values()), max(counts.values())
     _check_smallest(counts, smallest, source)
     imbalanced = largest > _IMBALANCED * smallest
+    bits = bits_in_use(examples)
     share = 0.34 if smallest < 5 else 0.2
     text = _TEMPLATE.format(
         title=f"{file.stem}: one photo → one of {len(counts)} classes.",
@@ -107,6 +113,7 @@ def recipe_text(file: Path, source: str, examples: Examples) -> tuple[str, dict[
         name=_quoted(file.stem),
         source=_quoted(source),
         size=_image_size(examples),
+        bits="" if bits is None else _BITS.format(bits=bits),
         validation=share,
         test=share,
         batch_size=16 if len(examples) < 500 else 32,

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
-from typing import Any
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
 
-from tfl.errors import DataError
+from tfl.data.convert import in_graph, largest_value
+from tfl.data.headers import is_deep_png, read_header
+from tfl.errors import BadImageError, DataError
+
+if TYPE_CHECKING:
+    from tfl.data.examples import Examples
 
 UNUSED = "unused_bits"
 _NEARLY_BLACK = 12
@@ -25,6 +32,32 @@ def used_bits(largest: Iterable[int]) -> int | None:
     """
     highest = max(largest, default=2**16 - 1)
     return None if highest >= 2**15 else max(8, highest.bit_length())
+
+
+def bits_in_use(examples: Examples) -> int | None:
+    """As `used_bits`, of all 16-bit files among some images; those that cannot be read do not count.
+
+    Files that have 8 bits by their first bytes are not read further.
+    """
+    if examples.paths is None:
+        return None
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        found = pool.map(_largest_value_in, map(str, examples.paths), chunksize=64)
+        return used_bits(largest for largest in found if largest)
+
+
+def _largest_value_in(path: str) -> int:
+    """Zero for a file of 8 bits, and for one that cannot be read."""
+    try:
+        with open(path, "rb") as file:
+            start = file.read(32)
+            if in_graph(start) and not is_deep_png(start):
+                return 0
+            content = start + file.read()
+        header = read_header(content)
+        return largest_value(content) if header.bits == 16 and not header.trouble else 0
+    except (OSError, BadImageError):
+        return 0
 
 
 def unused_bits_findings(largest: Mapping[str, int]) -> list[dict[str, Any]]:

@@ -132,7 +132,12 @@ def _by_pillow(content: bytes) -> Header:
         return Header(trouble="too_large", detail=f"{frames} frames of {width:,}×{height:,}")
     if kind in ("JPEG", "MPO") and (scans := jpeg_scans(content)) * width * height > MOST_SCANNED:
         return Header(trouble="too_large", detail=f"{scans} scans of {width:,}×{height:,}")
-    return Header(kind, width, height, 16 if kind == "PNG" and content[24:25] == b"\x10" else 8)
+    return Header(kind, width, height, 16 if is_deep_png(content) else 8)
+
+
+def is_deep_png(content: bytes) -> bool:
+    """Whether a file is a PNG of 16 bits a channel, by its first 25 bytes."""
+    return content.startswith(b"\x89PNG\r\n") and content[24:25] == b"\x10"
 
 
 def _of_converted(content: bytes) -> Header:
