@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import io
+import re
 from pathlib import Path
 from typing import Any
 
@@ -149,16 +150,16 @@ REFUSED = {
     ),
     "a DNG": (tiff(np.asarray(RGB), photometric="rgb", extratags=[(50706, 1, 4, b"\1\4\0\0", True)]), "DNG"),
     "a NEF": (heading({254: 1, 271: "NIKON CORPORATION", 330: 8}), "NEF"),
-    "a cut TIFF": (encoded(RGB, "TIFF")[:40], ""),
-    "no image": (b"once upon a time", ""),
+    "a cut TIFF": (encoded(RGB, "TIFF")[:40], "TIFF|Corrupt"),
 }
 
 
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_would_be_read_wrongly_is_refused_with_the_reason(name: str) -> None:
     contents, words = REFUSED[name]
     header = read_header(contents)
-    assert header.trouble in ("unsupported_format", "undecodable", "not_an_image") and words in header.detail
+    assert header.trouble in ("unsupported_format", "undecodable") and re.search(words, header.detail)
     with pytest.raises(BadImageError, match=words):
         readable_by_graph(contents)
 

@@ -8,8 +8,7 @@ from tfl.data.headers import read_header
 
 BOX = b"\0\0\0\x18ftyp%b\0\0\0\0%b%b"
 NAMED = {
-    "heif extra": (BOX % (b"heic", b"mif1", b"heic"), "HEIC"),
-    "avif": (BOX % (b"avif", b"mif1", b"miaf"), ""),
+    "damaged heic": (BOX % (b"mif1", b"mif1", b"heic"), "HEIC is damaged"),
     "cr3": (BOX % (b"crx ", b"crx ", b"isom"), "CR3"),
     "mp4": (BOX % (b"isom", b"mp42", b"avc1"), "video (MP4"),
     "mov": (BOX % (b"qt  ", b"qt  ", b"qt  "), "QuickTime"),

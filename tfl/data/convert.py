@@ -75,7 +75,7 @@ def open_image(content: bytes) -> Image:
     except UnidentifiedImageError as error:
         raise BadImageError(_UNREAD_TIFF if content[:2] in (b"II", b"MM") else "the header is damaged") from error
     except Exception as error:  # a damaged header can make Pillow's readers raise anything
-        raise BadImageError(f"damaged: {error}") from error
+        raise BadImageError(f"{media_brand(content) or 'the header'} is damaged: {error}") from error
 
 
 def _heif(content: bytes) -> Image:

@@ -13,6 +13,8 @@ import tensorflow as tf
 
 _SEARCHED_BYTES = 2**18
 _ORIENTATION_TAG, _SHORT, _LONG = 0x0112, 3, 4
+_MOST_CHUNKS = 2**14
+"""That are walked over: a PNG of 100 MB has as many, and a hostile one would have millions."""
 _EXIF_FLAG = 8
 """Of the flags in the header of an extended WebP file."""
 
@@ -124,6 +126,7 @@ def _find_chunk(
         step,
         (tf.constant(first, tf.int64), tf.constant(False)),
         parallel_iterations=1,
+        maximum_iterations=_MOST_CHUNKS,
     )
     return tf.cond(
         found, lambda: tf.strings.substr(contents, at + 8, tf.minimum(look(at)[1], _SEARCHED_BYTES)), lambda: tf.constant(b"")
