@@ -13,8 +13,8 @@ import tensorflow as tf
 from image_files import encoded, heic, picture, turned, with_exif
 from PIL import Image, ImageOps
 
-from tfl.data.exif import exif_orientation, png_orientation, webp_orientation
 from tfl.data.convert import readable_by_graph
+from tfl.data.exif import exif_orientation, png_orientation, webp_orientation
 from tfl.data.pipeline import decode_image
 
 JPEG = encoded(picture(), "JPEG", quality=95)

@@ -156,5 +156,5 @@ def test_a_format_that_graphs_do_not_read_is_converted(kind):
 
 
 def test_what_cannot_be_converted_is_refused_with_the_reason():
-    with pytest.raises(RefusedError, match="Image 1 of the request: .*floating-point"):
+    with pytest.raises(RefusedError, match=r"Image 1 of the request: .*floating-point"):
         parse_predict({"instances": [b64(), b64(converted("TIFF", "F"))]}, IMAGES, LIMITS)

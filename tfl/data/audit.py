@@ -42,11 +42,11 @@ _MEANING = {
     "beyond_bits": "has larger values than `data.bits` allows",
 }
 _FIXES = {
-    "unsupported_format": "Convert files of other formats as their notes say",
-    "undecodable": "Replace damaged files",
-    "beyond_bits": "Raise `data.bits` where values are larger",
+    "unsupported_format": "convert files of other formats as it is said beside each",
+    "undecodable": "replace damaged files",
+    "beyond_bits": "raise `data.bits` where values are larger",
 }
-_FIX = "leave such files out with `data.on_bad=skip` (on the command line: --skip-bad)."
+_LEAVE_OUT = "leave such files out with `data.on_bad=skip` (on the command line: --skip-bad)."
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -207,7 +207,8 @@ def _bad_images(examples: Examples, bad: dict[int, _File]) -> BadImageError:
 
 def _fix(troubles: set[str]) -> str:
     fixes = [words for trouble, words in _FIXES.items() if trouble in troubles]
-    return "; ".join([*fixes, f"or {_FIX}"]) if fixes else _FIX[0].upper() + _FIX[1:]
+    text = "; ".join(fixes) + f"; or {_LEAVE_OUT}" if fixes else _LEAVE_OUT
+    return text[0].upper() + text[1:]
 
 
 def _check_what_is_left(examples: Examples, left: Examples, bad: dict[int, _File]) -> None:

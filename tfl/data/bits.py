@@ -72,8 +72,8 @@ def unused_bits_findings(largest: Mapping[str, int]) -> list[dict[str, Any]]:
     count = "1 16-bit image uses" if len(largest) == 1 else f"{len(largest):,} 16-bit images use"
     effect = "nearly black" if used <= _NEARLY_BLACK else "too dark"
     note = (
-        f"{count} values up to {max(largest.values()):,} only ({used} bits), and would be {effect}. Say so with "
-        f"`data.bits={used}` (--set data.bits={used}), or keep them as dark as they are with `data.bits=16`."
+        f"{count} values up to {max(largest.values()):,} only ({used} bits), and would be {effect}. The "
+        f"recipe has to say so: `data.bits={used}` (--set data.bits={used}), or `data.bits=16` to keep them as dark as they are."
     )
     return [{"kind": UNUSED, "severity": "warning", "files": list(largest), "note": note}]
 
@@ -86,4 +86,4 @@ def refuse_unused_bits(findings: Iterable[Mapping[str, Any]], source: str) -> No
     """
     for finding in findings:
         if finding["kind"] == UNUSED:
-            raise DataError(f"The brightness of {source} is not certain: {finding['note']}")
+            raise DataError(f"{source}: {finding['note']}")

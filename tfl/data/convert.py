@@ -159,7 +159,7 @@ def _as_png(image: Image, content: bytes) -> bytes:
             return write_deep_png(deep_values(image, content))
         return _write_png(image)
     except Exception as error:  # what Pillow's decoders raise depends on what is damaged
-        raise BadImageError(f"damaged or of an unusual kind: {error}") from error
+        raise BadImageError(f"damaged: {error}") from error
 
 
 def _write_png(image: Image) -> bytes:
@@ -189,4 +189,4 @@ def largest_value(content: bytes) -> int:
     except BadImageError:
         raise
     except Exception as error:
-        raise BadImageError(f"damaged or of an unusual kind: {error}") from error
+        raise BadImageError(f"damaged: {error}") from error

@@ -293,7 +293,7 @@ def _decode_error(path: str) -> str:
     try:
         decode_image(tf.constant(readable_by_graph(tf.io.read_file(path).numpy())))
     except BadImageError as error:
-        return str(error)
+        return str(error).removeprefix("damaged: ")
     except (tf.errors.OpError, ValueError) as error:
         text = str(getattr(error, "message", error))
         return text.split("}} ")[-1].split(" [Op:")[0].split("\n")[0]
