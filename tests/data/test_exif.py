@@ -186,6 +186,20 @@ def test_a_webp_that_states_no_valid_orientation_is_upright(contents: bytes) -> 
     assert webp_orientation(tf.constant(contents)).numpy() == 1
 
 
+@pytest.mark.parametrize("behind", [False, True])
+def test_the_chunk_of_a_large_png_is_found(behind: bool) -> None:
+    large = Image.fromarray(np.random.default_rng(0).integers(0, 256, (500, 600, 3)).astype(np.uint8))
+    contents = png_with(encoded(large, "PNG"), (b"eXIf", exif_block(3)), behind=behind)
+    assert len(contents) > 3 * 2**18
+    assert png_orientation(tf.constant(contents)).numpy() == 3
+
+
+def test_a_png_of_very_many_chunks_is_walked_over_in_part() -> None:
+    many = b"\x89PNG\r\n\x1a\n" + b"\0\0\0\0tEXt\0\0\0\0" * 500_000
+    contents = png_with(many + encoded(picture(), "PNG")[8:], (b"eXIf", exif_block(3)), behind=False)
+    assert png_orientation(tf.constant(contents)).numpy() == 1
+
+
 def test_an_animated_webp_is_turned() -> None:
     contents = turned(picture(), "WEBP", 8, save_all=True, append_images=[picture(40, 60).transpose(0)], lossless=True)
     np.testing.assert_array_equal(upright(contents), np.rot90(np.asarray(picture())))

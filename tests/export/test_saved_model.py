@@ -15,6 +15,7 @@ from tfl.data.pipeline import preprocess_batch
 from tfl.errors import ExportError
 from tfl.export.parity import check_parity, probe_images
 from tfl.export.saved_model import export_saved_model
+from tfl.serve.predictor import bits_of_export
 
 LABELS = ("blight", "healthy", "Läuse")
 DATA = tfl.Data("unused", image_size=(32, 48))
@@ -123,7 +124,7 @@ def test_the_bits_of_16_bit_images_are_part_of_the_graph(model, tmp_path):
     np.testing.assert_array_equal(deep, shallow)
     dark = model.predict(preprocess_batch(contents[:1], DATA.image_size), verbose=0)[0]
     assert np.abs(deep - dark).max() > 1e-3  # as 16 bits they would be nearly black
-    assert json.loads((folder / "assets.extra" / "tfl.json").read_text())["bits"] == 12
+    assert json.loads((folder / "assets.extra" / "tfl.json").read_text())["bits"] == bits_of_export(folder) == 12
     assert "values of 12 bits, from 0 to 4,095" in (folder / "README.md").read_text()
 
 

@@ -102,6 +102,30 @@ def test_what_cannot_be_converted_is_listed_with_its_reason(predictor, tmp_path)
     assert set(whys) == set(reasons) and all(words in whys[name] for name, words in reasons.items())
 
 
+def sixteen_bits(folder, *, largest):
+    for number, name in enumerate(("1.png", "2.tif")):
+        values = np.full((9, 9), 7, np.uint16)
+        values[0, 0] = largest - number
+        Image.fromarray(values).save(folder / name)
+
+
+@pytest.mark.parametrize(("largest", "bits", "said"), [(4095, None, True), (65_535, None, False), (4095, 12, False)])
+def test_16_bit_images_of_fewer_bits_are_said(tmp_path, largest, bits, said):
+    sixteen_bits(tmp_path, largest=largest)
+    predictor = Predictor(path=tmp_path, class_names=LABELS, probabilities=is_red, bits=bits)
+    found = predictor.look_at([tmp_path])
+    assert len(found.predictions) == 2 and len(found.notes) == said
+    if said:
+        assert "2 16-bit images use values up to 4,095 only (12 bits), and would be nearly black" in found.notes[0]
+
+
+def test_values_above_the_bits_of_the_model_are_refused(tmp_path):
+    sixteen_bits(tmp_path, largest=5000)
+    predictor = Predictor(path=tmp_path, class_names=LABELS, probabilities=is_red, bits=12)
+    with pytest.raises(BadImageError, match=r"2 of the files .*up to 5,000; the model was trained on 12 bits, up to 4,095"):
+        predictor.predict([tmp_path])
+
+
 def test_a_header_that_promises_too_much_is_not_decoded(predictor, tmp_path):
     content = bytearray(png("red"))
     content[16:24] = (20_000).to_bytes(4, "big") * 2

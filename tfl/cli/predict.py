@@ -38,7 +38,14 @@ def predict(model: Path, files: tuple[Path, ...], shape: str | None, out: Path |
     found = predictor.look_at(files, on_bad="skip" if skip_bad else "error")
     for entry in found.unreadable:
         click.echo(f"left out: {entry['file']}: {entry['why']}", err=True)
-    document = {"model": str(model), "predictions": found.predictions, "unreadable": found.unreadable}
+    for note in found.notes:
+        click.echo(f"note: {note}", err=True)
+    document = {
+        "model": str(model),
+        "predictions": found.predictions,
+        "unreadable": found.unreadable,
+        "notes": found.notes,
+    }
     text = _written(document, predictor.class_names, shape or _shape_of(out))
     if out is not None:
         write_atomically(out, text)

@@ -60,6 +60,26 @@ def _largest_value_in(path: str) -> int:
         return 0
 
 
+def unused_bits_text(largest: Mapping[str, int]) -> str:
+    """A clause that says which bits some 16-bit images use; empty where they use all of them.
+
+    Args:
+        largest: The largest value of each 16-bit image, by name.
+
+    Example:
+
+    >>> from tfl.data.bits import unused_bits_text
+    >>> unused_bits_text({"a.png": 900, "b.png": 4095})
+    '2 16-bit images use values up to 4,095 only (12 bits), and would be nearly black'
+    """
+    used = used_bits(largest.values())
+    if used is None:
+        return ""
+    count = "1 16-bit image uses" if len(largest) == 1 else f"{len(largest):,} 16-bit images use"
+    effect = "nearly black" if used <= _NEARLY_BLACK else "too dark"
+    return f"{count} values up to {max(largest.values()):,} only ({used} bits), and would be {effect}"
+
+
 def unused_bits_findings(largest: Mapping[str, int]) -> list[dict[str, Any]]:
     """A finding where no 16-bit image uses the range of 16 bits: each would be darker than it was meant to be.
 
@@ -69,11 +89,9 @@ def unused_bits_findings(largest: Mapping[str, int]) -> list[dict[str, Any]]:
     used = used_bits(largest.values())
     if used is None:
         return []
-    count = "1 16-bit image uses" if len(largest) == 1 else f"{len(largest):,} 16-bit images use"
-    effect = "nearly black" if used <= _NEARLY_BLACK else "too dark"
     note = (
-        f"{count} values up to {max(largest.values()):,} only ({used} bits), and would be {effect}. The "
-        f"recipe has to say so: `data.bits={used}` (--set data.bits={used}), or `data.bits=16` to keep them as dark as they are."
+        f"{unused_bits_text(largest)}. The recipe has to say so: `data.bits={used}` (--set data.bits={used}), or "
+        "`data.bits=16` to keep them as dark as they are."
     )
     return [{"kind": UNUSED, "severity": "warning", "files": list(largest), "note": note}]
 

@@ -60,8 +60,13 @@ def _find_tiff(data: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
 
 
 def png_orientation(contents: tf.Tensor) -> tf.Tensor:
-    """As `exif_orientation`, of the bytes of a PNG file: its first `eXIf` chunk, before or after the pixels."""
-    may_state = tf.strings.regex_full_match(contents, r"(?s)\C*eXIf\C*")
+    """As `exif_orientation`, of the bytes of a PNG file: its first `eXIf` chunk, before or after the pixels.
+
+    It is searched for in the first and in the last 256 KB of the file.
+    """
+    head = tf.strings.substr(contents, 0, _SEARCHED_BYTES)
+    tail = tf.strings.substr(contents, -tf.minimum(tf.strings.length(contents), _SEARCHED_BYTES), _SEARCHED_BYTES)
+    may_state = tf.reduce_any(tf.strings.regex_full_match(tf.stack([head, tail]), r"(?s)\C*eXIf\C*"))
     return tf.cond(may_state, lambda: _of_block(_png_chunk(contents, b"eXIf")), lambda: tf.constant(1))
 
 

@@ -59,9 +59,9 @@ _PILLOW_NOTE = (
     "SavedModel holds its own decoder and needs none of this."
 )
 _SAVED_MODEL_NOTE = (
-    "Decoding (JPEG, PNG, GIF, BMP, WebP, JPEG XL), EXIF orientation, resizing (fit `{fit}`), preprocessing and labels are inside. "
-    "The signature `pixels` takes RGB of 0 to 255 instead, float32 `(batch, {height}, {width}, 3)`. TensorFlow Serving takes the "
-    "folder above this one, and warms up on `assets.extra/tf_serving_warmup_requests`.\n\n"
+    "Decoding (JPEG, PNG, GIF, BMP, WebP, JPEG XL), EXIF orientation, resizing (fit `{fit}`), preprocessing and labels are "
+    "inside. The signature `pixels` takes RGB of 0 to 255 instead, float32 `(batch, {height}, {width}, 3)`. TensorFlow Serving "
+    "takes the folder above this one, and warms up on `assets.extra/tf_serving_warmup_requests`.\n\n"
     "TIFF, AVIF, HEIC, JPEG 2000 and PNM files cannot be decoded inside the graph. `tfl predict` and `tfl serve` convert them. "
     "Anywhere else, convert them to PNG first, for example with Pillow (HEIC after `pillow_heif.register_heif_opener()`; grey "
     'images of 16 bits without `.convert`): `ImageOps.exif_transpose(Image.open("photo.tif")).convert("RGB").save("photo.png")`.'

@@ -6,8 +6,8 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from tfl.data.convert import readable_by_graph
-from tfl.data.headers import FORMATS, MOST_BYTES, MOST_PIXELS, Header, no_size_warnings, read_header
+from tfl.data.convert import largest_value, readable_by_graph
+from tfl.data.headers import FORMATS, MOST_BYTES, MOST_PIXELS, Header, is_deep_png, no_size_warnings, read_header
 from tfl.errors import BadImageError, DataError
 
 IMAGE_SUFFIXES = tuple(dict.fromkeys(suffix for suffixes in FORMATS.values() for suffix in suffixes))
@@ -71,6 +71,22 @@ def read_image_file(file: Path) -> bytes:
     if header.trouble:
         raise BadImageError(why_not(header))
     return readable_by_graph(content)
+
+
+def largest_allowed(content: bytes, bits: int | None) -> int:
+    """The largest value of a 16-bit image; zero for one of 8 bits.
+
+    Args:
+        content: As `read_image_file` returns it.
+        bits: As `tfl.recipe.Data.bits`, of the model that will see it.
+
+    Raises:
+        BadImageError: It has values that the model was not trained on, above those bits, or it is damaged.
+    """
+    largest = largest_value(content) if is_deep_png(content) else 0
+    if bits is not None and largest >= 2**bits:
+        raise BadImageError(f"values up to {largest:,}; the model was trained on {bits} bits, up to {2**bits - 1:,}")
+    return largest
 
 
 def why_not(header: Header) -> str:

@@ -12,7 +12,6 @@ from __future__ import annotations
 import asyncio
 import functools
 import importlib.resources
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anyio
@@ -20,7 +19,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
 from tfl.data.convert import readable_by_graph
-from tfl.errors import BadImageError, ExportError
+from tfl.errors import BadImageError
 from tfl.runs import Run
 from tfl.serve.limits import check_image
 from tfl.serve.models import Models
@@ -119,19 +118,10 @@ class _Desk:
     def _explained(self, content: bytes, outputs: Any) -> dict[str, Any]:
         if self._answers is None:
             from tfl.serve.page_answer import Answers
+            from tfl.serve.predictor import bits_of_export
 
-            self._answers = Answers(self.run, bits=_bits_of(self.models.latest.folder))
+            self._answers = Answers(self.run, bits=bits_of_export(self.models.latest.folder))
         return self._answers.answer(content, outputs)
-
-
-def _bits_of(folder: Path) -> int | None:
-    """How many bits of 16-bit images a served version takes for in use, by its `tfl.json`; None where that says nothing."""
-    from tfl.export.shipment import read_about
-
-    try:
-        return read_about(folder).get("bits")
-    except ExportError:
-        return None
 
 
 @functools.cache
