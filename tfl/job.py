@@ -212,13 +212,15 @@ def prepare_data(recipe: Recipe, console: Console, *, examples: Examples | None 
     from tfl.audit.audit import findings_before_run
     from tfl.audit.finding import Finding
     from tfl.data.audit import audit
+    from tfl.data.bits import refuse_unused_bits
     from tfl.data.bundle import Bundle
     from tfl.data.split import split
 
     source = escape(examples.source + (f" ({examples.note})" if examples.note else ""))
     classes = len(examples.class_names)
     console.print(f"[bold]data[/]     {len(examples)} images of {classes} classes from {source}")
-    audited = audit(examples, on_bad=recipe.data.on_bad, pixels_for=recipe.data)
+    audited = audit(examples, on_bad=recipe.data.on_bad, pixels_for=recipe.data, bits=recipe.data.bits)
+    refuse_unused_bits(audited.findings, examples.source)
     for finding in audited.findings:
         console.print(f"         {finding['severity']}: {finding['note']}", markup=False)
     parts = split(

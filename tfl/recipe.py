@@ -34,6 +34,8 @@ class Data:
         image_size: (height, width) in pixels that the network sees; None is the network's own size: the one that its weights were
             trained at (224 px for most, 299 for Inception and Xception, 96 for mini), or a model file's input.
         fit: How an image comes to that size: `stretch` (as Keras does), `crop` or `pad` keep the aspect ratio.
+        bits: How many bits of 16-bit images are in use, such as 12: brightness is scaled by that, and larger values are refused.
+            None means 16. Images of 8 bits do not change.
         labels: Only these classes, by name or glob (`Strawberry*`); None takes all.
         validation: Share of the images held out for validation, where the source has no such split of its own.
         test: Share of the images held out for the test, likewise.
@@ -53,6 +55,7 @@ class Data:
     _: KW_ONLY
     image_size: tuple[int, int] | None = number(None, at_least=1, at_most=4096)
     fit: Literal["stretch", "crop", "pad"] = "stretch"
+    bits: int | None = number(None, at_least=8, at_most=16)
     labels: tuple[str, ...] | None = None
     validation: float = number(0.2, at_least=0.01, at_most=0.9)
     test: float = number(0.2, at_least=0.01, at_most=0.9)

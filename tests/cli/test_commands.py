@@ -158,6 +158,18 @@ def test_new_sees_imbalance(here):
     assert recipe.class_weight == "balanced" and recipe.monitor.metric == "val_macro_f1"
 
 
+def test_new_writes_the_bits_that_16_bit_images_use(here):
+    class_folders(here / "photos", ant=5, bee=5)
+    invoke("new", "insects", "--data", "photos")
+    assert tfl.load_recipe("insects.py").data.bits is None and "bits" not in here.joinpath("insects.py").read_text()
+    values = np.linspace(0, 4095, 1200).reshape(30, 40).astype("uint16")
+    for name in ("ant", "bee"):
+        Image.fromarray(values).save(here / "photos" / name / "deep.tif")
+    invoke("new", "microscope", "--data", "photos")
+    assert tfl.load_recipe("microscope.py").data.bits == 12
+    assert "values of 12 bits only" in here.joinpath("microscope.py").read_text()
+
+
 def test_new_says_what_kind_of_pictures_a_sample_has(here, monkeypatch):
     monkeypatch.setattr("tfl.advise.mirror.MOST_IMAGES", 20)  # too few to compare: no network is needed
     monkeypatch.setattr("tfl.cli.new.load_tensorflow", lambda: None)

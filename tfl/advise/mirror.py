@@ -192,8 +192,8 @@ def _z(p: float) -> float:
 def _named(
     originals: list[NDArray[np.float32]], copies: list[NDArray[np.float32]], labels: NDArray[np.integer], *, seed: int
 ) -> tuple[float, float, bool] | None:
-    """The share of held-out originals and of their copies that a linear probe of the classes names correctly, and whether it
-    does worse on the copies, by more than `MOST_LOST` and by McNemar's exact test; None where fewer than two classes have five images."""
+    """The accuracy of a linear probe of the classes on held-out originals and on their copies, and whether it is worse on the
+    copies, by more than `MOST_LOST` and by McNemar's exact test; None where fewer than two classes have five images."""
     from scipy.stats import binomtest
     from sklearn.linear_model import RidgeClassifier
     from sklearn.model_selection import StratifiedKFold

@@ -117,7 +117,7 @@ def audit_source(
         check_extra()
     with clock.step("files"):
         merged, named = merge_variants(loaded)
-        checked = check_files(merged, on_bad="report", pixels_for=recipe.data)
+        checked = check_files(merged, on_bad="report", pixels_for=recipe.data, bits=recipe.data.bits)
     found = [*named, *(Finding.from_dict(one) for one in checked.findings if one["kind"] not in _REPLACED)]
     examples, doubtful = checked.examples, tuple[str, ...]()
     if len(examples):

@@ -150,6 +150,7 @@ def _other_source(run: Run, source: str, skip_bad: bool) -> Bundle:
     import numpy as np
 
     from tfl.data.audit import audit
+    from tfl.data.bits import UNUSED
     from tfl.data.bundle import Bundle
     from tfl.data.source import load_source
     from tfl.data.split import Split
@@ -161,7 +162,10 @@ def _other_source(run: Run, source: str, skip_bad: bool) -> Bundle:
         examples = load_source(dataclasses.replace(data, labels=chosen))
     check_same_classes(examples.class_names, expected, source=source)
     load_tensorflow()
-    found = audit(examples, on_bad="skip" if skip_bad else data.on_bad, pixels_for=data)
+    found = audit(examples, on_bad="skip" if skip_bad else data.on_bad, pixels_for=data, bits=data.bits)
+    for finding in found.findings:
+        if finding["kind"] == UNUSED:
+            click.echo(f"warning: {finding['note']}", err=True)
     if len(found.examples) < len(examples):
         click.echo(f"{len(examples) - len(found.examples)} files cannot be read as images and are left out.", err=True)
     none = np.empty(0, np.int64)

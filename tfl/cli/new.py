@@ -42,7 +42,7 @@ recipe = tfl.Recipe(
     name={name},
     data=tfl.Data(
         {source},
-{size}
+{size}{bits}
         validation={validation},
         test={test},
     ),
@@ -78,6 +78,9 @@ _OWN_SIZE = """\
 _SMALL = f"""\
         # The pictures are small themselves ({{0}} × {{1}} px): the network's own size would cost time and add no detail.
         image_size=({_TINY_PX}, {_TINY_PX}),"""
+_BITS = """
+        # The 16-bit images use values of {bits} bits only; without this they would be too dark.
+        bits={bits},"""
 _CLASS_WEIGHT = """
     # Some classes are much rarer than others: each weighs the same.
     class_weight="balanced","""
@@ -114,11 +117,13 @@ def recipe_text(file: Path, source: str, examples: Examples, mirror: MirrorTest)
         examples: What is there.
         mirror: Whether the recipe flips images, and why.
     """
+    from tfl.data.bits import bits_in_use
     from tfl.data.split import raised_shares
 
     counts = examples.counts()
     smallest, largest = min(counts.values()), max(counts.values())
     imbalanced = largest > _IMBALANCED * smallest
+    bits = bits_in_use(examples)
     text = _TEMPLATE.format(
         title=f"{file.stem}: one photo → one of {len(counts)} classes.",
         count=len(examples),
@@ -131,6 +136,7 @@ def recipe_text(file: Path, source: str, examples: Examples, mirror: MirrorTest)
         name=_quoted(file.stem),
         source=_quoted(source),
         size=_SMALL.format(*small) if (small := _small_pictures(examples)) else _OWN_SIZE,
+        bits="" if bits is None else _BITS.format(bits=bits),
         validation=_SHARE,
         test=_SHARE,
         flip='flip="horizontal", ' if mirror.flip else "",

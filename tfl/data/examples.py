@@ -92,6 +92,16 @@ class Examples:
         Image.fromarray(self._pixels(index)).save(buffer, "PNG")
         return buffer.getvalue()
 
+    def decodable_bytes_of(self, index: int) -> bytes:
+        """As `bytes_of`; a file of a format that the decode graph does not read is converted to PNG.
+
+        Raises:
+            BadImageError: It cannot be converted.
+        """
+        from tfl.data.convert import readable_by_graph
+
+        return readable_by_graph(self.bytes_of(index))
+
     def fingerprint_of(self, index: int) -> str:
         """SHA-256 of the file's bytes, or of the array's shape and pixels, as 64 hexadecimal digits."""
         if self.paths is not None:

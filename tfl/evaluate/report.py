@@ -193,7 +193,7 @@ from tfl.data.pipeline import preprocess_bytes
 model = keras.saving.load_model({model!r})
 class_names = {names}
 # the same decoding, size and orientation as in training
-pixels = preprocess_bytes(Path("photo.jpg").read_bytes(), ({height}, {width}), {fit!r})
+pixels = preprocess_bytes(Path("photo.jpg").read_bytes(), ({height}, {width}), {fit})
 probabilities = model.predict(pixels[None])[0]
 print(class_names[probabilities.argmax()], probabilities.max())
 """
@@ -221,10 +221,15 @@ def _use(run: Run, document: dict[str, Any]) -> dict[str, Any]:
         "resume": f"tfl run {folder}/recipe.json --out {folder} --resume",
         "export": f"tfl export {folder} --format saved_model",
         "python": _PYTHON.format(
-            model=str(run.path("model.keras")), names="\n".join(lines), height=height, width=width, fit=data["fit"]
+            model=str(run.path("model.keras")), names="\n".join(lines), height=height, width=width, fit=_fit_arguments(data)
         ),
         "serve": _SERVE.format(export=shlex.quote(str(export.absolute())), name=run.recipe.name),
     }
+
+
+def _fit_arguments(data: dict[str, Any]) -> str:
+    bits = data.get("bits")
+    return repr(data["fit"]) + ("" if bits is None else f", bits={bits}")
 
 
 def _trust(test: dict[str, Any]) -> str:

@@ -64,7 +64,7 @@ class ServedModel(tf.Module):
             }
 
         def from_bytes(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
-            return answer(preprocess_batch(image_bytes, data.settled_size, data.fit))
+            return answer(preprocess_batch(image_bytes, data.settled_size, data.fit, data.bits))
 
         bytes_spec = tf.TensorSpec([None], tf.string, name="image_bytes")
         pixels_spec = tf.TensorSpec([None, height, width, 3], tf.float32, name="pixels")

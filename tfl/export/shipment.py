@@ -91,6 +91,7 @@ def prepare(
         "class_names": list(class_names),
         "image_size": list(data.settled_size),
         "fit": data.fit,
+        **({} if data.bits is None else {"bits": data.bits}),
         "trained_in": trained_in,
         "outputs": {name: str(tensor.dtype) for name, tensor in answer.output.items()},
         **({} if confidence is None else {"confidence": {name: getattr(confidence, name) for name in _CONFIDENCE}}),

@@ -204,6 +204,8 @@ class _Images:
             "image_size": list(bundle.data.settled_size),
             "fit": bundle.data.fit,
         }
+        if bundle.data.bits is not None:
+            self.decides["bits"] = bundle.data.bits
         if augment is not None:  # what happens to an image is drawn by its index
             self.rows = [f"{print_}:{int(index)}" for print_, index in zip(prints, self.indices, strict=True)]
             self.about["view"] = view

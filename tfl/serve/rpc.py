@@ -29,7 +29,7 @@ from tfl.serve.limits import Limits
 from tfl.serve.metrics import Metrics
 from tfl.serve.models import BYTES, Models, ServedVersion, Signature
 from tfl.serve.refusal import Code, RefusedError
-from tfl.serve.tensors import check_contents, check_count
+from tfl.serve.tensors import check_contents, check_count, decodable_contents
 
 _STATUS: dict[Code, grpc.StatusCode] = {
     "INVALID_ARGUMENT": grpc.StatusCode.INVALID_ARGUMENT,
@@ -211,7 +211,8 @@ def _rows(inputs: Any, signature: Signature, limits: Limits) -> tuple[Any, int]:
         contents = list(tensor.string_val)
         if len(contents) != shape[0]:
             raise RefusedError("INVALID_ARGUMENT", f"The tensor has {len(contents)} values for shape {list(shape)}")
-        return contents, check_contents(contents, limits)
+        weight = check_contents(contents, limits)
+        return decodable_contents(contents), weight
     with _as_refusal():
         return np.array(tf.make_ndarray(tensor)), 0
 
