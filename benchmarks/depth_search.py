@@ -162,7 +162,7 @@ class Measured:
 
         from rich.console import Console
 
-        from tfl.cli.tune import tune_recipe
+        from tfl.measure import tune_recipe
 
         stage = tfl.Stage("trial", epochs=self.epochs, learning_rate=RATES[0])
         recipe = dataclasses.replace(recipe_of(self.table, stage, size=self.options.size), search=search)

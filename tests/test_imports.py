@@ -8,8 +8,37 @@ from pathlib import Path
 import pytest
 
 ORDER = (
-    *("errors", "storage", "fields", "recipe", "manifest", "runs", "data", "backbones", "model", "features"),
-    *("train", "tuning", "advise", "audit", "evaluate", "export", "serve", "resume", "job", "repeat", "cli"),
+    *(
+        "errors",
+        "quiet",
+        "progress",
+        "page",
+        "storage",
+        "fields",
+        "recipe",
+        "manifest",
+        "runs",
+        "data",
+        "backbones",
+        "model",
+        "features",
+    ),
+    *(
+        "train",
+        "tuning",
+        "advise",
+        "audit",
+        "evaluate",
+        "export",
+        "serve",
+        "resume",
+        "job",
+        "repeat",
+        "measure",
+        "trained_run",
+        "api",
+        "cli",
+    ),
 )
 MODULES = sorted(Path("tfl").rglob("*.py"))
 

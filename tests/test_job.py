@@ -1,5 +1,6 @@
 """The main job from one end to the other, on small real data."""
 
+import io
 import json
 import os
 import re
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 
 import tfl
-from tfl.errors import RunError
+from tfl.errors import RunError, StorageError
 
 pytestmark = pytest.mark.slow
 
@@ -150,3 +151,38 @@ def test_a_failure_is_told_until_the_run_goes_on(tmp_path, recipe):
     assert (run.manifest["status"], run.manifest["error"]) == ("failed", "the disk fell out")
     with status_of(run):
         assert (run.manifest["status"], run.manifest["error"]) == ("running", None)
+
+
+def test_a_cache_that_cannot_be_written_is_told_at_once_and_the_run_goes_on(tmp_path, monkeypatch):
+    from rich.console import Console
+
+    (tmp_path / "file").touch()
+    small = tfl.Recipe(
+        name="leaves",
+        data=tfl.Sample("digits", image_size=(32, 32), per_class=10, labels=("3", "8")),
+        backbone=tfl.Backbone("mini"),
+        stages=(tfl.Stage("head", epochs=1),),
+        export=(),
+        confidence=None,
+    )
+
+    def run(name, *, resume=False, store="auto"):
+        said = io.StringIO()
+        recipe = small.override("features.store", store)
+        return run_recipe(recipe, out=tmp_path / name, resume=resume, console=Console(file=said, width=1000)), said.getvalue()
+
+    from tfl.job import run_recipe
+
+    stored, _ = run("stored")
+    monkeypatch.setenv("TFL_CACHE", str(tmp_path / "file" / "cache"))
+    done, said = run("told")
+    first, *rest = said.splitlines()
+    assert first.startswith(f"warning: Cannot write {tmp_path}/file/cache/features: a part of the path is a file, not a folder. ")
+    assert "run in every epoch" in first and "TFL_CACHE" in first and rest[0].startswith("data ")
+    assert sum("warning: Cannot write" in line for line in rest) == 0
+    assert done.manifest["status"] == "done" and done.stage_state("head")["unstored"] is True
+    with pytest.raises(StorageError, match="Point TFL_CACHE"):
+        run("always", store="always")
+    with pytest.raises(StorageError, match="Point TFL_CACHE"):  # its figures would be other ones
+        run(stored.folder.name, resume=True)
+    assert not (tmp_path / "always").exists()

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import tfl
-from tfl.errors import RecipeError
+from tfl.errors import DataError, RecipeError
 
 RECIPES = sorted(path for path in Path("recipes").glob("*.py") if "recipe = tfl.Recipe(" in path.read_text())
 
@@ -169,3 +169,57 @@ def test_smoke_keeps_every_part_and_shortens_it(recipe):
     assert [s.epochs for s in small.stages] == [1, 1]
     assert [s.train for s in small.stages] == [s.train for s in recipe.stages]
     assert small.data.per_class == 20
+
+
+def test_paths_in_a_recipe_file_start_here_or_at_the_file(tmp_path, monkeypatch):
+    for folder in ("project/photos", "here"):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / "project" / "leave_out.txt").write_text("a/1.jpg")
+    file = tmp_path / "project" / "leaves.py"
+    text = 'import tfl\ndata = tfl.Data("photos", exclude="leave_out.txt")\n'
+    file.write_text(text + 'recipe = tfl.Recipe(name="leaves", data=data, backbone=tfl.Backbone("mini"))')
+    monkeypatch.chdir(tmp_path / "here")
+    data = tfl.load_recipe(file).data
+    assert data.source == str(tmp_path / "project" / "photos") and data.exclude == str(tmp_path / "project" / "leave_out.txt")
+    (tmp_path / "here" / "photos").mkdir()
+    assert tfl.load_recipe(file).data.source == "photos"  # what is here goes before
+
+
+FIELDS = {
+    "data.source": 'tfl.Data("there/x"), backbone=tfl.Backbone("mini")',
+    "data.exclude": 'tfl.Data("sample:digits", exclude="there/x"), backbone=tfl.Backbone("mini")',
+    "backbone.name": 'tfl.Data("sample:digits"), backbone=tfl.Backbone("there/x")',
+    "backbone.weights": 'tfl.Data("sample:digits"), backbone=tfl.Backbone("mini", weights="there/x")',
+}
+
+
+@pytest.mark.parametrize("field", FIELDS)
+def test_each_path_of_a_recipe_starts_here_or_at_the_file_and_a_missing_one_is_told_with_both(tmp_path, monkeypatch, field):
+    from tfl.recipe import refuse_missing_paths
+
+    project, here = tmp_path / "project", tmp_path / "here"
+    project.mkdir()
+    here.mkdir()
+    (project / "leaves.py").write_text(f'import tfl\nrecipe = tfl.Recipe(name="leaves", data={FIELDS[field]})')
+    monkeypatch.chdir(here)
+    file = Path("../project/leaves.py")
+    with pytest.raises(DataError, match=field) as caught:
+        refuse_missing_paths(tfl.load_recipe(file), file)
+    assert str(here / "there" / "x") in str(caught.value) and "project/there/x" in str(caught.value)
+    refuse_missing_paths(tfl.load_recipe(file), file, given=[field])
+    (project / "there").mkdir()
+    (project / "there" / "x").write_text("x")
+    part, name = field.split(".")
+    recipe = tfl.load_recipe(file)
+    assert getattr(getattr(recipe, part), name) == str(project / "there" / "x"), "usable from every folder"
+    refuse_missing_paths(recipe, file)
+
+
+def test_a_folder_named_like_a_network_is_not_taken_for_it(tmp_path, monkeypatch):
+    for folder in ("project/mini", "project/pretrained", "here"):
+        (tmp_path / folder).mkdir(parents=True)
+    file = tmp_path / "project" / "leaves.py"
+    file.write_text('import tfl\nrecipe = tfl.Recipe(name="leaves", data=tfl.Sample("digits"), backbone=tfl.Backbone("mini"))')
+    monkeypatch.chdir(tmp_path / "here")
+    backbone = tfl.load_recipe(file).backbone
+    assert (backbone.name, backbone.weights) == ("mini", "pretrained")

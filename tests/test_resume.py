@@ -54,9 +54,28 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path, recipe, console, fil
 
 def test_a_run_of_another_recipe_is_refused(tmp_path, recipe, console):
     Run.create(tmp_path / "run", recipe, command=[])
-    with pytest.raises(RunError, match="seed differ"):
+    with pytest.raises(RunError, match=r"another recipe: seed was 0 and is 3\."):
         earlier_run(tmp_path / "run", dataclasses.replace(recipe, seed=3), console)
     assert earlier_run(tmp_path / "run", recipe, console) is not None
+    Run.open(tmp_path / "run").path("model.keras").touch()
+    with pytest.raises(RunError, match=f"to train its network further: tfl run RECIPE --set backbone={tmp_path / 'run'}"):
+        earlier_run(tmp_path / "run", recipe.override("stages.head.epochs", 99), console)
+
+
+def test_a_changed_recipe_is_told_field_by_field_and_how_to_train_on(tmp_path, recipe, console):
+    run = Run.create(tmp_path / "my run", recipe, command=[])
+    changed = recipe.override("stages.head.epochs", 99).override("data.validation", 0.3)
+    with pytest.raises(
+        RunError, match=r"data\.validation was 0\.2 and is 0\.3, stages\.head\.epochs was \d+ and is 99"
+    ) as caught:
+        earlier_run(run.folder, changed, console)
+    assert "backbone=" not in str(caught.value), "it has no network yet"
+    run.path("model.keras").touch()
+    with pytest.raises(RunError, match=f"tfl run RECIPE --set 'backbone={run.folder}'"):
+        earlier_run(run.folder, changed, console)
+    longer = dataclasses.replace(recipe, stages=(*recipe.stages, tfl.Stage("more")))
+    with pytest.raises(RunError, match=r"stages differs\."):
+        earlier_run(run.folder, longer, console)
 
 
 def test_a_run_that_is_going_on_is_refused_before_anything_is_read(tmp_path, recipe, console):

@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import signal
 import time
+from pathlib import Path
 
 import pytest
 
@@ -30,8 +31,9 @@ def test_a_full_disk_is_one_message(tmp_path):
     def full(scratch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    with pytest.raises(StorageError, match="no space is left on the disk"):
+    with pytest.raises(StorageError, match=r"no space is left on the disk\. Free some space and start again, or name") as caught:
         storage.write_atomically(tmp_path / "a.json", full)
+    assert "--resume" not in str(caught.value)  # which `tfl new` or `tfl predict` do not have: the command adds it
     assert os.listdir(tmp_path) == []
 
 
@@ -84,3 +86,59 @@ def test_the_cache_goes_where_the_user_says(monkeypatch, tmp_path, variable, tai
     monkeypatch.delenv("TFL_CACHE", raising=False)
     monkeypatch.setenv(variable, str(tmp_path))
     assert storage.cache_home() == tmp_path / tail
+
+
+BLOCKED = [
+    ("file/run", True, "a part of the path is a file"),
+    ("file", True, "a part of the path is a file"),
+    ("a" * 300, True, "a name in the path is too long"),
+    ("a" * 300 + "/report.html", False, "a name in the path is too long"),
+    ("b" * 250 + ".html", False, "a name in the path is too long"),
+    ("folder", False, "it is a folder"),
+    ("circle/run", True, "not a folder"),
+    ("/proc/run", True, "No such file"),
+]
+
+
+@pytest.mark.parametrize(("path", "folder", "why"), BLOCKED)
+def test_a_place_that_cannot_be_written_is_told_and_left_as_it_was(tmp_path, path, folder, why):
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "circle").symlink_to("circle")
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(StorageError, match=why) as caught:
+        storage.check_can_write(tmp_path / path, folder=folder)
+    assert str(tmp_path / path) in str(caught.value) and "--out" in str(caught.value)
+    assert sorted(tmp_path.rglob("*")) == before and (tmp_path / "file").read_text() == "mine"
+
+
+def test_a_folder_without_permission_is_told(tmp_path, monkeypatch):
+    def forbidden(path, mode=0o777):
+        raise PermissionError(errno.EACCES, "Permission denied")  # the tests may run as root, who is never refused
+
+    monkeypatch.setattr("pathlib.Path.mkdir", forbidden)
+    with pytest.raises(StorageError, match="permission is denied"):
+        storage.check_can_write(tmp_path / "run", folder=True)
+
+
+@pytest.mark.parametrize(("path", "folder"), [("new/deep/run", True), ("new/report.html", False), (".", True)])
+def test_a_check_leaves_nothing(tmp_path, path, folder):
+    storage.check_can_write(tmp_path / path, folder=folder)
+    assert os.listdir(tmp_path) == []
+
+
+def test_file_names_that_are_no_utf8_survive_text_and_json(tmp_path):
+    name = os.fsdecode(b"caf\xe9.png")
+    assert storage.write_atomically(tmp_path / "list.txt", name).read_bytes() == b"caf\xe9.png"
+    document = json.loads(storage.write_json(tmp_path / "a.json", {"file": name, "class": "größe"}).read_text(encoding="utf-8"))
+    assert os.fsencode(document["file"]) == b"caf\xe9.png" and document["class"] == "größe"
+
+
+@pytest.mark.parametrize("name", ["größe", Path("runs/größe")])
+def test_a_path_that_is_text_is_one_for_tensorflow(name):
+    storage.check_is_text(name)
+
+
+def test_a_path_that_is_no_text_is_told():
+    with pytest.raises(StorageError, match=r"not UTF-8 text\. Received: b'runs/caf\\xe9'\. .*--out.*PYTHONUTF8=1"):
+        storage.check_is_text(os.fsdecode(b"runs/caf\xe9"))

@@ -1,7 +1,10 @@
 """tfl: transfer learning by measurement. Which network, how much of it to freeze, by which strategy?
 
-Importing `tfl` imports no TensorFlow: a recipe is plain data.
+Importing `tfl` imports no TensorFlow: a recipe is plain data, and `run`, `probe`, `tune` and `load_run` are imported when
+they are first used.
 """
+
+from typing import TYPE_CHECKING, Any
 
 from tfl.recipe import (
     Augment,
@@ -42,5 +45,27 @@ __all__ = [
     "Tfds",
     "blocks",
     "load_recipe",
+    "load_run",
+    "probe",
+    "run",
     "top_blocks",
+    "tune",
 ]
+
+if TYPE_CHECKING:
+    from tfl.api import load_run, probe, run, tune
+
+_FUNCTIONS = ("load_run", "probe", "run", "tune")
+
+
+def __getattr__(name: str) -> Any:
+    """The functions of `tfl.api`, at first use (PEP 562): it imports NumPy, which a recipe does not need."""
+    if name not in _FUNCTIONS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from tfl import api
+
+    return globals().setdefault(name, getattr(api, name))
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

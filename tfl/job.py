@@ -2,13 +2,15 @@
 
     load · audit · split ─▶ assemble ─▶ (plan ─▶ train) a stage ─▶ judge ─▶ trust ─▶ export ─▶ report
 
-Everything that can be wrong with the input is found before the run folder is made.
+Everything that can be wrong with the input is found before the run folder is made, and what takes no network to find is found
+before TensorFlow is imported.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
+import importlib.util
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -16,11 +18,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tfl.backbones.model_files import model_file
+from tfl.backbones.settle import preprocessing_of, settled, size_note
+from tfl.errors import MissingExtraError, StorageError
 from tfl.fields import as_plain
+from tfl.quiet import load_tensorflow
 from tfl.recipe import Recipe
 from tfl.resume import earlier_run, refuse_other_inputs, status_of, vanished_files_told
 from tfl.runs import Run, default_folder
-from tfl.storage import remove_scratch, write_atomically
+from tfl.storage import check_can_write, check_is_text, remove_scratch, write_atomically
 
 if TYPE_CHECKING:
     import keras
@@ -28,6 +34,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from tfl.data.bundle import Bundle
+    from tfl.data.examples import Examples
     from tfl.evaluate.confidence import Confidence
     from tfl.evaluate.seen import Seen, Sight
     from tfl.model.assemble import Assembled
@@ -77,20 +84,28 @@ def run_recipe(
     """
     from rich.console import Console
 
-    from tfl.data.listing import write_listing
-    from tfl.evaluate.report import describe_data, write_report
-    from tfl.evaluate.seen import Sight
-    from tfl.export.kinds import check_packages
+    from tfl.data.source import load_source
 
     console = console or Console(stderr=True)
+    asked, recipe = recipe, settled(recipe)
     folder = Path(out) if out is not None else default_folder(recipe.name)
+    check_is_text(folder)
+    check_can_write(folder, folder=True)
     earlier = earlier_run(folder, recipe, console) if resume else None
     if earlier is None:
         Run.refuse_if_taken(folder)
-    check_packages(recipe.export)
+    check_recipe(recipe)
+    _tell_if_not_stored(recipe, console, earlier or repeats)
     clock = _Clock(earlier.read_json("seconds.json") if earlier and earlier.path("seconds.json").is_file() else {})
     with clock.step("data"):
-        bundle, findings = prepare_data(recipe, console)
+        examples = load_source(recipe.data, seed=recipe.split_seed)
+    load_tensorflow()
+    from tfl.data.listing import write_listing
+    from tfl.evaluate.report import describe_data, write_report
+    from tfl.evaluate.seen import Sight
+
+    with clock.step("data"):
+        bundle, findings = prepare_data(asked, console, examples=examples)
     with clock.step("model"):
         known = earlier or repeats
         chosen = known.manifest.get("precision") if known else None
@@ -124,21 +139,82 @@ def run_recipe(
     return run
 
 
-def prepare_data(recipe: Recipe, console: Console) -> tuple[Bundle, list[dict[str, Any]]]:
-    """The recipe's images: found, audited and split, with what the audit found.
+def check_recipe(recipe: Recipe) -> None:
+    """Makes sure that what a recipe names beside its images is there: the network, its weights file, the list of images to leave
+    out, formats of export, extras.
+
+    Takes no TensorFlow, and milliseconds.
 
     Raises:
-        DataError: The source cannot be used as it is.
+        DataError: The list of images to leave out is missing, or is no text.
+        MissingExtraError: An extra that the recipe needs is not installed.
+        BackboneError: There is no such network, no such model file, or (`WeightsNotFoundError`) no such weights file.
+    """
+    from tfl.audit.extra import check_extra
+    from tfl.backbones.available import check_available
+    from tfl.data.exclude import read_exclude
+    from tfl.export.kinds import check_packages
+
+    if recipe.data.exclude is not None:
+        read_exclude(recipe.data.exclude)
+    check_packages(recipe.export)
+    check_available(recipe.backbone)
+    if recipe.features.engine == "openvino" and importlib.util.find_spec("openvino") is None:
+        raise MissingExtraError.of("openvino", needed_for="features.engine=openvino")
+    if recipe.data.audit == "deep":
+        check_extra(imported=False)
+
+
+def _tell_if_not_stored(recipe: Recipe, console: Console, known: Run | None) -> None:
+    """Says at once that the cache cannot be written; where the recipe cannot do without it, or the run that is gone on with or
+    repeated did not, that is an error."""
+    from tfl.features.budget import check_store
+
+    stages = known.state["stages"].values() if known else ()
+    needed = recipe.data.audit == "deep" or any(stage.get("unstored") is False for stage in stages)
+    if recipe.features.store == "never" and not needed:
+        return
+    try:
+        check_store()
+    except StorageError as error:
+        if recipe.features.store == "always" or needed:
+            raise
+        console.print(
+            f"warning: {error.what} Features are not stored: the frozen blocks run in every epoch. To store them, point "
+            "TFL_CACHE to a folder that can be written.",
+            highlight=False,
+            markup=False,
+        )
+
+
+def prepare_data(recipe: Recipe, console: Console, *, examples: Examples | None = None) -> tuple[Bundle, list[dict[str, Any]]]:
+    """The recipe's images: found, audited and split, with what the audit found.
+
+    Args:
+        recipe: Says where they are and how they are split.
+        console: Where to say what was found.
+        examples: What the source holds, where it was already read.
+
+    Raises:
+        DataError: The source cannot be used as it is; where it is missing or has no classes, that is found before TensorFlow is
+            imported.
+        BackboneError: The preprocessing of the network cannot be decided; the message has what linear probes on some of the
+            images say.
     """
     from rich.markup import escape
 
+    from tfl.data.source import load_source
+
+    about_size, recipe = size_note(recipe), settled(recipe)
+    examples = load_source(recipe.data, seed=recipe.split_seed) if examples is None else examples
+    load_tensorflow()
+    from tfl.advise.preprocessing import refuse_undecided
     from tfl.audit.audit import findings_before_run
+    from tfl.audit.finding import Finding
     from tfl.data.audit import audit
     from tfl.data.bundle import Bundle
-    from tfl.data.source import load_source
     from tfl.data.split import split
 
-    examples = load_source(recipe.data, seed=recipe.split_seed)
     source = escape(examples.source + (f" ({examples.note})" if examples.note else ""))
     classes = len(examples.class_names)
     console.print(f"[bold]data[/]     {len(examples)} images of {classes} classes from {source}")
@@ -164,7 +240,9 @@ def prepare_data(recipe: Recipe, console: Console) -> tuple[Bundle, list[dict[st
         fingerprints=audited.fingerprints,
         pixels=audited.pixels,
     )
-    more = findings_before_run(recipe, bundle, console=console)
+    refuse_undecided(recipe, bundle, console)
+    noted = [Finding(kind="image_size", severity="info", files=(), note=about_size)] if about_size else []
+    more = [*noted, *findings_before_run(recipe, bundle, console=console)]
     for one in more:
         console.print(f"         {one.severity}: {one.note}", markup=False)
     return bundle, [*audited.findings, *(one.to_json() for one in more)]
@@ -190,7 +268,11 @@ def _prepare_model(recipe: Recipe, bundle: Bundle, console: Console, *, chosen: 
     finally:
         keras.config.set_dtype_policy("float32")
     size = f"{assembled.model.count_params():,} parameters in {len(assembled.blocks)} blocks"
-    console.print(f"[bold]network[/]  {escape(recipe.backbone.name)}, {size}, {precision}")
+    height, width = recipe.data.settled_size
+    console.print(f"[bold]network[/]  {escape(recipe.backbone.name)} at {height} × {width} px, {size}, {precision}")
+    found = preprocessing_of(recipe.backbone)
+    if model_file(recipe.backbone.name) is not None:
+        console.print(f"         preprocessing {found.preprocessing}: {found.reason}", markup=False)
     for stage in recipe.stages:
         make_plan(assembled, stage)
     return precision, assembled
@@ -304,7 +386,8 @@ def data_fingerprint(bundle: Bundle) -> str:
 def _describe_weights(recipe: Recipe, assembled: Assembled) -> dict[str, Any]:
     from tfl.backbones.catalog import weights_fingerprint
 
-    return {**as_plain(recipe.backbone), "sha256": weights_fingerprint(assembled.backbone())}
+    decided = {"preprocessing": preprocessing_of(recipe.backbone).preprocessing}
+    return {**as_plain(recipe.backbone), **decided, "sha256": weights_fingerprint(assembled.backbone())}
 
 
 class _Clock:

@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import re
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from tfl.errors import RecipeError, TflError
+from tfl.errors import DataError, RecipeError, TflError
 from tfl.fields import as_plain, build, check_fields, number, override
 
 Metric = Literal["val_accuracy", "val_loss", "val_macro_f1"]
@@ -30,7 +31,8 @@ class Data:
         source: A folder of class folders, a table that lists images, an archive of either, `tfds:NAME`, or `sample:NAME`;
             a table is a `.csv`, `.tsv`, `.jsonl` or `.parquet` file, or a folder with one; an archive is a `.zip`, `.tar` or
             `.tar.gz` file. Arrays are an `.npz` file or a folder of IDX files.
-        image_size: (height, width) in pixels that the network sees.
+        image_size: (height, width) in pixels that the network sees; None is the network's own size: the one that its weights were
+            trained at (224 px for most, 299 for Inception and Xception, 96 for mini), or a model file's input.
         fit: How an image comes to that size: `stretch` (as Keras does), `crop` or `pad` keep the aspect ratio.
         labels: Only these classes, by name or glob (`Strawberry*`); None takes all.
         validation: Share of the images held out for validation, where the source has no such split of its own.
@@ -49,7 +51,7 @@ class Data:
 
     source: str
     _: KW_ONLY
-    image_size: tuple[int, int] = number((224, 224), at_least=1, at_most=4096)
+    image_size: tuple[int, int] | None = number(None, at_least=1, at_most=4096)
     fit: Literal["stretch", "crop", "pad"] = "stretch"
     labels: tuple[str, ...] | None = None
     validation: float = number(0.2, at_least=0.01, at_most=0.9)
@@ -77,6 +79,27 @@ class Data:
                 allowed="a sum of at most 0.95",
             )
 
+    @property
+    def settled_size(self) -> tuple[int, int]:
+        """`image_size`, where it is stated; `tfl.backbones.settle.settled` states it for a whole recipe.
+
+        Raises:
+            RecipeError: It is None: without a backbone nothing decides it.
+
+        Example:
+
+        >>> import tfl
+        >>> tfl.Data("photos", image_size=(96, 128)).settled_size
+        (96, 128)
+        """
+        if self.image_size is None:
+            raise RecipeError(
+                "`Data.image_size` is None, and no network decides it here.",
+                allowed="(height, width) in pixels",
+                fix="State it, or take the data of tfl.backbones.settle.settled(recipe).",
+            )
+        return self.image_size
+
     @classmethod
     def from_text(cls, text: str) -> Data:
         """The data at a SOURCE as the command line writes it."""
@@ -98,16 +121,20 @@ class Backbone:
     """The network whose knowledge is kept.
 
     Args:
-        name: A Keras Applications name (`MobileNetV2`), `mini`, or the path of a Functional `.keras` model.
+        name: A Keras Applications name (`MobileNetV2`), `mini`, or the path of a Functional `.keras` or `.h5` model.
         weights: `pretrained` (ImageNet for Keras Applications, the shipped ones for `mini`, its own for a `.keras` file),
             `imagenet`, the path of a weights file, or None for random ones.
         arguments: What the Keras constructor takes beside these, such as `{"alpha": 0.35}`.
+        preprocessing: What has to happen to pixels 0..255 before the network: `none`, `tf` (to -1..1), `caffe` (BGR, minus
+            ImageNet's mean), `torch` (to 0..1, minus ImageNet's mean, over its deviation), or `auto`: as the catalog says, and
+            for a model file as its layers say. Where they do not decide it, an error asks for it.
     """
 
     name: str
     _: KW_ONLY
     weights: str | None = "pretrained"
     arguments: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    preprocessing: Literal["auto", "none", "tf", "caffe", "torch"] = "auto"
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -499,6 +526,10 @@ def _tuples(value: Any) -> Any:
 def load_recipe(path: Path | str) -> Recipe:
     """The `recipe` of a Python file, or the recipe in a `.json` file such as a run's `recipe.json`.
 
+    Relative paths in it (the source, the list of excluded images, a model file, a weights file) start at the current folder;
+    one that does not exist there is looked for in the folder of the recipe file, and becomes an absolute path. A backbone or
+    weights are a path where they contain `/` or end in `.keras` or `.h5`.
+
     Raises:
         RecipeError: The file is missing, raises, or has no `recipe`.
     """
@@ -510,7 +541,7 @@ def load_recipe(path: Path | str) -> Recipe:
     except UnicodeDecodeError as error:
         raise RecipeError(f"{file} is not a text file: {error}.") from error
     if file.suffix == ".json":
-        return Recipe.from_json(text)
+        return _with_paths_from(file.parent, Recipe.from_json(text))
     recipe = _run_file(file, text).get("recipe")
     if not isinstance(recipe, Recipe):
         raise RecipeError(
@@ -518,7 +549,65 @@ def load_recipe(path: Path | str) -> Recipe:
             received=None if recipe is None else type(recipe).__name__,
             fix="It must contain: recipe = tfl.Recipe(...)",
         )
+    return _with_paths_from(file.parent, recipe)
+
+
+_PATHS = ("data.source", "data.exclude", "backbone.name", "backbone.weights")
+_WHAT = {
+    "data.source": "no source of images",
+    "data.exclude": "no list of images to leave out",
+    "backbone.name": "no model file",
+    "backbone.weights": "no weights file",
+}
+_WAYS = {"data.source": "Name the images with --data SOURCE, or change the path in the recipe."}
+
+
+def _with_paths_from(folder: Path, recipe: Recipe) -> Recipe:
+    """The recipe with each relative path that exists in `folder` and not in the current folder replaced by an absolute one."""
+    for field in _PATHS:
+        value = _relative_path(recipe, field)
+        if value is not None and not os.path.exists(value) and (folder / value).exists():
+            recipe = recipe.override(field, os.path.abspath(folder / value))
     return recipe
+
+
+def refuse_missing_paths(recipe: Recipe, recipe_file: Path | str, *, given: Iterable[str] = ()) -> None:
+    """Makes sure that the relative paths in a recipe from a file lead somewhere, from the current folder or from the file's.
+
+    Args:
+        recipe: As it will be used.
+        recipe_file: Where it was written.
+        given: Fields that were not written there but given on the command line, such as `data.source` or `backbone`.
+
+    Raises:
+        DataError: One leads nowhere; the message names both places.
+    """
+    folder = Path(recipe_file).absolute().parent
+    for field in _PATHS:
+        value = None if {field, field.split(".")[0]} & set(given) else _relative_path(recipe, field)
+        if value is None or os.path.exists(value) or folder == Path.cwd():
+            continue
+        here = Path(value).absolute()
+        raise DataError(
+            f"There is {_WHAT[field]} at the path `{value}` of the recipe ({field}).",
+            received=f"neither {here} (from the current folder) nor {folder / value} (from the recipe's folder)",
+            fix=_WAYS.get(field, f"Change the path in the recipe, or give another with --set {field}=PATH."),
+        )
+
+
+def _relative_path(recipe: Recipe, field: str) -> str | None:
+    """The value of a field where it is a path that starts at the current folder, and not a name such as `mini`; else None."""
+    part, name = field.split(".")
+    value = getattr(getattr(recipe, part), name)
+    if value is None or os.path.isabs(value) or value.startswith("~") or ":" in value or len(value) >= _LONGEST:
+        return None
+    named = field in ("data.source", "data.exclude") or "/" in value or value.endswith(_MODEL_FILES)
+    return value if named else None
+
+
+_MODEL_FILES = (".keras", ".h5")
+_LONGEST = 4096
+"""Of a path on Linux, in bytes."""
 
 
 def _run_file(file: Path, text: str) -> dict[str, Any]:

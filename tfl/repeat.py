@@ -17,7 +17,7 @@ from tfl.evaluate.changes import input_changes
 from tfl.evaluate.sameness import compare_epochs, compare_metrics, compare_predictions, compare_weights
 from tfl.recipe import Recipe
 from tfl.runs import Run, default_folder
-from tfl.storage import cache_home, locked
+from tfl.storage import cache_home, check_can_write, locked
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -63,7 +63,10 @@ def repeat_run(
     first = finished(run_folder)
     recipe = first.recipe if data is None else _with_data(first.recipe, data)
     folder = (Path(out) if out is not None else default_folder(recipe.name)).absolute()
+    check_can_write(folder, folder=True)
     Run.refuse_if_taken(folder)
+    if not reuse_store:
+        check_can_write(cache_home(), folder=True, fix="Point TFL_CACHE to a folder that can be written.")
     first = Run.open(first.folder.absolute())
     with _where_it_began(first, recipe), contextlib.nullcontext() if reuse_store else fresh_store():
         second = run_recipe(recipe, out=folder, repeats=first, command=command, console=console)

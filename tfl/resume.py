@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
+import shlex
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 _WRITTEN_FIRST = {".lock", "recipe.json"}
 """What a process that died while it made a run folder may have left there; `manifest.json` is written last."""
 _SHOWN = 3
+_LONGEST = 60
+"""Characters of a value in a message."""
 
 
 def earlier_run(folder: Path, recipe: Recipe, console: Console) -> Run | None:
@@ -41,13 +45,63 @@ def earlier_run(folder: Path, recipe: Recipe, console: Console) -> Run | None:
     with run.lock():  # known before the data is read again
         pass
     before, now = as_plain(run.recipe), as_plain(recipe)
-    changed = [key for key in now if before[key] != now[key]]
+    _refuse_other_preprocessing(run, before["backbone"], now["backbone"])
+    changed = list(_differences(before, now))
     if changed:
         raise RunError(
-            f"{folder} is a run of another recipe: {', '.join(changed)} differ.",
-            fix=f"Resume it by its own recipe, {run.path('recipe.json')}, or start a new run.",
+            f"{folder} is a run of another recipe: {listed(changed, limit=_SHOWN)}.",
+            fix=f"Resume it with its own recipe, {run.path('recipe.json')}, or start a new run{_from_its_network(run)}.",
         )
     return run
+
+
+def _differences(before: Any, now: Any, path: str = "") -> Iterator[str]:
+    """What differs between two recipes as plain data, as `stages.head.epochs was 2 and is 4`; stages go by their names."""
+    if before == now:
+        return
+    before_parts, now_parts = _parts(before), _parts(now)
+    if not before_parts or not now_parts or before_parts.keys() != now_parts.keys():
+        yield f"{path} differs" if before_parts or now_parts else f"{path} was {_short(before)} and is {_short(now)}"
+        return
+    for key in now_parts:
+        yield from _differences(before_parts[key], now_parts[key], f"{path}.{key}" if path else str(key))
+
+
+def _parts(value: Any) -> dict[str, Any]:
+    if isinstance(value, dict):
+        return value
+    if isinstance(value, list) and value and all(isinstance(item, dict) and "name" in item for item in value):
+        return {item["name"]: item for item in value}
+    return {}
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+
+
+def _from_its_network(run: Run) -> str:
+    """How to train on from where a run ended, where it left a network."""
+    if not run.path("model.keras").is_file():
+        return ""
+    return f"; to train its network further: tfl run RECIPE --set {shlex.quote(f'backbone={run.folder}')}"
+
+
+def _refuse_other_preprocessing(run: Run, before: dict[str, Any], now: dict[str, Any]) -> None:
+    """A run of a model file has its preprocessing written out; one of an older tfl, which has not, was given pixels as they are.
+
+    Raises:
+        RunError: It would go on with others.
+    """
+    if before["preprocessing"] != "auto" or now["preprocessing"] == "auto":
+        return
+    before["preprocessing"] = "none"
+    if before | {"preprocessing": now["preprocessing"]} == now != before:
+        raise RunError(
+            f"{run.folder} was begun by an older version of tfl, which gave pixels 0..255 to {now['name']} as they are.",
+            received=f"preprocessing={now['preprocessing']!r}, which the network needs",
+            fix="Start a new run; or go on as it was begun: --set backbone.preprocessing=none.",
+        )
 
 
 def _nothing_begun(folder: Path) -> bool:

@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from tfl.errors import RecipeError, RunError
 from tfl.manifest import FORMAT, first_manifest
@@ -27,9 +27,11 @@ _POLICIES = ("float32", "mixed_bfloat16", "mixed_float16")
 _KINDS = {"status": str, "data": dict, "weights": dict}
 
 
-def default_folder(recipe_name: str) -> Path:
-    """`runs/<recipe>/<YYYYmmdd-HHMMSS>`, with a number behind it where that second is taken."""
-    base = Path("runs") / recipe_name / datetime.now().strftime("%Y%m%d-%H%M%S")
+def default_folder(recipe_name: str, *, kind: str | None = None) -> Path:
+    """`runs/<recipe>/<YYYYmmdd-HHMMSS>`, with a number behind it where that second is taken, and the kind before it where it is
+    no run: `probe`, `tune` or `audit`."""
+    name = datetime.now().strftime("%Y%m%d-%H%M%S")
+    base = Path("runs") / recipe_name / (f"{kind}-{name}" if kind else name)
     folder, number = base, 2
     while folder.exists():
         folder = base.with_name(f"{base.name}-{number}")
@@ -95,7 +97,10 @@ class Run:
         with storage_errors(place, doing="read"):
             held = sorted(entry.name for entry in place.iterdir() if entry.name != ".lock")
         if "manifest.json" in held:
-            raise RunError(f"{place} already holds a run.", fix="Go on with it by --resume, or name another folder with --out.")
+            raise RunError(
+                f"{place} already holds a run.",
+                fix=f"Name another folder with --out, or go on with it: tfl run {place / 'recipe.json'} --out {place} --resume",
+            )
         if held:
             more = f" and {len(held) - 3} more" if len(held) > 3 else ""
             raise RunError(
@@ -106,7 +111,7 @@ class Run:
             )
 
     @classmethod
-    def open(cls, folder: Path | str) -> Run:
+    def open(cls, folder: Path | str) -> Self:
         """The run in `folder`.
 
         Raises:
@@ -181,6 +186,22 @@ class Run:
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names) or len(set(names)) < len(names):
             raise self._damaged("manifest.json", f"class_names is {names!r:.100}", "a list of different names")
         return tuple(names)
+
+    @property
+    def model_file(self) -> Path:
+        """The trained network, `model.keras`.
+
+        Raises:
+            RunError: The run has none: it did not come to its end.
+        """
+        file = self.path("model.keras")
+        if not file.is_file():
+            raise RunError(
+                f"{self.folder} has no model.keras.",
+                received=f"a run with status {self.manifest['status']!r}",
+                fix=f"Finish it first: tfl run {self.path('recipe.json')} --out {self.folder} --resume",
+            )
+        return file
 
     @property
     def state(self) -> dict[str, Any]:

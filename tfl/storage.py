@@ -22,11 +22,15 @@ _DISK_ERRORS = {
     errno.EACCES: "permission is denied",
     errno.EPERM: "permission is denied",
     errno.ENOTDIR: "a part of the path is a file, not a folder",
+    errno.EISDIR: "it is a folder, not a file",
+    errno.ENAMETOOLONG: "a name in the path is too long",
+    errno.ELOOP: "the links in the path lead in a circle",
     errno.EFBIG: "the file would be larger than this file system allows",
     errno.EIO: "the disk reports an input/output error",
     errno.ESTALE: "the network drive is gone",
 }
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_OTHER_PLACE = "name another place (--out for what a command writes, TFL_CACHE for the cache)"
 _HIDDEN = re.compile(r"[Ee]rrno(?: =)? (\d+)")
 _SCRATCH = re.compile(r"\..+\.\w+\.(tmp(\..+)?|old)")
 
@@ -50,10 +54,9 @@ def storage_errors(path: Path | str, *, doing: str = "write") -> Iterator[None]:
         code = _disk_error(error)
         if code is None:
             raise
-        first = "Free some space" if code in _NO_SPACE else "Make it writable again" if doing == "write" else "See to that"
+        first = "Free some space" if code in _NO_SPACE else "Make it writable" if doing == "write" else "Change that"
         raise StorageError(
-            f"Cannot {doing} {path}: {_DISK_ERRORS[code]}.",
-            fix=f"{first} and go on with --resume, or name another folder (--out for runs, TFL_CACHE for the cache).",
+            f"Cannot {doing} {path}: {_DISK_ERRORS[code]}.", fix=f"{first} and start again, or {_OTHER_PLACE}."
         ) from error
 
 
@@ -75,7 +78,8 @@ def write_atomically(path: Path | str, content: bytes | str | Callable[[Path], N
 
     Args:
         path: The file to write; its folder is made if it is missing.
-        content: Bytes, text (UTF-8), or a function that is given a temporary path (same suffix) and writes that.
+        content: Bytes, text (UTF-8; bytes of file names that are no UTF-8 are written as they are), or a function that is given
+            a temporary path (same suffix) and writes that.
 
     Raises:
         StorageError: The disk is full, read-only or not permitted; `path` is as it was before.
@@ -83,12 +87,12 @@ def write_atomically(path: Path | str, content: bytes | str | Callable[[Path], N
     target = Path(path)
     with storage_errors(target):
         _make_folder(target.parent)
-        scratch = target.parent / f".{target.stem}.{os.getpid()}.tmp{''.join(target.suffixes)}"
+        scratch = _scratch(target)
         try:
             if callable(content):
                 content(scratch)
             else:
-                scratch.write_bytes(content.encode() if isinstance(content, str) else content)
+                scratch.write_bytes(content.encode(errors="surrogateescape") if isinstance(content, str) else content)
             _flush(scratch)
             os.replace(scratch, target)
             flush_folder(target.parent)
@@ -98,6 +102,66 @@ def write_atomically(path: Path | str, content: bytes | str | Callable[[Path], N
             else:
                 scratch.unlink(missing_ok=True)
     return target
+
+
+def check_can_write(path: Path | str, *, folder: bool, fix: str = "Name another place with --out.") -> None:
+    """Makes sure that a file or a folder can be written there, by writing beside it or into it and leaving nothing.
+
+    Args:
+        path: What will be written later; nothing of it need exist.
+        folder: Whether it is a folder that files will be written into, or a file.
+        fix: What a person can do about it.
+
+    Raises:
+        StorageError: It cannot: not permitted, read-only, no space, a name too long, a file where a folder would have to be or
+            a folder where a file would have to be.
+
+    Example:
+
+    >>> import tempfile
+    >>> check_can_write(f"{tempfile.mkdtemp()}/new/report.html", folder=False)
+    """
+    try:
+        _write_and_remove(Path(path), folder=folder)
+    except OSError as error:
+        words = _DISK_ERRORS.get(error.errno or 0, error.strerror or str(error))
+        raise StorageError(f"Cannot write {path}: {words}.", fix=fix) from error
+
+
+def check_is_text(path: Path | str, *, fix: str = "Name another place with --out.") -> None:
+    """Makes sure that TensorFlow can write there: it takes paths that are UTF-8 text, and no others.
+
+    Args:
+        path: What will be written later.
+        fix: What a person can do about it.
+
+    Raises:
+        StorageError: A part of the path is not UTF-8, or the locale of the process does not let Python see that it is.
+    """
+    try:
+        os.fspath(path).encode()
+    except UnicodeEncodeError as error:
+        raise StorageError(
+            "TensorFlow cannot write to a path that is not UTF-8 text.",
+            received=repr(os.fsencode(path)),
+            fix=f"{fix} If the path is UTF-8, and the locale is not, set PYTHONUTF8=1.",
+        ) from error
+
+
+def _write_and_remove(target: Path, *, folder: bool) -> None:
+    within = target if folder else target.parent
+    if not folder and target.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    with contextlib.ExitStack() as made:
+        for place in reversed((within, *within.parents)):
+            if not os.path.lexists(place):
+                place.mkdir()
+                made.callback(_remove_if_empty, place)
+            elif not place.is_dir():
+                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+        scratch = within / f".check.{os.getpid()}.tmp" if folder else _scratch(target)
+        scratch.write_bytes(b"0")  # an empty file needs no space
+        scratch.unlink()
 
 
 def write_folder_atomically(path: Path | str, fill: Callable[[Path], None]) -> Path:
@@ -126,8 +190,12 @@ def write_folder_atomically(path: Path | str, fill: Callable[[Path], None]) -> P
 
 
 def write_json(path: Path | str, document: object) -> Path:
-    """Writes `document` as indented JSON, atomically. Non-finite numbers become null: JSON has no word for them."""
-    return write_atomically(path, json.dumps(finite(document), indent=2, ensure_ascii=False) + "\n")
+    """Writes `document` as indented JSON, atomically. Non-finite numbers become null: JSON has no word for them.
+
+    Bytes of a file name that are no UTF-8 become the escapes `\\udc80` to `\\udcff`, which `os.fsencode` turns back into bytes.
+    """
+    text = json.dumps(finite(document), indent=2, ensure_ascii=False) + "\n"
+    return write_atomically(path, text.encode(errors="backslashreplace"))
 
 
 def finite(value: object) -> object:
@@ -205,6 +273,16 @@ def flush_folder(folder: Path) -> None:
                 raise
         finally:
             os.close(handle)
+
+
+def _scratch(target: Path) -> Path:
+    """What a file is called until it is whole."""
+    return target.parent / f".{target.stem}.{os.getpid()}.tmp{''.join(target.suffixes)}"
+
+
+def _remove_if_empty(folder: Path) -> None:
+    with contextlib.suppress(OSError):  # another process has begun to write there
+        folder.rmdir()
 
 
 def _make_folder(folder: Path) -> None:

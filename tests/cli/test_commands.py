@@ -2,6 +2,8 @@
 
 import importlib.metadata
 import json
+import os
+import subprocess
 import sys
 import types
 
@@ -46,7 +48,6 @@ def calls(monkeypatch):
         return run
 
     monkeypatch.setitem(sys.modules, "tfl.job", types.SimpleNamespace(run_recipe=run_recipe))
-    monkeypatch.setattr("tfl.cli.run.load_tensorflow", lambda: None)
     return asked
 
 
@@ -117,6 +118,17 @@ def test_an_interrupted_run_says_the_command_that_goes_on(here, calls, monkeypat
     assert "tfl run leaves.py --set 'data.labels=[\"3\", \"8\"]' --out 'my run' --resume" in result.stderr
 
 
+def test_a_full_disk_says_the_command_that_goes_on_where_there_is_one(here, calls, monkeypatch):
+    def full(recipe, *, out, resume, command, console):
+        Run.create(out, recipe, command=[])
+        raise OSError(28, "No space left on device", "model.keras")
+
+    monkeypatch.setitem(sys.modules, "tfl.job", types.SimpleNamespace(run_recipe=full))
+    result = invoke("run", "leaves.py", "--out", "r")
+    assert result.exit_code == 2 and "no space is left" in result.stderr
+    assert "Go on with: tfl run leaves.py --out r --resume" in result.stderr
+
+
 # new -----------------------------------------------------------------------------------------------------------------
 
 
@@ -146,10 +158,23 @@ def test_new_sees_imbalance(here):
     assert recipe.class_weight == "balanced" and recipe.monitor.metric == "val_macro_f1"
 
 
-def test_new_says_what_kind_of_pictures_a_sample_has(here):
+def test_new_says_what_kind_of_pictures_a_sample_has(here, monkeypatch):
+    monkeypatch.setattr("tfl.advise.mirror.MOST_IMAGES", 20)  # too few to compare: no network is needed
+    monkeypatch.setattr("tfl.cli.new.load_tensorflow", lambda: None)
     invoke("new", "digits", "--data", "sample:digits")
     assert "scanned handwritten digits" in here.joinpath("digits.py").read_text()
     assert tfl.load_recipe("digits.py").data.image_size == (48, 48)
+
+
+def test_new_leaves_a_test_without_labels_out_and_says_how_to_label_it(here):
+    class_folders(here / "photos" / "train", ant=12, bee=10)
+    class_folders(here / "photos", test=4)
+    result = invoke("new", "insects", "--data", "photos")
+    assert result.exit_code == 0, result.stderr
+    said = " ".join(result.stdout.split())
+    assert "22 images" in said and "4 files have no label" in said and "tfl predict RUN photos/test" in said
+    assert "tfl predict RUN photos/test" in here.joinpath("insects.py").read_text()
+    assert tfl.load_recipe("insects.py").data.source == "photos"
 
 
 def test_new_survives_quotes_in_the_source(here):
@@ -285,7 +310,6 @@ def predictor(monkeypatch):
 
     fake = Predictor(path=None, class_names=("ant", "bee"), probabilities=scores)
     monkeypatch.setattr("tfl.serve.predictor.open_predictor", lambda path: fake)
-    monkeypatch.setattr("tfl.cli.predict.load_tensorflow", lambda with_keras: None)
 
 
 def test_predict_in_every_format(here, predictor):
@@ -308,15 +332,123 @@ def test_predict_writes_a_file_by_its_ending(here, predictor, name, start):
     assert here.joinpath(name).read_text().startswith(start)
 
 
-def test_predict_stops_at_bad_files_unless_told_to_skip(here, predictor):
+def test_predict_lists_what_it_leaves_out_and_keeps_the_other_predictions(here, predictor):
     class_folders(here / "photos", x=1)
     here.joinpath("photos", "note.jpg").write_text("not a photo")
+    here.joinpath("photos", "note.txt").write_text("not a photo either")
+    here.joinpath("photos", "x", "0.png").rename(here / "photos" / "x" / "no_suffix")
+    here.joinpath("photos", "@eaDir").mkdir()
+    here.joinpath("photos", "@eaDir", "thumb.jpg").write_bytes(b"of a network drive")
     result = invoke("predict", "run", "photos", "--out", "a.csv")
-    assert result.exit_code == 2 and "photos/note.jpg" in result.stderr and not here.joinpath("a.csv").exists()
+    assert result.exit_code == 2 and result.stdout == "1 predictions in a.csv\n"
+    assert here.joinpath("a.csv").read_text().splitlines()[1].startswith("photos/x/no_suffix,bee")
+    assert "left out: photos/note.jpg: not an image" in result.stderr and "left out: photos/note.txt" in result.stderr
+    assert "1 hidden or system entry was skipped: photos/@eaDir" in result.stderr
+    assert "2 of 3 files cannot be read as images" in result.stderr and "--skip-bad" in result.stderr
     result = invoke("predict", "run", "photos", "--skip-bad", "--json")
-    assert result.exit_code == 0 and "left out: photos/note.jpg" in result.stderr
     document = json.loads(result.stdout)
-    assert len(document["predictions"]) == 1 and document["unreadable"][0]["file"] == "photos/note.jpg"
+    assert result.exit_code == 0 and [entry["file"] for entry in document["predictions"]] == ["photos/x/no_suffix"]
+    assert {entry["file"] for entry in document["unreadable"]} == {"photos/note.jpg", "photos/note.txt"}
+    assert document["skipped"] == ["photos/@eaDir"]
+
+
+def test_predict_without_any_image_is_one_error_that_lists_every_file(here, predictor):
+    (here / "photos").mkdir()
+    for number in range(12):
+        here.joinpath("photos", f"{number}.txt").write_text("no photo")
+    result = invoke("predict", "run", "photos", "--skip-bad", "--out", "a.csv")
+    assert result.exit_code == 2 and not result.stdout and not here.joinpath("a.csv").exists()
+    assert result.stderr.count("left out: ") == 12 and "None of the 12 files can be read as an image" in result.stderr
+
+
+def test_predict_takes_the_files_that_training_takes(here, predictor):
+    from tfl.data.source import load_source
+
+    class_folders(here / "photos", ant=2, bee=2)
+    for file in ("ant/deeper/scan", "ant/.hidden.png", "bee/@eaDir/1.png", "bee/2.png.part", "bee/photo.JPEG.png"):
+        here.joinpath("photos", file).parent.mkdir(exist_ok=True)
+        Image.new("RGB", (9, 9)).save(here / "photos" / file, "PNG")
+    here.joinpath("elsewhere").mkdir()
+    here.joinpath("photos", "ant", "linked").symlink_to(here / "elsewhere")
+    result = invoke("predict", "run", "photos", "--json")
+    trained_on = [str(path) for path in load_source(tfl.Data("photos")).paths]
+    document = json.loads(result.stdout)
+    assert sorted(row["file"] for row in document["predictions"]) == sorted(trained_on)
+    assert {"photos/ant/linked", "photos/bee/2.png.part"} <= set(document["skipped"])
+    assert "warning: 1 linked folder or special file was skipped: photos/ant/linked" in result.stderr and result.exit_code == 0
+
+
+def test_a_file_that_vanishes_before_it_is_read_costs_the_others_nothing(here, predictor, monkeypatch):
+    import tfl.serve.predictor as module
+
+    class_folders(here / "photos", x=2)
+    opened = module.open_predictor
+
+    def slow(path):
+        here.joinpath("photos", "x", "0.png").unlink()
+        return opened(path)
+
+    monkeypatch.setattr(module, "open_predictor", slow)
+    result = invoke("predict", "run", "photos", "--json")
+    document = json.loads(result.stdout)
+    assert result.exit_code == 2 and [row["file"] for row in document["predictions"]] == ["photos/x/1.png"]
+    assert [row["file"] for row in document["unreadable"]] == ["photos/x/0.png"]
+
+
+POSIX = {"LC_ALL": "POSIX", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+PREDICTS = """
+import sys
+import numpy as np
+import tfl.serve.predictor as module
+from tfl.cli.main import cli
+names = ("ant", "b\u00e9e")
+scores = lambda contents: np.array([[0.25, 0.75]] * len(contents), "float32")
+module.open_predictor = lambda path: module.Predictor(path=None, class_names=names, probabilities=scores)
+from tfl.cli.streams import keep_streams_open
+keep_streams_open()
+cli(sys.argv[1:])
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shape", ["csv", "json", "table"])
+@pytest.mark.parametrize("locale", [POSIX, {"LC_ALL": "C.UTF-8"}], ids=["POSIX", "UTF-8"])
+def test_every_file_name_survives_every_locale(here, locale, shape):
+    (here / "photos").mkdir()
+    names = [b"plain.png", b"caf\xe9.png", "caf\u00e9.png".encode()]
+    for name in names:
+        with open(os.fsencode(here / "photos") + b"/" + name, "wb") as file:
+            Image.new("RGB", (9, 9)).save(file, "PNG")
+    words = [sys.executable, "-c", PREDICTS, "predict", "run", "photos", "--format", shape]
+    printed = subprocess.run(words, env={**os.environ, **locale}, capture_output=True, check=True).stdout
+    subprocess.run([*words, "--out", "answer"], env={**os.environ, **locale}, capture_output=True, check=True)
+    for written in (printed, here.joinpath("answer").read_bytes()):
+        if shape == "json":
+            rows = json.loads(written)["predictions"]
+            assert sorted(os.fsencode(row["file"]) for row in rows) == sorted(b"photos/" + name for name in names)
+        else:
+            assert all(b"photos/" + name in written for name in names) and "b\u00e9e".encode() in written
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.json", "a.txt"])
+def test_predict_keeps_a_file_name_that_is_not_utf_8(here, predictor, name):
+    class_folders(here / "photos", x=1)
+    strange = os.fsencode(here / "photos" / "x") + b"/caf\xe9.png"
+    os.rename(here / "photos" / "x" / "0.png", strange)
+    assert invoke("predict", "run", "photos", "--out", name).exit_code == 0
+    written = here.joinpath(name).read_bytes()
+    if name == "a.json":
+        (row,) = json.loads(written)["predictions"]
+        assert os.fsencode(row["file"]) == b"photos/x/caf\xe9.png"
+    else:
+        assert b"photos/x/caf\xe9.png" in written
+
+
+def test_predict_refuses_a_place_that_cannot_be_written_before_it_opens_the_model(here, monkeypatch):
+    class_folders(here / "photos", x=1)
+    monkeypatch.setattr("tfl.serve.predictor.open_predictor", lambda path: pytest.fail("the model was opened"))
+    result = invoke("predict", "run", "photos", "--out", "photos/x/0.png/deeper/a.csv")
+    assert result.exit_code == 2 and "Cannot write photos/x/0.png/deeper/a.csv" in result.stderr
 
 
 def test_recipe_errors_name_the_setting():

@@ -50,8 +50,7 @@ def asked(monkeypatch):
         recipes.append(recipe)
         return found()
 
-    monkeypatch.setattr("tfl.cli.probe._probe", probe)
-    monkeypatch.setattr("tfl.cli.probe.load_tensorflow", lambda: None)
+    monkeypatch.setattr("tfl.measure.profile_recipe", probe)
     return recipes
 
 

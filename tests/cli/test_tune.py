@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 import tfl
 from tfl.cli.main import cli
-from tfl.cli.tune import with_options
+from tfl.measure import with_options
 from tfl.recipe import load_recipe
 
 RECIPE = """

@@ -13,7 +13,7 @@ import pytest
 from image_files import class_folders, noise
 
 import tfl
-from tfl.data import folder
+from tfl.data import walk
 from tfl.data.examples import Examples
 from tfl.data.source import choose_labels, draw_per_class, load_source
 from tfl.errors import DataError
@@ -106,7 +106,7 @@ def test_an_unreadable_folder_is_named(tmp_path: Path, monkeypatch: pytest.Monke
             raise PermissionError(13, "Permission denied")
         return scandir(path)
 
-    monkeypatch.setattr(folder.os, "scandir", closed)
+    monkeypatch.setattr(walk.os, "scandir", closed)
     refused(tmp_path, str(tmp_path / "b"), "Permission denied")
 
 
@@ -155,7 +155,7 @@ def test_everything_wrong_in_a_csv_is_one_message_with_line_numbers(table: Path)
         "img/x/nope.png,a,",
         ",b,",
         "img/x/001.png,,",
-        "img/x/002.png,b,dev",
+        "img/x/002.png,b,holiday",
         "img/x/000.png,b,",
     ]
     table.write_text("\n".join(rows))
@@ -165,7 +165,7 @@ def test_everything_wrong_in_a_csv_is_one_message_with_line_numbers(table: Path)
         f"line 3: no file at {table.parent}/img/x/nope.png",
         "line 4: no path",
         "line 5: no label",
-        "line 6: unknown split `dev`",
+        "line 6: unknown split `holiday`",
         "line 7:",
         "on line 2",
     )

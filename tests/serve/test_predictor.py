@@ -46,7 +46,7 @@ def photos(tmp_path):
     for number in range(4):
         (folder / f"{number}.png").write_bytes(png("red" if number % 2 else "blue"))
     (folder / "deeper" / "4.JPG").write_bytes(png("red"))  # by content, whatever its name
-    (folder / "notes.txt").write_text("not meant")
+    (folder / "Thumbs.db").write_text("not meant")
     (folder / ".hidden.png").write_bytes(b"")
     return folder
 
@@ -68,7 +68,7 @@ def test_a_bad_file_does_not_spoil_its_batch(predictor, photos):
     assert len(found.predictions) == 5
     with pytest.raises(BadImageError) as caught:
         predictor.predict([photos])
-    assert all(name in str(caught.value) for name in bad) and "--skip-bad" in str(caught.value)
+    assert all(name in str(caught.value) for name in bad) and 'on_bad="skip"' in str(caught.value)
 
 
 def tiff():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import html
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -107,6 +108,22 @@ class Profile:
         document = as_plain(self)
         return {**document, "best": self.best.block, "tied_with_best": list(self.tied_with_best), "advice": list(self.advice)}
 
+    def _repr_html_(self) -> str:
+        """The table and the advice, for notebooks."""
+        columns = ("block", "output", "features", "accuracy", "95% interval", "macro-F1", "C", "P(best)", "compute", "")
+        head = "".join(f"<th>{html.escape(column)}</th>" for column in columns)
+        rows = ((*_cells(row), self._mark(row)) for row in self._all_rows)
+        lines = ("".join(f"<td>{html.escape(cell)}</td>" for cell in row) for row in rows)
+        said = "".join(f"<p>{html.escape(sentence)}</p>" for sentence in self.advice)
+        return f"<table><tr>{head}</tr>{''.join(f'<tr>{line}</tr>' for line in lines)}</table>{said}"
+
+    @property
+    def _all_rows(self) -> tuple[Row, ...]:
+        return (*self.rows, *([self.together] if self.together else []))
+
+    def _mark(self, row: Row) -> str:
+        return "best" if row is self.best else "tied" if row.block in self.tied_with_best else ""
+
     def table(self) -> Table:
         """The profile to print; the best block is marked, and those that are not distinguishable from it."""
         from rich import box
@@ -118,9 +135,8 @@ class Profile:
         for column in ("output", "features", "accuracy", "95% interval", "macro-F1", "C", "P(best)", "compute"):
             table.add_column(column, justify="right")
         table.add_column("")
-        tied = self.tied_with_best
-        for row in (*self.rows, *([self.together] if self.together else [])):
-            mark = "best" if row is self.best else "tied" if row.block in tied else ""
+        for row in self._all_rows:
+            mark = self._mark(row)
             table.add_row(*_cells(row), mark, style=None if mark else "dim" if row is not self.together else None)
         return table
 

@@ -25,12 +25,15 @@ from tfl.audit.headers import header_findings, read_headers
 from tfl.audit.images import batches
 from tfl.audit.proposal import Proposed, propose
 from tfl.audit.thumbnails import make_thumbnails
+from tfl.backbones.settle import settled
 from tfl.data.audit import audit as check_files
 from tfl.data.bundle import Bundle
 from tfl.data.examples import SPLITS, Examples
 from tfl.data.exclude import names_in_source
 from tfl.data.source import load_source
 from tfl.data.split import Split, tied_together
+from tfl.features.budget import check_store
+from tfl.quiet import load_tensorflow
 from tfl.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -91,6 +94,7 @@ def audit_source(
     Raises:
         DataError: There is no source, or it holds no images at all.
         MissingExtraError: `deep`, and the extra `audit` is not installed.
+        StorageError: `deep`, and the cache, where features are stored, cannot be written.
 
     Example:
 
@@ -102,10 +106,16 @@ def audit_source(
     (10, ['classes_small'])
     """
     if deep:
-        check_extra()
+        check_extra(imported=False)
+        check_store()
+    recipe = settled(recipe)
     clock = Clock()
     with clock.step("files"):
         loaded = load_source(recipe.data, seed=recipe.split_seed, check_classes=False)
+    load_tensorflow()
+    if deep:
+        check_extra()
+    with clock.step("files"):
         merged, named = merge_variants(loaded)
         checked = check_files(merged, on_bad="report", pixels_for=recipe.data)
     found = [*named, *(Finding.from_dict(one) for one in checked.findings if one["kind"] not in _REPLACED)]

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
 from tfl import __version__
+from tfl.backbones.available import check_available
+from tfl.backbones.settle import settled
 from tfl.cli.command import Answer, command
 from tfl.cli.options import parse_size
-from tfl.cli.quiet import load_tensorflow
 from tfl.cli.tables import output, table
 from tfl.errors import RunError
+from tfl.progress import progress_shown
 from tfl.recipe import Backbone, Data, Recipe
 from tfl.runs import default_folder
-from tfl.storage import write_atomically, write_json
+from tfl.storage import check_can_write, write_atomically, write_json
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from tfl.audit.audit import Audit
 
 DOCUMENT, PAGE, LIST = "audit.json", "audit.html", "exclude.txt"
-_SIZES = {"mini": (96, 96)}
-_PHOTOS = (224, 224)
 
 
 @command
@@ -39,7 +37,7 @@ _PHOTOS = (224, 224)
     "--image-size",
     metavar="H,W",
     callback=parse_size,
-    help="At which size it looks at the images. [default: 96 for mini, else 224]",
+    help="At which size it looks at the images. [default: the network's own]",
 )
 @click.option("--exclude", metavar="FILE", help="Leave out what this list names, and audit the rest.")
 @click.option(
@@ -66,14 +64,13 @@ def audit(
     SOURCE is a folder of class folders, a table of images (CSV, TSV, JSON Lines, Parquet), a .zip or .tar of either, an .npz,
     a folder of IDX files, tfds:NAME, or sample:NAME.
     """
-    size = image_size or _SIZES.get(backbone, _PHOTOS)
     name = _name_of(source)
-    recipe = Recipe(
-        name=name, data=Data(source, image_size=size, on_bad="skip", exclude=exclude), backbone=Backbone(backbone), seed=seed
-    )
-    folder = out or _default_folder(name)
+    data = Data(source, image_size=image_size, on_bad="skip", exclude=exclude)
+    recipe = settled(Recipe(name=name, data=data, backbone=Backbone(backbone), seed=seed))
+    folder = out or default_folder(name, kind="audit")
     _check_folder(folder, source)
-    load_tensorflow()
+    if not quick:
+        check_available(recipe.backbone)
     from rich.console import Console
 
     found = _audit(recipe, Console(stderr=True), deep=not quick)
@@ -86,7 +83,7 @@ def audit(
 def _audit(recipe: Recipe, console: Console, *, deep: bool) -> Audit:
     from tfl.audit.audit import audit_source
 
-    with _bar(console) as progress:
+    with progress_shown(console, "features") as progress:
         return audit_source(recipe, deep=deep, console=console, progress=progress)
 
 
@@ -96,7 +93,7 @@ def _document(recipe: Recipe, found: Audit) -> dict[str, Any]:
         "source": recipe.data.source,
         "deep": found.deep,
         "backbone": recipe.backbone.name,
-        "image_size": list(recipe.data.image_size),
+        "image_size": list(recipe.data.settled_size),
         "seed": recipe.seed,
         "version": __version__,
         "files": found.count,
@@ -125,6 +122,7 @@ def _check_folder(folder: Path, source: str) -> None:
 
     Raises:
         RunError: The folder is in the source, or holds an audit.
+        StorageError: It cannot be written.
     """
     base = os.path.realpath(os.path.expanduser(source))
     real = os.path.realpath(folder)
@@ -134,6 +132,7 @@ def _check_folder(folder: Path, source: str) -> None:
             received=str(folder),
             fix="Start it from another folder, or name one with --out.",
         )
+    check_can_write(folder, folder=True)
     if (folder / DOCUMENT).exists():
         raise RunError(f"{folder} already holds an audit.", fix="Name another folder with --out, or delete it.")
 
@@ -144,25 +143,6 @@ def _name_of(source: str) -> str:
         r"(\.tar)?\.(csv|tsv|jsonl|parquet|npz|zip|tar|tgz|gz|xz|bz2)$", "", source.rstrip("/").split("/")[-1].split(":")[-1]
     )
     return re.sub(r"[^A-Za-z0-9_.-]+", "_", last).lstrip("_.-")[:100] or "data"
-
-
-def _default_folder(name: str) -> Path:
-    folder = default_folder(name)
-    made, number = folder.with_name(f"audit-{folder.name}"), 2
-    while made.exists():
-        made = folder.with_name(f"audit-{folder.name}-{number}")
-        number += 1
-    return made
-
-
-@contextlib.contextmanager
-def _bar(console: Console) -> Iterator[Callable[[int], None]]:
-    from rich.progress import Progress, TextColumn
-
-    columns = (TextColumn("{task.description}"), TextColumn("{task.completed:.0f} images"))
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task("features", total=None)
-        yield lambda done: progress.update(task, completed=done)
 
 
 def _show(found: Audit, document: dict[str, Any], files: dict[str, str]) -> None:

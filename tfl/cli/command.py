@@ -20,6 +20,7 @@ from typing import Any
 import rich_click as click
 from click.exceptions import Exit
 
+from tfl.cli.streams import descriptor
 from tfl.errors import DataError, StorageError, TflError
 from tfl.storage import finite, storage_errors
 
@@ -56,10 +57,12 @@ def command(function: Callable[..., Answer]) -> click.Command:
         with failures(debug=debug):
             with _output_to_error():
                 answer = function(**arguments)
-            if as_json:
-                click.echo(json.dumps(finite(answer.document), indent=2))
-            else:
-                answer.show()
+            with storage_errors("standard output"):
+                if as_json:
+                    click.echo(json.dumps(finite(answer.document), indent=2))
+                else:
+                    answer.show()
+                sys.stdout.flush()
             if answer.then is not None:
                 with _output_to_error():
                     answer.then()
@@ -110,10 +113,6 @@ def failures(*, debug: bool) -> Iterator[None]:
     except KeyboardInterrupt as error:
         _say(_interrupted(), debug)
         raise SystemExit(EXIT_INTERRUPTED) from error
-    except BrokenPipeError as error:  # the reader, such as `head`, has gone: not worth a word
-        with contextlib.suppress(OSError, ValueError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise SystemExit(EXIT_DEFECT) from error
     except (click.ClickException, click.Abort, Exit):
         raise
     except Exception as error:
@@ -178,7 +177,7 @@ def _say(message: str, debug: bool) -> None:
 def _output_to_error() -> Iterator[None]:
     """Standard output goes to standard error inside the block: for Python's `print`, and for C++ libraries as well."""
     with contextlib.ExitStack() as stack:
-        if _descriptor(sys.stdout) == 1 and _descriptor(sys.stderr) == 2:
+        if descriptor(sys.stdout) == 1 and descriptor(sys.stderr) == 2:
             sys.stdout.flush()
             kept = os.dup(1)
             os.dup2(2, 1)
@@ -186,11 +185,3 @@ def _output_to_error() -> Iterator[None]:
             stack.callback(os.dup2, kept, 1)
         stack.enter_context(contextlib.redirect_stdout(sys.stderr))
         yield
-
-
-def _descriptor(stream: Any) -> int | None:
-    try:
-        number: int = stream.fileno()
-    except (AttributeError, OSError, ValueError):
-        return None
-    return number

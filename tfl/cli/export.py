@@ -10,9 +10,10 @@ import rich_click as click
 
 from tfl.cli.command import Answer, command
 from tfl.cli.options import run_argument
-from tfl.cli.quiet import load_tensorflow
 from tfl.errors import DataError, ExportError
 from tfl.export.kinds import KINDS, QUANTIZED, check_packages
+from tfl.quiet import load_tensorflow
+from tfl.storage import check_can_write, check_is_text
 
 if TYPE_CHECKING:
     from tfl.data.bundle import Bundle
@@ -74,10 +75,11 @@ def export(
     check_packages(chosen)
     if server is not None and not verify:
         raise ExportError("--server compares, and --no-verify does not.", fix="Leave one of them out.")
-    load_tensorflow()
-    done = _ship(
-        run, chosen, out or run.path("export"), version, quantize or QUANTIZED, verify=verify, server=server, source=data
-    )
+    folder = out or run.path("export")
+    run.model_file  # noqa: B018  (raises where the run has none)
+    check_is_text(folder)
+    check_can_write(folder, folder=True)
+    done = _ship(run, chosen, folder, version, quantize or QUANTIZED, verify=verify, server=server, source=data)
     from tfl.export.certificate import summary
 
     parity = summary(done.certificate, done.names) if done.certificate else {}
@@ -103,14 +105,15 @@ def _ship(
     server: str | None,
     source: str | None,
 ) -> Shipped:
-    from tfl.export.saved_model import VERSION, next_version
-    from tfl.export.ship import ship_model
-    from tfl.serve.predictor import load_run_model
-
     with run.lock():
-        model = load_run_model(run)
         needed = verify or ("litert" in kinds and "int8" in quantize)
         bundle, why = _images_of(run, source) if needed else (None, None)
+        load_tensorflow()
+        from tfl.export.saved_model import VERSION, next_version
+        from tfl.export.ship import ship_model
+        from tfl.serve.predictor import load_run_model
+
+        model = load_run_model(run)
         number = next_version(folder) if version == _NEXT else int(version or VERSION)
         return ship_model(
             run,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import sys
 
@@ -10,7 +9,8 @@ import rich_click as click
 
 from tfl import __version__
 from tfl.cli.command import failures
-from tfl.cli.quiet import quieten_tensorflow
+from tfl.cli.streams import keep_streams_open
+from tfl.quiet import quieten_tensorflow
 
 COMMANDS = (
     *("audit", "run", "repeat", "probe", "tune", "evaluate", "predict", "report", "compare", "export", "serve"),
@@ -45,9 +45,7 @@ def cli() -> None:
 def main() -> None:
     """The entry point: quietens TensorFlow before anything imports it, and turns what escapes into an exit code."""
     quieten_tensorflow()
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(AttributeError, ValueError):
-            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # a file name may be no Unicode
+    keep_streams_open()
     with failures(debug="--debug" in sys.argv[1:]):
         cli(prog_name="tfl")
 

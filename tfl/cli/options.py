@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import rich_click as click
 
 from tfl.errors import RecipeError
-from tfl.recipe import Recipe
+from tfl.recipe import Recipe, refuse_missing_paths
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -52,12 +52,26 @@ def parse_size(context: click.Context, parameter: click.Parameter, value: str | 
 
 
 def changed(
-    recipe: Recipe, *, data: str | None, settings: Sequence[tuple[str, str]], smoke: bool = False, skip_bad: bool = False
+    recipe: Recipe,
+    *,
+    file: Path | None = None,
+    data: str | None,
+    settings: Sequence[tuple[str, str]],
+    smoke: bool = False,
+    skip_bad: bool = False,
 ) -> Recipe:
     """The recipe as the command line wants it: another source first, then each `--set`, then the flags.
 
+    Args:
+        recipe: As it was written.
+        file: Where it was written.
+        data: Another source, or None.
+        settings: Pairs of a field and its value as text.
+        smoke, skip_bad: The flags.
+
     Raises:
         RecipeError: A setting names no field, or its value does not fit.
+        DataError: A relative path in the file leads nowhere, neither from here nor from the file's folder.
     """
     if data is not None:
         recipe = dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, source=data))
@@ -68,4 +82,6 @@ def changed(
             raise RecipeError(f"--set {key}={text}: {error}") from error
     if skip_bad:
         recipe = recipe.override("data.on_bad", "skip")
+    if file is not None:
+        refuse_missing_paths(recipe, file, given=[key for key, _ in settings] + ["data.source"] * (data is not None))
     return recipe.smoke() if smoke else recipe

@@ -10,7 +10,6 @@ import rich_click as click
 
 from tfl.cli.command import Answer, command, if_interrupted
 from tfl.cli.options import SOURCE_HELP, run_argument
-from tfl.cli.quiet import load_tensorflow
 
 EXIT_DIFFERENT = 3
 """Done, and the answer is no. Not 1 or 2, which say that there is no answer."""
@@ -28,13 +27,11 @@ def repeat(run_folder: Path, out: Path | None, data: str | None, reuse_store: bo
     identical, 3 not identical. RUN must have come to its end.
     """
     from tfl.repeat import finished, repeat_run
-    from tfl.runs import Run, default_folder
+    from tfl.runs import default_folder
 
     first = finished(run_folder)
     folder = out or default_folder(first.recipe.name)
-    Run.refuse_if_taken(folder)
     if_interrupted(lambda: f"The repeat is not whole: remove {folder} and repeat anew.")
-    load_tensorflow()
     from rich.console import Console
 
     document = repeat_run(

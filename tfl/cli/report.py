@@ -7,6 +7,7 @@ from pathlib import Path
 import rich_click as click
 
 from tfl.cli.command import Answer, command
+from tfl.storage import check_can_write
 
 
 @command
@@ -24,6 +25,7 @@ def report(runs: tuple[Path, ...], out: Path | None) -> Answer:
     from tfl.runs import Run
 
     opened = [Run.open(folder) for folder in runs]
+    check_can_write(opened[0].path("report.html") if len(opened) == 1 else out or Path("comparison.html"), folder=False)
     if len(opened) == 1:
         page = write_report(opened[0].folder)
     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import shlex
 import sys
 from collections.abc import Sequence
@@ -19,7 +20,6 @@ from tfl.cli.command import (
     terminated_as_interrupted,
 )
 from tfl.cli.options import SOURCE_HELP, changed, set_option
-from tfl.cli.quiet import load_tensorflow
 from tfl.errors import RunError
 from tfl.recipe import load_recipe
 from tfl.runs import default_folder
@@ -51,13 +51,12 @@ def run(
     Everything lands in one run folder. Ctrl-C stops at the next batch and saves; a run that was interrupted or killed goes on
     with --resume, to the same result.
     """
-    recipe = changed(load_recipe(recipe_file), data=data, settings=settings, smoke=smoke, skip_bad=skip_bad)
+    recipe = changed(load_recipe(recipe_file), file=recipe_file, data=data, settings=settings, smoke=smoke, skip_bad=skip_bad)
     folder = out or (latest_run(recipe.name) if resume else default_folder(recipe.name))
     go_on = functools.partial(_go_on, folder, recipe_file, data=data, settings=settings, smoke=smoke, skip_bad=skip_bad)
     if_interrupted(go_on)
-    if_stopped_by_its_surroundings(lambda: go_on() if (folder / "manifest.json").is_file() else "")
+    if_stopped_by_its_surroundings(lambda: go_on() if os.path.isfile(folder / "manifest.json") else "")
     with terminated_as_interrupted():
-        load_tensorflow()
         from rich.console import Console
 
         from tfl.job import run_recipe
@@ -94,7 +93,7 @@ def exports(run: Run) -> dict[str, str]:
 
 
 def _go_on(folder: Path, recipe_file: Path, **options: Any) -> str:
-    if not (folder / "manifest.json").is_file():
+    if not os.path.isfile(folder / "manifest.json"):
         return "No run was begun yet: start it again."
     words = ["tfl", "run", str(recipe_file)]
     words += ["--data", options["data"]] if options["data"] else []

@@ -9,7 +9,7 @@ from typing import Any
 import rich_click as click
 
 from tfl.cli.command import Answer, command, if_interrupted
-from tfl.cli.quiet import load_tensorflow
+from tfl.quiet import load_tensorflow
 
 
 @command

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import shlex
 import sys
 from collections.abc import Mapping, Sequence
@@ -11,18 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
-from tfl.cli.command import Answer, command, if_interrupted
+from tfl.cli.command import Answer, command, if_interrupted, if_stopped_by_its_surroundings
 from tfl.cli.options import SOURCE_HELP, changed, set_option
-from tfl.cli.quiet import load_tensorflow
 from tfl.cli.tables import output, table
 from tfl.errors import RunError
-from tfl.recipe import Recipe, Search, load_recipe
+from tfl.recipe import Search, load_recipe
 from tfl.runs import default_folder
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
-    from tfl.data.bundle import Bundle
     from tfl.tuning.folder import SearchFolder
 
 
@@ -54,57 +51,22 @@ def tune(
     Leaves trials.csv, tune.html and best_recipe.py, which `tfl run` takes as it is. The best is trained again over several
     seeds before it is called the best. Test images are never looked at.
     """
+    from tfl.measure import tune_recipe, with_options
+
     recipe = load_recipe(recipe_file)
-    recipe = changed(dataclasses.replace(recipe, search=recipe.search or Search()), data=data, settings=settings)
+    recipe = dataclasses.replace(recipe, search=recipe.search or Search())
+    recipe = changed(recipe, file=recipe_file, data=data, settings=settings)
     options = {"trials": trials, "minutes": minutes, "algorithm": algorithm}
     recipe = with_options(recipe, {name: value for name, value in options.items() if value is not None})
-    folder = out or (latest_search(recipe.name) if resume else _default_folder(recipe.name))
+    folder = out or (latest_search(recipe.name) if resume else default_folder(recipe.name, kind="tune"))
     if_interrupted(lambda: _how_to_go_on(folder))
-    load_tensorflow()
+    if_stopped_by_its_surroundings(lambda: _how_to_go_on(folder) if os.path.isfile(folder / "search.json") else "")
     from rich.console import Console
 
     console = Console(stderr=True)
     found = tune_recipe(recipe, folder, resume=resume, workers=workers, console=console)
     document = {"search": str(found.folder), **_document(found)}
     return Answer(document, lambda: _show(document))
-
-
-def with_options(recipe: Recipe, options: Mapping[str, Any]) -> Recipe:
-    """The recipe with fields of its search replaced; minutes alone lift the limit of trials that nobody had set."""
-    search = recipe.search or Search()
-    if "minutes" in options and "trials" not in options and search.trials == Search().trials:
-        options = {**options, "trials": None}
-    return dataclasses.replace(recipe, search=dataclasses.replace(search, **options))
-
-
-def tune_recipe(recipe: Recipe, folder: Path, *, resume: bool, workers: int, console: Console) -> SearchFolder:
-    """Searches, and writes the page; a worker of another chief only searches."""
-    from tfl.evaluate.tuning import write_tuning_page
-    from tfl.job import prepare_data
-    from tfl.tuning.search import search
-    from tfl.tuning.workers import Role
-
-    found = search(
-        recipe,
-        out=folder,
-        prepare=prepare_data,
-        resume=resume,
-        workers=workers,
-        profile=lambda recipe, bundle: probe_scores(recipe, bundle, console),
-        console=console,
-    )
-    if Role.of_this_process() is not Role.WORKER:
-        write_tuning_page(found.folder)
-    return found
-
-
-def probe_scores(recipe: Recipe, bundle: Bundle, console: Console) -> dict[str, float]:
-    """What linear probes score at each block, by the block's name: the prior of a search."""
-    from tfl.advise.probe import probe_recipe
-
-    console.print("linear probes at every block, for the order of the first trials", highlight=False, markup=False)
-    profile = probe_recipe(recipe, bundle)
-    return {row.block: float(getattr(row, profile.metric)) for row in profile.rows}
 
 
 def latest_search(recipe_name: str) -> Path:
@@ -123,17 +85,8 @@ def latest_search(recipe_name: str) -> Path:
     return max(folders, key=lambda folder: (folder.joinpath("recipe.json").stat().st_mtime, folder.name))
 
 
-def _default_folder(recipe_name: str) -> Path:
-    folder = default_folder(recipe_name)
-    made, number = folder.with_name(f"tune-{folder.name}"), 2
-    while made.exists():
-        made = folder.with_name(f"tune-{folder.name}-{number}")
-        number += 1
-    return made
-
-
 def _how_to_go_on(folder: Path) -> str:
-    if not (folder / "search.json").is_file():
+    if not os.path.isfile(folder / "search.json"):
         return "Nothing was written yet."
     words = ["tfl", "tune", str(folder / "recipe.json"), "--out", str(folder), "--resume"]
     passed = [word for word in sys.argv[1:] if word.split("=")[0] in ("--workers",)]

@@ -83,7 +83,7 @@ def audit(examples: Examples, *, on_bad: OnBad = "error", pixels_for: Data | Non
     if examples.paths is None:
         return _audit_arrays(examples, pixels_for)
     files = _look_at_all(examples)
-    pixels = None if pixels_for is None else Pixels.of(len(examples), pixels_for.image_size)
+    pixels = None if pixels_for is None else Pixels.of(len(examples), pixels_for.settled_size)
     _decode_all(examples, files, pixels, pixels_for)
     bad = {index: file for index, file in enumerate(files) if file.trouble}
     if bad and on_bad == "error":

@@ -12,8 +12,8 @@ import numpy as np
 
 from tfl.data.columns import Columns, choose_columns
 from tfl.data.examples import Examples, listed
-from tfl.data.folder import SPLIT_FOLDERS
 from tfl.data.label_values import check_labels
+from tfl.data.layout import SPLIT_FOLDERS
 from tfl.data.located import FilesBelow, locate, short
 from tfl.data.tables import Table, read_table
 from tfl.errors import DataError

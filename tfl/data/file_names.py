@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 
 from tfl.data.examples import Examples, is_text, listed
-from tfl.data.folder import SPLIT_FOLDERS
 from tfl.data.label_values import FEWEST
+from tfl.data.layout import SPLIT_FOLDERS
 from tfl.data.located import IMAGE_SUFFIXES
+from tfl.data.walk import folders_and_files
 
 _NAME = re.compile(r"(?P<label>.*?[^\W\d_].*?)[ _.\-]*\(?\d+\)?")
 _NUMBERED = frozenset(
@@ -61,11 +62,8 @@ def certain_labels(names: Sequence[str]) -> dict[str, str] | None:
 
 def flat_images(folder: Path) -> list[str]:
     """The names of the images in a folder that holds images and no folders; empty for any other folder."""
-    with os.scandir(folder) as entries:
-        visible = [entry for entry in entries if not entry.name.startswith((".", "__MACOSX", "@", "#"))]
-    if any(entry.is_dir() for entry in visible):
-        return []
-    return sorted(entry.name for entry in visible if os.path.splitext(entry.name)[1].lower() in IMAGE_SUFFIXES)
+    folders, files = folders_and_files(folder, [])
+    return [] if folders else [name for name in files if os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES]
 
 
 def read_names(folder: Path, names: Sequence[str], labels: dict[str, str]) -> Examples:

@@ -1,4 +1,4 @@
-"""A folder of class folders, with or without `train/`, `val/` and `test/` above them."""
+"""A folder of class folders, with or without folders for the splits above them."""
 
 from __future__ import annotations
 
@@ -8,23 +8,18 @@ from pathlib import Path
 import numpy as np
 
 from tfl.data.examples import Examples, is_text, listed
+from tfl.data.layout import find_layout
+from tfl.data.split_names import LAYOUT
+from tfl.data.walk import children, files_below, folders_and_files, skipped_findings
 from tfl.errors import DataError
 
-SPLIT_FOLDERS = {
-    "train": "train",
-    "training": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "test": "test",
-    "testing": "test",
-}
-_LAYOUT = "FOLDER/CLASS/IMAGE or FOLDER/train/CLASS/IMAGE (with val/ and test/ beside train/)"
-_LEFT_BY_SYSTEMS = {"__MACOSX", "Thumbs.db", "desktop.ini"}
 
+def read_folder(root: Path, *, same_classes: bool = True, chosen: bool = False) -> Examples:
+    """Every file below each class folder, sorted; hidden files, and what systems leave behind, are skipped and counted.
 
-def read_folder(root: Path, *, same_classes: bool = True) -> Examples:
-    """Every file below each class folder, sorted; hidden files, and what operating systems leave behind, are passed over.
+    Folders of splits are recognised by the usual names in every spelling (`train`, `Training Images`, `test_set`, ...), also
+    doubled (`test_set/test_set`) and inside wrapper folders. A split without class folders has no labels: it is left out.
+    What was recognised, skipped or left out is in the `findings`.
 
     A class folder or an image may be a link: whoever made it on this machine named what it leads to. Folders below a class
     folder are not followed through links, which may lead back.
@@ -34,15 +29,15 @@ def read_folder(root: Path, *, same_classes: bool = True) -> Examples:
     Args:
         root: The folder.
         same_classes: Whether every split must have every class.
+        chosen: Whether the recipe names its classes itself, so that folders that hardly look like classes may be some.
 
     Raises:
-        DataError: The folder is empty, unreadable, has no class folders, or its splits do not have the same classes.
+        DataError: The folder is empty, unreadable, has no class folders, its splits do not have the same classes, or it is not
+            clear which of its folders are the classes.
     """
-    children = _children(root)
-    if split_roots := _split_roots(root, children):
-        found = {split: _class_files(path) for split, path in split_roots.items()}
-    else:
-        found = {"": _class_files(root)}
+    skipped: list[str] = []
+    layout = find_layout(root, skipped, chosen=chosen)
+    found = {split: _class_files(path, skipped) for split, path in layout.splits.items()}
     class_names = _common_classes(root, found, same=same_classes)
     rows = [
         (label, path, split)
@@ -52,46 +47,67 @@ def read_folder(root: Path, *, same_classes: bool = True) -> Examples:
     ]
     rows.sort(key=lambda row: row[:2])
     if not rows:
-        raise DataError(f"The class folders of {root} hold no files.", received=listed(class_names), allowed=_LAYOUT)
+        raise DataError(f"The class folders of {root} hold no files.", received=listed(class_names), allowed=LAYOUT)
     return Examples(
         class_names=class_names,
         labels=np.array([row[0] for row in rows], np.int32),
         paths=np.array([row[1] for row in rows]),
-        splits=np.array([row[2] for row in rows]) if split_roots else None,
+        splits=np.array([row[2] for row in rows]) if "" not in layout.splits else None,
         source=str(root),
+        findings=(*layout.findings, *skipped_findings(skipped, root)),
     )
 
 
-def _split_roots(root: Path, children: list[os.DirEntry[str]]) -> dict[str, Path]:
-    """The split folders, or nothing: `train` counts as one only if it holds folders, since a class may be called so too."""
-    folders = [child for child in children if os.path.isdir(child.path)]
-    named = [(SPLIT_FOLDERS[child.name.lower()], child) for child in folders if child.name.lower() in SPLIT_FOLDERS]
-    train = [child for split, child in named if split == "train"]
-    if not train or not any(os.path.isdir(grandchild.path) for grandchild in _children(Path(train[0].path))):
-        return {}
-    roots: dict[str, Path] = {}
-    for split, child in named:
-        if split in roots:
-            raise DataError(f"{root} has two folders for the {split} split.", received=f"{roots[split].name}, {child.name}")
-        roots[split] = Path(child.path)
-    others = [child.name for child in folders if child.name.lower() not in SPLIT_FOLDERS]
-    if others:
-        raise DataError(f"{root} has a train folder and, beside it, others.", received=listed(others), allowed=_LAYOUT)
-    return roots
-
-
-def _class_files(root: Path) -> dict[str, list[str]]:
-    children = _children(root)
-    folders = [child for child in children if os.path.isdir(child.path)]
+def _class_files(root: Path, skipped: list[str]) -> dict[str, list[str]]:
+    folders, files = folders_and_files(root, skipped)
     if not folders:
-        files = listed([child.name for child in children], limit=5)
-        raise DataError(
-            f"{root} has no class folders" + (", only files." if files else ": it is empty."),
-            received=files or None,
-            allowed=_LAYOUT,
-            fix="Put the images of each class into a folder named after it, or list them in a CSV file (columns path, label).",
-        )
-    return {child.name: _files_below(Path(child.path)) for child in folders}
+        raise _no_classes(root, files)
+    found = {child.name: files_below(Path(child.path), skipped) for child in folders}
+    _refuse_strange_names(root, [child.path for child in folders], [file for files in found.values() for file in files])
+    return found
+
+
+def _refuse_strange_names(root: Path, folders: list[str], files: list[str]) -> None:
+    """Names become text in labels, lists, reports and TensorFlow's paths, none of which holds bytes that are not UTF-8."""
+    strange = [path for path in folders if not is_text(path)] or [path for path in files if not is_text(path)]
+    if not strange:
+        return
+    shown = listed([repr(os.fsencode(os.path.relpath(path, root))) for path in strange], limit=3)
+    what = "A name in the folder" if len(strange) == 1 else f"{len(strange)} names in the folder"
+    raise DataError(
+        f"{what} {root} {'is' if len(strange) == 1 else 'are'} not UTF-8 text.",
+        received=shown,
+        fix=f"Rename {'it' if len(strange) == 1 else 'them'}, for example all at once: "
+        f"convmv -f latin1 -t utf8 -r --notest {root}. `tfl predict` takes such files as they are.",
+    )
+
+
+def _no_classes(root: Path, files: list[str]) -> DataError:
+    fix = "Put the images of each class into a folder named after it, or list them in a CSV file (columns path, label)."
+    parent = Path(os.path.abspath(root)).parent
+    beside = [] if parent == parent.parent else _folders_of(parent)
+    if files and len(beside) > 1 and all(map(_holds_files, beside)):
+        fix = f"Did you mean the folder above it? `{parent}` has a folder of files for each of several names. {fix}"
+    return DataError(
+        f"{root} has no class folders" + (", only files." if files else ": it is empty."),
+        received=listed(files, limit=5) or None,
+        allowed=LAYOUT,
+        fix=fix,
+    )
+
+
+def _folders_of(folder: Path) -> list[Path]:
+    try:
+        return [Path(child.path) for child in children(folder, []) if os.path.isdir(child.path)]
+    except DataError:
+        return []
+
+
+def _holds_files(folder: Path) -> bool:
+    try:
+        return any(child.is_file() for child in children(folder, []))
+    except DataError:
+        return False
 
 
 def _common_classes(root: Path, found: dict[str, dict[str, list[str]]], *, same: bool) -> tuple[str, ...]:
@@ -106,29 +122,3 @@ def _common_classes(root: Path, found: dict[str, dict[str, list[str]]], *, same:
                 fix="Add images, or remove the class folder from every split.",
             )
     return tuple(names)
-
-
-def _files_below(folder: Path) -> list[str]:
-    files: list[str] = []
-    for child in _children(folder):
-        if child.is_dir(follow_symlinks=False):
-            files += _files_below(Path(child.path))
-        elif _may_be_image(child):
-            files.append(child.path)
-    return files
-
-
-def _may_be_image(entry: os.DirEntry[str]) -> bool:
-    """Files, and links to them; links that lead nowhere too, so that the audit names them."""
-    return (entry.is_symlink() and not os.path.exists(entry.path)) or entry.is_file()
-
-
-def _children(folder: Path) -> list[os.DirEntry[str]]:
-    try:
-        with os.scandir(folder) as entries:
-            visible = [entry for entry in entries if not entry.name.startswith(".") and entry.name not in _LEFT_BY_SYSTEMS]
-    except OSError as error:
-        raise DataError(f"Cannot read the folder {folder}: {error.strerror}.", fix="Check its permissions.") from error
-    if strange := [os.fsencode(entry.name) for entry in visible if not is_text(entry.name)]:
-        raise DataError(f"A name in the folder {folder} is not UTF-8 text.", received=repr(strange[0]), fix="Rename it.")
-    return sorted(visible, key=lambda entry: entry.name)

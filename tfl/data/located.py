@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path, PureWindowsPath
 
 from tfl.data.examples import is_text
+from tfl.data.walk import is_left_behind
 
 IMAGE_SUFFIXES = frozenset(
     (
@@ -133,7 +134,7 @@ class FilesBelow:
             for place, folders, files in os.walk(self._folder):
                 below = os.path.relpath(place, self._folder)
                 depth = 0 if below == "." else below.count(os.sep) + 1
-                folders[:] = sorted(name for name in folders if not name.startswith(".")) if depth < _DEEPEST else []
+                folders[:] = sorted(name for name in folders if not is_left_behind(name, folder=True)) if depth < _DEEPEST else []
                 for name in files:
                     path = name if below == "." else f"{below}/{name}"
                     names[name].append(path)

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tfl.data.folder import SPLIT_FOLDERS
+from tfl.data.layout import SPLIT_FOLDERS
 from tfl.data.tables import Table, as_cell
 from tfl.errors import DataError, MissingExtraError
 from tfl.storage import cache_home, storage_errors, write_folder_atomically

@@ -198,9 +198,9 @@ def _loader(examples: Examples, data: Data) -> Callable[[tf.Tensor], tf.Tensor]:
     with tf.device("CPU:0"):
         if examples.images is not None:
             images = tf.constant(examples.images)
-            return lambda index: resize_image(_as_rgb(tf.gather(images, index)), data.image_size, data.fit)
+            return lambda index: resize_image(_as_rgb(tf.gather(images, index)), data.settled_size, data.fit)
         paths = tf.constant([] if examples.paths is None else examples.paths.tolist(), tf.string)
-        preprocess = _preprocessor(data.image_size, data.fit)
+        preprocess = _preprocessor(data.settled_size, data.fit)
         return lambda index: preprocess(tf.io.read_file(tf.gather(paths, index)))
 
 
@@ -226,7 +226,7 @@ def cache_pixels(examples: Examples, *, data: Data, limit_bytes: int | None = No
     Returns:
         The pixels for `make_dataset(..., pixels=)`; None where there is no room (`Pixels.of`).
     """
-    pixels = Pixels.of(len(examples), data.image_size, limit_bytes=limit_bytes)
+    pixels = Pixels.of(len(examples), data.settled_size, limit_bytes=limit_bytes)
     if pixels is None:
         return None
     load = _loader(examples, data)
@@ -255,7 +255,7 @@ def decode_errors(
         contents = tf.io.read_file(tf.gather(paths, position))
         if data is None:
             return position, tf.shape(_decoder()(contents))
-        return position, tf.cast(_preprocessor(data.image_size, data.fit)(contents), tf.uint8)
+        return position, tf.cast(_preprocessor(data.settled_size, data.fit)(contents), tf.uint8)
 
     dataset = tf.data.Dataset.range(len(order)).map(_as_it_is(read), num_parallel_calls=tf.data.AUTOTUNE, deterministic=False)
     fine = np.zeros(len(order), bool)

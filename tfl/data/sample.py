@@ -7,8 +7,10 @@ for tests, no evidence about real plants. This module imports nothing heavy unti
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,14 +110,15 @@ def _load_strawberry() -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
     import numpy as np
 
     file = strawberry_file()
-    if stored := _read_arrays(file):
+    if os.path.isfile(file) and (stored := _read_arrays(file)):
         return stored
     from tfl.data.leaves import draw_strawberry
 
     images, labels = draw_strawberry(SAMPLES["strawberry"].class_names)
     buffer = io.BytesIO()
     np.savez(buffer, allow_pickle=False, images=images, labels=labels)
-    write_atomically(file, buffer.getvalue())
+    with contextlib.suppress(StorageError):  # a cache that cannot be written: the leaves are drawn each time
+        write_atomically(file, buffer.getvalue())
     return images, labels
 
 

@@ -115,7 +115,7 @@ def _read_folder(path: Path, data: Data, *, same_classes: bool) -> Examples:
     if names and (labels := file_names.certain_labels(names)) is not None:
         return _without_table(replace(file_names.read_names(inner, names, labels), source=str(path)), data)
     try:
-        examples = folder.read_folder(path, same_classes=same_classes)
+        examples = folder.read_folder(path, same_classes=same_classes, chosen=data.labels is not None)
     except DataError as error:
         if advice := file_names.suggestion(names):
             raise DataError(

@@ -12,10 +12,11 @@ from pathlib import Path
 from tfl.data.columns import choose_columns, choose_path, is_known_label
 from tfl.data.csv_source import Chosen, read_tables
 from tfl.data.examples import Examples, listed
-from tfl.data.folder import SPLIT_FOLDERS
+from tfl.data.layout import SPLIT_FOLDERS
 from tfl.data.located import FilesBelow, locate
 from tfl.data.parquet import read_parquet, split_of
 from tfl.data.tables import TEXT_SUFFIXES, Table, read_table
+from tfl.data.walk import children
 from tfl.errors import DataError
 
 _NOT_LABELS = re.compile(r"submission|dictionary|data_?set_?card|readme", re.IGNORECASE)
@@ -102,17 +103,17 @@ def _parquet_files(folder: Path) -> list[Path]:
 def visible(folder: Path) -> list[Path]:
     """What is in a folder, sorted, without hidden files and what systems leave behind; nothing where it cannot be read."""
     try:
-        return sorted(child for child in folder.iterdir() if not child.name.startswith((".", "__MACOSX", "@", "#")))
-    except OSError:
+        return [Path(child.path) for child in children(folder, [])]
+    except DataError:
         return []
 
 
 def _candidates(folder: Path, chosen: Chosen) -> tuple[list[_Candidate], list[DataError]]:
     """The tables whose paths are images, and why others are none."""
-    children = visible(folder)
-    splits = [child for child in children if child.name.lower() in SPLIT_FOLDERS and child.is_dir()]
+    inside = visible(folder)
+    splits = [child for child in inside if child.name.lower() in SPLIT_FOLDERS and child.is_dir()]
     below = [child / name for child in splits for name in _METADATA if (child / name).is_file()]
-    here = [file for file in children if file.is_file() and (file.suffix.lower() in TEXT_SUFFIXES or file.name in _METADATA)]
+    here = [file for file in inside if file.is_file() and (file.suffix.lower() in TEXT_SUFFIXES or file.name in _METADATA)]
     found: list[_Candidate] = []
     failed: list[DataError] = []
     for file in below or [file for file in here if not _NOT_LABELS.search(file.name)]:

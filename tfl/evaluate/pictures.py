@@ -169,5 +169,5 @@ def _explanations(
 def _as_seen(examples: Any, indices: Sequence[int] | NDArray[np.integer], data: Data) -> NDArray[np.float32]:
     """The images as the network sees them: `(n, height, width, 3)` float32, 0..255."""
     return np.stack(
-        [preprocess_bytes(tf.constant(examples.bytes_of(int(index))), data.image_size, data.fit).numpy() for index in indices]
+        [preprocess_bytes(tf.constant(examples.bytes_of(int(index))), data.settled_size, data.fit).numpy() for index in indices]
     )

@@ -16,6 +16,7 @@ import jinja2
 import numpy as np
 
 from tfl.evaluate import charts
+from tfl.evaluate.evaluations import evaluation_facts
 from tfl.evaluate.gather import (
     block_facts,
     confused_pairs,
@@ -44,7 +45,7 @@ def collect_report(run: Run | Path | str) -> dict[str, Any]:
 
     Returns:
         `recipe`, `manifest`, `result` (the headline), `data`, `blocks`, `stages`, `history`, `metrics`, `confused`, `trust`,
-        `time`, `pictures`. Parts that the run has not reached are empty.
+        `evaluations`, `time`, `pictures`. Parts that the run has not reached are empty.
 
     Raises:
         RunError: The folder holds no run, or a file of it is damaged.
@@ -56,6 +57,8 @@ def collect_report(run: Run | Path | str) -> dict[str, Any]:
         stages = stage_facts(recipe, history, run.state, manifest)
     with readable(run, "plans.json", "ledger.json"):
         blocks = block_facts(optional_json(run, "plans.json"), optional_json(run, "ledger.json"))
+    with readable(run, "evaluations/"):
+        evaluations = evaluation_facts(run)
     with readable(run, "metrics.json", "manifest.json"):
         document = {
             "format": 1,
@@ -70,6 +73,7 @@ def collect_report(run: Run | Path | str) -> dict[str, Any]:
             "metrics": metrics,
             "confused": confused_pairs(metrics.get("test") or {}),
             "trust": trust_facts(metrics),
+            "evaluations": evaluations,
             "time": time_facts(metrics, stages),
             "pictures": optional_json(run, "report/pictures.json"),
         }

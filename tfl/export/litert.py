@@ -110,7 +110,7 @@ def _tail(calibrated: bytes) -> list[str]:
 
 
 def _export(shipment: Shipment, file: Path, target_spec: dict[str, Any], **options: Any) -> None:
-    height, width = shipment.data.image_size
+    height, width = shipment.data.settled_size
     pixels = keras.InputSpec(shape=(1, height, width, 3), dtype="float32", name="pixels")
     shipment.answer.export(file, format="litert", verbose=False, input_signature=[pixels], target_spec=target_spec, **options)
 

@@ -35,7 +35,7 @@ def fill_onnx(shipment: Shipment, folder: Path) -> tuple[str, ...]:
 
 def pixels_of(shipment: Shipment) -> keras.InputSpec:
     """The input `pixels`, any number of images at a time."""
-    height, width = shipment.data.image_size
+    height, width = shipment.data.settled_size
     return keras.InputSpec(shape=(None, height, width, 3), dtype="float32", name="pixels")
 
 

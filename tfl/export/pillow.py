@@ -39,7 +39,7 @@ def reading_lines(data: Data, *, file: str = '"photo.jpg"') -> str:
     image = ImageOps.exif_transpose(Image.open("photo.jpg")).convert("RGB")
     pixels = np.asarray(image.resize((96, 64), Image.Resampling.BILINEAR), "float32")[None]
     """
-    height, width = data.image_size
+    height, width = data.settled_size
     return _READ.format(file=file, resized=_RESIZED[data.fit].format(height=height, width=width))
 
 

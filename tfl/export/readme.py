@@ -81,7 +81,7 @@ def readme(kind: str, shipment: Shipment, *, files: tuple[str, ...] = ()) -> str
         shipment: What was written.
         files: The model's files, the one to run first; not needed for a SavedModel.
     """
-    height, width = shipment.data.image_size
+    height, width = shipment.data.settled_size
     words = {"fit": shipment.data.fit, "height": height, "width": width}
     note = _SAVED_MODEL_NOTE if KINDS[kind].decodes else _PILLOW_NOTE
     parts = [
@@ -114,7 +114,7 @@ def _files(files: tuple[str, ...]) -> str:
 
 
 def _table(kind: str, shipment: Shipment) -> str:
-    height, width = shipment.data.image_size
+    height, width = shipment.data.settled_size
     classes = len(shipment.class_names)
     batch = "1" if kind == "litert" else "batch"
     rows = [("", "name", "type", "shape", "what"), ("---",) * 5]

@@ -107,7 +107,7 @@ class Trial:
 
     def _decoded(self, given: Pixels | None, golden: int) -> Trial:
         """The same with every file decoded, those after the golden ones taken from `given` where they are there."""
-        kept = Pixels.of(len(self), self.data.image_size)
+        kept = Pixels.of(len(self), self.data.settled_size)
         if kept is None:
             return self
         to_decode = len(self) if given is None else golden
@@ -135,11 +135,11 @@ def images_of(examples: Examples, indices: ArrayLike, *, data: Data, at_most: in
     for start in range(0, len(drawn), BATCH):
         contents = [examples.bytes_of(int(index)) for index in drawn[start : start + BATCH]]
         images.append(_decode(contents, data).astype(np.uint8))
-    return np.concatenate(images) if images else np.zeros((0, *data.image_size, 3), np.uint8)
+    return np.concatenate(images) if images else np.zeros((0, *data.settled_size, 3), np.uint8)
 
 
 def _decode(contents: Sequence[bytes], data: Data) -> NDArray[np.float32]:
-    return np.asarray(_decoder(data.image_size, data.fit)(tf.constant(list(contents), tf.string)), np.float32)
+    return np.asarray(_decoder(data.settled_size, data.fit)(tf.constant(list(contents), tf.string)), np.float32)
 
 
 @functools.lru_cache(maxsize=4)

@@ -16,7 +16,7 @@ from typing import Any
 
 from tfl.errors import RecipeError, StorageError
 from tfl.features.chunks import Folder, read_sealed
-from tfl.storage import cache_home
+from tfl.storage import cache_home, check_can_write
 
 GB = 10**9
 MOST_BYTES = 20 * GB
@@ -47,6 +47,24 @@ class Stored:
 def features_home() -> Path:
     """The folder of all spaces."""
     return cache_home() / "features"
+
+
+def check_store() -> None:
+    """Makes sure that features can be stored.
+
+    Raises:
+        StorageError: The folder cannot be made or written.
+    """
+    check_can_write(features_home(), folder=True, fix="Point TFL_CACHE to a folder that can be written.")
+
+
+def can_store() -> bool:
+    """Whether features can be stored."""
+    try:
+        check_store()
+    except StorageError:
+        return False
+    return True
 
 
 def stored_spaces() -> list[Stored]:

@@ -124,7 +124,7 @@ def mapped_bits(file: Path) -> NDArray[Any]:
         return np.asarray(np.load(file, mmap_mode="r", allow_pickle=False))
     except (OSError, ValueError) as error:
         raise StorageError(
-            f"{file} vanished or changed while its features were in use.", fix="Start again with --resume."
+            f"{file} vanished or changed while its features were in use.", fix="Start again: what is missing is computed anew."
         ) from error
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from tfl.features.budget import GB, features_home, room_bytes
+from tfl.features.budget import GB, can_store, features_home, room_bytes
 from tfl.storage import storage_errors
 
 SMALL_ROW_BYTES = 2**14
@@ -97,6 +97,8 @@ def decide(
     size = f"{_bytes(work.row_bytes)} an image, {_bytes(work.stored_bytes)}"
     if asked == "never":
         return Decision(False, "The frozen blocks run in every epoch, as features.store=never asks.")
+    if asked == "auto" and not can_store():
+        return Decision(False, f"The frozen blocks run in every epoch: {features_home()} cannot be written (TFL_CACHE).")
     lacking = missing()
     if not lacking:
         return Decision(True, f"Features of the frozen blocks are in the store: {size}.")

@@ -99,7 +99,7 @@ class Extractor:
         def compute(positions: NDArray[np.int64]) -> Iterator[Sequence[NDArray[Any]]]:
             engine = self.engine()
             if engine.name != name:
-                raise DataError(f"Features of {name} vanished, and {engine.name} makes others.", fix="Start again with --resume.")
+                raise DataError(f"Features of {name} vanished, and {engine.name} makes others.", fix="Start again.")
             for pixels, labels in images.batches(images.indices[positions]):
                 yield [*engine(pixels), labels] if images.mixes else engine(pixels)
 
@@ -198,10 +198,10 @@ class _Images:
         self.mixes = augment is not None and (augment.mixup > 0 or augment.cutmix > 0)
         prints = [bundle.fingerprints[int(index)] for index in self.indices]
         self.rows = prints
-        self.about: dict[str, Any] = {"source": bundle.data.source, "image_size": list(bundle.data.image_size)}
+        self.about: dict[str, Any] = {"source": bundle.data.source, "image_size": list(bundle.data.settled_size)}
         self.decides: dict[str, Any] = {
             "decode": DECODE,
-            "image_size": list(bundle.data.image_size),
+            "image_size": list(bundle.data.settled_size),
             "fit": bundle.data.fit,
         }
         if augment is not None:  # what happens to an image is drawn by its index

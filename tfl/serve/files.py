@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
-from tfl.data.headers import FORMATS, MOST_BYTES, MOST_PIXELS, Header, no_size_warnings, read_header
+from tfl.data.examples import listed
+from tfl.data.headers import MOST_BYTES, MOST_PIXELS, Header, no_size_warnings, read_header
+from tfl.data.walk import files_below
 from tfl.errors import BadImageError, DataError
 
-IMAGE_SUFFIXES = tuple(dict.fromkeys(suffix for suffixes in FORMATS.values() for suffix in suffixes))
 UNDECODABLE = "damaged, or not an image of a format that tfl reads"
 _WHY = {
     "zero_bytes": "empty",
@@ -20,18 +20,30 @@ _WHY = {
 }
 
 
-def expand(files: Iterable[Path | str]) -> list[Path]:
-    """The image files meant by `files`: a file as it is, a folder as every image below it, sorted, hidden ones left out.
+def expand(files: Iterable[Path | str], skipped: list[str] | None = None) -> list[Path]:
+    """The files meant by `files`: a file as it is, a folder as every file that training would take from it, sorted.
+
+    Args:
+        files: Files, and folders that are searched at any depth.
+        skipped: Is given the hidden and system files, and the links to folders, that were not taken; see `tfl.data.walk`.
 
     Raises:
-        DataError: A path does not exist, or a folder holds no image.
+        DataError: A path does not exist, or a folder holds no file.
     """
     found: list[Path] = []
+    passed_over: list[str] = [] if skipped is None else skipped
     for file in map(Path, files):
         if file.is_dir():
-            inside = sorted(_images_below(file))
+            before = len(passed_over)
+            inside = sorted(map(Path, files_below(file, passed_over)))
             if not inside:
-                raise DataError(f"There is no image below {file}.", allowed=f"files that end in {', '.join(IMAGE_SUFFIXES)}")
+                raise DataError(
+                    f"There is no image below {file}.",
+                    received=f"only hidden, system or linked entries: {listed(passed_over[before:], limit=5)}"
+                    if len(passed_over) > before
+                    else None,
+                    fix="Name image files, or folders of them.",
+                )
             found += inside
         elif file.exists():
             found.append(file)
@@ -40,15 +52,6 @@ def expand(files: Iterable[Path | str]) -> list[Path]:
     if not found:
         raise DataError("There is nothing to predict.", fix="Name image files, or folders of them.")
     return found
-
-
-def _images_below(folder: Path) -> Iterator[Path]:
-    def refuse(error: OSError) -> None:
-        raise DataError(f"{error.filename} cannot be read: {error.strerror}.", fix="Check its permissions.") from error
-
-    for base, folders, names in os.walk(folder, onerror=refuse):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        yield from (Path(base) / name for name in names if name.lower().endswith(IMAGE_SUFFIXES) and not name.startswith("."))
 
 
 def read_image_file(file: Path) -> bytes:

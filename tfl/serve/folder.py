@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from tfl.errors import RunError
+from tfl.runs import Run
 
 Stamp = tuple[int, tuple[tuple[str, int, int], ...]]
 
@@ -17,7 +18,9 @@ def base_of(path: Path) -> Path:
         RunError: There is none.
     """
     if (path / "manifest.json").is_file():
-        path = path / "export"
+        run, path = Run.open(path), path / "export"
+        if not path.exists():
+            run.model_file  # noqa: B018  (raises where the run did not come to its end)
     for base in (path, path / "saved_model"):
         if (base / "saved_model.pb").is_file() or versions_in(base):
             return base

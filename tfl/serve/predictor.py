@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from tfl.errors import BadImageError, ExportError, RunError
+from tfl.quiet import load_tensorflow
 from tfl.runs import Run
 from tfl.serve.files import UNDECODABLE, expand, read_image_file
 
@@ -75,11 +76,16 @@ class Predictor:
 
     def look_at(self, files: Iterable[Path | str], *, on_bad: Literal["error", "skip"] = "error") -> Predictions:
         """As `predict`, with the files that could not be read beside the predictions."""
-        result = Predictions()
-        for batch in _batches(expand(files), self.batch_size):
-            self._look_at_batch(batch, result)
+        result = self.look_at_files(expand(files))
         if result.unreadable and on_bad == "error":
             raise _unreadable(result.unreadable)
+        return result
+
+    def look_at_files(self, files: Sequence[Path]) -> Predictions:
+        """What is said of exactly these files, as `tfl.serve.files.expand` found them; one that has vanished is unreadable."""
+        result = Predictions()
+        for batch in _batches(files, self.batch_size):
+            self._look_at_batch(batch, result)
         return result
 
     def _look_at_batch(self, files: Sequence[Path], result: Predictions) -> None:
@@ -134,13 +140,29 @@ def open_predictor(path: Path | str) -> Predictor:
         RunError: There is neither a run nor an export, or the run has no model yet.
         ExportError: The SavedModel cannot be loaded.
     """
+    found = find_model(path)
+    load_tensorflow(with_keras=isinstance(found, Run))
+    return _of_run(found) if isinstance(found, Run) else _of_saved_model(found)
+
+
+def find_model(path: Path | str) -> Run | Path:
+    """The run in a folder, or the SavedModel of an export; looks for files only, and imports no TensorFlow.
+
+    Args:
+        path: As of `open_predictor`.
+
+    Raises:
+        RunError: There is neither a run nor an export, or the run has no model yet.
+    """
     folder = Path(path)
     if folder.name == "model.keras":
         folder = folder.parent
     if (folder / "manifest.json").is_file():
-        return _of_run(folder)
+        run = Run.open(folder)
+        run.model_file  # noqa: B018  (raises where the run has none)
+        return run
     if (saved := find_saved_model(folder)) is not None:
-        return _of_saved_model(saved)
+        return saved
     raise RunError(
         f"{path} is neither a run nor an export." if folder.exists() else f"There is no folder {path}.",
         allowed="a run folder (with manifest.json), or a folder with a SavedModel such as RUN/export",
@@ -165,13 +187,7 @@ def load_run_model(run: Run) -> Any:
     Raises:
         RunError: The run has none yet, or it cannot be read.
     """
-    file = run.path("model.keras")
-    if not file.is_file():
-        raise RunError(
-            f"{run.folder} has no model.keras.",
-            received=f"a run with status {run.manifest['status']!r}",
-            fix=f"Finish it first: tfl run RECIPE --out {run.folder} --resume",
-        )
+    file = run.model_file
     import keras
 
     from tfl.backbones.weight_files import refuse_bomb
@@ -188,7 +204,7 @@ def load_run_model(run: Run) -> Any:
 def _check_model(model: Any, run: Run) -> None:
     """Raises unless the model goes from the recipe's images to the run's classes: either file may have been changed since."""
     takes, gives = getattr(model, "input_shape", None), getattr(model, "output_shape", None)
-    wanted = (None, *run.recipe.data.image_size, 3), (None, len(run.class_names))
+    wanted = (None, *run.recipe.data.settled_size, 3), (None, len(run.class_names))
     if (takes, gives) != wanted:
         raise RunError(
             f"{run.path('model.keras')} is not the model of this run's recipe and classes.",
@@ -198,19 +214,18 @@ def _check_model(model: Any, run: Run) -> None:
         )
 
 
-def _of_run(folder: Path) -> Predictor:
-    run = Run.open(folder)
+def _of_run(run: Run) -> Predictor:
     model, class_names, data = load_run_model(run), run.class_names, run.recipe.data
     import tensorflow as tf
 
     from tfl.data.pipeline import preprocess_batch
 
     scored = tf.function(
-        lambda contents: tf.cast(model(preprocess_batch(contents, data.image_size, data.fit), training=False), tf.float32),
+        lambda contents: tf.cast(model(preprocess_batch(contents, data.settled_size, data.fit), training=False), tf.float32),
         input_signature=[tf.TensorSpec([None], tf.string)],
         autograph=False,
     )
-    return Predictor(folder, class_names, lambda contents: scored(tf.constant(contents)).numpy())
+    return Predictor(run.folder, class_names, lambda contents: scored(tf.constant(contents)).numpy())
 
 
 def _of_saved_model(folder: Path) -> Predictor:
@@ -288,5 +303,6 @@ def _unreadable(bad: Sequence[dict[str, str]]) -> BadImageError:
     named = "; ".join(f"{entry['file']} ({entry['why']})" for entry in bad[:_SHOWN])
     more = f"; and {len(bad) - _SHOWN} more" if len(bad) > _SHOWN else ""
     return BadImageError(
-        f"{len(bad)} of the files cannot be read as images: {named}{more}.", fix="Leave them out, or use --skip-bad to do so."
+        f"{len(bad)} of the files cannot be read as images: {named}{more}.",
+        fix='Leave them out: `tfl predict` lists them, on_bad="skip" skips them.',
     )

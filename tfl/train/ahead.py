@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from tfl.data.bundle import Bundle
 from tfl.features.cut import cut
 from tfl.features.extract import Extractor
 from tfl.model.freeze import make_plan
+from tfl.progress import progress_shown
 from tfl.recipe import Recipe, Stage
 from tfl.runs import Run
 from tfl.train.batches import storing
@@ -58,7 +58,7 @@ def extract_ahead(
     plain_extractor = extractor if same else Extractor(plain, bundle, features=recipe.features, known=known, console=console)
     for part, models, chosen in (("train", plain, plain_extractor), ("val", every, extractor)):
         if models:
-            with _shown(console, part, len(bundle.indices(part))) as progress:
+            with progress_shown(console, f"frozen blocks, {part} images", len(bundle.indices(part))) as progress:
                 chosen.run(part, progress=progress)
     return tuple(prefixes)
 
@@ -72,16 +72,3 @@ def _unchanged(run: Run, assembled: Assembled, recipe: Recipe) -> Iterator[tuple
         if 0 < first_live <= lowest and not state.done and not state.unstored:
             yield stage, cut(assembled, first_live)[0], state
         lowest = min(lowest, first_live)
-
-
-@contextlib.contextmanager
-def _shown(console: Console | None, part: str, count: int) -> Iterator[Callable[[int], None] | None]:
-    """A bar for one pass on a terminal; elsewhere nothing."""
-    if console is None or not console.is_terminal:
-        yield None
-        return
-    from rich.progress import Progress
-
-    with Progress(console=console, transient=True) as bar:
-        task = bar.add_task(f"frozen blocks, {part} images", total=count)
-        yield lambda done: bar.update(task, completed=done)

@@ -17,7 +17,8 @@ from typing import Any, Literal
 
 from tfl.errors import RunError
 from tfl.fields import as_plain
-from tfl.recipe import Recipe
+from tfl.page import Page
+from tfl.recipe import Recipe, load_recipe
 from tfl.runs import Run
 from tfl.storage import storage_errors, write_atomically, write_json
 
@@ -69,15 +70,44 @@ class SearchFolder:
         """The recipe as it was before the search."""
         return Recipe.from_json(self.path("recipe.json").read_text(encoding="utf-8"))
 
+    def refuse_if_taken(self, *, resume: bool) -> None:
+        """Makes sure that a search can be begun in the folder, or gone on with.
+
+        Raises:
+            RunError: It holds a search that is not to be gone on with, or something else.
+        """
+        if not self.exists:
+            Run.refuse_if_taken(self.folder)
+        elif not resume:
+            raise RunError(f"{self.folder} already holds a search.", fix="Go on with it by --resume, or name another with --out.")
+
+    @property
+    def best(self) -> dict[str, Any] | None:
+        """The best: `name`, `values` by path, `score`, `interval`, `seeds`, `trial_score`; None while no trial has a score."""
+        best: dict[str, Any] | None = self.about.get("best")
+        return best
+
+    @property
+    def best_recipe(self) -> Recipe:
+        """The recipe that came out best: what `best_recipe.py` says.
+
+        Raises:
+            RecipeError: The search has none yet.
+        """
+        return load_recipe(self.path("best_recipe.py"))
+
+    @property
+    def report(self) -> Page:
+        """The page of the search, `tune.html`, which a notebook shows in place."""
+        return Page(self.path("tune.html"))
+
     def begin(self, recipe: Recipe, about: Mapping[str, Any]) -> None:
         """Writes what is searched; the folder is a search from then on.
 
         Raises:
             RunError: The folder is taken.
         """
-        if self.exists:
-            raise RunError(f"{self.folder} already holds a search.", fix="Go on with it by --resume, or name another with --out.")
-        Run.refuse_if_taken(self.folder)
+        self.refuse_if_taken(resume=False)
         write_atomically(self.path("recipe.json"), recipe.to_json())
         write_json(self.path("search.json"), {"format": FORMAT, "status": "running", **about})
 

@@ -125,8 +125,7 @@ def _prepare(
     from tfl.model.assemble import assemble
     from tfl.train.precision import choose_precision
 
-    if folder.exists and not resume:
-        raise RunError(f"{folder.folder} already holds a search.", fix="Go on with it by --resume, or name another with --out.")
+    folder.refuse_if_taken(resume=resume)
     bundle, _ = prepare(recipe, console)
     names = bundle.examples.class_names
     chosen = folder.about["precision"] if folder.exists else None

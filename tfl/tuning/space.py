@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from tfl.backbones.settle import preprocessing_of, settled
 from tfl.errors import RecipeError
 from tfl.fields import as_plain
 from tfl.recipe import Augment, Between, Choice, Recipe, Stage
@@ -84,7 +85,9 @@ def check_space(recipe: Recipe, space: Space) -> None:
                 f"`search.space` has `{path}`, which must be the same in every trial.", fix="Set it in the recipe itself."
             )
         for value in tried.values if isinstance(tried, Choice) else _limits(recipe, path, tried):
-            _override(recipe, path, value)
+            changed = _override(recipe, path, value)
+            if path.split(".")[0] == "backbone":
+                preprocessing_of(changed.backbone)  # an unknown name is told before the first trial
 
 
 def _may_differ(words: list[str]) -> bool:
@@ -159,15 +162,16 @@ def values_of(space: Space, sampled: Mapping[str, Any]) -> Values:
 
 
 def recipe_of(recipe: Recipe, values: Mapping[str, Any]) -> Recipe:
-    """The recipe with these values, and without the search it came from.
+    """The recipe with these values, and without the search it came from; an image size that it leaves to its network is stated.
 
     Raises:
+        BackboneError: A value names a network that cannot be used.
         RecipeError: A value does not fit, or does not go together with the others; its path is named.
     """
     changed = recipe
     for path, value in values.items():
         changed = _override(changed, path, value)
-    return dataclasses.replace(changed, search=None)
+    return settled(dataclasses.replace(changed, search=None))
 
 
 def value_at(recipe: Recipe, path: str) -> Any:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import keras
 
+from tfl.backbones.settle import settled
 from tfl.data.bundle import Bundle, balanced_class_weights
 from tfl.errors import RunLockedError
 from tfl.model.assemble import Assembled
@@ -182,7 +183,7 @@ def live_blocks(assembled: Assembled, stage: Stage) -> int:
 
 
 def _data_key(recipe: Recipe) -> str:
-    return repr((recipe.data, recipe.split_seed))
+    return repr((settled(recipe).data, recipe.split_seed))
 
 
 def _open(place: Path, recipe: Recipe) -> Run:

@@ -1,4 +1,5 @@
-"""Progress on a terminal: epoch, metrics, images a second, time left. One line at each end where there is no terminal."""
+"""Progress on a terminal: epoch, metrics, images a second, time left. One line at the start where there is no terminal, and in a
+notebook one after each epoch."""
 
 from __future__ import annotations
 
@@ -16,7 +17,8 @@ class StageProgress(keras.callbacks.Callback):
     """Shows a bar over all images of a stage while it trains.
 
     Args:
-        console: Where to; None shows nothing. One that is not a terminal gets one line at the start.
+        console: Where to; None shows nothing. One that is not a terminal gets one line at the start, and where it is interactive
+            (see `tfl.progress.progress_console`) one after each epoch.
         stage: Of the recipe.
         images: In one epoch.
         first_epoch: Where the stage goes on from; 1 unless it is resumed.
@@ -72,6 +74,9 @@ class StageProgress(keras.callbacks.Callback):
         if logs and {"loss", "val_loss", "val_accuracy"} <= logs.keys():
             self._metrics = f"loss {logs['loss']:.3f}/{logs['val_loss']:.3f} val acc {logs['val_accuracy']:.3f}"
         self._show()
+        if self.console is not None and self.console.is_interactive and not self.console.is_terminal:
+            words = ", ".join(part for part in (self._epoch_words, self._metrics, self._rate) if part)
+            self.console.print(f"  {words}", highlight=False, markup=False)
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         if self._bar is not None:

@@ -1,0 +1,153 @@
+"""What `import tfl` offers beside recipes: `run`, `probe`, `tune` and `load_run`, for notebooks and scripts.
+
+Importing this module imports no TensorFlow; the functions do, once they have found nothing wrong with the input.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tfl.job import run_recipe
+from tfl.measure import check_profile_folder, profile_recipe, tune_recipe, with_options, write_profile
+from tfl.progress import progress_console
+from tfl.recipe import Recipe, load_recipe, refuse_missing_paths
+from tfl.runs import default_folder
+from tfl.trained_run import TrainedRun
+
+if TYPE_CHECKING:
+    from tfl.advise.profile import Profile
+    from tfl.tuning.folder import SearchFolder
+
+__all__ = ["load_run", "probe", "run", "tune"]
+
+
+def run(recipe: Recipe | Path | str, out: Path | str | None = None, *, resume: bool = False) -> TrainedRun:
+    """Trains, evaluates, explains and exports what a recipe says: `tfl run` from Python.
+
+    Args:
+        recipe: A recipe, or the path of a recipe file (`.py`, or the `recipe.json` of a run).
+        out: The run folder; None makes `runs/<name>/<time>`.
+        resume: Go on with the run in `out`, which must be of the same recipe; where none was begun, begin it.
+
+    Returns:
+        The finished run: `metrics`, `history`, `report`, `predict(files)`.
+
+    Raises:
+        TflError: The recipe, the data, the weights or the folder cannot be used; or the run failed, and `resume` goes on from
+            there.
+        KeyboardInterrupt: The cell was interrupted; everything is saved, and `resume` goes on from there.
+
+    Example:
+
+    >>> import tempfile, tfl
+    >>> recipe = tfl.Recipe(
+    ...     name="digits",
+    ...     data=tfl.Sample("digits", image_size=(32, 32), per_class=10),
+    ...     backbone=tfl.Backbone("mini"),
+    ...     stages=(tfl.Stage("head", epochs=2),),
+    ...     export=(),
+    ... )
+    >>> run = tfl.run(recipe, tempfile.mkdtemp())
+    >>> run.metrics["test"]["count"]
+    20
+    """
+    loaded, command = _loaded(recipe), ["tfl.run", *([] if isinstance(recipe, Recipe) else [str(recipe)])]
+    done = run_recipe(loaded, out=out, resume=resume, command=command, console=progress_console())
+    return TrainedRun(done.folder)
+
+
+def probe(recipe: Recipe | Path | str, out: Path | str | None = None) -> Profile:
+    """Probes every block of a recipe's backbone on its training and validation images: `tfl probe` from Python.
+
+    Args:
+        recipe: A recipe, or the path of a recipe file.
+        out: The folder for `probe.json` and `probe.html`; None writes no files.
+
+    Returns:
+        The profile: `rows`, `best`, `advice`, `table()`.
+
+    Raises:
+        TflError: The recipe, the data, the weights, the cache or the folder cannot be used.
+
+    Example:
+
+    >>> import tfl
+    >>> recipe = tfl.Recipe(
+    ...     name="digits", data=tfl.Sample("digits", image_size=(32, 32), per_class=10), backbone=tfl.Backbone("mini")
+    ... )
+    >>> len(tfl.probe(recipe).rows)
+    8
+    """
+    loaded = _loaded(recipe)
+    if out is not None:
+        check_profile_folder(Path(out))
+    profile = profile_recipe(loaded, progress_console())
+    if out is not None:
+        write_profile(Path(out), loaded, profile)
+    return profile
+
+
+def tune(
+    recipe: Recipe | Path | str,
+    out: Path | str | None = None,
+    *,
+    trials: int | None = None,
+    minutes: float | None = None,
+    workers: int = 1,
+    resume: bool = False,
+) -> SearchFolder:
+    """Searches how many blocks to train, at which rates, with which head: `tfl tune` from Python.
+
+    Args:
+        recipe: A recipe, or the path of a recipe file; its `search` says what is searched.
+        out: The folder of the search; None makes `runs/<name>/tune-<time>`.
+        trials: At most so many trials, over `search.trials`.
+        minutes: Begin no trial after so many minutes, over `search.minutes`.
+        workers: Processes that run trials side by side.
+        resume: Go on with the search in `out`.
+
+    Returns:
+        The search: `best` (name, values and score), `best_recipe`, `outcomes()` and `folder`.
+
+    Raises:
+        TflError: The recipe, the space, the data, the weights or the folder cannot be used, or no trial came to a score.
+
+    Example:
+
+    >>> import tempfile, tfl
+    >>> recipe = tfl.Recipe(
+    ...     name="digits",
+    ...     data=tfl.Sample("digits", image_size=(32, 32), per_class=6),
+    ...     backbone=tfl.Backbone("mini"),
+    ...     stages=(tfl.Stage("head", epochs=1),),
+    ...     search=tfl.Search(space={"head.dropout": tfl.Choice((0.0, 0.5))}, algorithm="grid", seeds=0),
+    ... )
+    >>> found = tfl.tune(recipe, tempfile.mkdtemp())
+    >>> sorted(found.best), found.best_recipe.head.dropout in (0.0, 0.5)
+    (['interval', 'name', 'score', 'seeds', 'trial_score', 'values'], True)
+    """
+    given = {name: value for name, value in {"trials": trials, "minutes": minutes}.items() if value is not None}
+    loaded = with_options(_loaded(recipe), given)
+    folder = Path(out) if out is not None else default_folder(loaded.name, kind="tune")
+    return tune_recipe(loaded, folder, resume=resume, workers=workers, console=progress_console())
+
+
+def load_run(folder: Path | str) -> TrainedRun:
+    """The run in a folder.
+
+    Args:
+        folder: As `tfl.run` or `tfl run` made it.
+
+    Raises:
+        RunError: There is no run there, or its manifest or recipe is damaged.
+    """
+    return TrainedRun.open(folder)
+
+
+def _loaded(recipe: Recipe | Path | str) -> Recipe:
+    if isinstance(recipe, Recipe):
+        return recipe
+    loaded = load_recipe(recipe)
+    refuse_missing_paths(loaded, recipe)
+    return loaded

@@ -1,0 +1,150 @@
+"""What is measured of a recipe without a run of it, composed: linear probes at every block, and a search over depth and rates."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tfl.errors import RunError
+from tfl.fields import as_plain
+from tfl.job import check_recipe, prepare_data
+from tfl.progress import progress_shown
+from tfl.quiet import load_tensorflow
+from tfl.recipe import Recipe, Search
+from tfl.storage import check_can_write, check_is_text, locked, write_json
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from tfl.advise.profile import Profile
+    from tfl.data.bundle import Bundle
+    from tfl.data.examples import Examples
+    from tfl.tuning.folder import SearchFolder
+
+PROFILE, PAGE = "probe.json", "probe.html"
+
+
+def check_profile_folder(folder: Path) -> None:
+    """Makes sure that a profile can be written into `folder`.
+
+    Raises:
+        RunError: It holds one.
+        StorageError: It cannot be written.
+    """
+    check_can_write(folder, folder=True)
+    if (folder / PROFILE).exists():
+        raise RunError(f"{folder} already holds a profile.", fix="Name another folder with --out, or delete it.")
+
+
+def profile_recipe(recipe: Recipe, console: Console) -> Profile:
+    """Finds the images of a recipe and probes every block of its backbone on them.
+
+    Args:
+        recipe: What the probes are to advise.
+        console: Where to say what was found, and how far the pass is.
+
+    Raises:
+        TflError: The data, the weights or the cache cannot be used; most of it is found before TensorFlow is imported.
+    """
+    from tfl.features.budget import check_store
+
+    check_recipe(recipe)
+    check_store()
+    bundle, _ = prepare_data(recipe, console)
+    from tfl.advise.probe import probe_recipe
+
+    count = len(bundle.indices("train")) + len(bundle.indices("val"))
+    with progress_shown(console, "images", count) as progress:
+        return probe_recipe(recipe, bundle, console=console, progress=progress)
+
+
+def write_profile(folder: Path, recipe: Recipe, profile: Profile) -> dict[str, Any]:
+    """Writes `probe.json` and `probe.html`; returns what the first of them says."""
+    from tfl.evaluate.probing import write_probe_page
+
+    document = {"recipe": as_plain(recipe), **profile.as_json()}
+    folder.mkdir(parents=True, exist_ok=True)
+    write_probe_page(document, folder / PAGE)
+    write_json(folder / PROFILE, document)
+    return document
+
+
+def with_options(recipe: Recipe, options: Mapping[str, Any]) -> Recipe:
+    """The recipe with fields of its search replaced; minutes alone lift the limit of trials that nobody had set."""
+    search = recipe.search or Search()
+    if "minutes" in options and "trials" not in options and search.trials == Search().trials:
+        options = {**options, "trials": None}
+    return dataclasses.replace(recipe, search=dataclasses.replace(search, **options))
+
+
+def tune_recipe(recipe: Recipe, folder: Path, *, resume: bool, workers: int, console: Console) -> SearchFolder:
+    """Searches, and writes the page; a worker of another chief only searches.
+
+    Args:
+        recipe: With a `search`, or without one for the built space and the default budget.
+        folder: Of the search.
+        resume: Go on with the search in `folder`.
+        workers: Processes that run trials side by side.
+        console: Where progress is shown.
+
+    Raises:
+        TflError: As of `tfl.tuning.search.search`; most of it is found before TensorFlow is imported.
+    """
+    from tfl.tuning.workers import Role
+
+    is_worker = Role.of_this_process() is Role.WORKER
+    examples = None if is_worker else _check_search(recipe, folder, resume=resume)
+    load_tensorflow()
+    from tfl.evaluate.tuning import write_tuning_page
+    from tfl.tuning.search import search
+
+    found = search(
+        recipe,
+        out=folder,
+        prepare=_preparing(recipe, examples),
+        resume=resume,
+        workers=workers,
+        profile=lambda recipe, bundle: probe_scores(recipe, bundle, console),
+        console=console,
+    )
+    if not is_worker:
+        write_tuning_page(found.folder)
+    return found
+
+
+def probe_scores(recipe: Recipe, bundle: Bundle, console: Console) -> dict[str, float]:
+    """What linear probes score at each block, by the block's name: the prior of a search."""
+    from tfl.advise.probe import probe_recipe
+
+    console.print("linear probes at every block, for the order of the first trials", highlight=False, markup=False)
+    profile = probe_recipe(recipe, bundle)
+    return {row.block: float(getattr(row, profile.metric)) for row in profile.rows}
+
+
+def _check_search(recipe: Recipe, folder: Path, *, resume: bool) -> Examples:
+    """Finds what is wrong with a search without TensorFlow; returns what the source holds."""
+    from tfl.data.source import load_source
+    from tfl.features.budget import check_store
+    from tfl.tuning.folder import SearchFolder
+
+    check_is_text(folder)
+    check_can_write(folder, folder=True)
+    SearchFolder(folder).refuse_if_taken(resume=resume)
+    if folder.exists():
+        with locked(folder):
+            pass
+    check_recipe(recipe)
+    check_store()
+    return load_source(recipe.data, seed=recipe.split_seed)
+
+
+def _preparing(recipe: Recipe, examples: Examples | None) -> Callable[[Recipe, Console], tuple[Bundle, list[dict[str, Any]]]]:
+    """`prepare_data`, which does not read the recipe's own source a second time."""
+
+    def prepare(wanted: Recipe, console: Console) -> tuple[Bundle, list[dict[str, Any]]]:
+        same = (wanted.data, wanted.split_seed) == (recipe.data, recipe.split_seed)
+        return prepare_data(wanted, console, examples=examples if same else None)
+
+    return prepare

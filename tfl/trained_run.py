@@ -1,0 +1,127 @@
+"""A run as a notebook or a script uses it: its figures, its report, and its model on new photos."""
+
+from __future__ import annotations
+
+import functools
+import html
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from tfl.page import Page
+from tfl.runs import Run
+
+if TYPE_CHECKING:
+    import keras
+
+    from tfl.serve.predictor import Predictor
+
+_FIGURES = ("accuracy", "macro_f1", "loss")
+
+
+class TrainedRun(Run):
+    """A run folder with what is asked of it after training. `tfl.run` and `tfl.load_run` return one.
+
+    Example:
+
+    >>> import tempfile, tfl
+    >>> recipe = tfl.Recipe(
+    ...     name="digits",
+    ...     data=tfl.Sample("digits", image_size=(32, 32), per_class=10),
+    ...     backbone=tfl.Backbone("mini"),
+    ...     stages=(tfl.Stage("head", epochs=2),),
+    ...     export=(),
+    ... )
+    >>> run = tfl.run(recipe, out=tempfile.mkdtemp())
+    >>> run.metrics["test"]["count"], [row["epoch"] for row in run.history]
+    (20, [1, 2])
+    """
+
+    @property
+    def metrics(self) -> dict[str, Any]:
+        """What `metrics.json` says: `test`, `validation` and `seconds`.
+
+        Raises:
+            RunError: The run did not come so far.
+        """
+        return self.read_json("metrics.json")
+
+    @property
+    def history(self) -> list[dict[str, Any]]:
+        """The rows of `history.csv`, one for each epoch of each stage; `step` counts the epochs over all stages."""
+        from tfl.evaluate.gather import read_history
+
+        return read_history(self)
+
+    @property
+    def report(self) -> Page:
+        """The report, shown in place where it is the last line of a cell; written anew where the run has none.
+
+        Raises:
+            RunError: A file of the run is damaged.
+        """
+        from tfl.evaluate.report import write_report
+
+        file = self.path("report.html")
+        return Page(file if file.is_file() else write_report(self.folder))
+
+    @functools.cached_property
+    def model(self) -> keras.Model:
+        """The Keras model, from pixels 0..255 at the recipe's image size to probabilities; loaded at first use.
+
+        Raises:
+            RunError: The run has none yet, or it cannot be read.
+        """
+        self.model_file  # noqa: B018  (raises before TensorFlow is imported)
+        from tfl.quiet import load_tensorflow
+
+        load_tensorflow()
+        from tfl.serve.predictor import load_run_model
+
+        return load_run_model(self)
+
+    def predict(
+        self, files: Path | str | Iterable[Path | str], *, on_bad: Literal["error", "skip"] = "error"
+    ) -> list[dict[str, Any]]:
+        """The label of each photo; the model is loaded at the first call only.
+
+        Args:
+            files: An image file, a folder of them, or several of these.
+            on_bad: `error` raises when one cannot be read, `skip` leaves it out.
+
+        Returns:
+            For each file, in order: `file`, `label`, `probability`, and `probabilities` by class.
+
+        Raises:
+            RunError: The run has no model yet.
+            DataError: A file is missing, or (`BadImageError`) cannot be read as an image.
+        """
+        named = [files] if isinstance(files, str | Path) else list(files)
+        return self._predictor.predict(named, on_bad=on_bad)
+
+    @functools.cached_property
+    def _predictor(self) -> Predictor:
+        from tfl.serve.predictor import open_predictor
+
+        return open_predictor(self.folder)
+
+    def _repr_html_(self) -> str:
+        """The figures as a table, and where the files are."""
+        parts = self.metrics if self.path("metrics.json").is_file() else {}
+        rows = "".join(_row(part, parts[part]) for part in ("test", "validation") if part in parts)
+        head = "".join(f"<th>{name}</th>" for name in ("", "accuracy", "95% interval", "macro-F1", "loss", "images"))
+        table = f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>" if rows else ""
+        folder, status = html.escape(str(self.folder)), html.escape(str(self.manifest["status"]))
+        return f"<p>Run <code>{folder}</code>, {status}</p>{table}"
+
+
+def _row(name: str, figures: dict[str, Any]) -> str:
+    low, high = figures.get("accuracy_interval") or (None, None)
+    interval = "" if low is None else f"{low:.3f} to {high:.3f}"
+    accuracy, macro_f1, loss = (figures.get(key) for key in _FIGURES)
+    cells = (_figure(accuracy), interval, _figure(macro_f1), _figure(loss), str(figures.get("count", "")))
+    return f"<tr><th>{name}</th>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
+
+
+def _figure(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"
