@@ -1,5 +1,6 @@
 """The main job from one end to the other, on small real data."""
 
+import dataclasses
 import io
 import json
 import os
@@ -11,9 +12,11 @@ import time
 
 import numpy as np
 import pytest
+from PIL import Image
+from rich.console import Console
 
 import tfl
-from tfl.errors import RunError, StorageError
+from tfl.errors import DataError, RunError, StorageError
 
 pytestmark = pytest.mark.slow
 
@@ -186,3 +189,22 @@ def test_a_cache_that_cannot_be_written_is_told_at_once_and_the_run_goes_on(tmp_
     with pytest.raises(StorageError, match="Point TFL_CACHE"):  # its figures would be other ones
         run(stored.folder.name, resume=True)
     assert not (tmp_path / "always").exists()
+
+
+def test_16_bit_images_of_fewer_bits_stop_a_run_before_it_begins(recipe, tmp_path):
+    from tfl.job import prepare_data, run_recipe
+
+    for number in range(12):
+        folder = tmp_path / "data" / ("dark", "light")[number % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        values = np.random.default_rng(number).integers(0, 4096, (32, 32)).astype("uint16")
+        Image.fromarray(values).save(folder / f"{number}.tif")
+    data = tfl.Data(str(tmp_path / "data"), image_size=(32, 32))
+    recipe = dataclasses.replace(recipe, data=data)
+    with pytest.raises(DataError, match=r"12 16-bit images use values up to 4,\d+ only \(12 bits\).*--set data.bits=12"):
+        run_recipe(recipe, out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    told = dataclasses.replace(recipe, data=dataclasses.replace(data, bits=12))
+    bundle, findings = prepare_data(told, Console(quiet=True))
+    assert findings == [] or {one["kind"] for one in findings} <= {"classes_small", "odd_modes", "image_size"}
+    assert bundle.pixels is not None and 110 < bundle.pixels[:].mean() < 145  # of 16 bits it would be 8

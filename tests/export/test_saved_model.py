@@ -15,7 +15,7 @@ from tfl.data.pipeline import preprocess_batch
 from tfl.errors import ExportError
 from tfl.export.parity import check_parity, probe_images
 from tfl.export.saved_model import export_saved_model
-from tfl.serve.predictor import bits_of_export
+from tfl.serve.about import bits_of_export
 
 LABELS = ("blight", "healthy", "Läuse")
 DATA = tfl.Data("unused", image_size=(32, 48))

@@ -71,9 +71,9 @@ def read_image_file(file: Path) -> bytes:
         raise BadImageError(error.strerror or "cannot be read") from error
     with no_size_warnings():
         header = read_header(content)
-    if header.trouble:
-        raise BadImageError(why_not(header))
-    return readable_by_graph(content)
+        if header.trouble:
+            raise BadImageError(why_not(header))
+        return readable_by_graph(content)
 
 
 def largest_allowed(content: bytes, bits: int | None) -> int:

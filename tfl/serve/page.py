@@ -117,8 +117,8 @@ class _Desk:
 
     def _explained(self, content: bytes, outputs: Any) -> dict[str, Any]:
         if self._answers is None:
+            from tfl.serve.about import bits_of_export
             from tfl.serve.page_answer import Answers
-            from tfl.serve.predictor import bits_of_export
 
             self._answers = Answers(self.run, bits=bits_of_export(self.models.latest.folder))
         return self._answers.answer(content, outputs)

@@ -7,7 +7,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
@@ -18,6 +17,7 @@ from tfl.data.bits import unused_bits_text
 from tfl.errors import BadImageError, ExportError, RunError
 from tfl.quiet import load_tensorflow
 from tfl.runs import Run
+from tfl.serve.about import bits_of_export
 from tfl.serve.files import UNDECODABLE, expand, largest_allowed, read_image_file
 
 if TYPE_CHECKING:
@@ -254,16 +254,6 @@ def _of_saved_model(folder: Path) -> Predictor:
         return scores
 
     return Predictor(folder, names, probabilities, bits=bits_of_export(folder))
-
-
-def bits_of_export(folder: Path) -> int | None:
-    """How many bits of 16-bit images a SavedModel takes for in use, by its `tfl.json`; None where that says nothing."""
-    try:
-        about = json.loads((folder / "assets.extra" / "tfl.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):  # it is not needed to answer
-        return None
-    bits = about.get("bits") if isinstance(about, dict) else None
-    return bits if isinstance(bits, int) and 8 <= bits <= 16 else None
 
 
 def load_saved_model(folder: Path) -> tuple[Any, tuple[str, ...]]:
