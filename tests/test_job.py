@@ -144,6 +144,24 @@ def test_a_run_s_model_is_a_backbone_for_the_next(finished, tmp_path):
     assert run.read_json("metrics.json")["test"]["count"] > 0
 
 
+def test_the_size_is_the_networks_own_until_it_is_chosen(recipe, tmp_path):
+    from rich.console import Console
+
+    from tfl.job import run_recipe
+
+    free = recipe.override("data.image_size", None).override("data.per_class", 5).override("export", [])
+    small = dataclasses.replace(free, stages=(tfl.Stage("head", epochs=1),))
+    told = Console(record=True, width=200)
+    run = run_recipe(small, out=tmp_path / "own", console=told)
+    assert run.recipe.data.image_size == (96, 96)
+    assert "mini at 96 × 96 px" in told.export_text(clear=False) and "is far from" not in told.export_text()
+    assert run_recipe(small, out=tmp_path / "own", resume=True, console=told).manifest["status"] == "done"
+    chosen = run_recipe(small.override("data.image_size", "48,48"), out=tmp_path / "chosen", console=told)
+    assert chosen.recipe.data.image_size == (48, 48)
+    assert "48 × 48 px is far from the 96 × 96 px that mini was trained at" in told.export_text()
+    assert "48 × 48 px is far from" in chosen.path("report.html").read_text(encoding="utf-8")
+
+
 def test_a_failure_is_told_until_the_run_goes_on(tmp_path, recipe):
     from tfl.resume import status_of
     from tfl.runs import Run

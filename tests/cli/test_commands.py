@@ -189,6 +189,19 @@ def test_new_leaves_a_test_without_labels_out_and_says_how_to_label_it(here):
     assert tfl.load_recipe("insects.py").data.source == "photos"
 
 
+@pytest.mark.parametrize(("size", "chosen"), [((200, 150), None), ((49, 20), None), ((48, 20), (48, 48))])
+def test_new_leaves_the_image_size_to_the_network_except_for_tiny_pictures(here, size, chosen):
+    for name in ("ant", "bee"):
+        (here / "photos" / name).mkdir(parents=True)
+        for number in range(5):
+            Image.new("RGB", size, (number * 40, 50, 90)).save(here / "photos" / name / f"{number}.png")
+    assert invoke("new", "insects", "--data", "photos").exit_code == 0
+    recipe, text = tfl.load_recipe("insects.py"), here.joinpath("insects.py").read_text()
+    assert recipe.data.image_size == chosen
+    assert ("# image_size=(160, 160)," in text) == (chosen is None)
+    assert ("small themselves (20 × 48 px)" in text) == (chosen is not None)
+
+
 def test_new_survives_quotes_in_the_source(here):
     odd = class_folders(here / """it's "here" \\""", ant=5, bee=5)
     assert invoke("new", "insects", "--data", odd).exit_code == 0
@@ -223,6 +236,7 @@ def test_backbones_lists_the_catalog(tmp_path, monkeypatch):
     document = json.loads(invoke("backbones", "--json").stdout)
     rows = {row["name"]: row for row in document["backbones"]}
     assert rows["ResNet50"]["family"] == "ResNet" and rows["ResNet50"]["preprocessing"] == "caffe"
+    assert rows["EfficientNetB1"]["native_size"] == 240 and rows["mini"]["native_size"] == 96
     assert rows["mini"]["weights_here"] and not rows["ResNet50"]["weights_here"]
     assert rows["MobileNetV2"]["weights_here"] == ["mobilenet_v2_weights_tf_dim_ordering_tf_kernels_0.35_224_no_top.h5"]
 
@@ -234,6 +248,8 @@ def test_backbones_lists_the_catalog(tmp_path, monkeypatch):
         (("mini", "--image-size", "big"), "HEIGHT,WIDTH"),
         (("--image-size", "96,96"), "need the NAME"),
         (("mini", "--set", "argument.alpha=1"), "Did you mean `arguments`?"),
+        (("VGG16", "--set", "preprocessing=tf"), "Allowed: auto or caffe"),
+        (("there-is-none.h5",), "There is no model file there-is-none.h5"),
     ],
 )
 def test_backbones_refuses(words, message):
@@ -250,6 +266,28 @@ def test_backbones_prints_blocks():
     assert document["parameters"] == sum(block["parameters"] for block in document["blocks"]) == 410_208
     assert sum(block["flops_share"] for block in document["blocks"]) == pytest.approx(1)
     assert "block_1_project_BN" in invoke("backbones", "MobileNetV2").stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("suffix", ["keras", "h5"])
+def test_backbones_describes_a_model_file(here, suffix):
+    import keras
+
+    keras.applications.MobileNet(include_top=False, weights=None, alpha=0.25, input_shape=(96, 64, 3)).save(f"own.{suffix}")
+    document = json.loads(invoke("backbones", f"own.{suffix}", "--json").stdout)
+    assert document["image_size"] == [96, 64] and document["preprocessing"] == "tf" and len(document["blocks"]) == 14
+    inputs = keras.Input((32, 32, 3))
+    keras.Model(inputs, keras.layers.Conv2D(4, 3)(inputs)).save(f"plain.{suffix}")
+    result = invoke("backbones", f"plain.{suffix}")
+    assert result.exit_code == 0, result.stderr
+    assert "preprocessing not known" in result.stdout and "backbone.preprocessing" in result.stdout
+
+
+@pytest.mark.parametrize("verb", ["run", "probe"])
+def test_a_file_that_is_no_network_is_refused_before_anything_else(here, verb):
+    here.joinpath("net.onnx").touch()
+    result = invoke(verb, "leaves.py", "--set", "backbone=net.onnx")
+    assert result.exit_code == 2 and "is an ONNX file" in " ".join(result.stderr.split())
 
 
 # evaluate, report, export, doctor ------------------------------------------------------------------------------------

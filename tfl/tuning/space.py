@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from tfl.backbones.settle import preprocessing_of, settled
+from tfl.backbones.settle import preprocessing_of
 from tfl.errors import RecipeError
 from tfl.fields import as_plain
 from tfl.recipe import Augment, Between, Choice, Recipe, Stage
@@ -162,16 +162,15 @@ def values_of(space: Space, sampled: Mapping[str, Any]) -> Values:
 
 
 def recipe_of(recipe: Recipe, values: Mapping[str, Any]) -> Recipe:
-    """The recipe with these values, and without the search it came from; an image size that it leaves to its network is stated.
+    """The recipe with these values, and without the search it came from.
 
     Raises:
-        BackboneError: A value names a network that cannot be used.
         RecipeError: A value does not fit, or does not go together with the others; its path is named.
     """
     changed = recipe
     for path, value in values.items():
         changed = _override(changed, path, value)
-    return settled(dataclasses.replace(changed, search=None))
+    return dataclasses.replace(changed, search=None)
 
 
 def value_at(recipe: Recipe, path: str) -> Any:

@@ -95,6 +95,7 @@ class Bench:
             check: Looks at the last stage, epoch by epoch.
             after: A run folder to go on from: another trial of the same recipe that was stopped; None begins anew.
         """
+        recipe = settled(recipe)
         run = _open(place, recipe)
         with run.lock():
             if not run.path("state.json").is_file() and (earlier := after or self._start(recipe)) is not None:
