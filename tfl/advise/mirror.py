@@ -193,7 +193,7 @@ def _named(
     originals: list[NDArray[np.float32]], copies: list[NDArray[np.float32]], labels: NDArray[np.integer], *, seed: int
 ) -> tuple[float, float, bool] | None:
     """The share of held-out originals and of their copies that a linear probe of the classes names correctly, and whether it
-    does worse on the copies, by more than `MOST_LOST` and by McNemar's exact test; None with fewer than two classes of five images.
+    does worse on the copies, by more than `MOST_LOST` and by McNemar's exact test; None without two classes of five images.
     """
     from scipy.stats import binomtest
     from sklearn.linear_model import RidgeClassifier
