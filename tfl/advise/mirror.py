@@ -192,8 +192,9 @@ def _z(p: float) -> float:
 def _named(
     originals: list[NDArray[np.float32]], copies: list[NDArray[np.float32]], labels: NDArray[np.integer], *, seed: int
 ) -> tuple[float, float, bool] | None:
-    """The accuracy of a linear probe of the classes on held-out originals and on their copies, and whether it is worse on the
-    copies, by more than `MOST_LOST` and by McNemar's exact test; None where fewer than two classes have five images."""
+    """The share of held-out originals and of their copies that a linear probe of the classes names correctly, and whether it
+    does worse on the copies, by more than `MOST_LOST` and by McNemar's exact test; None without two classes of five images.
+    """
     from scipy.stats import binomtest
     from sklearn.linear_model import RidgeClassifier
     from sklearn.model_selection import StratifiedKFold
@@ -226,6 +227,7 @@ def _decide(apart: ToldApart, named: tuple[float, float, bool] | None, class_nam
         reason = figures if high >= MOST_TOLD_APART else of_some
         if named is not None:
             reason += f"; a probe of the classes is right on {named[0]:.2f} of the images and {named[1]:.2f} of the copies"
+        reason += "; if the direction means nothing, as that of the light, the flip can be added by hand"
     elif high >= MOST_TOLD_APART:
         reason = f"{count} images are too few to decide: {figures}, 95% interval {low:.2f} to {high:.2f}"
     else:
