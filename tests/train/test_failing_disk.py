@@ -139,7 +139,7 @@ def largest_file(size):
 @pytest.mark.slow
 def test_a_file_that_cannot_grow_is_one_message_and_the_stage_goes_on(tmp_path, short, bundle, network, reference):
     run = Run.create(tmp_path / "run", short, command=[])
-    with largest_file(5_000) as begin, pytest.raises(StorageError, match="Cannot write .*Free some space"):
+    with largest_file(5_000) as begin, pytest.raises(StorageError, match=r"Cannot write .*Free some space"):
         train(run, short, bundle, network, [Once(begin)])
     assert not [path for path in run.folder.rglob("*") if ".tmp" in path.name]
     check_goes_on(run, reference, short, bundle, network)
