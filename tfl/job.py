@@ -333,7 +333,10 @@ def _trust(
 
 
 def _save(run: Run, recipe: Recipe, model: keras.Model, bundle: Bundle, confidence: Confidence | None, console: Console) -> None:
-    """`model.keras`, and every export that the recipe names, each compared with the model on the whole test split."""
+    """`model.keras`, and every export that the recipe names, each compared with the model on the whole test split.
+
+    An export that is refused does not fail the run: it is told, and the manifest, the certificate and the report have the reason.
+    """
     from tfl.export.ship import ship_model
 
     write_atomically(run.path("model.keras"), lambda scratch: model.save(scratch))

@@ -66,7 +66,8 @@ def export(
 ) -> Answer:
     """Write the model of RUN for other runtimes, labels inside, and certify that each says what the model says.
 
-    An export that is past its tolerance is not put in place. The certificate is `parity.json` in the export folder.
+    An export that cannot be written or is past its tolerance is refused: it is not put in place, and the others are. The
+    command fails if all are refused. The certificate is `parity.json` in the export folder.
     """
     from tfl.runs import Run
 
@@ -82,11 +83,13 @@ def export(
     done = _ship(run, chosen, folder, version, quantize or QUANTIZED, verify=verify, server=server, source=data)
     from tfl.export.certificate import summary
 
+    done.require_any()
     parity = summary(done.certificate, done.names) if done.certificate else {}
     document = {
         "run": str(run.folder),
         "exports": {kind: str(folder) for kind, folder in done.folders.items()},
         "parity": parity,
+        "refused": {name: dict(row) for name, row in done.refused.items()},
         "holds": all(row["holds"] is not False for row in parity.values()) if done.certificate else None,
         "golden_images": done.certificate["golden"]["count"] if done.certificate else 0,
         "test_images": done.certificate["test"]["count"] if done.certificate else 0,
@@ -159,6 +162,8 @@ def _images_of(run: Run, source: str | None) -> tuple[Bundle | None, str | None]
 def _show(document: dict[str, Any], done: Shipped) -> None:
     for kind, folder in document["exports"].items():
         click.echo(f"export   {folder} ({KINDS[kind].title})")
+    for words in done.refusals:
+        click.echo(f"refused  {words}")
     if done.certificate is None:
         click.echo("nothing was compared with the model: --no-verify")
         return

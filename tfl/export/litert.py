@@ -17,7 +17,6 @@ import numpy as np
 import tensorflow as tf
 
 from tfl.errors import ExportError
-from tfl.export.kinds import QUANTIZED, check_quantize
 from tfl.export.shipment import Shipment
 from tfl.model.head import POOL
 
@@ -38,22 +37,25 @@ def file_of(quantized: str) -> str:
     return f"model_{quantized}.tflite"
 
 
-def fill_litert(shipment: Shipment, folder: Path, *, quantize: tuple[str, ...] = QUANTIZED) -> tuple[str, ...]:
-    """Writes a file for each of `quantize` and returns their names.
+def fill_litert(shipment: Shipment, folder: Path, *, weights: str) -> tuple[str, ...]:
+    """Writes the file with such weights and returns its name.
+
+    Args:
+        shipment: What is written.
+        folder: Where.
+        weights: One of `tfl.export.kinds.QUANTIZED`.
 
     Raises:
         ExportError: The network has an operation that LiteRT lacks, or int8 has no images to look at.
     """
-    check_quantize(quantize)
     writers = {"float32": _write_float32, "float16": _write_float16, "int8": _write_int8}
-    for name in quantize:
-        try:
-            writers[name](shipment, folder / file_of(name))
-        except ExportError:
-            raise
-        except Exception as error:  # the converter raises its own kinds, by what it lacks
-            raise ExportError(f"This model cannot be written as LiteRT {name}: {_first_lines(error)}") from error
-    return tuple(map(file_of, quantize))
+    try:
+        writers[weights](shipment, folder / file_of(weights))
+    except (ExportError, OSError):
+        raise
+    except Exception as error:  # the converter raises its own kinds, by what it lacks
+        raise ExportError(f"This model cannot be written as LiteRT {weights}: {_first_lines(error)}") from error
+    return (file_of(weights),)
 
 
 def _write_float32(shipment: Shipment, file: Path) -> None:
