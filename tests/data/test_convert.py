@@ -138,7 +138,18 @@ def heading(tags: dict[int, Any]) -> bytes:
     return encoded(RGB, "TIFF", tiffinfo=directory)
 
 
+def jpeg_2000_of_16_bits() -> bytes:
+    """A colour codestream whose header is changed to promise 16 bits a component (ISO/IEC 15444-1, A.5.1)."""
+    contents = bytearray(encoded(RGB, "JPEG2000", no_jp2=True))
+    for component in range(3):
+        contents[42 + 3 * component] = 15
+    return bytes(contents)
+
+
 REFUSED = {
+    "Lab colours": (tiff(np.asarray(RGB), photometric="cielab"), "Lab"),
+    "16 bits in CMYK": (tiff(np.zeros((8, 8, 4), np.uint16), photometric="separated"), "CMYK"),
+    "JPEG 2000 of 16 bits in colour": (jpeg_2000_of_16_bits(), "JPEG 2000 of 16 bits in colour"),
     "floating point": (encoded(RGB.convert("F"), "TIFF"), "floating-point"),
     "32 bits": (encoded(RGB.convert("I"), "TIFF"), "32-bit or signed"),
     "signed 16 bits": (tiff(DEEP.astype(np.int16)), "32-bit or signed"),

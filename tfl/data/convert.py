@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 IN_GRAPH = (b"\xff\xd8", b"\x89P", b"GI", b"BM", b"RI", b"\xff\x0a")
-"""The first two bytes of the files that the graph decodes: JPEG, PNG, GIF, BMP, WebP, JPEG XL; and that of a boxed JPEG XL:"""
+"""The first two bytes of the files that the graph decodes: JPEG, PNG, GIF, BMP, WebP, JPEG XL."""
 IN_GRAPH_BOXED = b"\x00\x00\x00\x0cJXL "
+"""How a JPEG XL in a container starts, which the graph decodes too."""
 PILLOW_NAMES = {"TIFF": "TIFF", "AVIF": "AVIF", "HEIF": "HEIC", "JPEG2000": "JPEG 2000", "PPM": "PNM"}
 """Pillow's word for each format that is converted, and ours."""
 _UNREAD_TIFF = "a TIFF whose channels, bits or compression are not read; save it in grey or RGB with 8 or 16 bits"

@@ -55,7 +55,7 @@ _PILLOW_NOTE = (
     "The model takes pixels, and what decodes the photo decides a little of the answer. These lines turn a photo upright and "
     "resize it as in training (fit `{fit}`); Pillow rounds otherwise than TensorFlow, so a pixel may differ by one or two of "
     "255, and a probability by a little. `parity.json`, beside this folder, has how much on the run's own test images. "
-    "Colours of 16 bits a channel need another decoder, and HEIC files need `pillow_heif.register_heif_opener()` first. The "
+    "{deep} of 16 bits a channel need another decoder, and HEIC files need `pillow_heif.register_heif_opener()` first. The "
     "SavedModel holds its own decoder and needs none of this."
 )
 _SAVED_MODEL_NOTE = (
@@ -91,7 +91,8 @@ def readme(kind: str, shipment: Shipment, *, files: tuple[str, ...] = ()) -> str
     """
     height, width = shipment.data.settled_size
     bits = shipment.data.bits
-    words = {"fit": shipment.data.fit, "height": height, "width": width}
+    deep = "Images" if bits is None else "Colours"
+    words = {"fit": shipment.data.fit, "height": height, "width": width, "deep": deep}
     note = _SAVED_MODEL_NOTE if KINDS[kind].decodes else _PILLOW_NOTE
     parts = [
         f"# {shipment.about.get('recipe', 'Model')}: {KINDS[kind].title}",
