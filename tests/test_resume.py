@@ -58,7 +58,9 @@ def test_a_run_of_another_recipe_is_refused(tmp_path, recipe, console):
         earlier_run(tmp_path / "run", dataclasses.replace(recipe, seed=3), console)
     assert earlier_run(tmp_path / "run", recipe, console) is not None
     Run.open(tmp_path / "run").path("model.keras").touch()
-    with pytest.raises(RunError, match=f"to train its network further: tfl run RECIPE --set backbone={tmp_path / 'run'}"):
+    with pytest.raises(
+        RunError, match=f"to train its network further, with a new head: tfl run RECIPE --set backbone={tmp_path / 'run'}"
+    ):
         earlier_run(tmp_path / "run", recipe.override("stages.head.epochs", 99), console)
 
 
@@ -76,6 +78,26 @@ def test_a_changed_recipe_is_told_field_by_field_and_how_to_train_on(tmp_path, r
     longer = dataclasses.replace(recipe, stages=(*recipe.stages, tfl.Stage("more")))
     with pytest.raises(RunError, match=r"stages differs\."):
         earlier_run(run.folder, longer, console)
+
+
+@pytest.mark.slow
+def test_a_run_as_backbone_brings_its_trained_blocks(tmp_path, recipe):
+    from tfl.backbones.build import build_backbone
+    from tfl.model.assemble import assemble
+
+    run = Run.create(tmp_path / "my run", recipe, command=[])
+    trained = assemble(recipe, ("ant", "bee")).model
+    rng = np.random.default_rng(0)
+    trained.set_weights([value + rng.normal(0, 0.1, value.shape).astype(value.dtype) for value in trained.get_weights()])
+    trained.save(run.path("model.keras"))
+    again = build_backbone(tfl.Backbone(str(run.folder)), image_size=recipe.data.image_size)
+    pixels = rng.integers(0, 255, (2, 32, 32, 3)).astype("float32")
+    of_trained = {weight.path.split("/", 1)[-1]: np.asarray(weight) for weight in trained.weights}
+    kept = {weight.path.split("/", 1)[-1]: np.asarray(weight) for weight in again.weights}
+    assert len(kept) > 20 and np.isfinite(np.asarray(again(pixels))).all()
+    assert sum(
+        any(value.shape == other.shape and (value == other).all() for other in of_trained.values()) for value in kept.values()
+    ) == len(kept)
 
 
 def test_a_run_that_is_going_on_is_refused_before_anything_is_read(tmp_path, recipe, console):
