@@ -91,13 +91,9 @@ def test_a_run_as_backbone_brings_its_trained_blocks(tmp_path, recipe):
     trained.set_weights([value + rng.normal(0, 0.1, value.shape).astype(value.dtype) for value in trained.get_weights()])
     trained.save(run.path("model.keras"))
     again = build_backbone(tfl.Backbone(str(run.folder)), image_size=recipe.data.image_size)
-    pixels = rng.integers(0, 255, (2, 32, 32, 3)).astype("float32")
-    of_trained = {weight.path.split("/", 1)[-1]: np.asarray(weight) for weight in trained.weights}
-    kept = {weight.path.split("/", 1)[-1]: np.asarray(weight) for weight in again.weights}
-    assert len(kept) > 20 and np.isfinite(np.asarray(again(pixels))).all()
-    assert sum(
-        any(value.shape == other.shape and (value == other).all() for other in of_trained.values()) for value in kept.values()
-    ) == len(kept)
+    kept, ours = again.get_weights(), trained.get_weights()
+    assert len(ours) > len(kept) > 20, "all but those of the head"
+    assert all(any(np.array_equal(value, other) for other in ours) for value in kept)
 
 
 def test_a_run_that_is_going_on_is_refused_before_anything_is_read(tmp_path, recipe, console):
