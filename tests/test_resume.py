@@ -58,7 +58,9 @@ def test_a_run_of_another_recipe_is_refused(tmp_path, recipe, console):
         earlier_run(tmp_path / "run", dataclasses.replace(recipe, seed=3), console)
     assert earlier_run(tmp_path / "run", recipe, console) is not None
     Run.open(tmp_path / "run").path("model.keras").touch()
-    with pytest.raises(RunError, match=f"to train its network further: tfl run RECIPE --set backbone={tmp_path / 'run'}"):
+    with pytest.raises(
+        RunError, match=f"to train its network further, with a new head: tfl run RECIPE --set backbone={tmp_path / 'run'}"
+    ):
         earlier_run(tmp_path / "run", recipe.override("stages.head.epochs", 99), console)
 
 
@@ -90,6 +92,22 @@ def test_a_run_of_an_older_version_is_not_gone_on_with_other_pixels(tmp_path, re
     assert earlier_run(run.folder, model.override("backbone.preprocessing", "none"), console) is not None
     with pytest.raises(RunError, match="backbone differ"):
         earlier_run(run.folder, recipe.override("backbone", "n.keras").override("backbone.preprocessing", "tf"), console)
+
+
+@pytest.mark.slow
+def test_a_run_as_backbone_brings_its_trained_blocks(tmp_path, recipe):
+    from tfl.backbones.build import build_backbone
+    from tfl.model.assemble import assemble
+
+    run = Run.create(tmp_path / "my run", recipe, command=[])
+    trained = assemble(recipe, ("ant", "bee")).model
+    rng = np.random.default_rng(0)
+    trained.set_weights([value + rng.normal(0, 0.1, value.shape).astype(value.dtype) for value in trained.get_weights()])
+    trained.save(run.path("model.keras"))
+    again = build_backbone(tfl.Backbone(str(run.folder)), image_size=recipe.data.image_size)
+    kept, ours = again.get_weights(), trained.get_weights()
+    assert len(ours) > len(kept) > 20, "all but those of the head"
+    assert all(any(np.array_equal(value, other) for other in ours) for value in kept)
 
 
 def test_a_run_that_is_going_on_is_refused_before_anything_is_read(tmp_path, recipe, console):

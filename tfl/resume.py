@@ -84,7 +84,7 @@ def _from_its_network(run: Run) -> str:
     """How to train on from where a run ended, where it left a network."""
     if not run.path("model.keras").is_file():
         return ""
-    return f"; to train its network further: tfl run RECIPE --set {shlex.quote(f'backbone={run.folder}')}"
+    return f"; to train its network further, with a new head: tfl run RECIPE --set {shlex.quote(f'backbone={run.folder}')}"
 
 
 def _refuse_other_preprocessing(run: Run, before: dict[str, Any], now: dict[str, Any]) -> None:

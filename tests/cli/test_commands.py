@@ -446,7 +446,7 @@ def test_a_file_that_vanishes_before_it_is_read_costs_the_others_nothing(here, p
 
 
 POSIX = {"LC_ALL": "POSIX", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
-PREDICTS = """
+PREDICTS = r"""
 import sys
 import numpy as np
 import tfl.serve.predictor as module

@@ -171,7 +171,8 @@ def _about_flip(mirror: MirrorTest) -> str:
 def _left_out(examples: Examples) -> str:
     """Lines of the recipe's docstring about splits without labels, and how to label them."""
     notes = [finding["note"] for finding in examples.findings if finding["kind"] == "unlabelled_split"]
-    return "".join("\nLeft out  " + note.replace("\\", "/").replace('"""', "") for note in notes)
+    lines = [note.replace(". Label", ".\n          Label").replace("\\", "/").replace('"""', "") for note in notes]
+    return "".join(f"\nLeft out  {line}" for line in lines)
 
 
 def _quoted(text: str) -> str:
