@@ -111,13 +111,12 @@ def _read_folder(path: Path, data: Data, *, same_classes: bool) -> Examples:
     found, note = table_folder.read_table_folder(inner, csv_source.Chosen(data.path_column, data.label_column, data.test_fold))
     if found is not None:
         return replace(found, source=str(path))
-    names = file_names.flat_images(inner)
-    if names and (labels := file_names.certain_labels(names)) is not None:
-        return _without_table(replace(file_names.read_names(inner, names, labels), source=str(path)), data)
+    if (named := file_names.read_file_names(inner)) is not None:
+        return _without_table(replace(named, source=str(path)), data)
     try:
         examples = folder.read_folder(path, same_classes=same_classes, chosen=data.labels is not None)
     except DataError as error:
-        if advice := file_names.suggestion(names):
+        if advice := file_names.suggestion(file_names.flat_images(inner)):
             raise DataError(
                 error.what, received=error.received, allowed=error.allowed, fix=f"{error.fix or ''} {advice}".strip()
             ) from error
