@@ -93,7 +93,7 @@ def test_messages_name_the_archive_and_not_the_cache(tmp_path: Path) -> None:
     assert str(cache_home()) not in str(caught.value)
     with zipfile.ZipFile(tmp_path / "nested.zip", "w") as outer:
         outer.write(file, "train.zip")
-    with pytest.raises(DataError, match=r"holds other archives: train\.zip"):
+    with pytest.raises(DataError, match=r"holds archives: train\.zip"):
         load(tmp_path / "nested.zip")
 
 

@@ -128,6 +128,26 @@ def test_the_beginning_of_paths_from_another_computer_is_said(table: Path) -> No
     )
 
 
+def test_the_case_of_a_name_does_not_matter_where_one_file_has_it(table: Path) -> None:
+    assert names_in_source(load(write(table, "path,label", "IMG/A{n:02d}.PNG,{label}")))[0] == "img/a00.png"
+    (table.parent / "img" / "A00.PNG").write_bytes((table.parent / "img" / "a00.png").read_bytes())
+    refused(write(table, "path,label", "Img/a{n:02d}.Png,{label}"), "several files are called Img/a00.Png")
+
+
+def test_the_line_by_which_spreadsheets_say_the_mark_is_no_header(table: Path) -> None:
+    found = load(write(table, "sep=;\npath;label", "img/a{n:02d}.png;{label}, ripe"))
+    assert found.class_names == ("a, ripe", "b, ripe")
+    refused(write(table, "sep=;\npath;label", "img/b{n:02d}.png;{label}"), "line 3: no file at")
+
+
+def test_cells_that_are_addresses_are_to_be_downloaded(table: Path) -> None:
+    refused(
+        write(table, "image,label", "https://example.org/a{n:02d}.png,{label}"),
+        "an address on the network",
+        "download the images",
+    )
+
+
 def test_a_table_without_header_or_in_another_encoding_is_told_what_to_do(table: Path) -> None:
     refused(write(table, "img/a05.png,b", "img/a{n:02d}.png,{label}"), "first line that names an image", "path,label")
     table.write_bytes(b"path,label\nimg/a00.png,cr\xe8me\n")

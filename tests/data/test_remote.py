@@ -49,6 +49,13 @@ def test_a_misspelt_path_gets_the_name_beside_it(tmp_path: Path) -> None:
         load_source(tfl.Data(str(tmp_path / "flwoers")))
 
 
+@pytest.mark.parametrize(("name", "advice"), [("labels.xlsx", "Save the sheet as CSV"), ("coco.json", "Write a CSV file")])
+def test_a_table_of_another_kind_is_to_be_saved_as_csv(tmp_path: Path, name: str, advice: str) -> None:
+    (tmp_path / name).write_bytes(b"{}")
+    with pytest.raises(DataError, match=advice):
+        load_source(tfl.Data(str(tmp_path / name)))
+
+
 @pytest.mark.parametrize("name", ["set.rar", "set.7z", "set.tar.zst"])
 def test_an_archive_that_is_not_read_is_to_be_unpacked(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"Rar!")

@@ -139,6 +139,25 @@ def test_labels_in_file_names_are_read_and_said(tmp_path: Path, form: str) -> No
     assert kinds(found) == ["labels_from_names"] and "labels are read from the file names" in note
 
 
+def test_labels_in_the_file_names_of_a_train_folder_leave_the_test_folder_out(tmp_path: Path) -> None:
+    flat(tmp_path / "train", [*(f"cat.{n}" for n in range(4)), *(f"dog.{n}" for n in range(4))])
+    flat(tmp_path / "test", [str(n) for n in range(3)])
+    found = load(tmp_path)
+    assert found.counts() == {"cat": 4, "dog": 4} and found.splits is None
+    assert kinds(found) == ["labels_from_names", "unlabelled_split"] and "tfl predict RUN" in found.findings[1]["note"]
+    flat(tmp_path / "validation_set", [*(f"cat.{n}" for n in range(4, 7)), *(f"dog.{n}" for n in range(4, 7))])
+    found = load(tmp_path)
+    assert sorted(found.splits.tolist()) == ["train"] * 8 + ["val"] * 6
+    assert found.class_names == ("cat", "dog") and found.counts() == {"cat": 7, "dog": 7}
+
+
+@pytest.mark.parametrize("test", ["test", "test_images", "Testing Set"])
+def test_split_folders_in_every_spelling_are_no_classes(tmp_path: Path, test: str) -> None:
+    class_folders(tmp_path, {"train_images": 6, test: 3})
+    csv(tmp_path / "train.csv", "id_code,quality", [f"{n:03d},{'ab'[n % 2]}" for n in range(6)])
+    assert names_in_source(load(tmp_path)) == [f"train_images/{n:03d}.png" for n in range(6)]
+
+
 @pytest.mark.parametrize(
     "names",
     [

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from tfl.data.examples import listed
 from tfl.data.label_values import looks_like_numbers
-from tfl.data.layout import SPLIT_FOLDERS
 from tfl.data.located import IMAGE_SUFFIXES, FilesBelow, locate, short
+from tfl.data.split_names import SPLIT_FOLDERS
 from tfl.data.tables import Table
 from tfl.errors import DataError, did_you_mean
 

@@ -13,8 +13,8 @@ import numpy as np
 from tfl.data.columns import Columns, choose_columns
 from tfl.data.examples import Examples, listed
 from tfl.data.label_values import check_labels
-from tfl.data.layout import SPLIT_FOLDERS
 from tfl.data.located import FilesBelow, locate, short
+from tfl.data.split_names import SPLIT_FOLDERS
 from tfl.data.tables import Table, read_table
 from tfl.errors import DataError
 
@@ -140,9 +140,9 @@ def _beginning(table: Table, rows: Sequence[_Row]) -> str:
     paths = [PureWindowsPath(row.cell) for row in rows]
     if any(not row.trouble for row in rows):
         return ""
-    for count in range(1, len(paths[0].parts)):
+    for count in range(1, min(20, len(paths[0].parts))):
         starts = {path.parts[:count] for path in paths}
-        if len(starts) == 1 and all((table.folder / PurePosixPath(*path.parts[count:])).is_file() for path in paths):
+        if len(starts) == 1 and all(os.path.isfile(table.folder / PurePosixPath(*path.parts[count:])) for path in paths):
             rest = str(PureWindowsPath(*paths[0].parts[count:]))
             return f" Every file is there without the beginning `{rows[0].cell[: -len(rest)]}`: remove it from the paths."
     return ""

@@ -7,13 +7,14 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from tfl.data.examples import Examples, is_text, listed
 from tfl.data.label_values import FEWEST
-from tfl.data.layout import SPLIT_FOLDERS
 from tfl.data.located import IMAGE_SUFFIXES
+from tfl.data.split_names import SPLIT_FOLDERS, split_of
 from tfl.data.walk import folders_and_files
 
 _NAME = re.compile(r"(?P<label>.*?[^\W\d_].*?)[ _.\-]*\(?\d+\)?")
@@ -66,20 +67,57 @@ def flat_images(folder: Path) -> list[str]:
     return [] if folders else [name for name in files if os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES]
 
 
-def read_names(folder: Path, names: Sequence[str], labels: dict[str, str]) -> Examples:
-    """The examples of a flat folder whose file names have their labels in them."""
-    class_names = tuple(sorted(set(labels.values())))
+def read_file_names(folder: Path) -> Examples | None:
+    """The examples of a folder of images, or of flat split folders, whose file names have their labels in them.
+
+    Split folders other than `train` whose file names have other labels or none are left out, and said.
+
+    Returns:
+        None where the folder has another layout, or where it is not certain that the names have labels.
+
+    Raises:
+        DataError: A folder cannot be read.
+    """
+    if names := flat_images(folder):
+        labels = certain_labels(names)
+        return None if labels is None else _examples(folder, {"": list(labels.items())}, [])
+    parts = {child.name: flat_images(Path(child.path)) for child in folders_and_files(folder, [])[0]}
+    splits = {name: split_of(name) for name in parts}
+    train = [name for name, split in splits.items() if split == "train"]
+    if len(train) != 1 or not all(splits.values()) or (first := certain_labels(parts[train[0]])) is None:
+        return None
+    found: dict[str, list[tuple[str, str]]] = {"train": [(f"{train[0]}/{name}", label) for name, label in first.items()]}
+    left: list[str] = []
+    for name, files in parts.items():
+        labels, split = certain_labels(files), splits[name] or ""
+        if labels is not None and split not in found and set(labels.values()) == set(first.values()):
+            found[split] = [(f"{name}/{file}", label) for file, label in labels.items()]
+        elif name != train[0]:
+            left.append(name)
+    return _examples(folder, found, left)
+
+
+def _examples(folder: Path, found: dict[str, list[tuple[str, str]]], left: Sequence[str]) -> Examples:
+    """The examples by split, each a file and its label; `left` are folders without such labels."""
+    rows = [(name, label, split) for split, some in found.items() for name, label in some]
+    class_names = tuple(sorted({label for _, label, _ in rows}))
     index = {name: label for label, name in enumerate(class_names)}
     note = (
-        f"{folder} has no class folders, so the labels are read from the file names: `{names[0]}` has the class "
-        f"`{labels[names[0]]}`. {len(class_names)} classes: {listed(class_names)}."
+        f"{folder} has no class folders, so the labels are read from the file names: `{rows[0][0]}` has the class "
+        f"`{rows[0][1]}`. {len(class_names)} classes: {listed(class_names)}."
     )
+    findings: list[dict[str, Any]] = [{"kind": "labels_from_names", "severity": "info", "files": [], "note": note}]
+    for name in left:
+        note = f"The file names in {folder / name} do not have such labels, so it is left out of training and evaluation. "
+        note += f"Label them with the finished model: tfl predict RUN {folder / name}"
+        findings.append({"kind": "unlabelled_split", "severity": "warning", "files": [str(folder / name)], "note": note})
     return Examples(
         class_names=class_names,
-        labels=np.array([index[labels[name]] for name in names], np.int32),
-        paths=np.array([os.path.join(folder, name) for name in names]),
+        labels=np.array([index[label] for _, label, _ in rows], np.int32),
+        paths=np.array([os.path.join(folder, name) for name, _, _ in rows]),
+        splits=np.array([split for _, _, split in rows]) if len(found) > 1 else None,
         source=str(folder),
-        findings=({"kind": "labels_from_names", "severity": "info", "files": [], "note": note},),
+        findings=tuple(findings),
     )
 
 

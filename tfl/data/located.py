@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -70,6 +71,8 @@ def _direct(folder: Path, cell: str) -> Located:
         return Located("", f"a NUL character in the path {short(cell)!r}")
     if not is_text(cell):
         return Located("", f"a path that is not text: {short(cell)!r}")
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", cell):
+        return Located("", f"{short(cell)} is an address on the network (download the images and write their paths)")
     as_written = _below(folder, cell)
     if as_written.trouble and "\\" in cell:
         return _windows(folder, cell)
@@ -94,7 +97,10 @@ def _windows(folder: Path, cell: str) -> Located:
 
 
 class FilesBelow:
-    """The files in a folder and in the folders below it, by name and by name without extension; listed when first asked for."""
+    """The files in a folder and in the folders below it; listed when first asked for.
+
+    A cell names a file with its extension, in any case where no other file has that name, or without its extension.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -122,9 +128,10 @@ class FilesBelow:
         names = self._listed()
         found: dict[str, list[str]] = defaultdict(list)
         name = os.path.basename(cell)
-        for path in names.get(name) or self._stems.get(name) or ():
-            tail = path if path.endswith(name) else os.path.splitext(path)[0]
-            if ("/" + tail).endswith("/" + cell):
+        called = names.get(name.lower(), [])
+        for path in [path for path in called if path.endswith(name)] or called or self._stems.get(name) or ():
+            tail = path if called else os.path.splitext(path)[0]
+            if ("/" + tail.lower()).endswith("/" + cell.lower()):
                 found[tail[: len(tail) - len(cell)]].append(os.path.join(self._folder, path))
         return found
 
@@ -137,7 +144,7 @@ class FilesBelow:
                 folders[:] = sorted(name for name in folders if not is_left_behind(name, folder=True)) if depth < _DEEPEST else []
                 for name in files:
                     path = name if below == "." else f"{below}/{name}"
-                    names[name].append(path)
+                    names[name.lower()].append(path)
                     stem, suffix = os.path.splitext(name)
                     if suffix.lower() in IMAGE_SUFFIXES:
                         self._stems[stem].append(path)

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tfl.data.layout import SPLIT_FOLDERS
+from tfl.data.split_names import SPLIT_FOLDERS
 from tfl.data.tables import Table, as_cell
 from tfl.errors import DataError, MissingExtraError
 from tfl.storage import cache_home, storage_errors, write_folder_atomically
@@ -29,14 +29,14 @@ _SUFFIXES = (
 )
 
 
-def split_of(file: Path) -> str:
+def split_in_name(file: Path) -> str:
     """The split in the name of a shard, else in the name of the file or of its folder; empty where none says one.
 
     Example:
 
-    >>> from tfl.data.parquet import split_of
-    >>> split_of(Path("data/train-00000-of-00002.parquet")), split_of(Path("set/test/0000.parquet")), split_of(Path("a.parquet"))
-    ('train', 'test', '')
+    >>> from tfl.data.parquet import split_in_name
+    >>> [split_in_name(Path(name)) for name in ("data/train-00000-of-00002.parquet", "set/test/0000.parquet", "a.parquet")]
+    ['train', 'test', '']
     """
     if match := _SHARD.fullmatch(file.name):
         return match["split"].lower()
@@ -66,7 +66,7 @@ def read_parquet(files: Sequence[Path]) -> Table:
     columns: dict[str, list[str]] = {} if image is None else {image: paths}
     for name in dict.fromkeys(name for part in parts for name in part.texts):
         columns[name] = [cell for part in parts for cell in part.cells(name)]
-    splits = [split_of(file) for file in files]
+    splits = [split_in_name(file) for file in files]
     if any(splits) and not any(name.lower() == "split" for name in columns):
         columns["split"] = [split for split, part in zip(splits, parts, strict=True) for _ in range(part.rows)]
     rows = [list(row) for row in zip(*columns.values(), strict=True)]

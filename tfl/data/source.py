@@ -39,6 +39,13 @@ GRAMMAR = (
     "these (.zip, .tar, .tar.gz), an .npz file, a folder of IDX files, tfds:NAME, or sample:NAME"
 )
 
+_OTHER_TABLES = {
+    **dict.fromkeys((".xlsx", ".xls", ".ods", ".numbers"), "Save the sheet as CSV UTF-8."),
+    **dict.fromkeys(
+        (".json", ".xml", ".txt", ".feather", ".h5", ".pkl"), "Write a CSV file with the columns path and label from it."
+    ),
+}
+
 
 def load_source(data: Data, *, seed: int = 0, check_classes: bool = True) -> Examples:
     """The examples of `data.source`, after `data.exclude`, `data.labels` and `data.per_class`.
@@ -98,7 +105,7 @@ def _read_path(path: Path, data: Data, *, same_classes: bool) -> Examples:
         return csv_source.read_tables([(parquet.read_parquet([path]), "")], chosen, source=str(path))
     if suffix == ".npz":
         return _without_table(arrays.read_npz(path), data)
-    fix = "Unpack it with another program and name the folder." if suffix in archives.UNREAD else None
+    fix = "Unpack it with another program and name the folder." if suffix in archives.UNREAD else _OTHER_TABLES.get(suffix)
     raise DataError("This file is not a source of labelled images.", received=str(path), allowed=GRAMMAR, fix=fix)
 
 
@@ -111,13 +118,17 @@ def _read_folder(path: Path, data: Data, *, same_classes: bool) -> Examples:
     found, note = table_folder.read_table_folder(inner, csv_source.Chosen(data.path_column, data.label_column, data.test_fold))
     if found is not None:
         return replace(found, source=str(path))
-    names = file_names.flat_images(inner)
-    if names and (labels := file_names.certain_labels(names)) is not None:
-        return _without_table(replace(file_names.read_names(inner, names, labels), source=str(path)), data)
+    if (named := file_names.read_file_names(inner)) is not None:
+        return _without_table(replace(named, source=str(path)), data)
     try:
         examples = folder.read_folder(path, same_classes=same_classes, chosen=data.labels is not None)
     except DataError as error:
-        if advice := file_names.suggestion(names):
+        packed = [file.name for file in table_folder.visible(inner) if file.is_file() and archives.is_archive(file)]
+        if advice := (
+            f"It holds archives: {listed(packed)}. Unpack it if need be, and name one of them with --data."
+            if packed
+            else file_names.suggestion(file_names.flat_images(inner))
+        ):
             raise DataError(
                 error.what, received=error.received, allowed=error.allowed, fix=f"{error.fix or ''} {advice}".strip()
             ) from error
@@ -147,10 +158,7 @@ def _read_archive(path: Path, data: Data, *, same_classes: bool) -> Examples:
             text.replace(str(inside), str(path)) if isinstance(text, str) else text
             for text in (error.what, error.received, error.fix)
         ]
-        packed = sorted(file.name for file in files if archives.is_archive(file))
-        more = f" It holds other archives: {listed(packed)}. Unpack it and name one of them." if packed else ""
-        fix = f"{named[2] or ''}{more}".strip() or None
-        raise type(error)(str(named[0]), received=named[1], allowed=error.allowed, fix=fix) from error
+        raise type(error)(str(named[0]), received=named[1], allowed=error.allowed, fix=error.fix and str(named[2])) from error
     findings = tuple({**one, "note": str(one["note"]).replace(str(inside), str(path))} for one in examples.findings)
     root = None if examples.paths is None else examples.root or str(inside)
     return replace(examples, source=str(path), root=root or "", findings=findings)

@@ -11,10 +11,10 @@ from pathlib import Path
 
 from tfl.data.columns import choose_columns, choose_path, is_known_label
 from tfl.data.csv_source import Chosen, read_tables
-from tfl.data.examples import Examples, listed
-from tfl.data.layout import SPLIT_FOLDERS
+from tfl.data.examples import SPLITS, Examples, listed
 from tfl.data.located import FilesBelow, locate
-from tfl.data.parquet import read_parquet, split_of
+from tfl.data.parquet import read_parquet, split_in_name
+from tfl.data.split_names import split_of
 from tfl.data.tables import TEXT_SUFFIXES, Table, read_table
 from tfl.data.walk import children
 from tfl.errors import DataError
@@ -93,11 +93,11 @@ def _contradiction(candidates: Sequence[_Candidate]) -> str:
 def _parquet_files(folder: Path) -> list[Path]:
     """Parquet files in the folder, in `data/` or in split folders; none where the folder has folders without them."""
     folders = [child for child in visible(folder) if child.is_dir()]
-    holders = [folder, *(child for child in folders if child.name.lower() in {"data", *SPLIT_FOLDERS})]
+    holders = [folder, *(child for child in folders if child.name.lower() == "data" or split_of(child.name))]
     files = [file for holder in holders for file in visible(holder) if file.suffix == ".parquet" and file.name not in _METADATA]
     if len(holders) <= len(folders) or any(not any(file.parent == holder for file in files) for holder in holders[1:]):
         return []
-    return sorted(files, key=lambda file: (split_of(file), str(file)))
+    return sorted(files, key=lambda file: (split_in_name(file), str(file)))
 
 
 def visible(folder: Path) -> list[Path]:
@@ -111,7 +111,7 @@ def visible(folder: Path) -> list[Path]:
 def _candidates(folder: Path, chosen: Chosen) -> tuple[list[_Candidate], list[DataError]]:
     """The tables whose paths are images, and why others are none."""
     inside = visible(folder)
-    splits = [child for child in inside if child.name.lower() in SPLIT_FOLDERS and child.is_dir()]
+    splits = [child for child in inside if split_of(child.name) and child.is_dir()]
     below = [child / name for child in splits for name in _METADATA if (child / name).is_file()]
     here = [file for file in inside if file.is_file() and (file.suffix.lower() in TEXT_SUFFIXES or file.name in _METADATA)]
     found: list[_Candidate] = []
@@ -141,8 +141,10 @@ def _candidate(table: Table, holder: str, chosen: Chosen) -> _Candidate | None:
     folders: dict[str, set[str]] = defaultdict(set)
     for place, text in zip(places, labels, strict=True):
         folders[os.path.dirname(place.path)].add(text)
-    words = re.split(r"[\W_]+", (holder or table.file.stem).lower())
-    return _Candidate(table, SPLIT_FOLDERS.get(words[0], ""), label, error, dict(folders))
+    word = split_of(
+        holder or re.sub(r"[\W_]*(labels?|annotations?|metadata|classes|list)$", "", table.file.stem, flags=re.IGNORECASE)
+    )
+    return _Candidate(table, word if word in SPLITS else "", label, error, dict(folders))
 
 
 def _class_folders_are_meant(folder: Path, candidates: Sequence[_Candidate]) -> bool:
@@ -153,8 +155,8 @@ def _class_folders_are_meant(folder: Path, candidates: Sequence[_Candidate]) -> 
     """
     covered = {os.path.basename(name) for one in candidates for name in one.folders}
     others = [child.name for child in visible(folder) if child.is_dir() and child.name not in covered and visible(child)]
-    strange = [name for name in others if name.lower() not in SPLIT_FOLDERS]
-    if {name.lower() for name in covered} <= set(SPLIT_FOLDERS):
+    strange = [name for name in others if split_of(name) is None]
+    if all(map(split_of, covered)):
         return False
     dividing = [one for one in candidates if one.label is not None and all(len(labels) > 1 for labels in one.folders.values())]
     certain = [one for one in dividing if one.label is not None and is_known_label(one.label)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,8 @@ _DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical ba
 _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 _UTF32 = (b"\xff\xfe\0\0", b"\0\0\xfe\xff")
 _LOOKED_AT = 50
+_TOLD = re.compile(r"sep=([,;\t|])", re.IGNORECASE)
+"""The first line by which spreadsheet programs say the mark between columns."""
 
 
 @dataclass(frozen=True)
@@ -97,16 +100,19 @@ def _as_latin(content: bytes, at: int, utf16: bool) -> str:
 
 
 def _delimited(file: Path, text: str) -> tuple[tuple[str, ...], list[list[str]], list[int]]:
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=_delimiter(file, text), strict=True)
+    first, _, rest = text.partition("\n")
+    told = _TOLD.fullmatch(first.rstrip("\r"))
+    text, skipped = (rest, 1) if told else (text, 0)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=told[1] if told else _delimiter(file, text), strict=True)
     rows, numbers = [], []
     try:
         columns = tuple(name.strip() for name in next(reader, []))
         for cells in reader:
             if any(cells):
                 rows.append(cells)
-                numbers.append(reader.line_num)
+                numbers.append(reader.line_num + skipped)
     except csv.Error as error:
-        raise DataError(f"{file}, line {reader.line_num}: {error}.", fix="Check the quotes on that line.") from error
+        raise DataError(f"{file}, line {reader.line_num + skipped}: {error}.", fix="Check the quotes on that line.") from error
     return columns, rows, numbers
 
 
