@@ -14,7 +14,7 @@ import keras
 import numpy as np
 import pytest
 
-from tfl.backbones.load import load_model
+from tfl.backbones.load import load_network
 from tfl.errors import BackboneError
 
 Layers = keras.layers
@@ -55,7 +55,7 @@ def test_a_teachable_machine_file_loads(tmp_path: Path) -> None:
     change_layers(tmp_path / "keras_model.h5", set_groups(1))  # Keras 2 wrote it, Keras 3 refuses it
     with pytest.raises(Exception, match="groups"):
         keras.models.load_model(tmp_path / "keras_model.h5", compile=False)
-    loaded = load_model(tmp_path / "keras_model.h5")
+    loaded = load_network(tmp_path / "keras_model.h5")
     pixels = np.random.default_rng(0).uniform(-1, 1, (1, 96, 96, 3)).astype("float32")
     np.testing.assert_allclose(loaded(pixels), model(pixels), atol=1e-5)
     loaded.save(tmp_path / "again.keras")
@@ -66,7 +66,7 @@ def test_the_cause_stands_whole_in_the_message(tmp_path: Path) -> None:
     classifier().save(tmp_path / "keras_model.h5")
     change_layers(tmp_path / "keras_model.h5", set_groups(3))
     with pytest.raises(BackboneError) as caught:
-        load_model(tmp_path / "keras_model.h5")
+        load_network(tmp_path / "keras_model.h5")
     message = str(caught.value)
     assert "Unrecognized keyword arguments passed to DepthwiseConv2D: {'groups': 3}" in message
     assert "model.save('m.keras')" in message
@@ -93,7 +93,7 @@ def test_layers_that_are_not_kerass_are_named(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-c", CUSTOM, str(tmp_path / "own")], check=True, capture_output=True)
     for suffix in (".keras", ".h5"):
         with pytest.raises(BackboneError) as caught:
-            load_model(tmp_path / f"own{suffix}")
+            load_network(tmp_path / f"own{suffix}")
         for words in ("Sharpen (layer `sharpen_1`)", "Blur (layer `blur_1`)", "not part of Keras", ".save('m.keras')"):
             assert words in str(caught.value)
 
@@ -103,5 +103,20 @@ def test_operations_in_an_old_file_are_named(tmp_path: Path) -> None:
     x = keras.applications.mobilenet.preprocess_input(inputs)
     keras.Model(inputs, Layers.Conv2D(4, 3)(x)).save(tmp_path / "traced.h5")
     with pytest.raises(BackboneError, match=r"operations .*TrueDivide") as caught:
-        load_model(tmp_path / "traced.h5")
+        load_network(tmp_path / "traced.h5")
     assert "keras.layers.Rescaling" in str(caught.value)
+
+
+def test_code_in_an_h5_file_does_not_run(tmp_path: Path) -> None:
+    inputs = keras.Input((32, 32, 3))
+    keras.Model(inputs, Layers.Conv2D(4, 3)(Layers.Lambda(lambda x: x * 2)(inputs))).save(tmp_path / "code.h5")
+    with pytest.raises(BackboneError, match="Lambda"):
+        load_network(tmp_path / "code.h5")
+
+    def as_keras_2(layer: dict[str, Any]) -> None:
+        if layer["class_name"] == "Lambda":
+            layer["config"] |= {"function": ["4wEAAAAA", None, None], "function_type": "lambda", "module": "__main__"}
+
+    change_layers(tmp_path / "code.h5", as_keras_2)
+    with pytest.raises(BackboneError, match="(?i)lambda"):
+        load_network(tmp_path / "code.h5")

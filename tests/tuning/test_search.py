@@ -62,7 +62,6 @@ def test_a_grid_tries_every_combination_and_leaves_what_it_found(recipe, look_fo
     assert not list(found.path("trials").rglob("*.h5"))  # scores are all that is kept
 
 
-@pytest.mark.parametrize("algorithm", ["random", "bayesian"])
 def test_each_network_of_a_space_gets_its_own_image_size(recipe, look_for, searching, tmp_path):
     import keras
 
@@ -81,6 +80,7 @@ def test_each_network_of_a_space_gets_its_own_image_size(recipe, look_for, searc
     assert tfl.load_recipe(found.path("best_recipe.py")).data.image_size is None
 
 
+@pytest.mark.parametrize("algorithm", ["random", "bayesian"])
 def test_an_oracle_that_draws_tries_as_many_as_it_may(recipe, look_for, searching, algorithm):
     space = {"stages.head.learning_rate": tfl.Between(1e-4, 1e-1, log=True), "stages.head.train": tfl.Choice(("head", "top:1"))}
     rows = look_for(searching(recipe, algorithm=algorithm, trials=4, space=space)).outcomes()

@@ -17,7 +17,7 @@ import numpy as np
 
 from tfl.backbones import catalog, flat, mini
 from tfl.backbones.blocks import find_cut_points
-from tfl.backbones.load import cause_of, load_model
+from tfl.backbones.load import cause_of, load_network
 from tfl.backbones.model_files import model_file
 from tfl.backbones.settle import preprocessing_of, undecided
 from tfl.backbones.weight_files import find_imagenet_file, load_weights_file, not_found
@@ -184,7 +184,7 @@ def _build_from_file(backbone: Backbone, path: Path, image_size: tuple[int, int]
         raise BackboneError(
             f"{path} brings its own weights.", received="imagenet", allowed="`pretrained`, None, or a weights file"
         )
-    model = load_model(path)
+    model = load_network(path)
     preprocessing = _decided(backbone, path)
     try:
         if backbone.weights is None:

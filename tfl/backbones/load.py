@@ -28,7 +28,7 @@ class _PlainDepthwise(keras.layers.DepthwiseConv2D):
         return keras.layers.DepthwiseConv2D.from_config(kept)
 
 
-def load_model(path: Path) -> keras.Model:
+def load_network(path: Path) -> keras.Model:
     """The Functional or Sequential model in a `.keras` or `.h5` file, from an RGB image to one output.
 
     No code of the file is run. A model of Keras 2 with DepthwiseConv2D layers (MobileNets, Teachable Machine) loads too.
