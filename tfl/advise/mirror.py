@@ -98,7 +98,9 @@ def mirror_test(examples: Examples, *, seed: int = 0, console: Console | None = 
     if not enough_images(len(drawn)):
         return _too_few(len(drawn))
     if console is not None:
-        console.print(f"comparing {len(drawn)} images with their mirrored copies, to decide about a horizontal flip")
+        console.print(
+            f"comparing {len(drawn)} images with their mirrored copies, to decide about a horizontal flip", soft_wrap=True
+        )
     bundle = _sample(examples.take(drawn), seed=seed)
     count = len(bundle.examples)
     if not enough_images(count):
@@ -221,10 +223,11 @@ def _decide(apart: ToldApart, named: tuple[float, float, bool] | None, class_nam
     figures = f"the original was found in {share:.2f} of {count} pairs of image and mirrored copy (0.5 is chance)"
     told, worse = names or (high >= MOST_TOLD_APART and low > 0.5), named is not None and named[2]
     if named is not None and worse:
-        reason = f"a probe of the classes is right on {named[0]:.2f} of the images and on {named[1]:.2f} of their mirrored copies"
+        shares = f"{named[0]:.2f} of the images and on {named[1]:.2f} of their mirrored copies"
+        reason = f"mirroring changes the class: a probe of the classes is right on {shares}"
     elif told:
         of_some = f"mirrored copies of some classes can be told from the originals: {listed(names, limit=5)}"
-        reason = figures if high >= MOST_TOLD_APART else of_some
+        reason = f"mirrored copies can be told from the originals: {figures}" if high >= MOST_TOLD_APART else of_some
         if named is not None:
             reason += f"; a probe of the classes is right on {named[0]:.2f} of the images and {named[1]:.2f} of the copies"
         reason += "; if the direction means nothing, as that of the light, the flip can be added by hand"

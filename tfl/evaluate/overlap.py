@@ -119,13 +119,13 @@ def overlap_with(run: Run, bundle: Bundle, *, near: bool, console: Console) -> O
         return Overlap(same=same, near=found)
     try:
         used, notes = _used_images(run, known)
+        words = f"looking for near copies of {len(used.examples)} images that the run has used (--quick does not)"
+        console.print(words, highlight=False, markup=False, soft_wrap=True)
+        some = _part(bundle, asked)
+        found[asked] = _near(_at_one_size(used), same_content(known, used.fingerprints), _at_one_size(some))
     except (TflError, OSError) as error:
         why = str(error).split("\n")[0].rstrip(".")
         return Overlap(same=same, notes=(f"Near copies of the run's images could not be looked for: {why}.",))
-    words = f"looking for near copies of {len(used.examples)} images that the run has used (--quick does not)"
-    console.print(words, highlight=False, markup=False)
-    some = _part(bundle, asked)
-    found[asked] = _near(_at_one_size(used), same_content(known, used.fingerprints), _at_one_size(some))
     return Overlap(same=same, near=found, notes=notes)
 
 
