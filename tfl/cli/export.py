@@ -112,7 +112,7 @@ def _ship(
 
     with run.lock():
         model = load_run_model(run)
-        needed = verify or ("litert" in kinds and "int8" in quantize)
+        needed = verify or ("litert" in kinds and bool(set(quantize) - {"float32"}))
         bundle, why = _images_of(run, source) if needed else (None, None)
         number = next_version(folder) if version == _NEXT else int(version or VERSION)
         return ship_model(
