@@ -109,7 +109,7 @@ def _ship(
     source: str | None,
 ) -> Shipped:
     with run.lock():
-        needed = verify or ("litert" in kinds and "int8" in quantize)
+        needed = verify or ("litert" in kinds and bool(set(quantize) - {"float32"}))
         bundle, why = _images_of(run, source) if needed else (None, None)
         load_tensorflow()
         from tfl.export.saved_model import VERSION, next_version

@@ -202,7 +202,7 @@ def ship_model(
     recipe, class_names = run.recipe, run.class_names
     data = recipe.data
     representative = None
-    if bundle is not None and "litert" in kinds and "int8" in quantize:
+    if bundle is not None and "litert" in kinds and set(quantize) - {"float32"}:
         representative = images_of(bundle.examples, bundle.indices("train"), data=data, at_most=REPRESENTATIVE, seed=recipe.seed)
     shipment = prepare(
         model,
