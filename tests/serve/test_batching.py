@@ -1,6 +1,7 @@
 """Requests that come together are answered together, and none for another."""
 
 import threading
+import time
 from concurrent.futures import wait
 
 import numpy as np
@@ -40,6 +41,7 @@ def make(model):
 
     def make(**limits):
         joined = lambda parts: [row for part in parts for row in part]  # noqa: E731
+        limits = {"parallel_batches": 1, **limits}
         made.append(Batcher(model, limits=Limits(max_wait_s=0.0, **limits), join=joined))
         return made[-1]
 
@@ -143,3 +145,141 @@ def test_closing_answers_what_waits_and_takes_nothing_new(make, model):
     assert waiting.result(0)["length"].tolist() == [4]
     with pytest.raises(BatcherClosedError):
         batcher.submit("s", [b""])
+
+
+def until(condition):
+    """Waits for what another thread does."""
+    end = time.monotonic() + 5
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.001)
+
+
+def test_a_second_batch_begins_beside_the_first_once_as_many_wait(make, model):
+    batcher = make(parallel_batches=2)
+    held(batcher, model)
+    futures = [batcher.submit("s", [b"beside"])]
+    until(lambda: len(model.batches) == 2)
+    futures += [batcher.submit("s", [b"x"]) for _ in range(3)]
+    model.go.set()
+    wait(futures, 5)
+    assert model.batches[:2] == [[b"first"], [b"beside"]] and sum(map(len, model.batches)) == 5
+
+
+def test_fewer_than_the_batch_that_runs_are_collected(make, model):
+    batcher = make(parallel_batches=2)
+    busy = [batcher.submit("s", [b"a"]), batcher.submit("s", [b"b"])]
+    until(lambda: len(model.batches) == 2)
+    batcher.submit("s", [b"c"]), batcher.submit("s", [b"d"]), batcher.submit("s", [b"e"])
+    model.go.set()
+    wait(busy, 5)
+    model.go.clear()
+    until(lambda: len(model.batches) >= 3)
+    model.go.set()
+
+
+def test_two_batches_share_the_pixels_of_one(make, model):
+    batcher = make(parallel_batches=2, max_pixels=50)
+    first = batcher.submit("s", [b"first"], weight=70)
+    until(lambda: model.batches)
+    second = batcher.submit("s", [b"second"], weight=70)
+    time.sleep(0.05)
+    assert len(model.batches) == 1 and not first.done()
+    model.go.set()
+    assert second.result(5)["length"].tolist() == [6]
+
+
+def slow(seconds):
+    def run(signature, rows):
+        time.sleep(seconds * len(rows))
+        return {"length": np.array([len(row) for row in rows])}
+
+    return run
+
+
+@pytest.fixture
+def make_slow():
+    made = []
+
+    def make(seconds, **limits):
+        joined = lambda parts: [row for part in parts for row in part]  # noqa: E731
+        made.append(Batcher(slow(seconds), limits=Limits(max_batch_size=1, parallel_batches=1, **limits), join=joined))
+        return made[-1]
+
+    yield make
+    for batcher in made:
+        batcher.close()
+
+
+def test_a_request_that_would_wait_too_long_is_refused_with_the_time_to_try_again(make_slow):
+    batcher = make_slow(0.1, max_expected_wait_s=0.25)
+    batcher.submit("s", [b""]).result(5)  # the pace is known
+    with pytest.raises(RefusedError, match=r"The expected wait is 0\.\d s, and the limit is 0\.25 s") as caught:
+        for _ in range(20):
+            batcher.submit("s", [b""])
+    assert caught.value.code == "UNAVAILABLE" and caught.value.retry_after_s >= 1
+    assert 2 <= batcher.waiting <= 4, "not by the length of the queue"
+
+
+def test_the_expected_wait_falls_as_the_model_becomes_faster(make_slow):
+    batcher = make_slow(0.0, max_expected_wait_s=0.25)
+    batcher._run = slow(0.05)
+    batcher.submit("s", [b""]).result(5)
+    batcher._run = slow(0.0)
+    for _ in range(30):
+        batcher.submit("s", [b""]).result(5)
+    batcher._run = slow(0.05)
+    futures = [batcher.submit("s", [b""]) for _ in range(12)]  # refused at the pace of the first
+    wait(futures, 5)
+
+
+def test_whatever_was_measured_an_idle_server_takes_everything(make_slow):
+    batcher = make_slow(0.02, max_expected_wait_s=0.001)
+    for _ in range(3):
+        assert batcher.submit("s", [b"four"] * 5).result(5)["length"].tolist() == [4] * 5
+
+
+def test_a_large_photo_counts_as_more_work_than_a_small_one(make, model):
+    batcher = make()
+    model.go.set()
+    batcher.submit("s", [b""]).result(5)
+    model.go.clear()
+    held_at = len(model.batches)
+    batcher.submit("s", [b""])
+    until(lambda: len(model.batches) > held_at)
+    batcher.submit("s", [b""])
+    small = batcher.expected_wait_s
+    batcher.submit("s", [b""], weight=10_000_000)
+    assert batcher.expected_wait_s > 10 * small > 0
+
+
+def test_what_cannot_be_answered_before_its_deadline_is_refused_at_once(make_slow):
+    batcher = make_slow(0.1)
+    batcher.submit("s", [b""]).result(5)
+    for _ in range(4):
+        batcher.submit("s", [b""])
+    with pytest.raises(RefusedError, match="deadline is in 0.1 s"):
+        batcher.submit("s", [b""], deadline=time.monotonic() + 0.1)
+
+
+def test_what_waits_past_its_deadline_is_not_run(make, model):
+    batcher = make()
+    first = held(batcher, model)
+    late = batcher.submit("s", [b"late"], deadline=time.monotonic() + 0.02)
+    time.sleep(0.03)
+    kept = batcher.submit("s", [b"kept"])
+    model.go.set()
+    with pytest.raises(RefusedError) as caught:
+        late.result(5)
+    kept.result(5), first.result(5)
+    assert caught.value.code == "DEADLINE_EXCEEDED" and model.batches[1:] == [[b"kept"]]
+
+
+def test_a_cancelled_request_makes_nobody_wait(make, model):
+    batcher = make(max_waiting=3)
+    held(batcher, model)
+    gone = batcher.submit("s", [b""] * 3)
+    assert gone.cancel() and batcher.waiting == 0
+    kept = batcher.submit("s", [b"kept"] * 3)
+    model.go.set()
+    assert len(kept.result(5)["length"]) == 3
