@@ -1,6 +1,6 @@
 """`tfl serve` against a loop over the bare SavedModel: requests a second, latency, a soak, malformed requests, a new version.
 
-Run       python benchmarks/serving.py --json              (ten minutes of soak, --soak-seconds; --only rate latency … picks parts)
+Run       python benchmarks/serving.py --json     (ten minutes of soak, or --soak-seconds; --only rate latency … picks parts)
 Network   MobileNetV2, alpha 0.35, 224 px, with ImageNet weights where KERAS_HOME has them, else random ones; five classes
 Images    32 drawn JPEGs of 224 px
 Processes the bare loop, the server and the clients each have one of their own. They share the machine's cores: while the bare

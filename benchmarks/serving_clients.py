@@ -176,7 +176,7 @@ class OpenLoop:
 async def soak(plan: dict[str, Any]) -> dict[str, Any]:
     """Each minute begins with bursts of a closed loop, which say what the machine can do now; the open loop gets a share of that.
 
-    Answers to the bursts, and to what was due within `settle_s` after them, count as requests and as failures but not as latencies.
+    The bursts, and what was due within `settle_s` after them, count as requests and as failures but not as latencies.
     """
     loop = OpenLoop(plan)
     minutes: list[dict[str, Any]] = []

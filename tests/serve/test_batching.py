@@ -175,7 +175,9 @@ def test_fewer_requests_than_the_running_batch_holds_are_collected():
         assert gates[rows[0]].wait(10)
         return {"length": np.array([len(row) for row in rows])}
 
-    batcher = Batcher(run, limits=Limits(max_wait_s=0.0, parallel_batches=2), join=lambda parts: sum(parts, []))
+    batcher = Batcher(
+        run, limits=Limits(max_wait_s=0.0, parallel_batches=2), join=lambda parts: [row for part in parts for row in part]
+    )
     for row in (b"a", b"b"):
         batcher.submit("s", [row])
         until(lambda row=row: batches[-1:] == [row])
@@ -262,7 +264,7 @@ def test_what_cannot_be_answered_before_its_deadline_is_refused_at_once(make, mo
     batcher.submit("s", [b""], deadline=time.monotonic() + 100)
     with pytest.raises(RefusedError, match=r"The expected wait is 20.0 s, and the request's deadline is in 1\d.\d s"):
         batcher.submit("s", [b""], deadline=time.monotonic() + 15)
-    with pytest.raises(RefusedError, match="deadline is in 0.0 s"):
+    with pytest.raises(RefusedError, match=r"deadline is in 0\.0 s"):
         batcher.submit("s", [b""], deadline=time.monotonic() - 1)
 
 
