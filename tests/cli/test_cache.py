@@ -127,7 +127,7 @@ def test_no_action_imports_tensorflow() -> None:
     store(1)
     code = (
         "import sys\nfrom tfl.cli.cache import cache\n"
-        "for action in ('list', 'verify', 'path', 'prune'):\n"
+        "for action in ('list', 'verify', 'path', 'forget-engines', 'prune'):\n"
         "    try: cache([action])\n    except SystemExit as end: assert not end.code, end.code\n"
         "sys.exit(any(name in sys.modules for name in ('tensorflow', 'keras')))"
     )

@@ -14,9 +14,9 @@ from tfl.backbones import catalog
 from tfl.backbones.blocks import find_blocks
 from tfl.errors import BackboneError, MissingExtraError
 from tfl.features import engines
+from tfl.features.choices import forget_choices, stored_choices
 from tfl.features.chunks import BATCH
 from tfl.features.cut import tensor_at
-from tfl.features.choices import forget_choices, stored_choices
 from tfl.features.engines import KerasEngine, choose_engine, earlier_engine, relative_error, tolerance_of
 from tfl.features.openvino_engine import Converted
 from tfl.model.policies import policy_of, under_policy
