@@ -86,7 +86,9 @@ def choose_engine(
     Args:
         requested: `keras` takes the network as it is, in its own precision. `openvino` takes the faster of float32 and bfloat16
             that agrees with Keras in float32; `auto` the fastest of these and of Keras in each precision of this machine. What
-XX        prefix: A flat Functional model from pixels to one tensor or several.
+            was measured is kept: later networks on the same pixels and first weights get the same engine, while it agrees and
+            until `forget_choices`.
+        prefix: A flat Functional model from pixels to one tensor or several.
         images: `(n, height, width, 3)` float32 pixels 0..255: the first batch, on which engines are compared.
         known: The name of the engine that this work began with; taken without measuring while it agrees.
         console: Where to say what was measured and chosen, an earlier choice once a process; None says nothing.
