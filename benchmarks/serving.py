@@ -10,11 +10,11 @@ rate      requests a second of 32 clients in a closed loop, against images a sec
           its best batch size; alternating rounds, the median of their ratios
 latency   one client on a kept connection against one call of the signature with one image; alternating rounds, medians
 soak      Poisson arrivals at 80% of what the server can answer, which is measured again each minute: the minute begins with three
-          bursts of two seconds of 32 clients in a closed loop, whose median sets the load of its rest. Latency counts from when a
-          request was due; the bursts and what is due in the two seconds after them count as requests and as failures, but not as
+          bursts of three seconds of 32 clients in a closed loop, whose median sets the load of its rest. Latency counts from when
+          a request was due; the bursts and what is due in the seconds after them count as requests and as failures, but not as
           latencies. Memory is the server's resident memory, its end against its value after a tenth of the time. The rounds have
-          each minute's saturation, load and latencies, with the server's processor time a request (`cpu_ms`), and how late the
-          clients sent (`late`)
+          each minute's saturation before and after, load and latencies, with the server's processor time a request (`cpu_ms`),
+          and how late the clients sent (`late`)
 malformed 10,000 bad requests of 20 kinds in a drawn order with 2,500 good ones, over 32 connections
 swap      two new versions put in the folder under 32 clients in a closed loop
 """
@@ -190,6 +190,11 @@ def cpu_ms(spent: list[tuple[float, float]], start: float, stop: float, rate: fl
     return round(1000 * (after - before) / (rate * (ended - began)), 3)
 
 
+def tail(row: dict[str, Any]) -> float:
+    """The 99th percentile over the median."""
+    return float(row["p99_ms"] / row["median_ms"])
+
+
 class Bench:
     """What the parts share: three versions, the bare loop, the clients and a server for each part."""
 
@@ -297,8 +302,8 @@ class Bench:
         shape = {
             "minute_s": min(60.0, seconds / 2),
             "bursts": 3,
-            "burst_s": min(2.0, seconds / 30),
-            "settle_s": min(2.0, seconds / 30),
+            "burst_s": min(3.0, seconds / 30),
+            "settle_s": min(3.0, seconds / 30),
         }
         right = self.versions_of(0)
         row = self.clients(
@@ -312,17 +317,20 @@ class Bench:
         served.close()
         settled = [size for at, size in memory if at >= seconds / 10][:3]
         growth = statistics.median(size for _, size in memory[-3:]) / statistics.median(settled) - 1
-        ratios = [minute["p99_ms"] / minute["median_ms"] for minute in row["minutes"] if "p99_ms" in minute]
+        ratios = [tail(minute) for minute in row["minutes"] if "p99_ms" in minute]
         shown = [round(size, 1) for _, size in memory[:: max(1, len(memory) // 20)]]
         self.rounds.append({"part": "soak", **row, "resident_mb": shown})
+        steady = sum(minute["steady"] for minute in row["minutes"])
         name = f"errors in {seconds / 60:g} minutes at 80% load ({row['count']} requests)"
         self.figures += [
             figure(name, row["failures"], "", at_most=0),
             figure("growth of the server's memory", growth, "ratio", at_most=0.05),
             figure("requests a second at saturation, median", statistics.median(m["most"] for m in row["minutes"]), "1/s"),
             figure("median latency at 80% load", row["median_ms"], "ms"),
-            figure("p99 against the median at 80% load", row["p99_ms"] / row["median_ms"], "ratio", at_most=5),
+            figure("p99 against the median at 80% load", tail(row), "ratio", at_most=5),
             figure("the same of the median minute", statistics.median(ratios), "ratio"),
+            figure("minutes after which saturation was within 10% of that before", steady, f"of {len(ratios)}"),
+            *([figure("p99 against the median over those minutes", tail(row["steady"]), "ratio")] if steady else []),
         ]
 
     def malformed(self) -> None:

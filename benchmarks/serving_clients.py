@@ -19,6 +19,8 @@ from collections.abc import Sequence
 from typing import Any
 
 TOLERANCE = 1e-4
+STEADY = 0.1
+"""A minute of the soak is steady where what the server can answer after it differs from that before by at most this share."""
 
 
 def request_of(method: str, path: str, body: bytes, *, headers: Sequence[str] = ()) -> bytes:
@@ -180,27 +182,46 @@ async def soak(plan: dict[str, Any]) -> dict[str, Any]:
     """
     loop = OpenLoop(plan)
     minutes: list[dict[str, Any]] = []
-    latencies: list[float] = []
+    latencies: list[list[float]] = []
     late: list[float] = []
     count = failures = 0
     failed: list[str] = []
+
+    async def bursts() -> float:
+        nonlocal count, failures
+        burst = {**plan, "seconds": plan["burst_s"], "connections": plan["burst_connections"], "warm_s": 0.5}
+        rows = [await closed_loop(burst) for _ in range(plan["bursts"])]
+        count += sum(row["count"] for row in rows)
+        failures += sum(row["failures"] for row in rows)
+        failed.extend(text for row in rows for text in row["failed"])
+        return statistics.median(row["count"] / row["seconds"] for row in rows)
+
     began = time.perf_counter()
     while (left := began + plan["seconds"] - time.perf_counter()) > plan["minute_s"] / 2:
         from_s = time.perf_counter() - began
-        burst = {**plan, "seconds": plan["burst_s"], "connections": plan["burst_connections"], "warm_s": 0.5}
-        bursts = [await closed_loop(burst) for _ in range(plan["bursts"])]
-        most = statistics.median(row["count"] / row["seconds"] for row in bursts)
+        most = await bursts()
         rate = plan["load"] * most
         seconds = min(left, plan["minute_s"]) - (time.perf_counter() - began - from_s)
         found, sent_late = await loop.run(seconds=seconds, rate=rate, settle_s=plan["settle_s"])
-        count += sum(row["count"] for row in bursts)
-        failures += sum(row["failures"] for row in bursts)
-        failed += [text for row in bursts for text in row["failed"]]
-        latencies, late = latencies + found, late + sent_late
+        latencies.append(found)
+        late += sent_late
         minutes.append({"from_s": round(from_s, 1), "most": round(most, 1), "rate": round(rate, 1), **spread(found)})
+    ends = [*(minute["most"] for minute in minutes[1:]), round(await bursts(), 1)]
+    steady: list[float] = []
+    for minute, end, found in zip(minutes, ends, latencies, strict=True):
+        minute["most_after"], minute["steady"] = end, abs(end / minute["most"] - 1) <= STEADY
+        steady += found if minute["steady"] else []
+    everything = [seconds for found in latencies for seconds in found]
     failures, failed = failures + len(loop.failed), failed + loop.failed
-    result = {"count": count + loop.number, "counted": len(latencies), "seconds": time.perf_counter() - began, "minutes": minutes}
-    return {**result, "failed": failed[:10], "failures": failures, "late": spread(late)} | spread(latencies)
+    result = {
+        "count": count + loop.number,
+        "counted": len(everything),
+        "seconds": time.perf_counter() - began,
+        "minutes": minutes,
+    }
+    return {**result, "failed": failed[:10], "failures": failures, "late": spread(late), "steady": spread(steady)} | spread(
+        everything
+    )
 
 
 async def mixed(plan: dict[str, Any]) -> dict[str, Any]:

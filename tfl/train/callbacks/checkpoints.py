@@ -26,8 +26,8 @@ class Checkpoints(keras.callbacks.Callback):
     """Writes `checkpoints/` of one stage. A process that dies at any moment leaves the latest whole epoch behind.
 
     `<stage>-0.weights.npz` is the whole network as the stage found it. Where all of it trains, `<stage>-<epoch>.weights.npz` is
-    the whole network too. Where only a suffix trains, an epoch's file is `<stage>-<epoch>.suffix.weights.npz`: that over the file of
-    epoch 0 is the whole network. When the stage ends, `best-<stage>.weights.h5` is the whole network at its best, for
+    the whole network too. Where only a suffix trains, an epoch's file is `<stage>-<epoch>.suffix.weights.npz`: that over the file
+    of epoch 0 is the whole network. When the stage ends, `best-<stage>.weights.h5` is the whole network at its best, for
     `load_weights` of Keras. An epoch that was left in the middle has `<stage>-<epoch>-<steps>.within.npz`.
 
     An `.npz` file has the values of `model.weights` in their order, which takes a fraction of the time of Keras' own format
