@@ -83,7 +83,7 @@ class GuardedConnection(HttpToolsProtocol):
         self._in_head = False
         self._stop_timer()
         super().on_headers_complete()
-        self.scope[CONNECTION] = self  # type: ignore[typeddict-unknown-key]
+        self.scope[CONNECTION] = self  # type: ignore[literal-required]
 
     def send_400_response(self, msg: str) -> None:
         """What is no HTTP gets the errors' form as well."""
