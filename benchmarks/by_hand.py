@@ -15,6 +15,8 @@ import numpy as np
 from keras_guide import CUTS, build_base
 
 BATCH = 32
+OPENVINO = {"float32": "f32", "bfloat16": "bf16"}
+"""OpenVINO's names of the precisions."""
 
 
 class Seconds(NamedTuple):
@@ -24,8 +26,14 @@ class Seconds(NamedTuple):
     processor: float
 
 
-def forward_pass(photos: Path, *, size: tuple[int, int], engine: Literal["keras", "openvino"] = "keras") -> Seconds:
-    """One pass over every photo to the pooled output of the base: open, build, trace, decode and compute."""
+def forward_pass(photos: Path, *, size: tuple[int, int], engine: str = "keras float32") -> Seconds:
+    """One pass over every photo to the pooled output of the base: open, build, trace, decode and compute.
+
+    Args:
+        photos: A folder of class folders.
+        size: (height, width) in pixels.
+        engine: As tfl names it, which runs in the same precision: `keras float32`, `openvino float32` or `openvino bfloat16`.
+    """
     import keras
 
     began, processor = time.perf_counter(), time.process_time()
@@ -36,23 +44,24 @@ def forward_pass(photos: Path, *, size: tuple[int, int], engine: Literal["keras"
     inputs = keras.Input((*size, 3))
     scaled = keras.layers.Rescaling(1 / 127.5, offset=-1)(inputs)
     model = keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(base(scaled, training=False)))
-    if engine == "keras":
+    kind, _, precision = engine.partition(" ")
+    if kind == "keras":
         model.predict(dataset, verbose=0)
     else:
-        compute = compile_openvino(model)
+        compute = compile_openvino(model, precision)
         for images, _ in dataset:
             compute(images.numpy())[0]
     return Seconds(time.perf_counter() - began, time.process_time() - processor)
 
 
-def compile_openvino(model: Any) -> Any:
-    """The model as OpenVINO runs it in float32, which is what tfl takes for this network: bfloat16 is too far off."""
+def compile_openvino(model: Any, precision: str) -> Any:
+    """The model as OpenVINO runs it in float32 or bfloat16."""
     import openvino
     import tensorflow as tf
 
     signature = tf.TensorSpec((None, *model.input_shape[1:]), tf.float32)
     traced = tf.function(lambda images: model(images, training=False)).get_concrete_function(signature)
-    return openvino.compile_model(openvino.convert_model(traced), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    return openvino.compile_model(openvino.convert_model(traced), "CPU", {"INFERENCE_PRECISION_HINT": OPENVINO[precision]})
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 Run       KERAS_HOME=<folder with ImageNet weights> TFL_TEST_DATA=<folder with flowers/> python benchmarks/head_stage.py --json
 Network   MobileNetV2 alpha 0.35 at 224 px, ImageNet weights; `validation_split=0.2, seed=1` of Keras on every side
 Sides     guide  the Keras guide: 20 epochs of one training, all of them measured, an equal part of them in every round
-          pass   one plain forward pass over all photos to the pooled output, with the engine that tfl uses
+          pass   one plain forward pass over all photos to the pooled output, with the engine and the precision that tfl used
           tfl    data, audit, network, features, epochs, checkpoints, with an empty store every time; 10 epochs, and 20
 Counted   on every side: listing the files, decoding, building the network, loading its weights, tracing, validation. Not
           counted on any side: importing the libraries, and reading the files for the first time
@@ -54,8 +54,9 @@ class Measured:
             row: dict[str, Any] = {"round": number, "pass": [], "tfl": {}}
             for epochs in self.epochs:
                 row["tfl"][str(epochs)] = self.ours(epochs, number)
-                once = forward_pass(self.photos, size=self.size, engine=self.options.engine)
-                row["pass"].append({"total": round(once.wall, 3), "processor": round(once.processor, 3)})
+                engine = row["tfl"][str(epochs)]["engine"]
+                once = forward_pass(self.photos, size=self.size, engine=engine)
+                row["pass"].append({"engine": engine, "total": round(once.wall, 3), "processor": round(once.processor, 3)})
             longest = max(self.epochs)
             row["guide_epochs"] = self.plain(longest * (number + 1) // count - longest * number // count)
             self.rounds.append(row)
@@ -66,7 +67,8 @@ class Measured:
         recipe = recipe_of(self.table, stage, size=self.options.size, seed=number, engine=self.options.engine)
         with cold_store():
             times = run_stage(recipe, self.scratch / f"head-{epochs}-{number}")
-        return {**rounded(times), "accuracy": times.accuracy, "notices": times.notices}
+            engine = engine_used()
+        return {**rounded(times), "engine": engine, "accuracy": times.accuracy, "notices": times.notices}
 
     def plain(self, epochs: int) -> list[float]:
         """The guide's next epochs."""
@@ -135,6 +137,14 @@ class Measured:
         """A 95% interval of the difference of two shares of the held out photos, taken as independent."""
         half = 1.96 * ((ours * (1 - ours) + plain * (1 - plain)) / self.held_out) ** 0.5
         return ours - plain - half, ours - plain + half
+
+
+def engine_used() -> str:
+    """The engine that made the features in the store, with its precision."""
+    from tfl.features.budget import stored_spaces
+
+    (engine,) = {str(space.about["engine"]) for space in stored_spaces()}
+    return engine
 
 
 def main() -> None:

@@ -1,6 +1,6 @@
 """`tfl serve` against a loop over the bare SavedModel: requests a second, latency, a soak, malformed requests, a new version.
 
-Run       python benchmarks/serving.py --json              (ten minutes of soak; --only rate latency … picks parts)
+Run       python benchmarks/serving.py --json     (ten minutes of soak, or --soak-seconds; --only rate latency … picks parts)
 Network   MobileNetV2, alpha 0.35, 224 px, with ImageNet weights where KERAS_HOME has them, else random ones; five classes
 Images    32 drawn JPEGs of 224 px
 Processes the bare loop, the server and the clients each have one of their own. They share the machine's cores: while the bare
@@ -9,10 +9,12 @@ Processes the bare loop, the server and the clients each have one of their own. 
 rate      requests a second of 32 clients in a closed loop, against images a second of the bare signature (decoding inside) at
           its best batch size; alternating rounds, the median of their ratios
 latency   one client on a kept connection against one call of the signature with one image; alternating rounds, medians
-soak      Poisson arrivals at 80% of what the server was measured to answer over a minute just before; latency counts from when a
-          request was due. Memory is the server's resident memory, its end against its value after a tenth of the time. The
-          rounds have the latencies of each half minute beside the server's processor time a request, `cpu_ms`, which is that of
-          the same work: where it is higher than in the minute in which the load was set, the machine was slower
+soak      Poisson arrivals at 80% of what the server can answer, which is measured again each minute: the minute begins with three
+          bursts of three seconds of 32 clients in a closed loop, whose median sets the load of its rest. Latency counts from when
+          a request was due; the bursts and what is due in the seconds after them count as requests and as failures, but not as
+          latencies. Memory is the server's resident memory, its end against its value after a tenth of the time. The rounds have
+          each minute's saturation before and after, load and latencies, with the server's processor time a request (`cpu_ms`),
+          and how late the clients sent (`late`)
 malformed 10,000 bad requests of 20 kinds in a drawn order with 2,500 good ones, over 32 connections
 swap      two new versions put in the folder under 32 clients in a closed loop
 """
@@ -188,6 +190,11 @@ def cpu_ms(spent: list[tuple[float, float]], start: float, stop: float, rate: fl
     return round(1000 * (after - before) / (rate * (ended - began)), 3)
 
 
+def tail(row: dict[str, Any]) -> float:
+    """The 99th percentile over the median."""
+    return float(row["p99_ms"] / row["median_ms"])
+
+
 class Bench:
     """What the parts share: three versions, the bare loop, the clients and a server for each part."""
 
@@ -279,47 +286,51 @@ class Bench:
 
     def soak(self) -> None:
         served = self.serve()
-        before = served.cpu_s()
-        most = self.clients(served, "closed", seconds=self.options.seconds if self.options.smoke else 60.0, warm_s=0.0)
-        set_at = 1000 * (served.cpu_s() - before) / most["count"]
-        rate = 0.8 * most["count"] / most["seconds"]
+        seconds = self.options.soak_seconds
         memory: list[tuple[float, float]] = []
         spent: list[tuple[float, float]] = []
         ended = threading.Event()
         began = time.monotonic()
 
         def look() -> None:
-            while not ended.wait(min(5.0, self.options.minutes * 3)):
+            while not ended.wait(min(5.0, seconds / 20)):
                 memory.append((time.monotonic() - began, served.resident_mb()))
                 spent.append((time.monotonic() - began, served.cpu_s()))
 
         watcher = threading.Thread(target=look)
         watcher.start()
-        seconds, right = 60 * self.options.minutes, self.versions_of(0)
-        row = self.clients(served, "open", seconds=seconds, rate=rate, connections=2 * CLIENTS, expected=right)
+        shape = {
+            "minute_s": min(60.0, seconds / 2),
+            "bursts": 3,
+            "burst_s": min(3.0, seconds / 30),
+            "settle_s": min(3.0, seconds / 30),
+        }
+        right = self.versions_of(0)
+        row = self.clients(
+            served, "soak", seconds=seconds, load=0.8, connections=2 * CLIENTS, burst_connections=CLIENTS, expected=right, **shape
+        )
         ended.set()
         watcher.join()
-        for window in row["windows"]:
-            window["cpu_ms"] = cpu_ms(spent, window["from_s"], window["from_s"] + 30, rate)
+        for minute in row["minutes"]:
+            start = minute["from_s"] + 3 * (shape["burst_s"] + 0.5)
+            minute["cpu_ms"] = cpu_ms(spent, start, minute["from_s"] + shape["minute_s"], minute["rate"])
         served.close()
-        settled = [size for at, size in memory if at >= 6 * self.options.minutes][:3]
+        settled = [size for at, size in memory if at >= seconds / 10][:3]
         growth = statistics.median(size for _, size in memory[-3:]) / statistics.median(settled) - 1
-        halves = [window["p99_ms"] / window["median_ms"] for window in row["windows"] if "p99_ms" in window] or [float("nan")]
+        ratios = [tail(minute) for minute in row["minutes"] if "p99_ms" in minute]
         shown = [round(size, 1) for _, size in memory[:: max(1, len(memory) // 20)]]
-        self.rounds.append(
-            {"part": "soak", "rate": round(rate, 1), "cpu_ms_when_set": round(set_at, 3), **row, "resident_mb": shown}
-        )
+        self.rounds.append({"part": "soak", **row, "resident_mb": shown})
+        steady = sum(minute["steady"] for minute in row["minutes"])
+        name = f"errors in {seconds / 60:g} minutes at 80% load ({row['count']} requests)"
         self.figures += [
-            figure(
-                f"errors in {self.options.minutes:g} minutes at 80% load ({row['count']} requests)",
-                row["failures"],
-                "",
-                at_most=0,
-            ),
+            figure(name, row["failures"], "", at_most=0),
             figure("growth of the server's memory", growth, "ratio", at_most=0.05),
+            figure("requests a second at saturation, median", statistics.median(m["most"] for m in row["minutes"]), "1/s"),
             figure("median latency at 80% load", row["median_ms"], "ms"),
-            figure("p99 against the median at 80% load", row["p99_ms"] / row["median_ms"], "ratio", at_most=5),
-            figure("the same of the median half minute", statistics.median(halves), "ratio"),
+            figure("p99 against the median at 80% load", tail(row), "ratio", at_most=5),
+            figure("the same of the median minute", statistics.median(ratios), "ratio"),
+            figure("minutes after which saturation was within 10% of that before", steady, f"of {len(ratios)}"),
+            *([figure("p99 against the median over those minutes", tail(row["steady"]), "ratio")] if steady else []),
         ]
 
     def malformed(self) -> None:
@@ -415,7 +426,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS), help="these parts alone")
     parser.add_argument("--rounds", type=int, default=7, help="of rate and latency (default 7)")
     parser.add_argument("--seconds", type=float, default=8.0, help="of each round (default 8)")
-    parser.add_argument("--minutes", type=float, default=10.0, help="of the soak (default 10)")
+    parser.add_argument("--soak-seconds", type=float, default=600.0, help="of the soak (default 600)")
     parser.add_argument("--smoke", action="store_true", help="seconds of each part: shows that it works, measures nothing")
     parser.add_argument("--role", choices=["make", "bare"], help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
@@ -425,7 +436,7 @@ def main() -> None:
         make(options.folder) if options.role == "make" else bare()
         return
     if options.smoke:
-        options.rounds, options.seconds, options.minutes, options.swap_s = 1, 1.5, 0.1, 30.0
+        options.rounds, options.seconds, options.soak_seconds, options.swap_s = 1, 1.5, 30.0, 30.0
     with tempfile.TemporaryDirectory() as scratch:
         bench = Bench(options, Path(scratch))
         try:

@@ -19,8 +19,8 @@ from collections.abc import Sequence
 from typing import Any
 
 TOLERANCE = 1e-4
-WINDOW_S = 30
-"""An open loop also says how it went over each of these."""
+STEADY = 0.1
+"""A minute of the soak is steady where what the server can answer after it differs from that before by at most this share."""
 
 
 def request_of(method: str, path: str, body: bytes, *, headers: Sequence[str] = ()) -> bytes:
@@ -121,40 +121,107 @@ async def closed_loop(plan: dict[str, Any]) -> dict[str, Any]:
     } | spread(seconds)
 
 
-async def open_loop(plan: dict[str, Any]) -> dict[str, Any]:
-    """Requests begin at times drawn beforehand (exponential gaps), whether or not the ones before are answered."""
-    rng = random.Random(0)
-    requests = [predict_request(plan["path"], base64.b64decode(image)) for image in plan["images"]]
-    free = [Connection(plan["port"]) for _ in range(plan["connections"])]
-    seconds: list[float] = []
-    windows: dict[int, list[float]] = {}
-    failed: list[str] = []
-    running: set[asyncio.Task[None]] = set()
+class OpenLoop:
+    """Requests begin at times drawn beforehand (exponential gaps), whether or not the ones before are answered.
 
-    async def one(due: float, number: int) -> None:
-        connection = free.pop() if free else Connection(plan["port"])
-        status, body = await connection.ask(requests[number % len(requests)])
-        seconds.append(time.perf_counter() - due)
-        windows.setdefault(int((due - began) // WINDOW_S), []).append(seconds[-1])
-        free.append(connection)
-        expected = plan["expected"][number % len(requests)] if plan.get("expected") else None
+    Latency counts from when a request was due, so that one that could not be sent in time counts in full.
+
+    Args:
+        plan: With `port`, `path`, `images` and `connections`; `expected` answers are compared for every twentieth request.
+        seed: Of the gaps.
+    """
+
+    def __init__(self, plan: dict[str, Any], *, seed: int = 0) -> None:
+        self.plan, self.rng = plan, random.Random(seed)
+        self.requests = [predict_request(plan["path"], base64.b64decode(image)) for image in plan["images"]]
+        self.free = [Connection(plan["port"]) for _ in range(plan["connections"])]
+        self.failed: list[str] = []
+        self.number = 0
+
+    async def run(self, *, seconds: float, rate: float, settle_s: float = 0.0) -> tuple[list[float], list[float]]:
+        """Sends at a rate for so long and waits for all answers.
+
+        Returns:
+            Of the requests that were due after `settle_s`: their latencies, and how late each was sent.
+        """
+        latencies: list[float] = []
+        late: list[float] = []
+        running: set[asyncio.Task[None]] = set()
+        due = began = time.perf_counter()
+
+        async def one(due: float, number: int) -> None:
+            connection = self.free.pop() if self.free else Connection(self.plan["port"])
+            sent = time.perf_counter()
+            await self._ask(connection, number)
+            if due >= began + settle_s:
+                latencies.append(time.perf_counter() - due)
+                late.append(sent - due)
+            self.free.append(connection)
+
+        while (due := due + self.rng.expovariate(rate)) < began + seconds:
+            if (wait := due - time.perf_counter()) > 0:
+                await asyncio.sleep(wait)
+            task = asyncio.create_task(one(due, self.number))
+            running.add(task)
+            task.add_done_callback(running.discard)
+            self.number += 1
+        await asyncio.gather(*running)
+        return latencies, late
+
+    async def _ask(self, connection: Connection, number: int) -> None:
+        status, body = await connection.ask(self.requests[number % len(self.requests)])
+        expected = self.plan["expected"][number % len(self.requests)] if self.plan.get("expected") else None
         if status != 200 or (expected and number % 20 == 0 and not right(body, expected)):
-            failed.append(f"{status} {body[:100]!r}")
+            self.failed.append(f"{status} {body[:100]!r}")
 
-    due = began = time.perf_counter()
-    number = 0
-    while due < began + plan["seconds"]:
-        due += rng.expovariate(plan["rate"])
-        if (wait := due - time.perf_counter()) > 0:
-            await asyncio.sleep(wait)
-        task = asyncio.create_task(one(due, number))
-        running.add(task)
-        task.add_done_callback(running.discard)
-        number += 1
-    await asyncio.gather(*running)
-    result = {"count": len(seconds), "seconds": plan["seconds"], "failed": failed[:10], "failures": len(failed)}
-    result["windows"] = [{"from_s": WINDOW_S * at, **spread(values)} for at, values in sorted(windows.items())]
-    return result | spread(seconds)
+
+async def soak(plan: dict[str, Any]) -> dict[str, Any]:
+    """Each minute begins with bursts of a closed loop, which say what the machine can do now; the open loop gets a share of that.
+
+    The bursts, and what was due within `settle_s` after them, count as requests and as failures but not as latencies.
+    """
+    loop = OpenLoop(plan)
+    minutes: list[dict[str, Any]] = []
+    latencies: list[list[float]] = []
+    late: list[float] = []
+    count = failures = 0
+    failed: list[str] = []
+
+    async def bursts() -> float:
+        nonlocal count, failures
+        burst = {**plan, "seconds": plan["burst_s"], "connections": plan["burst_connections"], "warm_s": 0.5}
+        rows = [await closed_loop(burst) for _ in range(plan["bursts"])]
+        count += sum(row["count"] for row in rows)
+        failures += sum(row["failures"] for row in rows)
+        failed.extend(text for row in rows for text in row["failed"])
+        return statistics.median(row["count"] / row["seconds"] for row in rows)
+
+    began = time.perf_counter()
+    while (left := began + plan["seconds"] - time.perf_counter()) > plan["minute_s"] / 2:
+        from_s = time.perf_counter() - began
+        most = await bursts()
+        rate = plan["load"] * most
+        seconds = min(left, plan["minute_s"]) - (time.perf_counter() - began - from_s)
+        found, sent_late = await loop.run(seconds=seconds, rate=rate, settle_s=plan["settle_s"])
+        latencies.append(found)
+        late += sent_late
+        minutes.append({"from_s": round(from_s, 1), "most": round(most, 1), "rate": round(rate, 1), **spread(found)})
+    ends = [*(minute["most"] for minute in minutes[1:]), round(await bursts(), 1)]
+    steady: list[float] = []
+    for minute, end, found in zip(minutes, ends, latencies, strict=True):
+        minute["most_after"], minute["steady"] = end, abs(end / minute["most"] - 1) <= STEADY
+        steady += found if minute["steady"] else []
+    everything = [seconds for found in latencies for seconds in found]
+    failures, failed = failures + len(loop.failed), failed + loop.failed
+    result = {
+        "count": count + loop.number,
+        "counted": len(everything),
+        "seconds": time.perf_counter() - began,
+        "minutes": minutes,
+    }
+    return {**result, "failed": failed[:10], "failures": failures, "late": spread(late), "steady": spread(steady)} | spread(
+        everything
+    )
 
 
 async def mixed(plan: dict[str, Any]) -> dict[str, Any]:
@@ -221,7 +288,7 @@ def main() -> None:
         import uvloop
 
         uvloop.install()
-    kinds = {"closed": closed_loop, "open": open_loop, "mixed": mixed}
+    kinds = {"closed": closed_loop, "soak": soak, "mixed": mixed}
     result = one_by_one(plan) if plan["kind"] == "single" else asyncio.run(kinds[plan["kind"]](plan))
     json.dump(result, sys.stdout)
 

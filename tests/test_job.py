@@ -1,5 +1,7 @@
 """The main job from one end to the other, on small real data."""
 
+import dataclasses
+import io
 import json
 import os
 import re
@@ -10,9 +12,11 @@ import time
 
 import numpy as np
 import pytest
+from PIL import Image
+from rich.console import Console
 
 import tfl
-from tfl.errors import RunError
+from tfl.errors import DataError, RunError, StorageError
 
 pytestmark = pytest.mark.slow
 
@@ -140,6 +144,24 @@ def test_a_run_s_model_is_a_backbone_for_the_next(finished, tmp_path):
     assert run.read_json("metrics.json")["test"]["count"] > 0
 
 
+def test_the_size_is_the_networks_own_until_it_is_chosen(recipe, tmp_path):
+    from rich.console import Console
+
+    from tfl.job import run_recipe
+
+    free = recipe.override("data.image_size", None).override("data.per_class", 5).override("export", [])
+    small = dataclasses.replace(free, stages=(tfl.Stage("head", epochs=1),))
+    told = Console(record=True, width=200)
+    run = run_recipe(small, out=tmp_path / "own", console=told)
+    assert run.recipe.data.image_size == (96, 96)
+    assert "mini at 96 × 96 px" in told.export_text(clear=False) and "is far from" not in told.export_text()
+    assert run_recipe(small, out=tmp_path / "own", resume=True, console=told).manifest["status"] == "done"
+    chosen = run_recipe(small.override("data.image_size", "48,48"), out=tmp_path / "chosen", console=told)
+    assert chosen.recipe.data.image_size == (48, 48)
+    assert "48 × 48 px is far from the 96 × 96 px that mini was trained at" in told.export_text()
+    assert "48 × 48 px is far from" in chosen.path("report.html").read_text(encoding="utf-8")
+
+
 def test_a_failure_is_told_until_the_run_goes_on(tmp_path, recipe):
     from tfl.resume import status_of
     from tfl.runs import Run
@@ -150,3 +172,57 @@ def test_a_failure_is_told_until_the_run_goes_on(tmp_path, recipe):
     assert (run.manifest["status"], run.manifest["error"]) == ("failed", "the disk fell out")
     with status_of(run):
         assert (run.manifest["status"], run.manifest["error"]) == ("running", None)
+
+
+def test_a_cache_that_cannot_be_written_is_told_at_once_and_the_run_goes_on(tmp_path, monkeypatch):
+    from rich.console import Console
+
+    (tmp_path / "file").touch()
+    small = tfl.Recipe(
+        name="leaves",
+        data=tfl.Sample("digits", image_size=(32, 32), per_class=10, labels=("3", "8")),
+        backbone=tfl.Backbone("mini"),
+        stages=(tfl.Stage("head", epochs=1),),
+        export=(),
+        confidence=None,
+    )
+
+    def run(name, *, resume=False, store="auto"):
+        said = io.StringIO()
+        recipe = small.override("features.store", store)
+        return run_recipe(recipe, out=tmp_path / name, resume=resume, console=Console(file=said, width=1000)), said.getvalue()
+
+    from tfl.job import run_recipe
+
+    stored, _ = run("stored")
+    monkeypatch.setenv("TFL_CACHE", str(tmp_path / "file" / "cache"))
+    done, said = run("told")
+    first, *rest = said.splitlines()
+    assert first.startswith(f"warning: Cannot write {tmp_path}/file/cache/features: a part of the path is a file, not a folder. ")
+    assert "run in every epoch" in first and "TFL_CACHE" in first and rest[0].startswith("data ")
+    assert sum("warning: Cannot write" in line for line in rest) == 0
+    assert done.manifest["status"] == "done" and done.stage_state("head")["unstored"] is True
+    with pytest.raises(StorageError, match="Point TFL_CACHE"):
+        run("always", store="always")
+    with pytest.raises(StorageError, match="Point TFL_CACHE"):  # its figures would be other ones
+        run(stored.folder.name, resume=True)
+    assert not (tmp_path / "always").exists()
+
+
+def test_16_bit_images_of_fewer_bits_stop_a_run_before_it_begins(recipe, tmp_path):
+    from tfl.job import prepare_data, run_recipe
+
+    for number in range(12):
+        folder = tmp_path / "data" / ("dark", "light")[number % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        values = np.random.default_rng(number).integers(0, 4096, (32, 32)).astype("uint16")
+        Image.fromarray(values).save(folder / f"{number}.tif")
+    data = tfl.Data(str(tmp_path / "data"), image_size=(32, 32))
+    recipe = dataclasses.replace(recipe, data=data)
+    with pytest.raises(DataError, match=r"12 16-bit images use values up to 4,\d+ only \(12 bits\).*--set data.bits=12"):
+        run_recipe(recipe, out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    told = dataclasses.replace(recipe, data=dataclasses.replace(data, bits=12))
+    bundle, findings = prepare_data(told, Console(quiet=True))
+    assert findings == [] or {one["kind"] for one in findings} <= {"classes_small", "odd_modes", "image_size"}
+    assert bundle.pixels is not None and 110 < bundle.pixels[:].mean() < 145  # of 16 bits it would be 8

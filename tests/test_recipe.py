@@ -94,6 +94,12 @@ def test_override(recipe, path, text, read):
         ("data.source", " ", "empty"),
         ("name", "../x", "folder name"),
         ("seed.x", "1", "no fields of its own"),
+        ("image_size", "96,96", r"There is no `image_size`. Did you mean `data.image_size`\?"),
+        ("dropout", "0.5", r"Did you mean `head.dropout`\?"),
+        ("epochs", "5", r"Did you mean one of `stages.head.epochs`, `stages.finetune.epochs`\?"),
+        ("data.epochs", "5", "one of `stages.head.epochs`"),
+        ("preprocessing", "tf", r"Did you mean `backbone.preprocessing`\?"),
+        ("data.image_sise", "96,96", r"Did you mean `image_size`\?"),
     ],
 )
 def test_a_bad_override_says_why(recipe, path, text, message):

@@ -180,7 +180,6 @@ def test_a_cause_that_an_older_run_does_not_tell_is_not_ruled_out(done, found):
 
 
 def test_the_exit_code_says_whether_it_was_identical(done, asked, tmp_path, monkeypatch):
-    monkeypatch.setattr("tfl.cli.repeat.load_tensorflow", lambda: None)
     result = invoke("repeat", done.folder, "--out", tmp_path / "a", "--json")
     assert result.exit_code == 0 and json.loads(result.stdout)["identical"]
     monkeypatch.setattr("tfl.repeat.compare_weights", lambda *_: {"identical": False, "tensors": 9, "differing": 2})

@@ -80,6 +80,20 @@ def test_a_changed_recipe_is_told_field_by_field_and_how_to_train_on(tmp_path, r
         earlier_run(run.folder, longer, console)
 
 
+def test_a_run_of_an_older_version_is_not_gone_on_with_other_pixels(tmp_path, recipe, console):
+    model = recipe.override("backbone", "m.keras")
+    run = Run.create(tmp_path / "run", model, command=[])
+    document = json.loads(run.path("recipe.json").read_text())
+    del document["backbone"]["preprocessing"]  # there was no such field, and pixels were given to the network as they are
+    run.path("recipe.json").write_text(json.dumps(document))
+    with pytest.raises(RunError, match="older version") as caught:
+        earlier_run(run.folder, model.override("backbone.preprocessing", "tf"), console)
+    assert "--set backbone.preprocessing=none" in str(caught.value)
+    assert earlier_run(run.folder, model.override("backbone.preprocessing", "none"), console) is not None
+    with pytest.raises(RunError, match=r"backbone\.name was"):
+        earlier_run(run.folder, recipe.override("backbone", "n.keras").override("backbone.preprocessing", "tf"), console)
+
+
 @pytest.mark.slow
 def test_a_run_as_backbone_brings_its_trained_blocks(tmp_path, recipe):
     from tfl.backbones.build import build_backbone

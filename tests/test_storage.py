@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import signal
 import time
+from pathlib import Path
 
 import pytest
 
@@ -30,8 +31,9 @@ def test_a_full_disk_is_one_message(tmp_path):
     def full(scratch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    with pytest.raises(StorageError, match="no space is left on the disk"):
+    with pytest.raises(StorageError, match=r"no space is left on the disk\. Free some space and start again, or name") as caught:
         storage.write_atomically(tmp_path / "a.json", full)
+    assert "--resume" not in str(caught.value)  # which `tfl new` or `tfl predict` do not have: the command adds it
     assert os.listdir(tmp_path) == []
 
 
@@ -130,3 +132,13 @@ def test_file_names_that_are_no_utf8_survive_text_and_json(tmp_path):
     assert storage.write_atomically(tmp_path / "list.txt", name).read_bytes() == b"caf\xe9.png"
     document = json.loads(storage.write_json(tmp_path / "a.json", {"file": name, "class": "größe"}).read_text(encoding="utf-8"))
     assert os.fsencode(document["file"]) == b"caf\xe9.png" and document["class"] == "größe"
+
+
+@pytest.mark.parametrize("name", ["größe", Path("runs/größe")])
+def test_a_path_that_is_text_is_one_for_tensorflow(name):
+    storage.check_is_text(name)
+
+
+def test_a_path_that_is_no_text_is_told():
+    with pytest.raises(StorageError, match=r"not UTF-8 text\. Received: b'runs/caf\\xe9'\. .*--out.*PYTHONUTF8=1"):
+        storage.check_is_text(os.fsdecode(b"runs/caf\xe9"))

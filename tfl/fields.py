@@ -128,21 +128,50 @@ def override(part: T, path: str, text: Any) -> T:
         text: A string as typed in a shell (`5`, `1e-3`, `none`, `true`, `[96, 96]`, `96,96`) or an already typed value.
 
     Raises:
-        RecipeError: There is no such field (with the nearest name), or the value does not fit it.
+        RecipeError: There is no such field (with the nearest name, or the path of a deeper field of that name), or the value does
+            not fit it.
+
+    Example:
+
+    >>> import tfl
+    >>> recipe = tfl.Recipe(name="leaves", data=tfl.Data("photos"), backbone=tfl.Backbone("mini"))
+    >>> recipe.override("dropout", "0.5")
+    Traceback (most recent call last):
+    ...
+    tfl.errors.RecipeError: There is no `dropout`. Did you mean `head.dropout`?
     """
+    return _override(part, path, text, part)
+
+
+def _override(part: T, path: str, text: Any, root: Any) -> T:
     head, _, rest = path.partition(".")
     names = [field.name for field in dataclasses.fields(typing.cast(Any, part))]
     if head not in names:
-        raise _unknown(path, head, names)
+        raise _unknown(path, head, names, deeper=_paths_to(root, path.rpartition(".")[2]))
     hint, current = _hints(type(part))[head], getattr(part, head)
     label = f"{type(part).__name__}.{head}"
-    new = _override_inside(current, rest, text, label) if rest else convert(_parse(text, hint), hint, label)
+    new = _override_inside(current, rest, text, label, root) if rest else convert(_parse(text, hint), hint, label)
     return typing.cast(T, dataclasses.replace(typing.cast(Any, part), **{head: new}))
 
 
-def _override_inside(current: Any, rest: str, text: Any, label: str) -> Any:
+def _paths_to(part: Any, word: str) -> list[str]:
+    """The dotted paths of the fields called `word`, in the parts that are set; a tuple of parts is entered by name."""
+    found = []
+    for field in dataclasses.fields(part):
+        value = getattr(part, field.name)
+        if field.name == word.lower():
+            found.append(field.name)
+        elif dataclasses.is_dataclass(value):
+            found += [f"{field.name}.{path}" for path in _paths_to(value, word)]
+        elif isinstance(value, tuple):
+            parts = [(getattr(item, "name", at), item) for at, item in enumerate(value) if dataclasses.is_dataclass(item)]
+            found += [f"{field.name}.{name}.{path}" for name, item in parts for path in _paths_to(item, word)]
+    return found
+
+
+def _override_inside(current: Any, rest: str, text: Any, label: str, root: Any) -> Any:
     if dataclasses.is_dataclass(current):
-        return override(current, rest, text)
+        return _override(current, rest, text, root)
     head, _, deeper = rest.partition(".")
     if isinstance(current, Mapping):
         return {**current, rest: _literal(text) if isinstance(text, str) else text}
@@ -153,7 +182,7 @@ def _override_inside(current: Any, rest: str, text: Any, label: str) -> Any:
             raise _unknown(f"{label}.{head}", head, names)
         if not deeper:
             raise RecipeError(f"`{label}.{head}` is a whole part.", fix=f"Name one of its fields: {label}.{head}.FIELD=VALUE.")
-        return tuple(override(item, deeper, text) if i == chosen else item for i, item in enumerate(current))
+        return tuple(_override(item, deeper, text, root) if i == chosen else item for i, item in enumerate(current))
     if current is None:
         raise RecipeError(f"`{label}` is not set, so it has no `{rest}`.", fix=f"Set it whole, as JSON: {label}={{...}}.")
     raise RecipeError(f"`{label}` has no fields of its own.", received=rest)
@@ -294,6 +323,10 @@ def _shown(value: Any) -> str:
         return "a number of thousands of digits"
 
 
-def _unknown(path: str, word: str, known: list[str]) -> RecipeError:
+def _unknown(path: str, word: str, known: list[str], *, deeper: list[str] | None = None) -> RecipeError:
+    """The error for a field that is not there. `deeper` are the paths at which other parts have one of that name."""
     shown = path if len(path) <= 200 else path[:200] + "…"
+    if deeper:
+        paths = ", ".join(f"`{one}`" for one in deeper[:6])
+        return RecipeError(f"There is no `{shown}`.", fix=f"Did you mean {'one of ' if len(deeper) > 1 else ''}{paths}?")
     return RecipeError(f"There is no `{shown}`.", allowed=known, fix=did_you_mean(word, known) or None)

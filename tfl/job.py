@@ -18,13 +18,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tfl.backbones.model_files import model_file
+from tfl.backbones.settle import preprocessing_of, settled, size_note
 from tfl.errors import MissingExtraError, StorageError
 from tfl.fields import as_plain
 from tfl.quiet import load_tensorflow
 from tfl.recipe import Recipe
 from tfl.resume import earlier_run, refuse_other_inputs, status_of, vanished_files_told
 from tfl.runs import Run, default_folder
-from tfl.storage import check_can_write, remove_scratch, write_atomically
+from tfl.storage import check_can_write, check_is_text, remove_scratch, write_atomically
 
 if TYPE_CHECKING:
     import keras
@@ -85,13 +87,15 @@ def run_recipe(
     from tfl.data.source import load_source
 
     console = console or Console(stderr=True)
+    asked, recipe = recipe, settled(recipe)
     folder = Path(out) if out is not None else default_folder(recipe.name)
+    check_is_text(folder)
     check_can_write(folder, folder=True)
     earlier = earlier_run(folder, recipe, console) if resume else None
     if earlier is None:
         Run.refuse_if_taken(folder)
     check_recipe(recipe)
-    _tell_if_not_stored(recipe, console)
+    _tell_if_not_stored(recipe, console, earlier or repeats)
     clock = _Clock(earlier.read_json("seconds.json") if earlier and earlier.path("seconds.json").is_file() else {})
     with clock.step("data"):
         examples = load_source(recipe.data, seed=recipe.split_seed)
@@ -101,7 +105,7 @@ def run_recipe(
     from tfl.evaluate.seen import Sight
 
     with clock.step("data"):
-        bundle, findings = prepare_data(recipe, console, examples=examples)
+        bundle, findings = prepare_data(asked, console, examples=examples)
     with clock.step("model"):
         known = earlier or repeats
         chosen = known.manifest.get("precision") if known else None
@@ -161,16 +165,19 @@ def check_recipe(recipe: Recipe) -> None:
         check_extra(imported=False)
 
 
-def _tell_if_not_stored(recipe: Recipe, console: Console) -> None:
-    """Says at once that the cache cannot be written; where the recipe cannot do without it, that is an error."""
+def _tell_if_not_stored(recipe: Recipe, console: Console, known: Run | None) -> None:
+    """Says at once that the cache cannot be written; where the recipe cannot do without it, or the run that is gone on with or
+    repeated did not, that is an error."""
     from tfl.features.budget import check_store
 
-    if recipe.features.store == "never" and recipe.data.audit != "deep":
+    stages = known.state["stages"].values() if known else ()
+    needed = recipe.data.audit == "deep" or any(stage.get("unstored") is False for stage in stages)
+    if recipe.features.store == "never" and not needed:
         return
     try:
         check_store()
     except StorageError as error:
-        if recipe.features.store == "always" or recipe.data.audit == "deep":
+        if recipe.features.store == "always" or needed:
             raise
         console.print(
             f"warning: {error.what} Features are not stored: the frozen blocks run in every epoch. To store them, point "
@@ -191,22 +198,29 @@ def prepare_data(recipe: Recipe, console: Console, *, examples: Examples | None 
     Raises:
         DataError: The source cannot be used as it is; where it is missing or has no classes, that is found before TensorFlow is
             imported.
+        BackboneError: The preprocessing of the network cannot be decided; the message has what linear probes on some of the
+            images say.
     """
     from rich.markup import escape
 
     from tfl.data.source import load_source
 
+    about_size, recipe = size_note(recipe), settled(recipe)
     examples = load_source(recipe.data, seed=recipe.split_seed) if examples is None else examples
     load_tensorflow()
+    from tfl.advise.preprocessing import refuse_undecided
     from tfl.audit.audit import findings_before_run
+    from tfl.audit.finding import Finding
     from tfl.data.audit import audit
+    from tfl.data.bits import refuse_unused_bits
     from tfl.data.bundle import Bundle
     from tfl.data.split import split
 
     source = escape(examples.source + (f" ({examples.note})" if examples.note else ""))
     classes = len(examples.class_names)
     console.print(f"[bold]data[/]     {len(examples)} images of {classes} classes from {source}")
-    audited = audit(examples, on_bad=recipe.data.on_bad, pixels_for=recipe.data)
+    audited = audit(examples, on_bad=recipe.data.on_bad, pixels_for=recipe.data, bits=recipe.data.bits)
+    refuse_unused_bits(audited.findings, examples.source)
     for finding in audited.findings:
         console.print(f"         {finding['severity']}: {finding['note']}", markup=False)
     parts = split(
@@ -228,7 +242,9 @@ def prepare_data(recipe: Recipe, console: Console, *, examples: Examples | None 
         fingerprints=audited.fingerprints,
         pixels=audited.pixels,
     )
-    more = findings_before_run(recipe, bundle, console=console)
+    refuse_undecided(recipe, bundle, console)
+    noted = [Finding(kind="image_size", severity="info", files=(), note=about_size)] if about_size else []
+    more = [*noted, *findings_before_run(recipe, bundle, console=console)]
     for one in more:
         console.print(f"         {one.severity}: {one.note}", markup=False)
     return bundle, [*audited.findings, *(one.to_json() for one in more)]
@@ -254,7 +270,11 @@ def _prepare_model(recipe: Recipe, bundle: Bundle, console: Console, *, chosen: 
     finally:
         keras.config.set_dtype_policy("float32")
     size = f"{assembled.model.count_params():,} parameters in {len(assembled.blocks)} blocks"
-    console.print(f"[bold]network[/]  {escape(recipe.backbone.name)}, {size}, {precision}")
+    height, width = recipe.data.settled_size
+    console.print(f"[bold]network[/]  {escape(recipe.backbone.name)} at {height} × {width} px, {size}, {precision}")
+    found = preprocessing_of(recipe.backbone)
+    if model_file(recipe.backbone.name) is not None:
+        console.print(f"         preprocessing {found.preprocessing}: {found.reason}", markup=False)
     for stage in recipe.stages:
         make_plan(assembled, stage)
     return precision, assembled
@@ -313,7 +333,10 @@ def _trust(
 
 
 def _save(run: Run, recipe: Recipe, model: keras.Model, bundle: Bundle, confidence: Confidence | None, console: Console) -> None:
-    """`model.keras`, and every export that the recipe names, each compared with the model on the whole test split."""
+    """`model.keras`, and every export that the recipe names, each compared with the model on the whole test split.
+
+    An export that is refused does not fail the run: it is told, and the manifest, the certificate and the report have the reason.
+    """
     from tfl.export.ship import ship_model
 
     write_atomically(run.path("model.keras"), lambda scratch: model.save(scratch))
@@ -368,7 +391,8 @@ def data_fingerprint(bundle: Bundle) -> str:
 def _describe_weights(recipe: Recipe, assembled: Assembled) -> dict[str, Any]:
     from tfl.backbones.catalog import weights_fingerprint
 
-    return {**as_plain(recipe.backbone), "sha256": weights_fingerprint(assembled.backbone())}
+    decided = {"preprocessing": preprocessing_of(recipe.backbone).preprocessing}
+    return {**as_plain(recipe.backbone), **decided, "sha256": weights_fingerprint(assembled.backbone())}
 
 
 class _Clock:

@@ -13,7 +13,7 @@ from tfl.job import check_recipe, prepare_data
 from tfl.progress import progress_shown
 from tfl.quiet import load_tensorflow
 from tfl.recipe import Recipe, Search
-from tfl.storage import check_can_write, locked, write_json
+from tfl.storage import check_can_write, check_is_text, locked, write_json
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -129,6 +129,7 @@ def _check_search(recipe: Recipe, folder: Path, *, resume: bool) -> Examples:
     from tfl.features.budget import check_store
     from tfl.tuning.folder import SearchFolder
 
+    check_is_text(folder)
     check_can_write(folder, folder=True)
     SearchFolder(folder).refuse_if_taken(resume=resume)
     if folder.exists():

@@ -10,7 +10,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 
-from tfl.errors import MissingExtraError
+from tfl.errors import MissingExtraError, TflError
 
 
 def quieten_tensorflow() -> None:
@@ -28,9 +28,11 @@ def load_tensorflow(*, with_keras: bool = True) -> None:
 
     Raises:
         MissingExtraError: They cannot be imported.
+        TflError: Keras was imported earlier in this process, with another backend.
     """
     quieten_tensorflow()
     wanted = ["tensorflow", *(["keras"] if with_keras else [])]
+    _check_backend()
     if all(name in sys.modules for name in wanted):
         return
     with tempfile.TemporaryFile() as said:
@@ -45,6 +47,17 @@ def load_tensorflow(*, with_keras: bool = True) -> None:
                 f"TensorFlow cannot be imported: {type(error).__name__}: {error}.",
                 fix="Install it anew: pip install --force-reinstall tensorflow keras",
             ) from error
+
+
+def _check_backend() -> None:
+    if (keras := sys.modules.get("keras")) is None or (backend := keras.config.backend()) == "tensorflow":
+        return
+    raise TflError(
+        "Keras runs on another backend in this process.",
+        received=backend,
+        allowed="tensorflow",
+        fix="Start Python (or the notebook's kernel) again, with KERAS_BACKEND=tensorflow.",
+    )
 
 
 @contextlib.contextmanager

@@ -28,10 +28,14 @@ class Data:
     """Which labelled images, at which size, split how.
 
     Args:
-        source: A folder of class folders, a `.csv` file (columns `path`, `label`, optional `group`, `split`), an `.npz`
-            file, a folder of IDX files, `tfds:NAME`, or `sample:NAME`.
-        image_size: (height, width) in pixels that the network sees.
+        source: A folder of class folders, a table that lists images, an archive of either, `tfds:NAME`, or `sample:NAME`;
+            a table is a `.csv`, `.tsv`, `.jsonl` or `.parquet` file, or a folder with one; an archive is a `.zip`, `.tar` or
+            `.tar.gz` file. Arrays are an `.npz` file or a folder of IDX files.
+        image_size: (height, width) in pixels that the network sees; None is the network's own size: the one that its weights were
+            trained at (224 px for most, 299 for Inception and Xception, 96 for mini), or a model file's input.
         fit: How an image comes to that size: `stretch` (as Keras does), `crop` or `pad` keep the aspect ratio.
+        bits: How many bits of 16-bit images are in use, such as 12: brightness is scaled by that, and larger values are refused.
+            None means 16. Images of 8 bits do not change.
         labels: Only these classes, by name or glob (`Strawberry*`); None takes all.
         validation: Share of the images held out for validation, where the source has no such split of its own.
         test: Share of the images held out for the test, likewise.
@@ -40,14 +44,18 @@ class Data:
         split_seed: Decides the split; None follows the recipe's `seed`.
         on_bad: What happens when a file cannot be read as an image: `error` lists them and stops, `skip` lists them and goes on.
         exclude: A file that lists images to leave out, a path a line, relative to the source; `tfl audit` writes one.
+        path_column: The column of a table that names the image files; None finds it.
+        label_column: The column of a table that names the class of each image; None finds it.
+        test_fold: The value of the column `fold` whose images are the test split; the other folds are trained on.
         audit: What is checked before a run: `quick` reads headers, hashes and classes; `deep` also asks the backbone about
             copies, wrong labels and drift, and looks for poor pictures (extra `tfl[audit]`).
     """
 
     source: str
     _: KW_ONLY
-    image_size: tuple[int, int] = number((224, 224), at_least=1, at_most=4096)
+    image_size: tuple[int, int] | None = number(None, at_least=1, at_most=4096)
     fit: Literal["stretch", "crop", "pad"] = "stretch"
+    bits: int | None = number(None, at_least=8, at_most=16)
     labels: tuple[str, ...] | None = None
     validation: float = number(0.2, at_least=0.01, at_most=0.9)
     test: float = number(0.2, at_least=0.01, at_most=0.9)
@@ -56,6 +64,9 @@ class Data:
     split_seed: int | None = number(None, at_least=0)
     on_bad: Literal["error", "skip"] = "error"
     exclude: str | None = None
+    path_column: str | None = None
+    label_column: str | None = None
+    test_fold: str | None = None
     audit: Literal["quick", "deep"] = "quick"
 
     def __post_init__(self) -> None:
@@ -70,6 +81,27 @@ class Data:
                 received=f"{self.validation} + {self.test}",
                 allowed="a sum of at most 0.95",
             )
+
+    @property
+    def settled_size(self) -> tuple[int, int]:
+        """`image_size`, where it is stated; `tfl.backbones.settle.settled` states it for a whole recipe.
+
+        Raises:
+            RecipeError: It is None: without a backbone nothing decides it.
+
+        Example:
+
+        >>> import tfl
+        >>> tfl.Data("photos", image_size=(96, 128)).settled_size
+        (96, 128)
+        """
+        if self.image_size is None:
+            raise RecipeError(
+                "`Data.image_size` is None, and no network decides it here.",
+                allowed="(height, width) in pixels",
+                fix="State it, or take the data of tfl.backbones.settle.settled(recipe).",
+            )
+        return self.image_size
 
     @classmethod
     def from_text(cls, text: str) -> Data:
@@ -92,16 +124,20 @@ class Backbone:
     """The network whose knowledge is kept.
 
     Args:
-        name: A Keras Applications name (`MobileNetV2`), `mini`, or the path of a Functional `.keras` model.
+        name: A Keras Applications name (`MobileNetV2`), `mini`, or the path of a Functional `.keras` or `.h5` model.
         weights: `pretrained` (ImageNet for Keras Applications, the shipped ones for `mini`, its own for a `.keras` file),
             `imagenet`, the path of a weights file, or None for random ones.
         arguments: What the Keras constructor takes beside these, such as `{"alpha": 0.35}`.
+        preprocessing: What has to happen to pixels 0..255 before the network: `none`, `tf` (to -1..1), `caffe` (BGR, minus
+            ImageNet's mean), `torch` (to 0..1, minus ImageNet's mean, over its deviation), or `auto`: as the catalog says, and
+            for a model file as its layers say. Where they do not decide it, an error asks for it.
     """
 
     name: str
     _: KW_ONLY
     weights: str | None = "pretrained"
     arguments: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    preprocessing: Literal["auto", "none", "tf", "caffe", "torch"] = "auto"
 
     def __post_init__(self) -> None:
         check_fields(self)

@@ -44,7 +44,9 @@ def earlier_run(folder: Path, recipe: Recipe, console: Console) -> Run | None:
     run = Run.open(folder)
     with run.lock():  # known before the data is read again
         pass
-    changed = list(_differences(as_plain(run.recipe), as_plain(recipe)))
+    before, now = as_plain(run.recipe), as_plain(recipe)
+    _refuse_other_preprocessing(run, before["backbone"], now["backbone"])
+    changed = list(_differences(before, now))
     if changed:
         raise RunError(
             f"{folder} is a run of another recipe: {listed(changed, limit=_SHOWN)}.",
@@ -83,6 +85,23 @@ def _from_its_network(run: Run) -> str:
     if not run.path("model.keras").is_file():
         return ""
     return f"; to train its network further, with a new head: tfl run RECIPE --set {shlex.quote(f'backbone={run.folder}')}"
+
+
+def _refuse_other_preprocessing(run: Run, before: dict[str, Any], now: dict[str, Any]) -> None:
+    """A run of a model file has its preprocessing written out; one of an older tfl, which has not, was given pixels as they are.
+
+    Raises:
+        RunError: It would go on with others.
+    """
+    if before["preprocessing"] != "auto" or now["preprocessing"] == "auto":
+        return
+    before["preprocessing"] = "none"
+    if before | {"preprocessing": now["preprocessing"]} == now != before:
+        raise RunError(
+            f"{run.folder} was begun by an older version of tfl, which gave pixels 0..255 to {now['name']} as they are.",
+            received=f"preprocessing={now['preprocessing']!r}, which the network needs",
+            fix="Start a new run; or go on as it was begun: --set backbone.preprocessing=none.",
+        )
 
 
 def _nothing_begun(folder: Path) -> bool:

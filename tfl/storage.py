@@ -128,6 +128,26 @@ def check_can_write(path: Path | str, *, folder: bool, fix: str = "Name another 
         raise StorageError(f"Cannot write {path}: {words}.", fix=fix) from error
 
 
+def check_is_text(path: Path | str, *, fix: str = "Name another place with --out.") -> None:
+    """Makes sure that TensorFlow can write there: it takes paths that are UTF-8 text, and no others.
+
+    Args:
+        path: What will be written later.
+        fix: What a person can do about it.
+
+    Raises:
+        StorageError: A part of the path is not UTF-8, or the locale of the process does not let Python see that it is.
+    """
+    try:
+        os.fspath(path).encode()
+    except UnicodeEncodeError as error:
+        raise StorageError(
+            "TensorFlow cannot write to a path that is not UTF-8 text.",
+            received=repr(os.fsencode(path)),
+            fix=f"{fix} If the path is UTF-8, and the locale is not, set PYTHONUTF8=1.",
+        ) from error
+
+
 def _write_and_remove(target: Path, *, folder: bool) -> None:
     within = target if folder else target.parent
     if not folder and target.is_dir():

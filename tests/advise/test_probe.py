@@ -68,7 +68,7 @@ def data() -> tfl.Data:
 
 
 def recipe(network: str, **options: Any) -> tfl.Recipe:
-    return tfl.Recipe(name="colours", data=data(), backbone=tfl.Backbone(network), **options)
+    return tfl.Recipe(name="colours", data=data(), backbone=tfl.Backbone(network, preprocessing="none"), **options)
 
 
 @pytest.fixture(scope="module")

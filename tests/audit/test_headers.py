@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 from scenes import examples_of, folder_of_scenes, recipe_of, scene
 
 from tfl.audit.headers import header_findings, read_headers
@@ -100,3 +100,26 @@ def test_what_pillow_cannot_read_is_unknown(tmp_path: Path):
     (tmp_path / "ant" / "x.jpg").write_bytes(b"no image")
     headers = read_headers(load_source(recipe_of(tmp_path).data))
     assert headers.modes == ("RGB", "", "RGB") and headers.sides[1].tolist() == [0, 0]
+
+
+@pytest.mark.parametrize("name", ["turned.png", "turned.webp", "turned.tif", "turned.avif", "turned.mpo"])
+def test_rotation_is_found_in_every_container(folder: Path, name: str):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    options = {"save_all": True, "append_images": [scene(95, 48)]} if name.endswith("mpo") else {}
+    scene(94, 48, 60).save(folder / "bee" / name, exif=exif, **options)
+    examples = load_source(recipe_of(folder).data)
+    headers = read_headers(examples)
+    [index] = np.flatnonzero(headers.turned)
+    assert examples.name_of(int(index)).endswith(name)
+    with Image.open(folder / "bee" / name) as image:
+        assert tuple(headers.sides[index]) == ImageOps.exif_transpose(image).size
+
+
+def test_formats_that_are_converted_have_modes_and_sizes(folder: Path):
+    Image.fromarray(np.asarray(scene(94, 48, 60).convert("L"), np.uint16) * 257).save(folder / "bee" / "deep.tif")
+    scene(95, 48, 60).convert("CMYK").save(folder / "bee" / "print.tif")
+    examples = load_source(recipe_of(folder).data)
+    headers = read_headers(examples)
+    modes = {Path(examples.name_of(index)).name: mode for index, mode in enumerate(headers.modes)}
+    assert modes["deep.tif"] == "I;16" and modes["print.tif"] == "CMYK" and headers.sides.min() > 0

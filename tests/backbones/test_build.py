@@ -140,15 +140,17 @@ def small_classifier(side: int = 32, **ending: Any) -> keras.Model:
 def test_a_users_model_loses_its_top_and_takes_another_size(tmp_path: Path) -> None:
     whole = small_classifier()
     whole.save(tmp_path / "own.keras")
-    model = build(str(tmp_path / "own.keras"), 48)
+    model = build(str(tmp_path / "own.keras"), 48, preprocessing="none")
     assert model.output_shape == (None, 21, 21, 8)
     reference = keras.Model(whole.input, whole.get_layer("second").output)
-    np.testing.assert_allclose(build(str(tmp_path / "own.keras"), 32)(pixels(32)), reference(pixels(32)), atol=1e-5)
+    np.testing.assert_allclose(
+        build(str(tmp_path / "own.keras"), 32, preprocessing="none")(pixels(32)), reference(pixels(32)), atol=1e-5
+    )
 
 
 def test_a_run_folder_stands_for_its_model(tmp_path: Path) -> None:
     small_classifier().save(tmp_path / "model.keras")
-    assert build(str(tmp_path), 32).output_shape == (None, 13, 13, 8)
+    assert build(str(tmp_path), 32, preprocessing="none").output_shape == (None, 13, 13, 8)
 
 
 def test_nested_models_are_opened_up(tmp_path: Path) -> None:
@@ -163,16 +165,17 @@ def test_nested_models_are_opened_up(tmp_path: Path) -> None:
 
 def test_random_weights_of_a_users_model_are_new(tmp_path: Path) -> None:
     small_classifier().save(tmp_path / "own.keras")
-    own, new = (build(str(tmp_path / "own.keras"), 32, weights=weights) for weights in ("pretrained", None))
+    own, new = (build(str(tmp_path / "own.keras"), 32, weights=weights, preprocessing="none") for weights in ("pretrained", None))
     assert catalog.weights_fingerprint(own) != catalog.weights_fingerprint(new)
-    assert catalog.weights_fingerprint(own) == catalog.weights_fingerprint(build(str(tmp_path / "own.keras"), 32))
+    again = build(str(tmp_path / "own.keras"), 32, preprocessing="tf")
+    assert catalog.weights_fingerprint(own) == catalog.weights_fingerprint(again)
 
 
 def test_a_users_model_follows_the_precision_asked_for(tmp_path: Path, bfloat16: None) -> None:
     keras.config.set_dtype_policy("float32")
     small_classifier().save(tmp_path / "own.keras")
     keras.config.set_dtype_policy("mixed_bfloat16")
-    assert build(str(tmp_path / "own.keras"), 32).output.dtype == "bfloat16"
+    assert build(str(tmp_path / "own.keras"), 32, preprocessing="tf").output.dtype == "bfloat16"
 
 
 def test_a_model_with_code_inside_is_refused(tmp_path: Path) -> None:

@@ -127,9 +127,24 @@ def test_no_action_imports_tensorflow() -> None:
     store(1)
     code = (
         "import sys\nfrom tfl.cli.cache import cache\n"
-        "for action in ('list', 'verify', 'path', 'prune'):\n"
+        "for action in ('list', 'verify', 'path', 'forget-engines', 'prune'):\n"
         "    try: cache([action])\n    except SystemExit as end: assert not end.code, end.code\n"
         "sys.exit(any(name in sys.modules for name in ('tensorflow', 'keras')))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_measured_choice_of_an_engine_is_shown_and_forgotten(home: Path) -> None:
+    kept = home.parent / "engines" / "a.json"
+    kept.parent.mkdir()
+    rates = {"keras float32": 10.0, "openvino float32": 30.0}
+    kept.write_text(
+        json.dumps({"network": "mini", "image_size": [96, 96], "engine": "keras float32", "images_per_second": rates})
+    )
+    (kept.parent / "b.json").write_text("{half")
+    assert [choice["engine"] for choice in answer("list")["engines"]] == ["keras float32"]
+    shown = CliRunner().invoke(cache, []).stdout
+    assert "mini" in shown and "openvino" in shown
+    assert answer("forget-engines")["forgotten"] == 2
+    assert not kept.exists() and answer("list")["engines"] == [] and answer("forget-engines")["forgotten"] == 0

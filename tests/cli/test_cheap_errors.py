@@ -1,4 +1,4 @@
-"""What needs no network to be found is found before TensorFlow is imported: here its import fails, and every message still comes."""
+"""What needs no network to be found is found before TensorFlow is imported: here its import fails, and messages still come."""
 
 import json
 import subprocess
@@ -78,6 +78,7 @@ CASES = [
     ("report full", "not a run folder"),
     ("report done done --out file/page.html", "a part of the path is a file"),
     ("new other --data nowhere", "nothing at this source"),
+    ("new file/other --data one", "a part of the path is a file"),
 ]
 
 

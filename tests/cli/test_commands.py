@@ -118,6 +118,17 @@ def test_an_interrupted_run_says_the_command_that_goes_on(here, calls, monkeypat
     assert "tfl run leaves.py --set 'data.labels=[\"3\", \"8\"]' --out 'my run' --resume" in result.stderr
 
 
+def test_a_full_disk_says_the_command_that_goes_on_where_there_is_one(here, calls, monkeypatch):
+    def full(recipe, *, out, resume, command, console):
+        Run.create(out, recipe, command=[])
+        raise OSError(28, "No space left on device", "model.keras")
+
+    monkeypatch.setitem(sys.modules, "tfl.job", types.SimpleNamespace(run_recipe=full))
+    result = invoke("run", "leaves.py", "--out", "r")
+    assert result.exit_code == 2 and "no space is left" in result.stderr
+    assert "Go on with: tfl run leaves.py --out r --resume" in result.stderr
+
+
 # new -----------------------------------------------------------------------------------------------------------------
 
 
@@ -147,7 +158,21 @@ def test_new_sees_imbalance(here):
     assert recipe.class_weight == "balanced" and recipe.monitor.metric == "val_macro_f1"
 
 
-def test_new_says_what_kind_of_pictures_a_sample_has(here):
+def test_new_writes_the_bits_that_16_bit_images_use(here):
+    class_folders(here / "photos", ant=5, bee=5)
+    invoke("new", "insects", "--data", "photos")
+    assert tfl.load_recipe("insects.py").data.bits is None and "bits" not in here.joinpath("insects.py").read_text()
+    values = np.linspace(0, 4095, 1200).reshape(30, 40).astype("uint16")
+    for name in ("ant", "bee"):
+        Image.fromarray(values).save(here / "photos" / name / "deep.tif")
+    invoke("new", "microscope", "--data", "photos")
+    assert tfl.load_recipe("microscope.py").data.bits == 12
+    assert "values of 12 bits only" in here.joinpath("microscope.py").read_text()
+
+
+def test_new_says_what_kind_of_pictures_a_sample_has(here, monkeypatch):
+    monkeypatch.setattr("tfl.advise.mirror.MOST_IMAGES", 20)  # too few to compare: no network is needed
+    monkeypatch.setattr("tfl.cli.new.load_tensorflow", lambda: None)
     invoke("new", "digits", "--data", "sample:digits")
     assert "scanned handwritten digits" in here.joinpath("digits.py").read_text()
     assert tfl.load_recipe("digits.py").data.image_size == (48, 48)
@@ -162,6 +187,19 @@ def test_new_leaves_a_test_without_labels_out_and_says_how_to_label_it(here):
     assert "22 images" in said and "4 files have no label" in said and "tfl predict RUN photos/test" in said
     assert "tfl predict RUN photos/test" in here.joinpath("insects.py").read_text()
     assert tfl.load_recipe("insects.py").data.source == "photos"
+
+
+@pytest.mark.parametrize(("size", "chosen"), [((200, 150), None), ((49, 20), None), ((48, 20), (48, 48))])
+def test_new_leaves_the_image_size_to_the_network_except_for_tiny_pictures(here, size, chosen):
+    for name in ("ant", "bee"):
+        (here / "photos" / name).mkdir(parents=True)
+        for number in range(5):
+            Image.new("RGB", size, (number * 40, 50, 90)).save(here / "photos" / name / f"{number}.png")
+    assert invoke("new", "insects", "--data", "photos").exit_code == 0
+    recipe, text = tfl.load_recipe("insects.py"), here.joinpath("insects.py").read_text()
+    assert recipe.data.image_size == chosen
+    assert ("# image_size=(160, 160)," in text) == (chosen is None)
+    assert ("small themselves (20 × 48 px)" in text) == (chosen is not None)
 
 
 def test_new_survives_quotes_in_the_source(here):
@@ -198,6 +236,7 @@ def test_backbones_lists_the_catalog(tmp_path, monkeypatch):
     document = json.loads(invoke("backbones", "--json").stdout)
     rows = {row["name"]: row for row in document["backbones"]}
     assert rows["ResNet50"]["family"] == "ResNet" and rows["ResNet50"]["preprocessing"] == "caffe"
+    assert rows["EfficientNetB1"]["native_size"] == 240 and rows["mini"]["native_size"] == 96
     assert rows["mini"]["weights_here"] and not rows["ResNet50"]["weights_here"]
     assert rows["MobileNetV2"]["weights_here"] == ["mobilenet_v2_weights_tf_dim_ordering_tf_kernels_0.35_224_no_top.h5"]
 
@@ -209,6 +248,8 @@ def test_backbones_lists_the_catalog(tmp_path, monkeypatch):
         (("mini", "--image-size", "big"), "HEIGHT,WIDTH"),
         (("--image-size", "96,96"), "need the NAME"),
         (("mini", "--set", "argument.alpha=1"), "Did you mean `arguments`?"),
+        (("VGG16", "--set", "preprocessing=tf"), "Allowed: auto or caffe"),
+        (("there-is-none.h5",), "There is no model file there-is-none.h5"),
     ],
 )
 def test_backbones_refuses(words, message):
@@ -225,6 +266,28 @@ def test_backbones_prints_blocks():
     assert document["parameters"] == sum(block["parameters"] for block in document["blocks"]) == 410_208
     assert sum(block["flops_share"] for block in document["blocks"]) == pytest.approx(1)
     assert "block_1_project_BN" in invoke("backbones", "MobileNetV2").stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("suffix", ["keras", "h5"])
+def test_backbones_describes_a_model_file(here, suffix):
+    import keras
+
+    keras.applications.MobileNet(include_top=False, weights=None, alpha=0.25, input_shape=(96, 64, 3)).save(f"own.{suffix}")
+    document = json.loads(invoke("backbones", f"own.{suffix}", "--json").stdout)
+    assert document["image_size"] == [96, 64] and document["preprocessing"] == "tf" and len(document["blocks"]) == 14
+    inputs = keras.Input((32, 32, 3))
+    keras.Model(inputs, keras.layers.Conv2D(4, 3)(inputs)).save(f"plain.{suffix}")
+    result = invoke("backbones", f"plain.{suffix}")
+    assert result.exit_code == 0, result.stderr
+    assert "preprocessing not known" in result.stdout and "backbone.preprocessing" in result.stdout
+
+
+@pytest.mark.parametrize("verb", ["run", "probe"])
+def test_a_file_that_is_no_network_is_refused_before_anything_else(here, verb):
+    here.joinpath("net.onnx").touch()
+    result = invoke(verb, "leaves.py", "--set", "backbone=net.onnx")
+    assert result.exit_code == 2 and "is an ONNX file" in " ".join(result.stderr.split())
 
 
 # evaluate, report, export, doctor ------------------------------------------------------------------------------------

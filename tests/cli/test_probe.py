@@ -50,7 +50,7 @@ def asked(monkeypatch):
         recipes.append(recipe)
         return found()
 
-    monkeypatch.setattr("tfl.cli.probe.profile_recipe", probe)
+    monkeypatch.setattr("tfl.measure.profile_recipe", probe)
     return recipes
 
 

@@ -78,7 +78,7 @@ def test_an_answer_that_a_full_disk_loses_is_an_error_and_a_lost_message_is_none
 @pytest.mark.parametrize(("closed", "code"), [(">&-", 0), ("2>&-", 0), (">&- 2>&-", 0)])
 def test_closed_streams_stop_nothing(closed, code):
     words = f'"{sys.executable}" -m tfl.cli.main backbones {closed}'
-    assert subprocess.run(["sh", "-c", words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False).returncode == code
+    assert subprocess.run(["sh", "-c", words], capture_output=True, check=False).returncode == code
 
 
 @pytest.mark.parametrize(

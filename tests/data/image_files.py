@@ -48,3 +48,36 @@ def with_exif(jpeg: bytes, orientation: int, *, big_endian: bool, kind: int = 3,
     body = (b"MM\0*" if big_endian else b"II*\0") + struct.pack(mark + "IH", 8, len(entries)) + b"".join(entries) + b"\0\0\0\0"
     segment = b"Exif\0\0" + body
     return jpeg[:2] + b"\xff\xe1" + struct.pack(">H", len(segment) + 2) + segment + jpeg[2:]
+
+
+def deep(height: int = 24, width: int = 30, *, bits: int = 16, colour: bool = False) -> np.ndarray:
+    """Values of so many bits in uint16, in no order, with both ends of the range."""
+    shape = (height, width, 3) if colour else (height, width)
+    values = np.random.default_rng(bits).integers(0, 2**bits, shape).astype(np.uint16)
+    values.flat[0], values.flat[1] = 0, 2**bits - 1
+    return values
+
+
+def tiff(values: np.ndarray, **options: Any) -> bytes:
+    """A TIFF of kinds that Pillow does not write; scikit-image brings the library."""
+    import tifffile
+
+    buffer = io.BytesIO()
+    tifffile.imwrite(buffer, values, **options)
+    return buffer.getvalue()
+
+
+def turned(image: Image.Image, kind: str, orientation: int, **options: Any) -> bytes:
+    """A file whose EXIF block states the orientation."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return encoded(image, kind, exif=exif, **options)
+
+
+def heic(image: Image.Image, **options: Any) -> bytes:
+    """As a phone writes it; encoders are not lossless."""
+    import pillow_heif
+
+    buffer = io.BytesIO()
+    pillow_heif.from_pillow(image).save(buffer, quality=90, **options)
+    return buffer.getvalue()

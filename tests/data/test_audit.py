@@ -9,11 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from image_files import class_folders, encoded, noise, picture
+import tifffile
+from image_files import class_folders, deep, encoded, noise, picture
 from PIL import Image
 
 import tfl
 from tfl.data.audit import audit
+from tfl.data.bits import refuse_unused_bits
 from tfl.data.examples import Examples
 from tfl.data.pipeline import make_dataset
 from tfl.data.source import load_source
@@ -31,7 +33,7 @@ BAD = {
     "not_an_image": ("text.jpg", b"this is a text, not a photo\n" * 20),
     "too_small": ("dot.png", encoded(Image.new("RGB", (1, 1)), "PNG")),
     "too_large": ("wall.png", png_header(20_000, 20_000)),
-    "unsupported_format": ("scan.tif", encoded(picture(), "TIFF")),
+    "unsupported_format": ("layers.psd", b"8BPS\x00\x01" + bytes(100)),
     "undecodable": ("half.jpg", encoded(picture(200, 300), "JPEG")[:1500]),
 }
 ALSO_BAD = {
@@ -181,6 +183,80 @@ def test_a_picture_of_several_frames_is_one_image(folder: Path) -> None:
     picture().save(buffer, "GIF", save_all=True, append_images=[picture().transpose(Image.Transpose.ROTATE_180)])
     spoil(folder, "film.gif", buffer.getvalue())
     assert len(audit(load(folder)).examples) == 9
+
+
+def twelve_bits(folder: Path, *, largest: int = 4095) -> list[str]:
+    """Two more images of 16 bits, whose values go up to `largest`."""
+    names = []
+    for number, name in enumerate(("a/deep.png", "b/deep.tif")):
+        values = deep(bits=10)
+        values[0, number] = largest
+        Image.fromarray(values).save(folder / name)
+        names.append(str(folder / name))
+    return names
+
+
+@pytest.mark.parametrize(
+    ("largest", "bits", "effect"), [(900, 10, "nearly black"), (4095, 12, "nearly black"), (16_383, 14, "too dark")]
+)
+def test_16_bit_images_of_fewer_bits_are_found(folder: Path, largest: int, bits: int, effect: str) -> None:
+    names = twelve_bits(folder, largest=max(largest, 1023))
+    [finding] = audit(load(folder)).findings
+    assert (finding["kind"], finding["severity"], finding["files"]) == ("unused_bits", "warning", names)
+    assert f"values up to {max(largest, 1023):,} only ({bits} bits), and would be {effect}" in finding["note"]
+    assert f"--set data.bits={bits}" in finding["note"]
+    with pytest.raises(DataError, match=f"data.bits={bits}"):
+        refuse_unused_bits([finding], str(folder))
+
+
+@pytest.mark.parametrize(("largest", "bits"), [(65_535, None), (32_768, None), (4095, 12), (4095, 16)])
+def test_16_bit_images_whose_bits_are_known_are_not(folder: Path, largest: int, bits: int | None) -> None:
+    twelve_bits(folder, largest=largest)
+    assert audit(load(folder), bits=bits).findings == []
+
+
+def test_values_above_the_bits_are_named(folder: Path) -> None:
+    names = twelve_bits(folder, largest=5000)
+    with pytest.raises(BadImageError, match=r"deep.png has larger values .*up to 5,000; 12 bits allow 4,095") as caught:
+        audit(load(folder), bits=12)
+    assert "2 of the 10 files" in str(caught.value) and "Raise `data.bits`" in str(caught.value)
+    result = audit(load(folder), bits=12, on_bad="skip")
+    assert [(finding["kind"], finding["files"]) for finding in result.findings] == [("beyond_bits", names)]
+
+
+def test_the_pixels_kept_are_those_of_the_bits(folder: Path) -> None:
+    names = twelve_bits(folder)
+    data = tfl.Data(str(folder), image_size=(24, 30), bits=12)
+    result = audit(load_source(data), pixels_for=data, bits=12)
+    assert result.pixels is not None and result.examples.paths is not None
+    [index] = np.flatnonzero(result.examples.paths == names[1])
+    with Image.open(names[1]) as image:
+        np.testing.assert_array_equal(result.pixels[[index]][0, ..., 0], np.asarray(image) >> 4)
+
+
+def test_a_tiff_of_several_pages_is_said(folder: Path) -> None:
+    path = spoil(folder, "stack.tif", encoded(picture(), "TIFF", save_all=True, append_images=[noise(9, 40)]))
+    thumbnail = [np.asarray(picture()), np.asarray(noise(9, 12))]
+    buffer = io.BytesIO()
+    with tifffile.TiffWriter(buffer) as writer:
+        for number, page in enumerate(thumbnail):
+            writer.write(page, photometric="rgb", subfiletype=number)  # 1: a smaller copy of another page
+    spoil(folder, "photo.tif", buffer.getvalue())
+    [finding] = audit(load(folder)).findings
+    assert (finding["kind"], finding["files"]) == ("several_pages", [path]) and "the first is read" in finding["note"]
+
+
+def test_healthy_files_of_other_formats_are_not_to_be_repaired(folder: Path) -> None:
+    spoil(folder, "page.jpg", b"<!DOCTYPE html><html>404</html>")
+    spoil(folder, "depth.tif", encoded(picture().convert("F"), "TIFF"))
+    spoil(folder, "raw.cr2", b"II*\0\x10\0\0\0CR\2\0")
+    with pytest.raises(BadImageError) as caught:
+        audit(load(folder))
+    message = str(caught.value)
+    assert "page.jpg is not an image (an HTML page, probably an error page of the download; download the image again)" in message
+    assert "(TIFF of floating-point values; scale them and save as 8 or 16 bits)" in message
+    assert "a camera raw file (CR2); export it as JPEG" in message
+    assert "convert files of other formats" in message.lower() and "Allowed" in message and "epair" not in message
 
 
 @pytest.mark.real_photos

@@ -181,8 +181,9 @@ def test_many_bad_lines_are_counted(table: Path) -> None:
     [
         (b"", "an empty file"),
         (b"path,label\n", "lists no images"),
-        (b"file,class\na.png,b\n", "file, class"),
-        (b"path;label\na.png;b\n", "commas"),
+        (b"file,class\na.png,b\n", "no file at"),
+        (b"path;label\na.png;b\n", "no file at"),
+        (b"alpha,beta\na.png,b\n", "data.path_column"),
         (b"path,label,label\na.png,b,c\n", "wrong header"),
         (b'path,label\n"img/x/000.png,a\n', "quotes"),
         (b"path,label\nimg/x/000.png,caf\xe9\n", "UTF-8"),

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tfl.data.examples import Examples
-from tfl.data.split import split
+from tfl.data.split import raised_shares, split
 from tfl.errors import DataError
 
 
@@ -167,3 +167,38 @@ def test_train_per_class_shrinks_training_alone() -> None:
     np.testing.assert_array_equal(whole.test, small.test)
     np.testing.assert_array_equal(whole.val, small.val)
     assert np.bincount(examples.labels[small.train]).tolist() == [7, 7] and set(small.train) <= set(whole.train)
+
+
+def test_one_rare_class_changes_no_other_class() -> None:
+    examples = make([150, 150, 150, 150, 3])
+    parts = split(examples, validation=0.2, test=0.2, seed=0)
+    counts = {name: np.bincount(examples.labels[parts[name]]).tolist() for name in ("train", "val", "test")}
+    assert counts == {"train": [90, 90, 90, 90, 1], "val": [30, 30, 30, 30, 1], "test": [30, 30, 30, 30, 1]}
+    assert parts.notes == (
+        "Class `e` has 3 images: 1 to train, 1 to validate, 1 to test, so that it is in every split. Other classes keep their "
+        "shares.",
+    )
+    assert raised_shares(examples, validation=0.2, test=0.2) == parts.notes
+
+
+def test_raised_shares_are_counted_within_what_the_source_leaves_open() -> None:
+    own = ["train"] * 20 + ["test"] * 5 + ["train"] * 3 + ["test"]
+    examples = make([25, 4], splits=own)
+    parts = split(examples, validation=0.2, test=0.5, seed=0)
+    assert "Class `b` has 4 images: 2 to train, 1 to validate, 1 to test" in parts.notes[0]
+    assert raised_shares(examples, validation=0.2, test=0.5) == parts.notes
+
+
+def test_many_small_classes_make_one_note() -> None:
+    notes = split(make([3] * 8), validation=0.2, test=0.2, seed=0).notes
+    assert len(notes) == 1 and "`e`" in notes[0] and "`f`" not in notes[0] and "and 3 more classes" in notes[0]
+
+
+@pytest.mark.parametrize("sizes", [(5, 5, 5), (10, 1, 1), (8, 2, 1)])
+def test_a_rare_class_of_three_groups_is_in_every_split(sizes: tuple[int, ...]) -> None:
+    groups = [*range(100), *np.repeat(["x", "y", "z"], sizes)]
+    examples = make([100, sum(sizes)], groups=[str(group) for group in groups])
+    parts = split(examples, validation=0.2, test=0.2, seed=0)
+    for name, expected in (("train", 60), ("val", 20), ("test", 20)):
+        counts = np.bincount(examples.labels[parts[name]])
+        assert counts[0] == expected and counts[1] >= 1

@@ -2,18 +2,20 @@
 
 import io
 import json
+import re
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from PIL import Image
+from PIL import Image, ImageOps
 
 import tfl
 from tfl.data.pipeline import preprocess_batch
 from tfl.errors import ExportError
 from tfl.export.parity import check_parity, probe_images
 from tfl.export.saved_model import export_saved_model
+from tfl.serve.about import bits_of_export
 
 LABELS = ("blight", "healthy", "Läuse")
 DATA = tfl.Data("unused", image_size=(32, 48))
@@ -39,10 +41,10 @@ def encoded(kind, mode="RGB", size=(70, 50), **options):
     return buffer.getvalue()
 
 
-def turned(orientation):
+def turned(orientation, kind="JPEG"):
     exif = Image.Exif()
     exif[0x0112] = orientation
-    return encoded("JPEG", exif=exif)
+    return encoded(kind, exif=exif)
 
 
 FILES = {
@@ -51,6 +53,8 @@ FILES = {
     "cmyk jpeg": encoded("JPEG", "CMYK"),
     "rotated jpeg": turned(6),
     "mirrored jpeg": turned(5),
+    "rotated png": turned(6, "PNG"),
+    "rotated webp": turned(8, "WEBP"),
     "png": encoded("PNG", size=(201, 33)),
     "grey png": encoded("PNG", "L"),
     "alpha png": encoded("PNG", "RGBA"),
@@ -105,6 +109,34 @@ def test_a_rotated_photo_is_turned_in_the_graph(served):
     half_turn.save(buffer, "PNG")
     by_hand = served["serving_default"](image_bytes=tf.constant([buffer.getvalue()]))["probabilities"].numpy()[0]
     np.testing.assert_allclose(flipped, by_hand, atol=1e-5)
+
+
+def test_the_bits_of_16_bit_images_are_part_of_the_graph(model, tmp_path):
+    data = tfl.Data("unused", image_size=(32, 48), bits=12)
+    folder = export_saved_model(model, class_names=LABELS, data=data, folder=tmp_path)
+    values = np.random.default_rng(0).integers(0, 4096, (40, 60)).astype("uint16")
+    buffers = [io.BytesIO(), io.BytesIO()]
+    Image.fromarray(values).save(buffers[0], "PNG")
+    Image.fromarray((values >> 4).astype("uint8")).save(buffers[1], "PNG")
+    contents = tf.constant([buffer.getvalue() for buffer in buffers])
+    served = tf.saved_model.load(str(folder)).signatures["serving_default"]
+    deep, shallow = served(image_bytes=contents)["probabilities"].numpy()
+    np.testing.assert_array_equal(deep, shallow)
+    dark = model.predict(preprocess_batch(contents[:1], DATA.image_size), verbose=0)[0]
+    assert np.abs(deep - dark).max() > 1e-3  # as 16 bits they would be nearly black
+    assert json.loads((folder / "assets.extra" / "tfl.json").read_text())["bits"] == bits_of_export(folder) == 12
+    assert "values of 12 bits, from 0 to 4,095" in (folder / "README.md").read_text()
+
+
+def test_the_readme_says_how_other_formats_are_converted(exported, tmp_path):
+    text = (exported / "README.md").read_text(encoding="utf-8")
+    assert "TIFF, AVIF, HEIC, JPEG 2000 and PNM files cannot be decoded inside the graph" in text
+    [line] = re.findall(r"`(ImageOps.*?)`", text)
+    scan = tmp_path / "photo.tif"
+    Image.fromarray(np.arange(12, dtype="uint8").reshape(2, 2, 3)).save(scan)
+    exec(line.replace('"photo', f'"{tmp_path}/photo'), {"Image": Image, "ImageOps": ImageOps})
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "photo.png")), np.asarray(Image.open(scan)))
+    assert "16-bit images" not in text
 
 
 def test_pixels_give_the_same_for_any_batch(model, served):

@@ -81,3 +81,11 @@ def test_the_disk_is_measured_and_nothing_left(tmp_path: Path) -> None:
     rates = disk_rates(tmp_path)
     assert len(rates) == 3 and min(rates) > 0
     assert list(tmp_path.iterdir()) == []
+
+
+def test_nothing_is_stored_where_the_cache_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("TFL_CACHE", str(tmp_path / "file" / "cache"))
+    found = decided("auto", row_bytes=100, missing=0)
+    assert not found.stored and f"{tmp_path}/file/cache/features cannot be written" in found.said
+    assert decided("always").stored  # which the run refuses before

@@ -14,6 +14,7 @@ from tfl.backbones import catalog
 from tfl.backbones.blocks import find_blocks
 from tfl.errors import BackboneError, MissingExtraError
 from tfl.features import engines
+from tfl.features.choices import forget_choices, stored_choices
 from tfl.features.chunks import BATCH
 from tfl.features.cut import tensor_at
 from tfl.features.engines import KerasEngine, choose_engine, earlier_engine, relative_error, tolerance_of
@@ -262,6 +263,17 @@ def test_an_earlier_choice_is_told_once(mini, rates, monkeypatch):
     for _ in range(2):
         choose_engine("auto", mini, photos(), console=Console(file=text, width=1000))
     assert text.getvalue().count("The frozen blocks run on openvino float32, chosen earlier") == 1
+
+
+def test_a_choice_that_was_forgotten_is_measured_anew(mini, rates):
+    rates(keras_float32=0.01)  # as on a machine that was busy with something else
+    assert choose_engine("auto", mini, photos()).engine.name == "keras float32"
+    (kept,) = stored_choices()
+    assert kept["network"] == mini.name and kept["engine"] == "keras float32" and kept["images_per_second"]
+    rates(keras_float32=1.0)
+    assert not choose_engine("auto", mini, photos()).rates, "not measured"
+    assert forget_choices() == 1 and earlier_engine("auto", mini) is None
+    assert choose_engine("auto", mini, photos()).rates, "measured"
 
 
 def test_a_network_with_other_weights_is_measured_anew(mini, rates):

@@ -33,14 +33,16 @@ def _home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("TFL_CACHE", str(tmp_path_factory.mktemp("cache")))
 
 
-def make_bundle(images: np.ndarray | None = None, *, size: int = 32, seed: int = 0, fit: Any = "stretch") -> Bundle:
+def make_bundle(
+    images: np.ndarray | None = None, *, size: int = 32, seed: int = 0, fit: Any = "stretch", bits: int | None = None
+) -> Bundle:
     if images is None:
         images = np.random.default_rng(0).integers(0, 256, (50, size, size, 3)).astype(np.uint8)
     labels = np.arange(len(images), dtype=np.int32) % 3
     examples = Examples(class_names=("a", "b", "c"), labels=labels, images=images, source="test")
     at = np.arange(len(images))
     split = Split(train=at[:40], val=at[40:46], test=at[46:])
-    data = tfl.Data("test", image_size=(size, size), fit=fit)
+    data = tfl.Data("test", image_size=(size, size), fit=fit, bits=bits)
     prints = tuple(examples.fingerprint_of(index) for index in range(len(examples)))
     return Bundle(examples=examples, split=split, data=data, seed=seed, fingerprints=prints)
 
@@ -127,6 +129,7 @@ CHANGES: dict[str, Callable[[], tuple[list[keras.Model], Bundle, Any]]] = {
     "a weight": lambda: (make_models(seed=1), make_bundle(), None),
     "a layer's setting": lambda: (make_models(activation="tanh"), make_bundle(), None),
     "the image size": lambda: (make_models(size=48), make_bundle(make_bundle().examples.images, size=48), None),
+    "the bits of 16-bit images": lambda: (make_models(), make_bundle(bits=12), None),
     "the augmentation": lambda: (make_models(), make_bundle(), tfl.Augment(brightness=0.3)),
 }
 

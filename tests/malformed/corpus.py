@@ -5,7 +5,8 @@ from __future__ import annotations
 import struct
 import zlib
 
-from image_files import encoded, noise
+import numpy as np
+from image_files import encoded, heic, noise
 from PIL import Image
 
 SIDE = 20
@@ -17,6 +18,7 @@ def formats() -> dict[str, bytes]:
     picture, frames = noise(1, SIDE), [noise(2, SIDE), noise(3, SIDE)]
     exif = Image.Exif()
     exif[0x0112] = 6
+    deep = Image.fromarray(np.asarray(picture.convert("L"), np.uint16) * 257)
     return {
         "jpeg": encoded(picture, "JPEG", quality=80),
         "jpeg with exif": encoded(picture, "JPEG", exif=exif),
@@ -31,6 +33,17 @@ def formats() -> dict[str, bytes]:
         "webp": encoded(picture, "WEBP", quality=80),
         "lossless webp": encoded(picture, "WEBP", lossless=True),
         "webp of three frames": encoded(picture, "WEBP", save_all=True, append_images=frames),
+        "png with exif": encoded(picture, "PNG", exif=exif),
+        "webp with exif": encoded(picture, "WEBP", exif=exif),
+        "tiff": encoded(picture, "TIFF", exif=exif),
+        "packed tiff": encoded(picture, "TIFF", compression="tiff_lzw"),
+        "tiff of 16 bits": encoded(deep, "TIFF"),
+        "png of 16 bits": encoded(deep, "PNG"),
+        "avif": encoded(picture, "AVIF"),
+        "heic": heic(picture),
+        "jpeg 2000": encoded(picture, "JPEG2000"),
+        "ppm": encoded(picture, "PPM"),
+        "pgm of 16 bits": encoded(deep, "PPM"),
     }
 
 
@@ -80,6 +93,21 @@ def jpeg_xl(width: int, height: int, *, boxed: bool = False) -> bytes:
     return boxes + struct.pack(">I4sI", len(stream) + 12, b"jxlp", 0) + stream
 
 
+def tiff(width: int, height: int) -> bytes:
+    """A TIFF that promises this size and has one byte of pixels."""
+    tags = ((256, width), (257, height), (258, 8), (259, 1), (262, 1), (273, 8), (277, 1), (278, height), (279, 1))
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags)
+    return b"II*\0" + struct.pack("<IHH", 12, 0, 0) + struct.pack("<H", len(tags)) + entries + bytes(4)
+
+
+def jpeg_2000(width: int, height: int) -> bytes:
+    """A bare JPEG 2000 codestream whose header is changed to promise this size (ISO/IEC 15444-1, A.5.1)."""
+    content = bytearray(encoded(noise(1, SIDE), "JPEG2000", no_jp2=True))
+    for at in (8, 24):  # of the image, and of its only tile
+        content[at : at + 8] = struct.pack(">II", width, height)
+    return bytes(content)
+
+
 def hostile() -> dict[str, bytes]:
     """Files that must be refused by their first bytes, before anything is decompressed."""
     return {
@@ -93,6 +121,17 @@ def hostile() -> dict[str, bytes]:
         "jpeg of a thousand large scans": jpeg(9_000, 9_000, more_scans=1000),
         "jpeg xl of a billion pixels a side": jpeg_xl(2**30, 2**30),
         "boxed jpeg xl of 50000 pixels a side": jpeg_xl(50_000, 50_000, boxed=True),
+        "tiff of 50000 pixels a side": tiff(50_000, 50_000),
+        "tiff of four billion pixels a side": tiff(2**32 - 1, 2**32 - 1),
+        "ppm of 50000 pixels a side": b"P6 50000 50000 255\n" + bytes(30),
+        "pgm of 16 bits and 50000 pixels a side": b"P5 50000 50000 65535\n" + bytes(30),
+        "jpeg 2000 of 50000 pixels a side": jpeg_2000(50_000, 50_000),
+        "tiff of no pixels": tiff(0, 0),
+        "ppm of no pixels": b"P6 0 0 255\n",
+        "tiff whose directory is itself": b"II*\0" + struct.pack("<I", 4) + bytes(20),
+        "only an avif's start": b"\0\0\0\x1cftypavif\0\0\0\0avifmif1miaf" + bytes(60),
+        "only a heic's start": b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(60),
+        "only a jpeg 2000's start": b"\0\0\0\x0cjP  \r\n\x87\n" + bytes(60),
         "png of no pixels": png(0, 0),
         "gif of no pixels": gif(0, 0),
         "bmp of no pixels": bmp(0, 0),

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import ast
 import gzip
+import io
 import json
 import pickle
+import shutil
+import stat
 import struct
+import tarfile
+import types
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -16,12 +21,15 @@ import pytest
 from damage import tfl_says, untouched
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from image_files import class_folders
 
 import tfl
-from tfl.data import arrays
+from tfl.data import archives, arrays
 from tfl.data.source import load_source
 from tfl.errors import BackboneError, DataError, ExportError, RunError
+from tfl.storage import cache_home
 
+KINDS = ("zip", "tar", "tar.gz", "tar.xz")
 few = settings(settings.get_profile("malformed"), max_examples=150)
 
 
@@ -138,6 +146,168 @@ def test_labels_that_are_no_text_are_refused(tmp_path: Path) -> None:
 def test_arrays_that_do_not_fit_are_refused(tmp_path: Path, content: dict[str, Any], part: str) -> None:
     np.savez(tmp_path / "set.npz", **content)
     refused(tmp_path / "set.npz", part)
+
+
+# Archives and Parquet
+
+
+def zipped(file: Path, *entries: tuple[str, bytes]) -> Path:
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in entries:
+            archive.writestr(name, content)
+    return file
+
+
+def tarred(file: Path, *members: tarfile.TarInfo) -> Path:
+    with tarfile.open(file, "w:gz") as archive:
+        for member in members:
+            archive.addfile(member, io.BytesIO(bytes(member.size)))
+    return file
+
+
+def member(name: str, kind: bytes = tarfile.REGTYPE, link: str = "", size: int = 0) -> tarfile.TarInfo:
+    info = tarfile.TarInfo(name)
+    info.type, info.linkname, info.size = kind, link, size
+    return info
+
+
+def nothing_outside(tmp_path: Path) -> None:
+    """Only the archives are there, and the cache holds no folder that is half written."""
+    assert all(file.suffix in (".zip", ".tar", ".gz") for file in tmp_path.rglob("*")), sorted(tmp_path.rglob("*"))
+    places = [cache_home() / "archives", cache_home() / "parquet-images"]
+    assert not [file for place in places if place.is_dir() for file in place.iterdir() if file.name.startswith(".")]
+
+
+@pytest.mark.parametrize("name", ["../evil.png", "a/../../evil.png", "/tmp/evil_of_tfl.png", "..\\evil.png"])
+def test_a_path_that_leads_out_of_an_archive_is_refused(tmp_path: Path, name: str) -> None:
+    refused(zipped(tmp_path / "set.zip", ("a/1.png", b"x"), (name, b"x")), "a path that leads out")
+    if "\\" not in name:
+        refused(tarred(tmp_path / "set.tar.gz", member("a/1.png"), member(name)), "a path that leads out")
+    nothing_outside(tmp_path)
+    assert not Path("/tmp/evil_of_tfl.png").exists()
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        [member("a", tarfile.SYMTYPE, "/etc"), member("a/passwd")],
+        [member("a/1.png", tarfile.SYMTYPE, "/etc/passwd")],
+        [member("a/1.png", tarfile.SYMTYPE, "../../etc/passwd")],
+        [member("a/1.png", tarfile.LNKTYPE, "/etc/passwd")],
+        [member("a/1.png", tarfile.SYMTYPE, "1.png")],
+        [member("a/1.png", tarfile.SYMTYPE, "2.png"), member("a/2.png", tarfile.SYMTYPE, "1.png")],
+        [member("a", tarfile.DIRTYPE), member("b", tarfile.SYMTYPE, "a")],
+        [member("a/null", tarfile.CHRTYPE)],
+        [member("a/pipe", tarfile.FIFOTYPE)],
+    ],
+    ids=["folder", "absolute", "relative", "hard", "itself", "circle", "to a folder", "device", "pipe"],
+)
+def test_links_that_lead_out_of_an_archive_and_devices_are_refused(tmp_path: Path, members: list[tarfile.TarInfo]) -> None:
+    refused(tarred(tmp_path / "set.tar.gz", *members))
+    nothing_outside(tmp_path)
+
+
+def test_links_in_a_zip_are_refused(tmp_path: Path) -> None:
+    link = zipfile.ZipInfo("a/1.png")
+    link.external_attr = (stat.S_IFLNK | 0o777) << 16
+    with zipfile.ZipFile(tmp_path / "set.zip", "w") as archive:
+        archive.writestr(link, "/etc/passwd")
+    refused(tmp_path / "set.zip", "a link")
+
+
+def test_an_archive_that_unpacks_to_very_much_is_not_unpacked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_memory: None
+) -> None:
+    monkeypatch.setattr(archives, "_SMALL_BYTES", 1_000_000)
+    refused(zipped(tmp_path / "set.zip", ("a/1.png", bytes(5_000_000))), "unpacks to more than it may", "200 times")
+    refused(tarred(tmp_path / "set.tar.gz", member("a/1.png", size=5_000_000)), "unpacks to more than it may")
+    monkeypatch.setattr(archives, "_SMALL_BYTES", 10**12)
+    monkeypatch.setattr(archives.shutil, "disk_usage", lambda place: types.SimpleNamespace(free=1_000_000))
+    refused(tmp_path / "set.zip", "unpacks to more than it may", "are free in the cache")
+    monkeypatch.setattr(archives, "_MOST_FILES", 3)
+    refused(zipped(tmp_path / "many.zip", *((f"a/{n}.png", b"") for n in range(4))), "unpacks to more than it may")
+    nothing_outside(tmp_path)
+
+
+def test_a_zip_that_lies_about_its_sizes_writes_no_more_than_it_says(tmp_path: Path) -> None:
+    content = bytearray(zipped(tmp_path / "set.zip", ("a/1.png", bytes(3_000_000))).read_bytes())
+    content = content.replace((3_000_000).to_bytes(4, "little"), (30).to_bytes(4, "little"))
+    (tmp_path / "set.zip").write_bytes(content)
+    refused(tmp_path / "set.zip", "not a readable archive")
+    nothing_outside(tmp_path)
+
+
+def test_an_encrypted_zip_is_told(tmp_path: Path) -> None:
+    content = bytearray(zipped(tmp_path / "set.zip", ("a/1.png", b"x")).read_bytes())
+    for mark, flags in ((b"PK\3\4", 6), (b"PK\1\2", 8)):
+        content[content.index(mark) + flags] |= 1
+    (tmp_path / "set.zip").write_bytes(content)
+    refused(tmp_path / "set.zip", "is encrypted", "password")
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [[("a", b"x"), ("a/1.png", b"x")], [("x" * 300 + "/1.png", b"x")], [("a/" * 3000 + "1.png", b"x")]],
+    ids=["file and folder", "long name", "deep"],
+)
+def test_names_that_no_disk_takes_are_refused(tmp_path: Path, entries: list[tuple[str, bytes]]) -> None:
+    refused(zipped(tmp_path / "set.zip", *entries))
+    nothing_outside(tmp_path)
+
+
+@few
+@given(
+    changes=st.lists(st.tuples(st.integers(0, 2000), st.integers(0, 255)), min_size=1, max_size=4), kind=st.sampled_from(KINDS)
+)
+def test_an_archive_with_changed_bytes_is_read_or_refused(
+    tmp_path_factory: pytest.TempPathFactory, changes: list[tuple[int, int]], kind: str
+) -> None:
+    folder = tmp_path_factory.getbasetemp() / f"changed_{kind}"
+    file = folder / f"set.{kind}"
+    if not folder.is_dir():
+        class_folders(folder / "set", {"a": 2, "b": 2})
+        form = {"zip": "zip", "tar": "tar", "tar.gz": "gztar", "tar.xz": "xztar"}[kind]
+        shutil.copy(shutil.make_archive(str(folder / "whole"), form, folder / "set"), folder / "original")
+    content = bytearray((folder / "original").read_bytes())
+    for at, value in changes:
+        content[at % len(content)] = value
+    file.write_bytes(content)
+    try:
+        load_source(tfl.Data(str(file)))
+    except DataError as error:
+        assert file.name in str(error)
+
+
+@pytest.mark.parametrize("end", [0, 4, 100, 900, -1])
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_archive_that_is_cut_short_is_refused(tmp_path: Path, kind: str, end: int) -> None:
+    form = {"zip": "zip", "tar": "tar", "tar.gz": "gztar", "tar.xz": "xztar"}[kind]
+    file = Path(shutil.make_archive(str(tmp_path / "set"), form, class_folders(tmp_path / "folder", {"a": 20, "b": 20})))
+    file.write_bytes(file.read_bytes()[: end if end >= 0 else file.stat().st_size // 2])
+    refused(file)
+
+
+@few
+@given(changes=st.lists(st.tuples(st.integers(0, 5000), st.integers(0, 255)), min_size=1, max_size=4))
+def test_a_parquet_file_with_changed_bytes_is_read_or_refused(
+    tmp_path_factory: pytest.TempPathFactory, changes: list[tuple[int, int]]
+) -> None:
+    pa = pytest.importorskip("pyarrow", reason="needs tfl[parquet]")
+    pq = pytest.importorskip("pyarrow.parquet", reason="needs tfl[parquet]")
+    folder = tmp_path_factory.getbasetemp() / "changed_parquet"
+    if not folder.is_dir():
+        folder.mkdir()
+        pq.write_table(
+            pa.table({"image": [b"\x89PNG" + bytes([n]) for n in range(4)], "label": list("abab")}), folder / "whole.parquet"
+        )
+    content = bytearray((folder / "whole.parquet").read_bytes())
+    for at, value in changes:
+        content[at % len(content)] = value
+    (folder / "set.parquet").write_bytes(content)
+    try:
+        load_source(tfl.Data(str(folder / "set.parquet")))
+    except DataError as error:
+        assert "set.parquet" in str(error)
 
 
 # Model files

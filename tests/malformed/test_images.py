@@ -16,6 +16,7 @@ from image_files import class_folders, encoded, noise
 import tfl
 from tfl.data import headers
 from tfl.data.audit import audit
+from tfl.data.convert import readable_by_graph
 from tfl.data.headers import jpeg_scans, read_header
 from tfl.data.source import load_source
 from tfl.errors import BadImageError
@@ -38,8 +39,8 @@ def decode() -> Any:
 
     def run(content: bytes) -> np.ndarray | None:
         try:
-            pixels: np.ndarray = graph(tf.constant(content)).numpy()
-        except tf.errors.OpError:
+            pixels: np.ndarray = graph(tf.constant(readable_by_graph(content))).numpy()
+        except (tf.errors.OpError, BadImageError):
             return None
         assert pixels.dtype == np.uint8 and pixels.ndim == 3 and pixels.shape[2] == 3
         return pixels

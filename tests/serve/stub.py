@@ -29,9 +29,10 @@ class StubVersion:
         )
 
     waiting = property(lambda self: self.batcher.waiting)
+    expected_wait_s = property(lambda self: self.batcher.expected_wait_s)
 
-    def submit(self, rows, *, signature="serving_default", weight=0) -> Future:
-        return self.batcher.submit(signature, rows, weight=weight)
+    def submit(self, rows, *, signature="serving_default", **arguments) -> Future:
+        return self.batcher.submit(signature, rows, **arguments)
 
     def close(self):
         self.batcher.close()

@@ -9,6 +9,7 @@ import socket
 import threading
 import time
 
+import numpy as np
 import pytest
 import uvicorn
 from image_of import jpeg
@@ -17,6 +18,7 @@ from stub import stub_models
 from tfl.serve.app import create_app
 from tfl.serve.connections import GuardedConnection
 from tfl.serve.limits import Limits
+from tfl.serve.pace import work_of
 from tfl.serve.server import bind
 
 PATIENT = Limits(max_header_bytes=4096, max_connections=400)
@@ -26,10 +28,10 @@ HEAD = f"POST /v1/models/leaves:predict HTTP/1.1\r\nHost: localhost\r\nContent-L
 
 
 @contextlib.contextmanager
-def served(limits):
+def served(limits, models=None):
     listener = bind("127.0.0.1", 0)
     config = uvicorn.Config(
-        create_app(stub_models(limits=limits)),
+        create_app(models or stub_models(limits=limits)),
         http=functools.partial(GuardedConnection, limits=limits),
         ws="none",
         lifespan="off",
@@ -185,3 +187,68 @@ def test_2000_requests_at_once_are_all_answered(port):
     for thread in threads:
         thread.join(60)
     assert len(statuses) == 2000 and set(statuses) <= {200, 503} and statuses.count(200) > 1000
+
+
+class Held:
+    """A model whose first batch ends when it may."""
+
+    def __init__(self):
+        self.sizes, self.go = [], threading.Event()
+
+    def __call__(self, signature, rows):
+        self.sizes.append(len(rows))
+        assert self.go.wait(20)
+        return {"probabilities": np.zeros((len(rows), 2), "float32")}
+
+
+def until(condition):
+    end = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.005)
+
+
+@contextlib.contextmanager
+def held(**limits):
+    """A port, the model and its queue; the first request runs."""
+    limits, model = Limits(parallel_batches=1, **limits), Held()
+    models = stub_models(limits=limits, run=model)
+    with served(limits, models) as port, connected(port) as first:
+        first.sendall(HEAD + BODY)
+        until(lambda: model.sizes)
+        yield port, model, models.latest
+        model.go.set()
+        assert one_answer(first)[0] == 200
+
+
+def test_what_a_client_asked_for_that_has_gone_is_not_run():
+    with held() as (port, model, version), connected(port) as gone, connected(port) as stays:
+        gone.sendall(HEAD + BODY)
+        until(lambda: version.waiting == 1)
+        stays.sendall(HEAD + BODY)
+        until(lambda: version.waiting == 2)
+        gone.close()
+        until(lambda: version.waiting == 1)
+        model.go.set()
+        assert one_answer(stays)[0] == 200
+    assert model.sizes == [1, 1]
+
+
+def test_a_client_that_goes_while_its_photo_is_looked_at_disturbs_nobody():
+    with held() as (port, model, _):
+        with connected(port) as gone:
+            gone.sendall(HEAD + BODY)
+        model.go.set()
+        assert is_served(port)
+
+
+def test_an_expected_wait_that_is_too_long_is_503_with_the_time_to_try_again():
+    with held(max_expected_wait_s=25) as (port, _, version), connected(port) as waiting:
+        version.batcher._pace.batch_ended(work_of(1, 0), began=0.0, ended=20.0)
+        waiting.sendall(HEAD + BODY)
+        until(lambda: version.waiting == 1)
+        with connected(port) as refused:
+            refused.sendall(HEAD + BODY)
+            received = refused.recv(65536)
+    assert received.startswith(b"HTTP/1.1 503") and b"expected wait" in received
+    assert int(received.partition(b"retry-after: ")[2].partition(b"\r\n")[0]) > 1

@@ -26,7 +26,7 @@ CLASSES = ("ant", "bee", "cat")
 
 
 class Version:
-    number, class_names = 3, CLASSES
+    number, class_names, folder = 3, CLASSES, Path("nowhere")
 
 
 class Answering:

@@ -60,7 +60,7 @@ def test_a_folder_is_every_image_below_it_in_order(predictor, photos):
 
 def test_a_bad_file_does_not_spoil_its_batch(predictor, photos):
     whole = png("red", size=(200, 200))
-    bad = {"cut.png": whole[: len(whole) // 2], "empty.png": b"", "text.jpg": b"hello", "icon.png": tiff()}
+    bad = {"cut.png": whole[: len(whole) // 2], "empty.png": b"", "text.jpg": b"hello", "layers.png": b"8BPS\0\1"}
     for name, content in bad.items():
         (photos / name).write_bytes(content)
     found = predictor.look_at([photos], on_bad="skip")
@@ -71,10 +71,59 @@ def test_a_bad_file_does_not_spoil_its_batch(predictor, photos):
     assert all(name in str(caught.value) for name in bad) and 'on_bad="skip"' in str(caught.value)
 
 
-def tiff():
+def red_in(kind, **options):
     buffer = io.BytesIO()
-    Image.new("RGB", (9, 9)).save(buffer, "TIFF")
+    Image.new("RGB", (9, 9), "red").save(buffer, kind, **options)
     return buffer.getvalue()
+
+
+def test_formats_that_are_converted_are_predicted_as_the_others(predictor, tmp_path):
+    import pillow_heif
+
+    heic = io.BytesIO()
+    pillow_heif.from_pillow(Image.new("RGB", (64, 64), "red")).save(heic)
+    contents = {"1.tif": red_in("TIFF"), "2.avif": red_in("AVIF"), "3.jp2": red_in("JPEG2000"), "4.ppm": red_in("PPM")}
+    contents |= {"5.heic": heic.getvalue(), "6.jpg": red_in("TIFF", compression="tiff_lzw")}
+    for name, content in contents.items():
+        (tmp_path / name).write_bytes(content)
+    found = predictor.look_at([tmp_path])
+    assert [(row["file"].split("/")[-1], row["label"]) for row in found.predictions] == [(name, "red") for name in contents]
+    assert found.unreadable == []
+
+
+def test_what_cannot_be_converted_is_listed_with_its_reason(predictor, tmp_path):
+    reasons = {"depth.tif": "TIFF of floating-point values", "clip.jpg": "a video (MP4 or QuickTime)"}
+    buffer = io.BytesIO()
+    Image.new("F", (9, 9)).save(buffer, "TIFF")
+    (tmp_path / "depth.tif").write_bytes(buffer.getvalue())
+    (tmp_path / "clip.jpg").write_bytes(b"\0\0\0\x18ftypisom\0\0\2\0isommp41")
+    found = predictor.look_at([tmp_path], on_bad="skip")
+    whys = {entry["file"].split("/")[-1]: entry["why"] for entry in found.unreadable}
+    assert set(whys) == set(reasons) and all(words in whys[name] for name, words in reasons.items())
+
+
+def sixteen_bits(folder, *, largest):
+    for number, name in enumerate(("1.png", "2.tif")):
+        values = np.full((9, 9), 7, np.uint16)
+        values[0, 0] = largest - number
+        Image.fromarray(values).save(folder / name)
+
+
+@pytest.mark.parametrize(("largest", "bits", "said"), [(4095, None, True), (65_535, None, False), (4095, 12, False)])
+def test_16_bit_images_of_fewer_bits_are_said(tmp_path, largest, bits, said):
+    sixteen_bits(tmp_path, largest=largest)
+    predictor = Predictor(path=tmp_path, class_names=LABELS, probabilities=is_red, bits=bits)
+    found = predictor.look_at([tmp_path])
+    assert len(found.predictions) == 2 and len(found.notes) == said
+    if said:
+        assert "2 16-bit images use values up to 4,095 only (12 bits), and would be nearly black" in found.notes[0]
+
+
+def test_values_above_the_bits_of_the_model_are_refused(tmp_path):
+    sixteen_bits(tmp_path, largest=5000)
+    predictor = Predictor(path=tmp_path, class_names=LABELS, probabilities=is_red, bits=12)
+    with pytest.raises(BadImageError, match=r"2 of the files .*up to 5,000; the model was trained on 12 bits, up to 4,095"):
+        predictor.predict([tmp_path])
 
 
 def test_a_header_that_promises_too_much_is_not_decoded(predictor, tmp_path):

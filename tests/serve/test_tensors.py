@@ -1,6 +1,7 @@
 """The JSON of predict calls: what is read as what, what is refused, and how answers are written."""
 
 import base64
+import io
 import json
 import tracemalloc
 
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from image_of import jpeg
+from PIL import Image
 
 from tfl.serve.limits import Limits
 from tfl.serve.refusal import RefusedError
@@ -138,3 +140,21 @@ def test_a_single_output_goes_without_its_name():
     for values, text in ((np.array([True, False]), b"[true,false]"), (np.array([0.1, 2], "float32"), b"[0.1,2.0]")):
         assert write_predict({"one": values}, "instances") == b'{"predictions":' + text + b"}"
         assert write_predict({"one": values}, "inputs") == b'{"outputs":' + text + b"}"
+
+
+def converted(kind, mode="RGB"):
+    buffer = io.BytesIO()
+    Image.new(mode, (40, 30), 9 if mode == "F" else (200, 0, 0)).save(buffer, kind)
+    return buffer.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["TIFF", "AVIF", "JPEG2000", "PPM"])
+def test_a_format_that_graphs_do_not_read_is_converted(kind):
+    asked = parse_predict({"instances": [b64(), b64(converted(kind))]}, IMAGES, LIMITS)
+    assert asked.rows[0] == PHOTO and asked.rows[1].startswith(b"\x89PNG") and asked.weight == 2 * 40 * 30
+    assert np.abs(np.asarray(Image.open(io.BytesIO(asked.rows[1])), int) - (200, 0, 0)).max() < 4
+
+
+def test_what_cannot_be_converted_is_refused_with_the_reason():
+    with pytest.raises(RefusedError, match=r"Image 1 of the request: .*floating-point"):
+        parse_predict({"instances": [b64(), b64(converted("TIFF", "F"))]}, IMAGES, LIMITS)

@@ -87,10 +87,10 @@ def dies_at(monkeypatch, pattern, number, *, before):
 @pytest.mark.parametrize(
     ("pattern", "number", "before"),
     [
-        (r"head-0\.weights\.h5", 1, False),  # begun, and the state does not know
-        (r"head-2\.suffix\.weights\.h5", 1, False),  # an epoch's weights without its optimiser
+        (r"head-0\.weights\.npz", 1, False),  # begun, and the state does not know
+        (r"head-2\.suffix\.weights\.npz", 1, False),  # an epoch's weights without its optimiser
         (r"head-2\.optimizer\.npz", 1, False),  # both, and the state says one epoch less
-        (r"best-head\.suffix\.weights\.h5", 1, True),  # the state knows a best that is not under its name yet
+        (r"best-head\.suffix\.weights\.npz", 1, True),  # the state knows a best that is not under its name yet
         (r"ledger\.json", 1, False),  # all epochs done, the stage not
         (r"best-finetune\.weights\.h5", 1, True),
         (r"best-finetune\.weights\.h5", 1, False),  # the network whole, the stage not done
@@ -139,7 +139,7 @@ def largest_file(size):
 @pytest.mark.slow
 def test_a_file_that_cannot_grow_is_one_message_and_the_stage_goes_on(tmp_path, short, bundle, network, reference):
     run = Run.create(tmp_path / "run", short, command=[])
-    with largest_file(5_000) as begin, pytest.raises(StorageError, match=r"Cannot write .*--resume"):
+    with largest_file(5_000) as begin, pytest.raises(StorageError, match=r"Cannot write .*Free some space"):
         train(run, short, bundle, network, [Once(begin)])
     assert not [path for path in run.folder.rglob("*") if ".tmp" in path.name]
     check_goes_on(run, reference, short, bundle, network)

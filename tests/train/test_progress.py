@@ -8,9 +8,9 @@ from tfl.recipe import Stage
 from tfl.train.callbacks.progress import StageProgress
 
 
-def shown(*, terminal, first_epoch=1):
+def shown(*, terminal, interactive=None, first_epoch=1):
     out = io.StringIO()
-    console = Console(file=out, force_terminal=terminal, width=100)
+    console = Console(file=out, force_terminal=terminal, force_interactive=interactive, width=100)
     progress = StageProgress(console, Stage("head", epochs=2), images=10, first_epoch=first_epoch)
     progress.on_train_begin()
     for epoch in range(first_epoch, 3):
@@ -31,6 +31,13 @@ def test_a_terminal_sees_epoch_metrics_and_rate():
 def test_a_file_gets_one_plain_line():
     assert shown(terminal=False) == "Stage head: at most 2 epochs of 10 images\n"
     assert "from epoch 2" in shown(terminal=False, first_epoch=2)
+
+
+def test_a_notebook_gets_a_plain_line_for_each_epoch():
+    lines = shown(terminal=False, interactive=True).splitlines()
+    assert lines[0] == "Stage head: at most 2 epochs of 10 images" and len(lines) == 3
+    assert lines[1].startswith("  epoch 1/2, loss 0.500/0.700 val acc 0.900") and lines[2].startswith("  epoch 2/2, ")
+    assert lines[2].endswith(" images/s")
 
 
 def test_no_console_no_words(capsys):

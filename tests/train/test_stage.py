@@ -57,8 +57,8 @@ def test_two_stages_leave_what_a_run_needs(tmp_path, recipe, bundle, network):
     assert list(run.path("logs", "head").iterdir())
     left = {file.name for file in run.path("checkpoints").iterdir()}
     assert left == {
-        *("best-head.weights.h5", "head-0.weights.h5", "head-4.suffix.weights.h5"),
-        *("best-finetune.weights.h5", "finetune-0.weights.h5", "finetune-3.suffix.weights.h5"),
+        *("best-head.weights.h5", "head-0.weights.npz", "head-4.suffix.weights.npz"),
+        *("best-finetune.weights.h5", "finetune-0.weights.npz", "finetune-3.suffix.weights.npz"),
     }
 
 

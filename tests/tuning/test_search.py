@@ -62,6 +62,24 @@ def test_a_grid_tries_every_combination_and_leaves_what_it_found(recipe, look_fo
     assert not list(found.path("trials").rglob("*.h5"))  # scores are all that is kept
 
 
+def test_each_network_of_a_space_gets_its_own_image_size(recipe, look_for, searching, tmp_path):
+    import keras
+
+    files = {}
+    for side in (24, 40):
+        pixels = keras.Input((side, side, 3))
+        x = keras.layers.Conv2D(4, 3, name="conv")(keras.layers.Rescaling(1 / 255)(pixels))
+        files[str(tmp_path / f"net{side}.keras")] = (side, side)
+        keras.Model(pixels, x).save(tmp_path / f"net{side}.keras")
+    free = recipe.override("data.image_size", None).override("backbone", next(iter(files)))
+    found = look_for(searching(free, space={"backbone": tfl.Choice(tuple(files))}))
+    assert [row["status"] for row in found.outcomes()] == ["done", "done"]
+    for row in found.outcomes():
+        trial = tfl.load_recipe(found.trial(row["trial"]) / "run" / "recipe.json")
+        assert trial.data.image_size == files[row["values"]["backbone"]]
+    assert tfl.load_recipe(found.path("best_recipe.py")).data.image_size is None
+
+
 @pytest.mark.parametrize("algorithm", ["random", "bayesian"])
 def test_an_oracle_that_draws_tries_as_many_as_it_may(recipe, look_for, searching, algorithm):
     space = {"stages.head.learning_rate": tfl.Between(1e-4, 1e-1, log=True), "stages.head.train": tfl.Choice(("head", "top:1"))}

@@ -22,6 +22,7 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from tfl.advise.linear import FIRST, HeldOut, held_out
 from tfl.advise.profile import Metric, Profile, make_profile
 from tfl.backbones.blocks import find_cut_points
+from tfl.backbones.settle import settled
 from tfl.data.bundle import Bundle, derived_seed
 from tfl.data.split import tied_together
 from tfl.features.extract import extract
@@ -75,6 +76,7 @@ def probe_recipe(
     (8, 80, True)
     """
     names = bundle.examples.class_names
+    recipe = settled(recipe)
     whole = dataclasses.replace(recipe, head=dataclasses.replace(recipe.head, taps=()))
     precision = choose_precision(whole, lambda: assemble(whole, names), console=console)
     keras.config.set_dtype_policy(precision)

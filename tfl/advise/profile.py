@@ -111,10 +111,11 @@ class Profile:
     def _repr_html_(self) -> str:
         """The table and the advice, for notebooks."""
         columns = ("block", "output", "features", "accuracy", "95% interval", "macro-F1", "C", "P(best)", "compute", "")
-        rows = [columns, *((*_cells(row), self._mark(row)) for row in self._all_rows)]
+        head = "".join(f"<th>{html.escape(column)}</th>" for column in columns)
+        rows = ((*_cells(row), self._mark(row)) for row in self._all_rows)
         lines = ("".join(f"<td>{html.escape(cell)}</td>" for cell in row) for row in rows)
         said = "".join(f"<p>{html.escape(sentence)}</p>" for sentence in self.advice)
-        return f"<table>{''.join(f'<tr>{line}</tr>' for line in lines)}</table>{said}"
+        return f"<table><tr>{head}</tr>{''.join(f'<tr>{line}</tr>' for line in lines)}</table>{said}"
 
     @property
     def _all_rows(self) -> tuple[Row, ...]:

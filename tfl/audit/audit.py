@@ -25,6 +25,7 @@ from tfl.audit.headers import header_findings, read_headers
 from tfl.audit.images import batches
 from tfl.audit.proposal import Proposed, propose
 from tfl.audit.thumbnails import make_thumbnails
+from tfl.backbones.settle import settled
 from tfl.data.audit import audit as check_files
 from tfl.data.bundle import Bundle
 from tfl.data.examples import SPLITS, Examples
@@ -107,6 +108,7 @@ def audit_source(
     if deep:
         check_extra(imported=False)
         check_store()
+    recipe = settled(recipe)
     clock = Clock()
     with clock.step("files"):
         loaded = load_source(recipe.data, seed=recipe.split_seed, check_classes=False)
@@ -115,7 +117,7 @@ def audit_source(
         check_extra()
     with clock.step("files"):
         merged, named = merge_variants(loaded)
-        checked = check_files(merged, on_bad="report", pixels_for=recipe.data)
+        checked = check_files(merged, on_bad="report", pixels_for=recipe.data, bits=recipe.data.bits)
     found = [*named, *(Finding.from_dict(one) for one in checked.findings if one["kind"] not in _REPLACED)]
     examples, doubtful = checked.examples, tuple[str, ...]()
     if len(examples):

@@ -58,6 +58,8 @@ def near_sets(
     if large_enough is not None:
         usable &= large_enough[one_of_each]
     asked = one_of_each[usable]
+    if len(asked) < 2:
+        return []
     vectors = None if features is None else directions(features[asked])
     pairs = _pairs(thumbnails, asked, vectors)
     joined = _join(content, asked[pairs])

@@ -7,11 +7,13 @@ from collections import Counter
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tfl.audit.finding import Finding, Severity, plural
+from tfl.data.convert import depth_of, in_graph, open_image
 from tfl.data.examples import Examples
 from tfl.data.headers import no_size_warnings
 
@@ -32,7 +34,7 @@ _ODD_MODES = {
     "RGBA": "alpha",
     "LA": "alpha",
 }
-_READ_AS = "each is read as 8-bit RGB: alpha is dropped, and of 16 bits the high 8 are kept"
+_READ_AS = "each is read as 8-bit RGB: alpha is dropped, and of 16 bits the high 8 are kept (or those that data.bits says)"
 _USUAL = ("RGB", "YCbCr")
 _TIMES, _SHAPES = 3.0, 2.0
 
@@ -68,16 +70,35 @@ def _read(path: str) -> tuple[str, tuple[int, int], bool]:
     from PIL import Image
 
     try:
-        with Image.open(path) as image:
-            (width, height), orientation = image.size, 1
-            if image.format in ("JPEG", "MPO"):
-                orientation = int(image.getexif().get(_ORIENTATION, 1) or 1)
-            mode = _mode(image)
+        with open(path, "rb") as file:
+            converted = None if in_graph(file.read(16)) else Path(path).read_bytes()
+        with Image.open(path) if converted is None else open_image(converted) as image:
+            mode = _mode(image) if converted is None or depth_of(image, converted) == 8 else "I;16"
+            (width, height), orientation = image.size, _orientation(image, path)
+            is_upright = image.format == "TIFF"  # as Pillow states its size
     except Exception:  # what cannot be read was found before; this format Pillow does not know
         return "", (0, 0), False
-    if orientation >= 5:
+    if orientation >= 5 and not is_upright:
         width, height = height, width
-    return mode, (width, height), 2 <= orientation <= 8
+    return mode, (width, height), orientation >= 2
+
+
+def _orientation(image: Any, path: str) -> int:
+    """What the EXIF block of a file says, and only that: as the decoder goes by it. HEIC states its turns in another way."""
+    from PIL import Image
+
+    if image.format == "TIFF":
+        stated = int(image.tag_v2.get(_ORIENTATION, 1))
+        return stated if 1 <= stated <= 8 else 1
+    if image.format == "PNG" and b"eXIf" in Path(path).read_bytes():
+        image.load()  # the block may stand behind the pixels
+    block = Image.Exif()
+    try:
+        block.load(image.info.get("exif", b""))
+        stated = int(block.get(_ORIENTATION, 1) or 1)
+    except Exception:  # a damaged block says nothing
+        return 1
+    return stated if 1 <= stated <= 8 else 1
 
 
 def _mode(image: Any) -> str:

@@ -93,5 +93,5 @@ def _pixels(examples: Examples, index: int) -> NDArray[Any]:
 
     from tfl.data.pipeline import decode_image
 
-    pixels: NDArray[Any] = decode_image(tf.constant(examples.bytes_of(index))).numpy()
+    pixels: NDArray[Any] = decode_image(tf.constant(examples.decodable_bytes_of(index))).numpy()
     return pixels

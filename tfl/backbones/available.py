@@ -6,7 +6,8 @@ import os
 from pathlib import Path
 
 from tfl.backbones import catalog
-from tfl.errors import BackboneError, WeightsNotFoundError
+from tfl.backbones.model_files import model_file
+from tfl.errors import WeightsNotFoundError
 from tfl.recipe import Backbone
 
 _NO_FILES = (None, "pretrained", "imagenet")
@@ -29,13 +30,7 @@ def check_available(backbone: Backbone) -> None:
     >>> import tfl
     >>> check_available(tfl.Backbone("MobileNet", arguments={"alpha": 0.5}))
     """
-    path = Path(os.path.expanduser(backbone.name))
-    if backbone.name.endswith((".keras", ".h5")) or "/" in backbone.name:
-        if not path.is_file() and not (path / "model.keras").is_file():
-            raise BackboneError(
-                f"There is no model file {path}.", allowed="a `.keras` file, a run folder with a `model.keras`, or a catalog name"
-            )
-    elif not (path / "model.keras").is_file():
+    if model_file(backbone.name) is None:
         catalog.entry(backbone.name)
     weights = backbone.weights
     if weights not in _NO_FILES and not Path(os.path.expanduser(str(weights))).is_file():

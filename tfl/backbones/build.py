@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import inspect
 import math
 import os
 import sys
@@ -18,7 +17,10 @@ import numpy as np
 
 from tfl.backbones import catalog, flat, mini
 from tfl.backbones.blocks import find_cut_points
-from tfl.backbones.weight_files import find_imagenet_file, load_weights_file, not_found, refuse_bomb
+from tfl.backbones.load import cause_of, load_network
+from tfl.backbones.model_files import model_file
+from tfl.backbones.settle import preprocessing_of, undecided
+from tfl.backbones.weight_files import find_imagenet_file, load_weights_file, not_found
 from tfl.errors import BackboneError, did_you_mean
 from tfl.recipe import Backbone
 
@@ -34,6 +36,7 @@ def build_backbone(backbone: Backbone, *, image_size: tuple[int, int]) -> keras.
     if path is not None:
         return _build_from_file(backbone, path, image_size)
     entry = catalog.entry(backbone.name)
+    preprocessing_of(backbone)  # refuses another than the catalog's
     arguments = _check_arguments(entry, backbone)
     _check_size(entry, image_size)
     if entry.name == "mini":
@@ -42,24 +45,6 @@ def build_backbone(backbone: Backbone, *, image_size: tuple[int, int]) -> keras.
         raw, around = _build_application(entry, backbone, arguments, image_size)
         return _finish(raw, image_size, preprocessing=entry.preprocessing, around=around)
     return _finish(raw, image_size, around=prepare)
-
-
-def model_file(name: str) -> Path | None:
-    """The `.keras` file that a backbone's name stands for (a file, or a run folder with its `model.keras`), or None.
-
-    Raises:
-        BackboneError: It looks like a path, and there is no such file.
-    """
-    path = Path(os.path.expanduser(name))
-    if path.is_dir() and (path / "model.keras").is_file():
-        return path / "model.keras"
-    if name.endswith((".keras", ".h5")) or "/" in name:
-        if path.is_file():
-            return path
-        raise BackboneError(
-            f"There is no model file {path}.", allowed="a `.keras` file, a run folder with a `model.keras`, or a catalog name"
-        )
-    return None
 
 
 def weights_fingerprint(model: keras.Model) -> str:
@@ -199,45 +184,35 @@ def _build_from_file(backbone: Backbone, path: Path, image_size: tuple[int, int]
         raise BackboneError(
             f"{path} brings its own weights.", received="imagenet", allowed="`pretrained`, None, or a weights file"
         )
-    model = _load_model(path)
+    model = load_network(path)
+    preprocessing = _decided(backbone, path)
     try:
         if backbone.weights is None:
             model = keras.models.clone_model(model)
         elif backbone.weights != "pretrained":
             load_weights_file(model, Path(backbone.weights), name=path.name)
-        whole = _finish(model, image_size)
+        flat.use_policy(model, keras.config.dtype_policy().name)
+        whole = _finish(model, image_size, preprocessing=preprocessing)
     except BackboneError:
         raise
     except Exception as error:
         raise BackboneError(
-            f"The network in {path} does not accept {image_size[0]}×{image_size[1]} px RGB images: {_first_line(error)}",
+            f"The network in {path} does not accept {image_size[0]}×{image_size[1]} px RGB images: {cause_of(error)}",
             fix=f"It was built for the input {model.input_shape}: set data.image_size to that.",
         ) from error
     return _without_top(whole, path)
 
 
-def _load_model(path: Path) -> keras.Model:
-    try:
-        refuse_bomb(path)
-        model = keras.models.load_model(path, compile=False, safe_mode=True)
-    except BackboneError:
-        raise
-    except Exception as error:
-        raise BackboneError(
-            f"{path} cannot be loaded as a Keras model: {_first_line(error)}",
-            allowed="a `.keras` file made of Keras' own layers (no Lambda, no custom code)",
-        ) from error
-    if not flat.is_nested(model) or len(getattr(model, "inputs", [])) != 1 or len(model.outputs) != 1:
-        raise BackboneError(
-            f"{path} is not a Functional model with one input and one output.",
-            received=type(model).__name__,
-            fix="Build it with keras.Model(inputs, outputs), from an image to a feature map or to class probabilities.",
-        )
-    if len(model.input_shape) != 4 or model.input_shape[-1] not in (3, None):
-        raise BackboneError(
-            f"{path} does not take RGB images.", received=f"input {model.input_shape}", allowed="(batch, height, width, 3)"
-        )
-    return model
+def _decided(backbone: Backbone, path: Path) -> str:
+    """The preprocessing of a model file.
+
+    Raises:
+        BackboneError: Its layers do not decide it, and the recipe does not say it.
+    """
+    found = preprocessing_of(backbone)
+    if found.preprocessing is None:
+        raise undecided(path, found.reason)
+    return found.preprocessing
 
 
 def _without_top(model: keras.Model, path: Path) -> keras.Model:
@@ -267,8 +242,3 @@ def _last_maps(model: keras.Model) -> list[flat.Tensor]:
             if len(tensor.shape) == 4:
                 ends = [*(end for end in ends if id(end) not in before), tensor]
     return ends
-
-
-def _first_line(error: Exception) -> str:
-    text = str(error).strip() or type(error).__name__
-    return inspect.cleandoc(text).split("\n")[0][:300]

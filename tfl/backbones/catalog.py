@@ -35,6 +35,7 @@ class Entry:
         arguments: What the constructor takes, with its defaults.
         weights_for: The values of an argument for which weights were published; others have to start from random ones.
         sizes: Image sizes with weights of their own; any other size takes those of the last.
+        native_size: Height and width in pixels that the ImageNet weights were trained at; the default of `Data.image_size`.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Entry:
     arguments: tuple[tuple[str, Any], ...] = ()
     weights_for: tuple[tuple[str, tuple[Any, ...]], ...] = ()
     sizes: tuple[int, ...] = (224,)
+    native_size: int = 224
 
     @property
     def weights_file(self) -> str:
@@ -89,7 +91,9 @@ _MOBILENET_ALPHA = {1.0: "1_0", 0.75: "7_5", 0.5: "5_0", 0.25: "2_5"}
 _V3_ARGUMENTS = (("alpha", 1.0), ("minimalistic", False))
 
 
-def _plain(family: str, names: str, preprocessing: Preprocessing, pattern: str, minimum_size: int = 32) -> list[Entry]:
+def _plain(
+    family: str, names: str, preprocessing: Preprocessing, pattern: str, minimum_size: int = 32, native_size: int = 224
+) -> list[Entry]:
     """Entries without arguments; `{file}` in the pattern is the name in lower case."""
     return [
         Entry(
@@ -98,6 +102,7 @@ def _plain(family: str, names: str, preprocessing: Preprocessing, pattern: str, 
             preprocessing=preprocessing,
             minimum_size=minimum_size,
             pattern=pattern.replace("{file}", name.lower()),
+            native_size=native_size,
         )
         for name in names.split()
     ]
@@ -105,21 +110,31 @@ def _plain(family: str, names: str, preprocessing: Preprocessing, pattern: str, 
 
 _CLASSIC = "{file}_weights_tf_dim_ordering_tf_kernels_notop.h5"
 _ENTRIES: tuple[Entry, ...] = (
-    Entry(name="mini", family="mini", preprocessing="none", pattern="mini.npz"),
+    Entry(name="mini", family="mini", preprocessing="none", pattern="mini.npz", native_size=96),
     *(
         Entry(name=f"ConvNeXt{size}", family="ConvNeXt", preprocessing="none", pattern=f"convnext_{size.lower()}_notop.h5")
         for size in ("Tiny", "Small", "Base", "Large", "XLarge")
     ),
     *_plain("DenseNet", "DenseNet121 DenseNet169 DenseNet201", "torch", _CLASSIC),
-    *_plain("EfficientNet", " ".join(f"EfficientNetB{n}" for n in range(8)), "none", "{file}_notop.h5"),
+    *(
+        Entry(
+            name=f"EfficientNetB{number}",
+            family="EfficientNet",
+            preprocessing="none",
+            pattern=f"efficientnetb{number}_notop.h5",
+            native_size=size,
+        )
+        for number, size in enumerate((224, 240, 260, 300, 380, 456, 528, 600))
+    ),
     *(
         Entry(
             name=f"EfficientNetV2{size}",
             family="EfficientNetV2",
             preprocessing="none",
             pattern=f"efficientnetv2-{size.lower()}_notop.h5",
+            native_size=pixels,
         )
-        for size in ("B0", "B1", "B2", "B3", "S", "M", "L")
+        for size, pixels in (("B0", 224), ("B1", 240), ("B2", 260), ("B3", 300), ("S", 384), ("M", 480), ("L", 480))
     ),
     Entry(
         name="InceptionResNetV2",
@@ -127,6 +142,7 @@ _ENTRIES: tuple[Entry, ...] = (
         preprocessing="tf",
         minimum_size=75,
         pattern="inception_resnet_v2_weights_tf_dim_ordering_tf_kernels_notop.h5",
+        native_size=299,
     ),
     Entry(
         name="InceptionV3",
@@ -134,6 +150,7 @@ _ENTRIES: tuple[Entry, ...] = (
         preprocessing="tf",
         minimum_size=75,
         pattern="inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5",
+        native_size=299,
     ),
     Entry(
         name="MobileNet",
@@ -164,12 +181,12 @@ _ENTRIES: tuple[Entry, ...] = (
         )
         for size in ("Large", "Small")
     ),
-    Entry(name="NASNetLarge", family="NASNet", preprocessing="tf", pattern="nasnet_large_no_top.h5"),
+    Entry(name="NASNetLarge", family="NASNet", preprocessing="tf", pattern="nasnet_large_no_top.h5", native_size=331),
     Entry(name="NASNetMobile", family="NASNet", preprocessing="tf", pattern="nasnet_mobile_no_top.h5"),
     *_plain("ResNet", "ResNet50 ResNet101 ResNet152", "caffe", _CLASSIC),
     *_plain("ResNetV2", "ResNet50V2 ResNet101V2 ResNet152V2", "tf", _CLASSIC),
     *_plain("VGG", "VGG16 VGG19", "caffe", _CLASSIC),
-    *_plain("Xception", "Xception", "tf", _CLASSIC, 71),
+    *_plain("Xception", "Xception", "tf", _CLASSIC, 71, 299),
 )
 _BY_NAME: dict[str, Entry] = {entry.name: entry for entry in _ENTRIES}
 

@@ -6,10 +6,12 @@ import os
 import warnings
 import zipfile
 from pathlib import Path
-
-import keras
+from typing import TYPE_CHECKING
 
 from tfl.errors import BackboneError, WeightsNotFoundError
+
+if TYPE_CHECKING:
+    import keras
 
 
 def weights_folders() -> list[Path]:

@@ -11,6 +11,7 @@ import rich_click as click
 
 from tfl import __version__
 from tfl.backbones.available import check_available
+from tfl.backbones.settle import settled
 from tfl.cli.command import Answer, command
 from tfl.cli.options import parse_size
 from tfl.cli.tables import output, table
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
     from tfl.audit.audit import Audit
 
 DOCUMENT, PAGE, LIST = "audit.json", "audit.html", "exclude.txt"
-_SIZES = {"mini": (96, 96)}
-_PHOTOS = (224, 224)
 
 
 @command
@@ -38,7 +37,7 @@ _PHOTOS = (224, 224)
     "--image-size",
     metavar="H,W",
     callback=parse_size,
-    help="At which size it looks at the images. [default: 96 for mini, else 224]",
+    help="At which size it looks at the images. [default: the network's own]",
 )
 @click.option("--exclude", metavar="FILE", help="Leave out what this list names, and audit the rest.")
 @click.option(
@@ -62,13 +61,12 @@ def audit(
     from the features of a network, likely wrong labels, drift and poor pictures. Leaves audit.html, audit.json and exclude.txt,
     which a recipe takes. It never deletes or moves a file.
 
-    SOURCE is a folder of class folders, a CSV, an .npz, a folder of IDX files, tfds:NAME, or sample:NAME.
+    SOURCE is a folder of class folders, a table of images (CSV, TSV, JSON Lines, Parquet), a .zip or .tar of either, an .npz,
+    a folder of IDX files, tfds:NAME, or sample:NAME.
     """
-    size = image_size or _SIZES.get(backbone, _PHOTOS)
     name = _name_of(source)
-    recipe = Recipe(
-        name=name, data=Data(source, image_size=size, on_bad="skip", exclude=exclude), backbone=Backbone(backbone), seed=seed
-    )
+    data = Data(source, image_size=image_size, on_bad="skip", exclude=exclude)
+    recipe = settled(Recipe(name=name, data=data, backbone=Backbone(backbone), seed=seed))
     folder = out or default_folder(name, kind="audit")
     _check_folder(folder, source)
     if not quick:
@@ -95,7 +93,7 @@ def _document(recipe: Recipe, found: Audit) -> dict[str, Any]:
         "source": recipe.data.source,
         "deep": found.deep,
         "backbone": recipe.backbone.name,
-        "image_size": list(recipe.data.image_size),
+        "image_size": list(recipe.data.settled_size),
         "seed": recipe.seed,
         "version": __version__,
         "files": found.count,
@@ -141,7 +139,9 @@ def _check_folder(folder: Path, source: str) -> None:
 
 def _name_of(source: str) -> str:
     """What the audited data is called in a path."""
-    last = source.rstrip("/").split("/")[-1].split(":")[-1].removesuffix(".csv").removesuffix(".npz")
+    last = re.sub(
+        r"(\.tar)?\.(csv|tsv|jsonl|parquet|npz|zip|tar|tgz|gz|xz|bz2)$", "", source.rstrip("/").split("/")[-1].split(":")[-1]
+    )
     return re.sub(r"[^A-Za-z0-9_.-]+", "_", last).lstrip("_.-")[:100] or "data"
 
 

@@ -22,12 +22,13 @@ if TYPE_CHECKING:
 
 @command
 @click.argument("name", required=False)
-@click.option("--image-size", metavar="H,W", callback=parse_size, help="For this size in pixels. [default: 224,224; mini 96,96]")
+@click.option("--image-size", metavar="H,W", callback=parse_size, help="For this size in pixels. [default: the network's own]")
 @set_option("Change how it is built, such as arguments.alpha=0.35. Repeatable.")
 def backbones(name: str | None, image_size: tuple[int, int] | None, settings: Sequence[tuple[str, str]]) -> Answer:
     """List the networks, or print the blocks of NAME: layers, parameters, output shape, share of the compute.
 
-    NAME is one of the list, or the path of a .keras model. It is built with random weights: nothing is downloaded.
+    NAME is one of the list, or the path of a model saved by Keras (.keras, or a whole model in .h5); of such a file it also says
+    how pixels are prepared for it. A network of the list is built with random weights: nothing is downloaded.
     """
     if name is None:
         if image_size is not None or settings:
@@ -47,6 +48,7 @@ def _list() -> Answer:
                 "name": found.name,
                 "family": found.family,
                 "minimum_size": found.minimum_size,
+                "native_size": found.native_size,
                 "preprocessing": found.preprocessing,
                 "weights_file": found.weights_file,
                 "weights_here": weights_here(found),
@@ -75,27 +77,37 @@ def _show_list(document: dict[str, Any]) -> None:
     from tfl.cli.tables import output, table
 
     rows = [
-        (row["name"], row["family"], row["minimum_size"], row["preprocessing"], ", ".join(row["weights_here"]))
+        (
+            row["name"],
+            row["family"],
+            row["native_size"],
+            row["minimum_size"],
+            row["preprocessing"],
+            ", ".join(row["weights_here"]),
+        )
         for row in document["backbones"]
     ]
-    output().print(table(("name", "family", "minimum px", "preprocessing", "weights here"), rows, right=("minimum px",)))
+    columns = ("name", "family", "own px", "minimum px", "preprocessing", "weights here")
+    output().print(table(columns, rows, right=("own px", "minimum px")))
     click.echo(f"Keras downloads other weights into {document['weights_folder']} when a recipe asks for them.")
 
 
 def _describe(name: str, image_size: tuple[int, int] | None, settings: Sequence[tuple[str, str]]) -> Answer:
     from tfl.backbones import catalog
+    from tfl.backbones.model_files import model_file
+    from tfl.backbones.settle import native_size, preprocessing_of
     from tfl.fields import override
 
-    own_model = name.endswith(".keras")
+    own_model = model_file(name) is not None  # what cannot be one is told before TensorFlow's seconds of loading
     backbone = Backbone(name) if own_model else Backbone(name, weights=None)
     for key, text in settings:
         backbone = override(backbone, key, text)
     if not own_model:
         backbone = dataclasses.replace(backbone, weights=None)
-        catalog.entry(backbone.name)  # an unknown name is told before TensorFlow's seconds of loading
-    size = image_size or ((96, 96) if backbone.name == "mini" else (224, 224))
+    size, expected = image_size or native_size(backbone).size, preprocessing_of(backbone)
     load_tensorflow()
-    model = catalog.build_backbone(backbone, image_size=size)
+    shown = dataclasses.replace(backbone, preprocessing="none") if expected.preprocessing is None else backbone
+    model = catalog.build_backbone(shown, image_size=size)
     from tfl.backbones.blocks import find_blocks
 
     blocks = [
@@ -109,7 +121,14 @@ def _describe(name: str, image_size: tuple[int, int] | None, settings: Sequence[
         }
         for block in find_blocks(model)
     ]
-    document = {"name": backbone.name, "image_size": list(size), "parameters": int(model.count_params()), "blocks": blocks}
+    document = {
+        "name": backbone.name,
+        "image_size": list(size),
+        "preprocessing": expected.preprocessing,
+        "preprocessing_reason": expected.reason,
+        "parameters": int(model.count_params()),
+        "blocks": blocks,
+    }
     return Answer(document, lambda: _show_blocks(document))
 
 
@@ -133,6 +152,12 @@ def _show_blocks(document: dict[str, Any]) -> None:
     click.echo(
         f"{document['name']} at {height} × {width} px: {len(blocks)} blocks, {document['parameters']:,} parameters, "
         f"{total}FLOP an image. Input side first."
+    )
+    known = document["preprocessing"]
+    click.echo(
+        f"preprocessing {known}: {document['preprocessing_reason']}."
+        if known
+        else f"preprocessing not known: {document['preprocessing_reason']}. A recipe has to state it: backbone.preprocessing."
     )
     columns = ("", "block", "layers", "parameters", "output", "compute")
     output().print(table(columns, rows, right=[column for column in columns if column != "block"]))

@@ -17,7 +17,7 @@ _DAY_S = 86400.0
 
 
 @command
-@click.argument("action", type=click.Choice(["list", "prune", "verify", "path"]), default="list")
+@click.argument("action", type=click.Choice(["list", "prune", "verify", "forget-engines", "path"]), default="list")
 @click.option("--to", "to_gb", metavar="GB", type=click.FloatRange(min=0), help="prune: until it takes at most so much.")
 @click.option("--older-than", metavar="DAYS", type=click.FloatRange(min=0), help="prune: what was not used for so long.")
 @click.option("--all", "everything", is_flag=True, help="prune: everything.")
@@ -25,8 +25,12 @@ _DAY_S = 86400.0
 def cache(action: str, to_gb: float | None, older_than: float | None, everything: bool, repair: bool) -> Answer:
     """List, prune or verify the features of frozen blocks that are kept for later stages and runs, or print where they are.
 
-    ACTION is list, prune, verify or path. What a running process uses is never pruned. Without an option, prune brings the
-    store to its budget (TFL_CACHE_GB).
+    ACTION is list, prune, verify, forget-engines or path. What a running process uses is never pruned. Without an option, prune
+    brings the store to its budget (TFL_CACHE_GB).
+
+    forget-engines removes which engine was measured to be the fastest for a network, so that the next run with
+    features.engine=auto or openvino measures again: for a choice that was made while the machine was busy. A resumed run keeps
+    its engine. Stored features stay, and are used again if the same engine is chosen.
     """
     chosen = {"--to": to_gb is not None, "--older-than": older_than is not None, "--all": everything}
     if action != "prune" and any(chosen.values()):
@@ -37,6 +41,8 @@ def cache(action: str, to_gb: float | None, older_than: float | None, everything
         return _prune(to_gb, older_than, everything)
     if action == "verify":
         return _verify(repair)
+    if action == "forget-engines":
+        return _forget_engines()
     return _path() if action == "path" else _list()
 
 
@@ -47,8 +53,17 @@ def _path() -> Answer:
     return Answer(document, lambda: click.echo(document["path"]))
 
 
+def _forget_engines() -> Answer:
+    from tfl.features.choices import choices_home, forget_choices
+
+    document = {"path": str(choices_home()), "forgotten": forget_choices()}
+    said = f"removed {document['forgotten']} measured choices of an engine; the next run that needs one measures again"
+    return Answer(document, lambda: click.echo(said))
+
+
 def _list() -> Answer:
     from tfl.features.budget import features_home, limit_bytes, stored_spaces
+    from tfl.features.choices import stored_choices
 
     spaces = [_described(space) for space in reversed(stored_spaces())]
     document = {
@@ -56,6 +71,7 @@ def _list() -> Answer:
         "bytes": sum(space["bytes"] for space in spaces),
         "limit_bytes": limit_bytes(),
         "spaces": spaces,
+        "engines": stored_choices(),
     }
     return Answer(document, lambda: _show_list(document))
 
@@ -88,8 +104,23 @@ def _show_list(document: dict[str, Any]) -> None:
     columns = ("network", "cut", "source", "image", "view", "engine", "dtype", "rows", "size", "last used (UTC)")
     if rows:
         output().print(table(columns, rows, right=("rows", "size")))
+    _show_engines(document["engines"])
     limit = readable_bytes(document["limit_bytes"])
     click.echo(f"{readable_bytes(document['bytes'])} of at most {limit} in {document['path']}")
+
+
+def _show_engines(choices: list[dict[str, Any]]) -> None:
+    from tfl.cli.tables import output, table
+
+    rows = []
+    for choice in choices:
+        rates = choice.get("images_per_second", {})
+        measured = ", ".join(f"{name} {rate:.0f}" for name, rate in sorted(rates.items(), key=lambda pair: -pair[1]))
+        size = " × ".join(map(str, choice.get("image_size", ())))
+        when = datetime.fromtimestamp(choice["measured"], UTC).strftime("%Y-%m-%d %H:%M")
+        rows.append((choice.get("network", "unknown"), size, choice.get("engine", "unknown"), measured, when))
+    if rows:
+        output().print(table(("network", "image", "engine chosen", "images/s when measured", "measured (UTC)"), rows))
 
 
 def _prune(to_gb: float | None, older_than: float | None, everything: bool) -> Answer:

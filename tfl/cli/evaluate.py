@@ -1,4 +1,4 @@
-"""`tfl evaluate`: judge a run's model again, on its own test split or on another labelled source."""
+"""`tfl evaluate`: evaluate a run's model again, on its own test split or on another labelled source."""
 
 from __future__ import annotations
 
@@ -11,26 +11,33 @@ import rich_click as click
 from tfl.cli.command import Answer, command
 from tfl.cli.options import SOURCE_HELP, run_argument
 from tfl.cli.quiet import load_tensorflow
-from tfl.errors import DataError
+from tfl.errors import DataError, TflError
 
 if TYPE_CHECKING:
     import numpy as np
 
     from tfl.data.bundle import Bundle
-    from tfl.data.source import Examples
+    from tfl.evaluate.overlap import Overlap
     from tfl.runs import Run
 
 
 @command
 @run_argument
-@click.option("--data", metavar="SOURCE", help=f"Judge on every image of this source, with the same class names. {SOURCE_HELP}")
+@click.option(
+    "--data", metavar="SOURCE", help=f"Evaluate on every image of this source, with the same class names. {SOURCE_HELP}"
+)
 @click.option("--confidence", is_flag=True, help="Also fit temperature, prediction sets and unfamiliar images anew, into RUN.")
 @click.option("--skip-bad", is_flag=True, help="List files that are no images and leave them out, instead of stopping.")
-def evaluate(run_folder: Path, data: str | None, confidence: bool, skip_bad: bool) -> Answer:
-    """Judge the model of RUN again: accuracy, macro-F1 and more, with intervals.
+@click.option("--quick", is_flag=True, help="Do not look for near copies of the run's images in SOURCE.")
+def evaluate(run_folder: Path, data: str | None, confidence: bool, skip_bad: bool, quick: bool) -> Answer:
+    """Evaluate the model of RUN again: accuracy, macro-F1 and more, with intervals.
 
     Without --data on the run's own test split, drawn again from its source by its seed. With --data on every image of
     another source; its classes must be those of the run, none missing and none added.
+
+    Images that the model was trained or validated on, and near copies of them, are counted. The figures are then given without
+    them as well, since figures on images that a model has seen say nothing about new ones. An evaluation on another source is
+    kept in RUN/evaluations and shown in RUN/report.html.
 
     A run keeps what its calibrated probabilities, prediction sets and unfamiliar images come from. --confidence fits that again
     and writes it into RUN, for a run that was made without: its exports then have these outputs, and its report the figures.
@@ -41,20 +48,58 @@ def evaluate(run_folder: Path, data: str | None, confidence: bool, skip_bad: boo
         raise click.UsageError("--confidence is fitted on the run's own images: leave out --data.")
     run = Run.open(run_folder)
     run.model_file  # noqa: B018  (raises where the run has none)
+    from rich.console import Console
+
+    from tfl.evaluate.overlap import overlap_with, overlap_within
+
     document: dict[str, Any] = {"run": str(run.folder)}
     if data is None:
         bundle = _own_bundle(run, skip_bad)
         if confidence:
             document["confidence"] = _fit_confidence(run, bundle)
-        examples, where = bundle.examples.take(bundle.split.test), f"{run.recipe.data.source} (test split)"
-        labels = examples.labels
+        overlap, test = overlap_within(bundle), bundle.split.test
+        pixels = None if bundle.pixels is None else bundle.pixels.take(test)
+        prints = [bundle.fingerprints[index] for index in test]
+        bundle = dataclasses.replace(bundle, examples=bundle.examples.take(test), fingerprints=prints, pixels=pixels)
+        document["source"] = f"{run.recipe.data.source} (test split)"
     else:
-        examples, labels, where = _other_source(run, data, skip_bad)
+        bundle = _other_source(run, data, skip_bad)
+        overlap = overlap_with(run, bundle, near=not quick, console=Console(stderr=True))
+        document["source"] = f"{data} (all images)"
+    document |= _figures(run, bundle, overlap)
+    if data is not None:
+        _keep(run, data, document)
+    return Answer(document, lambda: _show(document))
+
+
+def _figures(run: Run, bundle: Bundle, overlap: Overlap) -> dict[str, Any]:
+    """`metrics` on all images, `metrics_unseen` on those that the run has not used, and the `overlap`."""
+    import numpy as np
+
     from tfl.evaluate.metrics import judge
 
-    metrics = judge(_probabilities(run, examples), labels, run.class_names, seed=run.recipe.seed)
-    document |= {"source": where, "metrics": metrics}
-    return Answer(document, lambda: _show(document))
+    examples, unseen = bundle.examples, overlap.unseen
+    order = np.array([run.class_names.index(name) for name in examples.class_names], "int32")
+    labels, scores = order[examples.labels], _probabilities(run, bundle)
+    metrics = judge(scores, labels, run.class_names, seed=run.recipe.seed)
+    without = None
+    if unseen is not None and unseen.any():
+        without = metrics if unseen.all() else judge(scores[unseen], labels[unseen], run.class_names, seed=run.recipe.seed)
+    names = [examples.name_of(index) for index in range(len(examples))]
+    return {"metrics": metrics, "metrics_unseen": without, "overlap": overlap.to_json(names)}
+
+
+def _keep(run: Run, source: str, document: dict[str, Any]) -> None:
+    """Adds the evaluation to the run folder and its report; where that cannot be written, the figures are still shown."""
+    from tfl.evaluate.evaluations import keep_evaluation
+    from tfl.evaluate.report import write_report
+
+    try:
+        with run.lock():
+            keep_evaluation(run, source, document)
+            write_report(run.folder)
+    except TflError as error:
+        click.echo(f"This evaluation is not in the report of {run.folder}: {error}", err=True)
 
 
 def _own_bundle(run: Run, skip_bad: bool) -> Bundle:
@@ -100,25 +145,38 @@ def _fit_confidence(run: Run, bundle: Bundle) -> dict[str, Any]:
     return figures_of(found)
 
 
-def _other_source(run: Run, source: str, skip_bad: bool) -> tuple[Examples, np.ndarray, str]:
-    """Every image of `source`, and its labels in the run's order of classes."""
+def _other_source(run: Run, source: str, skip_bad: bool) -> Bundle:
+    """Every image of `source` that can be read."""
     import numpy as np
 
     from tfl.data.audit import audit
+    from tfl.data.bits import UNUSED
+    from tfl.data.bundle import Bundle
     from tfl.data.source import load_source
+    from tfl.data.split import Split
 
     expected, chosen = run.class_names, run.recipe.data.labels
-    data = dataclasses.replace(run.recipe.data, source=source, per_class=None, labels=None, exclude=None)
+    data = dataclasses.replace(run.recipe.data, source=source, per_class=None, labels=None, exclude=None, test_fold=None)
     examples = load_source(data)
     if chosen is not None and set(expected) < set(examples.class_names):  # as the run chose among more classes, so here
         examples = load_source(dataclasses.replace(data, labels=chosen))
     check_same_classes(examples.class_names, expected, source=source)
     load_tensorflow()
-    kept = audit(examples, on_bad="skip" if skip_bad else data.on_bad).examples
-    if len(kept) < len(examples):
-        click.echo(f"{len(examples) - len(kept)} files cannot be read as images and are left out.", err=True)
-    order = np.array([expected.index(name) for name in kept.class_names], "int32")
-    return kept, order[kept.labels], f"{source} (all images)"
+    found = audit(examples, on_bad="skip" if skip_bad else data.on_bad, pixels_for=data, bits=data.bits)
+    for finding in found.findings:
+        if finding["kind"] == UNUSED:
+            click.echo(f"warning: {finding['note']}", err=True)
+    if len(found.examples) < len(examples):
+        click.echo(f"{len(examples) - len(found.examples)} files cannot be read as images and are left out.", err=True)
+    none = np.empty(0, np.int64)
+    return Bundle(
+        examples=found.examples,
+        split=Split(train=np.arange(len(found.examples)), val=none, test=none),
+        data=data,
+        seed=run.recipe.seed,
+        fingerprints=found.fingerprints,
+        pixels=found.pixels,
+    )
 
 
 def check_same_classes(found: tuple[str, ...], expected: tuple[str, ...], *, source: str) -> None:
@@ -139,31 +197,49 @@ def check_same_classes(found: tuple[str, ...], expected: tuple[str, ...], *, sou
         )
 
 
-def _probabilities(run: Run, examples: Examples) -> np.ndarray:
+def _probabilities(run: Run, bundle: Bundle) -> np.ndarray:
     import numpy as np
 
     from tfl.data.pipeline import make_dataset
     from tfl.serve.predictor import load_run_model
 
     model = load_run_model(run)
-    dataset = make_dataset(examples, np.arange(len(examples)), data=run.recipe.data, batch_size=32)
+    everything = np.arange(len(bundle.examples))
+    dataset = make_dataset(bundle.examples, everything, data=run.recipe.data, batch_size=32, pixels=bundle.pixels)
     scores: np.ndarray = model.predict(dataset, verbose=0)
     return scores.astype("float32")
 
 
 def _show(document: dict[str, Any]) -> None:
     from tfl.cli.tables import output, table
+    from tfl.evaluate.evaluations import overlap_in_words
 
-    metrics = document["metrics"]
+    metrics, unseen, overlap = (document[name] for name in ("metrics", "metrics_unseen", "overlap"))
     click.echo(f"{document['run']} on {document['source']}: {metrics['count']} images")
-    rows = []
-    for name in ("accuracy", "macro_f1", "loss", "calibration_error"):
-        low, high = metrics.get(f"{name}_interval") or (None, None)
-        rows.append((name.replace("_", " "), f"{metrics[name]:.4f}", "" if low is None else f"{low:.4f} to {high:.4f}"))
-    output().print(table(("figure", "value", "95% interval"), rows, right=("value",)))
+    for words in (overlap_in_words(overlap, metrics["count"]), *overlap["notes"]):
+        if words:
+            click.echo(words)
+    columns = {"on all images": metrics}
+    if overlap["unseen"] == 0:
+        click.echo("No other image is left: these figures are of images that the model has seen, and say nothing about new ones.")
+    elif unseen is not None and unseen["count"] < metrics["count"]:
+        click.echo(f"The first column is without them, on {unseen['count']} images: it is what to expect on new images.")
+        columns = {f"without them ({unseen['count']})": unseen, f"on all ({metrics['count']})": metrics}
+    rows = [
+        (name.replace("_", " "), *(cell for figures in columns.values() for cell in _with_interval(figures, name)))
+        for name in ("accuracy", "macro_f1", "loss", "calibration_error")
+    ]
+    heads = [head for title in columns for head in ("value" if len(columns) == 1 else title, "95% interval")]
+    output().print(table(("figure", *heads), rows, right=heads[::2]))
+    first = next(iter(columns.values()))
     classes = [
         (name, *(f"{row[key]:.3f}" for key in ("precision", "recall", "f1")), row["count"])
-        for name, row in metrics["per_class"].items()
+        for name, row in first["per_class"].items()
     ]
     numbers = ("precision", "recall", "F1", "images")
     output().print(table(("class", *numbers), classes, right=numbers))
+
+
+def _with_interval(figures: dict[str, Any], name: str) -> tuple[str, str]:
+    low, high = figures.get(f"{name}_interval") or (None, None)
+    return f"{figures[name]:.4f}", "" if low is None else f"{low:.4f} to {high:.4f}"

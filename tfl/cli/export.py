@@ -13,7 +13,7 @@ from tfl.cli.options import run_argument
 from tfl.errors import DataError, ExportError
 from tfl.export.kinds import KINDS, QUANTIZED, check_packages
 from tfl.quiet import load_tensorflow
-from tfl.storage import check_can_write
+from tfl.storage import check_can_write, check_is_text
 
 if TYPE_CHECKING:
     from tfl.data.bundle import Bundle
@@ -66,7 +66,8 @@ def export(
 ) -> Answer:
     """Write the model of RUN for other runtimes, labels inside, and certify that each says what the model says.
 
-    An export that is past its tolerance is not put in place. The certificate is `parity.json` in the export folder.
+    An export that cannot be written or is past its tolerance is refused: it is not put in place, and the others are. The
+    command fails if all are refused. The certificate is `parity.json` in the export folder.
     """
     from tfl.runs import Run
 
@@ -77,15 +78,18 @@ def export(
         raise ExportError("--server compares, and --no-verify does not.", fix="Leave one of them out.")
     folder = out or run.path("export")
     run.model_file  # noqa: B018  (raises where the run has none)
+    check_is_text(folder)
     check_can_write(folder, folder=True)
     done = _ship(run, chosen, folder, version, quantize or QUANTIZED, verify=verify, server=server, source=data)
     from tfl.export.certificate import summary
 
+    done.require_any()
     parity = summary(done.certificate, done.names) if done.certificate else {}
     document = {
         "run": str(run.folder),
         "exports": {kind: str(folder) for kind, folder in done.folders.items()},
         "parity": parity,
+        "refused": {name: dict(row) for name, row in done.refused.items()},
         "holds": all(row["holds"] is not False for row in parity.values()) if done.certificate else None,
         "golden_images": done.certificate["golden"]["count"] if done.certificate else 0,
         "test_images": done.certificate["test"]["count"] if done.certificate else 0,
@@ -105,7 +109,7 @@ def _ship(
     source: str | None,
 ) -> Shipped:
     with run.lock():
-        needed = verify or ("litert" in kinds and "int8" in quantize)
+        needed = verify or ("litert" in kinds and bool(set(quantize) - {"float32"}))
         bundle, why = _images_of(run, source) if needed else (None, None)
         load_tensorflow()
         from tfl.export.saved_model import VERSION, next_version
@@ -158,6 +162,8 @@ def _images_of(run: Run, source: str | None) -> tuple[Bundle | None, str | None]
 def _show(document: dict[str, Any], done: Shipped) -> None:
     for kind, folder in document["exports"].items():
         click.echo(f"export   {folder} ({KINDS[kind].title})")
+    for words in done.refusals:
+        click.echo(f"refused  {words}")
     if done.certificate is None:
         click.echo("nothing was compared with the model: --no-verify")
         return

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import json
 import re
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,14 +14,19 @@ import rich_click as click
 
 from tfl.cli.command import Answer, command
 from tfl.cli.options import SOURCE_HELP
+from tfl.cli.quiet import load_tensorflow
 from tfl.errors import DataError, RecipeError
 from tfl.recipe import Backbone, Data, Recipe
 
 if TYPE_CHECKING:
+    from tfl.advise.mirror import MirrorTest
     from tfl.data.source import Examples
 
 _IMBALANCED = 3.0
 _FEWEST = 3
+_SHARE = 0.2
+_TINY_PX, _LOOKED_AT = 48, 50
+"""Pictures up to this size are not enlarged to the network's own; so many of them are looked at."""
 _PLAIN_PATH = re.compile(r"[\w./-]+")
 
 _TEMPLATE = '''"""{title}
@@ -34,12 +42,11 @@ recipe = tfl.Recipe(
     name={name},
     data=tfl.Data(
         {source},
-        # What the network sees; more pixels are slower, and help where small details decide.
-        image_size=({size}, {size}),
+{size}{bits}
         validation={validation},
         test={test},
     ),
-    # Ships with tfl. `tfl backbones` lists the others, such as "MobileNetV2" or "EfficientNetV2B0" at (224, 224).
+    # Ships with tfl. `tfl backbones` lists the others, such as "MobileNetV2" or "EfficientNetV2B0".
     backbone=tfl.Backbone("mini"),
     head=tfl.Head(dropout=0.2),
     stages=(
@@ -54,7 +61,8 @@ recipe = tfl.Recipe(
             learning_rate=1e-3,
             layer_decay=0.8,
             schedule="cosine",
-            augment=tfl.Augment(flip="horizontal", brightness=0.1),
+{about_flip}
+            augment=tfl.Augment({flip}brightness=0.1),
         ),
     ),
     # A stage ends when this has not improved for `patience` epochs, and its best epoch is kept.
@@ -63,6 +71,16 @@ recipe = tfl.Recipe(
 )
 '''
 
+_OWN_SIZE = """\
+        # The network sees images at its own size: 96 px for mini, 224 px for most others.
+        # More pixels are slower, and help where small details decide:
+        # image_size=(160, 160),"""
+_SMALL = f"""\
+        # The pictures are small themselves ({{0}} × {{1}} px): the network's own size would cost time and add no detail.
+        image_size=({_TINY_PX}, {_TINY_PX}),"""
+_BITS = """
+        # The 16-bit images use values of {bits} bits only; without this they would be too dark.
+        bits={bits},"""
 _CLASS_WEIGHT = """
     # Some classes are much rarer than others: each weighs the same.
     class_weight="balanced","""
@@ -72,30 +90,40 @@ _CLASS_WEIGHT = """
 @click.argument("name")
 @click.option("--data", "source", metavar="SOURCE", required=True, help=SOURCE_HELP)
 def new(name: str, source: str) -> Answer:
-    """Write the recipe NAME.py, fit to the data: it runs as it is, and says what each part is for."""
+    """Write the recipe NAME.py, fit to the data: it runs as it is, and says what each part is for.
+
+    Each class gives 20% of its images to validation and 20% to the test, and at least one to each. The recipe flips images
+    horizontally if a comparison of up to 1,000 images with their mirrored copies finds no difference, and says why otherwise.
+    """
     file = Path(name if name.endswith(".py") else f"{name}.py")
     Recipe(name=file.stem, data=Data(source), backbone=Backbone("mini"))  # a bad name is told before the data is read
     _refuse_if_there(file)
     from tfl.data.source import load_source
 
     examples = load_source(Data(source))
-    text, facts = recipe_text(file, source, examples)
+    _check_smallest(examples.counts(), source)
+    text, facts = recipe_text(file, source, examples, _test_flip(examples))
     _write_anew(file, text)
     document = {"recipe": str(file), **facts}
     return Answer(document, lambda: _show(document))
 
 
-def recipe_text(file: Path, source: str, examples: Examples) -> tuple[str, dict[str, Any]]:
+def recipe_text(file: Path, source: str, examples: Examples, mirror: MirrorTest) -> tuple[str, dict[str, Any]]:
     """The recipe as Python, and what was seen in the data.
 
-    Raises:
-        DataError: A class is too small for a training, a validation and a test image.
+    Args:
+        file: Where it will be written.
+        source: What the recipe reads.
+        examples: What is there.
+        mirror: Whether the recipe flips images, and why.
     """
+    from tfl.data.bits import bits_in_use
+    from tfl.data.split import raised_shares
+
     counts = examples.counts()
     smallest, largest = min(counts.values()), max(counts.values())
-    _check_smallest(counts, smallest, source)
     imbalanced = largest > _IMBALANCED * smallest
-    share = 0.34 if smallest < 5 else 0.2
+    bits = bits_in_use(examples)
     text = _TEMPLATE.format(
         title=f"{file.stem}: one photo → one of {len(counts)} classes.",
         count=len(examples),
@@ -107,20 +135,37 @@ def recipe_text(file: Path, source: str, examples: Examples) -> tuple[str, dict[
         file=file if _PLAIN_PATH.fullmatch(str(file)) else file.name,
         name=_quoted(file.stem),
         source=_quoted(source),
-        size=_image_size(examples),
-        validation=share,
-        test=share,
+        size=_SMALL.format(*small) if (small := _small_pictures(examples)) else _OWN_SIZE,
+        bits="" if bits is None else _BITS.format(bits=bits),
+        validation=_SHARE,
+        test=_SHARE,
+        flip='flip="horizontal", ' if mirror.flip else "",
+        about_flip=_about_flip(mirror),
         batch_size=16 if len(examples) < 500 else 32,
         metric=_quoted("val_macro_f1" if imbalanced else "val_accuracy"),
         class_weight=_CLASS_WEIGHT if imbalanced else "",
     )
-    return text, {
-        "images": len(examples),
-        "classes": counts,
-        "imbalanced": imbalanced,
-        "note": examples.note,
-        "findings": list(examples.findings),
-    }
+    notes = raised_shares(examples, validation=_SHARE, test=_SHARE)
+    facts = {"images": len(examples), "classes": counts, "imbalanced": imbalanced, "note": examples.note}
+    facts["findings"] = list(examples.findings)
+    return text, {**facts, "notes": list(notes), "flip": dataclasses.asdict(mirror)}
+
+
+def _test_flip(examples: Examples) -> MirrorTest:
+    """Compares images with their mirrored copies; TensorFlow is imported only for as many images as can decide."""
+    from rich.console import Console
+
+    from tfl.advise.mirror import enough_images, mirror_test
+
+    if enough_images(len(examples)):
+        load_tensorflow()
+    return mirror_test(examples, console=Console(stderr=True))
+
+
+def _about_flip(mirror: MirrorTest) -> str:
+    start = "Flipped too" if mirror.flip else 'No flip="horizontal"'
+    lines = textwrap.wrap(f"{start}: {mirror.reason}.", 96, break_long_words=False)
+    return textwrap.indent("\n".join(lines), 12 * " " + "# ")
 
 
 def _left_out(examples: Examples) -> str:
@@ -135,7 +180,7 @@ def _quoted(text: str) -> str:
     return json.dumps(text, ensure_ascii=not text.isprintable())
 
 
-def _check_smallest(counts: dict[str, int], smallest: int, source: str) -> None:
+def _check_smallest(counts: dict[str, int], source: str) -> None:
     small = [f"{name} ({count})" for name, count in counts.items() if count < _FEWEST]
     if small:
         raise DataError(
@@ -146,14 +191,31 @@ def _check_smallest(counts: dict[str, int], smallest: int, source: str) -> None:
         )
 
 
-def _image_size(examples: Examples) -> int:
-    """48 px for pictures that are smaller themselves, else the 96 px that the mini backbone was trained at."""
+def _small_pictures(examples: Examples) -> tuple[int, int] | None:
+    """(height, width) of the largest pictures, where all that were looked at are tiny; else None."""
     if examples.images is not None:
-        return 48 if max(examples.images.shape[1:3]) <= 48 else 96
-    return 96
+        height, width = examples.images.shape[1:3]
+        return (height, width) if max(height, width) <= _TINY_PX else None
+    from tfl.data.headers import no_size_warnings, read_header
+
+    step = max(1, len(examples) // _LOOKED_AT)
+    with no_size_warnings():
+        found = [read_header(_bytes_of(examples, index)) for index in range(0, len(examples), step)]
+    height, width = max(one.height for one in found), max(one.width for one in found)
+    return (height, width) if 0 < max(height, width) <= _TINY_PX else None
+
+
+def _bytes_of(examples: Examples, index: int) -> bytes:
+    """The file's bytes; none where it cannot be read, which a run says."""
+    with contextlib.suppress(OSError):
+        return examples.bytes_of(index)
+    return b""
 
 
 def _refuse_if_there(file: Path) -> None:
+    from tfl.storage import check_can_write
+
+    check_can_write(file, folder=False, fix="Choose another NAME, or start tfl in a folder that can be written.")
     if file.exists():
         raise RecipeError(f"{file} is already there, and is not overwritten.", fix="Choose another NAME, or remove the file.")
 
@@ -175,4 +237,8 @@ def _show(document: dict[str, Any]) -> None:
         click.echo(f"{finding['severity']}: {finding['note']}")
     if document["imbalanced"]:
         click.echo("Some classes are much rarer than others: the recipe weighs them, and watches macro-F1.")
+    for note in document["notes"]:
+        click.echo(note)
+    flip = document["flip"]
+    click.echo(f"{'Images are flipped horizontally' if flip['flip'] else 'Horizontal flips are left out'}: {flip['reason']}.")
     click.echo(f"next     tfl run {document['recipe']} --smoke")

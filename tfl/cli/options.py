@@ -15,7 +15,10 @@ from tfl.recipe import Recipe, refuse_missing_paths
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-SOURCE_HELP = "A folder of class folders, a CSV, an .npz, a folder of IDX files, tfds:NAME, or sample:NAME."
+SOURCE_HELP = (
+    "A folder of class folders, a table of images (CSV, TSV, JSON Lines, Parquet), a .zip or .tar of either, an .npz, "
+    "a folder of IDX files, tfds:NAME, or sample:NAME."
+)
 
 
 def run_argument(function: F) -> F:

@@ -47,6 +47,8 @@ def predict(model: Path, files: tuple[Path, ...], shape: str | None, out: Path |
     predictions, unreadable = _named_in_utf_8(found.predictions), _named_in_utf_8(found.unreadable)
     for entry in unreadable:
         click.echo(f"left out: {entry['file']}: {entry['why']}", err=True)
+    for note in found.notes:
+        click.echo(f"note: {note}", err=True)
     for finding in skipped_findings(_in_utf_8(skipped)):
         click.echo(f"{finding['severity']}: {finding['note']}", err=True)
     if not predictions:
@@ -54,7 +56,13 @@ def predict(model: Path, files: tuple[Path, ...], shape: str | None, out: Path |
     code = EXIT_WRONG_INPUT if unreadable and not skip_bad else 0
     if code:
         click.echo(_what_was_left_out(len(unreadable), len(images)), err=True)
-    document = {"model": str(model), "predictions": predictions, "unreadable": unreadable, "skipped": _in_utf_8(skipped)}
+    document = {
+        "model": str(model),
+        "predictions": predictions,
+        "unreadable": unreadable,
+        "skipped": _in_utf_8(skipped),
+        "notes": found.notes,
+    }
     text = _written(document, predictor.class_names, shape or _shape_of(out))
     if out is not None:
         write_atomically(out, text)

@@ -11,7 +11,6 @@ import rich_click as click
 from tfl.cli.command import Answer, command
 from tfl.cli.options import SOURCE_HELP, changed, set_option
 from tfl.cli.tables import output
-from tfl.measure import PAGE, PROFILE, check_profile_folder, profile_recipe, write_profile
 from tfl.recipe import load_recipe
 from tfl.runs import default_folder
 
@@ -31,6 +30,8 @@ def probe(recipe_file: Path, data: str | None, settings: Sequence[tuple[str, str
     One pass over the training and validation images, then a cross-validated linear probe on each block's pooled output.
     Nothing is trained, and test images are never looked at. Leaves probe.json and probe.html.
     """
+    from tfl.measure import PAGE, PROFILE, check_profile_folder, profile_recipe, write_profile
+
     recipe = changed(load_recipe(recipe_file), file=recipe_file, data=data, settings=settings, skip_bad=skip_bad)
     folder = out or default_folder(recipe.name, kind="probe")
     check_profile_folder(folder)

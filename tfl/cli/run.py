@@ -62,7 +62,12 @@ def run(
         from tfl.job import run_recipe
 
         done = run_recipe(recipe, out=folder, resume=resume, command=["tfl", *sys.argv[1:]], console=Console(stderr=True))
-    document = {"run": str(done.folder), "metrics": done.read_json("metrics.json"), "export": exports(done)}
+    document = {
+        "run": str(done.folder),
+        "metrics": done.read_json("metrics.json"),
+        "export": exports(done),
+        "refused": refused(done),
+    }
     return Answer(document, lambda: _show(document, done))
 
 
@@ -92,6 +97,12 @@ def exports(run: Run) -> dict[str, str]:
     return {**({"saved_model": str(saved)} if saved else {}), **{kind: str(run.path("export", kind)) for kind in others}}
 
 
+def refused(run: Run) -> dict[str, str]:
+    """The exports that were refused, by name, each with the reason."""
+    parity = run.manifest.get("parity") or {}
+    return {name: row["refused"] for name, row in parity.items() if row.get("refused")}
+
+
 def _go_on(folder: Path, recipe_file: Path, **options: Any) -> str:
     if not os.path.isfile(folder / "manifest.json"):
         return "No run was begun yet: start it again."
@@ -114,4 +125,6 @@ def _show(document: dict[str, Any], run: Run) -> None:
         click.echo(f"report   {report}")
     for name, folder in document["export"].items():
         click.echo(f"export   {folder} ({name})")
+    for name, reason in document["refused"].items():
+        click.echo(f"refused  {name}: {reason}")
     click.echo(f"use it   tfl predict {shlex.quote(str(run.folder))} PHOTO")

@@ -28,6 +28,14 @@ from tfl.quiet import load_tensorflow
     "--max-batch-size", type=click.IntRange(1, 1024), default=32, show_default=True, help="Images the model sees at once."
 )
 @click.option(
+    "--max-wait",
+    type=click.FloatRange(0.001, 60),
+    default=10,
+    show_default=True,
+    metavar="SECONDS",
+    help="Answer 503 to requests that are expected to wait longer for the model.",
+)
+@click.option(
     "--max-body-mb", type=click.FloatRange(0.001, 1024), default=16, show_default=True, help="Longest body of a request."
 )
 def serve(
@@ -38,6 +46,7 @@ def serve(
     name: str | None,
     token_file: Path | None,
     max_batch_size: int,
+    max_wait: float,
     max_body_mb: float,
 ) -> Answer:
     """Serve the export of RUN, or EXPORT, until Ctrl-C.
@@ -55,7 +64,12 @@ def serve(
     base_of(path)
     listener = bind(host, port)
     body = int(max_body_mb * 2**20)
-    limits = Limits(max_batch_size=max_batch_size, max_body_bytes=body, max_pending_bytes=max(4 * body, 2**28))
+    limits = Limits(
+        max_batch_size=max_batch_size,
+        max_expected_wait_s=max_wait,
+        max_body_bytes=body,
+        max_pending_bytes=max(4 * body, 2**28),
+    )
     load_tensorflow(with_keras=False)
     log_to_stderr()
     server = open_server(path, listener, rpc_port=grpc_port, name=name, token=token, limits=limits)

@@ -16,7 +16,6 @@ from tfl.cli.command import Answer, command, if_interrupted, if_stopped_by_its_s
 from tfl.cli.options import SOURCE_HELP, changed, set_option
 from tfl.cli.tables import output, table
 from tfl.errors import RunError
-from tfl.measure import tune_recipe, with_options
 from tfl.recipe import Search, load_recipe
 from tfl.runs import default_folder
 
@@ -52,6 +51,8 @@ def tune(
     Leaves trials.csv, tune.html and best_recipe.py, which `tfl run` takes as it is. The best is trained again over several
     seeds before it is called the best. Test images are never looked at.
     """
+    from tfl.measure import tune_recipe, with_options
+
     recipe = load_recipe(recipe_file)
     recipe = dataclasses.replace(recipe, search=recipe.search or Search())
     recipe = changed(recipe, file=recipe_file, data=data, settings=settings)

@@ -99,7 +99,7 @@ def _as_pixels(where: str, images: Any) -> Any:
             f"{where} does not hold pixels.",
             received=f"{images.dtype} of shape {images.shape}",
             allowed=_SHAPES,
-            fix="Scale to 0..255 and store with .astype('uint8').",
+            fix="Scale to 0..255 and store with .astype('uint8'); or store 16-bit PNG or TIFF files, which `data.bits` scales.",
         )
     if 0 in images.shape:
         raise DataError(f"{where} is empty.", received=f"shape {images.shape}", allowed=_SHAPES)

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from tfl.data.bits import unused_bits_findings
+from tfl.data.convert import largest_value
 from tfl.data.examples import Examples, listed
 from tfl.data.headers import FORMATS, MOST_BYTES, MOST_PIXELS, no_size_warnings, read_header
 from tfl.data.pixels import Pixels
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
 OnBad = Literal["error", "skip", "report"]
 SMALLEST_SIDE = 4
 _AT_ONCE = 1024
-_READABLE = "JPEG, PNG, GIF, BMP (8, 24 or 32 bits), WebP, JPEG XL"
+_READABLE = "JPEG, PNG, GIF, BMP (8, 24 or 32 bits), WebP, JPEG XL, TIFF, AVIF, HEIC, JPEG 2000, PNM"
 _MEANING = {
     "unreadable": "cannot be read",
     "zero_bytes": "is empty (zero bytes)",
@@ -37,7 +39,14 @@ _MEANING = {
     "too_large": f"is too large: more than {MOST_PIXELS:,} pixels, or as much work",
     "too_small": f"is smaller than {SMALLEST_SIDE}×{SMALLEST_SIDE} pixels",
     "undecodable": "cannot be decoded: it is damaged, cut short or of an unusual kind",
+    "beyond_bits": "has larger values than `data.bits` allows",
 }
+_FIXES = {
+    "unsupported_format": "convert files of other formats as it is said beside each",
+    "undecodable": "replace damaged files",
+    "beyond_bits": "raise `data.bits` where values are larger",
+}
+_LEAVE_OUT = "leave such files out with `data.on_bad=skip` (on the command line: --skip-bad)."
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -61,29 +70,35 @@ class AuditResult:
 
 @dataclass(frozen=True)
 class _File:
-    """What one file turned out to be: a fingerprint and a format, or a kind of trouble and its particulars."""
+    """What one file turned out to be: a fingerprint and a format, or a kind of trouble and its particulars.
+
+    `largest` is the largest value of a file of 16 bits a channel, and zero for any other.
+    """
 
     fingerprint: str = ""
     format: str = ""
+    largest: int = 0
+    pages: bool = False
     trouble: str = ""
     detail: str = ""
 
 
-def audit(examples: Examples, *, on_bad: OnBad = "error", pixels_for: Data | None = None) -> AuditResult:
+def audit(examples: Examples, *, on_bad: OnBad = "error", pixels_for: Data | None = None, bits: int | None = None) -> AuditResult:
     """Checks every image; those that cannot be read are named in one error, or left out.
 
     Args:
         examples: What to check.
         on_bad: `error` raises; `skip` leaves bad files out and lists them in the findings; `report` does so whatever is left.
-        pixels_for: Keep the decoded pixels at this `image_size` and `fit`, where the disk has room.
+        pixels_for: Keep the decoded pixels as this data has them, where the disk has room.
+        bits: As `Data.bits`: files with larger values are bad ones.
 
     Raises:
         BadImageError: There are bad files and `on_bad` is `error`, or nothing is left of a class.
     """
     if examples.paths is None:
         return _audit_arrays(examples, pixels_for)
-    files = _look_at_all(examples)
-    pixels = None if pixels_for is None else Pixels.of(len(examples), pixels_for.image_size)
+    files = _look_at_all(examples, bits)
+    pixels = None if pixels_for is None else Pixels.of(len(examples), pixels_for.settled_size)
     _decode_all(examples, files, pixels, pixels_for)
     bad = {index: file for index, file in enumerate(files) if file.trouble}
     if bad and on_bad == "error":
@@ -95,6 +110,10 @@ def audit(examples: Examples, *, on_bad: OnBad = "error", pixels_for: Data | Non
     fingerprints = tuple(files[index].fingerprint for index in kept)
     findings = [*examples.findings, *_trouble_findings(examples, bad), *_mistyped(examples, files)]
     findings += duplicate_findings(left, fingerprints)
+    findings += _of_pages(examples, files)
+    if bits is None:
+        deep = {examples.name_of(index): file.largest for index, file in enumerate(files) if file.largest and not file.trouble}
+        findings += unused_bits_findings(deep)
     if pixels is not None and bad:
         pixels = pixels.take(kept)
     return AuditResult(examples=left, kept=kept, fingerprints=fingerprints, findings=findings, pixels=pixels)
@@ -125,17 +144,17 @@ def _threads() -> int:
     return min(16, 2 * (os.cpu_count() or 1))
 
 
-def _look_at_all(examples: Examples) -> list[_File]:
+def _look_at_all(examples: Examples, bits: int | None) -> list[_File]:
     found: list[_File] = []
     with no_size_warnings(), ThreadPoolExecutor(_threads()) as pool:
         for start in range(0, len(examples), _AT_ONCE):  # a task that waits takes a kilobyte
             some = range(start, min(start + _AT_ONCE, len(examples)))
-            found += pool.map(lambda index: _look_at(examples, index), some)
+            found += pool.map(lambda index: _look_at(examples, index, bits), some)
     return found
 
 
-def _look_at(examples: Examples, index: int) -> _File:
-    """Reads the file once: its fingerprint, and what its header promises."""
+def _look_at(examples: Examples, index: int, bits: int | None) -> _File:
+    """Reads the file once: its fingerprint, what its header promises, and the range of its values where it has 16 bits."""
     try:
         size = os.path.getsize(examples.name_of(index))
         if size > MOST_BYTES:
@@ -148,7 +167,15 @@ def _look_at(examples: Examples, index: int) -> _File:
         return _File(trouble=header.trouble, detail=header.detail)
     if min(header.width, header.height) < SMALLEST_SIDE:
         return _File(trouble="too_small", detail=f"{header.width}×{header.height}")
-    return _File(hashlib.sha256(content).hexdigest(), header.kind)
+    largest = 0
+    if header.bits == 16:
+        try:
+            largest = largest_value(content)
+        except BadImageError as error:
+            return _File(trouble="undecodable", detail=str(error))
+    if bits is not None and largest >= 2**bits:
+        return _File(trouble="beyond_bits", detail=f"up to {largest:,}; {bits} bits allow {2**bits - 1:,}")
+    return _File(hashlib.sha256(content).hexdigest(), header.kind, largest, header.pages)
 
 
 def _decode_all(examples: Examples, files: list[_File], pixels: Pixels | None, data: Data | None) -> None:
@@ -174,8 +201,14 @@ def _bad_images(examples: Examples, bad: dict[int, _File]) -> BadImageError:
     return BadImageError(
         f"{count} of {examples.source} {verb}:{listed(lines)}\n",
         allowed=f"{_READABLE}; from {SMALLEST_SIDE}×{SMALLEST_SIDE} to {MOST_PIXELS:,} pixels",
-        fix="Repair or remove them, or leave them out with `data.on_bad=skip` (on the command line: --skip-bad).",
+        fix=_fix({file.trouble for file in bad.values()}),
     )
+
+
+def _fix(troubles: set[str]) -> str:
+    fixes = [words for trouble, words in _FIXES.items() if trouble in troubles]
+    text = "; ".join(fixes) + f"; or {_LEAVE_OUT}" if fixes else _LEAVE_OUT
+    return text[0].upper() + text[1:]
 
 
 def _check_what_is_left(examples: Examples, left: Examples, bad: dict[int, _File]) -> None:
@@ -220,6 +253,14 @@ def _mistyped(examples: Examples, files: Sequence[_File]) -> list[dict[str, Any]
         return []
     shown = listed([f"{os.path.basename(name)} is {kind}" for name, kind in wrong.items()], limit=5)
     return [{"kind": "mistyped", "severity": "info", "files": list(wrong), "note": f"Read by content, not by name: {shown}."}]
+
+
+def _of_pages(examples: Examples, files: Sequence[_File]) -> list[dict[str, Any]]:
+    several = [examples.name_of(index) for index, file in enumerate(files) if file.pages]
+    if not several:
+        return []
+    note = f"{len(several)} TIFF {'file has' if len(several) == 1 else 'files have'} more than one page; the first is read."
+    return [{"kind": "several_pages", "severity": "warning", "files": several, "note": note}]
 
 
 def duplicate_findings(examples: Examples, fingerprints: Sequence[str]) -> list[dict[str, Any]]:

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from tfl.data.exif import exif_orientation, turn_upright
+from tfl.data.exif import exif_orientation, png_orientation, turn_upright, webp_orientation
+
+_PNG = b"\x89PNG\r\n\x1a\n"
 
 
-def decode_image(contents: tf.Tensor) -> tf.Tensor:
+def decode_image(contents: tf.Tensor, bits: int | None = None) -> tf.Tensor:
     """The pixels of an encoded image, upright and RGB; works inside a graph.
 
-    JPEG (grey, RGB, CMYK, YCCK; turned as its EXIF orientation says), PNG (of 16 bits the high 8 are kept; alpha is
-    dropped), GIF and WebP (the first frame), BMP (8-bit palettes, 24 and 32 bits), JPEG XL.
+    JPEG (grey, RGB, CMYK, YCCK), PNG (alpha is dropped), GIF and WebP (the first frame), BMP (8-bit palettes, 24 and 32 bits),
+    JPEG XL. JPEG, PNG and WebP are turned as their EXIF orientation says, and JPEG XL as its own header says. Files of other
+    formats are converted first: `tfl.data.convert`.
 
     Args:
         contents: Scalar string, the bytes of the file.
+        bits: How many bits of 16-bit values are in use, 8 to 16: the highest 8 of them are kept, and larger values become 255.
+            None means 16. Files of 8 bits do not change.
 
     Returns:
         `(height, width, 3)` uint8.
@@ -27,13 +32,7 @@ def decode_image(contents: tf.Tensor) -> tf.Tensor:
     image = tf.cond(
         known["jpeg"],
         lambda: _decode_jpeg(contents),
-        lambda: tf.cond(
-            known["bmp"],
-            lambda: _decode_bmp(contents),
-            lambda: tf.cond(
-                _is_animated_webp(contents), lambda: _decode_animated_webp(contents), lambda: _decode_other(contents)
-            ),
-        ),
+        lambda: tf.cond(known["bmp"], lambda: _decode_bmp(contents), lambda: _decode_other(contents, bits)),
     )
     return tf.ensure_shape(image, (None, None, 3))
 
@@ -83,5 +82,36 @@ def _decode_animated_webp(contents: tf.Tensor) -> tf.Tensor:
     return tf.image.decode_webp(tf.strings.join(parts), channels=4)[0, :, :, :3]
 
 
-def _decode_other(contents: tf.Tensor) -> tf.Tensor:
+def _decode_other(contents: tf.Tensor, bits: int | None) -> tf.Tensor:
+    """PNG, WebP, GIF and JPEG XL. TensorFlow's decoder of JPEG XL turns the image itself; a GIF has no EXIF block."""
+    is_png = tf.equal(tf.strings.substr(contents, 0, len(_PNG)), _PNG)
+    is_webp = tf.equal(tf.strings.substr(contents, 0, 4), b"RIFF")
+    pixels = tf.cond(is_webp, lambda: _decode_webp(contents), lambda: _decode_png_or_other(contents, bits))
+    orientation = tf.cond(
+        is_png,
+        lambda: png_orientation(contents),
+        lambda: tf.cond(is_webp, lambda: webp_orientation(contents), lambda: tf.constant(1)),
+    )
+    return turn_upright(pixels, orientation)
+
+
+def _decode_webp(contents: tf.Tensor) -> tf.Tensor:
+    return tf.cond(_is_animated_webp(contents), lambda: _decode_animated_webp(contents), lambda: _decode_by_tensorflow(contents))
+
+
+def _decode_png_or_other(contents: tf.Tensor, bits: int | None) -> tf.Tensor:
+    if bits is None or bits == 16:
+        return _decode_by_tensorflow(contents)
+    header = tf.pad(tf.io.decode_raw(tf.strings.substr(contents, 0, 25), tf.uint8), [[0, 25]])
+    is_deep = tf.reduce_all(header[:8] == tf.constant(list(_PNG), tf.uint8)) & tf.equal(header[24], 16)
+    return tf.cond(is_deep, lambda: _decode_deep_png(contents, bits), lambda: _decode_by_tensorflow(contents))
+
+
+def _decode_deep_png(contents: tf.Tensor, bits: int) -> tf.Tensor:
+    """A PNG of 16 bits a channel of which the lowest `bits` are in use."""
+    values = tf.cast(tf.io.decode_png(contents, channels=3, dtype=tf.uint16), tf.int32)
+    return tf.cast(tf.minimum(tf.bitwise.right_shift(values, bits - 8), 255), tf.uint8)
+
+
+def _decode_by_tensorflow(contents: tf.Tensor) -> tf.Tensor:
     return tf.io.decode_image(contents, channels=3, expand_animations=False)

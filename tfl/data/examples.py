@@ -32,6 +32,7 @@ class Examples:
         groups: `(n,)` str or int, what must stay together in a split; None when the source names no groups.
         splits: `(n,)` str, `train`, `val`, `test`, or an empty string where the source leaves it open; None when it says nothing.
         source: What the recipe called it.
+        root: The folder below which the files have their names, where it is not the source itself (an archive, Parquet).
         note: What kind of pictures these are, where that must be said (`drawn, not photographed`).
         findings: What was found on the way from the source to here, as the audit says it: `kind`, `severity`, `files`, `note`.
 
@@ -51,6 +52,7 @@ class Examples:
     groups: NDArray[Any] | None = None
     splits: NDArray[Any] | None = None
     source: str = ""
+    root: str = ""
     note: str = ""
     findings: tuple[dict[str, Any], ...] = ()
 
@@ -89,6 +91,16 @@ class Examples:
         buffer = io.BytesIO()
         Image.fromarray(self._pixels(index)).save(buffer, "PNG")
         return buffer.getvalue()
+
+    def decodable_bytes_of(self, index: int) -> bytes:
+        """As `bytes_of`; a file of a format that the decode graph does not read is converted to PNG.
+
+        Raises:
+            BadImageError: It cannot be converted.
+        """
+        from tfl.data.convert import readable_by_graph
+
+        return readable_by_graph(self.bytes_of(index))
 
     def fingerprint_of(self, index: int) -> str:
         """SHA-256 of the file's bytes, or of the array's shape and pixels, as 64 hexadecimal digits."""

@@ -96,7 +96,7 @@ def names_in_source(examples: Examples) -> list[str]:
         return [examples.name_of(index) for index in range(len(examples))]
     if examples.source.startswith("tfds:"):  # in the cache, as split/class/number
         return ["/".join(Path(str(path)).parts[-3:]) for path in examples.paths]
-    source = os.path.abspath(os.path.expanduser(examples.source))
+    source = os.path.abspath(examples.root or os.path.expanduser(examples.source))
     base = (os.path.dirname(source) if os.path.isfile(source) else source).rstrip(os.sep) + os.sep
     return [_below(os.path.abspath(os.path.expanduser(str(path))), base) for path in examples.paths]
 

@@ -11,6 +11,19 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
+
+from tfl.data.convert import (
+    HEIF_MISSING,
+    PILLOW_NAMES,
+    depth_of,
+    in_graph,
+    is_small_copy,
+    open_image,
+    why_not_converted,
+)
+from tfl.data.formats import CR2, media_brand, unread_format
+from tfl.errors import BadImageError
 
 MOST_PIXELS = 100_000_000
 MOST_BYTES = 2**30
@@ -27,7 +40,17 @@ FORMATS = {
     "BMP": (".bmp", ".dib"),
     "WEBP": (".webp",),
     "JPEG XL": (".jxl",),
+    "TIFF": (".tif", ".tiff"),
+    "AVIF": (".avif", ".avifs"),
+    "HEIC": (".heic", ".heif", ".hif"),
+    "JPEG 2000": (".jp2", ".j2k", ".jpx", ".jpf", ".j2c", ".jpc"),
+    "PNM": (".pnm", ".ppm", ".pgm", ".pbm"),
 }
+"""The formats that are read, with the usual ends of their names. The last five are converted (`tfl.data.convert`)."""
+_CONVERTED = re.compile(
+    rb"II\*\0|MM\0\*|II\+\0|MM\0\+|\0\0\0\x0cjP  |\xff\x4f\xff\x51|P[1-6][\s#]",
+)
+"""How TIFF, BigTIFF, JPEG 2000 (boxed and bare) and PNM files start."""
 _JXL_STREAM, _JXL_FILE = b"\xff\x0a", b"\x00\x00\x00\x0cJXL \r\n\x87\n"
 _STARTS = (b"\xff\xd8\xff", b"\x89PNG\r\n", b"GIF8", b"RIFF")
 _MARKER = re.compile(rb"\xff[\x02-\xcf\xd9-\xfe]")  # neither stuffed bytes nor restarts, which stand inside a scan
@@ -40,7 +63,9 @@ class Header:
 
     Args:
         kind: One of `FORMATS`, where it is readable.
-        width, height: In pixels.
+        width, height: In pixels, as they are stored.
+        bits: 8, or 16 where a channel has more than 8.
+        pages: More than one are in the file, and the first is read; of a TIFF.
         trouble: Empty, or `zero_bytes`, `not_an_image`, `unsupported_format`, `too_large` or `undecodable`.
         detail: Particulars of the trouble.
     """
@@ -48,6 +73,8 @@ class Header:
     kind: str = ""
     width: int = 0
     height: int = 0
+    bits: int = 8
+    pages: bool = False
     trouble: str = ""
     detail: str = ""
 
@@ -63,7 +90,10 @@ def read_header(content: bytes) -> Header:
     """
     if not content:
         return Header(trouble="zero_bytes")
-    found = _jpeg_xl(content) if content.startswith((_JXL_STREAM, _JXL_FILE)) else _by_pillow(content)
+    if content.startswith((_JXL_STREAM, _JXL_FILE)):
+        found = _jpeg_xl(content)
+    else:
+        found = _by_pillow(content) if in_graph(content) else _of_converted(content)
     if not found.trouble and min(found.width, found.height) < 1:
         return Header(trouble="undecodable", detail=f"{found.width}×{found.height} pixels")
     if found.width * found.height > MOST_PIXELS:
@@ -90,9 +120,10 @@ def _by_pillow(content: bytes) -> Header:
             kind, (width, height) = image.format or "unknown", image.size
             frames = int(getattr(image, "n_frames", 1)) if kind in ("GIF", "WEBP") else 1
     except Image.DecompressionBombError as error:
-        return Header(trouble="too_large", detail=str(error).split(" pixels")[0].split("(")[-1] + " pixels")
+        return Header(trouble="too_large", detail=_promised(error))
     except UnidentifiedImageError:
-        return Header(trouble="undecodable" if content.startswith(_STARTS) else "not_an_image", detail=_guess(content))
+        is_cut = content.startswith(_STARTS) and unread_format(content) is None
+        return Header(trouble="undecodable", detail=_guess(content)) if is_cut else _of_no_image(content)
     except Exception as error:  # a damaged header can make Pillow's readers raise anything
         return Header(trouble="undecodable", detail=str(error))
     if kind not in FORMATS:
@@ -101,7 +132,59 @@ def _by_pillow(content: bytes) -> Header:
         return Header(trouble="too_large", detail=f"{frames} frames of {width:,}×{height:,}")
     if kind in ("JPEG", "MPO") and (scans := jpeg_scans(content)) * width * height > MOST_SCANNED:
         return Header(trouble="too_large", detail=f"{scans} scans of {width:,}×{height:,}")
-    return Header(kind, width, height)
+    return Header(kind, width, height, 16 if is_deep_png(content) else 8)
+
+
+def is_deep_png(content: bytes) -> bool:
+    """Whether a file is a PNG of 16 bits a channel, by its first 25 bytes."""
+    return content.startswith(b"\x89PNG\r\n") and content[24:25] == b"\x10"
+
+
+def _of_converted(content: bytes) -> Header:
+    """The header of a file that the decode graph does not read, but that can be converted for it; or what it is instead."""
+    is_known = _CONVERTED.match(content) is not None or media_brand(content) in ("AVIF", "HEIC", "HEIF")
+    return _convertible(content) if is_known and not content.startswith(CR2, 8) else _of_no_image(content)
+
+
+def _convertible(content: bytes) -> Header:
+    from PIL import Image
+
+    try:
+        with open_image(content) as image:
+            (width, height), kind = image.size, PILLOW_NAMES[str(image.format)]
+            if why := why_not_converted(image, content):
+                return Header(trouble="unsupported_format", detail=why)
+            bits = depth_of(image, content)
+            return Header(kind, width, height, bits, kind == "TIFF" and _has_pages(image))
+    except BadImageError as error:
+        missing = HEIF_MISSING in str(error)
+        return Header(trouble="unsupported_format" if missing else "undecodable", detail=str(error))
+    except Image.DecompressionBombError as error:
+        return Header(trouble="too_large", detail=_promised(error))
+    except Exception as error:  # a damaged header can make Pillow's readers raise anything
+        return Header(trouble="undecodable", detail=str(error))
+
+
+def _has_pages(image: Any) -> bool:
+    """Whether a TIFF has a second page that is more than a small copy of the first."""
+    try:
+        image.seek(1)
+    except Exception:  # there is none, or it is damaged
+        return False
+    return not is_small_copy(image)
+
+
+def _promised(error: Exception) -> str:
+    """The size in the words of Pillow's error about a decompression bomb."""
+    return str(error).split(" pixels")[0].split("(")[-1] + " pixels"
+
+
+def _of_no_image(content: bytes) -> Header:
+    """What a file is that is not read, and what can be done with it."""
+    if (known := unread_format(content)) is not None:
+        trouble = "unsupported_format" if known.is_image else "not_an_image"
+        return Header(trouble=trouble, detail=f"{known.name}; {known.advice}")
+    return Header(trouble="not_an_image", detail=_guess(content))
 
 
 def jpeg_scans(content: bytes) -> int:

@@ -75,7 +75,7 @@ def write_listing(folder: Path | str, bundle: Bundle) -> dict[str, str]:
     """
     examples, splits = bundle.examples, bundle.split.names(len(bundle.examples)).tolist()
     labels = [examples.class_names[label] for label in examples.labels.tolist()]
-    prints = [fingerprint[:_DIGITS] for fingerprint in bundle.fingerprints]
+    prints = [short_fingerprint(fingerprint) for fingerprint in bundle.fingerprints]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(_COLUMNS)
@@ -165,13 +165,32 @@ def _kind(before: Listed, after: Listed) -> str:
     return "same"
 
 
+def split_of_content(listing: Iterable[Listed]) -> dict[str, str]:
+    """The split of each content, by its fingerprint; content that is in several splits counts for the first of train, val, test.
+
+    Example:
+
+    >>> split_of_content([Listed("test", "ant", "f1", "1.png"), Listed("train", "bee", "f1", "2.png")])
+    {'f1': 'train'}
+    """
+    found: dict[str, str] = {}
+    for split in reversed(SPLITS):
+        found |= {row.fingerprint: split for row in listing if row.split == split}
+    return found
+
+
+def short_fingerprint(fingerprint: str) -> str:
+    """A fingerprint as `data.csv` has it."""
+    return fingerprint[:_DIGITS]
+
+
 def _names(examples: Examples, source: str) -> list[str]:
     """What each image is called, as seen from its source: a copy of the data elsewhere has the same names."""
     names = [examples.name_of(index) for index in range(len(examples))]
     if examples.paths is None or not names:
         return names
     files = [os.path.abspath(os.path.expanduser(name)) for name in names]
-    base = os.path.abspath(os.path.expanduser(source))
+    base = os.path.abspath(examples.root or os.path.expanduser(source))
     if os.path.isfile(base):
         base = os.path.dirname(base)
     elif not os.path.isdir(base):  # a source by name, whose files lie in a cache

@@ -1,6 +1,7 @@
 """From bytes to pixels to batches: the one decode path, which training, evaluation, export and serving share.
 
-Everything that turns bytes into pixels is a graph operation, so an exported model holds the same code. Pixels come out as
+Everything that turns bytes into pixels is a graph operation, so an exported model holds the same code; only files of formats
+that TensorFlow does not decode are converted to PNG before it, by Pillow (`tfl.data.convert`). Pixels come out as
 whole numbers 0..255 even after resizing: what is kept in memory as uint8 is then the same as what is computed anew.
 """
 
@@ -14,9 +15,11 @@ import numpy as np
 import tensorflow as tf
 
 from tfl.data.augment import augmenter
+from tfl.data.convert import IN_GRAPH, IN_GRAPH_BOXED, readable_by_graph
 from tfl.data.decode import decode_image
 from tfl.data.examples import Examples
 from tfl.data.pixels import Pixels
+from tfl.errors import BadImageError
 from tfl.recipe import Augment, Data
 
 if TYPE_CHECKING:
@@ -82,15 +85,22 @@ def _inner_size(image: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
     return tf.clip_by_value(tf.cast(tf.round(sides * scale), tf.int32), 1, tf.constant(size))
 
 
-def preprocess_bytes(contents: tf.Tensor, size: tuple[int, int], fit: Fit = "stretch") -> tf.Tensor:
-    """`(*size, 3)` float32 0..255 from the bytes of an image file: what every network here is fed with."""
-    return resize_image(decode_image(contents), size, fit)
+def preprocess_bytes(contents: tf.Tensor, size: tuple[int, int], fit: Fit = "stretch", bits: int | None = None) -> tf.Tensor:
+    """`(*size, 3)` float32 0..255 from the bytes of an image file: what every network here is fed with.
+
+    Args:
+        contents: Scalar string, the bytes of a file that the graph decodes (`decode_image`).
+        size: (height, width) in pixels.
+        fit: As `resize_image`.
+        bits: As `decode_image`.
+    """
+    return resize_image(decode_image(contents, bits), size, fit)
 
 
-def preprocess_batch(contents: tf.Tensor, size: tuple[int, int], fit: Fit = "stretch") -> tf.Tensor:
+def preprocess_batch(contents: tf.Tensor, size: tuple[int, int], fit: Fit = "stretch", bits: int | None = None) -> tf.Tensor:
     """`(batch, *size, 3)` float32 from `(batch,)` strings; for the serving signature."""
     return tf.map_fn(
-        lambda one: preprocess_bytes(one, size, fit), contents, fn_output_signature=tf.TensorSpec((*size, 3), tf.float32)
+        lambda one: preprocess_bytes(one, size, fit, bits), contents, fn_output_signature=tf.TensorSpec((*size, 3), tf.float32)
     )
 
 
@@ -116,7 +126,7 @@ def make_dataset(
 
     Args:
         examples, indices: What to read.
-        data: `image_size` and `fit` are used.
+        data: `image_size`, `fit` and `bits` are used.
         batch_size: Images a batch; the last may be smaller.
         shuffle_seed, epoch: Decide the order.
         augment, augment_seed, view: Random changes; None makes none.
@@ -198,10 +208,23 @@ def _loader(examples: Examples, data: Data) -> Callable[[tf.Tensor], tf.Tensor]:
     with tf.device("CPU:0"):
         if examples.images is not None:
             images = tf.constant(examples.images)
-            return lambda index: resize_image(_as_rgb(tf.gather(images, index)), data.image_size, data.fit)
+            return lambda index: resize_image(_as_rgb(tf.gather(images, index)), data.settled_size, data.fit)
         paths = tf.constant([] if examples.paths is None else examples.paths.tolist(), tf.string)
-        preprocess = _preprocessor(data.image_size, data.fit)
-        return lambda index: preprocess(tf.io.read_file(tf.gather(paths, index)))
+        preprocess = _preprocessor(data.settled_size, data.fit, data.bits)
+        return lambda index: preprocess(_read(tf.gather(paths, index)))
+
+
+def _read(path: tf.Tensor) -> tf.Tensor:
+    """The bytes of a file as the graph decodes them: Python is called only for files of other formats."""
+    contents = tf.io.read_file(path)
+    start = tf.strings.substr(contents, 0, 2)
+    in_graph = tf.reduce_any(tf.equal(start, tf.constant(IN_GRAPH)))
+    boxed = tf.equal(tf.strings.substr(contents, 0, len(IN_GRAPH_BOXED)), IN_GRAPH_BOXED)
+    return tf.cond(in_graph | boxed, lambda: contents, lambda: _converted(contents))
+
+
+def _converted(contents: tf.Tensor) -> tf.Tensor:
+    return tf.ensure_shape(tf.numpy_function(readable_by_graph, [contents], tf.string, stateful=False), ())
 
 
 @functools.lru_cache(maxsize=1)
@@ -210,10 +233,10 @@ def _decoder() -> Callable[[tf.Tensor], tf.Tensor]:
 
 
 @functools.lru_cache(maxsize=32)
-def _preprocessor(size: tuple[int, int], fit: Fit) -> Callable[[tf.Tensor], tf.Tensor]:
+def _preprocessor(size: tuple[int, int], fit: Fit, bits: int | None) -> Callable[[tf.Tensor], tf.Tensor]:
     """`preprocess_bytes` at this size, traced once a process and not once an epoch."""
     signature = [tf.TensorSpec([], tf.string)]
-    return tf.function(lambda contents: preprocess_bytes(contents, size, fit), input_signature=signature, autograph=False)
+    return tf.function(lambda contents: preprocess_bytes(contents, size, fit, bits), input_signature=signature, autograph=False)
 
 
 def _as_rgb(image: tf.Tensor) -> tf.Tensor:
@@ -226,7 +249,7 @@ def cache_pixels(examples: Examples, *, data: Data, limit_bytes: int | None = No
     Returns:
         The pixels for `make_dataset(..., pixels=)`; None where there is no room (`Pixels.of`).
     """
-    pixels = Pixels.of(len(examples), data.image_size, limit_bytes=limit_bytes)
+    pixels = Pixels.of(len(examples), data.settled_size, limit_bytes=limit_bytes)
     if pixels is None:
         return None
     load = _loader(examples, data)
@@ -246,16 +269,16 @@ def decode_errors(
     Args:
         examples, indices: Which files.
         keep: Called with the index and the resized pixels (uint8) of each image; needs `data`.
-        data: The size to resize to.
+        data: The size to resize to, and how.
     """
     order = np.asarray(indices, np.int64)
     paths = tf.constant([examples.name_of(int(index)) for index in order], tf.string)
 
     def read(position: tf.Tensor) -> tuple[tf.Tensor, ...]:
-        contents = tf.io.read_file(tf.gather(paths, position))
+        contents = _read(tf.gather(paths, position))
         if data is None:
             return position, tf.shape(_decoder()(contents))
-        return position, tf.cast(_preprocessor(data.image_size, data.fit)(contents), tf.uint8)
+        return position, tf.cast(_preprocessor(data.settled_size, data.fit, data.bits)(contents), tf.uint8)
 
     dataset = tf.data.Dataset.range(len(order)).map(_as_it_is(read), num_parallel_calls=tf.data.AUTOTUNE, deterministic=False)
     fine = np.zeros(len(order), bool)
@@ -268,7 +291,9 @@ def decode_errors(
 
 def _decode_error(path: str) -> str:
     try:
-        decode_image(tf.io.read_file(path))
+        decode_image(tf.constant(readable_by_graph(tf.io.read_file(path).numpy())))
+    except BadImageError as error:
+        return str(error).removeprefix("damaged: ")
     except (tf.errors.OpError, ValueError) as error:
         text = str(getattr(error, "message", error))
         return text.split("}} ")[-1].split(" [Op:")[0].split("\n")[0]

@@ -1,11 +1,15 @@
 """From a SOURCE, as a recipe or the command line writes it, to labelled examples. Pixels stay on disk until they are needed.
 
-SOURCE                         read by
-sample:NAME                    tfl.data.sample
-tfds:NAME                      tfl.data.tfds_source
-FILE.csv                       tfl.data.csv_source
-FILE.npz · folder of IDX files tfl.data.arrays
-folder of class folders        tfl.data.folder
+SOURCE                                  read by
+sample:NAME                             tfl.data.sample
+tfds:NAME                               tfl.data.tfds_source
+FILE.csv · FILE.tsv · FILE.jsonl        tfl.data.csv_source
+FILE.parquet                            tfl.data.parquet
+FILE.npz · folder of IDX files          tfl.data.arrays
+folder with a table or Parquet files    tfl.data.table_folder
+flat folder, labels in the file names   tfl.data.file_names
+folder of class folders                 tfl.data.folder
+FILE.zip · FILE.tar.gz and the like     tfl.data.archives, then one of the above
 """
 
 from __future__ import annotations
@@ -18,17 +22,29 @@ from pathlib import Path
 
 import numpy as np
 
-from tfl.data import arrays, csv_source, folder, tfds_source
+from tfl.data import archives, arrays, csv_source, file_names, folder, parquet, table_folder, tfds_source
 from tfl.data.examples import Examples, is_text, listed, matching_names
 from tfl.data.exclude import leave_out
-from tfl.errors import DataError
+from tfl.data.remote import check_local
+from tfl.data.tables import TEXT_SUFFIXES
+from tfl.errors import DataError, did_you_mean
 from tfl.recipe import Data
 
 __all__ = ["Examples", "choose_labels", "draw_per_class", "load_source"]
 
 MOST_CHARACTERS = 200
 """Of a class name."""
-GRAMMAR = "a folder of class folders, a .csv file, an .npz file, a folder of IDX files, tfds:NAME, or sample:NAME"
+GRAMMAR = (
+    "a folder of class folders, a table that lists images (.csv, .tsv, .jsonl, .parquet) or a folder with one, an archive of "
+    "these (.zip, .tar, .tar.gz), an .npz file, a folder of IDX files, tfds:NAME, or sample:NAME"
+)
+
+_OTHER_TABLES = {
+    **dict.fromkeys((".xlsx", ".xls", ".ods", ".numbers"), "Save the sheet as CSV UTF-8."),
+    **dict.fromkeys(
+        (".json", ".xml", ".txt", ".feather", ".h5", ".pkl"), "Write a CSV file with the columns path and label from it."
+    ),
+}
 
 
 def load_source(data: Data, *, seed: int = 0, check_classes: bool = True) -> Examples:
@@ -65,21 +81,110 @@ def load_source(data: Data, *, seed: int = 0, check_classes: bool = True) -> Exa
 def _read(data: Data, *, same_classes: bool) -> Examples:
     kind, _, name = data.source.partition(":")
     if kind == "sample":
-        return _read_sample(name, data.source)
+        return _without_table(_read_sample(name, data.source), data)
     if kind == "tfds":
-        return tfds_source.read_tfds(name, labels=data.labels)
+        return _without_table(tfds_source.read_tfds(name, labels=data.labels), data)
     path = Path(os.path.expanduser(data.source))
     if not _exists(path):
-        raise DataError("There is nothing at this source.", received=str(path.absolute()), allowed=GRAMMAR)
+        check_local(data.source)
+        raise DataError("There is nothing at this source.", received=str(path.absolute()), allowed=GRAMMAR, fix=_neighbour(path))
+    if not path.is_dir() and archives.is_archive(path):
+        return _read_archive(path, data, same_classes=same_classes)
+    return _read_path(path, data, same_classes=same_classes)
+
+
+def _read_path(path: Path, data: Data, *, same_classes: bool) -> Examples:
+    """The examples of a folder or a file that is no archive."""
     if path.is_dir():
-        if arrays.holds_idx(path):
-            return arrays.read_idx(path)
-        return folder.read_folder(path, same_classes=same_classes, chosen=data.labels is not None)
-    if path.suffix.lower() == ".csv":
-        return csv_source.read_csv(path)
-    if path.suffix.lower() == ".npz":
-        return arrays.read_npz(path)
-    raise DataError("This file is not a source of labelled images.", received=str(path), allowed=GRAMMAR)
+        return _read_folder(path, data, same_classes=same_classes)
+    chosen = csv_source.Chosen(data.path_column, data.label_column, data.test_fold)
+    suffix = path.suffix.lower()
+    if suffix in TEXT_SUFFIXES:
+        return csv_source.read_csv(path, chosen)
+    if suffix == ".parquet":
+        return csv_source.read_tables([(parquet.read_parquet([path]), "")], chosen, source=str(path))
+    if suffix == ".npz":
+        return _without_table(arrays.read_npz(path), data)
+    fix = "Unpack it with another program and name the folder." if suffix in archives.UNREAD else _OTHER_TABLES.get(suffix)
+    raise DataError("This file is not a source of labelled images.", received=str(path), allowed=GRAMMAR, fix=fix)
+
+
+def _read_folder(path: Path, data: Data, *, same_classes: bool) -> Examples:
+    if arrays.holds_idx(path):
+        return _without_table(arrays.read_idx(path), data)
+    inner = _innermost(path)
+    if inner != path and arrays.holds_idx(inner):
+        return _without_table(arrays.read_idx(inner), data)
+    found, note = table_folder.read_table_folder(inner, csv_source.Chosen(data.path_column, data.label_column, data.test_fold))
+    if found is not None:
+        return replace(found, source=str(path))
+    if (named := file_names.read_file_names(inner)) is not None:
+        return _without_table(replace(named, source=str(path)), data)
+    try:
+        examples = folder.read_folder(path, same_classes=same_classes, chosen=data.labels is not None)
+    except DataError as error:
+        packed = [file.name for file in table_folder.visible(inner) if file.is_file() and archives.is_archive(file)]
+        if advice := (
+            f"It holds archives: {listed(packed)}. Unpack it if need be, and name one of them with --data."
+            if packed
+            else file_names.suggestion(file_names.flat_images(inner))
+        ):
+            raise DataError(
+                error.what, received=error.received, allowed=error.allowed, fix=f"{error.fix or ''} {advice}".strip()
+            ) from error
+        raise
+    return _without_table(_with_note(examples, "table_not_used", "warning", note), data)
+
+
+def _innermost(path: Path) -> Path:
+    """The first folder that holds something else than one folder."""
+    while True:
+        children = table_folder.visible(path)
+        if len(children) != 1 or children[0].is_symlink() or not children[0].is_dir():
+            return path
+        path = children[0]
+
+
+def _read_archive(path: Path, data: Data, *, same_classes: bool) -> Examples:
+    """The examples in an archive: of the one table or file of arrays that it holds, or of its folders."""
+    inside = archives.unpacked(path)
+    top = _innermost(inside)
+    files = table_folder.visible(top)
+    alone = len(files) == 1 and files[0].suffix.lower() in (".npz", ".parquet")
+    try:
+        examples = _read_path(files[0] if alone else inside, data, same_classes=same_classes)
+    except DataError as error:  # the message names the archive, not the place in the cache
+        named = [
+            text.replace(str(inside), str(path)) if isinstance(text, str) else text
+            for text in (error.what, error.received, error.fix)
+        ]
+        raise type(error)(str(named[0]), received=named[1], allowed=error.allowed, fix=error.fix and str(named[2])) from error
+    findings = tuple({**one, "note": str(one["note"]).replace(str(inside), str(path))} for one in examples.findings)
+    root = None if examples.paths is None else examples.root or str(inside)
+    return replace(examples, source=str(path), root=root or "", findings=findings)
+
+
+def _without_table(examples: Examples, data: Data) -> Examples:
+    """The examples of a source that is no table, with a note where the recipe names columns of one."""
+    named = [name for name in ("path_column", "label_column", "test_fold") if getattr(data, name) is not None]
+    note = (
+        f"{examples.source} is not a table, so {' and '.join(f'`data.{name}`' for name in named)} is not used." if named else ""
+    )
+    return _with_note(examples, "table_not_used", "warning", note)
+
+
+def _with_note(examples: Examples, kind: str, severity: str, note: str) -> Examples:
+    if not note:
+        return examples
+    return replace(examples, findings=(*examples.findings, {"kind": kind, "severity": severity, "files": [], "note": note}))
+
+
+def _neighbour(path: Path) -> str | None:
+    """What is there under a similar name."""
+    try:
+        return did_you_mean(path.name, [child.name for child in path.parent.iterdir() if not child.name.startswith(".")]) or None
+    except OSError:
+        return None
 
 
 def _exists(path: Path) -> bool:

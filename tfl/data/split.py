@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _TRIES = 50
+_SHOWN = 5
+_VERBS = {"train": "train", "val": "validate", "test": "test"}
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -87,11 +89,33 @@ def split(
     if shares:
         of_each[pool] = _draw(examples, pool, bundles[pool], shares, seed)
     _check_presence(examples, of_each)
-    notes = _torn(examples, of_each, bundles)
+    notes = (*_raised(examples, of_each, pool, shares), *_torn(examples, of_each, bundles))
     train = np.flatnonzero(of_each == "train")
     if train_per_class is not None:
         train = _draw_train(examples, train, train_per_class, seed)
     return Split(train=train, val=np.flatnonzero(of_each == "val"), test=np.flatnonzero(of_each == "test"), notes=notes)
+
+
+def raised_shares(examples: Examples, *, validation: float, test: float) -> tuple[str, ...]:
+    """What `split` will note about classes that are too small for their shares, as far as their counts tell.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from tfl.data.split import raised_shares
+    >>> labels = np.repeat([0, 1], [30, 4])
+    >>> few = Examples(class_names=("ant", "bee"), labels=labels, images=np.zeros((34, 4, 4), np.uint8))
+    >>> raised_shares(few, validation=0.2, test=0.1)[0].partition(", so that")[0]
+    'Class `bee` has 4 images: 2 to train, 1 to validate, 1 to test'
+    """
+    own = np.zeros(len(examples), "U5") if examples.splits is None else examples.splits.astype("U5")
+    pool, shares = _pool(own, {"val": validation, "test": test})
+    of_each = np.where(own == "", "train", own)
+    for label in _small_classes(examples, pool, shares):
+        inside = pool[examples.labels[pool] == label]
+        counts = _targets(len(inside), list(shares.values()))
+        of_each[inside] = np.repeat(("train", *shares), counts)
+    return _raised(examples, of_each, pool, shares)
 
 
 def tied_together(examples: Examples, fingerprints: Sequence[str]) -> NDArray[np.int64]:
@@ -131,26 +155,8 @@ def _draw(
         if 0 < pieces < len(names) or (count == 0 and len(pool) == len(examples)):
             raise _too_small(examples, label, int(count), pieces, names, shared=_shared(labels, bundles, label))
     targets = np.array([_targets(int(count), list(shares.values())) for count in counts]).T
-    _, bundle, sizes = np.unique(bundles, return_inverse=True, return_counts=True)
-    for attempt in range(_TRIES):
-        rng = np.random.default_rng([seed, attempt])
-        placed = np.full(len(pool), -1)
-        taken = np.zeros_like(targets)
-        together = rng.permutation(np.flatnonzero(sizes > 1))
-        members = np.split(np.argsort(bundle, kind="stable"), np.cumsum(sizes)[:-1])
-        for index in together[np.argsort(-sizes[together], kind="stable")]:
-            inside = np.bincount(labels[members[index]], minlength=classes)
-            cost = (inside * (2 * (taken - targets) + inside) / np.maximum(targets, 1)).sum(axis=1)
-            best = int(np.argmin(cost))
-            placed[members[index]] = best
-            taken[best] += inside
-        for label in range(classes):
-            singles = rng.permutation(np.flatnonzero((labels == label) & (placed < 0)))
-            missing = np.maximum(targets[1:, label] - taken[1:, label], 0)
-            ends = np.minimum(np.cumsum(missing), len(singles))
-            placed[singles] = 0
-            for part, (start, end) in enumerate(zip([0, *ends[:-1]], ends, strict=True), start=1):
-                placed[singles[start:end]] = part
+    for attempt in range(2 * _TRIES):
+        placed = _place(labels, bundles, targets, np.random.default_rng([seed, attempt]), spread=attempt >= _TRIES)
         seen = np.array([np.bincount(labels[placed == part], minlength=classes) for part in range(len(names))])
         if np.all((seen > 0) | (counts == 0)):
             return np.array(names)[placed]
@@ -159,12 +165,77 @@ def _draw(
     raise _too_small(examples, label, int(counts[label]), pieces, names, shared=shared)
 
 
+def _place(
+    labels: NDArray[np.int32], bundles: NDArray[np.int64], targets: NDArray[np.int64], rng: np.random.Generator, *, spread: bool
+) -> NDArray[np.int64]:
+    """`(n,)` the split of each example, as a row of `targets`, `(splits, classes)`.
+
+    Args:
+        labels, bundles: Of each example.
+        targets: How many images each split is to have of each class.
+        rng: Orders bundles of one size, and the single examples.
+        spread: Whether a split that lacks a class comes before the shares: needed by classes of few bundles.
+    """
+    placed, taken, classes = np.full(len(labels), -1), np.zeros_like(targets), targets.shape[1]
+    _, bundle, sizes = np.unique(bundles, return_inverse=True, return_counts=True)
+    together = rng.permutation(np.flatnonzero(sizes > 1))
+    members = np.split(np.argsort(bundle, kind="stable"), np.cumsum(sizes)[:-1])
+    for index in together[np.argsort(-sizes[together], kind="stable")]:
+        inside = np.bincount(labels[members[index]], minlength=classes)
+        cost = (inside * (2 * (taken - targets) + inside) / np.maximum(targets, 1)).sum(axis=1)
+        lacking = ((taken == 0) & (inside > 0)).sum(axis=1) if spread else np.zeros(len(targets))
+        best = int(np.lexsort((cost, -lacking))[0])
+        placed[members[index]] = best
+        taken[best] += inside
+    for label in range(classes):
+        singles = rng.permutation(np.flatnonzero((labels == label) & (placed < 0)))
+        if spread:
+            lacking = np.flatnonzero(taken[:, label] == 0)[: len(singles)]
+            placed[singles[: len(lacking)]] = lacking
+            taken[lacking, label] += 1
+            singles = singles[len(lacking) :]
+        missing = np.maximum(targets[1:, label] - taken[1:, label], 0)
+        ends = np.minimum(np.cumsum(missing), len(singles))
+        placed[singles] = 0
+        for part, (start, end) in enumerate(zip([0, *ends[:-1]], ends, strict=True), start=1):
+            placed[singles[start:end]] = part
+    return placed
+
+
 def _targets(count: int, shares: list[float]) -> list[int]:
     """How many of a class's examples go to training and to each drawn split: at least one each, where there are enough."""
     drawn = [max(1, round(count * share)) for share in shares]
     while sum(drawn) >= count and max(drawn) > 1:
         drawn[drawn.index(max(drawn))] -= 1
     return [max(0, count - sum(drawn)), *drawn]
+
+
+def _small_classes(examples: Examples, pool: NDArray[np.int64], shares: dict[str, float]) -> list[int]:
+    """The labels whose share of some split is less than one image, or whose shares would leave none to train on."""
+    counts = np.bincount(examples.labels[pool], minlength=len(examples.class_names)).tolist()
+
+    def is_small(count: int) -> bool:
+        return (
+            any(count * share < 1 for share in shares.values()) or sum(round(count * share) for share in shares.values()) >= count
+        )
+
+    return [label for label, count in enumerate(counts) if shares and count > len(shares) and is_small(count)]
+
+
+def _raised(examples: Examples, of_each: NDArray[Any], pool: NDArray[np.int64], shares: dict[str, float]) -> tuple[str, ...]:
+    """One note about the classes that are in every split only because their shares were raised; none where there are none."""
+    rows = []
+    for label in _small_classes(examples, pool, shares):
+        inside = of_each[examples.labels == label]
+        parts = ", ".join(f"{int((inside == name).sum())} to {verb}" for name, verb in _VERBS.items())
+        rows.append((f"class `{examples.class_names[label]}` has {len(inside)} images", parts))
+    if not rows:
+        return ()
+    said = "; ".join(f"{has}: {parts}" for has, parts in rows[:_SHOWN])
+    more = f"; and {len(rows) - _SHOWN} more classes" if len(rows) > _SHOWN else ""
+    it = "it is" if len(rows) == 1 else "they are"
+    others = "" if len(rows) == len(examples.class_names) else " Other classes keep their shares."
+    return (f"{said[0].upper()}{said[1:]}{more}, so that {it} in every split.{others}",)
 
 
 def _shared(labels: NDArray[np.integer], bundles: NDArray[np.int64], label: int) -> dict[int, int]:

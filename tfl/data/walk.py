@@ -74,7 +74,7 @@ def children(folder: Path, skipped: list[str]) -> list[os.DirEntry[str]]:
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
-                if is_left_behind(entry.name, folder=entry.is_dir()):
+                if is_left_behind(entry.name, folder=os.path.isdir(entry.path)):
                     skipped.append(entry.path)
                 else:
                     kept.append(entry)
@@ -94,7 +94,8 @@ def folders_and_files(folder: Path, skipped: list[str]) -> tuple[list[os.DirEntr
         DataError: The folder cannot be read.
     """
     entries = children(folder, skipped)
-    return [entry for entry in entries if entry.is_dir()], [entry.name for entry in entries if not entry.is_dir()]
+    folders = [entry for entry in entries if os.path.isdir(entry.path)]  # a link to itself is none, and is_dir() raises there
+    return folders, [entry.name for entry in entries if not os.path.isdir(entry.path)]
 
 
 def files_below(folder: Path, skipped: list[str]) -> list[str]:

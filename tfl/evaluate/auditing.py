@@ -19,6 +19,9 @@ TITLES = {
     "too_large": "Too large to read",
     "too_small": "Too small to use",
     "undecodable": "Damaged or cut short",
+    "beyond_bits": "Brighter than data.bits allows",
+    "unused_bits": "16-bit images of fewer bits",
+    "several_pages": "TIFF files of several pages",
     "mistyped": "Names that promise another format",
     "exact_leaks": "Leaks: the same file in several splits",
     "near_leaks": "Leaks: the same photo in several splits",
@@ -50,6 +53,9 @@ TITLES = {
     "loose_files": "Files that belong to no class",
     "unlabelled_split": "A split without labels",
     "exclude_unknown": "Lines that fit no image",
+    "table_read": "How the table was read",
+    "table_not_used": "A table that is not used",
+    "labels_from_names": "Labels from file names",
 }
 """What people read for each kind."""
 _SEVERITIES = (("error", "error", "errors"), ("warning", "warning", "warnings"), ("info", "note", "notes"))

@@ -49,7 +49,7 @@ def save_pictures(
         feature_layer: Grad-CAM looks at this layer's output.
         seed: Which images are shown.
     """
-    album = _Album(Path(run_folder), examples)
+    album = _Album(Path(run_folder), examples, data.bits)
     test, rows = np.asarray(split.test), np.asarray(probabilities["test"], np.float32)
     generator = np.random.default_rng(seed)
     document = {
@@ -81,8 +81,8 @@ def confident_mistakes(
 class _Album:
     """Thumbnails of one run, each written once."""
 
-    def __init__(self, run_folder: Path, examples: Any) -> None:
-        self.run_folder, self.examples = run_folder, examples
+    def __init__(self, run_folder: Path, examples: Any, bits: int | None) -> None:
+        self.run_folder, self.examples, self.bits = run_folder, examples, bits
         self.class_names = [str(name) for name in examples.class_names]
 
     def label_of(self, index: int) -> int:
@@ -90,7 +90,7 @@ class _Album:
 
     def entry(self, index: int, **more: Any) -> dict[str, Any]:
         """The thumbnail of one image as it is in the source, and what is known of it."""
-        pixels = decode_image(tf.constant(self.examples.bytes_of(index))).numpy()
+        pixels = decode_image(tf.constant(self.examples.decodable_bytes_of(index)), self.bits).numpy()
         return {
             **self.save(pixels, f"image-{index}"),
             "index": index,
@@ -168,6 +168,5 @@ def _explanations(
 
 def _as_seen(examples: Any, indices: Sequence[int] | NDArray[np.integer], data: Data) -> NDArray[np.float32]:
     """The images as the network sees them: `(n, height, width, 3)` float32, 0..255."""
-    return np.stack(
-        [preprocess_bytes(tf.constant(examples.bytes_of(int(index))), data.image_size, data.fit).numpy() for index in indices]
-    )
+    contents = (tf.constant(examples.decodable_bytes_of(int(index))) for index in indices)
+    return np.stack([preprocess_bytes(one, data.settled_size, data.fit, data.bits).numpy() for one in contents])

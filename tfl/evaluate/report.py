@@ -16,6 +16,7 @@ import jinja2
 import numpy as np
 
 from tfl.evaluate import charts
+from tfl.evaluate.evaluations import evaluation_facts
 from tfl.evaluate.gather import (
     block_facts,
     confused_pairs,
@@ -44,7 +45,7 @@ def collect_report(run: Run | Path | str) -> dict[str, Any]:
 
     Returns:
         `recipe`, `manifest`, `result` (the headline), `data`, `blocks`, `stages`, `history`, `metrics`, `confused`, `trust`,
-        `time`, `pictures`. Parts that the run has not reached are empty.
+        `evaluations`, `time`, `pictures`. Parts that the run has not reached are empty.
 
     Raises:
         RunError: The folder holds no run, or a file of it is damaged.
@@ -56,6 +57,8 @@ def collect_report(run: Run | Path | str) -> dict[str, Any]:
         stages = stage_facts(recipe, history, run.state, manifest)
     with readable(run, "plans.json", "ledger.json"):
         blocks = block_facts(optional_json(run, "plans.json"), optional_json(run, "ledger.json"))
+    with readable(run, "evaluations/"):
+        evaluations = evaluation_facts(run)
     with readable(run, "metrics.json", "manifest.json"):
         document = {
             "format": 1,
@@ -70,6 +73,7 @@ def collect_report(run: Run | Path | str) -> dict[str, Any]:
             "metrics": metrics,
             "confused": confused_pairs(metrics.get("test") or {}),
             "trust": trust_facts(metrics),
+            "evaluations": evaluations,
             "time": time_facts(metrics, stages),
             "pictures": optional_json(run, "report/pictures.json"),
         }
@@ -189,7 +193,7 @@ from tfl.data.pipeline import preprocess_bytes
 model = keras.saving.load_model({model!r})
 class_names = {names}
 # the same decoding, size and orientation as in training
-pixels = preprocess_bytes(Path("photo.jpg").read_bytes(), ({height}, {width}), {fit!r})
+pixels = preprocess_bytes(Path("photo.jpg").read_bytes(), ({height}, {width}), {fit})
 probabilities = model.predict(pixels[None])[0]
 print(class_names[probabilities.argmax()], probabilities.max())
 """
@@ -217,10 +221,15 @@ def _use(run: Run, document: dict[str, Any]) -> dict[str, Any]:
         "resume": f"tfl run {folder}/recipe.json --out {folder} --resume",
         "export": f"tfl export {folder} --format saved_model",
         "python": _PYTHON.format(
-            model=str(run.path("model.keras")), names="\n".join(lines), height=height, width=width, fit=data["fit"]
+            model=str(run.path("model.keras")), names="\n".join(lines), height=height, width=width, fit=_fit_arguments(data)
         ),
         "serve": _SERVE.format(export=shlex.quote(str(export.absolute())), name=run.recipe.name),
     }
+
+
+def _fit_arguments(data: dict[str, Any]) -> str:
+    bits = data.get("bits")
+    return repr(data["fit"]) + ("" if bits is None else f", bits={bits}")
 
 
 def _trust(test: dict[str, Any]) -> str:

@@ -5,7 +5,8 @@
       └─▶ tfl's decoder ──────▶ LiteRT, ONNX, OpenVINO, .keras      they take pixels: tfl's
       └─▶ the README's lines ─▶ the model in float32                what another decoder alone changes (`read_by_pillow`)
 
-It counts for one model: exports of another one that are still beside it are dropped from it.
+It counts for one model: exports of another one that are still beside it are dropped from it. An export that could not be
+written, or was past its tolerance, is not put in place; it is listed under `refused`, with the reason and its figures.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfl.backbones.catalog import weights_fingerprint
+from tfl.errors import ExportError
 from tfl.export.kinds import MOST_ACCURACY_LOST, MOST_ROUNDING, TIMES_ROUNDING, TOLERANCES
 from tfl.export.parity import compare, require
 from tfl.export.pillow import pillow_pixels
@@ -65,6 +67,7 @@ class Judge:
         self._model = of_model(shipment.answer)
         self.expected: Outputs = self._model.look_at(trial)
         self.rows: dict[str, dict[str, Any]] = {}
+        self.refused: dict[str, dict[str, Any]] = {}
         self._no_test, self._strict = no_test, strict
         self._rounding: float | None = None
         self._trained = self._of_trained(trained) if trained is not None and policy_of(trained) != "float32" else None
@@ -73,31 +76,40 @@ class Judge:
         """The row of one export; `more` is put into it.
 
         Raises:
-            ExportError: It cannot be run, or is past its tolerance; it is not in the certificate then.
+            ExportError: It cannot be run, or is past its tolerance; its row is not among those that hold then, and `refuse`
+                puts its figures among the refused.
         """
         row = self._compare(runtime, runtime.look_at(self.trial))
         if row["holds"] is False and runtime.quantized == "float32" and not runtime.exact:
             row.update(self._beside_rounding(row["largest_difference"]))
         if self._strict:
-            require(row, name=f"The export `{runtime.name}`")
+            try:
+                require(row, name=f"The export `{runtime.name}`")
+            except ExportError:
+                self.refused[runtime.name] = _brief(row)
+                raise
         self.rows[runtime.name] = {**row, **more}
         return self.rows[runtime.name]
 
-    def write(self, folder: Path, *, only: Sequence[str] | None = None) -> dict[str, Any]:
-        """Writes `parity.json` into the export folder; rows of the same model that were there stay.
+    def refuse(self, name: str, error: ExportError, **more: Any) -> dict[str, Any]:
+        """Lists an export as refused: the reason, the figures where it could be compared, and `more`."""
+        self.rows.pop(name, None)
+        self.refused[name] = {"reason": str(error), **self.refused.get(name, {}), **more}
+        return self.refused[name]
 
-        Args:
-            folder: The export folder.
-            only: The places below it whose rows count, where an export of another place was refused.
+    def write(self, folder: Path) -> dict[str, Any]:
+        """Writes `parity.json` into the export folder; rows of the same model stay, of folders that were not written again.
 
         Returns:
             The certificate.
         """
-        if only is not None:
-            self.rows = {name: row for name, row in self.rows.items() if row["path"] in only}
         document = self.document()
-        kept = _rows_of_same_model(folder, document)
+        earlier = _earlier_of_same_model(folder, document)
+        written = {row["path"] for row in self.rows.values()}
+        kept = {name: row for name, row in earlier["exports"].items() if row["path"] not in written}
         document["exports"] = {**kept, **document["exports"]}
+        refused = {**earlier["refused"], **document["refused"]}
+        document["refused"] = {name: row for name, row in refused.items() if name not in self.rows}
         document["holds"] = all(row["holds"] is not False for row in document["exports"].values())
         write_json(Path(folder) / FILE, document)
         return document
@@ -113,6 +125,7 @@ class Judge:
             "decoding": _DECODING,
             "read_by_pillow": self._by_pillow(),
             "exports": dict(self.rows),
+            "refused": dict(self.refused),
         }
 
     def _beside_rounding(self, difference: float) -> dict[str, Any]:
@@ -192,6 +205,11 @@ def summary(certificate: Mapping[str, Any], names: Sequence[str] | None = None) 
     }
 
 
+def refusal(name: str, reason: str) -> str:
+    """A refusal in words."""
+    return f"{name}: REFUSED, not written. {reason}"
+
+
 def _brief(row: Mapping[str, Any], *, judged: bool = True) -> dict[str, Any]:
     """A row without the list of files, and without a verdict where it is no export."""
     names = ("largest_difference", "count", *(("tolerance", "holds") if judged else ()))
@@ -200,11 +218,12 @@ def _brief(row: Mapping[str, Any], *, judged: bool = True) -> dict[str, Any]:
     return {**kept, "changed_labels": row["changed"], "test": row["test"], "other_outputs": row["other_outputs"]}
 
 
-def _rows_of_same_model(folder: Path, document: Mapping[str, Any]) -> dict[str, Any]:
-    """What an earlier certificate says of exports that are still there and are of the same model and files."""
+def _earlier_of_same_model(folder: Path, document: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """What an earlier certificate of the same model and files says: `exports` that are still there, and `refused`."""
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         earlier = json.loads((Path(folder) / FILE).read_text(encoding="utf-8"))
         same = all(earlier[part] == document[part] for part in ("model", "golden", "test"))
         if same:
-            return {name: row for name, row in earlier["exports"].items() if (Path(folder) / row["path"]).exists()}
-    return {}
+            there = {name: row for name, row in earlier["exports"].items() if (Path(folder) / row["path"]).exists()}
+            return {"exports": there, "refused": dict(earlier.get("refused", {}))}
+    return {"exports": {}, "refused": {}}

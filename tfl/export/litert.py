@@ -10,19 +10,25 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from tfl.errors import ExportError
-from tfl.export.kinds import QUANTIZED, check_quantize
+from tfl.export.half import in_half
 from tfl.export.shipment import Shipment
+from tfl.export.trial import Trial
 from tfl.model.head import POOL
 
-REPRESENTATIVE = 128
-"""Training images that int8 looks at."""
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+REPRESENTATIVE = 200
+"""Training images that the ranges of int8 come from."""
+TRIED = 64
+"""Of these, and beside the golden images, those on which the weights that stay float32 are chosen."""
 _FLOAT_FROM = re.compile(rf"(^|/){POOL}(_\d+)?(/|$)")
 
 
@@ -38,22 +44,25 @@ def file_of(quantized: str) -> str:
     return f"model_{quantized}.tflite"
 
 
-def fill_litert(shipment: Shipment, folder: Path, *, quantize: tuple[str, ...] = QUANTIZED) -> tuple[str, ...]:
-    """Writes a file for each of `quantize` and returns their names.
+def fill_litert(shipment: Shipment, folder: Path, *, weights: str) -> tuple[str, ...]:
+    """Writes the file with such weights and returns its name.
+
+    Args:
+        shipment: What is written.
+        folder: Where.
+        weights: One of `tfl.export.kinds.QUANTIZED`.
 
     Raises:
         ExportError: The network has an operation that LiteRT lacks, or int8 has no images to look at.
     """
-    check_quantize(quantize)
     writers = {"float32": _write_float32, "float16": _write_float16, "int8": _write_int8}
-    for name in quantize:
-        try:
-            writers[name](shipment, folder / file_of(name))
-        except ExportError:
-            raise
-        except Exception as error:  # the converter raises its own kinds, by what it lacks
-            raise ExportError(f"This model cannot be written as LiteRT {name}: {_first_lines(error)}") from error
-    return tuple(map(file_of, quantize))
+    try:
+        writers[weights](shipment, folder / file_of(weights))
+    except (ExportError, OSError):
+        raise
+    except Exception as error:  # the converter raises its own kinds, by what it lacks
+        raise ExportError(f"This model cannot be written as LiteRT {weights}: {_first_lines(error)}") from error
+    return (file_of(weights),)
 
 
 def _write_float32(shipment: Shipment, file: Path) -> None:
@@ -61,8 +70,14 @@ def _write_float32(shipment: Shipment, file: Path) -> None:
 
 
 def _write_float16(shipment: Shipment, file: Path) -> None:
-    spec = {"supported_ops": [tf.lite.OpsSet.TFLITE_BUILTINS], "supported_types": [tf.float16]}
-    _export(shipment, file, spec, optimizations=[tf.lite.Optimize.DEFAULT])
+    _write_float32(shipment, file)
+    file.write_bytes(in_half(file.read_bytes(), _images_to_try(shipment)))
+
+
+def _images_to_try(shipment: Shipment) -> NDArray[np.uint8]:
+    """The golden images and some training images: what weights are chosen on. The test split is not among them."""
+    golden = np.concatenate([pixels for _, pixels in Trial.of(shipment.data).pixels()]).astype(np.uint8)
+    return golden if shipment.representative is None else np.concatenate([golden, shipment.representative[:TRIED]])
 
 
 def _write_int8(shipment: Shipment, file: Path, *, float_tail: bool = True) -> None:
@@ -110,7 +125,7 @@ def _tail(calibrated: bytes) -> list[str]:
 
 
 def _export(shipment: Shipment, file: Path, target_spec: dict[str, Any], **options: Any) -> None:
-    height, width = shipment.data.image_size
+    height, width = shipment.data.settled_size
     pixels = keras.InputSpec(shape=(1, height, width, 3), dtype="float32", name="pixels")
     shipment.answer.export(file, format="litert", verbose=False, input_signature=[pixels], target_spec=target_spec, **options)
 

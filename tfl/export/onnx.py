@@ -28,6 +28,8 @@ def fill_onnx(shipment: Shipment, folder: Path) -> tuple[str, ...]:
         try:
             shipment.answer.export(folder / FILE, format="onnx", verbose=False, input_signature=[pixels_of(shipment)])
             onnx.checker.check_model(str(folder / FILE))
+        except OSError:
+            raise
         except Exception as error:  # tf2onnx raises a dozen kinds, by what it lacks
             raise ExportError(f"This model cannot be written as ONNX: {str(error).strip()[:500]}") from error
     return (FILE,)
@@ -35,7 +37,7 @@ def fill_onnx(shipment: Shipment, folder: Path) -> tuple[str, ...]:
 
 def pixels_of(shipment: Shipment) -> keras.InputSpec:
     """The input `pixels`, any number of images at a time."""
-    height, width = shipment.data.image_size
+    height, width = shipment.data.settled_size
     return keras.InputSpec(shape=(None, height, width, 3), dtype="float32", name="pixels")
 
 

@@ -22,14 +22,22 @@ _RESIZED = {
     # just short of the middle: of an odd number of rows to add, TensorFlow puts the smaller half first
     "pad": "ImageOps.pad(image, ({width}, {height}), Image.Resampling.BILINEAR, centering=(0.4999, 0.4999))",
 }
-_READ = """\
+_OPENED = """\
 image = ImageOps.exif_transpose(Image.open({file})).convert("RGB")
+"""
+_OPENED_DEEP = """\
+image = ImageOps.exif_transpose(Image.open({file}))
+if image.mode.startswith("I"):  # grey of 16 bits, of which {bits} are in use
+    image = Image.fromarray(np.minimum(np.asarray(image) // {step}, 255).astype("uint8"))
+image = image.convert("RGB")
+"""
+_READ = """\
 pixels = np.asarray({resized}, "float32")[None]
 """
 
 
 def reading_lines(data: Data, *, file: str = '"photo.jpg"') -> str:
-    """The two lines of Python that make `pixels`, `(1, height, width, 3)` float32, of a file; they use Pillow and NumPy.
+    """The lines of Python that make `pixels`, `(1, height, width, 3)` float32, of a file; they use Pillow and NumPy.
 
     Example:
 
@@ -39,8 +47,10 @@ def reading_lines(data: Data, *, file: str = '"photo.jpg"') -> str:
     image = ImageOps.exif_transpose(Image.open("photo.jpg")).convert("RGB")
     pixels = np.asarray(image.resize((96, 64), Image.Resampling.BILINEAR), "float32")[None]
     """
-    height, width = data.image_size
-    return _READ.format(file=file, resized=_RESIZED[data.fit].format(height=height, width=width))
+    height, width = data.settled_size
+    bits = data.bits
+    opened = _OPENED.format(file=file) if bits is None else _OPENED_DEEP.format(file=file, bits=bits, step=2 ** (bits - 8))
+    return opened + _READ.format(resized=_RESIZED[data.fit].format(height=height, width=width))
 
 
 def pillow_pixels(content: bytes, data: Data) -> NDArray[np.float32]:

@@ -55,12 +55,20 @@ _PILLOW_NOTE = (
     "The model takes pixels, and what decodes the photo decides a little of the answer. These lines turn a photo upright and "
     "resize it as in training (fit `{fit}`); Pillow rounds otherwise than TensorFlow, so a pixel may differ by one or two of "
     "255, and a probability by a little. `parity.json`, beside this folder, has how much on the run's own test images. "
-    "Formats of more than 8 bits a channel want another decoder. The SavedModel holds its own decoder and needs none of this."
+    "{deep} of 16 bits a channel need another decoder, and HEIC files need `pillow_heif.register_heif_opener()` first. The "
+    "SavedModel holds its own decoder and needs none of this."
 )
 _SAVED_MODEL_NOTE = (
-    "Decoding (JPEG, PNG, GIF, BMP, WebP), EXIF orientation, resizing (fit `{fit}`), preprocessing and labels are inside. The "
-    "signature `pixels` takes RGB of 0 to 255 instead, float32 `(batch, {height}, {width}, 3)`. TensorFlow Serving takes the "
-    "folder above this one, and warms up on `assets.extra/tf_serving_warmup_requests`."
+    "Decoding (JPEG, PNG, GIF, BMP, WebP, JPEG XL), EXIF orientation, resizing (fit `{fit}`), preprocessing and labels are "
+    "inside. The signature `pixels` takes RGB of 0 to 255 instead, float32 `(batch, {height}, {width}, 3)`. TensorFlow Serving "
+    "takes the folder above this one, and warms up on `assets.extra/tf_serving_warmup_requests`.\n\n"
+    "TIFF, AVIF, HEIC, JPEG 2000 and PNM files cannot be decoded inside the graph. `tfl predict` and `tfl serve` convert them. "
+    "Anywhere else, convert them to PNG first, for example with Pillow (HEIC after `pillow_heif.register_heif_opener()`; grey "
+    'images of 16 bits without `.convert`): `ImageOps.exif_transpose(Image.open("photo.tif")).convert("RGB").save("photo.png")`.'
+)
+_BITS_NOTE = (
+    "16-bit images: the model expects values of {bits} bits, from 0 to {largest:,}; larger ones count as white. Images of 8 bits "
+    "are taken as they are."
 )
 _NOTES = {
     "litert": (
@@ -81,8 +89,10 @@ def readme(kind: str, shipment: Shipment, *, files: tuple[str, ...] = ()) -> str
         shipment: What was written.
         files: The model's files, the one to run first; not needed for a SavedModel.
     """
-    height, width = shipment.data.image_size
-    words = {"fit": shipment.data.fit, "height": height, "width": width}
+    height, width = shipment.data.settled_size
+    bits = shipment.data.bits
+    deep = "Images" if bits is None else "Colours"
+    words = {"fit": shipment.data.fit, "height": height, "width": width, "deep": deep}
     note = _SAVED_MODEL_NOTE if KINDS[kind].decodes else _PILLOW_NOTE
     parts = [
         f"# {shipment.about.get('recipe', 'Model')}: {KINDS[kind].title}",
@@ -92,6 +102,7 @@ def readme(kind: str, shipment: Shipment, *, files: tuple[str, ...] = ()) -> str
         f"In this folder, with `pip install {_PACKAGES[kind]}`:",
         f"```python\n{code(kind, shipment, file=files[0] if files else '')}```",
         note.format(**words),
+        "" if bits is None else _BITS_NOTE.format(bits=bits, largest=2**bits - 1),
         _NOTES.get(kind, ""),
     ]
     return "\n\n".join(part.strip() for part in parts if part) + "\n"
@@ -114,7 +125,7 @@ def _files(files: tuple[str, ...]) -> str:
 
 
 def _table(kind: str, shipment: Shipment) -> str:
-    height, width = shipment.data.image_size
+    height, width = shipment.data.settled_size
     classes = len(shipment.class_names)
     batch = "1" if kind == "litert" else "batch"
     rows = [("", "name", "type", "shape", "what"), ("---",) * 5]

@@ -51,7 +51,7 @@ class ServedModel(tf.Module):
         self.weights = [variable.value for variable in model.variables]
         if labels_file is not None:
             self.labels_file = tf.saved_model.Asset(str(labels_file))
-        height, width = data.image_size
+        height, width = data.settled_size
         names = [name.encode() for name in shipment.class_names]
 
         def answer(pixels: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -64,7 +64,7 @@ class ServedModel(tf.Module):
             }
 
         def from_bytes(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
-            return answer(preprocess_batch(image_bytes, data.image_size, data.fit))
+            return answer(preprocess_batch(image_bytes, data.settled_size, data.fit, data.bits))
 
         bytes_spec = tf.TensorSpec([None], tf.string, name="image_bytes")
         pixels_spec = tf.TensorSpec([None, height, width, 3], tf.float32, name="pixels")
@@ -131,7 +131,7 @@ def fill_saved_model(shipment: Shipment, folder: Path) -> None:
         _save(ServedModel(shipment, labels_file=labels), folder)
     (folder / ABOUT_FILE).parent.mkdir()
     (folder / ABOUT_FILE).write_text(shipment.about_text(), encoding="utf-8")
-    write_warmup(folder / "assets.extra", name=str(shipment.about.get("recipe", "model")), size=shipment.data.image_size)
+    write_warmup(folder / "assets.extra", name=str(shipment.about.get("recipe", "model")), size=shipment.data.settled_size)
     (folder / README_FILE).write_text(readme("saved_model", shipment), encoding="utf-8")
 
 

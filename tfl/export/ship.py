@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tfl.errors import ExportError
 from tfl.evaluate.confidence import Confidence
-from tfl.export.certificate import Judge, sentence, summary
-from tfl.export.kinds import QUANTIZED, check_packages
+from tfl.export.certificate import Judge, refusal, sentence, summary
+from tfl.export.kinds import QUANTIZED, check_packages, check_quantize
 from tfl.export.litert import REPRESENTATIVE
 from tfl.export.runtimes import open_export
 from tfl.export.saved_model import VERSION
@@ -35,17 +35,34 @@ class Shipped:
         folders: Of each format; of a SavedModel that of its version.
         certificate: The document in `parity.json`; None where nothing was compared.
         names: The rows of the certificate that are new.
+        refused: What was asked for and not written: `reason`, and the figures where it could be compared, by export.
     """
 
     folders: dict[str, Path]
     certificate: dict[str, Any] | None
     names: tuple[str, ...] = ()
+    refused: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
     @property
     def sentences(self) -> list[str]:
         """The new rows in words."""
         rows = self.certificate["exports"] if self.certificate else {}
         return [sentence(name, rows[name]) for name in self.names]
+
+    @property
+    def refusals(self) -> list[str]:
+        """The refused exports in words."""
+        return [refusal(name, row["reason"]) for name, row in self.refused.items()]
+
+    def require_any(self) -> None:
+        """Raises where all that was asked for was refused.
+
+        Raises:
+            ExportError: With the reason of each.
+        """
+        if self.refused and not self.folders:
+            reasons = " ".join(f"{name}: {row['reason']}" for name, row in self.refused.items())
+            raise ExportError(f"No export was written. {reasons}", fix="Exports that were there before are as they were.")
 
 
 def ship(
@@ -59,7 +76,9 @@ def ship(
     server: str | None = None,
     tell: Callable[[str], None] = lambda words: None,
 ) -> Shipped:
-    """Writes every format, each whole, compared and in place, or not at all.
+    """Writes every format, each whole, compared and in place, or not at all; what is refused does not stop the others.
+
+    Each file of LiteRT is accepted or refused on its own.
 
     Args:
         kinds: Of `tfl.export.kinds.KINDS`.
@@ -69,42 +88,69 @@ def ship(
         version: Of the SavedModel.
         quantize: Of LiteRT, which files.
         server: An address that is compared as well, after the formats; see `tfl.export.server`.
-        tell: Is given a sentence for each export that was compared.
+        tell: Is given a sentence for each export that was compared, and for each that was refused.
+
+    Returns:
+        What was written, and what was refused: it cannot be written, cannot be run or is past its tolerance. What was there
+        before of a format of which all is refused is as it was.
 
     Raises:
-        ExportError: A format cannot be written, or is past its tolerance: what was there of it before is as it was.
+        ExportError: A choice of formats, versions or weights is none; nothing was written. The server cannot be asked, or is past
+            its tolerance; the formats are in place.
         MissingExtraError: A package of the extra `export` is not installed; nothing was written.
     """
     check_packages(kinds)
+    if "litert" in kinds:
+        check_quantize(quantize)
+    places = {kind: folder_of(kind, folder, version=version) for kind in dict.fromkeys(kinds)}
     folders: dict[str, Path] = {}
-    for kind in dict.fromkeys(kinds):
-        target, began = folder_of(kind, folder, version=version), time.perf_counter()
-        place = target.relative_to(folder).as_posix()
-
-        def check(scratch: Path, kind: str = kind, place: str = place, began: float = began) -> None:
-            written = time.perf_counter() - began
-            if judge is not None:
-                _judge_folder(judge, kind, scratch, place=place, seconds=written, tell=tell)
-
-        try:
-            folders[kind] = write_shipment(kind, shipment, folder, version=version, quantize=quantize, check=check)
-        except ExportError:
-            if judge is not None and folders:  # those that are in place keep their certificate
-                judge.write(folder, only=[done.relative_to(folder).as_posix() for done in folders.values()])
-            raise
+    refused: dict[str, dict[str, Any]] = {}
+    for kind, target in places.items():
+        one = _Shipping(kind, target.relative_to(folder).as_posix(), judge, refused, tell)
+        written = write_shipment(kind, shipment, folder, version=version, quantize=quantize, check=one.check, refuse=one.refuse)
+        if written is not None:
+            folders[kind] = written
     if judge is None:
-        return Shipped(folders, None)
+        return Shipped(folders, None, refused=refused)
+    certificate = judge.write(folder)
     if server is not None:
         _judge_one(judge, open_server(server, name=str(shipment.about.get("recipe", "model"))), tell, path=".", address=server)
-    return Shipped(folders, judge.write(folder), tuple(judge.rows))
+        certificate = judge.write(folder)
+    return Shipped(folders, certificate, tuple(judge.rows), refused)
 
 
-def _judge_folder(judge: Judge, kind: str, scratch: Path, *, place: str, seconds: float, tell: Callable[[str], None]) -> None:
-    """Compares what a folder holds before it has its name."""
-    name = None if place in (kind, f"{kind}/{VERSION}") else place
-    for runtime in open_export(kind, scratch, name=name):
-        size = sum(file.stat().st_size for file in _files_of(scratch, kind, runtime.quantized))
-        _judge_one(judge, runtime, tell, path=place, format=kind, bytes=size, seconds_to_write=round(seconds, 2))
+class _Shipping:
+    """Compares what is written of one format, and keeps what is refused."""
+
+    def __init__(
+        self, kind: str, place: str, judge: Judge | None, refused: dict[str, dict[str, Any]], tell: Callable[[str], None]
+    ) -> None:
+        self._kind, self._place, self._judge, self._refused, self._tell = kind, place, judge, refused, tell
+        self._name = None if place in (kind, f"{kind}/{VERSION}") else place
+        self._began = time.perf_counter()
+
+    def check(self, scratch: Path, weights: str) -> None:
+        """Compares the export with such weights before its folder has its name.
+
+        Raises:
+            ExportError: It cannot be run, or is past its tolerance.
+        """
+        seconds = time.perf_counter() - self._began
+        if self._judge is not None:
+            for runtime in open_export(self._kind, scratch, name=self._name):
+                if runtime.quantized == weights:
+                    size = sum(file.stat().st_size for file in _files_of(scratch, self._kind, weights))
+                    about = {"path": self._place, "format": self._kind, "bytes": size, "seconds_to_write": round(seconds, 2)}
+                    _judge_one(self._judge, runtime, self._tell, **about)
+        self._began = time.perf_counter()
+
+    def refuse(self, weights: str, error: ExportError) -> None:
+        """Keeps the reason and the figures, and tells them."""
+        name = f"{self._kind}_{weights}" if self._kind == "litert" else self._name or self._kind
+        row = {"reason": str(error), "format": self._kind}
+        self._refused[name] = row if self._judge is None else self._judge.refuse(name, error, format=self._kind)
+        self._tell(refusal(name, str(error)))
+        self._began = time.perf_counter()
 
 
 def _judge_one(judge: Judge, runtime: Any, tell: Callable[[str], None], **about: Any) -> dict[str, Any]:
@@ -152,10 +198,11 @@ def ship_model(
         ExportError, MissingExtraError: See `ship`.
     """
     check_packages(kinds)
+    folder_of("saved_model", folder, version=version)  # raises for a version that is none, before anything is computed
     recipe, class_names = run.recipe, run.class_names
     data = recipe.data
     representative = None
-    if bundle is not None and "litert" in kinds and "int8" in quantize:
+    if bundle is not None and "litert" in kinds and set(quantize) - {"float32"}:
         representative = images_of(bundle.examples, bundle.indices("train"), data=data, at_most=REPRESENTATIVE, seed=recipe.seed)
     shipment = prepare(
         model,
@@ -173,5 +220,9 @@ def ship_model(
         judge = Judge(shipment, trial, trained=model, no_test=no_bundle)
     done = ship(kinds, shipment, folder, judge=judge, version=version, quantize=quantize, server=server, tell=tell)
     if done.certificate is not None and Path(folder).resolve() == run.path("export").resolve():
-        run.update_manifest(parity=summary(done.certificate, done.names))
+        refused = {
+            name: {**row, "refused": row["reason"], "sentence": refusal(name, row["reason"])}
+            for name, row in done.refused.items()
+        }
+        run.update_manifest(parity={**summary(done.certificate, done.names), **refused})
     return done

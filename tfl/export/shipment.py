@@ -89,8 +89,9 @@ def prepare(
         "format": 1,
         "tfl": __version__,
         "class_names": list(class_names),
-        "image_size": list(data.image_size),
+        "image_size": list(data.settled_size),
         "fit": data.fit,
+        **({} if data.bits is None else {"bits": data.bits}),
         "trained_in": trained_in,
         "outputs": {name: str(tensor.dtype) for name, tensor in answer.output.items()},
         **({} if confidence is None else {"confidence": {name: getattr(confidence, name) for name in _CONFIDENCE}}),
@@ -137,8 +138,8 @@ def check_fits(model: keras.Model, class_names: Sequence[str], data: Data) -> No
             allowed=f"{len(class_names)} labels",
         )
     sides = model.input_shape[1:3]
-    if any(side not in (None, given) for side, given in zip(sides, data.image_size, strict=True)):
-        raise ExportError("The model takes another image size.", received=data.image_size, allowed=str(sides))
+    if any(side not in (None, given) for side, given in zip(sides, data.settled_size, strict=True)):
+        raise ExportError("The model takes another image size.", received=data.settled_size, allowed=str(sides))
 
 
 def read_about(folder: Path) -> dict[str, Any]:

@@ -33,7 +33,7 @@ class Trial:
     Attributes:
         names: What each is called.
         labels: `(n,)` int32; -1 for a golden image, which has none.
-        read: The content of the file at a position.
+        read: The content of the file at a position, converted where the decode graph does not read its format.
         data: How they are decoded.
         kept: Each decoded once, or None where there is no room.
     """
@@ -68,7 +68,7 @@ class Trial:
         def read(at: int) -> bytes:
             if at < len(golden) or examples is None:
                 return golden[at][1]
-            return examples.bytes_of(int(chosen[at - len(golden)]))
+            return examples.decodable_bytes_of(int(chosen[at - len(golden)]))
 
         names = [name for name, _ in golden]
         labels = np.full(len(golden), -1, np.int32)
@@ -90,7 +90,7 @@ class Trial:
         return int(self.part(name).sum())
 
     def contents(self, batch: int = BATCH) -> Iterator[Batch]:
-        """Every file, as it is on disk."""
+        """Every file, as an exported decoder reads it."""
         for start in range(0, len(self), batch):
             places = slice(start, min(start + batch, len(self)))
             yield places, [self.read(at) for at in range(places.start, places.stop)]
@@ -107,7 +107,7 @@ class Trial:
 
     def _decoded(self, given: Pixels | None, golden: int) -> Trial:
         """The same with every file decoded, those after the golden ones taken from `given` where they are there."""
-        kept = Pixels.of(len(self), self.data.image_size)
+        kept = Pixels.of(len(self), self.data.settled_size)
         if kept is None:
             return self
         to_decode = len(self) if given is None else golden
@@ -133,17 +133,17 @@ def images_of(examples: Examples, indices: ArrayLike, *, data: Data, at_most: in
     drawn = np.random.default_rng(seed).permutation(np.asarray(indices, np.int64))[:at_most]
     images: list[Any] = []
     for start in range(0, len(drawn), BATCH):
-        contents = [examples.bytes_of(int(index)) for index in drawn[start : start + BATCH]]
+        contents = [examples.decodable_bytes_of(int(index)) for index in drawn[start : start + BATCH]]
         images.append(_decode(contents, data).astype(np.uint8))
-    return np.concatenate(images) if images else np.zeros((0, *data.image_size, 3), np.uint8)
+    return np.concatenate(images) if images else np.zeros((0, *data.settled_size, 3), np.uint8)
 
 
 def _decode(contents: Sequence[bytes], data: Data) -> NDArray[np.float32]:
-    return np.asarray(_decoder(data.image_size, data.fit)(tf.constant(list(contents), tf.string)), np.float32)
+    return np.asarray(_decoder(data.settled_size, data.fit, data.bits)(tf.constant(list(contents), tf.string)), np.float32)
 
 
 @functools.lru_cache(maxsize=4)
-def _decoder(size: tuple[int, int], fit: Any) -> Callable[[tf.Tensor], tf.Tensor]:
+def _decoder(size: tuple[int, int], fit: Any, bits: int | None) -> Callable[[tf.Tensor], tf.Tensor]:
     """tfl's decoding as one graph, traced once a process."""
     signature = [tf.TensorSpec([None], tf.string)]
-    return tf.function(lambda contents: preprocess_batch(contents, size, fit), input_signature=signature, autograph=False)
+    return tf.function(lambda contents: preprocess_batch(contents, size, fit, bits), input_signature=signature, autograph=False)

@@ -18,8 +18,8 @@ import keras
 
 from tfl.errors import ExportError
 from tfl.export.keras_file import fill_keras
-from tfl.export.kinds import ABOUT_FILE, KINDS, LABELS_FILE, QUANTIZED, README_FILE, check_packages
-from tfl.export.litert import fill_litert
+from tfl.export.kinds import ABOUT_FILE, KINDS, LABELS_FILE, QUANTIZED, README_FILE, check_packages, check_quantize
+from tfl.export.litert import file_of, fill_litert
 from tfl.export.onnx import fill_onnx
 from tfl.export.openvino import fill_openvino
 from tfl.export.readme import readme
@@ -33,8 +33,10 @@ if TYPE_CHECKING:
 
     from tfl.evaluate.confidence import Confidence
 
-Check = Callable[[Path], None]
-"""Is given the folder before it has its name, and raises to have it dropped."""
+Check = Callable[[Path, str], None]
+"""Is given the folder before it has its name, and what its weights are; raises to have what was just written dropped."""
+Refuse = Callable[[str, ExportError], None]
+"""Is told what the weights of a dropped export are, and why it was dropped."""
 
 
 def write_export(
@@ -80,7 +82,9 @@ def write_export(
         confidence=confidence,
         representative=representative,
     )
-    return write_shipment(kind, shipment, folder, version=version, quantize=quantize)
+    target = folder_of(kind, folder, version=version)
+    write_shipment(kind, shipment, folder, version=version, quantize=quantize)
+    return target
 
 
 def write_shipment(
@@ -90,17 +94,44 @@ def write_shipment(
     *,
     version: int = VERSION,
     quantize: Sequence[str] = QUANTIZED,
-    check: Check | None = None,
-) -> Path:
-    """As `write_export`, of what `prepare` made; `check` may refuse what was written before it takes its place."""
+    check: Check = lambda scratch, weights: None,
+    refuse: Refuse | None = None,
+) -> Path | None:
+    """As `write_export`, of what `prepare` made, and each file of LiteRT on its own.
+
+    Args:
+        kind, shipment, folder, version, quantize: See `write_export` and `prepare`.
+        check: May drop what was written before it takes its place.
+        refuse: Is told of each export that cannot be written or was dropped; None raises the first such error.
+
+    Returns:
+        The folder; None where everything was refused, and what was there before is as it was.
+    """
     check_packages([kind])
+    target = folder_of(kind, folder, version=version)
 
     def fill(scratch: Path) -> None:
-        _fill(kind, shipment, scratch, tuple(quantize))
-        if check is not None:
-            check(scratch)
+        files: list[str] = []
+        for weights in _parts(kind, tuple(quantize)):
+            try:
+                made = _fill(kind, shipment, scratch, weights)
+                check(scratch, weights)
+            except ExportError as error:
+                if refuse is None:
+                    raise
+                refuse(weights, error)
+                (scratch / file_of(weights)).unlink(missing_ok=True)
+            else:
+                files += made
+        if not files:
+            raise _AllRefusedError
+        if kind != "saved_model":
+            _describe(kind, shipment, scratch, tuple(files))
 
-    return write_folder_atomically(folder_of(kind, folder, version=version), fill)
+    try:
+        return write_folder_atomically(target, fill)
+    except _AllRefusedError:
+        return None
 
 
 def folder_of(kind: str, folder: Path, *, version: int = VERSION) -> Path:
@@ -108,19 +139,40 @@ def folder_of(kind: str, folder: Path, *, version: int = VERSION) -> Path:
     return version_folder(folder, version) if kind == "saved_model" else Path(folder) / kind
 
 
-def _fill(kind: str, shipment: Shipment, folder: Path, quantize: tuple[str, ...]) -> None:
-    if kind == "saved_model":
-        fill_saved_model(shipment, folder)
-        return
-    files = fill_litert(shipment, folder, quantize=quantize) if kind == "litert" else _FILLS[kind](shipment, folder)
+class _AllRefusedError(Exception):
+    """Nothing is left to put in place."""
+
+
+def _parts(kind: str, quantize: tuple[str, ...]) -> tuple[str, ...]:
+    """The weights of each export of a format, which is written, checked and refused on its own."""
+    if kind != "litert":
+        return ("float32",)
+    check_quantize(quantize)
+    return tuple(dict.fromkeys(quantize))
+
+
+def _fill(kind: str, shipment: Shipment, folder: Path, weights: str) -> tuple[str, ...]:
+    """Writes one export and returns the names of its files."""
+    files = fill_litert(shipment, folder, weights=weights) if kind == "litert" else _FILLS[kind](shipment, folder)
     if missing := [file for file in files if not (folder / file).is_file()]:
         raise ExportError(f"Writing {KINDS[kind].title} left no {', '.join(missing)}.")
+    return files
+
+
+def _describe(kind: str, shipment: Shipment, folder: Path, files: tuple[str, ...]) -> None:
+    """Labels, origin and README beside the files of a model."""
     (folder / LABELS_FILE).write_text(shipment.labels_text, encoding="utf-8")
     (folder / ABOUT_FILE).write_text(shipment.about_text(kind=kind, files=list(files)), encoding="utf-8")
     (folder / README_FILE).write_text(readme(kind, shipment, files=files), encoding="utf-8")
 
 
+def _fill_saved_model(shipment: Shipment, folder: Path) -> tuple[str, ...]:
+    fill_saved_model(shipment, folder)
+    return ("saved_model.pb",)
+
+
 _FILLS: dict[str, Callable[[Shipment, Path], tuple[str, ...]]] = {
+    "saved_model": _fill_saved_model,
     "onnx": fill_onnx,
     "openvino": fill_openvino,
     "keras": fill_keras,

@@ -58,6 +58,15 @@ def check_store() -> None:
     check_can_write(features_home(), folder=True, fix="Point TFL_CACHE to a folder that can be written.")
 
 
+def can_store() -> bool:
+    """Whether features can be stored."""
+    try:
+        check_store()
+    except StorageError:
+        return False
+    return True
+
+
 def stored_spaces() -> list[Stored]:
     """All spaces in the store, the least recently used first."""
     home = features_home()

@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from tfl.errors import StorageError
-from tfl.features.budget import GB, check_store, features_home, room_bytes
+from tfl.features.budget import GB, can_store, features_home, room_bytes
 from tfl.storage import storage_errors
 
 SMALL_ROW_BYTES = 2**14
@@ -98,7 +97,7 @@ def decide(
     size = f"{_bytes(work.row_bytes)} an image, {_bytes(work.stored_bytes)}"
     if asked == "never":
         return Decision(False, "The frozen blocks run in every epoch, as features.store=never asks.")
-    if asked == "auto" and not _can_store():
+    if asked == "auto" and not can_store():
         return Decision(False, f"The frozen blocks run in every epoch: {features_home()} cannot be written (TFL_CACHE).")
     lacking = missing()
     if not lacking:
@@ -123,14 +122,6 @@ def decide(
     else:
         words = f"The frozen blocks run in every epoch: {stream_s:.3g} s in all against {store_s:.3g} s with stored features"
     return Decision(store_s <= stream_s * TIE, f"{words} ({measured}).")
-
-
-def _can_store() -> bool:
-    try:
-        check_store()
-    except StorageError:
-        return False
-    return True
 
 
 @functools.cache

@@ -19,13 +19,14 @@ import tensorflow as tf
 
 from tfl.backbones import flat
 from tfl.errors import BackboneError, MissingExtraError, StorageError
+from tfl.features.choices import NEWLY, choices_home
 from tfl.features.chunks import BATCH
 from tfl.features.identity import DECODE
 from tfl.features.openvino_engine import Converted, openvino_version
 from tfl.model.forward import constant_forward
 from tfl.model.policies import policy_of, supported_precisions, under_policy
 from tfl.model.timing import best_seconds
-from tfl.storage import cache_home, write_json
+from tfl.storage import write_json
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -85,7 +86,8 @@ def choose_engine(
     Args:
         requested: `keras` takes the network as it is, in its own precision. `openvino` takes the faster of float32 and bfloat16
             that agrees with Keras in float32; `auto` the fastest of these and of Keras in each precision of this machine. What
-            was measured is kept: later networks on the same pixels and first weights get the same engine, while it agrees.
+            was measured is kept: later networks on the same pixels and first weights get the same engine, while it agrees and
+            until `forget_choices`.
         prefix: A flat Functional model from pixels to one tensor or several.
         images: `(n, height, width, 3)` float32 pixels 0..255: the first batch, on which engines are compared.
         known: The name of the engine that this work began with; taken without measuring while it agrees.
@@ -192,7 +194,7 @@ class _Contest:
         error = relative_error(engine(self.images), self._truth)
         if error > tolerance_of(name):
             return None
-        said = f"The frozen blocks run on {name}, chosen earlier (error {error:.0e} here)."
+        said = f"The frozen blocks run on {name}, chosen earlier (error {error:.0e} here). To measure again: {NEWLY}."
         return Chosen(engine=engine, errors={name: error}, said=said)
 
     def measure(self) -> Chosen:
@@ -272,8 +274,10 @@ def _remember(
     requested: Requested, prefix: keras.Model, engine: str, rates: Mapping[str, float], errors: Mapping[str, float]
 ) -> None:
     """Keeps what was measured; where the cache cannot be written it is measured again."""
+    about = {"network": prefix.name, "image_size": list(prefix.input_shape[1:3]), "requested": requested}
+    measured = {"engine": engine, "images_per_second": dict(rates), "errors": dict(errors)}
     with contextlib.suppress(StorageError):
-        write_json(_memory(requested, prefix), {"engine": engine, "images_per_second": dict(rates), "errors": dict(errors)})
+        write_json(_memory(requested, prefix), {**about, **measured})
 
 
 def _memory(requested: Requested, prefix: keras.Model) -> Path:
@@ -283,7 +287,7 @@ def _memory(requested: Requested, prefix: keras.Model) -> Path:
     network = [list(prefix.input_shape), policy_of(prefix), hashlib.sha256(weights).hexdigest()]
     devices = [device.name for device in tf.config.list_physical_devices()]
     parts = [requested, network, DECODE, openvino_version(), os.cpu_count(), _processor(), devices]
-    return cache_home() / "engines" / f"{hashlib.sha256(json.dumps(parts).encode()).hexdigest()}.json"
+    return choices_home() / f"{hashlib.sha256(json.dumps(parts).encode()).hexdigest()}.json"
 
 
 @functools.cache

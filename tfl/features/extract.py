@@ -198,12 +198,14 @@ class _Images:
         self.mixes = augment is not None and (augment.mixup > 0 or augment.cutmix > 0)
         prints = [bundle.fingerprints[int(index)] for index in self.indices]
         self.rows = prints
-        self.about: dict[str, Any] = {"source": bundle.data.source, "image_size": list(bundle.data.image_size)}
+        self.about: dict[str, Any] = {"source": bundle.data.source, "image_size": list(bundle.data.settled_size)}
         self.decides: dict[str, Any] = {
             "decode": DECODE,
-            "image_size": list(bundle.data.image_size),
+            "image_size": list(bundle.data.settled_size),
             "fit": bundle.data.fit,
         }
+        if bundle.data.bits is not None:
+            self.decides["bits"] = bundle.data.bits
         if augment is not None:  # what happens to an image is drawn by its index
             self.rows = [f"{print_}:{int(index)}" for print_, index in zip(prints, self.indices, strict=True)]
             self.about["view"] = view

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-DECODE = f"tfl 2, tensorflow {tf.__version__}, keras {keras.__version__}"
+DECODE = f"tfl 3, tensorflow {tf.__version__}, keras {keras.__version__}"
 """The way from bytes to features; raise the number when `tfl.data.pipeline` makes other pixels of the same bytes."""
 
 

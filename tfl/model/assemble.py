@@ -11,6 +11,7 @@ import keras
 
 from tfl.backbones import catalog
 from tfl.backbones.blocks import Block, find_blocks, find_cut_points
+from tfl.backbones.settle import settled
 from tfl.errors import BackboneError
 from tfl.model.head import head_layers, put_on, reading_layers, tapped
 from tfl.recipe import Recipe
@@ -70,7 +71,8 @@ def assemble(recipe: Recipe, class_names: Sequence[str]) -> Assembled:
         WeightsNotFoundError: Its weights are not to be had.
     """
     keras.utils.set_random_seed(recipe.seed)
-    backbone = catalog.build_backbone(recipe.backbone, image_size=recipe.data.image_size)
+    recipe = settled(recipe)
+    backbone = catalog.build_backbone(recipe.backbone, image_size=recipe.data.settled_size)
     blocks = find_blocks(backbone)
     read = tapped(recipe.head, [block.name for block in blocks])
     tensors = {point.name: point.tensor for point in find_cut_points(backbone)}

@@ -1,12 +1,15 @@
 """Requests that come at the same time are answered by one call of the model.
 
-A batch begins as soon as the one before it ends, with whatever waits: a request that comes alone is run alone, at once.
-Only where the batch before held several requests, and so more are on their way, is a moment waited for them.
+Where no batch runs, one begins at once with whatever waits: a request that comes alone is run alone. Only where the batch before
+held several requests, and so more are on their way, is a moment waited for them. A second batch begins beside the first once as
+many requests wait as the first one holds: one batch alone leaves a part of the cores idle while it decodes, copies and answers.
 """
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import math
 import threading
 import time
 from collections import deque
@@ -16,6 +19,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tfl.serve.limits import Limits
+from tfl.serve.pace import Pace, work_of
 from tfl.serve.refusal import RefusedError
 
 if TYPE_CHECKING:
@@ -28,19 +32,26 @@ Run = Callable[[str, Rows], Outputs]
 
 
 @dataclass(eq=False)
-class Work:
-    """One request: rows for a signature, and the future of its outputs.
+class Request:
+    """Rows for a signature, and the future of its outputs.
 
     Attributes:
         signature: Which of the model's functions.
         rows: Contents of files, or an array `(rows, height, width, 3)`.
-        weight: Pixels that decoding the rows takes.
+        pixels: That decoding the rows takes.
+        deadline: When the answer is of no use any more, by `time.monotonic`.
     """
 
     signature: str
     rows: Rows
-    weight: int = 0
+    pixels: int = 0
+    deadline: float = math.inf
     future: Future[Outputs] = field(default_factory=Future)
+
+    @property
+    def work(self) -> int:
+        """What it takes, by `work_of`."""
+        return work_of(len(self.rows), self.pixels)
 
 
 class BatcherClosedError(Exception):
@@ -48,10 +59,11 @@ class BatcherClosedError(Exception):
 
 
 class Batcher:
-    """A queue before a model, and the thread that empties it.
+    """A queue before a model, and the threads that empty it.
 
     Args:
-        run: Calls a signature on rows and returns arrays with a row each. Raises `RefusedError` when a row is at fault.
+        run: Calls a signature on rows and returns arrays with a row each, in several threads. Raises `RefusedError` when a row
+            is at fault.
         limits: Of a batch and of the queue.
         join: Makes one sequence of rows of several.
         on_batch: Told the rows of each batch.
@@ -62,88 +74,163 @@ class Batcher:
     ) -> None:
         self._run, self._limits, self._join = run, limits, join
         self._on_batch = on_batch or (lambda rows: None)
-        self._queue: deque[Work] = deque()
+        self._queue: deque[Request] = deque()
+        self._running: list[Request] = []
         self._waiting = self._last = 0
-        self._closed = False
+        self._work = 0  # of all that waits or runs
+        self._gathering = self._closed = False
+        self._pace = Pace()
         self._changed = threading.Condition()
-        self._thread = threading.Thread(target=self._work, name="tfl-batches", daemon=True)
-        self._thread.start()
+        numbers = range(limits.parallel_batches)
+        self._threads = [threading.Thread(target=self._serve, name=f"tfl-batches-{n}", daemon=True) for n in numbers]
+        for thread in self._threads:
+            thread.start()
 
     @property
     def waiting(self) -> int:
         """Rows that wait."""
         return self._waiting
 
-    def submit(self, signature: str, rows: Rows, *, weight: int = 0) -> Future[Outputs]:
-        """Puts rows in the queue.
+    @property
+    def expected_wait_s(self) -> float:
+        """How long a request that comes now is expected to wait: 0 where nothing waits."""
+        return self._pace.seconds(self._work) if self._queue else 0.0
+
+    def submit(self, signature: str, rows: Rows, *, weight: int = 0, deadline: float = math.inf) -> Future[Outputs]:
+        """Puts rows in the queue. A future that is cancelled takes them out of it again.
+
+        Args:
+            signature: Which of the model's functions.
+            rows: Contents of files, or an array with a row each.
+            weight: Pixels that decoding the rows takes.
+            deadline: When the answer is of no use any more, by `time.monotonic`: what still waits then is not run.
 
         Raises:
-            RefusedError: The queue is full.
+            RefusedError: The rows would wait too long, or the queue is full.
             BatcherClosedError: The model takes nothing new.
         """
-        work = Work(signature, rows, weight)
+        request = Request(signature, rows, weight, deadline)
         with self._changed:
             if self._closed:
                 raise BatcherClosedError
-            if self._waiting and self._waiting + len(rows) > self._limits.max_waiting:
-                raise RefusedError("UNAVAILABLE", f"Too many images wait for the model ({self._waiting}). Try again in a moment.")
-            self._queue.append(work)
+            self._admit(request)
+            self._queue.append(request)
             self._waiting += len(rows)
+            self._work += request.work
             self._changed.notify()
-        return work.future
+        request.future.add_done_callback(lambda future: self._forget(request) if future.cancelled() else None)
+        return request.future
 
     def close(self) -> None:
-        """Takes nothing new, answers what waits, and ends the thread."""
+        """Takes nothing new, answers what waits, and ends the threads."""
         with self._changed:
             self._closed = True
-            self._changed.notify()
-        self._thread.join()
+            self._changed.notify_all()
+        for thread in self._threads:
+            thread.join()
 
-    def _work(self) -> None:
-        while batch := self._next():
-            live = [work for work in batch if work.future.set_running_or_notify_cancel()]
+    def _admit(self, request: Request) -> None:
+        """Where nothing waits everything is taken, so that a wrong estimate never closes the server."""
+        if self._waiting and self._waiting + len(request.rows) > self._limits.max_waiting:
+            raise RefusedError("UNAVAILABLE", f"Too many images wait for the model ({self._waiting}). Try again in a moment.")
+        wait, limit, left = self.expected_wait_s, self._limits.max_expected_wait_s, request.deadline - time.monotonic()
+        if wait <= min(limit, left):
+            return
+        retry = max(1, math.ceil(wait - min(limit, max(left, 0.0))))
+        reason = f"the limit is {limit:g} s" if limit <= left else f"the request's deadline is in {max(left, 0.0):.1f} s"
+        raise RefusedError(
+            "UNAVAILABLE", f"The expected wait is {wait:.1f} s, and {reason}. Try again in {retry} s.", retry_after_s=retry
+        )
+
+    def _forget(self, request: Request) -> None:
+        """A request whose client has gone waits no longer."""
+        with self._changed, contextlib.suppress(ValueError):  # a batch may have it by now
+            self._queue.remove(request)
+            self._waiting -= len(request.rows)
+            self._work -= request.work
+
+    def _serve(self) -> None:
+        while (batch := self._next()) is not None:
+            began = time.monotonic()
             try:
-                if live:
-                    self._on_batch(sum(len(work.rows) for work in live))
-                self._answer(live)
+                if batch:
+                    self._on_batch(sum(len(request.rows) for request in batch))
+                self._answer(batch)
             except Exception as error:  # the thread must live whatever a model returns
-                _fail([work for work in live if not work.future.done()], error)
-            batch = live = []  # nothing keeps the images while the thread waits
+                _fail([request for request in batch if not request.future.done()], error)
+            self._end(batch, began)
+            batch = None  # nothing keeps the images while the thread waits
 
-    def _next(self) -> list[Work]:
+    def _next(self) -> list[Request] | None:
+        """The next batch, waited for; None when there will be none."""
         with self._changed:
-            while not self._queue and not self._closed:
+            while not self._may_begin():
+                if self._closed and not self._queue:
+                    return None
                 self._changed.wait()
-            if self._last > 1:
+            if not self._running and self._last > 1:
                 self._wait_for_more(time.monotonic() + self._limits.max_wait_s)
             batch = self._take()
             self._last = len(batch)
+            self._running += batch
+            self._changed.notify()  # what is left may begin beside it
             return batch
 
+    def _may_begin(self) -> bool:
+        if not self._queue or self._gathering:
+            return False
+        pixels = sum(request.pixels for request in self._running)
+        fits = not self._running or pixels + self._queue[0].pixels <= 2 * self._limits.max_pixels
+        return fits and len(self._queue) >= len(self._running)
+
     def _wait_for_more(self, until: float) -> None:
+        self._gathering = True
         while len(self._queue) < self._last and not self._closed and (left := until - time.monotonic()) > 0:
             self._changed.wait(left)
+        self._gathering = False
 
-    def _take(self) -> list[Work]:
+    def _take(self) -> list[Request]:
         """The first requests of the queue that go together: one signature, not too many rows, not too many pixels."""
-        batch: list[Work] = []
-        rows = weight = 0
+        batch: list[Request] = []
+        rows, pixels = 0, sum(request.pixels for request in self._running)
         while self._queue:
-            work = self._queue[0]
-            rows, weight = rows + len(work.rows), weight + work.weight
-            too_much = rows > self._limits.max_batch_size or weight > 2 * self._limits.max_pixels
-            if batch and (too_much or work.signature != batch[0].signature):
+            request = self._queue[0]
+            rows, pixels = rows + len(request.rows), pixels + request.pixels
+            too_much = rows > self._limits.max_batch_size or pixels > 2 * self._limits.max_pixels
+            if batch and (too_much or request.signature != batch[0].signature):
                 break
-            batch.append(self._queue.popleft())
-            self._waiting -= len(work.rows)
+            self._waiting -= len(self._queue.popleft().rows)
+            if self._is_wanted(request):
+                batch.append(request)
+            else:
+                rows, pixels = rows - len(request.rows), pixels - request.pixels
+                self._work -= request.work
         return batch
 
-    def _answer(self, batch: list[Work]) -> None:
+    def _is_wanted(self, request: Request) -> bool:
+        """False where the client has gone or its deadline has passed; it is told so."""
+        if not request.future.set_running_or_notify_cancel():
+            return False
+        if time.monotonic() < request.deadline:
+            return True
+        request.future.set_exception(RefusedError("DEADLINE_EXCEEDED", "The deadline passed before the model was free."))
+        return False
+
+    def _end(self, batch: list[Request], began: float) -> None:
+        with self._changed:
+            work = sum(request.work for request in batch)
+            if batch:
+                self._pace.batch_ended(work, began=began, ended=time.monotonic())
+            self._work -= work
+            self._running = [request for request in self._running if request not in batch]
+            self._changed.notify_all()
+
+    def _answer(self, batch: list[Request]) -> None:
         """Runs the batch; where a row is at fault, halves it, so that every good request is answered."""
         if not batch:
             return
         try:
-            outputs = self._outputs(batch[0].signature, self._join([work.rows for work in batch]))
+            outputs = self._outputs(batch[0].signature, self._join([request.rows for request in batch]))
         except Exception as error:
             if len(batch) > 1 and isinstance(error, RefusedError) and error.code == "INVALID_ARGUMENT":
                 self._answer(batch[: len(batch) // 2])
@@ -151,9 +238,9 @@ class Batcher:
                 return
             _fail(batch, error)
             return
-        ends = list(itertools.accumulate(len(work.rows) for work in batch))
-        for work, end in zip(batch, ends, strict=True):
-            work.future.set_result({name: values[end - len(work.rows) : end] for name, values in outputs.items()})
+        ends = list(itertools.accumulate(len(request.rows) for request in batch))
+        for request, end in zip(batch, ends, strict=True):
+            request.future.set_result({name: values[end - len(request.rows) : end] for name, values in outputs.items()})
 
     def _outputs(self, signature: str, rows: Rows) -> Outputs:
         size = self._limits.max_batch_size
@@ -165,6 +252,6 @@ class Batcher:
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def _fail(batch: list[Work], error: Exception) -> None:
-    for work in batch:
-        work.future.set_exception(error)
+def _fail(batch: list[Request], error: Exception) -> None:
+    for request in batch:
+        request.future.set_exception(error)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import Future
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from tfl.serve.limits import Limits
 
+CONNECTION = "tfl.connection"
+"""Under which a request's scope has its `GuardedConnection`."""
 _FULL = b'{"error":"Too many connections. Try again in a moment."}'
 _LONG = b'{"error":"The head of the request is too long."}'
 
@@ -27,6 +30,16 @@ class GuardedConnection(HttpToolsProtocol):
         self._head_bytes = 0
         self._in_head = True
         self._head_timer: asyncio.TimerHandle | None = None
+        self._answer: Future[Any] | None = None
+
+    def cancel_when_lost(self, answer: Future[Any]) -> None:
+        """Cancels the answer that is being waited for if the client goes before it is there.
+
+        A connection has one request at a time, so the one before is forgotten.
+        """
+        self._answer = answer
+        if self.transport is None or self.transport.is_closing():
+            answer.cancel()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Takes the connection, or answers 503 at once where there are too many."""
@@ -38,8 +51,11 @@ class GuardedConnection(HttpToolsProtocol):
         self._head_timer = self.loop.call_later(self._limits.header_timeout_s, self._give_up)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forgets the timer with the connection."""
+        """Forgets the timer with the connection, and cancels what the client waited for."""
         self._stop_timer()
+        if self._answer is not None:
+            self._answer.cancel()
+            self._answer = None
         if self.transport is not None:
             super().connection_lost(exc)
 
@@ -67,6 +83,7 @@ class GuardedConnection(HttpToolsProtocol):
         self._in_head = False
         self._stop_timer()
         super().on_headers_complete()
+        self.scope[CONNECTION] = self  # type: ignore[literal-required]
 
     def send_400_response(self, msg: str) -> None:
         """What is no HTTP gets the errors' form as well."""

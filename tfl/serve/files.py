@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from tfl.data.convert import largest_value, readable_by_graph
 from tfl.data.examples import listed
-from tfl.data.headers import MOST_BYTES, MOST_PIXELS, Header, no_size_warnings, read_header
+from tfl.data.headers import MOST_BYTES, MOST_PIXELS, Header, is_deep_png, no_size_warnings, read_header
 from tfl.data.walk import files_below
 from tfl.errors import BadImageError, DataError
 
 UNDECODABLE = "damaged, or not an image of a format that tfl reads"
 _WHY = {
     "zero_bytes": "empty",
-    "not_an_image": "not an image",
-    "unsupported_format": "{} is not one of the formats that are read",
+    "not_an_image": "not an image: {}",
+    "unsupported_format": "a format that is not read: {}",
     "too_large": f"{{}}: more than {MOST_PIXELS // 1_000_000} million pixels, or as much work",
     "undecodable": UNDECODABLE,
 }
@@ -55,7 +56,7 @@ def expand(files: Iterable[Path | str], skipped: list[str] | None = None) -> lis
 
 
 def read_image_file(file: Path) -> bytes:
-    """The file's content, once its header says that decoding it is worth the memory.
+    """The file's content as the model's graph decodes it, once its header says that decoding it is worth the memory.
 
     Raises:
         BadImageError: It is no image, or would take too much memory; the message says why, and not which file.
@@ -70,11 +71,27 @@ def read_image_file(file: Path) -> bytes:
         raise BadImageError(error.strerror or "cannot be read") from error
     with no_size_warnings():
         header = read_header(content)
-    if header.trouble:
-        raise BadImageError(why_not(header))
-    return content
+        if header.trouble:
+            raise BadImageError(why_not(header))
+        return readable_by_graph(content)
+
+
+def largest_allowed(content: bytes, bits: int | None) -> int:
+    """The largest value of a 16-bit image; zero for one of 8 bits.
+
+    Args:
+        content: As `read_image_file` returns it.
+        bits: As `tfl.recipe.Data.bits`, of the model that will see it.
+
+    Raises:
+        BadImageError: It has values that the model was not trained on, above those bits, or it is damaged.
+    """
+    largest = largest_value(content) if is_deep_png(content) else 0
+    if bits is not None and largest >= 2**bits:
+        raise BadImageError(f"values up to {largest:,}; the model was trained on {bits} bits, up to {2**bits - 1:,}")
+    return largest
 
 
 def why_not(header: Header) -> str:
     """Why an image file with this header is not decoded, in words."""
-    return _WHY[header.trouble].format(header.detail)
+    return _WHY[header.trouble].format(header.detail or UNDECODABLE)

@@ -17,13 +17,13 @@ def base_of(path: Path) -> Path:
     Raises:
         RunError: There is none.
     """
-    if (path / "manifest.json").is_file():
-        run, path = Run.open(path), path / "export"
-        if not path.exists():
-            run.model_file  # noqa: B018  (raises where the run did not come to its end)
-    for base in (path, path / "saved_model"):
+    is_run = (path / "manifest.json").is_file()
+    folder = path / "export" if is_run else path
+    for base in (folder, folder / "saved_model"):
         if (base / "saved_model.pb").is_file() or versions_in(base):
             return base
+    if is_run:
+        Run.open(path).model_file  # noqa: B018  (raises where the run did not come to its end)
     raise RunError(
         f"There is no SavedModel in {path}." if path.exists() else f"There is no folder {path}.",
         allowed="a run, or the folder of an export",

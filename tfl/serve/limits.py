@@ -18,8 +18,11 @@ class Limits:
     Attributes:
         max_batch_size: Images that the model sees at once.
         max_wait_s: How long a batch waits for more, where requests come in faster than one at a time.
+        parallel_batches: Batches that run at the same time: one is decoded while another is computed.
         max_instances: Images in a request.
-        max_waiting: Images that wait for the model before further requests are refused.
+        max_expected_wait_s: Longest time that a new request is expected to wait for the model; else it is refused. After ten
+            seconds people turn to something else (Nielsen, Usability Engineering, 1993), and programs mostly give up.
+        max_waiting: Images that wait for the model; a bound on memory alone.
         max_pixels: Of one image, all frames of an animation together; images that are decoded at once share twice as many.
         max_body_bytes: Of a request.
         max_pending_bytes: Of all requests that are being received or answered.
@@ -33,8 +36,10 @@ class Limits:
 
     max_batch_size: int = 32
     max_wait_s: float = 0.002
+    parallel_batches: int = 2
     max_instances: int = 256
-    max_waiting: int = 1024
+    max_expected_wait_s: float = 10.0
+    max_waiting: int = 8192
     max_pixels: int = 50_000_000
     max_body_bytes: int = 16 * 2**20
     max_pending_bytes: int = 256 * 2**20

@@ -27,6 +27,9 @@ class Metrics:
         Gauge("tfl_serving_waiting_images", "Images that wait for the model.", **kept).set_function(
             lambda: float(models.latest.waiting)
         )
+        Gauge("tfl_serving_expected_wait_seconds", "How long a new request is expected to wait.", **kept).set_function(
+            lambda: float(models.latest.expected_wait_s)
+        )
         Gauge("tfl_serving_version", "The version that is served.", **kept).set_function(lambda: float(models.latest.number))
         models.on_batch = self._rows.observe
 

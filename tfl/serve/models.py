@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import math
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -90,12 +91,19 @@ class Models:
         return current
 
     def submit(
-        self, rows: Rows, *, version: ServedVersion, signature: str = BYTES, weight: int = 0, exactly: bool = False
+        self,
+        rows: Rows,
+        *,
+        version: ServedVersion,
+        signature: str = BYTES,
+        weight: int = 0,
+        exactly: bool = False,
+        deadline: float = math.inf,
     ) -> Future[Outputs]:
         """As `version.submit`; where another version has just taken its place and need not be the same, that one answers."""
         while True:
             try:
-                return version.submit(rows, signature=signature, weight=weight)
+                return version.submit(rows, signature=signature, weight=weight, deadline=deadline)
             except BatcherClosedError:
                 if exactly or version is self._current:
                     raise RefusedError("NOT_FOUND", f"Version {version.number} of {self.name} is being unloaded.") from None

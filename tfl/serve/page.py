@@ -18,6 +18,7 @@ import anyio
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
+from tfl.data.convert import readable_by_graph
 from tfl.errors import BadImageError
 from tfl.runs import Run
 from tfl.serve.limits import check_image
@@ -34,7 +35,7 @@ _KINDS = {
     "answer.js": "text/javascript; charset=utf-8",
     "icon.svg": "image/svg+xml",
 }
-_READ = "JPEG, PNG, WebP, GIF, BMP and JPEG XL are read."
+_READ = "JPEG, PNG, WebP, GIF, BMP, JPEG XL, TIFF, AVIF, HEIC, JPEG 2000 and PNM are read."
 _AT_ONCE = 1  # explanations: each uses every core
 _MOST_WAITING = 8
 
@@ -101,6 +102,7 @@ class _Desk:
     async def _look(self, content: bytes) -> dict[str, Any]:
         try:
             weight = await anyio.to_thread.run_sync(check_image, content, self.models.limits)
+            content = await anyio.to_thread.run_sync(readable_by_graph, content)
         except BadImageError as error:
             raise RefusedError("INVALID_ARGUMENT", f"This is no picture that can be looked at: {error}. {_READ}") from error
         version = self.models.latest
@@ -115,9 +117,10 @@ class _Desk:
 
     def _explained(self, content: bytes, outputs: Any) -> dict[str, Any]:
         if self._answers is None:
+            from tfl.serve.about import bits_of_export
             from tfl.serve.page_answer import Answers
 
-            self._answers = Answers(self.run)
+            self._answers = Answers(self.run, bits=bits_of_export(self.models.latest.folder))
         return self._answers.answer(content, outputs)
 
 

@@ -31,9 +31,11 @@ class Answers:
 
     Args:
         run: Which the model came from, or None for an export alone.
+        bits: How many bits of 16-bit images are in use; None means 16.
     """
 
-    def __init__(self, run: Run | None) -> None:
+    def __init__(self, run: Run | None, *, bits: int | None = None) -> None:
+        self._bits = bits
         self._network = RunNetwork(run) if run else None
         self._neighbours: Neighbours | None = None
         self._no_neighbours = _NO_RUN.format("The nearest training pictures need")
@@ -46,7 +48,7 @@ class Answers:
         """The answer to one picture.
 
         Args:
-            content: Of an image file that the model could decode.
+            content: Of an image file that the model could decode, converted where its format is not one that graphs read.
             outputs: What the model gave for it, a row of each output.
 
         Returns:
@@ -57,7 +59,7 @@ class Answers:
 
         from tfl.data.decode import decode_image
 
-        pixels = decode_image(tf.constant(content)).numpy()
+        pixels = decode_image(tf.constant(content), self._bits).numpy()
         names = [name.decode() for name in outputs["labels"][0].tolist()]
         said = _said(names, outputs)
         missing = {} if said["calibrated_probabilities"] else {"confidence": _NOT_CALIBRATED}

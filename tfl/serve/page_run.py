@@ -59,7 +59,7 @@ class RunNetwork:
         from tfl.evaluate.explain import maps_of
 
         mapped, features = self._parts()
-        image = resize_image(pixels, self.data.image_size, self.data.fit).numpy()[None]
+        image = resize_image(pixels, self.data.settled_size, self.data.fit).numpy()[None]
         heat = maps_of(mapped, image, np.array([class_index]))[0]
         return Seen(heat, np.asarray(features(image, training=False), np.float32)[0])
 

@@ -13,10 +13,12 @@ from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from tfl.data.bits import unused_bits_text
 from tfl.errors import BadImageError, ExportError, RunError
 from tfl.quiet import load_tensorflow
 from tfl.runs import Run
-from tfl.serve.files import UNDECODABLE, expand, read_image_file
+from tfl.serve.about import bits_of_export
+from tfl.serve.files import UNDECODABLE, expand, largest_allowed, read_image_file
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,10 +38,14 @@ class Predictions:
     Attributes:
         predictions: For each readable file `file`, `label`, `probability`, and `probabilities` by class.
         unreadable: For each other one `file` and `why`.
+        largest: Of each file of 16 bits, its largest value.
+        notes: What else is to be said, as sentences.
     """
 
     predictions: list[dict[str, Any]] = field(default_factory=list)
     unreadable: list[dict[str, str]] = field(default_factory=list)
+    largest: dict[str, int] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -51,12 +57,14 @@ class Predictor:
         class_names: The labels, in the order of the probabilities.
         probabilities: From file contents to an array `(count, classes)` of float32. Raises what TensorFlow raises on bad ones.
         batch_size: Files that are in memory at a time.
+        bits: How many bits of 16-bit images the model takes for in use; None means 16.
     """
 
     path: Path
     class_names: tuple[str, ...]
     probabilities: Probabilities
     batch_size: int = 32
+    bits: int | None = None
 
     def predict(self, files: Iterable[Path | str], *, on_bad: Literal["error", "skip"] = "error") -> list[dict[str, Any]]:
         """The label of each file, folders searched through.
@@ -86,13 +94,18 @@ class Predictor:
         result = Predictions()
         for batch in _batches(files, self.batch_size):
             self._look_at_batch(batch, result)
+        if self.bits is None and (text := unused_bits_text(result.largest)):
+            result.notes.append(f"{text}: the model takes them for 16 bits. Scale them as its training images were.")
         return result
 
     def _look_at_batch(self, files: Sequence[Path], result: Predictions) -> None:
         contents, good = [], []
         for file in files:
             try:
-                contents.append(read_image_file(file))
+                content = read_image_file(file)
+                if largest := largest_allowed(content, self.bits):
+                    result.largest[str(file)] = largest
+                contents.append(content)
                 good.append(file)
             except BadImageError as error:
                 result.unreadable.append({"file": str(file), "why": str(error)})
@@ -204,7 +217,7 @@ def load_run_model(run: Run) -> Any:
 def _check_model(model: Any, run: Run) -> None:
     """Raises unless the model goes from the recipe's images to the run's classes: either file may have been changed since."""
     takes, gives = getattr(model, "input_shape", None), getattr(model, "output_shape", None)
-    wanted = (None, *run.recipe.data.image_size, 3), (None, len(run.class_names))
+    wanted = (None, *run.recipe.data.settled_size, 3), (None, len(run.class_names))
     if (takes, gives) != wanted:
         raise RunError(
             f"{run.path('model.keras')} is not the model of this run's recipe and classes.",
@@ -221,11 +234,13 @@ def _of_run(run: Run) -> Predictor:
     from tfl.data.pipeline import preprocess_batch
 
     scored = tf.function(
-        lambda contents: tf.cast(model(preprocess_batch(contents, data.image_size, data.fit), training=False), tf.float32),
+        lambda contents: tf.cast(
+            model(preprocess_batch(contents, data.settled_size, data.fit, data.bits), training=False), tf.float32
+        ),
         input_signature=[tf.TensorSpec([None], tf.string)],
         autograph=False,
     )
-    return Predictor(run.folder, class_names, lambda contents: scored(tf.constant(contents)).numpy())
+    return Predictor(run.folder, class_names, lambda contents: scored(tf.constant(contents)).numpy(), bits=data.bits)
 
 
 def _of_saved_model(folder: Path) -> Predictor:
@@ -238,7 +253,7 @@ def _of_saved_model(folder: Path) -> Predictor:
         scores: np.ndarray = served(image_bytes=tf.constant(contents))["probabilities"].numpy()
         return scores
 
-    return Predictor(folder, names, probabilities)
+    return Predictor(folder, names, probabilities, bits=bits_of_export(folder))
 
 
 def load_saved_model(folder: Path) -> tuple[Any, tuple[str, ...]]:

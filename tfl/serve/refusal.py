@@ -35,6 +35,7 @@ class RefusedError(Exception):
     Args:
         code: Of which kind.
         message: For the caller: nothing in it that the caller did not send or may not know.
+        retry_after_s: When it may be worth trying again; by default 1 for `UNAVAILABLE`.
 
     Example:
 
@@ -43,10 +44,11 @@ class RefusedError(Exception):
     404
     """
 
-    def __init__(self, code: Code, message: str) -> None:
+    def __init__(self, code: Code, message: str, *, retry_after_s: int = 1) -> None:
         super().__init__(message)
         self.code: Code = code
         self.message = message
+        self.retry_after_s = retry_after_s
 
     @property
     def http_status(self) -> int:

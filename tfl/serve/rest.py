@@ -6,12 +6,15 @@ Contract: https://www.tensorflow.org/tfx/serving/api_rest. Its server answers wh
 from __future__ import annotations
 
 import asyncio
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from google.protobuf.json_format import MessageToDict
+from starlette.requests import ClientDisconnect
 
+from tfl.serve.batching import Outputs
+from tfl.serve.connections import CONNECTION
 from tfl.serve.limits import Limits
 from tfl.serve.models import Models, ServedVersion
 from tfl.serve.refusal import RefusedError
@@ -40,7 +43,7 @@ def rest_routes(models: Models, limits: Limits) -> APIRouter:
             version, asked = await asyncio.get_running_loop().run_in_executor(parsers, _parse, models, limits, name, number, body)
         exactly = number is not None
         answer = models.submit(asked.rows, version=version, signature=asked.signature, weight=asked.weight, exactly=exactly)
-        return json_response(write_predict(await asyncio.wrap_future(answer), asked.layout))
+        return json_response(write_predict(await outputs_of(answer, request), asked.layout))
 
     # the call that is made most comes first: routes are tried in order
     @router.post("/v1/models/{name}:predict", summary="What the model says of images", openapi_extra=_BODY, responses=_ANSWER)
@@ -135,6 +138,24 @@ def find_signature(version: ServedVersion, name: str) -> Any:
     if found is None:
         raise RefusedError("INVALID_ARGUMENT", f'Serving signature name: "{name[:200]}" not found in signature def')
     return found
+
+
+async def outputs_of(answer: Future[Outputs], request: Request) -> Outputs:
+    """The outputs, waited for as long as the client does.
+
+    Raises:
+        RefusedError: There are none.
+        ClientDisconnect: The client has gone, and what still waited for the model is not run.
+    """
+    if (connection := request.scope.get(CONNECTION)) is not None:
+        connection.cancel_when_lost(answer)
+    try:
+        return await asyncio.wrap_future(answer)
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():  # by the limit of time, not with the connection
+            raise
+        raise ClientDisconnect from None
 
 
 def _status(models: Models, name: str, number: int | None = None) -> dict[str, Any]:

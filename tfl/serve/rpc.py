@@ -29,7 +29,7 @@ from tfl.serve.limits import Limits
 from tfl.serve.metrics import Metrics
 from tfl.serve.models import BYTES, Models, ServedVersion, Signature
 from tfl.serve.refusal import Code, RefusedError
-from tfl.serve.tensors import check_contents, check_count
+from tfl.serve.tensors import check_contents, check_count, decodable_contents
 
 _STATUS: dict[Code, grpc.StatusCode] = {
     "INVALID_ARGUMENT": grpc.StatusCode.INVALID_ARGUMENT,
@@ -101,6 +101,8 @@ class _Calls:
             return make()
         except RefusedError as error:
             code, message = error.code, error.message
+            if code == "UNAVAILABLE":  # the form that gRPC's own retries read
+                context.set_trailing_metadata((("grpc-retry-pushback-ms", str(1000 * error.retry_after_s)),))
         except Exception:
             _log.exception("A gRPC call failed")
             code, message = "INTERNAL", "The server failed on this request; its log says why."
@@ -140,12 +142,18 @@ class _Prediction(prediction_service_pb2_grpc.PredictionServiceServicer):
         signature = _signature(version, request.model_spec.signature_name or BYTES)
         rows, weight = _rows(request.inputs, signature, calls.limits)
         wanted = _filter(request.output_filter)
-        future = calls.models.submit(rows, version=version, signature=signature.name, weight=weight, exactly=exactly)
+        left = context.time_remaining()
+        timeout_s = calls.limits.answer_timeout_s if left is None else min(calls.limits.answer_timeout_s, left)
+        asked: dict[str, Any] = {"signature": signature.name, "weight": weight, "exactly": exactly}
+        future = calls.models.submit(rows, version=version, deadline=time.monotonic() + timeout_s, **asked)
+        context.add_callback(future.cancel)  # when the client has gone, it is not run
         try:
-            outputs = future.result(min(calls.limits.answer_timeout_s, context.time_remaining() or 1e9))
+            outputs = future.result(timeout_s)
         except TimeoutError:
             future.cancel()
             raise RefusedError("DEADLINE_EXCEEDED", "The answer took too long. Try again in a moment.") from None
+        except futures.CancelledError:
+            raise RefusedError("DEADLINE_EXCEEDED", "The client has gone, or its deadline has passed.") from None
         if missing := wanted - set(outputs):
             raise RefusedError("INVALID_ARGUMENT", f"output tensor alias not found in signature: {sorted(missing)[0][:200]}")
         return _response(outputs, version, request.model_spec.name, signature.name, wanted)
@@ -211,7 +219,8 @@ def _rows(inputs: Any, signature: Signature, limits: Limits) -> tuple[Any, int]:
         contents = list(tensor.string_val)
         if len(contents) != shape[0]:
             raise RefusedError("INVALID_ARGUMENT", f"The tensor has {len(contents)} values for shape {list(shape)}")
-        return contents, check_contents(contents, limits)
+        weight = check_contents(contents, limits)
+        return decodable_contents(contents), weight
     with _as_refusal():
         return np.array(tf.make_ndarray(tensor)), 0
 

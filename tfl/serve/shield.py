@@ -165,7 +165,7 @@ class _Exchange:
         if error.code == "UNAUTHENTICATED":
             headers.append((b"www-authenticate", b"Bearer"))
         if error.code == "UNAVAILABLE":
-            headers.append((b"retry-after", b"1"))
+            headers.append((b"retry-after", str(error.retry_after_s).encode()))
         try:
             async with asyncio.timeout(self.shield.limits.answer_timeout_s):
                 await self.send({"type": "http.response.start", "status": error.http_status, "headers": headers})

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import orjson
 
+from tfl.data.convert import readable_by_graph
 from tfl.errors import BadImageError
 from tfl.serve.batching import Outputs, Rows
 from tfl.serve.limits import Limits, check_image
@@ -99,7 +100,8 @@ def parse_predict(document: Mapping[str, Any], signature: Signature, limits: Lim
     check_count(len(values), limits)
     if signature.of_strings:
         contents = [_content(value, at) for at, value in enumerate(values)]
-        return Asked(signature.name, contents, check_contents(contents, limits), layout)
+        weight = check_contents(contents, limits)
+        return Asked(signature.name, decodable_contents(contents), weight, layout)
     return Asked(signature.name, _pixels(values, signature), 0, layout)
 
 
@@ -124,6 +126,21 @@ def check_contents(contents: list[bytes], limits: Limits) -> int:
     if weight > 2 * limits.max_pixels:
         raise _refused(f"The images of the request have {weight:,} pixels; {2 * limits.max_pixels:,} are allowed")
     return weight
+
+
+def decodable_contents(contents: list[bytes]) -> list[bytes]:
+    """The contents of image files, those converted whose format the model's graph does not read. Check them first.
+
+    Raises:
+        RefusedError: One cannot be converted.
+    """
+    found = []
+    for at, content in enumerate(contents):
+        try:
+            found.append(readable_by_graph(content))
+        except BadImageError as error:
+            raise _refused(f"Image {at} of the request: {error}") from error
+    return found
 
 
 def _values_of(document: Mapping[str, Any], signature: Signature) -> tuple[Literal["instances", "inputs"], list[Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -64,18 +65,29 @@ class ServedVersion:
         """Rows that wait for this version."""
         return self._batcher.waiting
 
-    def submit(self, rows: Rows, *, signature: str = BYTES, weight: int = 0) -> Future[Outputs]:
+    @property
+    def expected_wait_s(self) -> float:
+        """How long a request that comes now is expected to wait."""
+        return self._batcher.expected_wait_s
+
+    def submit(self, rows: Rows, *, signature: str = BYTES, weight: int = 0, deadline: float = math.inf) -> Future[Outputs]:
         """Puts rows in the queue: file contents that `check_image` let pass, or pixels for the signature `pixels`.
+
+        Args:
+            rows: Contents of files, or an array `(rows, height, width, 3)`.
+            signature: Which function of the SavedModel.
+            weight: Pixels that decoding the rows takes.
+            deadline: When the answer is of no use any more, by `time.monotonic`.
 
         Returns:
             A future of arrays with a row each, by the names of the signature's outputs. It raises `RefusedError` when a row
             cannot be decoded.
 
         Raises:
-            RefusedError: Too much waits.
+            RefusedError: It would wait too long, or too much waits.
             BatcherClosedError: Another version has taken its place.
         """
-        return self._batcher.submit(signature, rows, weight=weight)
+        return self._batcher.submit(signature, rows, weight=weight, deadline=deadline)
 
     def predict(self, images: Sequence[bytes]) -> Outputs:
         """The outputs for the contents of image files, waited for.

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfl.backbones.settle import settled
 from tfl.model.policies import supported_precisions
 from tfl.model.timing import best_seconds
 from tfl.recipe import Recipe
@@ -47,7 +48,7 @@ def choose_precision(recipe: Recipe, build: Callable[[], Any], *, console: Conso
 def measure_precisions(recipe: Recipe, build: Callable[[], Any]) -> dict[str, float]:
     """Seconds an image by policy, as `tfl.model.timing` measures."""
     gradients = any(stage.train != "head" for stage in recipe.stages)
-    height, width = recipe.data.image_size
+    height, width = settled(recipe).data.settled_size
     images = tf.constant(np.random.default_rng(0).uniform(0, 255, (_BATCH, height, width, 3)), tf.float32)
     before, runs = keras.config.dtype_policy(), {}
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import keras
 
+from tfl.backbones.settle import settled
 from tfl.model.assemble import Assembled, assemble
 from tfl.recipe import Recipe
 
@@ -51,4 +52,5 @@ class Pristine:
 
 def _key(recipe: Recipe, class_names: tuple[str, ...]) -> str:
     """Everything of a recipe that `assemble` reads."""
+    recipe = settled(recipe)
     return repr((recipe.name, recipe.backbone, recipe.head, recipe.data.image_size, recipe.seed, class_names))

@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from tfl.backbones.settle import preprocessing_of
 from tfl.errors import RecipeError
 from tfl.fields import as_plain
 from tfl.recipe import Augment, Between, Choice, Recipe, Stage
@@ -84,7 +85,9 @@ def check_space(recipe: Recipe, space: Space) -> None:
                 f"`search.space` has `{path}`, which must be the same in every trial.", fix="Set it in the recipe itself."
             )
         for value in tried.values if isinstance(tried, Choice) else _limits(recipe, path, tried):
-            _override(recipe, path, value)
+            changed = _override(recipe, path, value)
+            if path.split(".")[0] == "backbone":
+                preprocessing_of(changed.backbone)  # an unknown name is told before the first trial
 
 
 def _may_differ(words: list[str]) -> bool:

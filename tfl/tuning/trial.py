@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import keras
 
+from tfl.backbones.settle import settled
 from tfl.data.bundle import Bundle, balanced_class_weights
 from tfl.errors import RunLockedError
 from tfl.model.assemble import Assembled
@@ -94,6 +95,7 @@ class Bench:
             check: Looks at the last stage, epoch by epoch.
             after: A run folder to go on from: another trial of the same recipe that was stopped; None begins anew.
         """
+        recipe = settled(recipe)
         run = _open(place, recipe)
         with run.lock():
             if not run.path("state.json").is_file() and (earlier := after or self._start(recipe)) is not None:
@@ -182,7 +184,7 @@ def live_blocks(assembled: Assembled, stage: Stage) -> int:
 
 
 def _data_key(recipe: Recipe) -> str:
-    return repr((recipe.data, recipe.split_seed))
+    return repr((settled(recipe).data, recipe.split_seed))
 
 
 def _open(place: Path, recipe: Recipe) -> Run:

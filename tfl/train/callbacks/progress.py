@@ -75,7 +75,7 @@ class StageProgress(keras.callbacks.Callback):
             self._metrics = f"loss {logs['loss']:.3f}/{logs['val_loss']:.3f} val acc {logs['val_accuracy']:.3f}"
         self._show()
         if self.console is not None and self.console.is_interactive and not self.console.is_terminal:
-            words = " ".join(part for part in (self._epoch_words, self._metrics, self._rate) if part)
+            words = ", ".join(part for part in (self._epoch_words, self._metrics, self._rate) if part)
             self.console.print(f"  {words}", highlight=False, markup=False)
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:

@@ -1,0 +1,89 @@
+"""The recipe that `tfl new` writes: the shares of its splits, and whether it flips images."""
+
+import json
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+import tfl
+from tfl.cli.main import cli
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def invoke(*words):
+    return CliRunner().invoke(cli, ["new", *(str(word) for word in words)])
+
+
+def class_folders(base, draw, **counts):
+    for name, count in counts.items():
+        (base / name).mkdir(parents=True)
+        for number in range(count):
+            Image.fromarray(draw(name, np.random.default_rng([number, len(name)]))).save(base / name / f"{number}.png")
+
+
+def plain(name, rng):
+    return np.full((8, 8, 3), rng.integers(0, 256, 3), np.uint8)
+
+
+def arrow(name, rng):
+    """A bright triangle that points left or right, among noise."""
+    image = rng.integers(0, 90, (32, 32, 3)).astype(np.uint8)
+    top, left = rng.integers(4, 12, 2)
+    rows, columns = np.indices((13, 13))
+    triangle = np.abs(rows - 6) <= (columns if name == "left" else 12 - columns) / 2
+    image[top : top + 13, left : left + 13][triangle] = 250
+    return image
+
+
+def confetti(name, rng):
+    """Bright squares, each at a random place: as likely as in the mirror."""
+    image = rng.integers(0, 90, (32, 32, 3)).astype(np.uint8)
+    for top, left in rng.integers(0, 28, (6 if name == "many" else 2, 2)):
+        image[top : top + 4, left : left + 4] = 250
+    return image
+
+
+def test_one_rare_class_leaves_the_shares_of_the_others(here):
+    class_folders(here / "photos", plain, ant=20, bee=20, fly=3)
+    result = invoke("insects", "--data", "photos")
+    assert result.exit_code == 0, result.stderr
+    recipe = tfl.load_recipe("insects.py")
+    assert (recipe.data.validation, recipe.data.test) == (0.2, 0.2)
+    assert "Class `fly` has 3 images: 1 to train, 1 to validate, 1 to test" in result.stdout
+
+
+def test_few_images_leave_the_flip_out_and_say_so(here):
+    class_folders(here / "photos", plain, ant=10, bee=10)
+    result = invoke("insects", "--data", "photos")
+    assert tfl.load_recipe("insects.py").stages[1].augment == tfl.Augment(brightness=0.1)
+    reason = "20 images are too few to find out whether mirrored copies can be told from the originals"
+    assert f"Horizontal flips are left out: {reason}." in result.stdout
+    assert "# No flip=" in here.joinpath("insects.py").read_text()
+
+
+@pytest.mark.slow
+def test_classes_that_swap_in_the_mirror_are_not_flipped(here):
+    class_folders(here / "photos", arrow, left=60, right=60)
+    document = json.loads(invoke("signs", "--data", "photos", "--json").stdout)
+    assert document["flip"]["flip"] is False and document["flip"]["told_apart"] > 0.9
+    assert document["flip"]["named"] > 0.9 > 0.2 > document["flip"]["named_mirrored"]
+    assert tfl.load_recipe("signs.py").stages[1].augment.flip == "none"
+    assert "mirrored copies" in here.joinpath("signs.py").read_text()
+
+
+@pytest.mark.slow
+def test_images_like_their_mirror_images_are_flipped(here):
+    class_folders(here / "photos", confetti, few=150, many=150)
+    result = invoke("parties", "--data", "photos", "--json")
+    document = json.loads(result.stdout)
+    assert document["flip"]["flip"] is True, document["flip"]
+    assert tfl.load_recipe("parties.py").stages[1].augment.flip == "horizontal"
+    assert len(here.joinpath("parties.py").read_text().splitlines()) < 60
+    assert "comparing 300 images with their mirrored copies" in result.stderr

@@ -1,0 +1,41 @@
+"""The bits that 16-bit images use are measured over all of them, without TensorFlow."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from image_files import class_folders, deep, tiff
+from PIL import Image
+
+import tfl
+from tfl.data.bits import bits_in_use, used_bits
+from tfl.data.source import load_source
+
+
+@pytest.mark.parametrize(
+    ("largest", "bits"), [([], None), ([65_535], None), ([32_768, 3], None), ([32_767], 15), ([4096, 9], 13), ([200], 8)]
+)
+def test_the_largest_value_of_all_decides(largest: list[int], bits: int | None) -> None:
+    assert used_bits(largest) == bits
+
+
+def test_files_of_8_bits_and_bad_ones_do_not_count(tmp_path: Path) -> None:
+    class_folders(tmp_path, {"a": 2, "b": 2})
+    (tmp_path / "a" / "empty.png").write_bytes(b"")
+    (tmp_path / "a" / "text.tif").write_bytes(b"II*\0 is no TIFF")
+    assert bits_in_use(load_source(tfl.Data(str(tmp_path)))) is None
+    Image.fromarray(deep(bits=10)).save(tmp_path / "a" / "deep.png")
+    assert bits_in_use(load_source(tfl.Data(str(tmp_path)))) == 10
+    (tmp_path / "b" / "deep.tif").write_bytes(tiff(deep(bits=12, colour=True), photometric="rgb"))
+    assert bits_in_use(load_source(tfl.Data(str(tmp_path)))) == 12
+    Image.fromarray(np.full((9, 9), 65_535, np.uint16)).save(tmp_path / "b" / "bright.png")
+    assert bits_in_use(load_source(tfl.Data(str(tmp_path)))) is None
+
+
+def test_no_tensorflow_is_needed() -> None:
+    code = "import sys, tfl.data.bits, tfl.data.convert, tfl.data.headers; sys.exit('tensorflow' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,108 @@
+"""What linear probes on a few training images say about each way to prepare the pixels of a model file.
+
+They inform and do not decide: on some tasks two ways score alike, and a wrong way can score well by chance.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from tfl.backbones.model_files import model_file
+from tfl.backbones.settle import WAYS, preprocessing_of, undecided
+from tfl.data.bundle import Bundle, derived_seed
+from tfl.recipe import Recipe
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from rich.console import Console
+
+MOST_IMAGES = 200
+_FEWEST_OF_A_CLASS = 2
+_BATCH = 32
+
+
+def refuse_undecided(recipe: Recipe, bundle: Bundle, console: Console | None = None) -> None:
+    """Makes sure that the preprocessing of the recipe's network is known.
+
+    Args:
+        recipe: With a settled image size.
+        bundle: Its images; at most 200 of the training split are looked at, where something is undecided.
+        console: Where to say what is done.
+
+    Raises:
+        BackboneError: Only the user can say it; the message has the accuracy of a linear probe for each choice.
+    """
+    found, path = preprocessing_of(recipe.backbone), model_file(recipe.backbone.name)
+    if found.preprocessing is not None or path is None:
+        return
+    indices = few_of_each_class(np.asarray(bundle.examples.labels), bundle.indices("train"), seed=bundle.seed)
+    if not len(indices):
+        raise undecided(path, found.reason)
+    if console is not None:
+        console.print(f"         linear probes on {len(indices)} images for each preprocessing of {path}", markup=False)
+    scores = probe_each(recipe, bundle, indices)
+    shown = ", ".join(f"{name} {score:.3f}" for name, score in scores.items())
+    chance = np.bincount(np.asarray(bundle.examples.labels)[indices]).max() / len(indices)
+    raise undecided(
+        path,
+        found.reason,
+        evidence=f"Accuracy of a linear probe on {len(indices)} training images (largest class {chance:.3f}): {shown}; "
+        "this is a hint and no proof.",
+    )
+
+
+def few_of_each_class(labels: NDArray[np.integer], indices: NDArray[np.integer], *, seed: int) -> NDArray[np.int64]:
+    """At most 200 of the images at `indices`, evenly of the classes; none of a class that has a single one.
+
+    Example:
+
+    >>> import numpy as np
+    >>> few_of_each_class(np.array([0, 0, 0, 1, 1, 2]), np.arange(6), seed=0).tolist()
+    [0, 1, 2, 3, 4]
+    """
+    rng = np.random.default_rng(derived_seed(seed, "preprocessing"))
+    by_class = [rng.permutation(indices[labels[indices] == label]) for label in np.unique(labels[indices])]
+    by_class = [rows for rows in by_class if len(rows) >= _FEWEST_OF_A_CLASS]
+    each = max(_FEWEST_OF_A_CLASS, MOST_IMAGES // max(1, len(by_class)))
+    taken = [rows[:each] for rows in by_class][: MOST_IMAGES // _FEWEST_OF_A_CLASS]
+    return np.sort(np.concatenate(taken)).astype(np.int64) if len(taken) > 1 else np.zeros(0, np.int64)
+
+
+def probe_each(recipe: Recipe, bundle: Bundle, indices: NDArray[np.integer]) -> dict[str, float]:
+    """The cross-validated accuracy of a linear probe on the pooled last feature map, for each preprocessing.
+
+    Args:
+        recipe: Its backbone is a model file; with a settled image size.
+        bundle: Its images.
+        indices: Which of them, of two classes at least.
+    """
+    from tfl.advise.linear import held_out
+    from tfl.advise.probe import FOLDS, make_folds
+    from tfl.data.pipeline import make_dataset
+
+    labels = np.unique(np.asarray(bundle.examples.labels)[indices], return_inverse=True)[1]
+    images = [
+        batch for batch, _ in make_dataset(bundle.examples, indices, data=bundle.data, batch_size=_BATCH).as_numpy_iterator()
+    ]
+    folds = make_folds(labels, np.arange(len(labels)), most=FOLDS, seed=derived_seed(bundle.seed, "probe"))
+    scores = {}
+    for name in WAYS:
+        features = _pooled(recipe, name, images)
+        usable = np.isfinite(features).all()
+        scores[name] = float((held_out(features, labels, folds).probabilities.argmax(axis=1) == labels).mean()) if usable else 0.0
+    return scores
+
+
+def _pooled(recipe: Recipe, preprocessing: str, images: list[NDArray[np.float32]]) -> NDArray[np.float32]:
+    """`(n, channels)` the mean over the last feature map."""
+    import keras
+
+    from tfl.backbones.catalog import build_backbone
+
+    stated = dataclasses.replace(recipe.backbone, preprocessing=preprocessing)  # type: ignore[arg-type]
+    backbone = build_backbone(stated, image_size=recipe.data.settled_size)
+    model = keras.Model(backbone.input, keras.layers.GlobalAveragePooling2D()(backbone.output))
+    return np.concatenate([np.asarray(model(batch, training=False), np.float32) for batch in images])

@@ -1,0 +1,128 @@
+"""LiteRT weights in float16 where that is near enough, in float32 where it is not, found by measuring.
+
+Float16 keeps 11 bits of a weight. Networks exist that amplify what is lost: MobileNetV2's first depthwise convolution has 144
+weights, and rounding these alone moves a probability by 0.06. What is sensitive is mostly small, so it can stay float32.
+
+    every weight in float16 ─▶ near enough? ─▶ done
+                                   └─▶ each weight alone in float16 ─▶ rank by (difference)² a byte ─▶ keep as few as it takes
+
+The float16 constants are dequantised at the start of the graph, as TensorFlow's converter does it; runtimes fold that away.
+Format: https://github.com/tensorflow/tensorflow/blob/master/tensorflow/compiler/mlir/lite/schema/schema.fbs
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tfl.export.kinds import TOLERANCES
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+MARGIN = 0.25
+"""The share of the tolerance that the images looked at here may use up; the certificate measures on others."""
+
+
+def in_half(content: bytes, images: NDArray[Any], *, most: float = MARGIN * TOLERANCES["float16"]) -> bytes:
+    """The same network with as many of its weights in float16 as stay near enough.
+
+    Args:
+        content: A `.tflite` file in float32, with the input `pixels` and the output `probabilities`.
+        images: `(n, height, width, 3)`, 0 to 255, on which both are compared.
+        most: The largest difference of a probability on these.
+
+    Returns:
+        The content of a `.tflite` file; all weights stay float32 where nothing else is near enough.
+    """
+    weights = _weights(content)
+    expected = probabilities(content, images)
+
+    def gaps(halved: Sequence[int]) -> NDArray[np.float64]:
+        found = probabilities(_halved(content, halved), images)
+        return np.nan_to_num(np.abs(found.astype(np.float64) - expected), nan=np.inf)
+
+    if gaps(list(weights)).max() <= most:
+        return _halved(content, list(weights))
+    harm = {weight: float((gaps([weight]) ** 2).mean()) / size for weight, size in weights.items()}
+    ranked = sorted(weights, key=harm.__getitem__, reverse=True)
+    too_few, enough = 0, len(ranked)
+    while enough - too_few > 1:
+        middle = (too_few + enough) // 2
+        if gaps(ranked[middle:]).max() <= most:
+            enough = middle
+        else:
+            too_few = middle
+    return _halved(content, ranked[enough:])
+
+
+def probabilities(content: bytes, images: NDArray[Any]) -> NDArray[np.float32]:
+    """What a `.tflite` file says of images, one at a time."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    run = Interpreter(model_content=content).get_signature_runner()
+    return np.concatenate([run(pixels=image[None].astype(np.float32))["probabilities"] for image in images])
+
+
+def _weights(content: bytes) -> dict[int, int]:
+    """The number of elements of each float32 kernel, by its tensor."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    model = _read(content)
+    kinds = schema.BuiltinOperator
+    graph, found = model.subgraphs[0], {}
+    for operator in graph.operators:
+        code = model.operatorCodes[operator.opcodeIndex]
+        if max(code.builtinCode, code.deprecatedBuiltinCode) in (kinds.CONV_2D, kinds.DEPTHWISE_CONV_2D, kinds.FULLY_CONNECTED):
+            kernel = int(operator.inputs[1])
+            tensor = graph.tensors[kernel]
+            if tensor.type == schema.TensorType.FLOAT32 and model.buffers[tensor.buffer].data is not None:
+                found[kernel] = int(np.prod(tensor.shape))
+    return found
+
+
+def _halved(content: bytes, kernels: Sequence[int]) -> bytes:
+    """The same file with these kernels in float16, each followed by an operator that makes it float32 again."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    model = _read(content)
+    graph = model.subgraphs[0]
+    code = schema.OperatorCodeT()
+    code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.DEQUANTIZE
+    code.version = 2  # the first that takes float16
+    model.operatorCodes.append(code)
+    widening = []
+    for kernel in kernels:
+        tensor, half, buffer, operator = graph.tensors[kernel], schema.TensorT(), schema.BufferT(), schema.OperatorT()
+        with np.errstate(over="ignore"):  # too large becomes infinite, which the comparison finds
+            narrow = np.asarray(model.buffers[tensor.buffer].data, np.uint8).view(np.float32).astype(np.float16)
+        buffer.data = narrow.view(np.uint8)
+        model.buffers.append(buffer)
+        half.name, half.shape, half.type = tensor.name + b"_float16", tensor.shape, schema.TensorType.FLOAT16
+        half.buffer, tensor.buffer = len(model.buffers) - 1, 0
+        graph.tensors.append(half)
+        operator.opcodeIndex = len(model.operatorCodes) - 1
+        operator.inputs, operator.outputs = np.array([len(graph.tensors) - 1], np.int32), np.array([kernel], np.int32)
+        widening.append(operator)
+    graph.operators = widening + list(graph.operators)
+    kept = {tensor.buffer for part in model.subgraphs for tensor in part.tensors} | {part.buffer for part in model.metadata or ()}
+    for place, buffer in enumerate(model.buffers):
+        if place not in kept:
+            buffer.data = None
+    return _packed(model)
+
+
+def _read(content: bytes) -> Any:
+    from ai_edge_litert import schema_py_generated as schema
+
+    return schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(content, 0))
+
+
+def _packed(model: Any) -> bytes:
+    import flatbuffers
+
+    builder = flatbuffers.Builder(1 << 20)
+    builder.Finish(model.Pack(builder), b"TFL3")
+    return bytes(builder.Output())
