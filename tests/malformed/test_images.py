@@ -20,6 +20,7 @@ from tfl.data.convert import readable_by_graph
 from tfl.data.headers import jpeg_scans, read_header
 from tfl.data.source import load_source
 from tfl.errors import BadImageError
+from tfl.serve.files import expand
 
 WHOLE = formats()
 few, many = (
@@ -54,8 +55,7 @@ def predictor(tmp_path_factory: pytest.TempPathFactory) -> Any:
     import tensorflow as tf
 
     from tfl.data.pipeline import preprocess_batch
-    from tfl.serve.files import expand
-from tfl.serve.predictor import Predictor
+    from tfl.serve.predictor import Predictor
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
     def bright(contents: tf.Tensor) -> tf.Tensor:
