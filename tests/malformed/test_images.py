@@ -20,6 +20,7 @@ from tfl.data.convert import readable_by_graph
 from tfl.data.headers import jpeg_scans, read_header
 from tfl.data.source import load_source
 from tfl.errors import BadImageError
+from tfl.serve.files import expand
 
 WHOLE = formats()
 few, many = (
@@ -171,11 +172,15 @@ def test_a_file_of_gigabytes_is_not_read(tmp_path: Path, predictor: Any, small_m
 
 def test_a_pipe_that_nobody_writes_to_does_not_hang(tmp_path: Path, predictor: Any) -> None:
     class_folders(tmp_path, {"bad": 1, "good": 1})
-    os.mkfifo(tmp_path / "bad" / "pipe.jpg")
-    assert told(tmp_path, predictor)[1] == {str(tmp_path / "bad" / "pipe.jpg")}
-    assert len(load_source(tfl.Data(str(tmp_path)))) == 2
-    with pytest.raises(BadImageError, match="not a regular file"):
-        predictor.predict([Path("/dev/zero")])
+    pipe = tmp_path / "bad" / "pipe.jpg"
+    os.mkfifo(pipe)
+    skipped: list[str] = []
+    assert str(pipe) not in map(str, expand([tmp_path / "bad"], skipped)) and skipped == [str(pipe)]
+    examples = load_source(tfl.Data(str(tmp_path)))
+    assert len(examples) == 2 and "bad/pipe.jpg" in {one["kind"]: one["note"] for one in examples.findings}["skipped_links"]
+    for endless in (pipe, Path("/dev/zero")):
+        with pytest.raises(BadImageError, match="not a regular file"):
+            predictor.predict([endless])
 
 
 def check_any_bytes(decode: Any, content: bytes) -> None:
