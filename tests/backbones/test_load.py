@@ -118,5 +118,5 @@ def test_code_in_an_h5_file_does_not_run(tmp_path: Path) -> None:
             layer["config"] |= {"function": ["4wEAAAAA", None, None], "function_type": "lambda", "module": "__main__"}
 
     change_layers(tmp_path / "code.h5", as_keras_2)
-    with pytest.raises(BackboneError, match="(?i)lambda"):
+    with pytest.raises(BackboneError, match=r"(?i)lambda"):
         load_network(tmp_path / "code.h5")

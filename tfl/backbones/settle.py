@@ -92,7 +92,7 @@ def preprocessing_of(backbone: Backbone) -> Expectation:
             )
         return Expectation(entry.preprocessing, f"as {entry.name} was trained")
     found = _expected_by(path)
-    if stated in ("auto", found.preprocessing):
+    if stated == "auto" or stated == found.preprocessing:
         return found
     return Expectation(stated, "as stated" if found.preprocessing is None else f"as stated, although {found.reason}")
 
