@@ -93,6 +93,7 @@ def test_a_model_file_gives_its_input_size_else_its_architectures(tmp_path: Path
 def test_what_a_model_files_layers_decide_is_written_out(tmp_path: Path) -> None:
     scaled = recipe(conv_file(tmp_path / "scaled.keras", (32, 32, 3), scaled=True))
     assert settled(scaled).backbone.preprocessing == "none"
+    assert "prepares the pixels" in preprocessing_of(settled(scaled).backbone).reason
     plain = recipe(conv_file(tmp_path / "plain.keras", (32, 32, 3)))
     assert settled(plain).backbone.preprocessing == "auto"
     assert preprocessing_of(plain.backbone).preprocessing is None

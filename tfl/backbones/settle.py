@@ -92,10 +92,9 @@ def preprocessing_of(backbone: Backbone) -> Expectation:
             )
         return Expectation(entry.preprocessing, f"as {entry.name} was trained")
     found = _expected_by(path)
-    if stated == "auto":
+    if stated == "auto" or stated == found.preprocessing:
         return found
-    differs = found.preprocessing not in (None, stated)
-    return Expectation(stated, f"as stated, although {found.reason}" if differs else "as stated")
+    return Expectation(stated, "as stated" if found.preprocessing is None else f"as stated, although {found.reason}")
 
 
 def undecided(path: Path | str, reason: str, *, evidence: str = "") -> BackboneError:
