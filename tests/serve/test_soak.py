@@ -25,7 +25,7 @@ def clients(monkeypatch):
 
 def soaked(clients, run, **plan):
     limits = Limits(max_expected_wait_s=plan.pop("max_expected_wait_s", 10.0))
-    shape = {"seconds": 1.6, "minute_s": 0.8, "bursts": 1, "burst_s": 0.25, "settle_s": 0.05, "load": 0.5}
+    shape = {"seconds": 2.6, "minute_s": 1.3, "bursts": 1, "burst_s": 0.25, "settle_s": 0.05, "load": 0.5}
     images = [base64.b64encode(jpeg()).decode()] * 4
     with served(limits, stub_models(limits=limits, run=run)) as port:
         plan = {"port": port, "path": "/v1/models/leaves:predict", "images": images, "connections": 8, **shape, **plan}
@@ -33,7 +33,7 @@ def soaked(clients, run, **plan):
 
 
 def answers(count):
-    return {"probabilities": np.full((count, 2), 0.5, "float32")}
+    return {"probabilities": np.full((count, 2), 0.5, "float32"), "version": np.ones(count)}
 
 
 def test_each_minutes_load_is_a_share_of_what_was_measured_at_its_beginning(clients):
@@ -57,13 +57,14 @@ def test_wrong_answers_and_refusals_in_bursts_and_between_are_failures(clients):
 
 def test_latency_counts_from_when_a_request_was_due(clients):
     """A server that stands still for a while delays what was due meanwhile, also what the clients could not send."""
-    stood = []
+    first: list[float] = []
 
     def run(signature, rows):
-        if len(stood) < 2 and time.monotonic() > began + 0.55:
-            stood.append(time.sleep(0.3))
+        first.append(time.monotonic())
+        since = first[-1] - first[0]
+        if 0.95 < since < 1.25:
+            time.sleep(1.25 - since)
         return answers(len(rows))
 
-    began = time.monotonic()
     found = soaked(clients, run, connections=1, seconds=1.6, minute_s=1.6)
     assert found["max_ms"] > 200
