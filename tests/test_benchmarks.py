@@ -95,3 +95,27 @@ def test_a_block_of_the_guide_is_a_block_of_tfl(module, photos):
         base = guide.build_base((224, 224))
         assert below.name == cut and below.output_shape == base.get_layer(cut).output.shape[1:]
         keras.backend.clear_session()
+
+
+def test_the_pass_by_hand_runs_in_the_precision_of_the_engine(module):
+    openvino = pytest.importorskip("openvino")
+    import keras
+
+    if "BF16" not in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        pytest.skip("this processor has no bfloat16")
+    inputs = keras.Input((8, 8, 3))
+    model = keras.Model(inputs, keras.layers.Conv2D(4, 3)(inputs))
+    for precision, wanted in (("float32", openvino.Type.f32), ("bfloat16", openvino.Type.bf16)):
+        compiled = module("by_hand").compile_openvino(model, precision)
+        assert compiled.get_property("INFERENCE_PRECISION_HINT") == wanted
+
+
+def test_the_engine_of_the_pass_by_hand_is_read_from_the_store(module, tmp_path, monkeypatch):
+    import numpy as np
+
+    from tfl.features.store import space_of, stored_features
+
+    monkeypatch.setenv("TFL_CACHE", str(tmp_path))
+    space = space_of(about={"engine": "openvino bfloat16"}, number=1)
+    stored_features([space], ["a"], lambda missing: [[np.ones((len(missing), 2), "float32")]], dtypes=["float32"])
+    assert module("head_stage").engine_used() == "openvino bfloat16"

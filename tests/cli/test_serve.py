@@ -40,7 +40,9 @@ def test_an_absent_extra_is_named(run, tmp_path, monkeypatch):
     assert done.exit_code == 2 and "pip install 'tfl[serve]'" in done.output
 
 
-@pytest.mark.parametrize("words", [("--port", "70000"), ("--max-batch-size", "0"), ("--max-body-mb", "0"), ("--workers", "2")])
+@pytest.mark.parametrize(
+    "words", [("--port", "70000"), ("--max-batch-size", "0"), ("--max-wait", "0"), ("--max-body-mb", "0"), ("--workers", "2")]
+)
 def test_options_out_of_range_are_told(run, tmp_path, words):
     done = run(tmp_path, *words)
     assert done.exit_code == 2 and words[0] in done.output
