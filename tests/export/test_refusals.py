@@ -22,7 +22,7 @@ from tfl.model.head import head_layers, pooling_layer, put_on
 
 
 def network_of_unequal_channels():
-    """One channel is 10^5 times as large as the others: above float16, and all that an int8 step sees. The last layer ignores it."""
+    """One channel is 10^5 times as large as the others: above float16, and all that int8 sees. The last layer ignores it."""
     keras.utils.set_random_seed(3)
     pixels = keras.Input((*DATA.image_size, 3))
     x = keras.layers.Rescaling(1 / 255)(pixels)
@@ -68,7 +68,7 @@ def test_each_file_of_litert_is_refused_on_its_own(unequal, tmp_path):
     assert any(words.startswith("litert_int8: REFUSED") for words in told)
     done.require_any()  # something was written
     again = ship(("litert",), shipment, tmp_path, judge=Judge(shipment, trial), quantize=("int8",))
-    with pytest.raises(ExportError, match="No export was written.*litert_int8"):
+    with pytest.raises(ExportError, match=r"No export was written.*litert_int8"):
         again.require_any()
     assert (tmp_path / "litert" / "model_float32.tflite").is_file()  # what was there before stays
     assert set(json.loads((tmp_path / FILE).read_text())["exports"]) == {"litert_float32", "litert_float16", "keras"}

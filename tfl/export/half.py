@@ -41,7 +41,8 @@ def in_half(content: bytes, images: NDArray[Any], *, most: float = MARGIN * TOLE
 
     def gaps(halved: Sequence[int]) -> NDArray[np.float64]:
         found = probabilities(_halved(content, halved), images)
-        return np.nan_to_num(np.abs(found.astype(np.float64) - expected), nan=np.inf)
+        differences = np.abs(found.astype(np.float64) - expected)
+        return np.where(np.isfinite(differences), differences, np.inf)
 
     if gaps(list(weights)).max() <= most:
         return _halved(content, list(weights))

@@ -6,6 +6,7 @@ and `tfl.export.int8`; `benchmarks/parity.py` measures what that comes to.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -58,7 +59,7 @@ def fill_litert(shipment: Shipment, folder: Path, *, weights: str) -> tuple[str,
     except (ExportError, OSError):
         raise
     except Exception as error:  # the converter raises its own kinds, by what it lacks
-        raise ExportError(f"This model cannot be written as LiteRT {weights}: {_first_lines(error)}") from error
+        raise ExportError(f"This model cannot be written as LiteRT {weights}: {_reason(error)}") from error
     return (file_of(weights),)
 
 
@@ -116,5 +117,8 @@ def _export(shipment: Shipment, file: Path, target_spec: dict[str, Any], **optio
     shipment.answer.export(file, format="litert", verbose=False, input_signature=[pixels], target_spec=target_spec, **options)
 
 
-def _first_lines(error: Exception) -> str:
+def _reason(error: Exception) -> str:
+    """The operations that LiteRT lacks, where that is why; otherwise how the converter's message begins."""
+    if missing := sorted(set(re.findall(r"'tf\.(\w+)' op is neither", str(error)))):
+        return f"LiteRT has no operation {', '.join(missing)}"
     return " ".join(str(error).strip().splitlines()[:3])[:500] or type(error).__name__
