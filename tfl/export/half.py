@@ -6,9 +6,7 @@ weights, and rounding these alone moves a probability by 0.06. What is sensitive
     every weight in float16 ─▶ near enough? ─▶ done
                                    └─▶ each weight alone in float16 ─▶ rank by (difference)² a byte ─▶ keep as few as it takes
 
-The float16 constants are dequantised at the start of the graph, as TensorFlow's converter does it; runtimes fold that away.
-Format: https://github.com/tensorflow/tensorflow/blob/master/tensorflow/compiler/mlir/lite/schema/schema.fbs
-"""
+The float16 constants are dequantised at the start of the graph, as TensorFlow's converter does it; runtimes fold that away."""
 
 from __future__ import annotations
 
@@ -17,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tfl.export.flatbuffer import operators_of, packed, probabilities, read
 from tfl.export.kinds import TOLERANCES
 
 if TYPE_CHECKING:
@@ -37,12 +36,13 @@ def in_half(content: bytes, images: NDArray[Any], *, most: float = MARGIN * TOLE
     Returns:
         The content of a `.tflite` file; all weights stay float32 where nothing else is near enough.
     """
-    weights = _weights(content)
+    weights = {operator.kernel: operator.size for operator in operators_of(content) if operator.kernel is not None}
     expected = probabilities(content, images)
 
     def gaps(halved: Sequence[int]) -> NDArray[np.float64]:
         found = probabilities(_halved(content, halved), images)
-        return np.nan_to_num(np.abs(found.astype(np.float64) - expected), nan=np.inf)
+        differences = np.abs(found.astype(np.float64) - expected)
+        return np.where(np.isfinite(differences), differences, np.inf)
 
     if gaps(list(weights)).max() <= most:
         return _halved(content, list(weights))
@@ -58,36 +58,11 @@ def in_half(content: bytes, images: NDArray[Any], *, most: float = MARGIN * TOLE
     return _halved(content, ranked[enough:])
 
 
-def probabilities(content: bytes, images: NDArray[Any]) -> NDArray[np.float32]:
-    """What a `.tflite` file says of images, one at a time."""
-    from ai_edge_litert.interpreter import Interpreter
-
-    run = Interpreter(model_content=content).get_signature_runner()
-    return np.concatenate([run(pixels=image[None].astype(np.float32))["probabilities"] for image in images])
-
-
-def _weights(content: bytes) -> dict[int, int]:
-    """The number of elements of each float32 kernel, by its tensor."""
-    from ai_edge_litert import schema_py_generated as schema
-
-    model = _read(content)
-    kinds = schema.BuiltinOperator
-    graph, found = model.subgraphs[0], {}
-    for operator in graph.operators:
-        code = model.operatorCodes[operator.opcodeIndex]
-        if max(code.builtinCode, code.deprecatedBuiltinCode) in (kinds.CONV_2D, kinds.DEPTHWISE_CONV_2D, kinds.FULLY_CONNECTED):
-            kernel = int(operator.inputs[1])
-            tensor = graph.tensors[kernel]
-            if tensor.type == schema.TensorType.FLOAT32 and model.buffers[tensor.buffer].data is not None:
-                found[kernel] = int(np.prod(tensor.shape))
-    return found
-
-
 def _halved(content: bytes, kernels: Sequence[int]) -> bytes:
     """The same file with these kernels in float16, each followed by an operator that makes it float32 again."""
     from ai_edge_litert import schema_py_generated as schema
 
-    model = _read(content)
+    model = read(content)
     graph = model.subgraphs[0]
     code = schema.OperatorCodeT()
     code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.DEQUANTIZE
@@ -111,18 +86,4 @@ def _halved(content: bytes, kernels: Sequence[int]) -> bytes:
     for place, buffer in enumerate(model.buffers):
         if place not in kept:
             buffer.data = None
-    return _packed(model)
-
-
-def _read(content: bytes) -> Any:
-    from ai_edge_litert import schema_py_generated as schema
-
-    return schema.ModelT.InitFromObj(schema.Model.GetRootAsModel(content, 0))
-
-
-def _packed(model: Any) -> bytes:
-    import flatbuffers
-
-    builder = flatbuffers.Builder(1 << 20)
-    builder.Finish(model.Pack(builder), b"TFL3")
-    return bytes(builder.Output())
+    return packed(model)

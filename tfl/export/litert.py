@@ -1,8 +1,7 @@
 """LiteRT (`.tflite`): float32, float16 weights, and int8 whose ranges come from training images. One image at a time.
 
-Keras writes it (`model.export(format="litert")`). In int8, all from the pooled features on stays float32: the head, the
-probabilities and what confidence adds. `benchmarks/parity.py` measures both ways; quantised, a probability is one of 256 steps,
-and which classes are in the prediction set changes for many images.
+Keras writes it (`model.export(format="litert")`). What float16 or int8 would change too much stays float32: see `tfl.export.half`
+and `tfl.export.int8`; `benchmarks/parity.py` measures what that comes to.
 """
 
 from __future__ import annotations
@@ -18,9 +17,9 @@ import tensorflow as tf
 
 from tfl.errors import ExportError
 from tfl.export.half import in_half
-from tfl.export.shipment import Shipment
+from tfl.export.int8 import in_int8, quantise
+from tfl.export.shipment import PROBABILITIES, Shipment
 from tfl.export.trial import Trial
-from tfl.model.head import POOL
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -29,7 +28,6 @@ REPRESENTATIVE = 200
 """Training images that the ranges of int8 come from."""
 TRIED = 64
 """Of these, and beside the golden images, those on which the weights that stay float32 are chosen."""
-_FLOAT_FROM = re.compile(rf"(^|/){POOL}(_\d+)?(/|$)")
 
 
 def file_of(quantized: str) -> str:
@@ -61,7 +59,7 @@ def fill_litert(shipment: Shipment, folder: Path, *, weights: str) -> tuple[str,
     except (ExportError, OSError):
         raise
     except Exception as error:  # the converter raises its own kinds, by what it lacks
-        raise ExportError(f"This model cannot be written as LiteRT {weights}: {_first_lines(error)}") from error
+        raise ExportError(f"This model cannot be written as LiteRT {weights}: {_reason(error)}") from error
     return (file_of(weights),)
 
 
@@ -81,12 +79,10 @@ def _images_to_try(shipment: Shipment) -> NDArray[np.uint8]:
 
 
 def _write_int8(shipment: Shipment, file: Path, *, float_tail: bool = True) -> None:
-    """Calibrated first, then quantised, so that a part can be named that is left as it is.
+    """Calibrated first, then quantised, so that parts can be named that are left as they are.
 
     Keras' exporter does both in one step and quantises all; `QuantizationDebugger` takes the same two steps as here.
     """
-    from tensorflow.lite.python.convert import mlir_quantize
-
     images = shipment.representative
     if images is None or not len(images):
         raise ExportError(
@@ -107,21 +103,12 @@ def _write_int8(shipment: Shipment, file: Path, *, float_tail: bool = True) -> N
         _experimental_calibrate_only=True,
     )
     calibrated = file.read_bytes()
-    file.write_bytes(mlir_quantize(calibrated, denylisted_nodes=_tail(calibrated) if float_tail else None))
-
-
-def _tail(calibrated: bytes) -> list[str]:
-    """The outputs of every operation from the pooled features on; none where the model has no head of tfl's.
-
-    Operations are in order, and all that the head reads runs through one tensor.
-    """
-    from ai_edge_litert.interpreter import Interpreter
-
-    interpreter = Interpreter(model_content=calibrated)
-    names = {tensor["index"]: tensor["name"] for tensor in interpreter.get_tensor_details()}
-    made = [names[output] for operation in interpreter._get_ops_details() for output in operation["outputs"] if output in names]
-    starts = [at for at, name in enumerate(made) if any(map(_FLOAT_FROM.search, name.split(";")))]
-    return made[starts[0] :] if starts else []
+    if not float_tail:
+        file.write_bytes(quantise(calibrated, []))
+        return
+    tried = images[:TRIED]
+    expected = np.concatenate([shipment.answer(image[None].astype(np.float32))[PROBABILITIES] for image in tried])
+    file.write_bytes(in_int8(calibrated, tried, expected))
 
 
 def _export(shipment: Shipment, file: Path, target_spec: dict[str, Any], **options: Any) -> None:
@@ -130,5 +117,8 @@ def _export(shipment: Shipment, file: Path, target_spec: dict[str, Any], **optio
     shipment.answer.export(file, format="litert", verbose=False, input_signature=[pixels], target_spec=target_spec, **options)
 
 
-def _first_lines(error: Exception) -> str:
+def _reason(error: Exception) -> str:
+    """The operations that LiteRT lacks, where that is why; otherwise how the converter's message begins."""
+    if missing := sorted(set(re.findall(r"'tf\.(\w+)' op is neither", str(error)))):
+        return f"LiteRT has no operation {', '.join(missing)}"
     return " ".join(str(error).strip().splitlines()[:3])[:500] or type(error).__name__

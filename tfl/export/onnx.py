@@ -31,7 +31,7 @@ def fill_onnx(shipment: Shipment, folder: Path) -> tuple[str, ...]:
         except OSError:
             raise
         except Exception as error:  # tf2onnx raises a dozen kinds, by what it lacks
-            raise ExportError(f"This model cannot be written as ONNX: {str(error).strip()[:500]}") from error
+            raise ExportError(f"This model cannot be written as ONNX: {' '.join(str(error).split())[:500]}") from error
     return (FILE,)
 
 

@@ -32,5 +32,5 @@ def fill_openvino(shipment: Shipment, folder: Path) -> tuple[str, ...]:
     except OSError:
         raise
     except Exception as error:  # of TensorFlow while tracing, or of OpenVINO
-        raise ExportError(f"This model cannot be written for OpenVINO: {str(error).strip()[:500]}") from error
+        raise ExportError(f"This model cannot be written for OpenVINO: {' '.join(str(error).split())[:500]}") from error
     return FILES

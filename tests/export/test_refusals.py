@@ -1,0 +1,108 @@
+"""What is refused does not take the rest with it, and what a network is sensitive to stays float32."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+from rich.console import Console
+from small_network import DATA, LABELS
+
+import tfl
+from tfl.cli.run import exports, refused
+from tfl.data.examples import Examples
+from tfl.errors import ExportError
+from tfl.export.certificate import FILE, Judge
+from tfl.export.flatbuffer import operators_of, probabilities
+from tfl.export.ship import ship
+from tfl.export.shipment import prepare, read_about
+from tfl.export.trial import Trial
+from tfl.job import run_recipe
+from tfl.model.head import head_layers, pooling_layer, put_on
+
+
+def network_of_unequal_channels():
+    """One channel is 10^5 times as large as the others: above float16, and all that int8 sees. The last layer ignores it."""
+    keras.utils.set_random_seed(3)
+    pixels = keras.Input((*DATA.image_size, 3))
+    x = keras.layers.Rescaling(1 / 255)(pixels)
+    first = keras.layers.Conv2D(8, 3, strides=4, activation="relu", name="first")
+    last = keras.layers.Conv2D(64, 1, activation="relu", name="last")
+    layers = [pooling_layer(4, "avg", name="head_pool"), *head_layers(tfl.Head(), len(LABELS), seed=3)]
+    model = keras.Model(pixels, put_on(layers, last(first(x))))
+    kernel, bias = first.get_weights()
+    kernel[..., 0] = 1e5
+    first.set_weights([kernel, bias])
+    kernel, bias = last.get_weights()
+    kernel[:, :, 0] = 0
+    last.set_weights([4 * kernel, bias])
+    logits = model.get_layer("logits")
+    logits.set_weights([8 * logits.get_weights()[0], logits.get_weights()[1]])
+    return model
+
+
+@pytest.fixture(scope="module")
+def unequal(examples):
+    model = network_of_unequal_channels()
+    found = model.predict(examples.images.astype("float32")[:, : DATA.image_size[0], : DATA.image_size[1]], verbose=0)
+    labels = (found - np.median(found, axis=0)).argmax(-1)
+    model.get_layer("logits").bias.assign(model.get_layer("logits").bias - np.log(np.median(found, axis=0)))
+    assert len(set(labels.tolist())) > 1
+    found = model.predict(examples.images.astype("float32"), verbose=0)
+    labelled = Examples(class_names=LABELS, labels=found.argmax(-1), images=examples.images)
+    assert len(set(labelled.labels.tolist())) > 1
+    shipment = prepare(model, class_names=LABELS, data=DATA, representative=examples.images[:20])
+    return shipment, Trial.of(DATA, examples=labelled, indices=np.arange(20, 40))
+
+
+def test_each_file_of_litert_is_refused_on_its_own(unequal, tmp_path):
+    shipment, trial = unequal
+    told = []
+    done = ship(("litert", "keras"), shipment, tmp_path, judge=Judge(shipment, trial), tell=told.append)
+    assert {file.name for file in (tmp_path / "litert").glob("*.tflite")} == {"model_float32.tflite", "model_float16.tflite"}
+    assert read_about(tmp_path / "litert")["files"] == ["model_float32.tflite", "model_float16.tflite"]
+    assert set(done.certificate["exports"]) == {"litert_float32", "litert_float16", "keras"} and done.certificate["holds"]
+    row = json.loads((tmp_path / FILE).read_text())["refused"]["litert_int8"]
+    assert row["test"]["accuracy_lost"] > 0.01 and row["format"] == "litert"
+    assert "points of accuracy on 20 test images" in row["reason"] and "--no-verify" in row["reason"]
+    assert any(words.startswith("litert_int8: REFUSED") for words in told)
+    done.require_any()  # something was written
+    again = ship(("litert",), shipment, tmp_path, judge=Judge(shipment, trial), quantize=("int8",))
+    with pytest.raises(ExportError, match=r"No export was written.*litert_int8"):
+        again.require_any()
+    assert (tmp_path / "litert" / "model_float32.tflite").is_file()  # what was there before stays
+    assert set(json.loads((tmp_path / FILE).read_text())["exports"]) == {"litert_float32", "litert_float16", "keras"}
+
+
+def test_float16_keeps_what_it_cannot_hold_in_float32(unequal, tmp_path):
+    shipment, trial = unequal
+    folder = ship(("litert",), shipment, tmp_path, judge=None, quantize=("float32", "float16")).folders["litert"]
+    whole, half = ((folder / f"model_{weights}.tflite").read_bytes() for weights in ("float32", "float16"))
+    images = np.concatenate([batch for _, batch in trial.pixels()])
+    assert np.abs(probabilities(whole, images) - probabilities(half, images)).max() <= 1e-2
+    kept = [operator for operator in operators_of(half) if operator.kernel is not None]
+    assert 1 <= len(kept) < len([operator for operator in operators_of(whole) if operator.kernel is not None])
+    assert len(half) < len(whole)
+
+
+def test_a_run_whose_exports_are_refused_ends_well(tmp_path, capsys):
+    pixels = keras.Input((32, 32, 3))
+    x = keras.layers.Rescaling(1 / 255)(pixels)
+    x = keras.layers.Conv2D(8, 3, strides=4, activation="relu")(x)
+    x = keras.ops.erfinv(keras.ops.tanh(x))  # which LiteRT and ONNX lack
+    keras.Model(pixels, keras.layers.Conv2D(8, 1, activation="relu")(x)).save(tmp_path / "own.keras")
+    recipe = tfl.Recipe(
+        name="own",
+        data=tfl.Sample("digits", image_size=(32, 32), per_class=10),
+        backbone=tfl.Backbone(str(tmp_path / "own.keras")),
+        stages=(tfl.Stage("head", epochs=1),),
+        export=("litert", "onnx", "keras"),
+    )
+    run = run_recipe(recipe, out=tmp_path / "run", console=Console(stderr=True))
+    assert run.manifest["status"] == "done"
+    assert list(exports(run)) == ["keras"] and not run.path("export", "onnx").exists()
+    assert set(refused(run)) == {"litert_float32", "litert_float16", "litert_int8", "onnx"}
+    assert "Erfinv" in refused(run)["onnx"] and "Erfinv" in refused(run)["litert_float32"]
+    assert run.manifest["parity"]["keras"]["holds"] and "onnx: REFUSED" in capsys.readouterr().err
+    report = run.path("report.html").read_text(encoding="utf-8")
+    assert "<strong>onnx</strong> was not exported" in report and "Every export was compared" in report
