@@ -62,6 +62,7 @@ def test_run_hands_the_changed_recipe_over(here, calls):
         "run": "done",
         "metrics": {"test": {"accuracy": 0.9, "macro_f1": 0.8, "count": 10}},
         "export": {},
+        "refused": {},
     }
 
 
