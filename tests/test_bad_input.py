@@ -137,6 +137,7 @@ def test_an_unknown_backbone(tfl_run, tmp_path):
     refused(tfl_run(photos(tmp_path / "photos"), backbone="MobilNetV2"), "MobilNetV2", "MobileNetV2")
 
 
+@pytest.mark.slow
 def test_weights_that_cannot_be_had(tfl_run, tmp_path, monkeypatch):
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
     result = tfl_run(photos(tmp_path / "photos"), backbone="MobileNetV2")

@@ -53,6 +53,7 @@ def test_every_family_has_4_to_40_natural_blocks(name: str) -> None:
     assert blocks[0].parameters > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["VGG16", "ResNet50", "DenseNet121", "MobileNetV3Small", "ConvNeXtTiny", "NASNetMobile"])
 def test_cut_points_are_exact(name: str) -> None:
     model = build(name)

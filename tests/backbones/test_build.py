@@ -105,6 +105,7 @@ def test_weights_of_a_path_are_loaded_whatever_the_size(tmp_path: Path) -> None:
         np.testing.assert_array_equal(ours, theirs)
 
 
+@pytest.mark.slow
 def test_efficientnet_with_imagenets_file_divides_by_the_deviation(empty_keras_home: Path) -> None:
     plain = keras.applications.EfficientNetB0(include_top=False, weights=None, input_shape=(64, 64, 3))
     file = empty_keras_home / "efficientnetb0_notop.h5"

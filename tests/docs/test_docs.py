@@ -8,6 +8,7 @@ import pytest
 PAGES = [Path("README.md"), Path("CONTRIBUTING.md"), *sorted(Path("docs").glob("*.md")), Path("tfl/backbones/weights/mini.md")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", PAGES, ids=str)
 def test_python_blocks_run(page):
     scope = {"__name__": "docs"}

@@ -53,6 +53,7 @@ def plain():
     return model, fitted(model, familiar=0.9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("head", "policy"),
     [

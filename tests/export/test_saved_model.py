@@ -162,6 +162,7 @@ def test_warm_up_requests_run(exported):
     assert file.stat().st_size < 400_000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
 def test_mixed_precision_gives_float32_probabilities(policy, tmp_path):
     keras.mixed_precision.set_global_policy(policy)
@@ -206,6 +207,7 @@ def test_what_does_not_fit_is_refused_and_nothing_is_written(model, tmp_path, la
     assert not (tmp_path / "export").exists()
 
 
+@pytest.mark.slow
 def test_parity_sees_another_model(model, exported):
     result = check_parity(model, exported, probe_images(), DATA)
     assert result["holds"] and result["count"] == len(probe_images()) and result["changed_labels"] == 0

@@ -83,6 +83,7 @@ def test_a_certificate_keeps_what_it_says_of_other_formats_of_the_same_model(shi
     assert first["model"]["weights"] != json.loads((tmp_path / FILE).read_text())["model"]["weights"]
 
 
+@pytest.mark.slow
 def test_past_the_tolerance_nothing_takes_its_place(shipment, judge, trial, tmp_path, monkeypatch):
     def worse(kind, folder, *, name=None):
         [runtime] = open_export(kind, folder)

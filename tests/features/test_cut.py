@@ -114,6 +114,7 @@ def test_taps_beside_a_map_lose_nothing_in_mixed_precision(policy: str) -> None:
     np.testing.assert_array_equal(suffix(prefix(pixels())), assembled.model(pixels()))
 
 
+@pytest.mark.slow
 def test_training_above_a_tap_trains_the_whole_and_saves_it(tmp_path: Path) -> None:
     assembled = build("mini", ("unit2_out", "unit7_out"))
     prefix, suffix = cut(assembled, 6)

@@ -110,6 +110,7 @@ def check_every_engine(name, side=64):
         assert relative_error(found, truth) < tolerance_of(engine.name), engine.name
 
 
+@pytest.mark.slow
 @NEEDS_OPENVINO
 @pytest.mark.parametrize("name", FAMILIES)
 def test_every_engine_agrees_with_keras(name):
@@ -227,6 +228,7 @@ def test_without_the_package(mini, monkeypatch):
     assert choose_engine("auto", mini, photos()).engine.name.startswith("keras")
 
 
+@pytest.mark.slow
 @NEEDS_OPENVINO
 def test_a_choice_holds_for_every_cut_of_the_network_while_it_agrees(mini, rates, biased):
     assert earlier_engine("auto", mini) is None
@@ -244,6 +246,7 @@ def test_a_choice_holds_for_every_cut_of_the_network_while_it_agrees(mini, rates
     assert earlier_engine("auto", lower) == "keras float32"
 
 
+@pytest.mark.slow
 @NEEDS_OPENVINO
 def test_what_a_run_began_with_goes_before_what_is_fastest_now(mini, rates, biased):
     rates(openvino_float32=0.1)

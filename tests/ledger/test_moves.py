@@ -77,6 +77,7 @@ def check_sequence(found: Subject, data: st.DataObject) -> None:
     assume(ran)
 
 
+@pytest.mark.slow
 @plans
 @given(data=st.data())
 def test_a_plan_means_what_its_stage_says(subject: Callable[..., Subject], data: st.DataObject) -> None:
@@ -87,6 +88,7 @@ def test_a_plan_means_what_its_stage_says(subject: Callable[..., Subject], data:
         check_plan(plan, found.blocks, stage)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("family", "precision"), [("residual", "float32"), ("dense", "float32"), ("residual", "mixed_bfloat16")])
 @few
 @given(data=st.data())

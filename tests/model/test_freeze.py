@@ -118,6 +118,7 @@ def train(assembled: Assembled, stage: tfl.Stage, epochs: int = 2) -> Plan:
     return plan
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batchnorm", ["inference", "train"])
 def test_training_moves_what_the_plan_says_and_nothing_else(batchnorm: str) -> None:
     assembled = build()

@@ -31,6 +31,7 @@ def passes(monkeypatch):
     return made
 
 
+@pytest.mark.slow
 def test_one_pass_serves_all_stages(tmp_path, recipe, bundle, network, passes):
     run, assembled = Run.create(tmp_path / "run", recipe, command=[]), network(recipe)
     assert extract_ahead(run, assembled, bundle, recipe=recipe) == ("head", "finetune")
@@ -49,6 +50,7 @@ def test_what_an_earlier_stage_trains_is_left_to_its_stage(tmp_path, recipe, bun
     assert extract_ahead(run, network(recipe), bundle, recipe=upward) == ("head",)
 
 
+@pytest.mark.slow
 def test_augmented_copies_are_left_to_their_stage(tmp_path, recipe, bundle, network, changed, passes):
     recipe = changed(recipe, "finetune", augment=tfl.Augment(flip="horizontal"), views=2)
     run = Run.create(tmp_path / "run", recipe, command=[])
@@ -56,6 +58,7 @@ def test_augmented_copies_are_left_to_their_stage(tmp_path, recipe, bundle, netw
     assert [(models, part) for models, part, _ in passes] == [(1, "train"), (2, "val")]
 
 
+@pytest.mark.slow
 def test_nothing_is_stored_for_stages_that_are_done_or_do_not_want_it(tmp_path, recipe, bundle, network, passes):
     never = dataclasses.replace(recipe, features=tfl.Features(store="never"))
     assert extract_ahead(Run.create(tmp_path / "one", never, command=[]), network(never), bundle, recipe=never) == ()

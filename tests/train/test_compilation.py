@@ -171,6 +171,7 @@ def test_too_little_memory_is_not_xlas_fault(monkeypatch):
         choose_compilation("auto", loop, streams=False, stage_name="head")
 
 
+@pytest.mark.slow
 def test_a_stage_that_is_resumed_keeps_what_it_had_chosen(bundle, recipe, network, tmp_path, monkeypatch):
     recipe = dataclasses.replace(recipe, jit_compile="auto", stages=recipe.stages[:1])
     asked = []

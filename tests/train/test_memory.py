@@ -94,6 +94,7 @@ def test_one_step_in_parts_is_the_step_of_the_batch():
         np.testing.assert_allclose(halved_sums, sums, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_stage_that_runs_out_later_goes_back_to_the_last_whole_epoch(
     tmp_path, recipe, bundle, network, changed, narrow, monkeypatch
 ):

@@ -63,6 +63,7 @@ def test_the_message_names_epoch_batch_and_file(tmp_path, recipe, bundle, networ
     assert all(map(np.array_equal, assembled.model.get_weights(), before))
 
 
+@pytest.mark.slow
 def test_it_goes_back_to_the_best_epoch_and_leaves_that_whole_on_disk(tmp_path, recipe, bundle, network, changed, monkeypatch):
     recipe = changed(recipe, "head", epochs=3)
     run, assembled = Run.create(tmp_path / "run", recipe, command=[]), network(recipe)

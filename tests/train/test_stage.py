@@ -33,6 +33,7 @@ def train_all(folder, recipe, bundle, network, **options):
     return run, assembled, results
 
 
+@pytest.mark.slow
 def test_two_stages_leave_what_a_run_needs(tmp_path, recipe, bundle, network):
     before = Ledger.snapshot(network(recipe))
     run, assembled, (head, finetune) = train_all(tmp_path / "run", recipe, bundle, network)
@@ -192,6 +193,7 @@ def test_a_damaged_checkpoint_is_named(tmp_path, recipe, bundle, network):
         train_stage(run, network(recipe), recipe.stages[0], bundle, recipe=recipe)
 
 
+@pytest.mark.slow
 def test_the_prefix_runs_once_a_view(tmp_path, recipe, bundle, network, changed, monkeypatch):
     computed = []
     real = Extractor.engine
@@ -227,6 +229,7 @@ def test_features_that_are_not_stored_are_computed_anew_and_said_so(
     assert moved == [*[block.name for block in assembled.blocks][-2:], "head"]
 
 
+@pytest.mark.slow
 def test_a_resumed_stage_keeps_its_decision(tmp_path, recipe, bundle, network, monkeypatch):
     recipe = dataclasses.replace(recipe, stages=recipe.stages[1:], features=tfl.Features(store="auto"))
     monkeypatch.setattr(stage_module, "storing", lambda *_: Decision(False, "The frozen blocks run in every epoch."))
@@ -238,6 +241,7 @@ def test_a_resumed_stage_keeps_its_decision(tmp_path, recipe, bundle, network, m
     assert result.epochs == 3 and run.state["stages"]["finetune"]["unstored"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
 def test_sets_too_large_for_memory_train_the_same(tmp_path, recipe, bundle, network, monkeypatch, dtype):
     recipe = dataclasses.replace(recipe, features=tfl.Features(dtype=dtype))
@@ -256,6 +260,7 @@ def test_a_loss_that_is_not_finite_stops_the_stage(tmp_path, recipe, bundle, net
     assert not list((tmp_path / "run" / "checkpoints").glob("head-1*"))
 
 
+@pytest.mark.slow
 def test_class_weights_pull_towards_the_heavy_class(tmp_path, recipe, bundle, network):
     recipe = dataclasses.replace(recipe, stages=recipe.stages[:1])
     heavy = np.array([0.001, 0.001, 3.0])
@@ -266,6 +271,7 @@ def test_class_weights_pull_towards_the_heavy_class(tmp_path, recipe, bundle, ne
     assert assembled.model.predict(images, verbose=0)[:, 2].mean() > plain.model.predict(images, verbose=0)[:, 2].mean() + 0.1
 
 
+@pytest.mark.slow
 def test_mixed_precision_trains_on_stored_features(tmp_path, recipe, bundle, network):
     import keras
 

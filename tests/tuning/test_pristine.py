@@ -48,6 +48,7 @@ def test_the_same_recipe_gets_it_back_as_it_was(bench, recipe):
         np.testing.assert_array_equal(value, old)
 
 
+@pytest.mark.slow
 def test_another_head_seed_or_size_is_another_network(bench, recipe):
     first = bench.network(recipe)
     others = [
