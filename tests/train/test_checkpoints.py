@@ -147,3 +147,16 @@ def test_a_checkpoint_of_another_network_is_refused(run):
     run.path("checkpoints", "head-0.weights.npz").replace(run.path("checkpoints", "head-1.suffix.weights.npz"))
     with pytest.raises(RunError, match="it has 4 arrays, and 2 are needed"):
         make_checkpoints(run, StageState.load(run, "head")).resume()
+
+
+def test_a_normalization_layer_computes_with_what_was_loaded(run):
+    inputs = keras.Input((4,))
+    model = keras.Model(inputs, keras.layers.Normalization()(inputs))
+    checkpoints = Checkpoints(run, "head", whole=model, live=model, state=StageState(), keep=1)
+    images = np.random.default_rng(0).normal(3, 2, (50, 4)).astype("float32")
+    model.layers[-1].adapt(images)
+    expected = model.predict_on_batch(images)
+    checkpoints.start()
+    model.layers[-1].adapt(images * 10)
+    checkpoints.load_start()
+    np.testing.assert_array_equal(model.predict_on_batch(images), expected)

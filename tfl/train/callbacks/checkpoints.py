@@ -217,6 +217,9 @@ def _load_weights(model: keras.Model, file: Path) -> None:
         raise RunError(f"{file} is missing.", fix="The run cannot go on from there: start it again in another folder.")
     if file.suffix == ".npz":
         _read_variables(file, model.weights)
+        for layer in model._flatten_layers():
+            if isinstance(layer, keras.layers.Normalization):
+                layer.finalize_state()  # it computes with what it makes of its weights
         return
     try:
         with warnings.catch_warnings():
