@@ -23,7 +23,7 @@ from tfl.model.head import head_layers, pooling_layer, put_on
 
 
 def network_of_unequal_channels():
-    """One channel is 10^5 times as large as the others: above float16, and all that int8 sees. The last layer ignores it."""
+    """One channel is so much larger than the others that int8 sees it alone; the last layer ignores it."""
     keras.utils.set_random_seed(3)
     pixels = keras.Input((*DATA.image_size, 3))
     x = keras.layers.Rescaling(1 / 255)(pixels)
@@ -32,7 +32,7 @@ def network_of_unequal_channels():
     layers = [pooling_layer(4, "avg", name="head_pool"), *head_layers(tfl.Head(), len(LABELS), seed=3)]
     model = keras.Model(pixels, put_on(layers, last(first(x))))
     kernel, bias = first.get_weights()
-    kernel[..., 0] = 1e5
+    kernel[..., 0] = 100
     first.set_weights([kernel, bias])
     kernel, bias = last.get_weights()
     kernel[:, :, 0] = 0
