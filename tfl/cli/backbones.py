@@ -13,7 +13,7 @@ import rich_click as click
 
 from tfl.cli.command import Answer, command
 from tfl.cli.options import parse_size, set_option
-from tfl.cli.quiet import load_tensorflow
+from tfl.quiet import load_tensorflow
 from tfl.recipe import Backbone
 
 if TYPE_CHECKING:

@@ -17,8 +17,8 @@ import rich_click as click
 from tfl import __version__
 from tfl.cli.backbones import weights_folder
 from tfl.cli.command import EXIT_WRONG_INPUT, Answer, command
-from tfl.cli.quiet import load_tensorflow
 from tfl.errors import TflError
+from tfl.quiet import load_tensorflow
 
 PACKAGES = ("tensorflow", "keras", "keras-tuner", "tensorboard", "tensorflow-datasets", "numpy", "scikit-learn", "pillow")
 EXTRAS = ("openvino",)

@@ -10,8 +10,8 @@ import rich_click as click
 
 from tfl.cli.command import Answer, command
 from tfl.cli.options import SOURCE_HELP, run_argument
-from tfl.cli.quiet import load_tensorflow
 from tfl.errors import DataError, TflError
+from tfl.quiet import load_tensorflow
 
 if TYPE_CHECKING:
     import numpy as np

@@ -14,8 +14,8 @@ import rich_click as click
 
 from tfl.cli.command import Answer, command
 from tfl.cli.options import SOURCE_HELP
-from tfl.cli.quiet import load_tensorflow
 from tfl.errors import DataError, RecipeError
+from tfl.quiet import load_tensorflow
 from tfl.recipe import Backbone, Data, Recipe
 
 if TYPE_CHECKING:

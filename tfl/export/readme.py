@@ -74,7 +74,8 @@ _NOTES = {
     "litert": (
         "One image at a time. `model_float16` keeps its weights in half the bytes and computes in float32. `model_int8` computes "
         "in whole numbers, whose ranges come from the run's training images, up to the pooled features, and in float32 from "
-        "there. Input and outputs are float32 in all of them."
+        "there; first layers that would change the answer too much compute in float32 as well. Input and outputs are float32 in "
+        "all of them."
     ),
     "openvino": "Without the hint, newer processors compute in bfloat16, which is faster and differs by up to a point.",
     "keras": "Loads with Keras alone; no layer is tfl's.",
