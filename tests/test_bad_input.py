@@ -87,6 +87,7 @@ def test_a_folder_of_non_images(tfl_run, tmp_path):
     refused(tfl_run("photos"), "photos")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "content"),
     [

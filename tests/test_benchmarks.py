@@ -97,6 +97,7 @@ def test_a_block_of_the_guide_is_a_block_of_tfl(module, photos):
         keras.backend.clear_session()
 
 
+@pytest.mark.slow
 def test_the_pass_by_hand_runs_in_the_precision_of_the_engine(module):
     openvino = pytest.importorskip("openvino")
     import keras

@@ -65,6 +65,7 @@ def test_the_weights_file_is_the_one_keras_asks_for(name: str, monkeypatch: pyte
     assert asked == [catalog.entry(name).weights_file_for({}, (128, 128))]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SMALLEST)
 def test_the_minimum_size_is_kerass(name: str) -> None:
     smallest = catalog.entry(name).minimum_size

@@ -89,6 +89,7 @@ for suffix in (".keras", ".h5"):
 """
 
 
+@pytest.mark.slow
 def test_layers_that_are_not_kerass_are_named(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-c", CUSTOM, str(tmp_path / "own")], check=True, capture_output=True)
     for suffix in (".keras", ".h5"):

@@ -121,6 +121,7 @@ def test_small_pictures_are_near_copies_only_if_they_are_equal(tmp_path):
     assert set(rows) == set(files)
 
 
+@pytest.mark.slow
 def test_what_cannot_be_checked_is_said(tmp_path, used):
     run, bundle = used
     more = other(tmp_path, {f"new-{seed}.png": picture(seed) for seed in range(100, 112)})

@@ -56,6 +56,7 @@ def unequal(examples):
     return shipment, Trial.of(DATA, examples=labelled, indices=np.arange(20, 40))
 
 
+@pytest.mark.slow
 def test_each_file_of_litert_is_refused_on_its_own(unequal, tmp_path):
     shipment, trial = unequal
     told = []
@@ -93,6 +94,7 @@ def kernels(content):
     return [operator.kernel for operator in operators_of(content) if operator.kernel is not None]
 
 
+@pytest.mark.slow
 def test_a_run_whose_exports_are_refused_ends_well(tmp_path, capsys):
     pixels = keras.Input((32, 32, 3))
     x = keras.layers.Rescaling(1 / 255)(pixels)

@@ -177,6 +177,7 @@ def test_mixed_precision_gives_float32_probabilities(policy, tmp_path):
     assert check_parity(mixed, target, list(FILES.values()), DATA)["holds"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fit", ["crop", "pad"])
 def test_the_fit_travels_with_the_export(model, exported, tmp_path, fit):
     data = tfl.Data("unused", image_size=(32, 48), fit=fit)
@@ -186,6 +187,7 @@ def test_the_fit_travels_with_the_export(model, exported, tmp_path, fit):
         check_parity(model, exported, [FILES["gif"], FILES["png"]], data)
 
 
+@pytest.mark.slow
 def test_exporting_again_replaces_it_and_leaves_no_scratch(model, tmp_path):
     first = export_saved_model(model, class_names=LABELS, data=DATA, folder=tmp_path)
     again = export_saved_model(small_model(seed=2), class_names=("x", "y", "z"), data=DATA, folder=tmp_path)

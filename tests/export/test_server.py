@@ -61,6 +61,7 @@ def address(shipped):
         server.shutdown()
 
 
+@pytest.mark.slow
 def test_a_server_is_judged_like_an_export(address, shipment, trial, monkeypatch):
     monkeypatch.setenv("TFL_SERVE_TOKEN", "secret")
     judge = Judge(shipment, trial)

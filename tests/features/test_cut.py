@@ -45,6 +45,7 @@ def test_the_last_cut_gives_pooled_vectors() -> None:
     assert [layer.name for layer in suffix.layers[1:]] == ["head_dropout1", "logits", "probabilities"]
 
 
+@pytest.mark.slow
 def test_training_the_suffix_trains_the_whole() -> None:
     assembled = build("mini")
     prefix, suffix = cut(assembled, 7)

@@ -151,6 +151,7 @@ def test_results_are_not_overwritten_by_the_next_batch(mini):
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.slow
 def test_a_copy_under_another_policy_has_the_weights_and_keeps_pixels_exact():
     model = network("MobileNetV2", weights=None)
     copy = under_policy(model, "mixed_bfloat16")
@@ -169,6 +170,7 @@ def test_keras_is_the_network_as_it_is_and_measures_nothing(mini, monkeypatch):
     assert chosen.engine.name == "keras mixed_bfloat16" and not chosen.rates and not chosen.errors
 
 
+@pytest.mark.slow
 @NEEDS_OPENVINO
 @pytest.mark.parametrize("fastest", ["keras float32", "keras mixed_bfloat16", "openvino float32", "openvino bfloat16"])
 def test_auto_takes_the_fastest_and_says_what_was_measured(mini, rates, fastest):
@@ -185,6 +187,7 @@ def test_auto_takes_the_fastest_and_says_what_was_measured(mini, rates, fastest)
         assert f"{name} {rate:.0f} images/s" in chosen.said
 
 
+@pytest.mark.slow
 @NEEDS_OPENVINO
 def test_auto_passes_over_what_disagrees_and_says_so(mini, rates, biased):
     rates(openvino_float32=0.1)
@@ -268,6 +271,7 @@ def test_an_earlier_choice_is_told_once(mini, rates, monkeypatch):
     assert text.getvalue().count("The frozen blocks run on openvino float32, chosen earlier") == 1
 
 
+@pytest.mark.slow
 def test_a_choice_that_was_forgotten_is_measured_anew(mini, rates):
     rates(keras_float32=0.01)  # as on a machine that was busy with something else
     assert choose_engine("auto", mini, photos()).engine.name == "keras float32"

@@ -425,6 +425,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 KINDS = ["builtin", "os", "pathlib", "download", "activation", "pickle", "lambda", "lambda in h5"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_code_in_a_model_file_does_not_run(hostile: dict[str, Path], run_folder: Path, kind: str) -> None:
     from tfl.backbones.build import build_backbone

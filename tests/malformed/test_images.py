@@ -90,6 +90,7 @@ def told(folder: Path, predictor: Any) -> tuple[set[str], set[str]]:
     return {row["file"] for row in found.predictions}, {entry["file"] for entry in found.unreadable}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", WHOLE)
 def test_every_cut_of_every_format_is_an_image_or_named(tmp_path: Path, decode: Any, predictor: Any, kind: str) -> None:
     contents = cuts(WHOLE[kind])

@@ -53,6 +53,7 @@ def photo(tmp_path: Path) -> Path:
     return tmp_path / "photo.png"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", DAMAGE)
 @pytest.mark.parametrize("file", REPORT_FILES)
 def test_report(run_folder: Path, file: str, damage: str) -> None:
@@ -169,6 +170,7 @@ def check_edited(finished: Path, place: Path, data: st.DataObject) -> None:
         shutil.copyfile(finished / file, place / file)
 
 
+@pytest.mark.slow
 @few
 @given(data=st.data())
 def test_a_report_of_edited_files_is_written_or_refused(

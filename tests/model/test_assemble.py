@@ -52,6 +52,7 @@ def test_head_follows_the_recipe() -> None:
     assert build(dropout=0.0).head_layers == ("head_pool", "logits", "probabilities")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("hidden", [(), (4,)])
 def test_the_seed_decides_every_new_weight(hidden: tuple[int, ...]) -> None:
     first, same, other = build(hidden=hidden), build(hidden=hidden), build(hidden=hidden, seed=1)

@@ -36,6 +36,7 @@ def answers(count):
     return {"probabilities": np.full((count, 2), 0.5, "float32"), "version": np.ones(count)}
 
 
+@pytest.mark.slow
 def test_each_minutes_load_is_a_share_of_what_was_measured_at_its_beginning(clients):
     def run(signature, rows):
         time.sleep(0.005)
@@ -49,12 +50,14 @@ def test_each_minutes_load_is_a_share_of_what_was_measured_at_its_beginning(clie
     assert found["late"]["median_ms"] >= 0 and found["p99_ms"] >= found["median_ms"] >= 5
 
 
+@pytest.mark.slow
 def test_wrong_answers_and_refusals_in_bursts_and_between_are_failures(clients):
     found = soaked(clients, lambda signature, rows: answers(len(rows)), expected=[[[0.9, 0.1]]] * 4)
     assert found["failures"] > found["minutes"][0]["most"] * 0.25 / 2
     assert found["failed"][0].startswith("200 ")
 
 
+@pytest.mark.slow
 def test_latency_counts_from_when_a_request_was_due(clients):
     """A server that stands still for a while delays what was due meanwhile, also what the clients could not send."""
     first: list[float] = []

@@ -63,6 +63,7 @@ def test_two_stages_leave_what_a_run_needs(tmp_path, recipe, bundle, network):
     }
 
 
+@pytest.mark.slow
 def test_the_best_checkpoint_is_the_whole_network_as_it_was_left(tmp_path, recipe, bundle, network):
     run, assembled, _ = train_all(tmp_path / "run", recipe, bundle, network)
     again = network(recipe)
@@ -86,6 +87,7 @@ def test_the_stage_returns_to_its_best_even_when_it_was_not_stopped_early(tmp_pa
     assert now == pytest.approx(result.history[result.best_epoch - 1]["val_accuracy"], abs=1e-6)
 
 
+@pytest.mark.slow
 def test_a_stage_that_only_harms_is_undone(tmp_path, recipe, bundle, network, changed):
     recipe = changed(recipe, "head", epochs=12)
     recipe = changed(recipe, "finetune", learning_rate=5.0, optimizer="sgd", epochs=1, train="top:1")
@@ -175,6 +177,7 @@ def test_everything_trains_on_pixels_drawn_anew_and_resumes(tmp_path, recipe, bu
     assert all(row["moved"] for row in run.read_json("ledger.json")["all"])
 
 
+@pytest.mark.slow
 def test_a_done_stage_is_loaded_not_trained(tmp_path, recipe, bundle, network, monkeypatch):
     recipe = dataclasses.replace(recipe, stages=recipe.stages[:1])
     run, assembled, _ = train_all(tmp_path / "run", recipe, bundle, network)
@@ -185,6 +188,7 @@ def test_a_done_stage_is_loaded_not_trained(tmp_path, recipe, bundle, network, m
     assert all(map(np.array_equal, weights_of(again), weights_of(assembled)))
 
 
+@pytest.mark.slow
 def test_a_damaged_checkpoint_is_named(tmp_path, recipe, bundle, network):
     recipe = dataclasses.replace(recipe, stages=recipe.stages[:1])
     run, _, _ = train_all(tmp_path / "run", recipe, bundle, network)
@@ -214,6 +218,7 @@ def test_the_prefix_runs_once_a_view(tmp_path, recipe, bundle, network, changed,
     assert sum(computed) == once, "another run reads what the first one stored"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("store", "budget"), [("auto", "0.00001"), ("never", "")])
 def test_features_that_are_not_stored_are_computed_anew_and_said_so(
     tmp_path, recipe, bundle, network, monkeypatch, store, budget
