@@ -97,6 +97,22 @@ def test_messages_name_the_archive_and_not_the_cache(tmp_path: Path) -> None:
         load(tmp_path / "nested.zip")
 
 
+def test_advice_about_an_archive_can_be_followed(tmp_path: Path) -> None:
+    folder = class_folders(tmp_path / "set", {"a": 2, "b": 2})
+    rows = [f"{name}/{n:03d}.png,{'xy'[n]}" for name in "ab" for n in range(2)]
+    (folder / "labels.csv").write_text("\n".join(["path,label", *rows]))
+    file = Path(shutil.make_archive(str(tmp_path / "set"), "zip", folder))
+    with pytest.raises(DataError, match="Unpack the archive first"):
+        load(file)
+    (tmp_path / "outer").mkdir()
+    shutil.copy(file, tmp_path / "outer" / "inner.zip")
+    (tmp_path / "outer" / "README.md").write_text("read me")
+    outer = Path(shutil.make_archive(str(tmp_path / "outer"), "zip", tmp_path / "outer"))
+    with pytest.raises(DataError, match=r"It holds archives: inner\.zip") as error:
+        load(outer)
+    assert str(cache_home()) not in str(error.value)
+
+
 def test_names_of_other_systems_are_read(tmp_path: Path) -> None:
     folder = class_folders(tmp_path / "set", {"a": 1, "b": 1})
     content = [(folder / name / "000.png").read_bytes() for name in "ab"]

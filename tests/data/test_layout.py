@@ -104,6 +104,23 @@ def test_the_same_folders_below_each_are_not_taken_for_classes(tmp_path: Path) -
         load(tmp_path)
 
 
+def test_images_and_what_describes_them_are_no_classes(tmp_path: Path) -> None:
+    for names in (("images", "masks"), ("JPEGImages", "Annotations"), ("train/images", "train/labels")):
+        source = class_folders(tmp_path / names[1].replace("/", " "), dict.fromkeys(names, 3))
+        if "/" in names[0]:
+            class_folders(source, {"val/images": 2, "val/labels": 2})
+        with pytest.raises(DataError, match=r"not classes.*'data\.labels=\*'"):
+            load(source)
+    found = load_source(tfl.Data(str(tmp_path / "masks"), labels=("*",)))
+    assert found.class_names == ("images", "masks")
+    assert load(class_folders(tmp_path / "real", {"mask": 3, "no mask": 3})).class_names == ("mask", "no mask")
+
+
+def test_a_folder_inside_several_classes_is_said(tmp_path: Path) -> None:
+    found = load(class_folders(tmp_path, {"indoor/cat": 2, "indoor/dog": 2, "outdoor/dog": 2, "outdoor/fox": 2}))
+    assert "several of them hold dog" in notes(found)["nested_class"]
+
+
 def test_other_folders_inside_classes_are_read(tmp_path: Path) -> None:
     class_folders(tmp_path, {"cat/2019": 2, "cat/2020": 1, "dog/2020": 2, "dog/garden": 1})
     assert load(tmp_path).counts() == {"cat": 3, "dog": 3}

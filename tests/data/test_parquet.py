@@ -57,6 +57,14 @@ def test_shards_of_splits_with_names_of_classes(tmp_path: Path, images: list[byt
     assert [Path(path).stat().st_mtime_ns for path in load(tmp_path / "set").paths] == written
 
 
+def test_a_shard_that_is_not_there_is_an_error(tmp_path: Path, images: list[bytes]) -> None:
+    write(tmp_path / "set" / "data" / "train-00000-of-00003.parquet", images[:3], ["a", "b", "a"])
+    write(tmp_path / "set" / "data" / "train-00002-of-00003.parquet", images[3:6], ["a", "b", "a"])
+    with pytest.raises(DataError, match=r"2 of 3; not there: train-00001-of-00003\.parquet"):
+        load(tmp_path / "set")
+    assert len(load(tmp_path / "set" / "data" / "train-00002-of-00003.parquet")) == 3
+
+
 def test_text_labels_binary_images_and_other_columns(tmp_path: Path, images: list[bytes]) -> None:
     table = pa.table({"img": pa.array(images[:4], pa.binary()), "species": ["a", "b", "a", "b"], "boxes": [[{"x": 1}]] * 4})
     pq.write_table(table, tmp_path / "one.parquet")

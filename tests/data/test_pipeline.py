@@ -76,6 +76,17 @@ def test_alpha_is_dropped_and_does_not_blend() -> None:
     np.testing.assert_array_equal(decode_image(tf.constant(encoded(half, "PNG"))).numpy(), np.asarray(RGB))
 
 
+@pytest.mark.parametrize(
+    "options", [{"lossless": True}, {"quality": 80}, {"lossless": True, "exif": b"Exif\0\0II*\0\x08\0\0\0\0\0"}]
+)
+def test_alpha_of_a_webp_is_dropped(options: dict[str, object]) -> None:
+    half = RGB.copy()
+    half.putalpha(Image.fromarray(np.tile(np.arange(60, dtype=np.uint8), (40, 1))))
+    contents = encoded(half, "WEBP", exact=True, **options)
+    assert Image.open(io.BytesIO(contents)).mode == "RGBA"
+    np.testing.assert_array_equal(decode_image(tf.constant(contents)).numpy(), by_pillow(contents))
+
+
 def test_16_bit_grey_keeps_its_high_byte() -> None:
     deep = (np.arange(40 * 60, dtype=np.uint16) * 27).reshape(40, 60)
     image = decode_image(tf.constant(encoded(Image.fromarray(deep), "PNG"))).numpy()

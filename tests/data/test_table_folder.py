@@ -99,6 +99,30 @@ def test_class_folders_stay_the_classes(tmp_path: Path) -> None:
     assert load(tmp_path, label_column="sex").class_names == ("f", "m")
 
 
+def test_a_table_with_absolute_and_relative_paths_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class_folders(tmp_path, {"set": 6})
+    paths = [str(tmp_path / "set" / f"{n:03d}.png") if n % 2 else f"{n:03d}.png" for n in range(6)]
+    csv(tmp_path / "set" / "list.csv", "Pfad,Art", [f"{path},{'xy'[n // 3]}" for n, path in enumerate(paths)])
+    monkeypatch.chdir(tmp_path)
+    assert load(Path("set")).class_names == ("x", "y")
+
+
+def test_splits_that_are_not_used_are_said(tmp_path: Path) -> None:
+    class_folders(tmp_path, {"a": 4, "b": 4})
+    lines = [f"{name}/{n:03d}.png,{['Training', 'PublicTest'][n % 2]},{name}" for name in "ab" for n in range(4)]
+    csv(tmp_path / "list.csv", "path,Usage,label", lines)
+    assert any("divides them with Usage" in finding["note"] for finding in load(tmp_path).findings)
+    (note,) = [finding["note"] for finding in load(tmp_path / "list.csv").findings]
+    assert "The column `Usage`" in note and "PublicTest, Training" in note and "is not used" in note
+
+
+def test_a_missing_value_of_pandas_is_no_class(tmp_path: Path) -> None:
+    class_folders(tmp_path, {"a": 4, "b": 4})
+    csv(tmp_path / "list.csv", "path,label", [f"{name}/{n:03d}.png,{name if n else 'nan'}" for name in "ab" for n in range(4)])
+    with pytest.raises(DataError, match="line 2: no label, only `nan`"):
+        load(tmp_path / "list.csv")
+
+
 def test_images_in_parts_with_a_table_are_not_classes(tmp_path: Path) -> None:
     class_folders(tmp_path, {"part_1": 4})
     class_folders(tmp_path, {"part_2": 4}, start=4)

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import mimetypes
 import os
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from tfl.data.examples import listed
 from tfl.data.headers import FORMATS
-from tfl.data.split_names import LAYOUT, split_of
+from tfl.data.split_names import LAYOUT, is_filler, split_of
 from tfl.data.walk import files_below, folders_and_files
 from tfl.errors import DataError
 
+_DESCRIPTIONS = frozenset(("mask", "label", "annotation", "groundtruth", "gt", "bboxe", "bbox", "segmentation", "xml", "json"))
+"""Folders of what describes images, without the plural: of masks, boxes or annotations."""
 _SUFFIXES = tuple(suffix for suffixes in FORMATS.values() for suffix in suffixes) + (".heic", ".heif", ".avif", ".jp2", ".webp")
 
 
@@ -34,9 +37,40 @@ def refuse_unclear_classes(root: Path, named: Mapping[str, str | None]) -> None:
     _refuse_one_with_images(root, inside)
 
 
+def refuse_parts(root: Path) -> None:
+    """Makes sure that the folders are not the images and what describes them, as detection and segmentation have them.
+
+    Args:
+        root: The folder that holds the class folders.
+
+    Raises:
+        DataError: All of them are named so: `images` next to `masks`, `labels` or `annotations`.
+    """
+    names = [child.name for child in folders_and_files(root, [])[0]]
+    parts = [name for name in names if _plain(name) in _DESCRIPTIONS]
+    if (
+        parts
+        and len(names) > len(parts)
+        and all(name in parts or is_filler(name) or _plain(name) == "jpegimage" for name in names)
+    ):
+        raise DataError(
+            f"The folders of {root} are images and what describes them, not classes.",
+            received=listed(names),
+            allowed=LAYOUT,
+            fix="Object detection and segmentation are not trained. To classify the images, list them in a CSV file "
+            f"(columns path, label). {_or_choose(names)}",
+        )
+
+
+def _plain(name: str) -> str:
+    return name.lower().replace("-", "").replace("_", "").replace(" ", "").removesuffix("s")
+
+
 def nested_class_finding(root: Path, names: list[str]) -> list[dict[str, Any]]:
-    """A warning where one class has folders only and the others have files: they may be the classes, one level deeper."""
+    """A warning where the classes may be one level deeper: one class has folders only, or the same folder is in several."""
     nested = [name for name in names if _holds_folders_only(root / name)]
+    if len(nested) == len(names) > 1:
+        return _recurring_finding(root, names)
     if len(nested) != 1 or len(names) < 2:
         return []
     inner = [child.name for child in folders_and_files(root / nested[0], [])[0]]
@@ -47,6 +81,17 @@ def nested_class_finding(root: Path, names: list[str]) -> list[dict[str, Any]]:
         f"If those are the classes, use the source {root / nested[0]}."
     )
     return [{"kind": "nested_class", "severity": "warning", "files": [str(root / nested[0])], "note": note}]
+
+
+def _recurring_finding(root: Path, names: list[str]) -> list[dict[str, Any]]:
+    counts = Counter(child.name for name in names for child in folders_and_files(root / name, [])[0])
+    if not (again := sorted(name for name, count in counts.items() if count > 1)):
+        return []
+    note = (
+        f"All classes hold only folders, and several of them hold {listed(again, limit=5)}. If the inner folders are the "
+        "classes, list the images in a CSV file (columns path, label, and group for the outer folder)."
+    )
+    return [{"kind": "nested_class", "severity": "warning", "files": [str(root / name) for name in names], "note": note}]
 
 
 def _refuse_splits(root: Path, named: Mapping[str, str | None], inside: Mapping[str, set[str]]) -> None:

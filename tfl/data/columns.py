@@ -37,6 +37,7 @@ _LABELS = (
     *("diagnosis", "dx"),
 )
 _SPLITS = ("split", "subset", "partition", "dataset", "set", "fold", "usage")
+_SPLIT_MARKS = ("istrain", "istraining", "isval", "isvalid", "isvalidation", "istest", "istesting")
 _MOST_LOOKED_AT = 500
 
 
@@ -179,6 +180,11 @@ def _split_column(table: Table, path: str) -> str | None:
                 if word == "split" or (cells and cells <= set(SPLIT_FOLDERS)):
                     return name
     return None
+
+
+def dividing_columns(table: Table) -> list[str]:
+    """The columns whose names say that they divide the images into splits or groups: `split`, `is_train`, `fold`, `group`."""
+    return [name for name in table.columns if name and _plain(name) in (*_SPLITS, *_SPLIT_MARKS, "group")]
 
 
 def _label_column(table: Table, path: str, others: Sequence[str]) -> str:

@@ -10,13 +10,16 @@ from typing import Any
 
 import numpy as np
 
-from tfl.data.columns import Columns, choose_columns
+from tfl.data.columns import Columns, choose_columns, dividing_columns
 from tfl.data.examples import Examples, listed
 from tfl.data.label_values import check_labels
 from tfl.data.located import FilesBelow, locate, short
 from tfl.data.split_names import SPLIT_FOLDERS
 from tfl.data.tables import Table, read_table
 from tfl.errors import DataError
+
+_MISSING = frozenset(("nan", "<na>", "#n/a"))
+"""What pandas and spreadsheets write for a missing value and no class is called."""
 
 
 @dataclass(frozen=True)
@@ -152,6 +155,8 @@ def _problems(row: _Row) -> list[str]:
     problems = [row.trouble] if row.trouble else []
     if not row.label:
         problems.append("no label")
+    elif row.label.lower() in _MISSING:
+        problems.append(f"no label, only `{row.label}`, which stands for a missing value")
     if row.split and row.split not in SPLIT_FOLDERS:
         problems.append(f"unknown split `{short(row.split)}` (train, val, test or empty)")
     return problems
@@ -177,7 +182,20 @@ def _notes(table: Table, columns: Columns, rows: Sequence[_Row]) -> list[str]:
     written = os.path.join(table.folder, os.path.expanduser(table.cells(columns.path)[0]))
     if os.path.normpath(rows[0].path) != os.path.normpath(written):
         guessed.append(f"the first path as {rows[0].path}")
-    return [f"{table.file} is read with {', '.join(guessed)}."] if guessed else []
+    read = [f"{table.file} is read with {', '.join(guessed)}."] if guessed else []
+    return [*read, *(_not_a_split(table, name) for name in dividing_columns(table) if name not in _used(columns))]
+
+
+def _used(columns: Columns) -> tuple[str | None, ...]:
+    return (columns.path, columns.label, columns.group, columns.split, columns.fold)
+
+
+def _not_a_split(table: Table, name: str) -> str:
+    values = sorted({cell for cell in table.cells(name) if cell})
+    return (
+        f"The column `{name}` of {table.file} ({listed(values, limit=5)}) is not used. If it says the split of each image, write "
+        "train, val or test into a column `split`."
+    )
 
 
 def _fold_notes(rows: Sequence[_Row]) -> list[str]:

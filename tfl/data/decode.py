@@ -67,19 +67,27 @@ def _little_endian(header: tf.Tensor, at: int) -> tf.Tensor:
     return header[at] + 256 * header[at + 1] + 65536 * header[at + 2]
 
 
-def _is_animated_webp(contents: tf.Tensor) -> tf.Tensor:
-    """An extended WebP header whose animation bit (2) is set (developers.google.com/speed/webp/docs/riff_container)."""
-    header = tf.pad(tf.io.decode_raw(tf.strings.substr(contents, 0, 21), tf.uint8), [[0, 21]])
+def _has_alpha_or_frames(contents: tf.Tensor) -> tf.Tensor:
+    """Whether a WebP has an alpha channel or is animated, which TensorFlow refuses to decode as RGB.
+
+    An extended header says so in bits 16 and 2 (developers.google.com/speed/webp/docs/riff_container); a lossless picture without
+    one says in bit 28 after its signature whether alpha is used (webp_lossless_bitstream_specification, 3).
+    """
+    header = tf.pad(tf.io.decode_raw(tf.strings.substr(contents, 0, 25), tf.uint8), [[0, 25]])
     extended = tf.reduce_all(header[8:16] == tf.constant(list(b"WEBPVP8X"), tf.uint8))
-    return extended & (tf.bitwise.bitwise_and(header[20], 2) > 0)
+    lossless = tf.reduce_all(header[8:16] == tf.constant(list(b"WEBPVP8L"), tf.uint8))
+    marked = extended & (tf.bitwise.bitwise_and(header[20], 16 | 2) > 0)
+    return marked | (lossless & (tf.bitwise.bitwise_and(header[24], 16) > 0))
 
 
-def _decode_animated_webp(contents: tf.Tensor) -> tf.Tensor:
-    """TensorFlow reads an animation only as RGBA, and only if the header announces alpha (bit 16); so it is made to."""
+def _decode_webp_as_rgba(contents: tf.Tensor) -> tf.Tensor:
+    """The first frame without its alpha. An animation is read only if the header announces alpha (bit 16); so it is made to."""
+    extended = tf.equal(tf.strings.substr(contents, 12, 4), b"VP8X")
     announcing = tf.constant([bytes([flags | 16]) for flags in range(256)])
     flags = tf.cast(tf.io.decode_raw(tf.strings.substr(contents, 20, 1), tf.uint8)[0], tf.int32)
     parts = [tf.strings.substr(contents, 0, 20), tf.gather(announcing, flags), tf.strings.substr(contents, 21, 2**31 - 1)]
-    return tf.image.decode_webp(tf.strings.join(parts), channels=4)[0, :, :, :3]
+    contents = tf.cond(extended, lambda: tf.strings.join(parts), lambda: contents)
+    return tf.image.decode_webp(contents, channels=4)[0, :, :, :3]
 
 
 def _decode_other(contents: tf.Tensor, bits: int | None) -> tf.Tensor:
@@ -96,7 +104,9 @@ def _decode_other(contents: tf.Tensor, bits: int | None) -> tf.Tensor:
 
 
 def _decode_webp(contents: tf.Tensor) -> tf.Tensor:
-    return tf.cond(_is_animated_webp(contents), lambda: _decode_animated_webp(contents), lambda: _decode_by_tensorflow(contents))
+    return tf.cond(
+        _has_alpha_or_frames(contents), lambda: _decode_webp_as_rgba(contents), lambda: _decode_by_tensorflow(contents)
+    )
 
 
 def _decode_png_or_other(contents: tf.Tensor, bits: int | None) -> tf.Tensor:

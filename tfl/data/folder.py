@@ -12,6 +12,7 @@ from tfl.data.layout import find_layout
 from tfl.data.split_names import LAYOUT
 from tfl.data.walk import children, files_below, folders_and_files, skipped_findings
 from tfl.errors import DataError
+from tfl.storage import cache_home
 
 
 def read_folder(root: Path, *, same_classes: bool = True, chosen: bool = False) -> Examples:
@@ -85,7 +86,7 @@ def _refuse_strange_names(root: Path, folders: list[str], files: list[str]) -> N
 def _no_classes(root: Path, files: list[str]) -> DataError:
     fix = "Put the images of each class into a folder named after it, or list them in a CSV file (columns path, label)."
     parent = Path(os.path.abspath(root)).parent
-    beside = [] if parent == parent.parent else _folders_of(parent)
+    beside = [] if parent == parent.parent or parent.is_relative_to(cache_home()) else _folders_of(parent)
     if files and len(beside) > 1 and all(map(_holds_files, beside)):
         fix = f"Did you mean the folder above it? `{parent}` has a folder of files for each of several names. {fix}"
     return DataError(

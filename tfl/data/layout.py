@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tfl.data.ambiguity import nested_class_finding, refuse_unclear_classes
+from tfl.data.ambiguity import nested_class_finding, refuse_parts, refuse_unclear_classes
 from tfl.data.examples import listed
 from tfl.data.split_names import LAYOUT, SPLIT_FOLDERS, UNLABELLED, is_filler, split_of, splits_of
 from tfl.data.walk import files_below, folders_and_files
@@ -50,9 +50,12 @@ def find_layout(root: Path, skipped: list[str], *, chosen: bool = False) -> Layo
     named = splits_of([child.name for child in folders_and_files(inner, skipped)[0]])
     if any(split == "train" and _holds_folders(inner / name) for name, split in named.items()):
         roots, more = _split_roots(inner, named, skipped)
+        if not chosen:
+            refuse_parts(roots["train"])
         return Layout(splits=roots, findings=(*findings, *more))
     if not chosen:
         refuse_unclear_classes(inner, named)
+        refuse_parts(inner)
         findings += nested_class_finding(inner, list(named))
     return Layout(splits={"": inner}, findings=(*findings, *(_loose_finding(inner) if named else ())))
 

@@ -14,12 +14,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tfl.data.examples import listed
 from tfl.data.split_names import SPLIT_FOLDERS
 from tfl.data.tables import Table, as_cell
 from tfl.errors import DataError, MissingExtraError
 from tfl.storage import cache_home, storage_errors, write_folder_atomically
 
-_SHARD = re.compile(r"(?P<split>[a-z_]+)-\d{5}-of-\d{5}(-\w+)?\.parquet", re.IGNORECASE)
+_SHARD = re.compile(r"(?P<split>[a-z_]+)-(?P<number>\d{5})-of-(?P<count>\d{5})(-\w+)?\.parquet", re.IGNORECASE)
 _ROWS_AT_ONCE = 16
 _UNLABELLED = -1
 """The class number that Hugging Face datasets give to images without a label."""
@@ -42,6 +43,26 @@ def split_in_name(file: Path) -> str:
         return match["split"].lower()
     words = (file.stem.lower(), file.parent.name.lower() if file.stem.isdecimal() else "")
     return next((word for word in words if word in SPLIT_FOLDERS), "")
+
+
+def refuse_missing_shards(files: Sequence[Path]) -> None:
+    """Makes sure that all shards of each split are there, as their names count them: `train-00000-of-00003.parquet`.
+
+    Raises:
+        DataError: Some are not there, as after a download that was interrupted.
+    """
+    there: dict[tuple[str, str, int], set[int]] = {}
+    for file in files:
+        if match := _SHARD.fullmatch(file.name):
+            there.setdefault((str(file.parent), match["split"], int(match["count"])), set()).add(int(match["number"]))
+    for (folder, split, count), numbers in there.items():
+        if missing := sorted(set(range(count)) - numbers):
+            raise DataError(
+                f"{folder} does not have all {count} Parquet files of the split {split}.",
+                received=f"{len(numbers)} of {count}; not there: "
+                + listed([f"{split}-{number:05d}-of-{count:05d}.parquet" for number in missing], limit=3),
+                fix="Download the rest. To use some of the files alone, rename them, such as to train.parquet.",
+            )
 
 
 def read_parquet(files: Sequence[Path]) -> Table:

@@ -39,6 +39,7 @@ GRAMMAR = (
     "these (.zip, .tar, .tar.gz), an .npz file, a folder of IDX files, tfds:NAME, or sample:NAME"
 )
 
+_UNPACK = "Unpack the archive first: a source cannot be a path inside it."
 _OTHER_TABLES = {
     **dict.fromkeys((".xlsx", ".xls", ".ods", ".numbers"), "Save the sheet as CSV UTF-8."),
     **dict.fromkeys(
@@ -119,7 +120,7 @@ def _read_folder(path: Path, data: Data, *, same_classes: bool) -> Examples:
     if found is not None:
         return replace(found, source=str(path))
     if (named := file_names.read_file_names(inner)) is not None:
-        return _without_table(replace(named, source=str(path)), data)
+        return _without_table(_with_note(replace(named, source=str(path)), "table_not_used", "warning", note), data)
     try:
         examples = folder.read_folder(path, same_classes=same_classes, chosen=data.labels is not None)
     except DataError as error:
@@ -154,14 +155,20 @@ def _read_archive(path: Path, data: Data, *, same_classes: bool) -> Examples:
     try:
         examples = _read_path(files[0] if alone else inside, data, same_classes=same_classes)
     except DataError as error:  # the message names the archive, not the place in the cache
+        fix = f"{error.fix} {_UNPACK}" if error.fix and str(inside) in error.fix else error.fix
         named = [
-            text.replace(str(inside), str(path)) if isinstance(text, str) else text
-            for text in (error.what, error.received, error.fix)
+            text.replace(str(inside), str(path)) if isinstance(text, str) else text for text in (error.what, error.received, fix)
         ]
         raise type(error)(str(named[0]), received=named[1], allowed=error.allowed, fix=error.fix and str(named[2])) from error
-    findings = tuple({**one, "note": str(one["note"]).replace(str(inside), str(path))} for one in examples.findings)
+    findings = tuple({**one, "note": _outside(str(one["note"]), inside, path)} for one in examples.findings)
     root = None if examples.paths is None else examples.root or str(inside)
     return replace(examples, source=str(path), root=root or "", findings=findings)
+
+
+def _outside(note: str, inside: Path, archive: Path) -> str:
+    """A note that names the archive and not the place in the cache; where it advises a path inside, it says to unpack first."""
+    advises = f"--data {inside}" in note or f"source {inside}" in note
+    return note.replace(str(inside), str(archive)) + (f" {_UNPACK}" if advises else "")
 
 
 def _without_table(examples: Examples, data: Data) -> Examples:

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tfl.data.columns import choose_columns, choose_path, is_known_label
+from tfl.data.columns import choose_columns, choose_path, dividing_columns, is_known_label
 from tfl.data.csv_source import Chosen, read_tables
 from tfl.data.examples import SPLITS, Examples, listed
 from tfl.data.located import FilesBelow, locate
-from tfl.data.parquet import read_parquet, split_in_name
+from tfl.data.parquet import read_parquet, refuse_missing_shards, split_in_name
 from tfl.data.split_names import split_of
 from tfl.data.tables import TEXT_SUFFIXES, Table, read_table
 from tfl.data.walk import children
@@ -59,6 +59,7 @@ def read_table_folder(folder: Path, chosen: Chosen) -> tuple[Examples | None, st
         DataError: The columns of the table are not certain, there are several tables, or it contradicts the class folders.
     """
     if files := _parquet_files(folder):
+        refuse_missing_shards(files)
         table = read_parquet(files)
         if table.images is not None:
             return read_tables([(table, "")], chosen, source=str(folder)), ""
@@ -86,6 +87,12 @@ def _contradiction(candidates: Sequence[_Candidate]) -> str:
             return (
                 f"{file.name} lists images of the class folders too, with other labels in its column `{one.label}`. The class "
                 f"folders are used. To use the table: --data {file} --set data.label_column={one.label}"
+            )
+    for one in candidates:
+        if names := dividing_columns(one.table):
+            return (
+                f"{one.table.file.name} lists images of the class folders too, and divides them with {listed(names)}, which is "
+                f"not used. The class folders are used. To use the table: --data {one.table.file}"
             )
     return ""
 
@@ -140,7 +147,7 @@ def _candidate(table: Table, holder: str, chosen: Chosen) -> _Candidate | None:
         error = why
     folders: dict[str, set[str]] = defaultdict(set)
     for place, text in zip(places, labels, strict=True):
-        folders[os.path.dirname(place.path)].add(text)
+        folders[os.path.dirname(os.path.abspath(place.path))].add(text)
     word = split_of(
         holder or re.sub(r"[\W_]*(labels?|annotations?|metadata|classes|list)$", "", table.file.stem, flags=re.IGNORECASE)
     )
