@@ -18,8 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tfl.backbones.model_files import model_file
-from tfl.backbones.settle import preprocessing_of, settled, size_note
+from tfl.backbones.settle import preprocessing_note, preprocessing_of, settled, size_note
 from tfl.errors import MissingExtraError, StorageError
 from tfl.fields import as_plain
 from tfl.quiet import load_tensorflow
@@ -272,9 +271,8 @@ def _prepare_model(recipe: Recipe, bundle: Bundle, console: Console, *, chosen: 
     size = f"{assembled.model.count_params():,} parameters in {len(assembled.blocks)} blocks"
     height, width = recipe.data.settled_size
     console.print(f"[bold]network[/]  {escape(recipe.backbone.name)} at {height} × {width} px, {size}, {precision}")
-    found = preprocessing_of(recipe.backbone)
-    if model_file(recipe.backbone.name) is not None:
-        console.print(f"         preprocessing {found.preprocessing}: {found.reason}", markup=False)
+    if (note := preprocessing_note(recipe.backbone)) is not None:
+        console.print(f"         {note}", markup=False)
     for stage in recipe.stages:
         make_plan(assembled, stage)
     return precision, assembled

@@ -94,8 +94,25 @@ def preprocessing_of(backbone: Backbone) -> Expectation:
     found = _expected_by(path)
     if stated == "auto":
         return found
-    differs = found.preprocessing not in (None, stated)
-    return Expectation(stated, f"as stated, although {found.reason}" if differs else "as stated")
+    if found.preprocessing == stated:
+        return found
+    return Expectation(stated, "as stated" if found.preprocessing is None else f"as stated, although {found.reason}")
+
+
+def preprocessing_note(backbone: Backbone) -> str | None:
+    """The preprocessing of a model file and what decided it; None for a network of the catalog.
+
+    Example:
+
+    >>> import tfl
+    >>> from tfl.backbones.settle import preprocessing_note
+    >>> preprocessing_note(tfl.Backbone("VGG16")) is None
+    True
+    """
+    if model_file(backbone.name) is None:
+        return None
+    found = preprocessing_of(backbone)
+    return f"preprocessing {found.preprocessing}: {found.reason}"
 
 
 def undecided(path: Path | str, reason: str, *, evidence: str = "") -> BackboneError:
