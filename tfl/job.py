@@ -186,13 +186,17 @@ def _tell_if_not_stored(recipe: Recipe, console: Console, known: Run | None) -> 
         )
 
 
-def prepare_data(recipe: Recipe, console: Console, *, examples: Examples | None = None) -> tuple[Bundle, list[dict[str, Any]]]:
+def prepare_data(
+    recipe: Recipe, console: Console, *, examples: Examples | None = None, trained: bool = False
+) -> tuple[Bundle, list[dict[str, Any]]]:
     """The recipe's images: found, audited and split, with what the audit found.
 
     Args:
         recipe: Says where they are and how they are split.
         console: Where to say what was found.
         examples: What the source holds, where it was already read.
+        trained: The recipe is that of a finished run, whose model is its own: the network it began with is not looked at, and
+            its file may be gone.
 
     Raises:
         DataError: The source cannot be used as it is; where it is missing or has no classes, that is found before TensorFlow is
@@ -204,7 +208,8 @@ def prepare_data(recipe: Recipe, console: Console, *, examples: Examples | None 
 
     from tfl.data.source import load_source
 
-    about_size, recipe = size_note(recipe), settled(recipe)
+    about_size = None if trained else size_note(recipe)
+    recipe = recipe if trained else settled(recipe)
     examples = load_source(recipe.data, seed=recipe.split_seed) if examples is None else examples
     load_tensorflow()
     from tfl.advise.preprocessing import refuse_undecided
@@ -241,7 +246,8 @@ def prepare_data(recipe: Recipe, console: Console, *, examples: Examples | None 
         fingerprints=audited.fingerprints,
         pixels=audited.pixels,
     )
-    refuse_undecided(recipe, bundle, console)
+    if not trained:
+        refuse_undecided(recipe, bundle, console)
     noted = [Finding(kind="image_size", severity="info", files=(), note=about_size)] if about_size else []
     more = [*noted, *findings_before_run(recipe, bundle, console=console)]
     for one in more:
