@@ -100,6 +100,12 @@ def test_predict_takes_a_file_a_folder_or_a_list(run, tmp_path):
     assert run.predict(tmp_path, on_bad="skip") == both
 
 
+@pytest.mark.parametrize("pixels", [np.zeros((32, 32, 3)), [np.zeros((32, 32, 3))], Image.new("RGB", (32, 32)), 3])
+def test_predict_says_that_it_takes_files(run, pixels):
+    with pytest.raises(DataError, match=r"takes image files, and no pixels.*run\.model\.predict"):
+        run.predict(pixels)
+
+
 def test_a_run_is_opened_and_resumed_by_its_folder(run, recipe_file):
     again = tfl.load_run(str(run.folder))
     assert type(again) is type(run) and again.metrics == run.metrics
@@ -144,3 +150,10 @@ def test_keras_on_another_backend_is_told(monkeypatch):
     monkeypatch.setitem(sys.modules, "keras", other)
     with pytest.raises(TflError, match=r"another backend.*Received: torch\. Allowed: tensorflow\. .*KERAS_BACKEND"):
         load_tensorflow()
+
+
+def test_what_is_no_recipe_is_told():
+    from tfl.errors import RecipeError
+
+    with pytest.raises(RecipeError, match="not a recipe"):
+        tfl.run(3)

@@ -229,3 +229,9 @@ def test_a_folder_named_like_a_network_is_not_taken_for_it(tmp_path, monkeypatch
     monkeypatch.chdir(tmp_path / "here")
     backbone = tfl.load_recipe(file).backbone
     assert (backbone.name, backbone.weights) == ("mini", "pretrained")
+
+
+def test_one_number_for_two_says_what_to_write():
+    recipe = tfl.Recipe(name="x", data=tfl.Sample("digits"), backbone=tfl.Backbone("mini"))
+    with pytest.raises(RecipeError, match="such as 64,64"):
+        recipe.override("data.image_size", "64")

@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tfl.errors import RecipeError
 from tfl.job import run_recipe
 from tfl.measure import check_profile_folder, profile_recipe, tune_recipe, with_options, write_profile
 from tfl.progress import progress_console
@@ -148,6 +149,10 @@ def load_run(folder: Path | str) -> TrainedRun:
 def _loaded(recipe: Recipe | Path | str) -> Recipe:
     if isinstance(recipe, Recipe):
         return recipe
+    if not isinstance(recipe, str | Path):
+        raise RecipeError(
+            "This is not a recipe.", received=type(recipe).__name__, allowed="a tfl.Recipe, or the path of a recipe file"
+        )
     loaded = load_recipe(recipe)
     refuse_missing_paths(loaded, recipe)
     return loaded

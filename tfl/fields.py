@@ -214,7 +214,8 @@ def _convert_tuple(value: Any, inner: tuple[Any, ...], name: str) -> tuple[Any, 
     if len(inner) == 2 and inner[1] is Ellipsis:
         return tuple(convert(item, inner[0], f"{name}[{i}]") for i, item in enumerate(value))
     if len(value) != len(inner):
-        raise _unfit(name, value, f"{len(inner)} values")
+        example = f", such as {','.join([str(value[0])] * len(inner))}" if len(value) == 1 else ""
+        raise _unfit(name, value, f"{len(inner)} values{example}")
     return tuple(convert(item, hint, f"{name}[{i}]") for i, (item, hint) in enumerate(zip(value, inner, strict=True)))
 
 

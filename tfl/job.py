@@ -18,8 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tfl.backbones.model_files import model_file
-from tfl.backbones.settle import preprocessing_of, settled, size_note
+from tfl.backbones.settle import preprocessing_note, preprocessing_of, settled, size_note
 from tfl.errors import MissingExtraError, StorageError
 from tfl.fields import as_plain
 from tfl.quiet import load_tensorflow
@@ -187,13 +186,17 @@ def _tell_if_not_stored(recipe: Recipe, console: Console, known: Run | None) -> 
         )
 
 
-def prepare_data(recipe: Recipe, console: Console, *, examples: Examples | None = None) -> tuple[Bundle, list[dict[str, Any]]]:
+def prepare_data(
+    recipe: Recipe, console: Console, *, examples: Examples | None = None, trained: bool = False
+) -> tuple[Bundle, list[dict[str, Any]]]:
     """The recipe's images: found, audited and split, with what the audit found.
 
     Args:
         recipe: Says where they are and how they are split.
         console: Where to say what was found.
         examples: What the source holds, where it was already read.
+        trained: The recipe is that of a finished run, whose model is its own: the network it began with is not looked at, and
+            its file may be gone.
 
     Raises:
         DataError: The source cannot be used as it is; where it is missing or has no classes, that is found before TensorFlow is
@@ -205,7 +208,8 @@ def prepare_data(recipe: Recipe, console: Console, *, examples: Examples | None 
 
     from tfl.data.source import load_source
 
-    about_size, recipe = size_note(recipe), settled(recipe)
+    about_size = None if trained else size_note(recipe)
+    recipe = recipe if trained else settled(recipe)
     examples = load_source(recipe.data, seed=recipe.split_seed) if examples is None else examples
     load_tensorflow()
     from tfl.advise.preprocessing import refuse_undecided
@@ -242,7 +246,8 @@ def prepare_data(recipe: Recipe, console: Console, *, examples: Examples | None 
         fingerprints=audited.fingerprints,
         pixels=audited.pixels,
     )
-    refuse_undecided(recipe, bundle, console)
+    if not trained:
+        refuse_undecided(recipe, bundle, console)
     noted = [Finding(kind="image_size", severity="info", files=(), note=about_size)] if about_size else []
     more = [*noted, *findings_before_run(recipe, bundle, console=console)]
     for one in more:
@@ -272,9 +277,8 @@ def _prepare_model(recipe: Recipe, bundle: Bundle, console: Console, *, chosen: 
     size = f"{assembled.model.count_params():,} parameters in {len(assembled.blocks)} blocks"
     height, width = recipe.data.settled_size
     console.print(f"[bold]network[/]  {escape(recipe.backbone.name)} at {height} × {width} px, {size}, {precision}")
-    found = preprocessing_of(recipe.backbone)
-    if model_file(recipe.backbone.name) is not None:
-        console.print(f"         preprocessing {found.preprocessing}: {found.reason}", markup=False)
+    if (note := preprocessing_note(recipe.backbone)) is not None:
+        console.print(f"         {note}", markup=False)
     for stage in recipe.stages:
         make_plan(assembled, stage)
     return precision, assembled

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tfl.backbones.settle import settled
 from tfl.errors import RunError
 from tfl.fields import as_plain
 from tfl.job import check_recipe, prepare_data
@@ -64,7 +65,7 @@ def write_profile(folder: Path, recipe: Recipe, profile: Profile) -> dict[str, A
     """Writes `probe.json` and `probe.html`; returns what the first of them says."""
     from tfl.evaluate.probing import write_probe_page
 
-    document = {"recipe": as_plain(recipe), **profile.as_json()}
+    document = {"recipe": as_plain(settled(recipe)), **profile.as_json()}
     folder.mkdir(parents=True, exist_ok=True)
     write_probe_page(document, folder / PAGE)
     write_json(folder / PROFILE, document)

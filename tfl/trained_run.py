@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from tfl.errors import DataError
 from tfl.page import Page
 from tfl.runs import Run
 
@@ -94,9 +95,17 @@ class TrainedRun(Run):
 
         Raises:
             RunError: The run has no model yet.
-            DataError: A file is missing, or (`BadImageError`) cannot be read as an image.
+            DataError: `files` are no paths, a file is missing, or (`BadImageError`) cannot be read as an image.
         """
-        named = [files] if isinstance(files, str | Path) else list(files)
+        named = [files] if isinstance(files, str | Path) or not isinstance(files, Iterable) else list(files)
+        if others := [type(file).__name__ for file in named if not isinstance(file, str | Path)]:
+            raise DataError(
+                "`predict` takes image files, and no pixels.",
+                received=others[0],
+                allowed="the path of an image file or of a folder, or several of these",
+                fix="Save the image as a PNG file and name it; for arrays, scaled to `recipe.data.image_size`: "
+                "run.model.predict(pixels), with pixels 0..255 of shape (n, height, width, 3).",
+            )
         return self._predictor.predict(named, on_bad=on_bad)
 
     @functools.cached_property

@@ -149,6 +149,15 @@ def test_a_users_model_loses_its_top_and_takes_another_size(tmp_path: Path) -> N
     )
 
 
+@pytest.mark.parametrize(("make", "last"), [("MobileNet", "conv_pw_13_relu"), ("MobileNetV3Small", "activation_17")])
+def test_the_convolutions_of_an_old_classifier_are_no_blocks(make: str, last: str, tmp_path: Path) -> None:
+    getattr(keras.applications, make)(weights=None, input_shape=(64, 64, 3)).save(tmp_path / "own.keras")
+    built = catalog.build_backbone(tfl.Backbone(str(tmp_path / "own.keras")), image_size=(64, 64))
+    assert built.output_shape[1:3] == (2, 2)
+    assert {"conv_preds", "logits"}.isdisjoint(layer.name for layer in built.layers)
+    assert last == built.output._keras_history.operation.name
+
+
 def test_a_run_folder_stands_for_its_model(tmp_path: Path) -> None:
     small_classifier().save(tmp_path / "model.keras")
     assert build(str(tmp_path), 32, preprocessing="none").output_shape == (None, 13, 13, 8)

@@ -36,6 +36,31 @@ def test_other_formats_are_named_with_the_way_to_convert(name: str, words: str, 
     assert "model.save('m.keras')" in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("name", "saved_as", "words"),
+    [
+        ("net.keras", ".h5", "an HDF5 file by its content.*Rename it: net.h5"),
+        ("net.h5", ".keras", "a `.keras` file by its content.*Rename it: net.keras"),
+        ("net.KERAS", ".keras", "Received: .KERAS.*Rename it: net.keras"),
+    ],
+)
+def test_a_wrong_suffix_is_named(name: str, saved_as: str, words: str, tmp_path: Path) -> None:
+    small().save(tmp_path / f"saved{saved_as}")
+    (tmp_path / f"saved{saved_as}").rename(tmp_path / name)
+    with pytest.raises(BackboneError, match=words):
+        model_file(str(tmp_path / name))
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+@pytest.mark.parametrize(("share", "words"), [(0, "is empty"), (0.0001, "is damaged")])
+def test_an_empty_and_a_cut_off_file_are_named(share: float, words: str, suffix: str, tmp_path: Path) -> None:
+    small().save(tmp_path / f"net{suffix}")
+    content = (tmp_path / f"net{suffix}").read_bytes()
+    (tmp_path / f"net{suffix}").write_bytes(content[: round(share * len(content)) + (2 if share else 0)])
+    with pytest.raises(BackboneError, match=words):
+        model_file(str(tmp_path / f"net{suffix}"))
+
+
 def test_a_saved_model_folder_is_named(tmp_path: Path) -> None:
     (tmp_path / "saved_model.pb").touch()
     with pytest.raises(BackboneError, match="is a TensorFlow SavedModel") as caught:

@@ -11,7 +11,7 @@ import pytest
 
 import tfl
 from tfl.backbones import catalog
-from tfl.backbones.settle import native_size, preprocessing_of, settled, size_note
+from tfl.backbones.settle import native_size, preprocessing_note, preprocessing_of, settled, size_note
 from tfl.errors import BackboneError, RecipeError
 
 
@@ -120,6 +120,14 @@ def test_a_contradiction_to_the_catalog_is_refused() -> None:
 def test_a_statement_against_the_layers_is_told(tmp_path: Path) -> None:
     name = conv_file(tmp_path / "scaled.keras", (32, 32, 3), scaled=True)
     assert "although the layer `rescaling" in preprocessing_of(tfl.Backbone(name, preprocessing="tf")).reason
+
+
+def test_what_the_layers_decided_stays_the_reason(tmp_path: Path) -> None:
+    name = conv_file(tmp_path / "scaled.keras", (32, 32, 3), scaled=True)
+    note = preprocessing_note(settled(recipe(name)).backbone)
+    assert note is not None and note.startswith("preprocessing none: the layer `rescaling")
+    plain = conv_file(tmp_path / "plain.keras", (32, 32, 3))
+    assert preprocessing_note(tfl.Backbone(plain, preprocessing="tf")) == "preprocessing tf: as stated"
 
 
 REFERENCES = {

@@ -95,3 +95,18 @@ def test_a_run_in_use_is_evaluated_and_its_report_left_alone(base):
         result = invoke("evaluate", "run", "--data", base / "new" / ".." / "new")
     assert result.exit_code == 0 and "accuracy" in result.stdout and "not in the report of run" in result.stderr
     assert sorted(file.name for file in (base / "run" / "evaluations").iterdir()) == before
+
+
+def test_a_run_is_evaluated_and_exported_after_its_network_file_is_gone(base):
+    import keras
+
+    inputs = keras.Input((32, 32, 3))
+    keras.Model(inputs, keras.layers.Conv2D(4, 3, strides=2)(keras.layers.Rescaling(1 / 255)(inputs))).save("own.keras")
+    assert invoke("run", "digits.py", "--out", "of_file", "--set", "backbone=own.keras").exit_code == 0
+    (base / "own.keras").unlink()
+    evaluated = invoke("evaluate", "of_file", "--json")
+    assert evaluated.exit_code == 0, evaluated.stderr
+    figures = json.loads((base / "of_file" / "metrics.json").read_text())["test"]
+    assert f'"accuracy": {figures["accuracy"]}' in evaluated.stdout
+    exported = invoke("export", "of_file", "--format", "keras")
+    assert exported.exit_code == 0, exported.stderr

@@ -39,3 +39,12 @@ def test_files_of_8_bits_and_bad_ones_do_not_count(tmp_path: Path) -> None:
 def test_no_tensorflow_is_needed() -> None:
     code = "import sys, tfl.data.bits, tfl.data.convert, tfl.data.headers; sys.exit('tensorflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_class_of_fewer_bits_than_the_others_is_found() -> None:
+    from tfl.data.bits import uneven_bits_findings
+
+    largest = {"a/1.png": 4080, "a/2.png": 900, "b/1.png": 65_000, "b/2.png": 60_000, "c/1.png": 20_000}
+    found = uneven_bits_findings(largest, {name: name[0] for name in largest})
+    assert [(one["kind"], one["files"]) for one in found] == [("uneven_bits", ["a/1.png", "a/2.png"])]
+    assert "Class `a`" in found[0]["note"] and "4,080 only (12 bits)" in found[0]["note"] and "65,000" in found[0]["note"]

@@ -138,6 +138,14 @@ def test_a_header_that_promises_too_much_is_not_decoded(predictor, tmp_path):
         predictor.predict([huge])
 
 
+def test_what_training_takes_for_too_small_is_not_predicted(predictor, tmp_path):
+    (tmp_path / "thin.png").write_bytes(png("red", size=(1, 500)))
+    (tmp_path / "small.png").write_bytes(png("red", size=(4, 4)))
+    found = predictor.look_at([tmp_path], on_bad="skip")
+    assert [row["file"] for row in found.predictions] == [str(tmp_path / "small.png")]
+    assert found.unreadable == [{"file": str(tmp_path / "thin.png"), "why": "smaller than 4×4 pixels (1×500)"}]
+
+
 @pytest.mark.parametrize(("files", "message"), [(["nowhere.jpg"], "no file"), ([], "nothing to predict")])
 def test_what_is_not_there_is_told(files, message):
     with pytest.raises(DataError, match=message):

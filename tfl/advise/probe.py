@@ -22,7 +22,7 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from tfl.advise.linear import FIRST, HeldOut, held_out
 from tfl.advise.profile import Metric, Profile, make_profile
 from tfl.backbones.blocks import find_cut_points
-from tfl.backbones.settle import settled
+from tfl.backbones.settle import preprocessing_note, settled
 from tfl.data.bundle import Bundle, derived_seed
 from tfl.data.split import tied_together
 from tfl.features.extract import extract
@@ -84,6 +84,9 @@ def probe_recipe(
         assembled = assemble(whole, names)
     finally:
         keras.config.set_dtype_policy("float32")
+    if console is not None and (note := preprocessing_note(recipe.backbone)) is not None:
+        height, width = recipe.data.settled_size
+        console.print(f"network  {recipe.backbone.name} at {height} × {width} px, {note}", markup=False)
     return probe(
         assembled,
         bundle,

@@ -28,6 +28,7 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 """Of RGB in 0..1 over the ImageNet training set, as in `keras.applications.imagenet_utils`."""
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 CAFFE_MEAN_BGR = (103.939, 116.779, 123.68)
+_GLOBAL_POOLING = (keras.layers.GlobalAveragePooling2D, keras.layers.GlobalMaxPooling2D)
 
 
 def build_backbone(backbone: Backbone, *, image_size: tuple[int, int]) -> keras.Model:
@@ -232,13 +233,21 @@ def _without_top(model: keras.Model, path: Path) -> keras.Model:
 
 
 def _last_maps(model: keras.Model) -> list[flat.Tensor]:
-    """The feature maps that no later one is made of."""
+    """The feature maps that no later one is made of.
+
+    What is made of globally pooled features alone is no map, though it may be 1 × 1: MobileNet and MobileNetV3 end in
+    convolutions there, the classifier of their old task.
+    """
     ends: list[flat.Tensor] = []
     behind: dict[int, set[int]] = {}  # of each tensor: itself and all that it is made of
+    pooled: set[int] = set()
     for node in flat.nodes_in_order(model):
         before = {known for tensor in node.input_tensors for known in behind.get(id(tensor), {id(tensor)})}
+        is_pooled = isinstance(node.operation, _GLOBAL_POOLING) or all(id(tensor) in pooled for tensor in node.input_tensors)
         for tensor in node.outputs:
             behind[id(tensor)] = before | {id(tensor)}
-            if len(tensor.shape) == 4:
+            if is_pooled:
+                pooled.add(id(tensor))
+            elif len(tensor.shape) == 4:
                 ends = [*(end for end in ends if id(end) not in before), tensor]
     return ends

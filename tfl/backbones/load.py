@@ -43,10 +43,11 @@ def load_network(path: Path) -> keras.Model:
         raise
     except Exception as error:
         raise _not_loaded(path, error) from error
-    if not flat.is_nested(model) or len(getattr(model, "inputs", [])) != 1 or len(model.outputs) != 1:
+    inputs, outputs = len(getattr(model, "inputs", None) or []), len(getattr(model, "outputs", None) or [])
+    if not flat.is_nested(model) or inputs != 1 or outputs != 1:
         raise BackboneError(
             f"{path} is not a Functional model with one input and one output.",
-            received=type(model).__name__,
+            received=f"{type(model).__name__} (inputs: {inputs}, outputs: {outputs})",
             fix="Build it with keras.Model(inputs, outputs), from an image to a feature map or to class probabilities.",
         )
     if len(model.input_shape) != 4 or model.input_shape[-1] not in (3, None):

@@ -64,9 +64,39 @@ def model_file(name: str) -> Path | None:
         raise BackboneError(
             f"{path} is {_OTHER_FORMATS[suffix]}.", allowed="a model that Keras can load: .keras or .h5", fix=_CONVERT
         )
+    _refuse_other_content(path)
     if suffix in (".h5", ".hdf5"):
         _refuse_weights_only(path)
     return path
+
+
+def _refuse_other_content(path: Path) -> None:
+    """Refuses a file that its first and last bytes show to be damaged, or to be in another format than its suffix says."""
+    is_keras, is_hdf5 = zipfile.is_zipfile(path), _is_hdf5(path)
+    if is_keras and path.suffix != ".keras":
+        found, suffix = "a `.keras` file by its content", ".keras"
+    elif is_hdf5 and path.suffix not in (".h5", ".hdf5"):
+        found, suffix = "an HDF5 file by its content", ".h5"
+    elif is_keras or is_hdf5:
+        return
+    else:
+        raise BackboneError(
+            f"{path} is empty." if path.stat().st_size == 0 else f"{path} is damaged, or no model that Keras saved.",
+            allowed="a whole `.keras` file (a ZIP archive) or a whole `.h5` file (HDF5)",
+            fix="Copy or download it again, or save it anew with model.save('m.keras').",
+        )
+    raise BackboneError(
+        f"{path} is {found}, and Keras goes by the suffix.",
+        received=path.suffix,
+        allowed=suffix,
+        fix=f"Rename it: {path.with_suffix(suffix).name}",
+    )
+
+
+def _is_hdf5(path: Path) -> bool:
+    import h5py
+
+    return bool(h5py.is_hdf5(path))
 
 
 def _in_folder(path: Path, *, is_path: bool) -> Path | None:

@@ -97,6 +97,22 @@ def preprocessing_of(backbone: Backbone) -> Expectation:
     return Expectation(stated, "as stated" if found.preprocessing is None else f"as stated, although {found.reason}")
 
 
+def preprocessing_note(backbone: Backbone) -> str | None:
+    """The preprocessing of a model file and what decided it; None for a network of the catalog.
+
+    Example:
+
+    >>> import tfl
+    >>> from tfl.backbones.settle import preprocessing_note
+    >>> preprocessing_note(tfl.Backbone("VGG16")) is None
+    True
+    """
+    if model_file(backbone.name) is None:
+        return None
+    found = preprocessing_of(backbone)
+    return f"preprocessing {found.preprocessing}: {found.reason}"
+
+
 def undecided(path: Path | str, reason: str, *, evidence: str = "") -> BackboneError:
     """The error that asks for the preprocessing of a model file.
 

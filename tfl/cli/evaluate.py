@@ -109,7 +109,7 @@ def _own_bundle(run: Run, skip_bad: bool) -> Bundle:
     from tfl.job import data_fingerprint, prepare_data
 
     recipe = run.recipe.override("data.on_bad", "skip") if skip_bad else run.recipe
-    bundle, _ = prepare_data(recipe, Console(stderr=True))
+    bundle, _ = prepare_data(recipe, Console(stderr=True), trained=True)
     check_same_classes(bundle.examples.class_names, run.class_names, source=recipe.data.source)
     if data_fingerprint(bundle) != run.manifest["data"].get("fingerprint"):
         raise DataError(

@@ -148,7 +148,7 @@ def _images_of(run: Run, source: str | None) -> tuple[Bundle | None, str | None]
     if source is not None:
         recipe = dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, source=source))
     try:
-        bundle, _ = prepare_data(recipe, Console(stderr=True, quiet=True))
+        bundle, _ = prepare_data(recipe, Console(stderr=True, quiet=True), trained=True)
         check_same_classes(bundle.examples.class_names, run.class_names, source=recipe.data.source)
         if data_fingerprint(bundle) != run.manifest["data"].get("fingerprint"):
             raise DataError(f"The images of {recipe.data.source} are no longer those of the run.")

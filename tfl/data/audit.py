@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from tfl.data.bits import unused_bits_findings
+from tfl.data.bits import uneven_bits_findings, unused_bits_findings
 from tfl.data.convert import largest_value
 from tfl.data.examples import Examples, listed
-from tfl.data.headers import FORMATS, MOST_BYTES, MOST_PIXELS, no_size_warnings, read_header
+from tfl.data.headers import FORMATS, MOST_BYTES, MOST_PIXELS, SMALLEST_SIDE, no_size_warnings, read_header
 from tfl.data.pixels import Pixels
 from tfl.errors import BadImageError, DataError
 from tfl.recipe import Data
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 OnBad = Literal["error", "skip", "report"]
-SMALLEST_SIDE = 4
 _AT_ONCE = 1024
 _READABLE = "JPEG, PNG, GIF, BMP (8, 24 or 32 bits), WebP, JPEG XL, TIFF, AVIF, HEIC, JPEG 2000, PNM"
 _MEANING = {
@@ -113,7 +112,8 @@ def audit(examples: Examples, *, on_bad: OnBad = "error", pixels_for: Data | Non
     findings += _of_pages(examples, files)
     if bits is None:
         deep = {examples.name_of(index): file.largest for index, file in enumerate(files) if file.largest and not file.trouble}
-        findings += unused_bits_findings(deep)
+        classes = {examples.name_of(index): examples.class_names[label] for index, label in enumerate(examples.labels)}
+        findings += unused_bits_findings(deep) or uneven_bits_findings(deep, classes)
     if pixels is not None and bad:
         pixels = pixels.take(kept)
     return AuditResult(examples=left, kept=kept, fingerprints=fingerprints, findings=findings, pixels=pixels)

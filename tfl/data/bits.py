@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from tfl.data.examples import Examples
 
 UNUSED = "unused_bits"
+UNEVEN = "uneven_bits"
 _NEARLY_BLACK = 12
 
 
@@ -94,6 +95,37 @@ def unused_bits_findings(largest: Mapping[str, int]) -> list[dict[str, Any]]:
         "`data.bits=16` to keep them as dark as they are."
     )
     return [{"kind": UNUSED, "severity": "warning", "files": list(largest), "note": note}]
+
+
+def uneven_bits_findings(largest: Mapping[str, int], classes: Mapping[str, str]) -> list[dict[str, Any]]:
+    """A finding for each class whose 16-bit images use few bits, where those of other classes use more: the brightness that a
+    network sees would then tell the class.
+
+    Args:
+        largest: The largest value of each 16-bit image, by name.
+        classes: The class of each image, by name.
+
+    Example:
+
+    >>> from tfl.data.bits import uneven_bits_findings
+    >>> found = uneven_bits_findings({"a.png": 4095, "b.png": 65_000}, {"a.png": "ant", "b.png": "bee"})
+    >>> found[0]["note"].split(":")[0]
+    'Class `ant`'
+    """
+    by_class: dict[str, dict[str, int]] = {}
+    for name, value in largest.items():
+        by_class.setdefault(classes[name], {})[name] = value
+    findings = []
+    for label, inside in by_class.items():
+        used = used_bits(inside.values())
+        if used is not None and used <= _NEARLY_BLACK:
+            note = (
+                f"Class `{label}`: its {unused_bits_text(inside)}, while those of other classes use values up to "
+                f"{max(largest.values()):,}. A network could tell the class by its brightness: rescale these files to the range "
+                "of the others."
+            )
+            findings.append({"kind": UNEVEN, "severity": "warning", "files": list(inside), "note": note})
+    return findings
 
 
 def refuse_unused_bits(findings: Iterable[Mapping[str, Any]], source: str) -> None:

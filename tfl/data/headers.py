@@ -26,6 +26,8 @@ from tfl.data.formats import CR2, media_brand, unread_format
 from tfl.errors import BadImageError
 
 MOST_PIXELS = 100_000_000
+SMALLEST_SIDE = 4
+"""In pixels: what is smaller is taken for damaged or for a mark, in training and prediction alike."""
 MOST_BYTES = 2**30
 """The largest file that is read."""
 MOST_ALL_FRAMES = 5 * MOST_PIXELS

@@ -21,6 +21,7 @@ TITLES = {
     "undecodable": "Damaged or cut short",
     "beyond_bits": "Brighter than data.bits allows",
     "unused_bits": "16-bit images of fewer bits",
+    "uneven_bits": "16-bit images of fewer bits than those of other classes",
     "several_pages": "TIFF files of several pages",
     "mistyped": "Names that promise another format",
     "exact_leaks": "Leaks: the same file in several splits",

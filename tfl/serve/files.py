@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tfl.data.convert import largest_value, readable_by_graph
 from tfl.data.examples import listed
-from tfl.data.headers import MOST_BYTES, MOST_PIXELS, Header, is_deep_png, no_size_warnings, read_header
+from tfl.data.headers import MOST_BYTES, MOST_PIXELS, SMALLEST_SIDE, Header, is_deep_png, no_size_warnings, read_header
 from tfl.data.walk import files_below
 from tfl.errors import BadImageError, DataError
 
@@ -73,6 +73,8 @@ def read_image_file(file: Path) -> bytes:
         header = read_header(content)
         if header.trouble:
             raise BadImageError(why_not(header))
+        if min(header.width, header.height) < SMALLEST_SIDE:
+            raise BadImageError(f"smaller than {SMALLEST_SIDE}×{SMALLEST_SIDE} pixels ({header.width}×{header.height})")
         return readable_by_graph(content)
 
 
