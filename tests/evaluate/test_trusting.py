@@ -111,7 +111,7 @@ def test_confidence_is_fitted_on_own_images_alone(run):
 @pytest.mark.parametrize("run", ["augmented"], indirect=True)
 def test_a_recipe_may_leave_it_out(run):
     """The step of the run makes nothing then, and the export gets None."""
-    from tfl import run as job
+    from tfl import job
 
     without = recipe(*STAGES["augmented"], confidence=None)
     assert tfl.Recipe.from_json(without.to_json()) == without

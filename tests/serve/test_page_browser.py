@@ -39,7 +39,7 @@ class Answering:
     """Stands for the served model. Green pictures are healthy, blue ones unfamiliar; others have a set of two classes."""
 
     name = "leaves"
-    latest = SimpleNamespace(number=2, class_names=CLASSES)
+    latest = SimpleNamespace(number=2, class_names=CLASSES, folder=Path("nowhere"))
 
     def __init__(self, limits=None):
         self.limits = limits or Limits()
