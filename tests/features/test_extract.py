@@ -66,7 +66,7 @@ def direct(model: keras.Model, bundle: Bundle, part: str) -> np.ndarray:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", FAMILIES.values())
+@pytest.mark.parametrize("name", [name for name in FAMILIES.values() if name != "InceptionResNetV2"])  # 164 layers, 16 s
 def test_features_are_the_direct_forward_pass_within_the_stated_bound(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     size = max(32, catalog.entry(name).minimum_size)
     backbone = catalog.build_backbone(tfl.Backbone(name, weights=None), image_size=(size, size))
