@@ -62,6 +62,7 @@ def test_a_teachable_machine_file_loads(tmp_path: Path) -> None:
     keras.models.load_model(tmp_path / "again.keras")  # with Keras alone
 
 
+@pytest.mark.slow
 def test_the_cause_stands_whole_in_the_message(tmp_path: Path) -> None:
     classifier().save(tmp_path / "keras_model.h5")
     change_layers(tmp_path / "keras_model.h5", set_groups(3))

@@ -116,6 +116,7 @@ def test_what_is_no_whole_image_is_refused(contents: bytes) -> None:
         decode_image(tf.constant(contents))
 
 
+@pytest.mark.slow
 def test_decoding_in_a_graph_is_decoding_outside() -> None:
     turned = with_exif(FILES["jpeg"], 6, big_endian=False)
     contents = tf.constant([turned, FILES["palette bmp"], FILES["animated webp"], FILES["gif"]])

@@ -80,6 +80,7 @@ def test_the_same_content_is_counted_by_split_whatever_it_is_called(tmp_path, us
     assert "not looked for" in document["notes"][0]
 
 
+@pytest.mark.slow
 def test_near_copies_of_used_images_are_found_and_others_are_not(tmp_path, used):
     run, bundle = used
     train, val, test = (bundle.examples.name_of(bundle.indices(part)[0]) for part in ("train", "val", "test"))

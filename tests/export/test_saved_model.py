@@ -111,6 +111,7 @@ def test_a_rotated_photo_is_turned_in_the_graph(served):
     np.testing.assert_allclose(flipped, by_hand, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_bits_of_16_bit_images_are_part_of_the_graph(model, tmp_path):
     data = tfl.Data("unused", image_size=(32, 48), bits=12)
     folder = export_saved_model(model, class_names=LABELS, data=data, folder=tmp_path)

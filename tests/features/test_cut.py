@@ -79,6 +79,7 @@ FAMILIES = ["mini", "VGG16", "MobileNetV3Small", pytest.param("ConvNeXtTiny", ma
 FAMILIES += [pytest.param(name, marks=pytest.mark.slow) for name in ("DenseNet121", "EfficientNetB0", "ResNet50V2")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FAMILIES)
 @pytest.mark.parametrize("places", [(0.3, 0.8), (0.0, 0.5, 1.0)])
 def test_prefix_and_suffix_are_the_whole_with_taps_below_the_cut(name: str, places: tuple[float, ...]) -> None:

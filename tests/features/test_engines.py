@@ -260,6 +260,7 @@ def test_what_a_run_began_with_goes_before_what_is_fastest_now(mini, rates, bias
     assert choose_engine("auto", mini, photos(), known="openvino float32").engine.name != "openvino float32"
 
 
+@pytest.mark.slow
 @NEEDS_OPENVINO
 def test_an_earlier_choice_is_told_once(mini, rates, monkeypatch):
     monkeypatch.setattr(engines, "_said", set())
