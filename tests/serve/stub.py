@@ -1,6 +1,8 @@
 """A served model without TensorFlow: the mean colour decides. For what is about HTTP and not about the model."""
 
 import io
+import threading
+import time
 from concurrent.futures import Future
 from pathlib import Path
 
@@ -55,3 +57,23 @@ def stub_models(**arguments):
     models = Models(Path("nowhere"), "leaves", limits=limits)
     models._current = StubVersion(limits=limits, **arguments)
     return models
+
+
+class Held:
+    """A model whose batches end once `go` is set; `sizes` are those of the batches that began."""
+
+    def __init__(self):
+        self.sizes, self.go = [], threading.Event()
+
+    def __call__(self, signature, rows):
+        self.sizes.append(len(rows))
+        assert self.go.wait(20)
+        return {"probabilities": np.zeros((len(rows), 2), "float32")}
+
+
+def until(condition):
+    """Waits for at most ten seconds."""
+    end = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.005)

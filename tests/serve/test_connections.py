@@ -9,11 +9,10 @@ import socket
 import threading
 import time
 
-import numpy as np
 import pytest
 import uvicorn
 from image_of import jpeg
-from stub import stub_models
+from stub import Held, stub_models, until
 
 from tfl.serve.app import create_app
 from tfl.serve.connections import GuardedConnection
@@ -187,25 +186,6 @@ def test_2000_requests_at_once_are_all_answered(port):
     for thread in threads:
         thread.join(60)
     assert len(statuses) == 2000 and set(statuses) <= {200, 503} and statuses.count(200) > 1000
-
-
-class Held:
-    """A model whose first batch ends when it may."""
-
-    def __init__(self):
-        self.sizes, self.go = [], threading.Event()
-
-    def __call__(self, signature, rows):
-        self.sizes.append(len(rows))
-        assert self.go.wait(20)
-        return {"probabilities": np.zeros((len(rows), 2), "float32")}
-
-
-def until(condition):
-    end = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.005)
 
 
 @contextlib.contextmanager

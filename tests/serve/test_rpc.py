@@ -1,12 +1,8 @@
 """gRPC before a stub: what waits for a client that has gone is not run, and a refusal says when to try again."""
 
-import threading
-import time
-
-import numpy as np
 import pytest
 from image_of import jpeg
-from stub import stub_models
+from stub import Held, stub_models, until
 
 from tfl.serve.limits import Limits
 from tfl.serve.metrics import Metrics
@@ -14,25 +10,6 @@ from tfl.serve.pace import work_of
 
 grpc = pytest.importorskip("grpc")
 pytest.importorskip("tensorflow_serving")
-
-
-class Held:
-    """A model whose batches end when they may."""
-
-    def __init__(self):
-        self.sizes, self.go = [], threading.Event()
-
-    def __call__(self, signature, rows):
-        self.sizes.append(len(rows))
-        assert self.go.wait(20)
-        return {"probabilities": np.zeros((len(rows), 2), "float32")}
-
-
-def until(condition):
-    end = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.005)
 
 
 @pytest.fixture
