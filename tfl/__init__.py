@@ -7,6 +7,8 @@ they are first used.
 from typing import TYPE_CHECKING, Any
 
 from tfl.recipe import (
+    Audio,
+    AudioAugment,
     Augment,
     Backbone,
     Between,
@@ -20,6 +22,7 @@ from tfl.recipe import (
     Sample,
     Search,
     Stage,
+    Text,
     Tfds,
     blocks,
     load_recipe,
@@ -29,6 +32,8 @@ from tfl.recipe import (
 __version__ = "0.1.0"
 
 __all__ = [
+    "Audio",
+    "AudioAugment",
     "Augment",
     "Backbone",
     "Between",
@@ -42,6 +47,7 @@ __all__ = [
     "Sample",
     "Search",
     "Stage",
+    "Text",
     "Tfds",
     "blocks",
     "load_recipe",

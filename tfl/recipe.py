@@ -18,9 +18,84 @@ from typing import Any, Literal
 from tfl.errors import DataError, RecipeError, TflError
 from tfl.fields import as_plain, build, check_fields, number, override
 
-Metric = Literal["val_accuracy", "val_loss", "val_macro_f1"]
+TaskName = Literal["classify", "multilabel", "regress"]
+Metric = Literal[
+    "auto",
+    "val_accuracy",
+    "val_loss",
+    "val_macro_f1",
+    "val_micro_f1",
+    "val_mean_average_precision",
+    "val_mae",
+    "val_rmse",
+    "val_r2",
+]
+_METRICS: dict[str, tuple[str, ...]] = {
+    "classify": ("val_accuracy", "val_loss", "val_macro_f1"),
+    "multilabel": ("val_macro_f1", "val_micro_f1", "val_mean_average_precision", "val_accuracy", "val_loss"),
+    "regress": ("val_mae", "val_rmse", "val_r2", "val_loss"),
+}
+"""What a monitor can watch, by task; the first is watched where the recipe does not say."""
 Precision = Literal["float32", "mixed_bfloat16", "mixed_float16", "auto"]
 ExportFormat = Literal["saved_model", "litert", "onnx", "openvino", "keras"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Text:
+    """The examples are texts, which a tokenizer turns into whole numbers.
+
+    Args:
+        kind: Always `text`.
+        length: Tokens of each text, special tokens included; longer texts are cut, shorter ones are padded. None chooses it from the
+            training texts.
+        column: The column of a table that holds the text; None finds it.
+    """
+
+    kind: Literal["text"] = "text"
+    length: int | None = number(None, at_least=4, at_most=8192)
+    column: str | None = None
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+    @classmethod
+    def from_text(cls, text: str) -> Text:
+        """What `--set data.input=text` means."""
+        return cls(kind=text)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Audio:
+    """The examples are sounds, which a network for images sees as log-mel spectrograms.
+
+    Args:
+        kind: Always `audio`.
+        seconds: Length that every sound is cut or padded to, in seconds. None chooses it from the training sounds.
+        sample_rate: Sounds are resampled to this rate, in Hz.
+        mels: Number of mel bands.
+        window: Length of the analysis window, in seconds.
+        hop: Distance between two windows, in seconds.
+        low, high: Lowest and highest frequency of the mel bands, in Hz; `high=None` is half the sample rate.
+        range_db: Values further below the loudest than this are raised to that level, in dB.
+    """
+
+    kind: Literal["audio"] = "audio"
+    seconds: float | None = number(None, at_least=0.05, at_most=600.0)
+    sample_rate: int = number(16000, at_least=1000, at_most=192000)
+    mels: int = number(64, at_least=8, at_most=512)
+    window: float = number(0.025, at_least=0.002, at_most=1.0)
+    hop: float = number(0.01, at_least=0.0005, at_most=1.0)
+    low: float = number(20.0, at_least=0.0)
+    high: float | None = number(None, at_least=1.0)
+    range_db: float = number(80.0, at_least=10.0, at_most=200.0)
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+    @classmethod
+    def from_text(cls, text: str) -> Audio:
+        """What `--set data.input=audio` means."""
+        return cls(kind=text)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
@@ -49,6 +124,8 @@ class Data:
         test_fold: The value of the column `fold` whose images are the test split; the other folds are trained on.
         audit: What is checked before a run: `quick` reads headers, hashes and classes; `deep` also asks the backbone about
             copies, wrong labels and drift, and looks for poor pictures (extra `tfl[audit]`).
+        input: The kind of examples where they are not images: `tfl.Text()` or `tfl.Audio()`. None stands for images, which
+            `image_size`, `fit` and `bits` describe.
     """
 
     source: str
@@ -68,6 +145,7 @@ class Data:
     label_column: str | None = None
     test_fold: str | None = None
     audit: Literal["quick", "deep"] = "quick"
+    input: Text | Audio | None = None
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -81,6 +159,11 @@ class Data:
                 received=f"{self.validation} + {self.test}",
                 allowed="a sum of at most 0.95",
             )
+
+    @property
+    def kind(self) -> str:
+        """The kind of the examples, which is the name of a folder of `tfl.modalities`."""
+        return "image" if self.input is None else self.input.kind
 
     @property
     def settled_size(self) -> tuple[int, int]:
@@ -155,7 +238,9 @@ class Head:
     Args:
         hidden: Units of each hidden dense layer, input side first.
         dropout: Share of the features dropped before each dense layer while training.
-        pooling: How a feature map becomes a vector.
+        pooling: How a feature map or a sequence becomes one vector: `avg` and `max` over its positions (those of real tokens
+            where there is padding); `first` is the first token's vector, `pooled` the network's own pooled output, where it
+            has these.
         activation: After each hidden layer.
         taps: Blocks, by name or glob, whose pooled outputs the head reads side by side (after Head2Toe, Evci et al. 2022),
             standardised over the training images; none means the last block alone, as it is.
@@ -163,7 +248,7 @@ class Head:
 
     hidden: tuple[int, ...] = number((), at_least=1, at_most=65536)
     dropout: float = number(0.2, at_least=0.0, at_most=0.95)
-    pooling: Literal["avg", "max"] = "avg"
+    pooling: Literal["avg", "max", "first", "pooled"] = "avg"
     activation: Literal["relu", "gelu", "silu", "tanh"] = "relu"
     taps: tuple[str, ...] = ()
 
@@ -201,6 +286,42 @@ class Augment:
 
     def __post_init__(self) -> None:
         check_fields(self)
+
+    @property
+    def mixes(self) -> bool:
+        """Whether an augmented example is made of two, so that its label is mixed as well."""
+        return self.mixup > 0 or self.cutmix > 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class AudioAugment:
+    """Random changes to training sounds; zero turns each off. Never applied in evaluation.
+
+    Args:
+        shift: Largest shift in time, either way, as a share of the length; what is shifted out is filled with silence.
+        noise: Largest level of added white noise, as a share of the sound's own level (root mean square).
+        gain_db: Largest change of the level, either way, in dB.
+        time_masks, frequency_masks: How many stretches of the spectrogram are hidden (SpecAugment, Park et al. 2019).
+        time_mask, frequency_mask: Largest length of each, as a share of the spectrogram's width or height.
+        mixup: Alpha of MixUp's beta distribution (Zhang et al. 2017).
+    """
+
+    shift: float = number(0.0, at_least=0.0, at_most=1.0)
+    noise: float = number(0.0, at_least=0.0, at_most=1.0)
+    gain_db: float = number(0.0, at_least=0.0, at_most=40.0)
+    time_masks: int = number(0, at_least=0, at_most=10)
+    time_mask: float = number(0.1, at_least=0.0, at_most=0.5)
+    frequency_masks: int = number(0, at_least=0, at_most=10)
+    frequency_mask: float = number(0.1, at_least=0.0, at_most=0.5)
+    mixup: float = number(0.0, at_least=0.0, at_most=10.0)
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+    @property
+    def mixes(self) -> bool:
+        """Whether an augmented example is made of two, so that its label is mixed as well."""
+        return self.mixup > 0
 
 
 def top_blocks(count: int) -> str:
@@ -250,7 +371,7 @@ class Stage:
     layer_decay: float = number(1.0, at_least=0.0, at_most=1.0)
     multipliers: Mapping[str, float] = dataclasses.field(default_factory=dict)
     label_smoothing: float = number(0.0, at_least=0.0, at_most=0.9)
-    augment: Augment | None = None
+    augment: Augment | AudioAugment | None = None
     views: int = number(4, at_least=1, at_most=1000)
     batchnorm: Literal["inference", "train"] = "inference"
 
@@ -303,13 +424,14 @@ class Monitor:
     """What *best* means, when to stop, how much to keep.
 
     Args:
-        metric: Watched on the validation split after each epoch.
+        metric: Watched on the validation split after each epoch; `auto` takes the task's own: `val_accuracy` for classes,
+            `val_macro_f1` for several labels, `val_mae` for numbers.
         patience: Epochs without an improvement before a stage ends; None never ends one early.
         min_delta: The smallest change that counts as an improvement.
         keep_checkpoints: How many of the latest epochs' checkpoints stay, beside the best.
     """
 
-    metric: Metric = "val_accuracy"
+    metric: Metric = "auto"
     _: KW_ONLY
     patience: int | None = number(5, at_least=1)
     min_delta: float = number(0.0, at_least=0.0)
@@ -326,7 +448,7 @@ class Monitor:
     @property
     def higher_is_better(self) -> bool:
         """Whether a larger value of the metric is an improvement."""
-        return self.metric != "val_loss"
+        return self.metric not in ("val_loss", "val_mae", "val_rmse")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -431,6 +553,7 @@ class Recipe:
 
     Args:
         name: Also the name of the run folder and of the served model.
+        task: What is predicted: `classify` (one of several classes), `multilabel` (any number of labels), `regress` (numbers).
         data, backbone, head, stages, monitor, features: See those classes. Stages run in order, each from the best of the one
             before.
         class_weight: `balanced` weighs each class by the inverse of its count, as scikit-learn does; None does not.
@@ -459,6 +582,7 @@ class Recipe:
     name: str
     data: Data
     backbone: Backbone
+    task: TaskName = "classify"
     head: Head = Head()
     stages: tuple[Stage, ...] = (Stage("head", train="head"),)
     monitor: Monitor = Monitor()
@@ -485,6 +609,24 @@ class Recipe:
             raise RecipeError("A recipe needs at least one stage.", allowed='for example (tfl.Stage("head"),)')
         if len(set(names)) < len(names):
             raise RecipeError("Two stages share a name.", received=names, allowed="a name of its own for each")
+        known = _METRICS[self.task]
+        if self.monitor.metric == "auto":
+            object.__setattr__(self, "monitor", dataclasses.replace(self.monitor, metric=known[0]))  # type: ignore[arg-type]
+        elif self.monitor.metric not in known:
+            raise RecipeError(
+                f"`Monitor.metric` is no metric of the task `{self.task}`.", received=self.monitor.metric, allowed=known
+            )
+        self._check_augment()
+
+    def _check_augment(self) -> None:
+        wanted = {"image": Augment, "audio": AudioAugment}.get(self.data.kind)
+        for stage in self.stages:
+            if stage.augment is not None and (wanted is None or not isinstance(stage.augment, wanted)):
+                raise RecipeError(
+                    f"The augmentation of stage `{stage.name}` does not fit examples of the kind `{self.data.kind}`.",
+                    received=f"tfl.{type(stage.augment).__name__}",
+                    allowed="None" if wanted is None else f"tfl.{wanted.__name__}, or None",
+                )
 
     @property
     def split_seed(self) -> int:
