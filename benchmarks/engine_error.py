@@ -22,6 +22,7 @@ from flower_photos import choose_photos, options_of, quietly
 from harness import document, figure, interval, print_document
 
 import tfl
+from tfl.modalities.image.backbones.build import build_backbone
 
 NETWORKS = (tfl.Backbone("MobileNetV2", arguments={"alpha": 0.35}), tfl.Backbone("MobileNet", arguments={"alpha": 0.75}))
 ERRORS = (0.05, 0.1, 0.15, 0.25)
@@ -56,12 +57,11 @@ def engines_of(backbone: tfl.Backbone, side: int) -> tuple[list[str], Any, Any]:
     """The names of four blocks, and what pools each of them in float32 and in bfloat16."""
     import keras
 
-    from tfl.backbones import catalog
     from tfl.backbones.blocks import find_blocks
     from tfl.features.cut import tensor_at
     from tfl.features.openvino_engine import Converted
 
-    model = catalog.build_backbone(backbone, image_size=(side, side))
+    model = build_backbone(backbone, image_size=(side, side))
     blocks = find_blocks(model)
     names = [blocks[at].name for at in (len(blocks) // 2, -4, -3, -1)]
     outputs = [keras.layers.GlobalAveragePooling2D()(tensor_at(model, name)) for name in names]

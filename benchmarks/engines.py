@@ -27,6 +27,7 @@ import numpy as np
 from harness import document, figure, print_document
 
 import tfl
+from tfl.modalities.image.backbones.build import build_backbone
 
 NETWORKS: dict[str, tuple[tfl.Backbone, int]] = {
     "mini": (tfl.Backbone("mini"), 96),
@@ -58,14 +59,14 @@ def build(backbone: tfl.Backbone, side: int) -> tuple[Any, str]:
     """The network up to its pooled last block, and where its weights are from."""
     import keras
 
-    from tfl.backbones import catalog
     from tfl.backbones.weight_files import find_imagenet_file
+    from tfl.modalities.image.backbones import catalog
 
     row = catalog.entry(backbone.name)
     wanted = (row.weights_file_for(backbone.arguments, (side, side)), row.weights_file_for(backbone.arguments))
     trained = backbone.name == "mini" or find_imagenet_file(*wanted) is not None
     chosen = backbone if trained else tfl.Backbone(backbone.name, weights=None, arguments=backbone.arguments)
-    model = catalog.build_backbone(chosen, image_size=(side, side))
+    model = build_backbone(chosen, image_size=(side, side))
     if not trained:
         enliven(model)
     return keras.Model(

@@ -65,7 +65,7 @@ def read_folder(folder: Path) -> tuple[np.ndarray, np.ndarray]:
 def read_sample() -> tuple[np.ndarray, np.ndarray]:
     from PIL import Image
 
-    from tfl.data.sample import load_sample
+    from tfl.modalities.image.sample import load_sample
 
     sample = load_sample("strawberry")
     size = (SIZE_PX, SIZE_PX)
@@ -88,7 +88,7 @@ def split(images: np.ndarray, labels: np.ndarray, *, seed: int, test_per_class: 
 def build(kind: str, *, seed: int) -> Any:
     import keras
 
-    from tfl.backbones.mini import build_mini
+    from tfl.modalities.image.backbones.mini import build_mini
 
     keras.utils.set_random_seed(seed)
     return build_mini((SIZE_PX, SIZE_PX, 3), weights="pretrained" if kind == "mini" else None)
@@ -227,7 +227,7 @@ def measure(sets: dict[str, tuple[np.ndarray, np.ndarray]], seeds: int, *, kept:
 
 def fingerprint_of(kind: str, images: np.ndarray, *, test_per_class: int) -> str:
     """What a kept row depends on: the images, mini's weights, the settings."""
-    from tfl.backbones.mini import WEIGHTS_FILE
+    from tfl.modalities.image.backbones.mini import WEIGHTS_FILE
 
     digest = hashlib.sha256(images.tobytes())
     digest.update(WEIGHTS_FILE.read_bytes() if kind == "mini" else b"")

@@ -3,13 +3,13 @@
 Run       KERAS_HOME=~/.keras python recipes/pretrain_mini.py --steps 14000
 Needs     the ImageNet weights of MobileNet alpha 0.75 (Apache-2.0) where `keras.applications` looks for them, and
           the photos that come with scikit-image and scikit-learn. Nothing else is read.
-Makes     tfl/backbones/weights/mini.npz and its card, mini.json and mini.md. A killed run goes on from where it was.
+Makes     tfl/modalities/image/backbones/weights/mini.npz and its card, mini.json and mini.md. A killed run resumes.
 Then      python benchmarks/mini_transfer.py --json > scores.json
           python recipes/pretrain_mini.py --scores scores.json      (only puts the scores on the card)
 
 The student sees 96 px crops; the teacher saw the same crops at 192 px, once, and its features are kept on disk. The
 student learns to reproduce two of the teacher's feature maps (`conv_pw_11` and the last one, 6×6, standardised and
-projected on their principal components) and their means over the crop. Where the crops come from: `tfl.data.crops`.
+projected on their principal components) and their means over the crop. Where the crops come from: `tfl.modalities.image.crops`.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from typing import Any
 
 import numpy as np
 
-from tfl.backbones.mini import WEIGHTS_FILE, build_mini, save_weights, write_card
-from tfl.data.crops import CROP_PX, Crops
+from tfl.modalities.image.backbones.mini import WEIGHTS_FILE, build_mini, save_weights, write_card
+from tfl.modalities.image.crops import CROP_PX, Crops
 
 STUDENT_PX = CROP_PX // 2
 SHARD = 4096
@@ -38,7 +38,8 @@ DRAWN_EVERY = 4  # each fourth shard is drawn, not cut from photos
 BATCH = 64
 DATA = (
     "windows of the 21 photos in the wheels of scikit-image and scikit-learn (three of four), and drawings of healthy "
-    "leaves, flowers, grounds and blobs by tfl.data.drawing (one of four; no lesion of the strawberry sample is among them)"
+    "leaves, flowers, grounds and blobs by tfl.modalities.image.drawing (one of four; no lesion of the strawberry sample is "
+    "among them)"
 )
 
 

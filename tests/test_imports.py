@@ -18,8 +18,12 @@ ORDER = (
         "recipe",
         "manifest",
         "runs",
-        "data",
+        "finding",
         "backbones",
+        "modalities",
+        "data",
+        "tasks",
+        "prepare",
         "model",
         "features",
     ),
@@ -75,7 +79,7 @@ def test_no_assert_in_the_package(path):
 
 def test_nothing_at_import_needs_tensorflow():
     code = (
-        "import sys, tfl, tfl.cli.main, tfl.runs, tfl.data.source, tfl.backbones.catalog, tfl.evaluate.metrics;"
+        "import sys, tfl, tfl.cli.main, tfl.runs, tfl.data.source, tfl.modalities.image.backbones.catalog, tfl.evaluate.metrics;"
         "sys.exit(any(name in sys.modules for name in ('tensorflow', 'keras')))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -212,7 +212,7 @@ recipe = tfl.Recipe(
 @pytest.fixture(scope="module")
 def base(tmp_path_factory):
     """A folder with photos, a recipe, and its run by another process, whose store this one shares."""
-    from tfl.data.sample import load_sample
+    from tfl.modalities.image.sample import load_sample
 
     folder = tmp_path_factory.mktemp("repeat")
     sample = load_sample("digits")

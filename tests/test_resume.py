@@ -96,7 +96,7 @@ def test_a_run_of_an_older_version_is_not_gone_on_with_other_pixels(tmp_path, re
 
 @pytest.mark.slow
 def test_a_run_as_backbone_brings_its_trained_blocks(tmp_path, recipe):
-    from tfl.backbones.build import build_backbone
+    from tfl.modalities.image.backbones.build import build_backbone
     from tfl.model.assemble import assemble
 
     run = Run.create(tmp_path / "my run", recipe, command=[])

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tfl.backbones.settle import preprocessing_note, preprocessing_of, settled, size_note
 from tfl.errors import MissingExtraError, StorageError
 from tfl.fields import as_plain
+from tfl.modalities.image.backbones.settle import preprocessing_note, preprocessing_of, settled, size_note
 from tfl.quiet import load_tensorflow
 from tfl.recipe import Recipe
 from tfl.resume import earlier_run, refuse_other_inputs, status_of, vanished_files_told
@@ -150,9 +150,9 @@ def check_recipe(recipe: Recipe) -> None:
         BackboneError: There is no such network, no such model file, or (`WeightsNotFoundError`) no such weights file.
     """
     from tfl.audit.extra import check_extra
-    from tfl.backbones.available import check_available
     from tfl.data.exclude import read_exclude
     from tfl.export.kinds import check_packages
+    from tfl.modalities.image.backbones.available import check_available
 
     if recipe.data.exclude is not None:
         read_exclude(recipe.data.exclude)
@@ -216,9 +216,9 @@ def prepare_data(
     from tfl.audit.audit import findings_before_run
     from tfl.audit.finding import Finding
     from tfl.data.audit import audit
-    from tfl.data.bits import refuse_unused_bits
     from tfl.data.bundle import Bundle
     from tfl.data.split import split
+    from tfl.modalities.image.bits import refuse_unused_bits
 
     source = escape(examples.source + (f" ({examples.note})" if examples.note else ""))
     classes = len(examples.class_names)
@@ -393,7 +393,7 @@ def data_fingerprint(bundle: Bundle) -> str:
 
 
 def _describe_weights(recipe: Recipe, assembled: Assembled) -> dict[str, Any]:
-    from tfl.backbones.catalog import weights_fingerprint
+    from tfl.backbones.weight_hash import weights_fingerprint
 
     decided = {"preprocessing": preprocessing_of(recipe.backbone).preprocessing}
     return {**as_plain(recipe.backbone), **decided, "sha256": weights_fingerprint(assembled.backbone())}

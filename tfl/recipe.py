@@ -46,8 +46,8 @@ class Text:
 
     Args:
         kind: Always `text`.
-        length: Tokens of each text, special tokens included; longer texts are cut, shorter ones are padded. None chooses it from the
-            training texts.
+        length: Tokens of each text, special tokens included; longer texts are cut, shorter ones are padded. None chooses it from
+            the training texts.
         column: The column of a table that holds the text; None finds it.
     """
 
@@ -167,7 +167,7 @@ class Data:
 
     @property
     def settled_size(self) -> tuple[int, int]:
-        """`image_size`, where it is stated; `tfl.backbones.settle.settled` states it for a whole recipe.
+        """`image_size`, where it is stated; `tfl.modalities.image.backbones.settle.settled` states it for a whole recipe.
 
         Raises:
             RecipeError: It is None: without a backbone nothing decides it.
@@ -182,7 +182,7 @@ class Data:
             raise RecipeError(
                 "`Data.image_size` is None, and no network decides it here.",
                 allowed="(height, width) in pixels",
-                fix="State it, or take the data of tfl.backbones.settle.settled(recipe).",
+                fix="State it, or take the data of tfl.modalities.image.backbones.settle.settled(recipe).",
             )
         return self.image_size
 

@@ -20,7 +20,7 @@ import numpy as np
 from PIL import Image
 from playwright.sync_api import Browser, sync_playwright
 
-from tfl.data.leaves import draw_leaf_photo
+from tfl.modalities.image.leaves import draw_leaf_photo
 
 HERE = Path(__file__).parent
 SEED, DISEASE = 3, "leaf_scorch"

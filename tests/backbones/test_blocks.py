@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 import tfl
-from tfl.backbones import catalog
 from tfl.backbones.blocks import find_blocks, find_cut_points
 from tfl.errors import BackboneError
+from tfl.modalities.image.backbones import catalog
+from tfl.modalities.image.backbones.build import build_backbone
 
 FAMILIES = {catalog.entry(name).family: name for name in reversed(catalog.names())} | {
     "MobileNetV3": "MobileNetV3Small",
@@ -32,7 +33,7 @@ SLOW = ("InceptionResNetV2", *DEEPEST)
 
 def build(name: str, side: int = 64) -> keras.Model:
     side = max(catalog.entry(name).minimum_size, side)
-    return catalog.build_backbone(tfl.Backbone(name, weights=None), image_size=(side, side))
+    return build_backbone(tfl.Backbone(name, weights=None), image_size=(side, side))
 
 
 @pytest.mark.parametrize(

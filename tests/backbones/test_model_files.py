@@ -116,7 +116,7 @@ def test_reading_a_model_file_does_not_import_tensorflow(tmp_path: Path) -> None
     small().save(tmp_path / "own.keras")
     small().save(tmp_path / "own.h5")
     code = (
-        "import sys, tfl\nfrom tfl.backbones.settle import settled\n"
+        "import sys, tfl\nfrom tfl.modalities.image.backbones.settle import settled\n"
         "for name in sys.argv[1:]:\n"
         "    recipe = settled(tfl.Recipe(name='x', data=tfl.Data('y'), backbone=tfl.Backbone(name)))\n"
         "    assert recipe.data.image_size == (48, 32), recipe\n"

@@ -8,7 +8,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from tfl.cli.main import cli
-from tfl.data.sample import load_sample
+from tfl.modalities.image.sample import load_sample
 
 pytestmark = pytest.mark.slow
 

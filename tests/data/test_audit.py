@@ -15,11 +15,11 @@ from PIL import Image
 
 import tfl
 from tfl.data.audit import audit
-from tfl.data.bits import refuse_unused_bits
 from tfl.data.examples import Examples
 from tfl.data.pipeline import make_dataset
 from tfl.data.source import load_source
 from tfl.errors import BadImageError, DataError
+from tfl.modalities.image.bits import refuse_unused_bits
 
 
 def png_header(width: int, height: int) -> bytes:

@@ -5,7 +5,12 @@ from pathlib import Path
 
 import pytest
 
-PAGES = [Path("README.md"), Path("CONTRIBUTING.md"), *sorted(Path("docs").glob("*.md")), Path("tfl/backbones/weights/mini.md")]
+PAGES = [
+    Path("README.md"),
+    Path("CONTRIBUTING.md"),
+    *sorted(Path("docs").glob("*.md")),
+    Path("tfl/modalities/image/backbones/weights/mini.md"),
+]
 
 
 @pytest.mark.slow

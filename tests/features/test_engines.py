@@ -10,7 +10,6 @@ import pytest
 from rich.console import Console
 
 import tfl
-from tfl.backbones import catalog
 from tfl.backbones.blocks import find_blocks
 from tfl.errors import BackboneError, MissingExtraError
 from tfl.features import engines
@@ -19,6 +18,7 @@ from tfl.features.chunks import BATCH
 from tfl.features.cut import tensor_at
 from tfl.features.engines import KerasEngine, choose_engine, earlier_engine, relative_error, tolerance_of
 from tfl.features.openvino_engine import Converted
+from tfl.modalities.image.backbones.build import build_backbone
 from tfl.model.policies import policy_of, under_policy
 
 NEEDS_OPENVINO = pytest.mark.skipif(importlib.util.find_spec("openvino") is None, reason="the extra openvino is not installed")
@@ -48,7 +48,7 @@ def lively(model):
 
 def network(name, side=64, **options):
     """A network with three outputs: a map in the middle, the last map pooled, and the last map."""
-    model = catalog.build_backbone(tfl.Backbone(name, **options), image_size=(side, side))
+    model = build_backbone(tfl.Backbone(name, **options), image_size=(side, side))
     if options.get("weights", "pretrained") is None:
         lively(model)
     found = find_blocks(model)

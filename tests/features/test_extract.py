@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 
 import tfl
-from tfl.backbones import catalog
 from tfl.backbones.blocks import find_blocks
 from tfl.data.bundle import Bundle
 from tfl.data.examples import Examples
@@ -22,6 +21,8 @@ from tfl.features.cut import tensor_at
 from tfl.features.engines import Chosen, KerasEngine
 from tfl.features.extract import Extractor, extract, joint_model
 from tfl.features.identity import graph_hash
+from tfl.modalities.image.backbones import catalog
+from tfl.modalities.image.backbones.build import build_backbone
 
 BOUNDS = {"float16": (1 / 2048, 3e-8), "bfloat16": (1 / 256, 1e-38), "float32": (0.0, 0.0)}
 FAMILIES = {catalog.entry(name).family: name for name in reversed(catalog.names())} | {"NASNet": "NASNetMobile"}
@@ -69,7 +70,7 @@ def direct(model: keras.Model, bundle: Bundle, part: str) -> np.ndarray:
 @pytest.mark.parametrize("name", [name for name in FAMILIES.values() if name != "InceptionResNetV2"])  # 164 layers, 16 s
 def test_features_are_the_direct_forward_pass_within_the_stated_bound(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     size = max(32, catalog.entry(name).minimum_size)
-    backbone = catalog.build_backbone(tfl.Backbone(name, weights=None), image_size=(size, size))
+    backbone = build_backbone(tfl.Backbone(name, weights=None), image_size=(size, size))
     bundle = make_bundle(np.random.default_rng(0).integers(0, 256, (50, size, size, 3)).astype(np.uint8), size=size)
     blocks = find_blocks(backbone)
     models = [

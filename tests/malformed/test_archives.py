@@ -428,7 +428,7 @@ KINDS = ["builtin", "os", "pathlib", "download", "activation", "pickle", "lambda
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_code_in_a_model_file_does_not_run(hostile: dict[str, Path], run_folder: Path, kind: str) -> None:
-    from tfl.backbones.build import build_backbone
+    from tfl.modalities.image.backbones.build import build_backbone
     from tfl.runs import Run
     from tfl.serve.predictor import load_run_model
 
@@ -443,7 +443,7 @@ def test_code_in_a_model_file_does_not_run(hostile: dict[str, Path], run_folder:
 
 
 def test_a_model_file_that_would_fill_the_memory_is_refused(tmp_path: Path, small_memory: None) -> None:
-    from tfl.backbones.build import build_backbone
+    from tfl.modalities.image.backbones.build import build_backbone
 
     dense = config_of(module="keras.layers", class_name="Dense", config={"name": "h", "units": 2})
     for name, member in (("config.keras", "config.json"), ("weights.keras", "model.weights.h5"), ("more.keras", "assets/a.txt")):
@@ -462,7 +462,7 @@ def test_a_model_file_that_would_fill_the_memory_is_refused(tmp_path: Path, smal
 @pytest.mark.parametrize("content", [b"", b"PK\x05\x06" + bytes(18), b"\x89HDF\r\n\x1a\n" + bytes(500), b"text", bytes(2000)])
 @pytest.mark.parametrize("suffix", [".keras", ".h5", ".weights.h5", ".npz"])
 def test_a_model_file_of_something_else_is_refused(tmp_path: Path, content: bytes, suffix: str) -> None:
-    from tfl.backbones.build import build_backbone
+    from tfl.modalities.image.backbones.build import build_backbone
 
     file = tmp_path / f"model{suffix}"
     file.write_bytes(content)
@@ -476,7 +476,7 @@ def test_a_model_file_of_something_else_is_refused(tmp_path: Path, content: byte
 def test_weights_of_mini_with_a_pickle_inside_are_refused_whatever_their_card_says(tmp_path: Path) -> None:
     import hashlib
 
-    from tfl.backbones.build import build_backbone
+    from tfl.modalities.image.backbones.build import build_backbone
 
     file = tmp_path / "mini.npz"
     file.write_bytes(pickle.dumps(Touches(tmp_path / "touched")))

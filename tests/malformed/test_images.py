@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from image_files import class_folders, encoded, noise
 
 import tfl
-from tfl.data import headers
 from tfl.data.audit import audit
-from tfl.data.convert import readable_by_graph
-from tfl.data.headers import jpeg_scans, read_header
 from tfl.data.source import load_source
 from tfl.errors import BadImageError
+from tfl.modalities.image import headers
+from tfl.modalities.image.convert import readable_by_graph
+from tfl.modalities.image.headers import jpeg_scans, read_header
 from tfl.serve.files import expand
 
 WHOLE = formats()

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 import tfl
-from tfl.backbones import catalog
+from tfl.backbones.weight_hash import weights_fingerprint
 from tfl.errors import BackboneError
+from tfl.modalities.image.backbones import catalog
 from tfl.model.assemble import Assembled, assemble
 
 
@@ -56,7 +57,7 @@ def test_head_follows_the_recipe() -> None:
 @pytest.mark.parametrize("hidden", [(), (4,)])
 def test_the_seed_decides_every_new_weight(hidden: tuple[int, ...]) -> None:
     first, same, other = build(hidden=hidden), build(hidden=hidden), build(hidden=hidden, seed=1)
-    assert catalog.weights_fingerprint(first.model) == catalog.weights_fingerprint(same.model)
+    assert weights_fingerprint(first.model) == weights_fingerprint(same.model)
     for name in ("logits", "stem_conv"):
         ours, theirs = (np.asarray(item.model.get_layer(name).kernel) for item in (first, other))
         assert not np.allclose(ours, theirs)

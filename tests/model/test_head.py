@@ -140,8 +140,8 @@ def test_a_run_with_taps_trains_exports_explains_and_goes_on(tmp_path: Path) -> 
     from PIL import Image
     from rich.console import Console
 
-    from tfl.data.sample import load_sample
     from tfl.job import run_recipe
+    from tfl.modalities.image.sample import load_sample
     from tfl.serve.predictor import open_predictor
 
     recipe = tfl.Recipe(

@@ -383,7 +383,7 @@ def real_address(run):
 
 
 def test_a_run_is_served_with_its_reasons(open_page, run, real_address):
-    from tfl.data.sample import load_sample
+    from tfl.modalities.image.sample import load_sample
 
     digit, content = load_sample("digits").images[0], io.BytesIO()
     Image.fromarray(digit).save(content, "PNG")

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tfl.backbones.model_files import model_file
-from tfl.backbones.settle import WAYS, preprocessing_of, undecided
 from tfl.data.bundle import Bundle, derived_seed
+from tfl.modalities.image.backbones.settle import WAYS, preprocessing_of, undecided
 from tfl.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def _pooled(recipe: Recipe, preprocessing: str, images: list[NDArray[np.float32]
     """`(n, channels)` the mean over the last feature map."""
     import keras
 
-    from tfl.backbones.catalog import build_backbone
+    from tfl.modalities.image.backbones.build import build_backbone
 
     stated = dataclasses.replace(recipe.backbone, preprocessing=preprocessing)  # type: ignore[arg-type]
     backbone = build_backbone(stated, image_size=recipe.data.settled_size)

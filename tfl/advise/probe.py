@@ -22,11 +22,11 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from tfl.advise.linear import FIRST, HeldOut, held_out
 from tfl.advise.profile import Metric, Profile, make_profile
 from tfl.backbones.blocks import find_cut_points
-from tfl.backbones.settle import preprocessing_note, settled
 from tfl.data.bundle import Bundle, derived_seed
 from tfl.data.split import tied_together
 from tfl.features.extract import extract
 from tfl.features.store import Features as Stored
+from tfl.modalities.image.backbones.settle import preprocessing_note, settled
 from tfl.model.assemble import Assembled, assemble
 from tfl.model.head import pooling_layer
 from tfl.recipe import Features, Recipe

@@ -25,7 +25,6 @@ from tfl.audit.headers import header_findings, read_headers
 from tfl.audit.images import batches
 from tfl.audit.proposal import Proposed, propose
 from tfl.audit.thumbnails import make_thumbnails
-from tfl.backbones.settle import settled
 from tfl.data.audit import audit as check_files
 from tfl.data.bundle import Bundle
 from tfl.data.examples import SPLITS, Examples
@@ -33,6 +32,7 @@ from tfl.data.exclude import names_in_source
 from tfl.data.source import load_source
 from tfl.data.split import Split, tied_together
 from tfl.features.budget import check_store
+from tfl.modalities.image.backbones.settle import settled
 from tfl.quiet import load_tensorflow
 from tfl.recipe import Recipe
 

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tfl.audit.finding import Finding, Severity, plural
-from tfl.data.convert import depth_of, in_graph, open_image
 from tfl.data.examples import Examples
-from tfl.data.headers import no_size_warnings
+from tfl.modalities.image.convert import depth_of, in_graph, open_image
+from tfl.modalities.image.headers import no_size_warnings
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from tfl.data.cached import Pixels
 from tfl.data.examples import Examples
-from tfl.data.pixels import Pixels
 from tfl.recipe import Data
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tfl.data.pixels import Pixels
+from tfl.data.cached import Pixels
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

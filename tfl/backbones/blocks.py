@@ -95,7 +95,7 @@ def find_blocks(model: keras.Model) -> list[Block]:
     Example:
 
     >>> from tfl.backbones.blocks import find_blocks
-    >>> from tfl.backbones.mini import build_mini
+    >>> from tfl.modalities.image.backbones.mini import build_mini
     >>> [block.name for block in find_blocks(build_mini(weights=None))][:3]
     ['stem_out', 'unit1_out', 'unit2_out']
     """

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import rich_click as click
 
 from tfl import __version__
-from tfl.backbones.available import check_available
-from tfl.backbones.settle import settled
 from tfl.cli.command import Answer, command
 from tfl.cli.options import parse_size
 from tfl.cli.tables import output, table
 from tfl.errors import RunError
+from tfl.modalities.image.backbones.available import check_available
+from tfl.modalities.image.backbones.settle import settled
 from tfl.progress import progress_shown
 from tfl.recipe import Backbone, Data, Recipe
 from tfl.runs import default_folder

@@ -13,11 +13,12 @@ import rich_click as click
 
 from tfl.cli.command import Answer, command
 from tfl.cli.options import parse_size, set_option
+from tfl.modalities.image.backbones.build import build_backbone
 from tfl.quiet import load_tensorflow
 from tfl.recipe import Backbone
 
 if TYPE_CHECKING:
-    from tfl.backbones.catalog import Entry
+    from tfl.modalities.image.backbones.catalog import Entry
 
 
 @command
@@ -38,7 +39,7 @@ def backbones(name: str | None, image_size: tuple[int, int] | None, settings: Se
 
 
 def _list() -> Answer:
-    from tfl.backbones import catalog
+    from tfl.modalities.image.backbones import catalog
 
     rows = []
     for name in catalog.names():
@@ -65,7 +66,7 @@ def weights_folder() -> Path:
 
 def weights_here(entry: Entry) -> list[str]:
     """The files of pretrained weights of a network that lie on this machine, of any of its variants."""
-    from tfl.backbones.mini import WEIGHTS_FILE
+    from tfl.modalities.image.backbones.mini import WEIGHTS_FILE
 
     if entry.name == "mini":
         return [WEIGHTS_FILE.name] if WEIGHTS_FILE.is_file() else []
@@ -93,10 +94,9 @@ def _show_list(document: dict[str, Any]) -> None:
 
 
 def _describe(name: str, image_size: tuple[int, int] | None, settings: Sequence[tuple[str, str]]) -> Answer:
-    from tfl.backbones import catalog
     from tfl.backbones.model_files import model_file
-    from tfl.backbones.settle import native_size, preprocessing_of
     from tfl.fields import override
+    from tfl.modalities.image.backbones.settle import native_size, preprocessing_of
 
     own_model = model_file(name) is not None  # what cannot be one is told before TensorFlow's seconds of loading
     backbone = Backbone(name) if own_model else Backbone(name, weights=None)
@@ -107,7 +107,7 @@ def _describe(name: str, image_size: tuple[int, int] | None, settings: Sequence[
     size, expected = image_size or native_size(backbone).size, preprocessing_of(backbone)
     load_tensorflow()
     shown = dataclasses.replace(backbone, preprocessing="none") if expected.preprocessing is None else backbone
-    model = catalog.build_backbone(shown, image_size=size)
+    model = build_backbone(shown, image_size=size)
     from tfl.backbones.blocks import find_blocks
 
     blocks = [

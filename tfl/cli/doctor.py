@@ -166,7 +166,7 @@ def _time_mini() -> float:
     """Images a second of the mini backbone's forward pass at 96 px, the best of three batches after one to warm up."""
     import tensorflow as tf
 
-    from tfl.backbones.mini import build_mini
+    from tfl.modalities.image.backbones.mini import build_mini
 
     model = build_mini((96, 96, 3))
     forward = tf.function(lambda images: model(images, training=False))

@@ -150,10 +150,10 @@ def _other_source(run: Run, source: str, skip_bad: bool) -> Bundle:
     import numpy as np
 
     from tfl.data.audit import audit
-    from tfl.data.bits import UNUSED
     from tfl.data.bundle import Bundle
     from tfl.data.source import load_source
     from tfl.data.split import Split
+    from tfl.modalities.image.bits import UNUSED
 
     expected, chosen = run.class_names, run.recipe.data.labels
     data = dataclasses.replace(run.recipe.data, source=source, per_class=None, labels=None, exclude=None, test_fold=None)

@@ -117,8 +117,8 @@ def recipe_text(file: Path, source: str, examples: Examples, mirror: MirrorTest)
         examples: What is there.
         mirror: Whether the recipe flips images, and why.
     """
-    from tfl.data.bits import bits_in_use
     from tfl.data.split import raised_shares
+    from tfl.modalities.image.bits import bits_in_use
 
     counts = examples.counts()
     smallest, largest = min(counts.values()), max(counts.values())
@@ -196,7 +196,7 @@ def _small_pictures(examples: Examples) -> tuple[int, int] | None:
     if examples.images is not None:
         height, width = examples.images.shape[1:3]
         return (height, width) if max(height, width) <= _TINY_PX else None
-    from tfl.data.headers import no_size_warnings, read_header
+    from tfl.modalities.image.headers import no_size_warnings, read_header
 
     step = max(1, len(examples) // _LOOKED_AT)
     with no_size_warnings():

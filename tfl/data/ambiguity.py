@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from tfl.data.examples import listed
-from tfl.data.headers import FORMATS
 from tfl.data.split_names import LAYOUT, is_filler, split_of
 from tfl.data.walk import files_below, folders_and_files
 from tfl.errors import DataError
+from tfl.modalities.image.headers import FORMATS
 
 _DESCRIPTIONS = frozenset(("mask", "label", "annotation", "groundtruth", "gt", "bboxe", "bbox", "segmentation", "xml", "json"))
 """Folders of what describes images, without the plural: of masks, boxes or annotations."""

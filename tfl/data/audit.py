@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from tfl.data.bits import uneven_bits_findings, unused_bits_findings
-from tfl.data.convert import largest_value
+from tfl.data.cached import Pixels
 from tfl.data.examples import Examples, listed
-from tfl.data.headers import FORMATS, MOST_BYTES, MOST_PIXELS, SMALLEST_SIDE, no_size_warnings, read_header
-from tfl.data.pixels import Pixels
 from tfl.errors import BadImageError, DataError
+from tfl.modalities.image.bits import uneven_bits_findings, unused_bits_findings
+from tfl.modalities.image.convert import largest_value
+from tfl.modalities.image.headers import FORMATS, MOST_BYTES, MOST_PIXELS, SMALLEST_SIDE, no_size_warnings, read_header
 from tfl.recipe import Data
 
 if TYPE_CHECKING:

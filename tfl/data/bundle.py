@@ -12,7 +12,7 @@ import numpy as np
 from tfl.recipe import Data
 
 if TYPE_CHECKING:
-    from tfl.data.pixels import Pixels
+    from tfl.data.cached import Pixels
     from tfl.data.source import Examples
     from tfl.data.split import Split
 

@@ -98,7 +98,7 @@ class Examples:
         Raises:
             BadImageError: It cannot be converted.
         """
-        from tfl.data.convert import readable_by_graph
+        from tfl.modalities.image.convert import readable_by_graph
 
         return readable_by_graph(self.bytes_of(index))
 

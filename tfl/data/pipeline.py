@@ -1,7 +1,7 @@
 """From bytes to pixels to batches: the one decode path, which training, evaluation, export and serving share.
 
 Everything that turns bytes into pixels is a graph operation, so an exported model holds the same code; only files of formats
-that TensorFlow does not decode are converted to PNG before it, by Pillow (`tfl.data.convert`). Pixels come out as
+that TensorFlow does not decode are converted to PNG before it, by Pillow (`tfl.modalities.image.convert`). Pixels come out as
 whole numbers 0..255 even after resizing: what is kept in memory as uint8 is then the same as what is computed anew.
 """
 
@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import tensorflow as tf
 
-from tfl.data.augment import augmenter
-from tfl.data.convert import IN_GRAPH, IN_GRAPH_BOXED, readable_by_graph
-from tfl.data.decode import decode_image
+from tfl.data.cached import Pixels
 from tfl.data.examples import Examples
-from tfl.data.pixels import Pixels
 from tfl.errors import BadImageError
+from tfl.modalities.image.augment import augmenter
+from tfl.modalities.image.convert import IN_GRAPH, IN_GRAPH_BOXED, readable_by_graph
+from tfl.modalities.image.decode import decode_image
 from tfl.recipe import Augment, Data
 
 if TYPE_CHECKING:

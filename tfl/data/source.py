@@ -1,7 +1,7 @@
 """From a SOURCE, as a recipe or the command line writes it, to labelled examples. Pixels stay on disk until they are needed.
 
 SOURCE                                  read by
-sample:NAME                             tfl.data.sample
+sample:NAME                             tfl.modalities.image.sample
 tfds:NAME                               tfl.data.tfds_source
 FILE.csv · FILE.tsv · FILE.jsonl        tfl.data.csv_source
 FILE.parquet                            tfl.data.parquet
@@ -202,7 +202,7 @@ def _exists(path: Path) -> bool:
 
 
 def _read_sample(name: str, source: str) -> Examples:
-    from tfl.data.sample import load_sample
+    from tfl.modalities.image.sample import load_sample
 
     sample = load_sample(name)
     return Examples(class_names=sample.class_names, labels=sample.labels, images=sample.images, source=source, note=sample.note)

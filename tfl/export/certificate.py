@@ -21,7 +21,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfl.backbones.catalog import weights_fingerprint
+from tfl.backbones.weight_hash import weights_fingerprint
 from tfl.errors import ExportError
 from tfl.export.kinds import MOST_ACCURACY_LOST, MOST_ROUNDING, TIMES_ROUNDING, TOLERANCES
 from tfl.export.parity import compare, require

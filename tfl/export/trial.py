@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import tensorflow as tf
 
+from tfl.data.cached import Pixels
 from tfl.data.pipeline import preprocess_batch
-from tfl.data.pixels import Pixels
 from tfl.export.golden import golden_images
 from tfl.recipe import Data
 

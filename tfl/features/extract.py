@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 
+from tfl.backbones.weight_hash import weights_hash
 from tfl.data.bundle import Bundle
 from tfl.data.pipeline import make_dataset
 from tfl.errors import DataError
 from tfl.features.chunks import BATCH, value_dtype
 from tfl.features.engines import Chosen, Engine, KerasEngine, choose_engine, earlier_engine
-from tfl.features.identity import DECODE, graph_hash, weights_hash
+from tfl.features.identity import DECODE, graph_hash
 from tfl.features.openvino_engine import openvino_version
 from tfl.features.store import Features, Progress, Space, missing_rows, space_of, stored_features
 from tfl.model.policies import policy_of

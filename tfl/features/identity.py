@@ -7,28 +7,10 @@ import json
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 DECODE = f"tfl 3, tensorflow {tf.__version__}, keras {keras.__version__}"
 """The way from bytes to features; raise the number when `tfl.data.pipeline` makes other pixels of the same bytes."""
-
-
-def weights_hash(model: keras.Model, known: dict[int, bytes] | None = None) -> str:
-    """A hash of all weights and BatchNorm statistics of a network.
-
-    Args:
-        model: The network.
-        known: Filled with the hash of each weight; networks that share layers take it from each other, so that each weight is
-            read once. Only for as long as no weight changes.
-    """
-    known = {} if known is None else known
-    digest = hashlib.sha256()
-    for weight in model.weights:
-        if id(weight) not in known:
-            known[id(weight)] = hashlib.sha256(np.ascontiguousarray(keras.ops.convert_to_numpy(weight)).tobytes()).digest()
-        digest.update(known[id(weight)])
-    return digest.hexdigest()
 
 
 def graph_hash(model: keras.Model) -> str:

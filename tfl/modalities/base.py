@@ -105,7 +105,7 @@ class Modality(Protocol):
         """The content in a form that `encode` takes; most are returned as they are."""
 
     def encode(self, contents: tf.Tensor) -> Tensors:
-        """Tensors of a batch of contents, a string tensor `(batch,)`, by graph operations: the one way from contents to tensors."""
+        """Tensors of a batch of contents, a string tensor `(batch,)`, by graph operations; the one way there."""
 
     def augmenter(self, settings: Any) -> Augmenter:
         """A function that changes a batch of tensors at random, as a function of seed, view and index."""

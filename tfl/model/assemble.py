@@ -9,10 +9,10 @@ from typing import Any
 
 import keras
 
-from tfl.backbones import catalog
 from tfl.backbones.blocks import Block, find_blocks, find_cut_points
-from tfl.backbones.settle import settled
 from tfl.errors import BackboneError
+from tfl.modalities.image.backbones.build import build_backbone
+from tfl.modalities.image.backbones.settle import settled
 from tfl.model.head import head_layers, put_on, reading_layers, tapped
 from tfl.recipe import Recipe
 
@@ -72,7 +72,7 @@ def assemble(recipe: Recipe, class_names: Sequence[str]) -> Assembled:
     """
     keras.utils.set_random_seed(recipe.seed)
     recipe = settled(recipe)
-    backbone = catalog.build_backbone(recipe.backbone, image_size=recipe.data.settled_size)
+    backbone = build_backbone(recipe.backbone, image_size=recipe.data.settled_size)
     blocks = find_blocks(backbone)
     read = tapped(recipe.head, [block.name for block in blocks])
     tensors = {point.name: point.tensor for point in find_cut_points(backbone)}

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import fnmatch
-import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import keras
-import numpy as np
 from rich.markup import escape
 from rich.table import Table
 
+from tfl.backbones.weight_hash import layers_hash
 from tfl.errors import FrozenMovedError, RecipeError, did_you_mean
 from tfl.model.assemble import HEAD, Assembled
 from tfl.recipe import Stage
@@ -173,7 +172,7 @@ class Ledger:
             layers = assembled.layers_of(name)
             normalising = [layer for layer in layers if isinstance(layer, keras.layers.BatchNormalization)]
             others = [layer for layer in layers if not isinstance(layer, keras.layers.BatchNormalization)]
-            found[name] = {"weights": _hash(others), "batchnorm": _hash(normalising)}
+            found[name] = {"weights": layers_hash(others), "batchnorm": layers_hash(normalising)}
         return found
 
     @staticmethod
@@ -208,11 +207,3 @@ class Ledger:
 
 def _list(names: list[str], what: str) -> str:
     return f" {what} {', '.join(names)}" if names else ""
-
-
-def _hash(layers: Iterable[keras.layers.Layer]) -> str:
-    digest = hashlib.sha256()
-    for layer in layers:
-        for weight in layer.weights:
-            digest.update(np.ascontiguousarray(keras.ops.convert_to_numpy(weight)).tobytes())
-    return digest.hexdigest()

@@ -5,11 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from tfl.data.convert import largest_value, readable_by_graph
 from tfl.data.examples import listed
-from tfl.data.headers import MOST_BYTES, MOST_PIXELS, SMALLEST_SIDE, Header, is_deep_png, no_size_warnings, read_header
 from tfl.data.walk import files_below
 from tfl.errors import BadImageError, DataError
+from tfl.modalities.image.convert import largest_value, readable_by_graph
+from tfl.modalities.image.headers import (
+    MOST_BYTES,
+    MOST_PIXELS,
+    SMALLEST_SIDE,
+    Header,
+    is_deep_png,
+    no_size_warnings,
+    read_header,
+)
 
 UNDECODABLE = "damaged, or not an image of a format that tfl reads"
 _WHY = {

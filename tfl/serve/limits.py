@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tfl.data.headers import jpeg_scans, read_header
 from tfl.errors import BadImageError
+from tfl.modalities.image.headers import jpeg_scans, read_header
 from tfl.serve.files import why_not
 
 _ANIMATED = ("GIF", "WEBP")

@@ -18,8 +18,8 @@ import anyio
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
-from tfl.data.convert import readable_by_graph
 from tfl.errors import BadImageError
+from tfl.modalities.image.convert import readable_by_graph
 from tfl.runs import Run
 from tfl.serve.limits import check_image
 from tfl.serve.models import Models

@@ -57,7 +57,7 @@ class Answers:
         """
         import tensorflow as tf
 
-        from tfl.data.decode import decode_image
+        from tfl.modalities.image.decode import decode_image
 
         pixels = decode_image(tf.constant(content), self._bits).numpy()
         names = [name.decode() for name in outputs["labels"][0].tolist()]

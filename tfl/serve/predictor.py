@@ -13,8 +13,8 @@ from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from tfl.data.bits import unused_bits_text
 from tfl.errors import BadImageError, ExportError, RunError
+from tfl.modalities.image.bits import unused_bits_text
 from tfl.quiet import load_tensorflow
 from tfl.runs import Run
 from tfl.serve.about import bits_of_export

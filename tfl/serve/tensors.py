@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import orjson
 
-from tfl.data.convert import readable_by_graph
 from tfl.errors import BadImageError
+from tfl.modalities.image.convert import readable_by_graph
 from tfl.serve.batching import Outputs, Rows
 from tfl.serve.limits import Limits, check_image
 from tfl.serve.models import BYTES, Signature

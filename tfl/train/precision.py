@@ -10,7 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfl.backbones.settle import settled
+from tfl.modalities.image.backbones.settle import settled
 from tfl.model.policies import supported_precisions
 from tfl.model.timing import best_seconds
 from tfl.recipe import Recipe

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import keras
 
-from tfl.backbones.settle import settled
+from tfl.modalities.image.backbones.settle import settled
 from tfl.model.assemble import Assembled, assemble
 from tfl.recipe import Recipe
 

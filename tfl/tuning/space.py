@@ -7,9 +7,9 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from tfl.backbones.settle import preprocessing_of
 from tfl.errors import RecipeError
 from tfl.fields import as_plain
+from tfl.modalities.image.backbones.settle import preprocessing_of
 from tfl.recipe import Augment, Between, Choice, Recipe, Stage
 
 if TYPE_CHECKING:

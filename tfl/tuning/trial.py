@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 import keras
 
-from tfl.backbones.settle import settled
 from tfl.data.bundle import Bundle, balanced_class_weights
 from tfl.errors import RunLockedError
+from tfl.modalities.image.backbones.settle import settled
 from tfl.model.assemble import Assembled
 from tfl.model.freeze import make_plan
 from tfl.recipe import Recipe, Stage

@@ -1,0 +1,40 @@
+"""Whether the files that a backbone names are there, found out before TensorFlow is imported."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from tfl.backbones.model_files import model_file
+from tfl.errors import WeightsNotFoundError
+from tfl.modalities.image.backbones import catalog
+from tfl.recipe import Backbone
+
+_NO_FILES = (None, "pretrained", "imagenet")
+
+
+def check_available(backbone: Backbone) -> None:
+    """Makes sure that the network is in the catalog or on disk, and its weights file too where one is named.
+
+    Weights that Keras would download are not looked for.
+
+    Args:
+        backbone: Of a recipe.
+
+    Raises:
+        BackboneError: There is no network of that name, and no model file.
+        WeightsNotFoundError: There is no such weights file.
+
+    Example:
+
+    >>> import tfl
+    >>> check_available(tfl.Backbone("MobileNet", arguments={"alpha": 0.5}))
+    """
+    if model_file(backbone.name) is None:
+        catalog.entry(backbone.name)
+    weights = backbone.weights
+    if weights not in _NO_FILES and not Path(os.path.expanduser(str(weights))).is_file():
+        raise WeightsNotFoundError(
+            f"There is no weights file {Path(os.path.expanduser(str(weights)))}.",
+            fix="Name an existing file, or use weights=None for random ones.",
+        )

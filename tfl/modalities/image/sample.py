@@ -1,0 +1,135 @@
+"""The data that comes with tfl: strawberry leaves drawn by our own code, and scikit-learn's handwritten digits.
+
+No image file ships. The leaves are drawn at first use (some seconds), kept under the cache folder, and read from there
+afterwards; the same code draws the same pictures everywhere. They are drawn, not photographed: good for trying tfl and
+for tests, no evidence about real plants. This module imports nothing heavy until pictures are asked for.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tfl.errors import DataError, StorageError, did_you_mean
+from tfl.storage import cache_home, storage_errors, write_atomically
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, kw_only=True)
+class SampleInfo:
+    """What can be said of a sample without drawing or reading it."""
+
+    name: str
+    note: str
+    class_names: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SampleArrays:
+    """A sample in memory.
+
+    Attributes:
+        images: `(n, height, width, 3)` or, for grey scans, `(n, height, width)`; uint8, 0..255.
+        labels: `(n,)` int32, indices into `class_names`.
+        class_names: the label of each index.
+        note: what kind of pictures these are, to be shown wherever they are used.
+    """
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int32]
+    class_names: tuple[str, ...]
+    note: str
+
+
+SAMPLES: dict[str, SampleInfo] = {
+    "strawberry": SampleInfo(
+        name="strawberry",
+        note="drawn, not photographed",
+        class_names=("healthy", "leaf_scorch", "leaf_spot", "powdery_mildew"),
+    ),
+    "digits": SampleInfo(
+        name="digits",
+        note="scanned handwritten digits, from scikit-learn",
+        class_names=tuple("0123456789"),
+    ),
+}
+
+
+def load_sample(name: str) -> SampleArrays:
+    """Load a sample by name; the drawn one is drawn at first use and cached.
+
+    Args:
+        name: a key of `SAMPLES`.
+
+    Raises:
+        DataError: there is no sample of that name.
+        StorageError: the cache folder cannot be written.
+
+    Example:
+        >>> load_sample("digits").images.shape
+        (1797, 8, 8)
+    """
+    if name not in SAMPLES:
+        raise DataError(
+            "There is no such sample.", received=name, allowed=tuple(SAMPLES), fix=did_you_mean(name, SAMPLES) or None
+        )
+    loaders: dict[str, Callable[[], tuple[NDArray[np.uint8], NDArray[np.int32]]]] = {
+        "strawberry": _load_strawberry,
+        "digits": _load_digits,
+    }
+    images, labels = loaders[name]()
+    return SampleArrays(images=images, labels=labels, class_names=SAMPLES[name].class_names, note=SAMPLES[name].note)
+
+
+def _load_digits() -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
+    """1,797 scans of 8×8 pixels, 17 grey levels stretched to 0..255."""
+    import numpy as np
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    return np.rint(digits.images * (255 / 16)).astype(np.uint8), digits.target.astype(np.int32)
+
+
+def strawberry_file() -> Path:
+    """Where the drawn leaves are kept: the name changes with the code that draws them."""
+    here = Path(__file__).parent
+    code = b"".join((here / module).read_bytes() for module in ("drawing.py", "leaves.py"))
+    return cache_home() / "samples" / f"strawberry-{hashlib.sha256(code).hexdigest()[:12]}.npz"
+
+
+def _load_strawberry() -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
+    import numpy as np
+
+    file = strawberry_file()
+    if os.path.isfile(file) and (stored := _read_arrays(file)):
+        return stored
+    from tfl.modalities.image.leaves import draw_strawberry
+
+    images, labels = draw_strawberry(SAMPLES["strawberry"].class_names)
+    buffer = io.BytesIO()
+    np.savez(buffer, allow_pickle=False, images=images, labels=labels)
+    with contextlib.suppress(StorageError):  # a cache that cannot be written: the leaves are drawn each time
+        write_atomically(file, buffer.getvalue())
+    return images, labels
+
+
+def _read_arrays(file: Path) -> tuple[NDArray[np.uint8], NDArray[np.int32]] | None:
+    """The stored arrays; None when there is no such file or it is damaged, so that it is drawn again."""
+    import numpy as np
+
+    try:
+        with storage_errors(file, doing="read"), np.load(file, allow_pickle=False) as stored:
+            return stored["images"], stored["labels"]
+    except StorageError:
+        raise
+    except Exception:  # zip, zlib and NumPy's reader raise a dozen kinds, by what is damaged
+        return None
