@@ -14,7 +14,7 @@ from tfl.features.extract import Extractor
 from tfl.model.freeze import Ledger
 from tfl.runs import Run
 from tfl.train import batches as batches_module
-from tfl.train import stage as stage_module
+from tfl.train import stage_plan as stage_module
 from tfl.train.callbacks.checkpoints import Checkpoints
 from tfl.train.stage import train_stage
 
