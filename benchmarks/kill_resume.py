@@ -101,7 +101,7 @@ class Job:
 
 def result_of(run: Path) -> dict[str, str]:
     """Hashes of what a run came to."""
-    from tfl.evaluate.sameness import weight_hashes
+    from tfl.evaluate.compare.identical import weight_hashes
 
     metrics = {key: value for key, value in json.loads((run / "metrics.json").read_text()).items() if key != "seconds"}
     rows = [

@@ -102,7 +102,7 @@ def measure(features: np.ndarray, labels: np.ndarray, others: np.ndarray, seed: 
     """Every score on one split of the known photos."""
     from sklearn.metrics import roc_auc_score
 
-    from tfl.evaluate.unfamiliar import familiar_threshold
+    from tfl.evaluate.out_of_distribution import familiar_threshold
 
     order = np.random.default_rng(seed).permutation(len(features))
     train, val, test = np.split(order, [int(0.6 * len(order)), int(0.8 * len(order))])
@@ -121,7 +121,7 @@ def measure(features: np.ndarray, labels: np.ndarray, others: np.ndarray, seed: 
 
 def scores(features: np.ndarray, labels: np.ndarray) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
     """The scores fitted on training features, each from features to `(n,)`, larger where less familiar."""
-    from tfl.evaluate.unfamiliar import BANK, NEAREST, make_bank, unfamiliarity
+    from tfl.evaluate.out_of_distribution import BANK, NEAREST, make_bank, unfamiliarity
 
     banks = {rows: make_bank(features[:rows]) for rows in (BANK, 200, len(features))}
     kinds = {
@@ -163,7 +163,7 @@ def trained(options: argparse.Namespace, left_out: str | None) -> Iterator[dict[
     import tfl
     from tfl.data.source import load_source
     from tfl.evaluate.confidence import Confidence
-    from tfl.evaluate.seen import Sight
+    from tfl.evaluate.predictor import Sight
     from tfl.job import prepare_data, run_recipe
     from tfl.serve.predictor import load_run_model
 

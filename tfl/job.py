@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from tfl.data.bundle import Bundle
     from tfl.data.examples import Examples
     from tfl.evaluate.confidence import Confidence
-    from tfl.evaluate.seen import Seen, Sight
+    from tfl.evaluate.predictor import Seen, Sight
     from tfl.model.assemble import Assembled
 
 
@@ -100,8 +100,8 @@ def run_recipe(
         examples = load_source(recipe.data, seed=recipe.split_seed)
     load_tensorflow()
     from tfl.data.listing import write_listing
-    from tfl.evaluate.report import describe_data, write_report
-    from tfl.evaluate.seen import Sight
+    from tfl.evaluate.predictor import Sight
+    from tfl.evaluate.report.page import describe_data, write_report
 
     with clock.step("data"):
         bundle, findings = prepare_data(asked, console, examples=examples)
@@ -214,10 +214,10 @@ def prepare_data(
     load_tensorflow()
     from tfl.advise.preprocessing import refuse_undecided
     from tfl.audit.audit import findings_before_run
-    from tfl.audit.finding import Finding
     from tfl.data.audit import audit
     from tfl.data.bundle import Bundle
     from tfl.data.split import split
+    from tfl.finding import Finding
     from tfl.modalities.image.bits import refuse_unused_bits
 
     source = escape(examples.source + (f" ({examples.note})" if examples.note else ""))
@@ -321,8 +321,8 @@ def _trust(
     run: Run, recipe: Recipe, assembled: Assembled, bundle: Bundle, sight: Sight, seen: dict[str, Seen], console: Console
 ) -> Confidence | None:
     """What makes calibrated probabilities, prediction sets and unfamiliar images, where the recipe wants it."""
-    from tfl.evaluate.seen import stored_features
-    from tfl.evaluate.trusting import keep_confidence
+    from tfl.evaluate.predictor import stored_features
+    from tfl.evaluate.run_confidence import keep_confidence
 
     if recipe.confidence is None:
         return None
@@ -361,7 +361,7 @@ def _save(run: Run, recipe: Recipe, model: keras.Model, bundle: Bundle, confiden
 def _picture(
     run: Run, recipe: Recipe, assembled: Assembled, bundle: Bundle, probabilities: dict[str, NDArray[np.float32]]
 ) -> None:
-    from tfl.evaluate.pictures import save_pictures
+    from tfl.evaluate.report.shown import save_pictures
 
     save_pictures(
         run.folder,

@@ -9,7 +9,7 @@ from markupsafe import escape
 import tfl
 from tfl.errors import RunError
 from tfl.evaluate.confidence import ARRAYS, NAME, Confidence, figures_of, fit_confidence, measure_confidence
-from tfl.evaluate.trust import console_lines, trust_facts
+from tfl.evaluate.report.confidence import console_lines, trust_facts
 
 
 def drawn(count, seed, kind=0):
@@ -102,7 +102,7 @@ def test_few_and_perfect_validation_images_are_told(tmp_path):
 
 
 def test_the_report_says_what_was_measured(fitted, new_run):
-    from tfl.evaluate.report import write_report
+    from tfl.evaluate.report.page import write_report
 
     run = new_run()
     plain = write_report(run.folder).read_text()
@@ -121,7 +121,7 @@ def test_the_report_says_what_was_measured(fitted, new_run):
     ("interval", "said"), [([0.85, 0.95], "as promised"), ([0.92, 1.0], "more often"), ([0.5, 0.8], "less often")]
 )
 def test_a_broken_promise_is_told(fitted, interval, said):
-    from tfl.evaluate.trust import sets_said
+    from tfl.evaluate.report.confidence import sets_said
 
     sets = fitted.figures["sets"]
     assert said in sets_said({**sets, "test": {**sets["test"], "coverage_interval": interval}})

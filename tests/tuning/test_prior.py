@@ -78,7 +78,7 @@ def test_an_oracle_begins_with_what_the_prior_says(made, algorithm, tmp_path):
 def test_one_pass_stores_every_depth_that_a_trial_reads(made, tmp_path, monkeypatch):
     from tfl.features import extract as module
     from tfl.features.cut import cut
-    from tfl.tuning.ahead import extract_ahead
+    from tfl.tuning.precompute import extract_ahead
 
     monkeypatch.setenv("TFL_CACHE", str(tmp_path))
     recipe, assembled, bundle = made
@@ -99,7 +99,7 @@ def test_one_pass_stores_every_depth_that_a_trial_reads(made, tmp_path, monkeypa
 
 @pytest.mark.parametrize("path", ["backbone.arguments.alpha", "data.fit", "head.pooling", "stages.head.augment.crop"])
 def test_where_trials_differ_below_the_cut_each_stores_for_itself(made, path):
-    from tfl.tuning.ahead import extract_ahead
+    from tfl.tuning.precompute import extract_ahead
 
     recipe, assembled, bundle = made
     space = {PATH: tfl.Choice(DEPTHS), path: tfl.Choice((1,))}
@@ -109,7 +109,7 @@ def test_where_trials_differ_below_the_cut_each_stores_for_itself(made, path):
 def test_what_an_earlier_stage_trains_is_not_stored_ahead(made):
     import dataclasses
 
-    from tfl.tuning.ahead import extract_ahead
+    from tfl.tuning.precompute import extract_ahead
 
     recipe, assembled, bundle = made
     deep = dataclasses.replace(recipe, stages=(tfl.Stage("first", train="top:2"), recipe.stages[0]))

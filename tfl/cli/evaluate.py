@@ -91,8 +91,8 @@ def _figures(run: Run, bundle: Bundle, overlap: Overlap) -> dict[str, Any]:
 
 def _keep(run: Run, source: str, document: dict[str, Any]) -> None:
     """Adds the evaluation to the run folder and its report; where that cannot be written, the figures are still shown."""
-    from tfl.evaluate.evaluations import keep_evaluation
-    from tfl.evaluate.report import write_report
+    from tfl.evaluate.report.evaluations import keep_evaluation
+    from tfl.evaluate.report.page import write_report
 
     try:
         with run.lock():
@@ -124,9 +124,9 @@ def _fit_confidence(run: Run, bundle: Bundle) -> dict[str, Any]:
     from rich.console import Console
 
     from tfl.evaluate.confidence import figures_of
-    from tfl.evaluate.report import write_report
-    from tfl.evaluate.seen import Sight
-    from tfl.evaluate.trusting import keep_confidence
+    from tfl.evaluate.predictor import Sight
+    from tfl.evaluate.report.page import write_report
+    from tfl.evaluate.run_confidence import keep_confidence
     from tfl.recipe import Calibration
     from tfl.serve.predictor import load_run_model
 
@@ -212,7 +212,7 @@ def _probabilities(run: Run, bundle: Bundle) -> np.ndarray:
 
 def _show(document: dict[str, Any]) -> None:
     from tfl.cli.tables import output, table
-    from tfl.evaluate.evaluations import overlap_in_words
+    from tfl.evaluate.report.evaluations import overlap_in_words
 
     metrics, unseen, overlap = (document[name] for name in ("metrics", "metrics_unseen", "overlap"))
     click.echo(f"{document['run']} on {document['source']}: {metrics['count']} images")

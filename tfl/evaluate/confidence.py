@@ -23,7 +23,7 @@ import numpy as np
 from tfl.errors import RunError
 from tfl.evaluate.calibration import calibrated, calibration_error, fit_temperature, log_loss, reliability
 from tfl.evaluate.conformal import clopper_pearson, measure_sets, prediction_sets, set_threshold
-from tfl.evaluate.unfamiliar import NEAREST, familiar_threshold, make_bank, unfamiliarity
+from tfl.evaluate.out_of_distribution import NEAREST, familiar_threshold, make_bank, unfamiliarity
 from tfl.storage import finite, storage_errors, write_atomically, write_json
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ def fit_confidence(
         logits: `(n, classes)`, of the validation images.
         features: `(n, width)`, of the validation images, from the layer `head_pool`.
         labels: `(n,)`, of the validation images.
-        training_features: `(rows, width)`, of the training images to compare with; see `tfl.evaluate.unfamiliar.bank_size`.
+        training_features: `(rows, width)`, of the training images to compare with; their number is `bank_size`.
 
     Raises:
         TflError: There are no training images, or features that are not numbers.

@@ -27,7 +27,7 @@ from tfl.recipe import Recipe, Stage
 from tfl.runs import Run
 from tfl.train.stage import train_stage
 from tfl.tuning.folder import SearchFolder
-from tfl.tuning.pristine import Pristine
+from tfl.tuning.reset import Pristine
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -16,10 +16,10 @@ from tfl.errors import RunLockedError, StorageError, TflError
 from tfl.fields import build
 from tfl.recipe import Recipe, Search
 from tfl.storage import write_json
-from tfl.tuning.ahead import extract_ahead
 from tfl.tuning.folder import Clock, SearchFolder, progress
 from tfl.tuning.memory import Growth
 from tfl.tuning.oracles import make_oracle
+from tfl.tuning.precompute import extract_ahead
 from tfl.tuning.results import describe
 from tfl.tuning.space import hyperparameters, recipe_of, values_of
 from tfl.tuning.stopping import is_poor
