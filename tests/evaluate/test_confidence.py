@@ -31,9 +31,9 @@ def test_what_was_fitted_holds_on_new_images_and_finds_others(fitted):
     before, after = test["temperature"]["log_loss"]
     assert fitted.temperature > 1.5 and after < before
     assert test["sets"]["coverage_interval"][0] <= 0.9 <= test["sets"]["coverage_interval"][1] + 0.02
-    assert test["unfamiliar"]["share"] < 0.05
+    assert test["out_of_distribution"]["share"] < 0.05
     other = drawn(50, 3, kind=1)
-    assert fitted.answer(other["logits"], other["features"])["is_unfamiliar"].mean() > 0.95
+    assert fitted.answer(other["logits"], other["features"])["is_out_of_distribution"].mean() > 0.95
 
 
 def test_it_comes_back_from_a_folder_as_it_was(fitted, tmp_path):
@@ -111,7 +111,7 @@ def test_the_report_says_what_was_measured(fitted, new_run):
     page, facts = write_report(run.folder).read_text(), trust_facts(run.read_json("metrics.json"))
     for part in ("Sets that hold the right class", "Images of another kind", f"temperature {fitted.temperature:.3g}"):
         assert part in page
-    for sentence in (facts["temperature_said"], facts["sets_said"], facts["unfamiliar_said"]):
+    for sentence in (facts["temperature_said"], facts["sets_said"], facts["out_of_distribution_sentence"]):
         assert str(escape(sentence)) in page
     assert "90.0% was promised" in facts["sets_said"] and "less sure" in facts["temperature_said"]
     assert json.loads(run.path("report.json").read_text())["trust"]["count"] == 200

@@ -5,7 +5,7 @@ import pytest
 from sklearn.neighbors import NearestNeighbors
 
 from tfl.errors import TflError
-from tfl.evaluate.out_of_distribution import familiar_threshold, images_needed, make_bank, rank_of, unfamiliarity
+from tfl.evaluate.out_of_distribution import images_needed, make_bank, out_of_distribution_scores, rank_of, score_threshold
 
 
 @pytest.mark.parametrize("nearest", [1, 4])
@@ -14,12 +14,12 @@ def test_the_score_is_the_cosine_distance_to_the_kth_nearest(nearest):
     bank, features = make_bank(generator.random((60, 8))), generator.random((5000, 8)).astype(np.float32)
     search = NearestNeighbors(n_neighbors=nearest, metric="cosine").fit(bank)
     expected = search.kneighbors(features)[0][:, -1]
-    np.testing.assert_allclose(unfamiliarity(features, bank, nearest=nearest), expected, atol=1e-3)
+    np.testing.assert_allclose(out_of_distribution_scores(features, bank, nearest=nearest), expected, atol=1e-3)
 
 
 def test_length_does_not_count_and_a_picture_of_nothing_is_unfamiliar():
     bank = make_bank(np.array([[2.0, 0.0, 0.0], [0.0, 3.0, 0.0]]))
-    scores = unfamiliarity(np.array([[9.0, 0, 0], [0.001, 0, 0], [0, 0, 5.0], [0, 0, 0]]), bank)
+    scores = out_of_distribution_scores(np.array([[9.0, 0, 0], [0.001, 0, 0], [0, 0, 5.0], [0, 0, 0]]), bank)
     np.testing.assert_allclose(scores, [0, 0, 1, 1], atol=1e-3)
 
 
@@ -27,14 +27,14 @@ def test_length_does_not_count_and_a_picture_of_nothing_is_unfamiliar():
 def test_new_images_of_the_kind_are_familiar_as_often_as_promised(share):
     generator, familiar = np.random.default_rng(0), []
     for _ in range(400):
-        threshold, note = familiar_threshold(generator.random(50), share=share)
+        threshold, note = score_threshold(generator.random(50), share=share)
         familiar.append(threshold)  # of uniform scores, the threshold is the share below it
         assert note == ""
     assert share - 0.005 <= np.mean(familiar) <= share + 0.03
 
 
 def test_too_few_images_take_the_largest_score_and_say_so():
-    threshold, note = familiar_threshold(np.array([0.1, 0.4, 0.2]), share=0.99)
+    threshold, note = score_threshold(np.array([0.1, 0.4, 0.2]), share=0.99)
     assert threshold == 0.4 and "3 validation images are too few" in note and "99" in note and "0.75" in note
 
 
@@ -59,9 +59,9 @@ def test_photos_of_another_set_are_found(photo_features, known, other):
     order = np.random.default_rng(0).permutation(len(features))
     train, val, test = np.split(features[order], [len(order) // 2, 3 * len(order) // 4])
     bank = make_bank(train)
-    threshold, _ = familiar_threshold(unfamiliarity(val, bank), share=0.9)
-    assert (unfamiliarity(photo_features[other], bank) > threshold).mean() > 0.95
-    assert (unfamiliarity(test, bank) > threshold).mean() < 0.3
+    threshold, _ = score_threshold(out_of_distribution_scores(val, bank), share=0.9)
+    assert (out_of_distribution_scores(photo_features[other], bank) > threshold).mean() > 0.95
+    assert (out_of_distribution_scores(test, bank) > threshold).mean() < 0.3
 
 
 @pytest.fixture(scope="module")

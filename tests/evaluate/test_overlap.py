@@ -1,6 +1,7 @@
 """Which images of another source a run has used: by content, and as near copies."""
 
 import shutil
+from typing import Any
 
 import numpy as np
 import pytest

@@ -10,7 +10,7 @@ import tfl
 from tfl.cli.main import cli
 from tfl.evaluate.confidence import ARRAYS, NAME, Confidence
 from tfl.evaluate.neighbours import NAME as NEIGHBOURS
-from tfl.evaluate.out_of_distribution import unfamiliarity
+from tfl.evaluate.out_of_distribution import out_of_distribution_scores
 from tfl.job import run_recipe
 from tfl.modalities.image.modality import ImageModality
 
@@ -57,7 +57,7 @@ def test_the_kept_features_are_those_of_the_network(run):
     assert kept["labels"].tolist() == bundle.labels("train").tolist()
     features = keras.Model(model.input, tensor_of(model, "head_pool")).predict(_pixels(bundle, indices), verbose=0)
     confidence = Confidence.load(run.folder)
-    assert unfamiliarity(features, confidence.bank).max() < 2e-3
+    assert out_of_distribution_scores(features, confidence.bank).max() < 2e-3
     np.testing.assert_allclose(confidence.bank, kept["vectors"].astype(np.float32))
 
 
@@ -80,7 +80,7 @@ def test_metrics_and_report_have_what_was_measured(run):
     figures = run.read_json("metrics.json")["confidence"]
     assert figures["temperature"]["test"]["count"] == figures["sets"]["test"]["count"] == 12
     assert figures["temperature"]["test"]["log_loss"][0] == pytest.approx(run.read_json("metrics.json")["test"]["loss"], abs=1e-6)
-    assert figures["unfamiliar"]["note"]  # twelve validation images are too few for 0.99
+    assert figures["out_of_distribution"]["note"]  # twelve validation images are too few for 0.99
     assert "Can the probabilities be trusted?" in run.path("report.html").read_text()
 
 
@@ -100,7 +100,7 @@ def test_an_old_run_gets_its_confidence_afterwards(run):
     found, document = json.loads(run.path(NAME).read_text()), json.loads(result.stdout)
     assert found["temperature"] == pytest.approx(before["temperature"], rel=1e-3)
     assert found["set_threshold"] == pytest.approx(before["set_threshold"], abs=1e-4)
-    assert found["unfamiliar_threshold"] == pytest.approx(before["unfamiliar_threshold"], abs=2e-3)
+    assert found["out_of_distribution_threshold"] == pytest.approx(before["out_of_distribution_threshold"], abs=2e-3)
     assert document["confidence"] == run.read_json("metrics.json")["confidence"] and run.path(NEIGHBOURS).is_file()
     assert document["metrics"]["accuracy"] == metrics["test"]["accuracy"]
 

@@ -126,21 +126,21 @@ def _fit_confidence(run: Run, bundle: Bundle) -> dict[str, Any]:
     from rich.console import Console
 
     from tfl.evaluate.confidence import figures_of
-    from tfl.evaluate.predictor import Sight
+    from tfl.evaluate.predictor import SplitPredictor
     from tfl.evaluate.report.page import write_report
     from tfl.evaluate.run_confidence import keep_confidence
     from tfl.recipe import Calibration
     from tfl.serve.predictor import load_run_model
 
-    sight = Sight(load_run_model(run))
+    predictor = SplitPredictor(load_run_model(run))
     with run.lock():
-        seen = {part: sight.see(bundle, bundle.indices(part)) for part in ("val", "test")}
+        outputs = {part: predictor.predict(bundle, bundle.indices(part)) for part in ("val", "test")}
         found = keep_confidence(
             run,
             run.recipe.confidence or Calibration(),
             bundle,
-            seen,
-            lambda indices: (sight.see(bundle, indices).features, "in one pass over their pixels"),
+            outputs,
+            lambda indices: (predictor.predict(bundle, indices).features, "in one pass over their pixels"),
             console=Console(stderr=True),
         )
         write_report(run.folder)

@@ -4,13 +4,14 @@
 
 Nearest neighbours as in Sun et al. 2022, *Out-of-Distribution Detection with Deep Nearest Neighbors*: features of length one,
 a sample of the training images, the k-th nearest. It is a product of matrices and a maximum, so every runtime has it.
-`benchmarks/unfamiliar.py` compares it with the Mahalanobis distance. NumPy only.
+`benchmarks/out_of_distribution.py` compares it with the Mahalanobis distance. NumPy only.
 """
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,13 +20,34 @@ from tfl.errors import TflError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+OLD_NAMES = {
+    "unfamiliarity": "out_of_distribution_score",
+    "is_unfamiliar": "is_out_of_distribution",
+    "unfamiliar": "out_of_distribution",
+    "unfamiliar_threshold": "out_of_distribution_threshold",
+    "familiar": "in_distribution",
+}
+"""Names in run folders and exports that tfl up to 0.4 wrote, with what they are called now."""
 BANK, PER_CLASS = 500, 5
 """An image is compared with so many training images, or with so many of each class where that is more. They travel in every
-export; in `benchmarks/unfamiliar.py` 200 did nearly as well."""
+export; in `benchmarks/out_of_distribution.py` 200 did nearly as well."""
 NEAREST = 1
-"""Which of the nearest counts; the first needs no `top_k`, and did best in `benchmarks/unfamiliar.py`."""
+"""Which of the nearest counts; the first needs no `top_k`, and did best in `benchmarks/out_of_distribution.py`."""
 _SMALLEST = 1e-12
 _ROWS = 4096
+
+
+def with_current_names(value: Any) -> Any:
+    """A document of a run folder or the outputs of an export, with every key of `OLD_NAMES` renamed, at any depth.
+
+    Example:
+
+    >>> with_current_names({"sets": {}, "unfamiliar": {"test": {"unfamiliar": 3}}})
+    {'sets': {}, 'out_of_distribution': {'test': {'out_of_distribution': 3}}}
+    """
+    if not isinstance(value, Mapping):
+        return value
+    return {OLD_NAMES.get(name, name): with_current_names(part) for name, part in value.items()}
 
 
 def bank_size(class_count: int) -> int:
@@ -71,7 +93,9 @@ def make_bank(features: NDArray[np.floating]) -> NDArray[np.float32]:
     return bank
 
 
-def unfamiliarity(features: NDArray[np.floating], bank: NDArray[np.float32], *, nearest: int = NEAREST) -> NDArray[np.float32]:
+def out_of_distribution_scores(
+    features: NDArray[np.floating], bank: NDArray[np.float32], *, nearest: int = NEAREST
+) -> NDArray[np.float32]:
     """How far each image is from the training images: 0 for one of them, 1 for one that shares nothing with any.
 
     Args:
@@ -86,7 +110,7 @@ def unfamiliarity(features: NDArray[np.floating], bank: NDArray[np.float32], *, 
 
     >>> import numpy as np
     >>> bank = make_bank(np.array([[1.0, 0.0], [0.0, 1.0]]))
-    >>> print(unfamiliarity(np.array([[5.0, 0.0], [-1.0, -1.0]]), bank, nearest=1).round(2))
+    >>> print(out_of_distribution_scores(np.array([[5.0, 0.0], [-1.0, -1.0]]), bank, nearest=1).round(2))
     [0.   1.71]
     """
     unit, found = unit_length(features), np.empty(len(features), np.float32)
@@ -96,7 +120,7 @@ def unfamiliarity(features: NDArray[np.floating], bank: NDArray[np.float32], *, 
     return np.maximum(1 - found, 0)
 
 
-def familiar_threshold(scores: NDArray[np.floating], *, share: float) -> tuple[float, str]:
+def score_threshold(scores: NDArray[np.floating], *, share: float) -> tuple[float, str]:
     """The score up to which an image is familiar: a new image of the same kind is with a probability of at least `share`.
 
     The rank is that of a conformal p-value, ⌈(n + 1) · share⌉ of n, which allows for `scores` being a sample.
@@ -111,7 +135,7 @@ def familiar_threshold(scores: NDArray[np.floating], *, share: float) -> tuple[f
     Example:
 
     >>> import numpy as np
-    >>> round(familiar_threshold(np.linspace(0.01, 0.99, 99), share=0.9)[0], 2)
+    >>> round(score_threshold(np.linspace(0.01, 0.99, 99), share=0.9)[0], 2)
     0.9
     """
     ordered = np.sort(np.asarray(scores, np.float64))

@@ -27,7 +27,7 @@ _BATCH = 64
 
 
 @dataclass(frozen=True, eq=False)
-class Seen:
+class Outputs:
     """Some images as a network sees them.
 
     Attributes:
@@ -41,7 +41,7 @@ class Seen:
     features: NDArray[np.float32]
 
 
-class Sight:
+class SplitPredictor:
     """A network with its logits and features as outputs, traced once however many splits it looks at.
 
     Args:
@@ -51,10 +51,10 @@ class Sight:
     def __init__(self, model: keras.Model) -> None:
         self.model = keras.Model(inputs_of(model), [model.output, tensor_of(model, LOGITS), tensor_of(model, POOL)])
 
-    def see(self, bundle: Bundle, indices: NDArray[np.int64]) -> Seen:
+    def predict(self, bundle: Bundle, indices: NDArray[np.int64]) -> Outputs:
         """The images at `indices`, in that order, as they are, without augmentation."""
         dataset = bundle.dataset(indices, batch_size=_BATCH)
-        return Seen(*(np.asarray(array, np.float32) for array in self.model.predict(dataset, verbose=0)))
+        return Outputs(*(np.asarray(array, np.float32) for array in self.model.predict(dataset, verbose=0)))
 
 
 def stored_features(run: Run, assembled: Assembled, bundle: Bundle, indices: NDArray[np.int64]) -> NDArray[np.float32] | None:

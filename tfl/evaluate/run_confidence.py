@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     import tfl
     from tfl.data.bundle import Bundle
-    from tfl.evaluate.predictor import Seen
+    from tfl.evaluate.predictor import Outputs
 
 TrainingFeatures = Callable[["NDArray[np.int64]"], "tuple[NDArray[np.float32], str]"]
 
@@ -29,7 +29,7 @@ def keep_confidence(
     run: Run,
     settings: tfl.Calibration,
     bundle: Bundle,
-    seen: Mapping[str, Seen],
+    outputs: Mapping[str, Outputs],
     training: TrainingFeatures,
     *,
     console: Console,
@@ -40,7 +40,7 @@ def keep_confidence(
         run: Where it is kept; the caller holds its lock.
         settings: The recipe's.
         bundle: The data.
-        seen: `val` and `test`, in the order of the split.
+        outputs: `val` and `test`, in the order of the split.
         training: From indices of training images to what the head reads of them, and where that came from in words.
         console: Where the figures are shown.
     """
@@ -48,7 +48,7 @@ def keep_confidence(
     chosen = train[choose_evenly(bundle.labels("train"), count=KEPT, seed=seed)]
     features, origin = training(chosen)
     compared = choose_evenly(bundle.examples.labels[chosen], count=bank_size(bundle.class_count), seed=seed)
-    val, test = seen["val"], seen["test"]
+    val, test = outputs["val"], outputs["test"]
     fitted = fit_confidence(
         settings,
         logits=val.logits,

@@ -28,7 +28,7 @@ _OTHER_FEATURES = ("backbone", "data", "precision", "features", "head.pooling", 
 """Paths that, varied, give every trial frozen blocks or features of its own."""
 
 
-def extract_ahead(
+def precompute_features(
     recipe: Recipe, space: Space, assembled: Assembled, bundle: Bundle, *, trials: int, console: Console | None = None
 ) -> tuple[int, ...]:
     """Stores the last stage's features at all depths of the space in one pass over the data, where that pays.
@@ -44,7 +44,7 @@ def extract_ahead(
         console: Where to say what is done.
 
     Returns:
-        The first live block of each depth that is in the store now.
+        The first trainable block of each depth that is in the store now.
     """
     depths = space.get(depth_path(recipe))
     if not isinstance(depths, Choice) or _vary(recipe, space):
@@ -53,12 +53,12 @@ def extract_ahead(
     each = math.ceil(trials / len(stages))
     chosen: dict[int, Extractor] = {}
     room = ROOM * room_bytes()
-    for first_live, stage in sorted(_unchanged(recipe, assembled, stages).items(), reverse=True):
-        one = Extractor([cut(assembled, first_live)[0]], bundle, features=recipe.features)
+    for first_trainable, stage in sorted(_unchanged(recipe, assembled, stages).items(), reverse=True):
+        one = Extractor([cut(assembled, first_trainable)[0]], bundle, features=recipe.features)
         images = len(bundle.indices("train")) * min(views_of(stage), stage.epochs) + len(bundle.indices("val"))
         needed = one.row_bytes(0) * images
         if needed <= room and storing(one, dataclasses.replace(stage, epochs=stage.epochs * each)).stored:
-            chosen[first_live] = one
+            chosen[first_trainable] = one
             room -= needed
     if len(chosen) > 1:
         _run([one.models[0] for one in chosen.values()], recipe, bundle, console)
@@ -85,14 +85,14 @@ def _vary(recipe: Recipe, space: Space) -> bool:
 
 
 def _unchanged(recipe: Recipe, assembled: Assembled, stages: list[Stage]) -> dict[int, Stage]:
-    """The depths below whose cut no earlier stage trains, by their first live block."""
+    """The depths below whose cut no earlier stage trains, by their first trainable block."""
     lowest = min((make_plan(assembled, stage).first_live_block for stage in recipe.stages[:-1]), default=len(assembled.blocks))
     found = {}
     for stage in stages:
         try:
-            first_live = make_plan(assembled, stage).first_live_block
+            first_trainable = make_plan(assembled, stage).first_live_block
         except RecipeError:  # a trial of its own will say so
             continue
-        if 0 < first_live <= lowest:
-            found[first_live] = stage
+        if 0 < first_trainable <= lowest:
+            found[first_trainable] = stage
     return found

@@ -9,7 +9,7 @@ from tfl.model.assemble import Assembled, assemble_for
 from tfl.recipe import Recipe
 
 
-class Pristine:
+class ResettableNetwork:
     """A recipe's network and all its variables as they were when it was built.
 
     Building takes a second or more, setting back some hundredths of one. What a stage changes beside variables is which layers
@@ -32,7 +32,7 @@ class Pristine:
         """Whether building the recipe's network would make this one."""
         return self._key == _key(recipe, bundle)
 
-    def set_back(self, recipe: Recipe) -> Assembled:
+    def reset(self, recipe: Recipe) -> Assembled:
         """The network as if it had been built for `recipe` just now."""
         keras.utils.set_random_seed(recipe.seed)
         for variable, value in zip(self._assembled.model.variables, self._values, strict=True):

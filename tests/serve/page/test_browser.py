@@ -57,8 +57,8 @@ class Answering:
                 "probabilities": shares**2 / (shares**2).sum(),
                 "calibrated_probabilities": shares,
                 "prediction_set": shares > 0.2,
-                "unfamiliarity": np.array([0.612 if blue > 128 else 0.021], "float32"),
-                "is_unfamiliar": np.array([blue > 128]),
+                "out_of_distribution_score": np.array([0.612 if blue > 128 else 0.021], "float32"),
+                "is_out_of_distribution": np.array([blue > 128]),
             }
         )
         return future

@@ -45,8 +45,8 @@ class Answering:
             self.outputs |= {
                 "calibrated_probabilities": np.array([[0.3, 0.6, 0.1]], "float32"),
                 "prediction_set": np.array([[True, True, False]]),
-                "unfamiliarity": np.array([0.25], "float32"),
-                "is_unfamiliar": np.array([False]),
+                "out_of_distribution_score": np.array([0.25], "float32"),
+                "is_out_of_distribution": np.array([False]),
             }
 
     def submit(self, rows, *, version, weight):
@@ -121,7 +121,12 @@ def test_the_page_knows_what_is_served(client):
 
 def test_a_picture_is_answered_and_what_is_missing_is_said(client):
     said = client.post("/page/look", content=picture((1600, 800), "JPEG")).json()
-    assert (said["label"], said["version"], said["prediction_set"], said["is_unfamiliar"]) == ("bee", 3, ["ant", "bee"], False)
+    assert (said["label"], said["version"], said["prediction_set"], said["is_out_of_distribution"]) == (
+        "bee",
+        3,
+        ["ant", "bee"],
+        False,
+    )
     assert said["calibrated_probabilities"] == pytest.approx({"ant": 0.3, "bee": 0.6, "cat": 0.1})
     head, shown = opened(said["picture"]["source"])
     assert head == "data:image/jpeg;base64" and shown.size == (800, 400) == (said["picture"]["width"], said["picture"]["height"])
@@ -131,7 +136,7 @@ def test_a_picture_is_answered_and_what_is_missing_is_said(client):
 
 def test_an_export_without_confidence_is_not_called_calibrated():
     said = client_of(Answering(confidence=False)).post("/page/look", content=picture()).json()
-    assert said["calibrated_probabilities"] is said["prediction_set"] is said["is_unfamiliar"] is None
+    assert said["calibrated_probabilities"] is said["prediction_set"] is said["is_out_of_distribution"] is None
     assert "no calibration" in said["missing"]["confidence"]
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from tfl.errors import RunError
+from tfl.evaluate.out_of_distribution import with_current_names
 from tfl.evaluate.predictions import NAME, read_predictions
 from tfl.evaluate.run_files import read_history
 from tfl.runs import Run
@@ -67,7 +68,7 @@ def compare_weights(before: Path | str, after: Path | str) -> dict[str, Any]:
 
 def compare_metrics(before: Run, after: Run) -> dict[str, Any]:
     """`identical`, `figures` (how many), `differing`, and `different` (at most 20, by dotted path); times do not count."""
-    one, other = (dict(_leaves(_without_times(run.read_json("metrics.json")))) for run in (before, after))
+    one, other = (dict(_leaves(_without_times(_figures(run)))) for run in (before, after))
     names = [name for name in dict.fromkeys([*one, *other]) if one.get(name) != other.get(name)]
     return {
         "identical": not names,
@@ -75,6 +76,11 @@ def compare_metrics(before: Run, after: Run) -> dict[str, Any]:
         "differing": len(names),
         "different": {name: [one.get(name), other.get(name)] for name in names[:_SHOWN]},
     }
+
+
+def _figures(run: Run) -> dict[str, Any]:
+    figures = run.read_json("metrics.json")
+    return {**figures, "confidence": with_current_names(figures["confidence"])} if "confidence" in figures else figures
 
 
 def compare_predictions(before: Run, after: Run) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from tfl.evaluate.out_of_distribution import with_current_names
 from tfl.evaluate.render import percent
 
 
@@ -13,12 +14,12 @@ def trust_facts(metrics: Mapping[str, Any]) -> dict[str, Any]:
 
     Returns:
         `count` (test images), `rows` (name, on validation and on test before and after), `temperature`, and for each part
-        (`temperature_said`, `sets_said`, `unfamiliar_said`) sentences; `reliability` before and after.
+        (`temperature_said`, `sets_said`, `out_of_distribution_sentence`) sentences; `reliability` before and after.
     """
-    figures = metrics.get("confidence") or {}
+    figures = with_current_names(metrics.get("confidence") or {})
     if not figures:
         return {}
-    temperature, sets, unfamiliar = (figures[part] for part in ("temperature", "sets", "unfamiliar"))
+    temperature, sets, distant = (figures[part] for part in ("temperature", "sets", "out_of_distribution"))
     test = temperature["test"]
     return {
         "count": test["count"],
@@ -33,7 +34,7 @@ def trust_facts(metrics: Mapping[str, Any]) -> dict[str, Any]:
         ],
         "temperature_said": _joined(_temperature_said(temperature), temperature["note"]),
         "sets_said": _joined(sets_said(sets), sets["note"]),
-        "unfamiliar_said": _joined(unfamiliar_said(unfamiliar), unfamiliar["note"]),
+        "out_of_distribution_sentence": _joined(out_of_distribution_sentence(distant), distant["note"]),
         "reliability": {"before": test["reliability"][0], "after": test["reliability"][1]},
     }
 
@@ -69,26 +70,26 @@ def sets_said(sets: Mapping[str, Any]) -> str:
     )
 
 
-def unfamiliar_said(unfamiliar: Mapping[str, Any]) -> str:
-    """How many of the test images are called unfamiliar, as a sentence."""
-    test = unfamiliar["test"]
+def out_of_distribution_sentence(figures: Mapping[str, Any]) -> str:
+    """How many of the test images are out of distribution, as a sentence."""
+    test = figures["test"]
     low, high = test["share_interval"]
     return (
-        f"{test['unfamiliar']} of {test['count']} test images are called unfamiliar: {percent(test['share'])} (exact 95% "
-        f"interval {percent(low)} to {percent(high)}; at most {percent(1 - unfamiliar['promised'])} was aimed at). Compared with "
-        f"{unfamiliar['bank']:,} training images."
+        f"{test['out_of_distribution']} of {test['count']} test images are called out of distribution: {percent(test['share'])} "
+        f"(exact 95% interval {percent(low)} to {percent(high)}; at most {percent(1 - figures['promised'])} was aimed at). "
+        f"Compared with {figures['bank']:,} training images."
     )
 
 
 def console_lines(figures: Mapping[str, Any]) -> list[str]:
     """A run's confidence in a few lines for a terminal."""
-    temperature, sets, unfamiliar = (figures[part] for part in ("temperature", "sets", "unfamiliar"))
+    temperature, sets, distant = (figures[part] for part in ("temperature", "sets", "out_of_distribution"))
     (loss, loss_after), (error, error_after) = (temperature["test"][key] for key in ("log_loss", "calibration_error"))
     lines = [
         f"temperature {temperature['value']:.3g}: on the test images log loss {loss:.3f} to {loss_after:.3f}, "
         f"calibration error {percent(error)} to {percent(error_after)}",
         f"sets of {sets['test']['mean_size']:.2f} classes hold the right one for {percent(sets['test']['coverage'])} "
         f"({percent(sets['promised'])} promised)",
-        f"{unfamiliar['test']['unfamiliar']} of {unfamiliar['test']['count']} test images are called unfamiliar",
+        f"{distant['test']['out_of_distribution']} of {distant['test']['count']} test images are called out of distribution",
     ]
-    return [*lines, *(f"note: {part['note']}" for part in (temperature, sets, unfamiliar) if part["note"])]
+    return [*lines, *(f"note: {part['note']}" for part in (temperature, sets, distant) if part["note"])]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tfl.errors import BackboneError, TflError
+from tfl.evaluate.out_of_distribution import with_current_names
 from tfl.runs import Run
 from tfl.serve.page.neighbours import Neighbours, load_neighbours
 from tfl.serve.page.network import RunNetwork
@@ -39,7 +40,7 @@ class Answers:
         self._network = RunNetwork(run) if run else None
         self._neighbours: Neighbours | None = None
         self._no_neighbours = _NO_RUN.format("The nearest training pictures need")
-        self._about: dict[str, float | None] = {"coverage": None, "unfamiliarity_threshold": None}
+        self._about: dict[str, float | None] = {"coverage": None, "out_of_distribution_threshold": None}
         if run is not None:
             self._neighbours, self._no_neighbours = _neighbours_of(run)
             self._about = _confidence_of(run)
@@ -52,8 +53,8 @@ class Answers:
             outputs: What the model gave for it, a row of each output.
 
         Returns:
-            `label`; `probabilities`, `calibrated_probabilities` and `prediction_set` by class; `is_unfamiliar`, `unfamiliarity`;
-            `picture`, `grad_cam`, `neighbours`; `missing`, why any of them is None.
+            `label`; `probabilities`, `calibrated_probabilities` and `prediction_set` by class; `is_out_of_distribution`,
+            `out_of_distribution_score`; `picture`, `grad_cam`, `neighbours`; `missing`, why any of them is None.
         """
         import tensorflow as tf
 
@@ -91,15 +92,15 @@ class Answers:
 
 def _said(names: Sequence[str], outputs: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
     """The model's outputs for one picture, by class."""
-    row = {name: values[0] for name, values in outputs.items()}
+    row = with_current_names({name: values[0] for name, values in outputs.items()})
     inside = row.get("prediction_set")
     return {
         "label": row["label"].decode(),
         "probabilities": _by_class(names, row["probabilities"]),
         "calibrated_probabilities": _by_class(names, row.get("calibrated_probabilities")),
         "prediction_set": None if inside is None else [name for name, is_in in zip(names, inside, strict=True) if is_in],
-        "is_unfamiliar": bool(row["is_unfamiliar"]) if "is_unfamiliar" in row else None,
-        "unfamiliarity": float(row["unfamiliarity"]) if "unfamiliarity" in row else None,
+        "is_out_of_distribution": bool(row["is_out_of_distribution"]) if "is_out_of_distribution" in row else None,
+        "out_of_distribution_score": float(row["out_of_distribution_score"]) if "out_of_distribution_score" in row else None,
     }
 
 
@@ -126,5 +127,5 @@ def _confidence_of(run: Run) -> dict[str, float | None]:
         found = None
     return {
         "coverage": found.coverage if found else None,
-        "unfamiliarity_threshold": found.unfamiliar_threshold if found else None,
+        "out_of_distribution_threshold": found.out_of_distribution_threshold if found else None,
     }

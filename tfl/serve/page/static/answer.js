@@ -12,7 +12,7 @@ export function percent(share) {
 // One sentence for the status line and those who listen to it.
 export function spoken(answer) {
   const shares = answer.calibrated_probabilities ?? answer.probabilities;
-  const first = `${answer.is_unfamiliar ? "Unfamiliar picture. Nearest class: " : ""}${answer.label}, ${percent(shares[answer.label])}.`;
+  const first = `${answer.is_out_of_distribution ? "Unfamiliar picture. Nearest class: " : ""}${answer.label}, ${percent(shares[answer.label])}.`;
   const set = answer.prediction_set;
   return set && set.length > 1 ? `${first} Prediction set: ${set.join(", ")}.` : first;
 }
@@ -50,12 +50,12 @@ function showPicture(answer, fileName) {
 
 function showLabel(answer) {
   const shares = answer.calibrated_probabilities ?? answer.probabilities;
-  byId("answer-eyebrow").textContent = answer.is_unfamiliar ? "Nearest class" : "The answer";
+  byId("answer-eyebrow").textContent = answer.is_out_of_distribution ? "Nearest class" : "The answer";
   byId("label").replaceChildren(...breakable(answer.label));
   byId("sure").textContent = percent(shares[answer.label]);
-  byId("unfamiliar").hidden = !answer.is_unfamiliar;
-  const score = answer.unfamiliarity?.toPrecision(3);
-  const beyond = answer.unfamiliarity_threshold == null ? "" : ` Its score is ${score}; up to ${answer.unfamiliarity_threshold.toPrecision(3)} is familiar.`;
+  byId("unfamiliar").hidden = !answer.is_out_of_distribution;
+  const score = answer.out_of_distribution_score?.toPrecision(3);
+  const beyond = answer.out_of_distribution_threshold == null ? "" : ` Its score is ${score}; up to ${answer.out_of_distribution_threshold.toPrecision(3)} is familiar.`;
   byId("unfamiliar-text").textContent =
     `This picture is unlike the training pictures, so the answer says little: it is only the nearest of the classes.${beyond}`;
 }

@@ -1,6 +1,7 @@
 """Which score of the head's features tells photos of another kind apart? Nearest neighbours beside the Mahalanobis distance.
 
-Run       TFL_TEST_DATA=<folder of flowers/ and strawberry/> KERAS_HOME=<folder of weights> python benchmarks/unfamiliar.py --json
+Run       TFL_TEST_DATA=<folder of flowers/ and strawberry/> KERAS_HOME=<folder of weights> python
+          benchmarks/out_of_distribution.py --json
 Sets      photos of flowers (five classes) and of strawberry leaves (two classes), `--limit` of each class; each split into 60% to
           train, 20% to validate, 20% to test. Far: one set is known, all photos of the other are unfamiliar, and the reverse.
           Near: four of the flowers are known and all photos of the fifth are unfamiliar, each of the five in turn
@@ -50,7 +51,7 @@ def main() -> None:
             print(backbone, "seed", seed, file=sys.stderr, flush=True)
     if options.trained:
         rows += [row for left_out in (None, *FLOWERS) for row in trained(options, left_out)]
-    print_document(document("unfamiliar", figures_of(rows), rows), as_json=options.json)
+    print_document(document("out_of_distribution", figures_of(rows), rows), as_json=options.json)
 
 
 def parse() -> argparse.Namespace:
@@ -80,7 +81,7 @@ def features_of(options: argparse.Namespace, backbone: str, name: str) -> tuple[
     network, arguments, side = BACKBONES[backbone]
     data = tfl.Data(str(Path(options.photos) / name), image_size=(side, side), per_class=options.limit)
     examples = load_source(data, seed=0)
-    recipe = tfl.Recipe(name="unfamiliar", data=data, backbone=tfl.Backbone(network, arguments=arguments))
+    recipe = tfl.Recipe(name="out_of_distribution", data=data, backbone=tfl.Backbone(network, arguments=arguments))
     model = assemble(recipe, examples.class_names).model
     inner = keras.Model(model.input, tensor_of(model, "head_pool"))
     dataset = make_dataset(examples, np.arange(len(examples)), data=data, batch_size=64)
@@ -102,7 +103,7 @@ def measure(features: np.ndarray, labels: np.ndarray, others: np.ndarray, seed: 
     """Every score on one split of the known photos."""
     from sklearn.metrics import roc_auc_score
 
-    from tfl.evaluate.out_of_distribution import familiar_threshold
+    from tfl.evaluate.out_of_distribution import score_threshold
 
     order = np.random.default_rng(seed).permutation(len(features))
     train, val, test = np.split(order, [int(0.6 * len(order)), int(0.8 * len(order))])
@@ -112,7 +113,7 @@ def measure(features: np.ndarray, labels: np.ndarray, others: np.ndarray, seed: 
         truth = np.r_[np.zeros(len(known)), np.ones(len(unknown))]
         row: dict[str, Any] = {"score": name, "auroc": float(roc_auc_score(truth, np.r_[known, unknown]))}
         for share in SHARES:
-            threshold, _ = familiar_threshold(score(features[val]), share=share)
+            threshold, _ = score_threshold(score(features[val]), share=share)
             row[f"found at {share}"] = float((unknown > threshold).mean())
             row[f"called at {share}"] = float((known > threshold).mean())
         rows.append(row)
@@ -121,7 +122,7 @@ def measure(features: np.ndarray, labels: np.ndarray, others: np.ndarray, seed: 
 
 def scores(features: np.ndarray, labels: np.ndarray) -> dict[str, Callable[[np.ndarray], np.ndarray]]:
     """The scores fitted on training features, each from features to `(n,)`, larger where less familiar."""
-    from tfl.evaluate.out_of_distribution import BANK, NEAREST, make_bank, unfamiliarity
+    from tfl.evaluate.out_of_distribution import BANK, NEAREST, make_bank, out_of_distribution_scores
 
     banks = {rows: make_bank(features[:rows]) for rows in (BANK, 200, len(features))}
     kinds = {
@@ -132,7 +133,7 @@ def scores(features: np.ndarray, labels: np.ndarray) -> dict[str, Callable[[np.n
         "nearest of all": (len(features), NEAREST),
     }
     made: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-        name: lambda rows, bank=banks[size], nearest=nearest: unfamiliarity(rows, bank, nearest=nearest)
+        name: lambda rows, bank=banks[size], nearest=nearest: out_of_distribution_scores(rows, bank, nearest=nearest)
         for name, (size, nearest) in kinds.items()
     }
     return {**made, "Mahalanobis": mahalanobis(features, labels)}
@@ -163,7 +164,7 @@ def trained(options: argparse.Namespace, left_out: str | None) -> Iterator[dict[
     import tfl
     from tfl.data.source import load_source
     from tfl.evaluate.confidence import Confidence
-    from tfl.evaluate.predictor import Sight
+    from tfl.evaluate.predictor import SplitPredictor
     from tfl.job import prepare_data, run_recipe
     from tfl.serve.predictor import load_run_model
 
@@ -178,22 +179,22 @@ def trained(options: argparse.Namespace, left_out: str | None) -> Iterator[dict[
     recipe = tfl.Recipe(name="flowers", data=data, backbone=tfl.Backbone("mini"), stages=stages, export=())
     with tempfile.TemporaryDirectory() as scratch, contextlib.redirect_stdout(sys.stderr):
         run = run_recipe(recipe, out=Path(scratch) / "run", console=Console(stderr=True))
-        confidence, sight = Confidence.load(run.folder), Sight(load_run_model(run))
+        confidence, predictor = Confidence.load(run.folder), SplitPredictor(load_run_model(run))
         bundle, _ = prepare_data(recipe, Console(quiet=True))
-        known = sight.see(bundle, bundle.indices("test"))
+        known = predictor.predict(bundle, bundle.indices("test"))
         accuracy = float((known.logits.argmax(axis=1) == bundle.labels("test")).mean())
         source = str(Path(options.photos) / "strawberry") if left_out is None else flowers
         others = load_source(dataclasses.replace(data, source=source, labels=None), seed=0)
         if left_out is not None:
             others = others.take(np.flatnonzero(others.labels == others.class_names.index(left_out)))
-        unknown = sight.see(dataclasses.replace(bundle, examples=others, pixels=None), np.arange(len(others)))
-    scores = [confidence.answer(seen.logits, seen.features) for seen in (known, unknown)]
+        unknown = predictor.predict(dataclasses.replace(bundle, examples=others, pixels=None), np.arange(len(others)))
+    scores = [confidence.answer(outputs.logits, outputs.features) for outputs in (known, unknown)]
     truth = np.r_[np.zeros(len(known.logits)), np.ones(len(unknown.logits))]
     case = "strawberry unfamiliar to flowers" if left_out is None else "a flower unfamiliar to the other four"
     row: dict[str, Any] = {"backbone": "trained mini", "case": case, "left_out": left_out, "score": SHIPPED, "accuracy": accuracy}
-    row["auroc"] = float(roc_auc_score(truth, np.concatenate([answer["unfamiliarity"] for answer in scores])))
+    row["auroc"] = float(roc_auc_score(truth, np.concatenate([answer["out_of_distribution_score"] for answer in scores])))
     for word, answer in zip(("called", "found"), scores, strict=True):
-        row[f"{word} at 0.99"] = float(answer["is_unfamiliar"].mean())
+        row[f"{word} at 0.99"] = float(answer["is_out_of_distribution"].mean())
     print(row, file=sys.stderr, flush=True)
     yield row
 
