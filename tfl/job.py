@@ -101,6 +101,7 @@ def run_recipe(
         examples = load_source(recipe.data, seed=recipe.split_seed, task=recipe.task)
     load_tensorflow()
     from tfl.data.listing import write_listing
+    from tfl.evaluate.confidence import figures_of
     from tfl.evaluate.predictor import SplitPredictor
     from tfl.evaluate.report.page import describe_data, write_report
 
@@ -128,14 +129,15 @@ def run_recipe(
         _train(run, recipe, assembled, bundle, clock, console)
         with clock.step("evaluate", into=run):
             predictor = SplitPredictor(assembled.model)
-            outputs = _evaluate(run, recipe, predictor, bundle)
+            outputs, metrics = _evaluate(run, recipe, predictor, bundle)
         with clock.step("confidence", into=run):
             confidence = _fit_confidence(run, recipe, assembled, bundle, predictor, outputs, console)
+            metrics |= {"confidence": figures_of(confidence)} if confidence else {}
         with clock.step("export", into=run):
             _save(run, recipe, assembled.model, bundle, confidence, console)
         with clock.step("report", into=run):
             _picture(run, recipe, assembled, bundle, {name: found.probabilities for name, found in outputs.items()})
-        run.write_json("metrics.json", {**run.read_json("metrics.json"), "seconds": clock.document()})
+        run.write_json("metrics.json", {**metrics, "seconds": clock.document()})
         run.update_manifest(status="done")
         write_report(run.folder)  # which says how the run ended
     return run
@@ -277,8 +279,8 @@ def _train(run: Run, recipe: Recipe, assembled: Assembled, bundle: Bundle, clock
             train_stage(run, assembled, stage, bundle, recipe=recipe, class_weights=weights, console=console, stop=Stop())
 
 
-def _evaluate(run: Run, recipe: Recipe, predictor: SplitPredictor, bundle: Bundle) -> dict[str, Outputs]:
-    """Writes metrics.json and predictions.csv; returns what the network made of the images, by split."""
+def _evaluate(run: Run, recipe: Recipe, predictor: SplitPredictor, bundle: Bundle) -> tuple[dict[str, Outputs], dict[str, Any]]:
+    """Writes predictions.csv; returns the network's outputs and the metrics of validation and test."""
     from tfl.evaluate.predictions import write_predictions
 
     examples, found, metrics = bundle.examples, {}, {}
@@ -286,9 +288,8 @@ def _evaluate(run: Run, recipe: Recipe, predictor: SplitPredictor, bundle: Bundl
         found[name] = predictor.predict(bundle, bundle.indices(name))
         targets = bundle.targets_of(name)
         metrics[title] = bundle.task.evaluate(found[name].probabilities, targets, examples.class_names, seed=recipe.seed)
-    run.write_json("metrics.json", metrics)
     write_predictions(run.folder, examples, bundle.split, {name: outputs.probabilities for name, outputs in found.items()})
-    return found
+    return found, metrics
 
 
 def _fit_confidence(

@@ -129,6 +129,7 @@ def _fit_confidence(run: Run, bundle: Bundle) -> dict[str, Any]:
     from tfl.evaluate.predictor import SplitPredictor
     from tfl.evaluate.report.page import write_report
     from tfl.evaluate.run_confidence import keep_confidence
+    from tfl.evaluate.run_files import optional_json
     from tfl.recipe import Calibration
     from tfl.serve.predictor import load_run_model
 
@@ -143,8 +144,10 @@ def _fit_confidence(run: Run, bundle: Bundle) -> dict[str, Any]:
             lambda indices: (predictor.predict(bundle, indices).features, "in one pass over their pixels"),
             console=Console(stderr=True),
         )
+        figures = figures_of(found)
+        run.write_json("metrics.json", {**optional_json(run, "metrics.json"), "confidence": figures})
         write_report(run.folder)
-    return figures_of(found)
+    return figures
 
 
 def _other_source(run: Run, source: str, skip_bad: bool) -> Bundle:

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from tfl.recipe import Data, Recipe
+from tfl.recipe import Data, Monitor, Recipe
 
 WIDTH = 120
 _POSITIONAL = {"Data": "source", "Backbone": "name", "Stage": "name", "Monitor": "metric", "Choice": "values"}
@@ -57,6 +57,8 @@ def _parts(value: Any, indent: int) -> tuple[str, list[tuple[str, str]], str]:
     for field in dataclasses.fields(value):
         item = getattr(value, field.name)
         if field.name != positional and _is_default(field, item):
+            continue
+        if isinstance(item, Monitor) and item == dataclasses.replace(value, monitor=Monitor()).monitor:  # the task's own
             continue
         if isinstance(value, Data) and field.name == "source" and item.startswith("sample:"):
             name, item = "Sample", item.removeprefix("sample:")
