@@ -54,7 +54,8 @@ def run_recipe(
     Args:
         recipe: What to do.
         out: The run folder; None makes `runs/<name>/<time>`.
-        resume: Go on with the run in `out`, which must be of the same recipe; where none was begun, begin it.
+        resume: Bool, whether to resume the run in `out`, which must be of the same recipe; a run is started if there is none.
+            Defaults to False.
         repeats: A run of the same recipe: what `auto` came to there, by measuring, is taken over.
         command: How this was started, for the manifest.
         console: Where progress is shown; None prints to standard error.
@@ -64,8 +65,8 @@ def run_recipe(
 
     Raises:
         TflError: The recipe, the data, the weights or the folder cannot be used; nothing was trained.
-        TrainingError, FrozenMovedError, ExportError: The run failed; its manifest says so, and `resume` goes on from there.
-        KeyboardInterrupt: Ctrl-C, or SIGTERM while a stage trained; everything is saved, and `resume` goes on from there.
+        TrainingError, FrozenMovedError, ExportError: The run failed; its manifest says so, and `resume` continues from there.
+        KeyboardInterrupt: Ctrl-C, or SIGTERM while a stage trained; everything is saved, and `resume` continues from there.
 
     Example:
 
@@ -170,7 +171,7 @@ def check_recipe(recipe: Recipe) -> None:
 
 
 def _tell_if_not_stored(recipe: Recipe, console: Console, known: Run | None) -> None:
-    """Says at once that the cache cannot be written; where the recipe cannot do without it, or the run that is gone on with or
+    """Says at once that the cache cannot be written; where the recipe cannot do without it, or the run that is resumed or
     repeated did not, that is an error."""
     from tfl.features.budget import check_store
 
