@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tfl.errors import TflError
+from tfl.features.vectors import unit_length
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -33,7 +34,6 @@ BANK, PER_CLASS = 500, 5
 export; in `benchmarks/out_of_distribution.py` 200 did nearly as well."""
 NEAREST = 1
 """Which of the nearest counts; the first needs no `top_k`, and did best in `benchmarks/out_of_distribution.py`."""
-_SMALLEST = 1e-12
 _ROWS = 4096
 
 
@@ -59,21 +59,6 @@ def bank_size(class_count: int) -> int:
     (500, 1000)
     """
     return max(BANK, PER_CLASS * class_count)
-
-
-def unit_length(features: NDArray[np.floating]) -> NDArray[np.float32]:
-    """Each row at length one; a row of zeros stays one.
-
-    Example:
-
-    >>> import numpy as np
-    >>> print(unit_length(np.array([[3.0, 4.0], [0.0, 0.0]])))
-    [[0.6 0.8]
-     [0.  0. ]]
-    """
-    rows = np.asarray(features, np.float32)
-    squares = np.sum(rows * rows, axis=1, keepdims=True)
-    return (rows / np.sqrt(np.maximum(squares, _SMALLEST))).astype(np.float32)
 
 
 def make_bank(features: NDArray[np.floating]) -> NDArray[np.float32]:

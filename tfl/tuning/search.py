@@ -183,7 +183,7 @@ def _conclude(folder: SearchFolder, recipe: Recipe, trials: Trials, console: Con
         raise TrainingError(
             "No trial came to a score.",
             received="; ".join(reasons[:3]) or "no time for one",
-            fix=f"See {folder.path('trials.csv')}; change the space, or resume it with --resume and more --minutes.",
+            fix=f"See {folder.path('trials.csv')}; change the space, or run again with --resume and more --minutes.",
         )
     trials.bench.between = lambda: None
     confirm(folder, recipe, trials.bench, console=console)

@@ -15,7 +15,7 @@ INPUTS: tuple[Input, ...] = ("recipe", "data", "backbone weights", "code", "vers
 """In the order in which a cause is looked for."""
 _SHOWN = 5
 _MOST_LISTED = 1000
-_WORDS = {
+CHANGE_WORDS = {
     "added": "added",
     "removed": "removed",
     "changed": "with other content",
@@ -23,6 +23,7 @@ _WORDS = {
     "moved": "in another split",
     "renamed": "renamed",
 }
+"""What is said of each kind of `DataChanges`."""
 
 
 def input_changes(before: Run, after: Run) -> dict[str, Any]:
@@ -128,7 +129,7 @@ def data_in_words(found: DataChanges) -> str:
         if rows:
             names = [_row_in_words(kind, row) for row in rows[:_SHOWN]]
             more = f" and {len(rows) - _SHOWN} more" if len(rows) > _SHOWN else ""
-            parts.append(f"{len(rows)} image{'s' if len(rows) > 1 else ''} {_WORDS[kind]} ({', '.join(names)}{more})")
+            parts.append(f"{len(rows)} image{'s' if len(rows) > 1 else ''} {CHANGE_WORDS[kind]} ({', '.join(names)}{more})")
     if not parts:
         return "The same images in another order." if found.reordered else "The classes differ."
     return "; ".join(parts) + "."
