@@ -35,6 +35,8 @@ def refuse_undecided(recipe: Recipe, bundle: Bundle, console: Console | None = N
     Raises:
         BackboneError: Only the user can say it; the message has the accuracy of a linear probe for each choice.
     """
+    if recipe.data.kind == "text":
+        return
     found, path = preprocessing_of(recipe.backbone), model_file(recipe.backbone.name)
     if found.preprocessing is not None or path is None:
         return

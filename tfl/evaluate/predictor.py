@@ -11,9 +11,7 @@ import numpy as np
 from tfl.backbones.inputs import inputs_of, structured
 from tfl.data.bundle import Bundle
 from tfl.evaluate.explain import tensor_of
-from tfl.features.cut import FEATURES, cut, inputs_next_to
-from tfl.features.extract import Extractor
-from tfl.model.freeze import make_plan
+from tfl.features.cut import FEATURES
 from tfl.model.head import LOGITS, POOL
 from tfl.runs import Run
 from tfl.train.state import StageState
@@ -21,7 +19,7 @@ from tfl.train.state import StageState
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from tfl.model.assemble import Assembled
+    from tfl.train.stage_plan import StagePlan
 
 _BATCH = 64
 
@@ -57,7 +55,7 @@ class SplitPredictor:
         return Outputs(*(np.asarray(array, np.float32) for array in self.model.predict(dataset, verbose=0)))
 
 
-def stored_features(run: Run, assembled: Assembled, bundle: Bundle, indices: NDArray[np.int64]) -> NDArray[np.float32] | None:
+def stored_features(run: Run, plan: StagePlan, bundle: Bundle, indices: NDArray[np.int64]) -> NDArray[np.float32] | None:
     """What the head reads of training images, from what the last stage stored of its frozen blocks; None where it stored nothing.
 
     Whether it did follows from the recipe and from what the run chose, not from what the store still holds, so that a resumed
@@ -65,24 +63,19 @@ def stored_features(run: Run, assembled: Assembled, bundle: Bundle, indices: NDA
 
     Args:
         run: Knows whether the stage stored them.
-        assembled: The network, trained.
+        plan: Of the last stage.
         bundle: The data.
         indices: Training images.
     """
-    recipe = run.recipe
-    stage = recipe.stages[-1]
-    first_live, state = make_plan(assembled, stage).first_live_block, StageState.load(run, stage.name)
-    if stage.augment is not None or state is None or state.unstored is not False:
+    recipe, state = run.recipe, StageState.load(run, plan.stage.name)
+    if plan.stage.augment is not None or state is None or not plan.stores(state):
         return None
-    if not 1 <= first_live <= len(assembled.blocks):
-        return None
-    prefix, suffix = cut(assembled, first_live)
-    rows: Any = Extractor([prefix], bundle, features=recipe.features, known=state.engine).run(indices)[0][0]
-    if first_live == len(assembled.blocks):
+    rows: Any = plan.extractor(bundle, recipe=recipe, known=state.engine).run(indices)[0][0]
+    suffix, own = plan.suffix, plan.inputs
+    if plan.first_trainable_block == len(plan.assembled.blocks):
         return np.asarray(rows.read_all(), np.float32)
     above = keras.Model(inputs_of(suffix), tensor_of(suffix, POOL))
     arrays = rows if isinstance(rows, dict) else {FEATURES: rows}
-    own = inputs_next_to(prefix, suffix)
     parts = []
     for start in range(0, len(indices), _BATCH):
         places = np.arange(start, min(start + _BATCH, len(indices)))

@@ -240,7 +240,7 @@ def progress(run_folder: Path) -> dict[str, Any]:
     depth = None
     if (run_folder / "plans.json").is_file():
         plan = run.read_json("plans.json")[recipe.stages[-1].name]
-        depth = len(plan["rows"]) - 1 - plan["first_live_block"]
+        depth = len(plan["rows"]) - 1 - plan.get("first_trainable_block", plan.get("first_live_block"))
     return {
         "depth": depth,
         "value": last["best_value"],

@@ -86,11 +86,13 @@ def _vary(recipe: Recipe, space: Space) -> bool:
 
 def _unchanged(recipe: Recipe, assembled: Assembled, stages: list[Stage]) -> dict[int, Stage]:
     """The depths below whose cut no earlier stage trains, by their first trainable block."""
-    lowest = min((make_plan(assembled, stage).first_live_block for stage in recipe.stages[:-1]), default=len(assembled.blocks))
+    lowest = min(
+        (make_plan(assembled, stage).first_trainable_block for stage in recipe.stages[:-1]), default=len(assembled.blocks)
+    )
     found = {}
     for stage in stages:
         try:
-            first_trainable = make_plan(assembled, stage).first_live_block
+            first_trainable = make_plan(assembled, stage).first_trainable_block
         except RecipeError:  # a trial of its own will say so
             continue
         if 0 < first_trainable <= lowest:

@@ -180,7 +180,7 @@ class _Watch(_Between):
 
 def live_blocks(assembled: Assembled, stage: Stage) -> int:
     """How many blocks of the backbone train in a stage, counted from the first that does."""
-    return len(assembled.blocks) - make_plan(assembled, stage).first_live_block
+    return len(assembled.blocks) - make_plan(assembled, stage).first_trainable_block
 
 
 def _data_key(recipe: Recipe) -> str:
