@@ -57,10 +57,10 @@ def probe_recipe(
     monitor does, else by the accuracy.
 
     Args:
-        recipe: What the probes are to advise.
-        bundle: Its images.
-        console: Where to say what was measured and chosen; None says nothing.
-        progress: Told after each batch how many of the images are done.
+        recipe: `Recipe` that the probes are run for.
+        bundle: `Bundle`, the data of the recipe.
+        console: rich `Console` for messages and progress. Defaults to None, which prints nothing.
+        progress: Callable, called after each batch with the number of examples that are done. Defaults to None.
 
     Raises:
         BackboneError: The network cannot be built.
@@ -115,13 +115,13 @@ def probe(
     regressions run side by side, one to a core.
 
     Args:
-        assembled: The network.
-        bundle: The images, and the seed of the folds.
-        features: How the outputs are computed and stored; None takes the defaults.
-        pooling: How a feature map becomes a vector.
-        class_weight: `balanced` lets every class count the same in the regressions.
-        metric: What *best* goes by.
-        folds: At most so many; fewer where a class has fewer images.
+        assembled: `Assembled`, the network.
+        bundle: `Bundle`, the data, and the seed of the folds.
+        features: `Features`, how the outputs are computed and stored. Defaults to None, which is `Features()`.
+        pooling: String, how a feature map becomes a vector.
+        class_weight: String, `balanced` for the same total weight of every class in the regressions, or None.
+        metric: String, `accuracy` or `macro_f1`: the metric that *best* refers to.
+        folds: Int, the largest number of folds; fewer are used if a class has fewer examples.
         console, progress: As of `probe_recipe`.
 
     Raises:

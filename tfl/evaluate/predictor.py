@@ -1,4 +1,4 @@
-"""What a finished network makes of images: probabilities, logits, and what its head reads of them, in one pass."""
+"""The outputs of a finished network: probabilities, logits, and the features that its head takes, in one pass."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ _BATCH = 64
 
 @dataclass(frozen=True, eq=False)
 class Outputs:
-    """Some images as a network sees them.
+    """The outputs of a network for some examples.
 
     Attributes:
-        probabilities: `(n, classes)` float32.
-        logits: `(n, classes)` float32.
-        features: `(n, width)` float32, of the layer `head_pool`.
+        probabilities: Array of shape `(n, classes)`, float32.
+        logits: Array of shape `(n, classes)`, float32.
+        features: Array of shape `(n, width)`, float32, the output of the layer `head_pool`.
     """
 
     probabilities: NDArray[np.float32]
@@ -40,32 +40,32 @@ class Outputs:
 
 
 class SplitPredictor:
-    """A network with its logits and features as outputs, traced once however many splits it looks at.
+    """Predicts the examples of a bundle; traced once for any number of splits.
 
     Args:
-        model: From pixels 0..255 to probabilities, with a head of tfl's.
+        model: Keras model with a head of tfl's, from the tensors of the modality to probabilities.
     """
 
     def __init__(self, model: keras.Model) -> None:
         self.model = keras.Model(inputs_of(model), [model.output, tensor_of(model, LOGITS), tensor_of(model, POOL)])
 
     def predict(self, bundle: Bundle, indices: NDArray[np.int64]) -> Outputs:
-        """The images at `indices`, in that order, as they are, without augmentation."""
+        """The outputs for the examples at `indices`, in that order, without augmentation."""
         dataset = bundle.dataset(indices, batch_size=_BATCH)
         return Outputs(*(np.asarray(array, np.float32) for array in self.model.predict(dataset, verbose=0)))
 
 
 def stored_features(run: Run, plan: StagePlan, bundle: Bundle, indices: NDArray[np.int64]) -> NDArray[np.float32] | None:
-    """What the head reads of training images, from what the last stage stored of its frozen blocks; None where it stored nothing.
+    """The head's input for training examples, from the features that the last stage stored; None if it stored none.
 
     Whether it did follows from the recipe and from what the run chose, not from what the store still holds, so that a resumed
     or repeated run comes to the same: what is missing there is computed again, as the stage computed it.
 
     Args:
-        run: Knows whether the stage stored them.
-        plan: Of the last stage.
-        bundle: The data.
-        indices: Training images.
+        run: `Run`, which knows whether the stage stored them.
+        plan: `StagePlan` of the last stage.
+        bundle: `Bundle`, the data.
+        indices: Integer array, positions of training examples.
     """
     recipe, state = run.recipe, StageState.load(run, plan.stage.name)
     if plan.stage.augment is not None or state is None or not plan.stores(state):

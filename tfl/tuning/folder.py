@@ -29,10 +29,10 @@ _BUDGET = ("trials", "minutes", "seeds")
 
 
 class SearchFolder:
-    """One search on disk.
+    """The folder of one search.
 
     Args:
-        folder: Where it lies.
+        folder: Path of the folder.
     """
 
     def __init__(self, folder: Path | str) -> None:
@@ -135,12 +135,12 @@ class SearchFolder:
 
 
 class Clock:
-    """Seconds that a search has spent, over all resumptions. One process a search writes; the others read.
+    """The seconds that a search has taken, over all resumptions. One process of a search writes them; the others read.
 
     Args:
-        folder: Of the search.
-        minutes: The budget; None has no end.
-        writes: Whether this process is the one that writes.
+        folder: `SearchFolder` of the search.
+        minutes: Float, the time budget in minutes. None for no limit.
+        writes: Bool, whether this process is the one that writes. Defaults to True.
     """
 
     def __init__(self, folder: SearchFolder, minutes: float | None, *, writes: bool = True) -> None:

@@ -36,12 +36,12 @@ def precompute_features(
     Where trials differ in what comes before the cut, or an earlier stage trains it, each trial stores for itself.
 
     Args:
-        recipe: That is searched around.
-        space: Of the search.
-        assembled: The recipe's network before the first stage.
-        bundle: The data.
-        trials: How many are expected: features that several trials read may cost more to store.
-        console: Where to say what is done.
+        recipe: `Recipe` that the search starts from.
+        space: Dictionary, the search space by `--set` path.
+        assembled: `Assembled`, the recipe's network before the first stage.
+        bundle: `Bundle`, the data.
+        trials: Int, the expected number of trials. Features that several trials read may cost more to store.
+        console: rich `Console` for messages and progress. Defaults to None, which prints nothing.
 
     Returns:
         The first trainable block of each depth that is in the store now.

@@ -47,19 +47,20 @@ def search(
     profile: Callable[[Recipe, Bundle], Profile] | None = None,
     console: Console | None = None,
 ) -> SearchFolder:
-    """Searches what `recipe.search` says around the recipe, and writes the best as a recipe of its own.
+    """Runs the search that `recipe.search` describes, and writes the best recipe.
 
     Under KerasTuner's own variables (`KERASTUNER_TUNER_ID`, `KERASTUNER_ORACLE_IP`, `KERASTUNER_ORACLE_PORT`) this process is the
     chief or one of the workers of a search on several machines that share `out`.
 
     Args:
-        recipe: With a `search`, or without one for the built space and the default budget.
-        out: The folder of the search; see `tfl.tuning.folder`.
-        prepare: Finds and splits a recipe's images: `tfl.job.prepare_data`.
+        recipe: `Recipe`; without a `search` it is searched in the default space with the default budget.
+        out: Path, the folder of the search; see `tfl.tuning.folder`.
+        prepare: Callable that loads and splits the data of a recipe, such as `tfl.job.prepare_data`.
         resume: Bool, whether to resume the search in `out`; everything but its budget must be the same. Defaults to False.
-        workers: Processes on this machine that run trials side by side.
-        profile: Gives the scores of linear probes by block, for `prior="probe"`.
-        console: Where progress is shown; None shows nothing.
+        workers: Int, the number of processes on this machine that run trials. Defaults to 1.
+        profile: Callable from a recipe and its data to the scores of linear probes by block, for `prior="probe"`. Defaults to
+            None.
+        console: rich `Console` for messages and progress. Defaults to None, which prints nothing.
 
     Returns:
         The folder: `search.json`, `trials.csv` and `best_recipe.py` are in it.

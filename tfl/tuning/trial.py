@@ -44,13 +44,13 @@ class StoppedTrialError(Exception):
 
 
 class Bench:
-    """What the trials of one process share: the images, and how networks are built.
+    """What the trials of one process share: the data, and the network that is reset between trials.
 
     Args:
-        folder: Of the search.
-        prepare: Finds a recipe's images.
-        precision: The dtype policy of all trials.
-        between: Called after each epoch of any stage; what it raises ends the search.
+        folder: `SearchFolder` of the search.
+        prepare: Callable that loads and splits the data of a recipe.
+        precision: String, the Keras dtype policy of all trials.
+        between: Callable without arguments, called after each epoch of any stage. An exception that it raises ends the search.
     """
 
     def __init__(
@@ -87,13 +87,13 @@ class Bench:
         return self._network.reset(recipe)
 
     def train(self, recipe: Recipe, place: Path, *, check: Check = lambda history: None, after: Path | None = None) -> None:
-        """Trains every stage in the run folder `place`, from where it stands.
+        """Trains every stage in the run folder `place`, resuming what is already there.
 
         Args:
-            recipe: Of the trial.
-            place: Its run folder; made where it is missing.
-            check: Looks at the last stage, epoch by epoch.
-            after: Path, a run folder to continue: another trial of the same recipe that was stopped. None starts anew.
+            recipe: `Recipe` of the trial.
+            place: Path, the run folder of the trial; created if missing.
+            check: Callable that is given the metrics of the last stage after each epoch.
+            after: Path, the run folder of a stopped trial of the same recipe that is continued. None to start anew.
         """
         recipe = settled(recipe)
         run = _open(place, recipe)

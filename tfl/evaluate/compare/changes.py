@@ -27,7 +27,7 @@ CHANGE_WORDS = {
 
 
 def input_changes(before: Run, after: Run) -> dict[str, Any]:
-    """What may make the second run come out otherwise than the first.
+    """The inputs in which two runs differ, and which may explain different results.
 
     Returns:
         `changed`: a list in the order of `INPUTS`, each `input`, `note` (a sentence) and `details`; and `unknown`: the inputs of
@@ -64,7 +64,7 @@ def recipe_differences(recipes: Sequence[Mapping[str, Any]]) -> list[dict[str, A
     """The fields in which recipes differ: `field`, by the dotted path that `--set` takes, and `values`, as text.
 
     Args:
-        recipes: As plain data.
+        recipes: Sequence of recipes as plain data.
 
     Example:
 
