@@ -186,7 +186,7 @@ def _check_smallest(counts: dict[str, int], source: str) -> None:
         raise DataError(
             f"Some classes of {source} are too small to be split.",
             received=", ".join(small),
-            allowed=f"at least {_FEWEST} images a class: one to train, one to validate, one to test",
+            allowed=f"at least {_FEWEST} images per class: one to train, one to validate, one to test",
             fix="Add images, or leave those classes out.",
         )
 

@@ -64,7 +64,7 @@ def _inside(model: keras.Model, confidence: Confidence) -> tuple[Any, Any]:
     if features.shape[-1] != confidence.bank.shape[1]:
         raise ExportError(
             "The model's features are not those that the confidence was fitted on.",
-            received=f"{features.shape[-1]} numbers an image",
+            received=f"{features.shape[-1]} numbers per image",
             allowed=str(confidence.bank.shape[1]),
             fix="Fit it again: tfl evaluate RUN --confidence",
         )

@@ -1,6 +1,6 @@
 """One trial: the network of a recipe, its stages in a run folder of their own, and nothing that a score does not need.
 
-Trials read the feature store, so that a trial pays for its live suffix alone. The stages before the last are trained once for
+Trials read the feature store, so that a trial pays for its trainable suffix alone. The stages before the last are trained once for
 all trials that share them. A trial that was killed resumes at its latest whole epoch.
 """
 
