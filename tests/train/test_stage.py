@@ -181,7 +181,7 @@ def test_everything_trains_on_pixels_drawn_anew_and_resumes(tmp_path, recipe, bu
 def test_a_done_stage_is_loaded_not_trained(tmp_path, recipe, bundle, network, monkeypatch):
     recipe = dataclasses.replace(recipe, stages=recipe.stages[:1])
     run, assembled, _ = train_all(tmp_path / "run", recipe, bundle, network)
-    monkeypatch.setattr(stage_module, "Fit", None)
+    monkeypatch.setattr("tfl.train.stage.Fit", None)
     again = network(recipe)
     result = train_stage(run, again, recipe.stages[0], bundle, recipe=recipe)
     assert result.epochs == 4

@@ -27,11 +27,11 @@ def first_values(recipe: Recipe, space: Space, assembled: Assembled, profile: Pr
     range where the recipe's own value is not in it. After these trials the algorithm chooses.
 
     Args:
-        recipe: That is searched around.
-        space: Of the search.
-        assembled: The recipe's network.
-        profile: Empty for a search without a prior.
-        most: So many trials at most.
+        recipe: `Recipe` that the search starts from.
+        space: Dictionary, the search space by `--set` path.
+        assembled: `Assembled`, the recipe's network.
+        profile: Dictionary from block names to probe scores; empty for a search without a prior.
+        most: Int, the largest number of trials.
 
     Returns:
         Values as KerasTuner samples them; none where there is no profile, or the depth is not in the space.
