@@ -112,9 +112,7 @@ def resample_counts(drawn: NDArray[np.int64]) -> NDArray[np.float64]:
     return np.bincount(flat, minlength=rows * count).reshape(rows, count).astype(np.float64)
 
 
-def bootstrap(
-    figures: Callable[[NDArray[np.int64]], Figures], count: int, *, seed: int, bootstraps: int = RESAMPLES
-) -> Figures:
+def bootstrap(figures: Callable[[NDArray[np.int64]], Figures], count: int, *, seed: int, bootstraps: int = RESAMPLES) -> Figures:
     """The figures of resamples of the examples; nothing where `bootstraps` is 0.
 
     Args:
