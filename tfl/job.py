@@ -1,6 +1,6 @@
 """The main job, composed: the only module that knows the whole order.
 
-    load · audit · split ─▶ assemble ─▶ (plan ─▶ train) a stage ─▶ judge ─▶ trust ─▶ export ─▶ report
+    load · audit · split ─▶ assemble ─▶ (plan ─▶ train) a stage ─▶ evaluate ─▶ confidence ─▶ export ─▶ report
 
 Everything that can be wrong with the input is found before the run folder is made, and what takes no network to find is found
 before TensorFlow is imported.
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from tfl.data.bundle import Bundle
     from tfl.data.examples import Examples
     from tfl.evaluate.confidence import Confidence
-    from tfl.evaluate.seen import Seen, Sight
+    from tfl.evaluate.predictor import Outputs, SplitPredictor
     from tfl.model.assemble import Assembled
 
 
@@ -49,7 +49,7 @@ def run_recipe(
     command: Sequence[str] = (),
     console: Console | None = None,
 ) -> Run:
-    """Trains, judges, explains and exports what a recipe says.
+    """Trains, evaluates, explains and exports what a recipe says.
 
     Args:
         recipe: What to do.
@@ -101,8 +101,9 @@ def run_recipe(
         examples = load_source(recipe.data, seed=recipe.split_seed, task=recipe.task)
     load_tensorflow()
     from tfl.data.listing import write_listing
-    from tfl.evaluate.report import describe_data, write_report
-    from tfl.evaluate.seen import Sight
+    from tfl.evaluate.confidence import figures_of
+    from tfl.evaluate.predictor import SplitPredictor
+    from tfl.evaluate.report.page import describe_data, write_report
 
     with clock.step("data"):
         prepared = prepare(asked, console, examples=examples)
@@ -126,16 +127,17 @@ def run_recipe(
         if repeats is not None:
             run.repeat_choices_of(repeats)
         _train(run, recipe, assembled, bundle, clock, console)
-        with clock.step("judge", into=run):
-            sight = Sight(assembled.model)
-            seen = _judge(run, recipe, sight, bundle)
-        with clock.step("trust", into=run):
-            confidence = _trust(run, recipe, assembled, bundle, sight, seen, console)
+        with clock.step("evaluate", into=run):
+            predictor = SplitPredictor(assembled.model)
+            outputs, metrics = _evaluate(run, recipe, predictor, bundle)
+        with clock.step("confidence", into=run):
+            confidence = _fit_confidence(run, recipe, assembled, bundle, predictor, outputs, console)
+            metrics |= {"confidence": figures_of(confidence)} if confidence else {}
         with clock.step("export", into=run):
             _save(run, recipe, assembled.model, bundle, confidence, console)
         with clock.step("report", into=run):
-            _picture(run, recipe, assembled, bundle, {name: found.probabilities for name, found in seen.items()})
-        run.write_json("metrics.json", {**run.read_json("metrics.json"), "seconds": clock.document()})
+            _picture(run, recipe, assembled, bundle, {name: found.probabilities for name, found in outputs.items()})
+        run.write_json("metrics.json", {**metrics, "seconds": clock.document()})
         run.update_manifest(status="done")
         write_report(run.folder)  # which says how the run ended
     return run
@@ -221,7 +223,7 @@ def audit_before_run(asked: Recipe, prepared: Prepared, console: Console, *, tra
     """
     from tfl.advise.preprocessing import refuse_undecided
     from tfl.audit.audit import findings_before_run
-    from tfl.audit.finding import Finding
+    from tfl.finding import Finding
 
     recipe, bundle = prepared.recipe, prepared.bundle
     about_size = None
@@ -277,26 +279,31 @@ def _train(run: Run, recipe: Recipe, assembled: Assembled, bundle: Bundle, clock
             train_stage(run, assembled, stage, bundle, recipe=recipe, class_weights=weights, console=console, stop=Stop())
 
 
-def _judge(run: Run, recipe: Recipe, sight: Sight, bundle: Bundle) -> dict[str, Seen]:
-    """Writes metrics.json and predictions.csv; returns what the network made of the images, by split."""
+def _evaluate(run: Run, recipe: Recipe, predictor: SplitPredictor, bundle: Bundle) -> tuple[dict[str, Outputs], dict[str, Any]]:
+    """Writes predictions.csv; returns the network's outputs and the metrics of validation and test."""
     from tfl.evaluate.predictions import write_predictions
 
     examples, found, metrics = bundle.examples, {}, {}
     for name, title in (("val", "validation"), ("test", "test")):
-        found[name] = sight.see(bundle, bundle.indices(name))
+        found[name] = predictor.predict(bundle, bundle.indices(name))
         targets = bundle.targets_of(name)
         metrics[title] = bundle.task.evaluate(found[name].probabilities, targets, examples.class_names, seed=recipe.seed)
-    run.write_json("metrics.json", metrics)
-    write_predictions(run.folder, examples, bundle.split, {name: seen.probabilities for name, seen in found.items()})
-    return found
+    write_predictions(run.folder, examples, bundle.split, {name: outputs.probabilities for name, outputs in found.items()})
+    return found, metrics
 
 
-def _trust(
-    run: Run, recipe: Recipe, assembled: Assembled, bundle: Bundle, sight: Sight, seen: dict[str, Seen], console: Console
+def _fit_confidence(
+    run: Run,
+    recipe: Recipe,
+    assembled: Assembled,
+    bundle: Bundle,
+    predictor: SplitPredictor,
+    outputs: dict[str, Outputs],
+    console: Console,
 ) -> Confidence | None:
-    """What makes calibrated probabilities, prediction sets and unfamiliar images, where the recipe wants it."""
-    from tfl.evaluate.seen import stored_features
-    from tfl.evaluate.trusting import keep_confidence
+    """What makes calibrated probabilities, prediction sets and out-of-distribution scores, where the recipe wants it."""
+    from tfl.evaluate.predictor import stored_features
+    from tfl.evaluate.run_confidence import keep_confidence
 
     if recipe.confidence is None:
         return None
@@ -305,9 +312,9 @@ def _trust(
         stored = stored_features(run, assembled, bundle, indices)
         if stored is not None:
             return stored, "from the features of the last stage"
-        return sight.see(bundle, indices).features, "in one pass over their pixels"
+        return predictor.predict(bundle, indices).features, "in one pass over their pixels"
 
-    return keep_confidence(run, recipe.confidence, bundle, seen, training, console=console)
+    return keep_confidence(run, recipe.confidence, bundle, outputs, training, console=console)
 
 
 def _save(run: Run, recipe: Recipe, model: keras.Model, bundle: Bundle, confidence: Confidence | None, console: Console) -> None:
@@ -335,7 +342,7 @@ def _save(run: Run, recipe: Recipe, model: keras.Model, bundle: Bundle, confiden
 def _picture(
     run: Run, recipe: Recipe, assembled: Assembled, bundle: Bundle, probabilities: dict[str, NDArray[np.float32]]
 ) -> None:
-    from tfl.evaluate.pictures import save_pictures
+    from tfl.evaluate.report.shown import save_pictures
 
     save_pictures(
         run.folder,

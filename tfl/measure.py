@@ -63,7 +63,7 @@ def profile_recipe(recipe: Recipe, console: Console) -> Profile:
 
 def write_profile(folder: Path, recipe: Recipe, profile: Profile) -> dict[str, Any]:
     """Writes `probe.json` and `probe.html`; returns what the first of them says."""
-    from tfl.evaluate.probing import write_probe_page
+    from tfl.evaluate.pages.probe import write_probe_page
 
     document = {"recipe": as_plain(settled(recipe)), **profile.as_json()}
     folder.mkdir(parents=True, exist_ok=True)
@@ -98,7 +98,7 @@ def tune_recipe(recipe: Recipe, folder: Path, *, resume: bool, workers: int, con
     is_worker = Role.of_this_process() is Role.WORKER
     examples = None if is_worker else _check_search(recipe, folder, resume=resume)
     load_tensorflow()
-    from tfl.evaluate.tuning import write_tuning_page
+    from tfl.evaluate.pages.tuning import write_tuning_page
     from tfl.tuning.search import search
 
     found = search(

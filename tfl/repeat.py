@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tfl.errors import RunError, RunLockedError
-from tfl.evaluate.changes import input_changes
-from tfl.evaluate.sameness import compare_epochs, compare_metrics, compare_predictions, compare_weights
+from tfl.evaluate.compare.changes import input_changes
+from tfl.evaluate.compare.identical import compare_epochs, compare_metrics, compare_predictions, compare_weights
 from tfl.recipe import Recipe
 from tfl.runs import Run, default_folder
 from tfl.storage import cache_home, check_can_write, locked
@@ -52,7 +52,8 @@ def repeat_run(
 
     Returns:
         `run`, `repeat` (folders), `identical`, `sentence`, `weights`, `metrics`, `predictions`, `epochs` (see
-        `tfl.evaluate.sameness`), `changed` and `unknown` (see `tfl.evaluate.changes`), and `store` (`fresh` or `shared`).
+        `tfl.evaluate.compare.identical`), `changed` and `unknown` (see `tfl.evaluate.compare.changes`), and `store` (`fresh`
+        or `shared`).
 
     Raises:
         RunError: There is no run there, it did not come to its end, or `out` is taken.

@@ -50,7 +50,7 @@ class TrainedRun(Run):
     @property
     def history(self) -> list[dict[str, Any]]:
         """The rows of `history.csv`, one for each epoch of each stage; `step` counts the epochs over all stages."""
-        from tfl.evaluate.gather import read_history
+        from tfl.evaluate.run_files import read_history
 
         return read_history(self)
 
@@ -61,7 +61,7 @@ class TrainedRun(Run):
         Raises:
             RunError: A file of the run is damaged.
         """
-        from tfl.evaluate.report import write_report
+        from tfl.evaluate.report.page import write_report
 
         file = self.path("report.html")
         return Page(file if file.is_file() else write_report(self.folder))

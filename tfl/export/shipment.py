@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tfl.evaluate.confidence import Confidence
 
 PROBABILITIES = "probabilities"
-_CONFIDENCE = ("temperature", "coverage", "set_threshold", "familiar", "unfamiliar_threshold")
+_CONFIDENCE = ("temperature", "coverage", "set_threshold", "in_distribution", "out_of_distribution_threshold")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -99,7 +99,7 @@ def search(
         clock = Clock(folder, search_of(recipe).minutes)
         bench = _prepare(folder, recipe, prepare, resume=resume, profile=profile, console=console)
         trials = Trials(folder, recipe, prepare, clock, console=console, bench=bench)
-        trials.extract_ahead()
+        trials.precompute_features()
         if role is Role.CHIEF:
             serve(trials.run, trials.tick, over=lambda: trials.clock.over)
         elif workers > 1:

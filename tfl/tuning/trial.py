@@ -27,7 +27,7 @@ from tfl.recipe import Recipe, Stage
 from tfl.runs import Run
 from tfl.train.stage import train_stage
 from tfl.tuning.folder import SearchFolder
-from tfl.tuning.pristine import Pristine
+from tfl.tuning.reset import ResettableNetwork
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -58,7 +58,7 @@ class Bench:
     ) -> None:
         self.folder, self.precision, self.between, self._prepare = folder, precision, between, prepare
         self._bundles: dict[str, Bundle] = {}
-        self._network: Pristine | None = None
+        self._network: ResettableNetwork | None = None
 
     def keep(self, recipe: Recipe, bundle: Bundle) -> None:
         """Takes a bundle that is at hand already; the latest two are kept."""
@@ -83,8 +83,8 @@ class Bench:
         bundle = self.bundle(recipe)
         if self._network is None or not self._network.fits(recipe, bundle):
             self._network = None  # two would be in memory
-            self._network = Pristine(recipe, bundle, precision=self.precision)
-        return self._network.set_back(recipe)
+            self._network = ResettableNetwork(recipe, bundle, precision=self.precision)
+        return self._network.reset(recipe)
 
     def train(self, recipe: Recipe, place: Path, *, check: Check = lambda history: None, after: Path | None = None) -> None:
         """Trains every stage in the run folder `place`, from where it stands.

@@ -16,10 +16,10 @@ from tfl.errors import RunLockedError, StorageError, TflError
 from tfl.fields import build
 from tfl.recipe import Recipe, Search
 from tfl.storage import write_json
-from tfl.tuning.ahead import extract_ahead
 from tfl.tuning.folder import Clock, SearchFolder, progress
 from tfl.tuning.memory import Growth
 from tfl.tuning.oracles import make_oracle
+from tfl.tuning.precompute import precompute_features
 from tfl.tuning.results import describe
 from tfl.tuning.space import hyperparameters, recipe_of, values_of
 from tfl.tuning.stopping import is_poor
@@ -60,13 +60,13 @@ class Trials:
         self.growth = Growth()
         self._shown: set[int] = {row["number"] for row in folder.outcomes() if row["status"] != "unfinished"}
 
-    def extract_ahead(self) -> None:
+    def precompute_features(self) -> None:
         """The features that trials share, in one pass; within the time of the search."""
         rows, most = self.folder.outcomes(), self.search.trials or EXPECTED
         if len(rows) >= most or not self.bench.holds(self.recipe):
             return
         network, bundle = self.bench.network(self.recipe), self.bench.bundle(self.recipe)
-        extract_ahead(self.recipe, self.space, network, bundle, trials=most, console=self.console)
+        precompute_features(self.recipe, self.space, network, bundle, trials=most, console=self.console)
 
     def run(self) -> bool:
         """Runs trials, or serves those that do, until the budget or the space is used up.
