@@ -40,10 +40,10 @@ def test_weights_are_those_of_the_class_and_in_between_for_a_mixture():
 def test_the_graph_answers_as_numpy_does_and_sets_hold_what_was_promised():
     fitted = TASK.fit_confidence(tfl.Calibration(coverage=0.9), *_case(1000))
     logits, targets = _case(2000, 1)
-    assert TASK.measure_confidence(fitted, logits, targets)["sets"]["coverage"] == pytest.approx(0.9, abs=0.03)
+    assert TASK.measure_confidence(fitted.values, logits, targets)["sets"]["coverage"] == pytest.approx(0.9, abs=0.03)
     inputs = keras.Input((3,))
-    found = keras.Model(inputs, TASK.answer_tensors(fitted, inputs)).predict(logits, verbose=0)
-    expected = TASK.answer(fitted, logits)
+    found = keras.Model(inputs, TASK.answer_tensors(fitted.values, inputs)).predict(logits, verbose=0)
+    expected = TASK.answer(fitted.values, logits)
     np.testing.assert_allclose(found["calibrated_probabilities"], expected["calibrated_probabilities"], atol=1e-6)
     assert (found["prediction_set"] == expected["prediction_set"]).mean() > 0.999
     assert set(found) == set(TASK.answers)

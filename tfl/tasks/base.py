@@ -51,6 +51,7 @@ class Task(Protocol):
         default_metric: What is watched where the recipe does not say.
         step_metric: Name of the metric that training reports for each epoch, such as `accuracy`.
         answers: Names of the further outputs that a fitted confidence gives.
+        fits: Names of the values that `fit_confidence` fits.
     """
 
     name: ClassVar[str]
@@ -59,6 +60,7 @@ class Task(Protocol):
     default_metric: ClassVar[str]
     step_metric: ClassVar[str]
     answers: ClassVar[tuple[str, ...]]
+    fits: ClassVar[tuple[str, ...]]
 
     def fitted(self, targets: NDArray[np.float32], names: Sequence[str] = ()) -> Task:
         """The task with what it takes from the training targets, such as their mean and standard deviation.
@@ -124,14 +126,14 @@ class Task(Protocol):
         """
 
     def measure_confidence(
-        self, fitted: FittedConfidence, logits: NDArray[np.floating], targets: NDArray[np.float32]
+        self, values: Mapping[str, Any], logits: NDArray[np.floating], targets: NDArray[np.float32]
     ) -> dict[str, dict[str, Any]]:
-        """How what was fitted does on other examples: figures by the same parts as `fitted.figures`."""
+        """How what was fitted, the `values`, does on other examples: figures by the same parts as `FittedConfidence.figures`."""
 
-    def answer(self, fitted: FittedConfidence, logits: NDArray[np.floating]) -> dict[str, NDArray[Any]]:
+    def answer(self, values: Mapping[str, Any], logits: NDArray[np.floating]) -> dict[str, NDArray[Any]]:
         """The outputs named in `answers`, each `(n, width)`, computed by NumPy."""
 
-    def answer_tensors(self, fitted: FittedConfidence, logits: Any) -> dict[str, Any]:
+    def answer_tensors(self, values: Mapping[str, Any], logits: Any) -> dict[str, Any]:
         """The same from symbolic logits, by stock Keras layers and operations in float32."""
 
 

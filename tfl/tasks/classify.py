@@ -28,6 +28,7 @@ class Classify:
     default_metric: ClassVar[str] = "val_accuracy"
     step_metric: ClassVar[str] = "accuracy"
     answers: ClassVar[tuple[str, ...]] = ("calibrated_probabilities", "prediction_set")
+    fits: ClassVar[tuple[str, ...]] = ("temperature", "coverage", "set_threshold")
 
     def fitted(self, targets: NDArray[np.float32], names: Sequence[str] = ()) -> Classify:
         """The task itself: it takes nothing from the training targets."""
@@ -126,27 +127,27 @@ class Classify:
         return fit_classes(logits, targets.argmax(-1), coverage=settings.coverage)
 
     def measure_confidence(
-        self, fitted: FittedConfidence, logits: NDArray[np.floating], targets: NDArray[np.float32]
+        self, values: Mapping[str, Any], logits: NDArray[np.floating], targets: NDArray[np.float32]
     ) -> dict[str, dict[str, Any]]:
         """Calibration before and after, and how often the sets hold the right class."""
         from tfl.tasks.class_confidence import measure_classes
 
-        return measure_classes(fitted.values, logits, targets.argmax(-1))
+        return measure_classes(values, logits, targets.argmax(-1))
 
-    def answer(self, fitted: FittedConfidence, logits: NDArray[np.floating]) -> dict[str, NDArray[Any]]:
+    def answer(self, values: Mapping[str, Any], logits: NDArray[np.floating]) -> dict[str, NDArray[Any]]:
         """`calibrated_probabilities` float32, and `prediction_set` bool."""
         from tfl.tasks.class_confidence import answer_classes
 
-        return answer_classes(fitted.values, logits)
+        return answer_classes(values, logits)
 
-    def answer_tensors(self, fitted: FittedConfidence, logits: Any) -> dict[str, Any]:
+    def answer_tensors(self, values: Mapping[str, Any], logits: Any) -> dict[str, Any]:
         """The same from symbolic logits; the most probable class is always in the set."""
         import keras
 
-        cooled = keras.layers.Rescaling(1 / fitted.values["temperature"], dtype="float32", name="temperature")(logits)
+        cooled = keras.layers.Rescaling(1 / values["temperature"], dtype="float32", name="temperature")(logits)
         probabilities = keras.layers.Softmax(dtype="float32", name="calibrated_probabilities")(cooled)
         largest = keras.ops.max(probabilities, axis=-1, keepdims=True)
-        least = keras.ops.minimum(largest, fitted.values["set_threshold"])
+        least = keras.ops.minimum(largest, values["set_threshold"])
         return {"calibrated_probabilities": probabilities, "prediction_set": keras.ops.greater_equal(probabilities, least)}
 
 

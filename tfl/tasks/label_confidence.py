@@ -48,7 +48,7 @@ def fit_labels(logits: NDArray[np.floating], targets: NDArray[np.floating]) -> F
     >>> import numpy as np
     >>> logits = np.linspace(-4, 4, 80)[:, None]
     >>> fitted = fit_labels(logits, (logits > 1).astype(float))
-    >>> answer_labels(fitted.values, np.array([[0.9], [1.1]]))["labels"].tolist()
+    >>> answer_labels(fitted.values, np.array([[0.9], [1.1]]))["is_label"].tolist()
     [[False], [True]]
     """
     rows, truth = np.asarray(logits, np.float64), np.asarray(targets, np.float64)
@@ -122,11 +122,11 @@ def measure_labels(
 
 
 def answer_labels(values: Mapping[str, Any], logits: NDArray[np.floating]) -> dict[str, NDArray[Any]]:
-    """`calibrated_probabilities`, `(n, labels)` float32, and `labels`, bool: those at or above their threshold."""
+    """`calibrated_probabilities`, `(n, labels)` float32, and `is_label`, bool: those at or above their threshold."""
     probabilities = calibrated_labels(values, logits)
     return {
         "calibrated_probabilities": probabilities,
-        "labels": probabilities >= np.asarray(values["thresholds"], np.float32),
+        "is_label": probabilities >= np.asarray(values["thresholds"], np.float32),
     }
 
 

@@ -38,7 +38,8 @@ class Multilabel:
     }
     default_metric: ClassVar[str] = "val_mean_average_precision"
     step_metric: ClassVar[str] = "accuracy"
-    answers: ClassVar[tuple[str, ...]] = ("calibrated_probabilities", "labels")
+    answers: ClassVar[tuple[str, ...]] = ("calibrated_probabilities", "is_label")
+    fits: ClassVar[tuple[str, ...]] = ("slope", "intercept", "thresholds")
 
     def fitted(self, targets: NDArray[np.float32], names: Sequence[str] = ()) -> Multilabel:
         """The task itself: it takes nothing from the training targets.
@@ -183,28 +184,27 @@ class Multilabel:
         return fit_labels(logits, targets)
 
     def measure_confidence(
-        self, fitted: FittedConfidence, logits: NDArray[np.floating], targets: NDArray[np.float32]
+        self, values: Mapping[str, Any], logits: NDArray[np.floating], targets: NDArray[np.float32]
     ) -> dict[str, dict[str, Any]]:
         """Calibration before and after, and the metrics at the chosen thresholds."""
         from tfl.tasks.label_confidence import measure_labels
 
-        return measure_labels(fitted.values, logits, targets)
+        return measure_labels(values, logits, targets)
 
-    def answer(self, fitted: FittedConfidence, logits: NDArray[np.floating]) -> dict[str, NDArray[Any]]:
-        """`calibrated_probabilities` float32, and `labels` bool: those at or above their threshold."""
+    def answer(self, values: Mapping[str, Any], logits: NDArray[np.floating]) -> dict[str, NDArray[Any]]:
+        """`calibrated_probabilities` float32, and `is_label` bool: those at or above their threshold."""
         from tfl.tasks.label_confidence import answer_labels
 
-        return answer_labels(fitted.values, logits)
+        return answer_labels(values, logits)
 
-    def answer_tensors(self, fitted: FittedConfidence, logits: Any) -> dict[str, Any]:
+    def answer_tensors(self, values: Mapping[str, Any], logits: Any) -> dict[str, Any]:
         """The same from symbolic logits."""
         import keras
 
-        values = fitted.values
         rescaled = keras.layers.Rescaling(values["slope"], values["intercept"], dtype="float32", name="calibration")(logits)
         probabilities = keras.layers.Activation("sigmoid", dtype="float32", name="calibrated_probabilities")(rescaled)
         thresholds = np.asarray(values["thresholds"], np.float32)
-        return {"calibrated_probabilities": probabilities, "labels": keras.ops.greater_equal(probabilities, thresholds)}
+        return {"calibrated_probabilities": probabilities, "is_label": keras.ops.greater_equal(probabilities, thresholds)}
 
 
 _WATCHED = ("macro_f1", "micro_f1", "mean_average_precision")

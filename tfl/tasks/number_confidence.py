@@ -47,7 +47,7 @@ def fit_intervals(
         coverage: How often an interval is to hold the truth, 0 to 1.
 
     Returns:
-        `values` has, with an entry for each number, `mean`, `deviation`, `half_width` (in units, at z = 0), `growth` (per
+        `values` has `coverage`, and with an entry for each number `mean`, `deviation`, `half_width` (in units, at z = 0), `growth` (per
         deviation of the prediction; 0 for one width) and the smallest and largest z, `low` and `high`, beyond which widths stay.
         `figures` has the part `intervals`.
 
@@ -65,6 +65,7 @@ def fit_intervals(
         for column in range(len(mean))
     ]
     values = {
+        "coverage": coverage,
         "mean": np.asarray(mean).tolist(),
         "deviation": np.asarray(deviation).tolist(),
         "half_width": [row["half_width"] * unit for row, unit in zip(rows, np.asarray(deviation).tolist(), strict=True)],
@@ -111,7 +112,7 @@ def measure_intervals(
 
 def answer_intervals(values: Mapping[str, Any], logits: NDArray[np.floating]) -> dict[str, NDArray[Any]]:
     """`lower` and `upper`, `(n, width)` float32, in the numbers' units."""
-    parts = {name: np.asarray(column, np.float32) for name, column in values.items()}
+    parts = _arrays(values)
     z = np.asarray(logits, np.float32)
     middle = z * parts["deviation"] + parts["mean"]
     widths = parts["half_width"] * np.exp(parts["growth"] * np.clip(z, parts["low"], parts["high"]))
@@ -122,13 +123,17 @@ def interval_tensors(values: Mapping[str, Any], logits: Any) -> dict[str, Any]:
     """The same from symbolic logits, by stock Keras operations."""
     import keras
 
-    parts = {name: np.asarray(column, np.float32) for name, column in values.items()}
+    parts = _arrays(values)
     middle = logits * parts["deviation"] + parts["mean"]
     widths = parts["half_width"]
     if parts["growth"].any():
         inside = keras.ops.minimum(keras.ops.maximum(logits, parts["low"]), parts["high"])
         widths = keras.ops.exp(inside * parts["growth"]) * parts["half_width"]
     return {"lower": keras.ops.subtract(middle, widths), "upper": keras.ops.add(middle, widths)}
+
+
+def _arrays(values: Mapping[str, Any]) -> dict[str, NDArray[np.float32]]:
+    return {name: np.asarray(value, np.float32) for name, value in values.items()}
 
 
 def _scaled(targets: NDArray[np.floating], mean: NDArray[np.float64], deviation: NDArray[np.float64]) -> NDArray[np.float64]:

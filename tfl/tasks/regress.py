@@ -38,6 +38,7 @@ class Regress:
     default_metric: ClassVar[str] = "val_mae"
     step_metric: ClassVar[str] = "scaled_error"
     answers: ClassVar[tuple[str, ...]] = ("lower", "upper")
+    fits: ClassVar[tuple[str, ...]] = ("coverage", "mean", "deviation", "half_width", "growth", "low", "high")
 
     mean: tuple[float, ...] = ()
     deviation: tuple[float, ...] = ()
@@ -183,24 +184,24 @@ class Regress:
         return fit_intervals(logits, targets, mean=center, deviation=scale, coverage=settings.coverage)
 
     def measure_confidence(
-        self, fitted: FittedConfidence, logits: NDArray[np.floating], targets: NDArray[np.float32]
+        self, values: Mapping[str, Any], logits: NDArray[np.floating], targets: NDArray[np.float32]
     ) -> dict[str, dict[str, Any]]:
         """How often the intervals hold the truth, and how wide they are."""
         from tfl.tasks.number_confidence import measure_intervals
 
-        return measure_intervals(fitted.values, logits, targets)
+        return measure_intervals(values, logits, targets)
 
-    def answer(self, fitted: FittedConfidence, logits: NDArray[np.floating]) -> dict[str, NDArray[Any]]:
+    def answer(self, values: Mapping[str, Any], logits: NDArray[np.floating]) -> dict[str, NDArray[Any]]:
         """`lower` and `upper`, float32 in the numbers' own units."""
         from tfl.tasks.number_confidence import answer_intervals
 
-        return answer_intervals(fitted.values, logits)
+        return answer_intervals(values, logits)
 
-    def answer_tensors(self, fitted: FittedConfidence, logits: Any) -> dict[str, Any]:
+    def answer_tensors(self, values: Mapping[str, Any], logits: Any) -> dict[str, Any]:
         """The same from symbolic logits."""
         from tfl.tasks.number_confidence import interval_tensors
 
-        return interval_tensors(fitted.values, logits)
+        return interval_tensors(values, logits)
 
     def values_of(self, logits: NDArray[np.floating]) -> NDArray[np.float64]:
         """Logits in the numbers' own units, as the output layer gives them."""

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from scipy.stats import beta
 
-from tfl.evaluate.conformal import clopper_pearson, measure_sets, prediction_sets, set_threshold
+from tfl.tasks.class_confidence import measure_sets, prediction_sets, set_threshold
+from tfl.tasks.intervals import clopper_pearson
 
 
 def drawn(count, seed, classes=5, skill=1.5):
