@@ -89,8 +89,8 @@ def fit_temperature(logits: NDArray[np.floating], labels: NDArray[np.integer]) -
     """The temperature by which the probabilities have the least log loss: temperature scaling (Guo et al. 2017).
 
     Where every example is right the log loss has no minimum: it falls for ever as the temperature does. The temperature is then
-    the lowest one, at most 1, at which the network says on average no more than (n + 1) / (n + 2), which is what n right answers of n
-    are worth (Laplace's rule of succession). Between `SHARPEST` and `SOFTEST` in any case.
+    the lowest one, at most 1, at which the network says on average no more than (n + 1) / (n + 2), which is what n right answers
+    of n are worth (Laplace's rule of succession). Between `SHARPEST` and `SOFTEST` in any case.
 
     Args:
         logits: `(n, classes)`, of examples that the network did not learn from.

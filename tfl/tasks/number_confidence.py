@@ -47,9 +47,9 @@ def fit_intervals(
         coverage: How often an interval is to hold the truth, 0 to 1.
 
     Returns:
-        `values` has `coverage`, and with an entry for each number `mean`, `deviation`, `half_width` (in units, at z = 0), `growth` (per
-        deviation of the prediction; 0 for one width) and the smallest and largest z, `low` and `high`, beyond which widths stay.
-        `figures` has the part `intervals`.
+        `values` has `coverage`, and with an entry for each number `mean`, `deviation`, `half_width` (in units, at z = 0),
+        `growth` (per deviation of the prediction; 0 for one width) and the smallest and largest z, `low` and `high`, beyond which
+        widths stay. `figures` has the part `intervals`.
 
     Example:
 
