@@ -31,12 +31,12 @@ class Outputs:
     """Some images as a network sees them.
 
     Attributes:
-        probabilities: `(n, classes)` float32.
-        logits: `(n, classes)` float32.
+        predictions: `(n, width)` float32, what the network gives: probabilities or numbers.
+        logits: `(n, width)` float32.
         features: `(n, width)` float32, of the layer `head_pool`.
     """
 
-    probabilities: NDArray[np.float32]
+    predictions: NDArray[np.float32]
     logits: NDArray[np.float32]
     features: NDArray[np.float32]
 

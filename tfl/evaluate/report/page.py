@@ -29,6 +29,7 @@ from tfl.evaluate.run_files import optional_json, read_history, readable
 from tfl.fields import as_plain
 from tfl.runs import Run
 from tfl.storage import finite, write_atomically, write_json
+from tfl.tasks.base import Task, task_of
 
 _MEDIA = {".jpg": "image/jpeg", ".png": "image/png"}
 
@@ -102,7 +103,13 @@ def write_report(run_folder: Path | str) -> Path:
 
 
 def describe_data(
-    examples: Any, split: Any, *, findings: Iterable[Any] = (), notes: Iterable[str] = (), fingerprint: str = ""
+    examples: Any,
+    split: Any,
+    *,
+    findings: Iterable[Any] = (),
+    notes: Iterable[str] = (),
+    fingerprint: str = "",
+    task: Task | None = None,
 ) -> dict[str, Any]:
     """What `manifest["data"]` says, in the form that the report reads.
 
@@ -112,18 +119,17 @@ def describe_data(
         findings: Of the audit: dictionaries with `kind`, `severity`, `files`, `note`.
         notes: Of the split: sentences.
         fingerprint: Of the whole data.
+        task: What is predicted. Defaults to one of several classes.
     """
     names = [str(name) for name in examples.class_names]
-    labels = np.asarray(examples.labels)
-    counts = {
-        part: dict(zip(names, np.bincount(labels[np.asarray(getattr(split, part))], minlength=len(names)).tolist(), strict=True))
-        for part in ("train", "val", "test")
-    }
+    task = task or task_of("classify")
+    targets = task.targets(examples)
+    counts = {part: task.counts(targets[np.asarray(getattr(split, part))], names) for part in ("train", "val", "test")}
     return {
         "source": examples.source,
         "note": examples.note,
         "class_names": names,
-        "count": len(labels),
+        "count": len(targets),
         "counts": counts,
         "findings": [dict(finding) for finding in findings],
         "notes": [str(note) for note in notes],
