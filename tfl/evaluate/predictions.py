@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 NAME = "predictions.csv"
 _FIXED = ("split", "index", "file")
+EDGES = ("lower", "upper")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +34,8 @@ class Predictions:
         indices: `(n,)`, the example's position in the source.
         targets: `(n, width)` float64, the truth as the task has it; NaN where it is not known.
         outputs: `(n, width)` float64, what the network gave.
+        predicted: The cells that say in words what was predicted, by column; empty for numbers.
+        edges: Lower and upper edges of the intervals, each `(n, width)` float64; None where there are none.
     """
 
     task: Task
@@ -41,11 +44,19 @@ class Predictions:
     indices: NDArray[np.int64]
     targets: NDArray[np.float64]
     outputs: NDArray[np.float64]
+    predicted: tuple[str, ...] = ()
+    edges: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
 
     @property
     def labels(self) -> NDArray[np.int32]:
         """`(n,)`, the true class where each example has one."""
         return self.targets.argmax(axis=1).astype(np.int32)
+
+    @property
+    def predicted_labels(self) -> NDArray[np.bool_]:
+        """`(n, width)`, the labels that were given, where an example has any number of them."""
+        given = [set(cell.split(";")) for cell in self.predicted]
+        return np.array([[name.replace(";", ",") in one for name in self.class_names] for one in given], bool)
 
     @property
     def probabilities(self) -> NDArray[np.float64]:
@@ -80,7 +91,7 @@ def write_predictions(
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     names, targets = [str(name) for name in examples.class_names], task.targets(examples)
-    edges = [name for name in ("lower", "upper") if answers and name in task.answers]
+    edges = [name for name in EDGES if answers and name in task.answers]
     writer.writerow([*_FIXED, *task.words, *_number_columns(task, names, edges)])
     for split_name, rows in outputs.items():
         indices = np.asarray(getattr(split, split_name))
@@ -134,6 +145,8 @@ def _by_split(header: list[str], body: list[list[str]]) -> dict[str, Predictions
         raise ValueError(f"its columns are {header}")
     names = tuple(header[at].removeprefix(task.output_prefix) for at in outputs)
     truth = None if task.truth_prefix is None else [header.index(f"{task.truth_prefix}{name}", first) for name in names]
+    said = header.index("predicted") if "predicted" in task.words else None
+    edges = [[header.index(f"{edge}_{name}", first) for name in names] for edge in EDGES if f"{edge}_{names[0]}" in numbers]
     found: dict[str, list[list[str]]] = {}
     for row in body:
         if len(row) != len(header):
@@ -147,9 +160,18 @@ def _by_split(header: list[str], body: list[list[str]]) -> dict[str, Predictions
             indices=np.array([int(row[1]) for row in rows], np.int64),
             targets=np.array([_targets(names, row, truth) for row in rows], np.float64),
             outputs=np.array([[float(row[at]) for at in outputs] for row in rows], np.float64),
+            predicted=() if said is None else tuple(row[said] for row in rows),
+            edges=_edges(rows, edges),
         )
         for name, rows in found.items()
     }
+
+
+def _edges(rows: list[list[str]], places: list[list[int]]) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+    if len(places) != len(EDGES):
+        return None
+    lower, upper = (np.array([[float(row[at]) for at in edge] for row in rows], np.float64) for edge in places)
+    return lower, upper
 
 
 def _targets(names: tuple[str, ...], row: list[str], truth: list[int] | None) -> list[float]:

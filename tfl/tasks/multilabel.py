@@ -210,7 +210,7 @@ class Multilabel:
         chosen = outputs >= 0.5 if answers is None else answers["is_label"]
 
         def joined(row: NDArray[Any]) -> str:
-            return ";".join(str(name) for name, has in zip(names, row, strict=True) if has)
+            return ";".join(str(name).replace(";", ",") for name, has in zip(names, row, strict=True) if has)
 
         return [(joined(true > 0.5), joined(said)) for true, said in zip(targets, chosen, strict=True)]
 

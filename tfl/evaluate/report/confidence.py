@@ -14,8 +14,8 @@ def confidence_facts(metrics: Mapping[str, Any]) -> dict[str, Any]:
 
     Returns:
         `count` (test images), `rows` (name, on validation and on test before and after), `temperature`, and for each part
-        (`temperature_sentence`, `sets_sentence`, `out_of_distribution_sentence`) sentences; `reliability` before and after. Of tasks
-        without classes `parts`, by name the figures of each, and the sentences.
+        (`temperature_sentence`, `sets_sentence`, `out_of_distribution_sentence`) sentences; `reliability` before and after. Of
+        tasks without classes `parts`, by name the figures of each, and the sentences.
     """
     figures = with_current_names(metrics.get("confidence") or {})
     if not figures:
@@ -98,8 +98,9 @@ def thresholds_sentence(figures: Mapping[str, Any]) -> str:
     """How the chosen thresholds do, as a sentence."""
     test = figures["test"]
     return (
-        f"A label is given from its own threshold on, the one with the highest F1 on the validation split. On the test split these "
-        f"give a macro-F1 of {test['macro_f1']:.3f}{_interval(test, 'macro_f1')} and {percent(test['accuracy'])} right labels."
+        f"A label is given from its own threshold on, the one with the highest F1 on the validation split. On the test split "
+        f"these give a macro-F1 of {test['macro_f1']:.3f}{_interval(test, 'macro_f1')} and {percent(test['accuracy'])} right "
+        "labels."
     )
 
 
