@@ -99,7 +99,7 @@ def drawn(class_names: tuple[str, ...], mark: Callable[[Any, int, np.random.Gene
         mark(ImageDraw.Draw(picture), label, rng)
         small = picture.rotate(rng.uniform(-12, 12), fillcolor=220).resize((SIDE, SIDE))
         images.append(np.clip(np.asarray(small) + rng.normal(0, 8, (SIDE, SIDE)), 0, 255).astype(np.uint8))
-    return Examples(class_names=class_names, labels=labels, images=np.stack(images), source="drawn")
+    return Examples(class_names=class_names, labels=labels, arrays=np.stack(images), source="drawn")
 
 
 def folder(name: str) -> Callable[[argparse.Namespace], Any]:
@@ -132,7 +132,7 @@ def cells(options: argparse.Namespace) -> Any:
     order = np.random.default_rng(0).permutation(len(found))
     kept = [place for kind in CELLS for place in [at for at in order if found[at][0] == kind][:400]]
     labels = np.array([CELLS.index(found[at][0]) for at in kept])
-    return Examples(class_names=CELLS, labels=labels, images=np.stack([found[at][1] for at in kept]), source="blood_cells")
+    return Examples(class_names=CELLS, labels=labels, arrays=np.stack([found[at][1] for at in kept]), source="blood_cells")
 
 
 def box_of(thing: ElementTree.Element) -> tuple[str, tuple[int, ...]]:

@@ -82,7 +82,7 @@ def look_at(seen: Any, bundle: Any, part: str) -> np.ndarray:
     """The features of a split."""
     from tfl.data.pipeline import make_dataset
 
-    dataset = make_dataset(bundle.examples, bundle.indices(part), data=bundle.data, batch_size=32, pixels=bundle.pixels)
+    dataset = make_dataset(bundle.examples, bundle.indices(part), data=bundle.data, batch_size=32, cached=bundle.cached)
     features: np.ndarray = seen.predict(dataset, verbose=0)
     return features.astype("float32")
 
@@ -116,7 +116,7 @@ def measure(title: str, recipe: tfl.Recipe, policy: str, folder: Path) -> tuple[
         confidence=confidence,
         representative=images_of(bundle.examples, bundle.indices("train"), data=recipe.data, at_most=REPRESENTATIVE),
     )
-    trial = Trial.of(recipe.data, examples=bundle.examples, indices=bundle.indices("test"), pixels=bundle.pixels)
+    trial = Trial.of(recipe.data, examples=bundle.examples, indices=bundle.indices("test"), pixels=bundle.cached)
     judge = Judge(shipment, trial, trained=model, strict=False)
     done = ship(tuple(KINDS), shipment, folder, judge=judge, tell=lambda words: print(f"{title}: {words}", file=sys.stderr))
     with serving(done.folders["saved_model"].parent) as address:

@@ -225,4 +225,4 @@ def test_16_bit_images_of_fewer_bits_stop_a_run_before_it_begins(recipe, tmp_pat
     told = dataclasses.replace(recipe, data=dataclasses.replace(data, bits=12))
     bundle, findings = prepare_data(told, Console(quiet=True))
     assert findings == [] or {one["kind"] for one in findings} <= {"classes_small", "odd_modes", "image_size"}
-    assert bundle.pixels is not None and 110 < bundle.pixels[:].mean() < 145  # of 16 bits it would be 8
+    assert bundle.cached is not None and 110 < bundle.cached[:].mean() < 145  # of 16 bits it would be 8

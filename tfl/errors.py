@@ -22,7 +22,7 @@ Anything else that escapes is a defect of tfl and exits with 1.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 class TflError(Exception):
@@ -149,3 +149,16 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     by_lower = {name.lower(): name for name in known}
     near = difflib.get_close_matches(word[:100].lower(), list(by_lower), n=1, cutoff=0.6)
     return f"Did you mean `{by_lower[near[0]]}`?" if near else ""
+
+
+def listed(items: Sequence[str], *, limit: int = 10) -> str:
+    """The first `limit` of `items`, and how many more there are.
+
+    Example:
+
+    >>> from tfl.errors import listed
+    >>> listed(["a", "b", "c"], limit=2)
+    'a, b and 1 more'
+    """
+    rest = len(items) - limit
+    return ", ".join(items[:limit]) + (f" and {rest} more" if rest > 0 else "")

@@ -9,7 +9,6 @@ before TensorFlow is imported.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import importlib.util
 import time
 from collections.abc import Iterator, Sequence
@@ -20,7 +19,9 @@ import numpy as np
 
 from tfl.errors import MissingExtraError, StorageError
 from tfl.fields import as_plain
-from tfl.modalities.image.backbones.settle import preprocessing_note, preprocessing_of, settled, size_note
+from tfl.modalities.base import settled
+from tfl.modalities.image.backbones.settle import preprocessing_note, preprocessing_of, size_note
+from tfl.prepare import Prepared, data_fingerprint, prepare
 from tfl.quiet import load_tensorflow
 from tfl.recipe import Recipe
 from tfl.resume import earlier_run, refuse_other_inputs, status_of, vanished_files_told
@@ -97,14 +98,16 @@ def run_recipe(
     _tell_if_not_stored(recipe, console, earlier or repeats)
     clock = _Clock(earlier.read_json("seconds.json") if earlier and earlier.path("seconds.json").is_file() else {})
     with clock.step("data"):
-        examples = load_source(recipe.data, seed=recipe.split_seed)
+        examples = load_source(recipe.data, seed=recipe.split_seed, task=recipe.task)
     load_tensorflow()
     from tfl.data.listing import write_listing
     from tfl.evaluate.report import describe_data, write_report
     from tfl.evaluate.seen import Sight
 
     with clock.step("data"):
-        bundle, findings = prepare_data(asked, console, examples=examples)
+        prepared = prepare(asked, console, examples=examples)
+        recipe, bundle = prepared.recipe, prepared.bundle
+        findings = [*prepared.findings, *audit_before_run(asked, prepared, console)]
     with clock.step("model"):
         known = earlier or repeats
         chosen = known.manifest.get("precision") if known else None
@@ -189,70 +192,47 @@ def _tell_if_not_stored(recipe: Recipe, console: Console, known: Run | None) -> 
 def prepare_data(
     recipe: Recipe, console: Console, *, examples: Examples | None = None, trained: bool = False
 ) -> tuple[Bundle, list[dict[str, Any]]]:
-    """The recipe's images: found, audited and split, with what the audit found.
+    """The recipe's examples: found, split and audited, with what the audit found.
 
     Args:
-        recipe: Says where they are and how they are split.
-        console: Where to say what was found.
-        examples: What the source holds, where it was already read.
-        trained: The recipe is that of a finished run, whose model is its own: the network it began with is not looked at, and
-            its file may be gone.
+        recipe, console, examples, trained: See `tfl.prepare.prepare`.
 
     Raises:
         DataError: The source cannot be used as it is; where it is missing or has no classes, that is found before TensorFlow is
             imported.
         BackboneError: The preprocessing of the network cannot be decided; the message has what linear probes on some of the
-            images say.
+            examples say.
     """
-    from rich.markup import escape
+    prepared = prepare(recipe, console, examples=examples, trained=trained)
+    return prepared.bundle, [*prepared.findings, *audit_before_run(recipe, prepared, console, trained=trained)]
 
-    from tfl.data.source import load_source
 
-    about_size = None if trained else size_note(recipe)
-    recipe = recipe if trained else settled(recipe)
-    examples = load_source(recipe.data, seed=recipe.split_seed) if examples is None else examples
-    load_tensorflow()
+def audit_before_run(asked: Recipe, prepared: Prepared, console: Console, *, trained: bool = False) -> list[dict[str, Any]]:
+    """What the audit says of the examples that a run is about to use, and of their fit to its network.
+
+    Args:
+        asked: The recipe as it was written.
+        prepared: Its data.
+        console: Where to report what was found.
+        trained: See `tfl.prepare.prepare`.
+
+    Raises:
+        BackboneError: The preprocessing of the network cannot be decided.
+    """
     from tfl.advise.preprocessing import refuse_undecided
     from tfl.audit.audit import findings_before_run
     from tfl.audit.finding import Finding
-    from tfl.data.audit import audit
-    from tfl.data.bundle import Bundle
-    from tfl.data.split import split
-    from tfl.modalities.image.bits import refuse_unused_bits
 
-    source = escape(examples.source + (f" ({examples.note})" if examples.note else ""))
-    classes = len(examples.class_names)
-    console.print(f"[bold]data[/]     {len(examples)} images of {classes} classes from {source}")
-    audited = audit(examples, on_bad=recipe.data.on_bad, pixels_for=recipe.data, bits=recipe.data.bits)
-    refuse_unused_bits(audited.findings, examples.source)
-    for finding in audited.findings:
-        console.print(f"         {finding['severity']}: {finding['note']}", markup=False)
-    parts = split(
-        audited.examples,
-        validation=recipe.data.validation,
-        test=recipe.data.test,
-        seed=recipe.split_seed,
-        fingerprints=audited.fingerprints,
-        train_per_class=recipe.data.train_per_class,
-    )
-    console.print(f"         {len(parts.train)} to train, {len(parts.val)} to validate, {len(parts.test)} to test")
-    for note in parts.notes:
-        console.print(f"         note: {note}", markup=False)
-    bundle = Bundle(
-        examples=audited.examples,
-        split=parts,
-        data=recipe.data,
-        seed=recipe.seed,
-        fingerprints=audited.fingerprints,
-        pixels=audited.pixels,
-    )
-    if not trained:
+    recipe, bundle = prepared.recipe, prepared.bundle
+    about_size = None
+    if recipe.data.kind == "image" and not trained:
+        about_size = size_note(asked)
         refuse_undecided(recipe, bundle, console)
     noted = [Finding(kind="image_size", severity="info", files=(), note=about_size)] if about_size else []
     more = [*noted, *findings_before_run(recipe, bundle, console=console)]
     for one in more:
         console.print(f"         {one.severity}: {one.note}", markup=False)
-    return bundle, [*audited.findings, *(one.to_json() for one in more)]
+    return [one.to_json() for one in more]
 
 
 def _prepare_model(recipe: Recipe, bundle: Bundle, console: Console, *, chosen: str | None) -> tuple[str, Assembled]:
@@ -260,23 +240,18 @@ def _prepare_model(recipe: Recipe, bundle: Bundle, console: Console, *, chosen: 
 
     A resumed run keeps the precision it had `chosen`: measured again, `auto` could come out otherwise.
     """
-    import keras
     from rich.markup import escape
 
-    from tfl.model.assemble import assemble
+    from tfl.model.assemble import assemble_for
     from tfl.model.freeze import make_plan
     from tfl.train.precision import choose_precision
 
-    names = bundle.examples.class_names
-    precision = chosen or choose_precision(recipe, lambda: assemble(recipe, names), console=console)
-    keras.config.set_dtype_policy(precision)
-    try:
-        assembled = assemble(recipe, names)
-    finally:
-        keras.config.set_dtype_policy("float32")
+    precision = chosen or choose_precision(
+        recipe, lambda: assemble_for(recipe, bundle), modality=bundle.modality, console=console
+    )
+    assembled = assemble_for(recipe, bundle, precision=precision)
     size = f"{assembled.model.count_params():,} parameters in {len(assembled.blocks)} blocks"
-    height, width = recipe.data.settled_size
-    console.print(f"[bold]network[/]  {escape(recipe.backbone.name)} at {height} × {width} px, {size}, {precision}")
+    console.print(f"[bold]network[/]  {escape(recipe.backbone.name)} {bundle.modality.size_text()}, {size}, {precision}")
     if (note := preprocessing_note(recipe.backbone)) is not None:
         console.print(f"         {note}", markup=False)
     for stage in recipe.stages:
@@ -304,14 +279,13 @@ def _train(run: Run, recipe: Recipe, assembled: Assembled, bundle: Bundle, clock
 
 def _judge(run: Run, recipe: Recipe, sight: Sight, bundle: Bundle) -> dict[str, Seen]:
     """Writes metrics.json and predictions.csv; returns what the network made of the images, by split."""
-    from tfl.evaluate.metrics import judge
     from tfl.evaluate.predictions import write_predictions
 
     examples, found, metrics = bundle.examples, {}, {}
     for name, title in (("val", "validation"), ("test", "test")):
         found[name] = sight.see(bundle, bundle.indices(name))
-        labels = bundle.labels(name)
-        metrics[title] = judge(found[name].probabilities, labels, examples.class_names, seed=recipe.seed)
+        targets = bundle.targets_of(name)
+        metrics[title] = bundle.task.evaluate(found[name].probabilities, targets, examples.class_names, seed=recipe.seed)
     run.write_json("metrics.json", metrics)
     write_predictions(run.folder, examples, bundle.split, {name: seen.probabilities for name, seen in found.items()})
     return found
@@ -376,20 +350,7 @@ def _picture(
 
 
 def _class_weights(recipe: Recipe, bundle: Bundle) -> NDArray[Any] | None:
-    from tfl.data.bundle import balanced_class_weights
-
-    if recipe.class_weight is None:
-        return None
-    return balanced_class_weights(bundle.labels("train"), class_count=bundle.class_count)
-
-
-def data_fingerprint(bundle: Bundle) -> str:
-    """SHA-256 of the classes and of each image's content, label and split: another image or another split, another one."""
-    examples = bundle.examples
-    digest = hashlib.sha256("\n".join(examples.class_names).encode())
-    for row in zip(bundle.fingerprints, examples.labels.tolist(), bundle.split.names(len(examples)).tolist(), strict=True):
-        digest.update("\t".join(map(str, row)).encode())
-    return digest.hexdigest()
+    return None if recipe.class_weight is None else bundle.task.balanced_weights(bundle.targets_of("train"))
 
 
 def _describe_weights(recipe: Recipe, assembled: Assembled) -> dict[str, Any]:

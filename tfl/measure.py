@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from tfl.errors import RunError
 from tfl.fields import as_plain
 from tfl.job import check_recipe, prepare_data
-from tfl.modalities.image.backbones.settle import settled
+from tfl.modalities.base import settled
 from tfl.progress import progress_shown
 from tfl.quiet import load_tensorflow
 from tfl.recipe import Recipe, Search

@@ -73,7 +73,7 @@ def test_the_sample_leaves_test_images_alone_and_is_bounded():
     many = Examples(
         class_names=tuple(f"c{label}" for label in range(100)),
         labels=np.repeat(np.arange(100), 40),
-        images=np.zeros((4000, 4, 4), np.uint8),
+        arrays=np.zeros((4000, 4, 4), np.uint8),
         splits=splits,
     )
     drawn = mirror._drawn(many, seed=0)
@@ -83,7 +83,7 @@ def test_the_sample_leaves_test_images_alone_and_is_bounded():
 
 def test_copies_of_one_image_are_no_evidence():
     images = np.repeat(np.random.default_rng(0).integers(0, 256, (10, 8, 8)).astype(np.uint8), 20, axis=0)
-    found = mirror_test(Examples(class_names=("a", "b"), labels=np.arange(200) // 100, images=images, source="memory"))
+    found = mirror_test(Examples(class_names=("a", "b"), labels=np.arange(200) // 100, arrays=images, source="memory"))
     assert not enough_images(10) and not found.flip and found.reason.startswith("10 images are too few")
 
 

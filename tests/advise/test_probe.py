@@ -48,7 +48,7 @@ def coloured(*, seed: int = 0, groups: bool = False) -> Bundle:
     examples = Examples(
         class_names=("a", "b", "c"),
         labels=labels,
-        images=images,
+        arrays=images,
         groups=np.arange(COUNT) // 6 if groups else None,
         source="colours",
     )
@@ -95,10 +95,10 @@ def test_it_says_what_it_saw(profile) -> None:
 
 def test_test_images_have_no_say(network: str, profile) -> None:
     bundle = coloured()
-    images, labels, prints = bundle.examples.images.copy(), bundle.examples.labels.copy(), list(bundle.fingerprints)
+    images, labels, prints = bundle.examples.arrays.copy(), bundle.examples.labels.copy(), list(bundle.fingerprints)
     for index in bundle.split.test:
         images[index], labels[index], prints[index] = 0, (labels[index] + 1) % 3, f"{index:064d}"
-    others = dataclasses.replace(bundle.examples, images=images, labels=labels)
+    others = dataclasses.replace(bundle.examples, arrays=images, labels=labels)
     again = probe_recipe(recipe(network), dataclasses.replace(bundle, examples=others, fingerprints=prints))
     assert dataclasses.replace(again, seconds={}) == dataclasses.replace(profile, seconds={})
 
@@ -158,7 +158,7 @@ def test_groups_stay_together_and_are_resampled_together(network: str, profile) 
 
 def test_max_pooling_is_of_the_maximum(network: str) -> None:
     assembled = assemble(recipe(network), ["a", "b", "c"])
-    images = coloured().examples.images[:2].astype("float32")
+    images = coloured().examples.arrays[:2].astype("float32")
     found = pooled_models(assembled, "max")[0](images)
     np.testing.assert_allclose(found[:, 0], images[..., 0].max(axis=(1, 2)) / 255, rtol=1e-5)
 

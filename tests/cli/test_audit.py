@@ -22,7 +22,7 @@ def found(deep=True):
     examples = Examples(
         class_names=("ant", "b<e>e"),
         labels=np.array([0, 1, 1]),
-        images=np.full((3, 8, 8, 3), 99, np.uint8),
+        arrays=np.full((3, 8, 8, 3), 99, np.uint8),
         splits=np.array(["train", "test", "test"]),
     )
     cost = Cost(measure="Test accuracy", as_it_is=0.9, without=0.8, difference=-0.1, interval=(-0.2, -0.05), count=2)

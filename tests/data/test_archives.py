@@ -15,7 +15,6 @@ from image_files import class_folders
 
 import tfl
 from tfl.data.archives import unpacked
-from tfl.data.audit import audit
 from tfl.data.bundle import Bundle
 from tfl.data.examples import Examples
 from tfl.data.exclude import names_in_source
@@ -24,6 +23,15 @@ from tfl.data.source import load_source
 from tfl.data.split import split
 from tfl.errors import DataError
 from tfl.storage import cache_home
+
+
+def audit(examples: Examples, *, on_bad: Any = "error", bits: int | None = None, data: Any = None, keep: bool = False) -> Any:
+    """The audit of images at 32 pixels, or at the size of `data`."""
+    from tfl.data.audit import audit as audit_examples
+    from tfl.modalities.image.modality import ImageModality
+
+    modality = ImageModality(data or tfl.Data("x", image_size=(32, 32), bits=bits))
+    return audit_examples(examples, modality=modality, on_bad=on_bad, keep=keep)
 
 
 def load(source: Path, **options: Any) -> Examples:

@@ -6,6 +6,7 @@ import io
 import struct
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,12 +15,20 @@ from image_files import class_folders, deep, encoded, noise, picture
 from PIL import Image
 
 import tfl
-from tfl.data.audit import audit
 from tfl.data.examples import Examples
 from tfl.data.pipeline import make_dataset
 from tfl.data.source import load_source
 from tfl.errors import BadImageError, DataError
 from tfl.modalities.image.bits import refuse_unused_bits
+from tfl.modalities.image.modality import ImageModality
+
+
+def audit(examples: Examples, *, on_bad: Any = "error", bits: int | None = None, data: Any = None, keep: bool = False) -> Any:
+    """The audit of images at 32 pixels, or at the size of `data`."""
+    from tfl.data.audit import audit as audit_examples
+
+    modality = ImageModality(data or tfl.Data("x", image_size=(32, 32), bits=bits))
+    return audit_examples(examples, modality=modality, on_bad=on_bad, keep=keep)
 
 
 def png_header(width: int, height: int) -> bytes:
@@ -65,7 +74,7 @@ def load(folder: Path) -> Examples:
 def test_clean_files_pass_with_fingerprints(folder: Path) -> None:
     examples = load(folder)
     result = audit(examples, on_bad="error")
-    assert result.findings == [] and result.kept.tolist() == list(range(8)) and result.pixels is None
+    assert result.findings == [] and result.kept.tolist() == list(range(8)) and result.cached is None
     assert result.fingerprints == tuple(examples.fingerprint_of(index) for index in range(8))
 
 
@@ -153,22 +162,22 @@ def test_duplicates_are_found_and_those_of_two_classes_are_a_warning(folder: Pat
 def test_the_pixels_of_the_pass_are_those_of_training(folder: Path) -> None:
     spoil(folder, "bad.jpg", b"")
     data = tfl.Data(str(folder), image_size=(10, 14), fit="pad")
-    result = audit(load_source(data), on_bad="skip", pixels_for=data)
-    assert result.pixels is not None and result.pixels.shape == (8, 10, 14, 3)
+    result = audit(load_source(data), on_bad="skip", data=data, keep=True)
+    assert result.cached is not None and result.cached.shape == (8, 10, 14, 3)
     for images, _ in make_dataset(result.examples, np.arange(8), data=data, batch_size=8):
-        np.testing.assert_array_equal(images.numpy(), result.pixels[:])
+        np.testing.assert_array_equal(images.numpy(), result.cached[:])
 
 
 def test_arrays_are_measured_and_fingerprinted() -> None:
     images = np.stack([np.asarray(noise(seed)) for seed in (1, 2, 1)])
-    examples = Examples(class_names=("a", "b"), labels=[0, 1, 1], images=images, source="memory")
+    examples = Examples(class_names=("a", "b"), labels=[0, 1, 1], arrays=images, source="memory")
     data = tfl.Data("memory", image_size=(12, 12))
-    result = audit(examples, pixels_for=data)
+    result = audit(examples, data=data, keep=True)
     assert [finding["kind"] for finding in result.findings] == ["exact_duplicates", "conflicting_labels"]
-    assert result.pixels is not None
-    np.testing.assert_array_equal(result.pixels[:], images)
+    assert result.cached is not None
+    np.testing.assert_array_equal(result.cached[:], images)
     with pytest.raises(DataError, match="at least 4×4"):
-        audit(Examples(class_names=("a", "b"), labels=[0], images=np.zeros((1, 3, 9), np.uint8), source="memory"))
+        audit(Examples(class_names=("a", "b"), labels=[0], arrays=np.zeros((1, 3, 9), np.uint8), source="memory"))
 
 
 def test_exif_and_trailing_bytes_do_not_make_a_photo_bad(folder: Path) -> None:
@@ -227,11 +236,11 @@ def test_values_above_the_bits_are_named(folder: Path) -> None:
 def test_the_pixels_kept_are_those_of_the_bits(folder: Path) -> None:
     names = twelve_bits(folder)
     data = tfl.Data(str(folder), image_size=(24, 30), bits=12)
-    result = audit(load_source(data), pixels_for=data, bits=12)
-    assert result.pixels is not None and result.examples.paths is not None
+    result = audit(load_source(data), data=data, keep=True)
+    assert result.cached is not None and result.examples.paths is not None
     [index] = np.flatnonzero(result.examples.paths == names[1])
     with Image.open(names[1]) as image:
-        np.testing.assert_array_equal(result.pixels[[index]][0, ..., 0], np.asarray(image) >> 4)
+        np.testing.assert_array_equal(result.cached[[index]][0, ..., 0], np.asarray(image) >> 4)
 
 
 def test_a_tiff_of_several_pages_is_said(folder: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tfl.data.cached import Pixels
+from tfl.data.cached import Cached
 
 
 @pytest.fixture(autouse=True)
@@ -18,9 +18,9 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "cache"
 
 
-def filled(count: int) -> tuple[Pixels, np.ndarray]:
+def filled(count: int) -> tuple[Cached, np.ndarray]:
     images = np.random.default_rng(0).integers(0, 256, (count, 5, 3, 3), np.uint8)
-    pixels = Pixels.of(count, (5, 3))
+    pixels = Cached.of(count, (5, 3, 3))
     assert pixels is not None
     for index, image in enumerate(images):
         pixels.write(index, image)
@@ -46,13 +46,13 @@ def test_threads_may_read_at_once() -> None:
 
 
 def test_no_room_is_no_pixels(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert Pixels.of(2, (4, 4), limit_bytes=95) is None
-    assert Pixels.of(2, (4, 4), limit_bytes=96) is not None
-    assert Pixels.of(10**9, (4, 4)) is None
+    assert Cached.of(2, (4, 4, 3), limit_bytes=95) is None
+    assert Cached.of(2, (4, 4, 3), limit_bytes=96) is not None
+    assert Cached.of(10**9, (4, 4, 3)) is None
     cache_file = cache.parent / "file"
     cache_file.write_text("not a folder")
     monkeypatch.setenv("TFL_CACHE", str(cache_file / "below"))
-    assert Pixels.of(2, (4, 4)) is None
+    assert Cached.of(2, (4, 4, 3)) is None
 
 
 def test_unnamed_file_goes_with_its_last_view() -> None:

@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from image_files import class_folders, noise
 
 import tfl
-from tfl.data.audit import audit
 from tfl.data.exclude import leave_out, names_in_source, read_exclude
 from tfl.data.source import load_source
 from tfl.errors import DataError, RecipeError
+
+
+def audit(examples: Any, *, on_bad: Any = "error", bits: int | None = None, data: Any = None, keep: bool = False) -> Any:
+    """The audit of images at 32 pixels, or at the size of `data`."""
+    from tfl.data.audit import audit as audit_examples
+    from tfl.modalities.image.modality import ImageModality
+
+    modality = ImageModality(data or tfl.Data("x", image_size=(32, 32), bits=bits))
+    return audit_examples(examples, modality=modality, on_bad=on_bad, keep=keep)
 
 
 @pytest.fixture
@@ -71,7 +80,7 @@ def test_images_of_an_array_have_numbers(tmp_path: Path) -> None:
     images = np.stack([np.asarray(noise(seed)) for seed in range(8)])
     np.savez(tmp_path / "a.npz", x=images, y=np.arange(8) % 2)
     examples = load(tmp_path / "a.npz", listed(tmp_path, "# a comment\n#3\n# #4\n"))
-    assert len(examples) == 7 and not (examples.images == images[3]).all(axis=(1, 2, 3)).any()
+    assert len(examples) == 7 and not (examples.arrays == images[3]).all(axis=(1, 2, 3)).any()
 
 
 def test_a_class_that_is_left_empty_is_an_error(folder: Path, tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ def bundle_of(examples, source):
 
 def test_what_was_written_is_read_again(tmp_path):
     images = np.arange(5 * 4 * 4, dtype=np.uint8).reshape(5, 4, 4)
-    examples = Examples(class_names=("a, b", "ü"), labels=np.array([0, 1, 0, 1, 0]), images=images)
+    examples = Examples(class_names=("a, b", "ü"), labels=np.array([0, 1, 0, 1, 0]), arrays=images)
     assert write_listing(tmp_path, bundle_of(examples, "arrays")) == {part: f"{part}-hash" for part in ("train", "val", "test")}
     rows = read_listing(tmp_path)
     assert [row.split for row in rows] == ["train", "train", "val", "test", ""]

@@ -14,7 +14,7 @@ from PIL import Image
 import tfl
 from tfl.data.examples import Examples
 from tfl.data.pipeline import (
-    cache_pixels,
+    cache_tensors,
     decode_image,
     make_dataset,
     preprocess_batch,
@@ -22,6 +22,7 @@ from tfl.data.pipeline import (
     resize_image,
 )
 from tfl.data.source import load_source
+from tfl.modalities.image.modality import ImageModality
 
 RGB = picture()
 FRAMES = [RGB.quantize(64), RGB.transpose(Image.Transpose.ROTATE_180).quantize(64)]
@@ -160,14 +161,14 @@ def drain(dataset: tf.data.Dataset) -> tuple[np.ndarray, np.ndarray]:
 def examples() -> Examples:
     """Twenty images, each of one grey level: its number."""
     images = np.tile(np.arange(20, dtype=np.uint8)[:, None, None], (1, 8, 8))
-    return Examples(class_names=("even", "odd"), labels=np.arange(20) % 2, images=images)
+    return Examples(class_names=("even", "odd"), labels=np.arange(20) % 2, arrays=images)
 
 
 DATA = tfl.Data("memory", image_size=(8, 8))
 
 
 def test_batches_are_pixels_and_one_hot_labels_in_order(examples: Examples) -> None:
-    dataset = make_dataset(examples, [3, 0, 18], data=DATA, batch_size=2)
+    dataset = make_dataset(examples, [3, 0, 18], modality=ImageModality(DATA), batch_size=2)
     assert int(dataset.cardinality()) == 2
     assert dataset.element_spec[0].shape.as_list() == [None, 8, 8, 3] and dataset.element_spec[1].shape.as_list() == [None, 2]
     images, labels = drain(dataset)
@@ -180,7 +181,7 @@ def order_of(examples: Examples, **options: int) -> list[int]:
 
 
 def test_the_end_of_an_epoch_waits_for_no_autotuner(examples: Examples) -> None:
-    dataset = make_dataset(examples, [0, 1], data=DATA, batch_size=2)
+    dataset = make_dataset(examples, [0, 1], modality=ImageModality(DATA), batch_size=2)
     assert dataset.options().autotune.enabled is False  # benchmarks/autotuner.py measures what it costs
 
 
@@ -192,7 +193,7 @@ def test_the_order_is_a_function_of_seed_and_epoch(examples: Examples) -> None:
 
 
 def test_label_smoothing_spreads_its_share(examples: Examples) -> None:
-    _, labels = drain(make_dataset(examples, [0], data=DATA, batch_size=1, label_smoothing=0.2))
+    _, labels = drain(make_dataset(examples, [0], modality=ImageModality(DATA), batch_size=1, label_smoothing=0.2))
     np.testing.assert_allclose(labels, [[0.9, 0.1]])
 
 
@@ -220,21 +221,21 @@ def test_kept_pixels_are_exactly_the_decoded_ones(tmp_path: Path) -> None:
     class_folders(tmp_path, {"a": 3, "b": 3}, kind="jpg")
     data = tfl.Data(str(tmp_path), image_size=(9, 7), fit="crop")
     files = load_source(data)
-    pixels = cache_pixels(files, data=data)
+    pixels = cache_tensors(files, modality=ImageModality(data))
     assert pixels is not None and pixels.shape == (6, 9, 7, 3)
     decoded = drain(make_dataset(files, np.arange(6), data=data, batch_size=4))[0]
-    kept = drain(make_dataset(files, np.arange(6), data=data, batch_size=4, pixels=pixels))[0]
+    kept = drain(make_dataset(files, np.arange(6), data=data, batch_size=4, cached=pixels))[0]
     np.testing.assert_array_equal(decoded, kept)
 
 
 def test_pixels_that_take_too_much_room_are_not_kept(examples: Examples) -> None:
-    assert cache_pixels(examples, data=DATA, limit_bytes=20 * 8 * 8 * 3 - 1) is None
+    assert cache_tensors(examples, modality=ImageModality(DATA), limit_bytes=20 * 8 * 8 * 3 - 1) is None
 
 
 def test_an_array_and_its_png_give_the_same_pixels() -> None:
     images = np.stack([np.asarray(noise(seed)) for seed in range(2)])
-    examples = Examples(class_names=("a", "b"), labels=np.arange(2), images=images)
+    examples = Examples(class_names=("a", "b"), labels=np.arange(2), arrays=images)
     data = tfl.Data("memory", image_size=(30, 31))
-    direct = drain(make_dataset(examples, [0, 1], data=data, batch_size=2))[0]
+    direct = drain(make_dataset(examples, [0, 1], modality=ImageModality(data), batch_size=2))[0]
     served = preprocess_batch(tf.constant([examples.bytes_of(0), examples.bytes_of(1)]), (30, 31)).numpy()
     np.testing.assert_array_equal(direct, served)

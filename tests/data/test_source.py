@@ -38,7 +38,7 @@ def test_class_folders_become_sorted_classes_with_their_files(tmp_path: Path) ->
     assert found.class_names == ("apple", "pear")
     assert found.labels.tolist() == [0, 0, 0, 1, 1] and found.labels.dtype == np.int32
     assert found.name_of(3) == str(tmp_path / "pear" / "000.png")
-    assert found.splits is None and found.groups is None and found.images is None
+    assert found.splits is None and found.groups is None and found.arrays is None
 
 
 def test_what_systems_leave_behind_is_passed_over_and_deeper_folders_are_read(tmp_path: Path) -> None:
@@ -202,7 +202,7 @@ def test_npz_with_names(tmp_path: Path) -> None:
     np.savez(tmp_path / "set.npz", images=images, labels=np.array([[2], [0], [1], [0]]), class_names=np.array(["x", "y", "a"]))
     found = load(tmp_path / "set.npz")
     assert found.class_names == ("x", "y", "a") and found.labels.tolist() == [2, 0, 1, 0]
-    np.testing.assert_array_equal(found.images, images)
+    np.testing.assert_array_equal(found.arrays, images)
     assert found.name_of(2) == "#2"
 
 
@@ -210,14 +210,14 @@ def test_npz_as_keras_ships_them(tmp_path: Path) -> None:
     pixels = np.zeros((3, 5, 6, 1), np.int64) + 255
     np.savez(tmp_path / "set.npz", x_train=pixels, y_train=np.array([7, 3, 7]), x_test=pixels[:2], y_test=np.array([3, 7]))
     found = load(tmp_path / "set.npz")
-    assert found.class_names == ("3", "7") and found.images.shape == (5, 5, 6) and found.images.dtype == np.uint8
+    assert found.class_names == ("3", "7") and found.arrays.shape == (5, 5, 6) and found.arrays.dtype == np.uint8
     assert found.splits.tolist() == ["train"] * 3 + ["test"] * 2
 
 
 def test_npz_with_text_labels(tmp_path: Path) -> None:
     np.savez(tmp_path / "set.npz", x=np.zeros((2, 5, 5, 4), np.uint8), y=np.array(["pear", "apple"]))
     found = load(tmp_path / "set.npz")
-    assert found.class_names == ("apple", "pear") and found.labels.tolist() == [1, 0] and found.images.shape == (2, 5, 5, 3)
+    assert found.class_names == ("apple", "pear") and found.labels.tolist() == [1, 0] and found.arrays.shape == (2, 5, 5, 3)
 
 
 @pytest.mark.parametrize(
@@ -262,7 +262,7 @@ def test_idx_files_give_both_splits_and_names(tmp_path: Path) -> None:
     write_idx(tmp_path, "t10k-labels.idx1-ubyte", np.array([1, 0]), packed=False)
     found = load(tmp_path)
     assert found.class_names == ("0", "1") and sorted(found.splits.tolist()) == ["test"] * 2 + ["train"] * 5
-    np.testing.assert_array_equal(found.images[found.splits == "train"], images)
+    np.testing.assert_array_equal(found.arrays[found.splits == "train"], images)
     (tmp_path / "labels.txt").write_text("shirt\nshoe\n")
     assert load(tmp_path).class_names == ("shirt", "shoe")
 
@@ -296,7 +296,7 @@ def make(labels: list[int], splits: list[str] | None = None) -> Examples:
     return Examples(
         class_names=("Apple_rust", "Grape_rot", "Grape_rust"),
         labels=np.array(labels),
-        images=images,
+        arrays=images,
         splits=None if splits is None else np.array(splits),
         source="leaves",
     )
@@ -331,8 +331,8 @@ def test_fingerprints_are_of_the_content_and_the_shape(tmp_path: Path) -> None:
     found = load(class_folders(tmp_path, {"a": 2, "b": 1}))
     (tmp_path / "b" / "000.png").write_bytes((tmp_path / "a" / "000.png").read_bytes())
     assert found.fingerprint_of(0) == found.fingerprint_of(2) != found.fingerprint_of(1)
-    flat = Examples(class_names=("a", "b"), labels=[0], images=np.zeros((1, 4, 9), np.uint8))
-    tall = Examples(class_names=("a", "b"), labels=[0], images=np.zeros((1, 9, 4), np.uint8))
+    flat = Examples(class_names=("a", "b"), labels=[0], arrays=np.zeros((1, 4, 9), np.uint8))
+    tall = Examples(class_names=("a", "b"), labels=[0], arrays=np.zeros((1, 9, 4), np.uint8))
     assert flat.fingerprint_of(0) != tall.fingerprint_of(0)
 
 

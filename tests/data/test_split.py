@@ -19,7 +19,7 @@ def make(counts: Sequence[int], *, groups: Sequence[object] | None = None, split
     return Examples(
         class_names=tuple("abcdefgh"[: len(counts)]),
         labels=labels,
-        images=np.random.default_rng(0).integers(0, 256, (len(labels), 4, 4)).astype(np.uint8),
+        arrays=np.random.default_rng(0).integers(0, 256, (len(labels), 4, 4)).astype(np.uint8),
         groups=None if groups is None else np.array(groups),
         splits=None if splits is None else np.array(splits),
         source="memory",
@@ -54,7 +54,7 @@ def test_exact_duplicates_stay_together() -> None:
 
 def test_duplicates_are_found_without_fingerprints_given() -> None:
     examples = make([20, 20])
-    examples.images[20:] = examples.images[:20]
+    examples.arrays[20:] = examples.arrays[:20]
     of_each = split(examples, validation=0.2, test=0.2, seed=3).names(40)
     np.testing.assert_array_equal(of_each[:20], of_each[20:])
 

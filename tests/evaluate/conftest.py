@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 
 import tfl
-from tfl.evaluate.metrics import judge
 from tfl.runs import Run
+from tfl.tasks.class_metrics import evaluate_classes
 
 LEAVES = ("healthy", "leaf_scorch", "leaf_spot", "powdery_mildew")
 BLOCKS = ("stem", "block_1", "block_2", "block_3", "block_4", "block_5")
@@ -71,8 +71,8 @@ def make_run(
         "export": 6.0,
         "total": 68.3,
     }
-    test = judge(probabilities, labels, class_names)
-    run.write_json("metrics.json", {"test": test, "validation": judge(*validation, class_names), "seconds": seconds})
+    test = evaluate_classes(probabilities, labels, class_names)
+    run.write_json("metrics.json", {"test": test, "validation": evaluate_classes(*validation, class_names), "seconds": seconds})
     run.update_manifest(
         status="done",
         weights={"mini": "sha256:4a1f"},

@@ -18,9 +18,9 @@ from tfl.data.listing import write_listing
 from tfl.errors import RunError
 from tfl.evaluate.changes import INPUTS, data_in_words, input_changes, recipe_differences
 from tfl.evaluate.comparing import compare_runs
-from tfl.evaluate.metrics import judge
 from tfl.evaluate.predictions import write_predictions
 from tfl.runs import Run
+from tfl.tasks.class_metrics import evaluate_classes
 
 Maker = Callable[..., Run]
 
@@ -45,7 +45,7 @@ def judged_on(run: Run, right: np.ndarray, *, images: str = "photo", first: int 
         bundle = SimpleNamespace(examples=examples, split=split, fingerprints=prints, data=tfl.Data("s"), content_hash=str)
         write_listing(run.folder, bundle)
     run.update_manifest(data={"fingerprint": f"{images}{first}{len(right)}"}, weights={"sha256": "0"})
-    run.write_json("metrics.json", {"test": judge(probabilities, labels, ["a", "b"], bootstraps=50)})
+    run.write_json("metrics.json", {"test": evaluate_classes(probabilities, labels, ["a", "b"], bootstraps=50)})
     return run
 
 

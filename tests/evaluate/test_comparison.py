@@ -11,9 +11,9 @@ import pytest
 import tfl
 from tfl.errors import RunError
 from tfl.evaluate.comparison import collect_comparison, paired_difference, write_comparison
-from tfl.evaluate.metrics import judge
 from tfl.evaluate.predictions import write_predictions
 from tfl.runs import Run
+from tfl.tasks.class_metrics import evaluate_classes
 
 Maker = Callable[..., Run]
 
@@ -26,7 +26,7 @@ def _with_predictions(run: Run, right: np.ndarray, *, files: str = "photo") -> R
     probabilities = np.where(np.arange(2) == predicted[:, None], 0.9, 0.1).astype(np.float32)
     examples = SimpleNamespace(class_names=("a", "b"), labels=labels, name_of=lambda index: f"{files}-{index}.jpg")
     write_predictions(run.folder, examples, SimpleNamespace(test=np.arange(count)), {"test": probabilities})
-    run.write_json("metrics.json", {"test": judge(probabilities, labels, ["a", "b"], bootstraps=50)})
+    run.write_json("metrics.json", {"test": evaluate_classes(probabilities, labels, ["a", "b"], bootstraps=50)})
     return run
 
 

@@ -5,8 +5,8 @@ import pytest
 
 from tfl.errors import RunError
 from tfl.evaluate.evaluations import evaluation_facts, keep_evaluation, overlap_in_words
-from tfl.evaluate.metrics import judge
 from tfl.evaluate.report import collect_report, write_report
+from tfl.tasks.class_metrics import evaluate_classes
 
 NAMES = ("healthy", "leaf_scorch", "leaf_spot", "powdery_mildew")
 
@@ -14,7 +14,7 @@ NAMES = ("healthy", "leaf_scorch", "leaf_spot", "powdery_mildew")
 def figures(right, count):
     labels = np.arange(count) % 4
     said = np.where(np.arange(count) < right, labels, (labels + 1) % 4)
-    return judge(np.eye(4)[said] * 0.9 + 0.025, labels, NAMES, bootstraps=50)
+    return evaluate_classes(np.eye(4)[said] * 0.9 + 0.025, labels, NAMES, bootstraps=50)
 
 
 def document(*, train=80, val=16, test=24, near=None, notes=(), files=1):

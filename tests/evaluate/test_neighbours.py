@@ -24,7 +24,7 @@ def test_every_class_has_its_share_and_the_seed_decides():
 def test_the_file_has_what_the_page_reads(tmp_path):
     images = np.random.default_rng(0).integers(0, 256, (6, 200, 120, 3)).astype(np.uint8)
     images[4] = 200
-    examples = Examples(class_names=("a", "b"), labels=np.array([0, 1] * 3), images=images)
+    examples = Examples(class_names=("a", "b"), labels=np.array([0, 1] * 3), arrays=images)
     nothing = np.array([], np.int64)
     bundle = Bundle(
         examples=examples,

@@ -8,13 +8,22 @@ from PIL import Image, ImageOps
 from rich.console import Console
 
 import tfl
-from tfl.data.audit import audit
 from tfl.data.bundle import Bundle
 from tfl.data.listing import write_listing
 from tfl.data.source import load_source
 from tfl.data.split import Split, split
 from tfl.evaluate.overlap import overlap_with, overlap_within
 from tfl.runs import Run
+
+
+def audit(examples: Any, *, on_bad: Any = "error", bits: int | None = None, data: Any = None, keep: bool = False) -> Any:
+    """The audit of images at 32 pixels, or at the size of `data`."""
+    from tfl.data.audit import audit as audit_examples
+    from tfl.modalities.image.modality import ImageModality
+
+    modality = ImageModality(data or tfl.Data("x", image_size=(32, 32), bits=bits))
+    return audit_examples(examples, modality=modality, on_bad=on_bad, keep=keep)
+
 
 QUIET = Console(quiet=True)
 
@@ -114,9 +123,9 @@ def test_small_pictures_are_near_copies_only_if_they_are_equal(tmp_path):
     write_listing(run.folder, bundle)
     kept = bundle.indices("train")[:5]
     fresh = load_source(tfl.Sample("digits"))
-    seen = {image.tobytes() for image in bundle.examples.images}
+    seen = {image.tobytes() for image in bundle.examples.arrays}
     new = [image for image in fresh.images if image.tobytes() not in seen][:15]
-    files = {f"old-{index}.png": Image.fromarray(bundle.examples.images[index]) for index in kept}
+    files = {f"old-{index}.png": Image.fromarray(bundle.examples.arrays[index]) for index in kept}
     more = other(tmp_path, {**files, **{f"new-{number}.png": Image.fromarray(image) for number, image in enumerate(new)}})
     _, rows = found_in(more, overlap_with(run, more, near=True, console=QUIET))
     assert set(rows) == set(files)
@@ -140,7 +149,7 @@ def test_what_cannot_be_checked_is_said(tmp_path, used):
 
 def test_a_sources_own_test_split_may_hold_training_images():
     images = np.random.default_rng(0).integers(0, 256, (8, 4, 4)).astype(np.uint8)
-    examples = tfl.data.examples.Examples(class_names=("a", "b"), labels=np.arange(8) % 2, images=images, source="memory")
+    examples = tfl.data.examples.Examples(class_names=("a", "b"), labels=np.arange(8) % 2, arrays=images, source="memory")
     parts = Split(train=np.arange(4), val=np.array([4, 5]), test=np.array([6, 7]))
     prints = [f"{name:0<64}" for name in "abcdefba"]
     found = overlap_within(Bundle(examples=examples, split=parts, data=tfl.Data("x"), seed=0, fingerprints=prints))

@@ -29,7 +29,7 @@ def _examples(classes: int, each: int, shape: tuple[int, ...] = (80, 120, 3)) ->
     generator = np.random.default_rng(0)
     images = generator.integers(0, 255, (classes * each, *shape), dtype=np.uint8)
     labels = np.repeat(np.arange(classes), each)
-    return Examples(class_names=tuple(f"class {number}" for number in range(classes)), labels=labels, images=images)
+    return Examples(class_names=tuple(f"class {number}" for number in range(classes)), labels=labels, arrays=images)
 
 
 def _split(examples: Examples) -> Split:
@@ -89,7 +89,7 @@ def test_what_is_shown_is_the_picture_itself(tmp_path: Path) -> None:
     entry = document["mistakes"][0]
     assert entry["file"].endswith(".png")  # tiny pictures keep every pixel
     with Image.open(tmp_path / entry["file"]) as picture:
-        np.testing.assert_array_equal(np.asarray(picture)[..., 0], examples.images[entry["index"]])  # type: ignore[index]
+        np.testing.assert_array_equal(np.asarray(picture)[..., 0], examples.arrays[entry["index"]])  # type: ignore[index]
 
 
 def test_many_classes_do_not_make_an_endless_page(tmp_path: Path) -> None:

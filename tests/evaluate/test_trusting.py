@@ -12,6 +12,7 @@ from tfl.evaluate.confidence import ARRAYS, NAME, Confidence
 from tfl.evaluate.neighbours import NAME as NEIGHBOURS
 from tfl.evaluate.unfamiliar import unfamiliarity
 from tfl.job import run_recipe
+from tfl.modalities.image.modality import ImageModality
 
 pytestmark = pytest.mark.slow
 
@@ -63,7 +64,9 @@ def test_the_kept_features_are_those_of_the_network(run):
 def _pixels(bundle, indices):
     from tfl.data.pipeline import make_dataset
 
-    dataset = make_dataset(bundle.examples, indices, data=bundle.data, batch_size=len(indices), pixels=bundle.pixels)
+    dataset = make_dataset(
+        bundle.examples, indices, modality=ImageModality(bundle.data), batch_size=len(indices), cached=bundle.cached
+    )
     return next(iter(dataset))[0].numpy()
 
 

@@ -21,7 +21,7 @@ from small_network import DATA, LABELS, fit_small_confidence, make_network
 def examples():
     drawn = np.random.default_rng(5)
     images = np.kron(drawn.integers(0, 256, (40, 4, 6, 3)), np.ones((1, 12, 12, 1))).astype("uint8")
-    return Examples(class_names=LABELS, labels=np.arange(40) % 3, images=images)
+    return Examples(class_names=LABELS, labels=np.arange(40) % 3, arrays=images)
 
 
 @pytest.fixture(scope="session")

@@ -51,7 +51,7 @@ def unequal(examples):
     bias.assign(bias - np.log(np.median(found, axis=0)))  # so that every class is an answer
     labels = model.predict(images.astype("float32"), verbose=0).argmax(-1)
     assert len(set(labels[20:].tolist())) > 1
-    labelled = Examples(class_names=LABELS, labels=labels, images=examples.images)
+    labelled = Examples(class_names=LABELS, labels=labels, arrays=examples.arrays)
     shipment = prepare(model, class_names=LABELS, data=DATA, representative=images[:20])
     return shipment, Trial.of(DATA, examples=labelled, indices=np.arange(20, 40))
 

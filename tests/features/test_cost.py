@@ -24,7 +24,7 @@ def work(**changed: Any) -> Pass:
 
 
 def decided(asked: Any = "auto", *, image_s: float = 0.01, missing: int = 1200, **changed: Any) -> cost.Decision:
-    return decide(asked, work(**changed), missing=lambda: missing, image_seconds=lambda: (image_s, image_s))
+    return decide(asked, work(**changed), missing=lambda: missing, example_seconds=lambda: (image_s, image_s))
 
 
 def test_a_slow_prefix_is_stored_and_a_fast_one_is_not() -> None:
@@ -44,7 +44,7 @@ def test_the_seconds_are_those_of_the_work() -> None:
 
 def test_a_fast_engine_computes_once_what_keras_would_in_every_epoch() -> None:
     def found(once_s: float) -> bool:
-        return decide("auto", work(), missing=lambda: 9, image_seconds=lambda: (once_s, 0.003)).stored
+        return decide("auto", work(), missing=lambda: 9, example_seconds=lambda: (once_s, 0.003)).stored
 
     assert found(0.0001) and not found(0.01)
 
@@ -65,10 +65,10 @@ def test_what_is_asked_is_obeyed_and_nothing_measured() -> None:
         raise AssertionError("measured")
 
     for asked, stored in (("always", True), ("never", False)):
-        found = decide(asked, work(), missing=lambda: 1, image_seconds=fails)  # type: ignore[arg-type]
+        found = decide(asked, work(), missing=lambda: 1, example_seconds=fails)  # type: ignore[arg-type]
         assert found.stored is stored and f"features.store={asked}" in found.said
-    assert decide("auto", work(row_bytes=2560), missing=lambda: 9, image_seconds=fails).stored, "small rows need no measuring"
-    assert "in the store" in decide("auto", work(), missing=lambda: 0, image_seconds=fails).said
+    assert decide("auto", work(row_bytes=2560), missing=lambda: 9, example_seconds=fails).stored, "small rows need no measuring"
+    assert "in the store" in decide("auto", work(), missing=lambda: 0, example_seconds=fails).said
 
 
 def test_what_does_not_fit_is_not_stored(monkeypatch: pytest.MonkeyPatch) -> None:

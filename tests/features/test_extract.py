@@ -15,7 +15,7 @@ import tfl
 from tfl.backbones.blocks import find_blocks
 from tfl.data.bundle import Bundle
 from tfl.data.examples import Examples
-from tfl.data.pipeline import cache_pixels, make_dataset
+from tfl.data.pipeline import cache_tensors, make_dataset
 from tfl.data.split import Split
 from tfl.features.cut import tensor_at
 from tfl.features.engines import Chosen, KerasEngine
@@ -23,6 +23,7 @@ from tfl.features.extract import Extractor, extract, joint_model
 from tfl.features.identity import graph_hash
 from tfl.modalities.image.backbones import catalog
 from tfl.modalities.image.backbones.build import build_backbone
+from tfl.modalities.image.modality import ImageModality
 
 BOUNDS = {"float16": (1 / 2048, 3e-8), "bfloat16": (1 / 256, 1e-38), "float32": (0.0, 0.0)}
 FAMILIES = {catalog.entry(name).family: name for name in reversed(catalog.names())} | {"NASNet": "NASNetMobile"}
@@ -40,7 +41,7 @@ def make_bundle(
     if images is None:
         images = np.random.default_rng(0).integers(0, 256, (50, size, size, 3)).astype(np.uint8)
     labels = np.arange(len(images), dtype=np.int32) % 3
-    examples = Examples(class_names=("a", "b", "c"), labels=labels, images=images, source="test")
+    examples = Examples(class_names=("a", "b", "c"), labels=labels, arrays=images, source="test")
     at = np.arange(len(images))
     split = Split(train=at[:40], val=at[40:46], test=at[46:])
     data = tfl.Data("test", image_size=(size, size), fit=fit, bits=bits)
@@ -76,8 +77,8 @@ def test_features_are_the_direct_forward_pass_within_the_stated_bound(name: str,
     models = [
         keras.Model(backbone.inputs[0], tensor_at(backbone, blocks[at].name)) for at in (0, len(blocks) // 2, len(blocks) - 1)
     ]
-    assert bundle.examples.images is not None
-    pixels = bundle.examples.images[bundle.indices("val")].astype("float32")
+    assert bundle.examples.arrays is not None
+    pixels = bundle.examples.arrays[bundle.indices("val")].astype("float32")
     exact = [np.asarray(tensor) for tensor in joint_model(models)(pixels, training=False)]
     engine = Extractor(models, bundle, features=tfl.Features()).engine()
     monkeypatch.setattr(Extractor, "engine", lambda _: engine)
@@ -109,7 +110,7 @@ def test_names_and_what_trains_do_not_count() -> None:
 def test_pixels_at_hand_and_pixels_decoded_are_the_same_features() -> None:
     models, bundle = make_models(), make_bundle()
     extract(models, bundle, "train", features=tfl.Features())
-    with_pixels = dataclasses.replace(bundle, pixels=cache_pixels(bundle.examples, data=bundle.data))
+    with_pixels = dataclasses.replace(bundle, pixels=cache_tensors(bundle.examples, modality=ImageModality(bundle.data)))
     assert with_pixels.pixels is not None
     assert Extractor(models, with_pixels, features=tfl.Features()).missing("train") == 0
     apart = dataclasses.replace(with_pixels, fingerprints=[print_ + "x" for print_ in bundle.fingerprints])
@@ -118,7 +119,7 @@ def test_pixels_at_hand_and_pixels_decoded_are_the_same_features() -> None:
 
 
 def changed_byte() -> tuple[list[keras.Model], Bundle, Any]:
-    images = make_bundle().examples.images
+    images = make_bundle().examples.arrays
     assert images is not None
     images = images.copy()
     images[7, 3, 3, 0] ^= 64
@@ -129,7 +130,7 @@ CHANGES: dict[str, Callable[[], tuple[list[keras.Model], Bundle, Any]]] = {
     "a byte of one image": changed_byte,
     "a weight": lambda: (make_models(seed=1), make_bundle(), None),
     "a layer's setting": lambda: (make_models(activation="tanh"), make_bundle(), None),
-    "the image size": lambda: (make_models(size=48), make_bundle(make_bundle().examples.images, size=48), None),
+    "the image size": lambda: (make_models(size=48), make_bundle(make_bundle().examples.arrays, size=48), None),
     "the bits of 16-bit images": lambda: (make_models(), make_bundle(bits=12), None),
     "the augmentation": lambda: (make_models(), make_bundle(), tfl.Augment(brightness=0.3)),
 }
@@ -224,7 +225,7 @@ def test_a_pass_over_mixed_images_goes_on_with_the_same_partners(monkeypatch: py
 
 def test_another_image_to_mix_with_is_another_space() -> None:
     models, bundle = make_models(), make_bundle()
-    images = bundle.examples.images
+    images = bundle.examples.arrays
     assert images is not None
     other = images.copy()
     other[7] = 0

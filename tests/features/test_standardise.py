@@ -39,8 +39,8 @@ def built(bundle: Bundle, *taps: str) -> Assembled:
 def standardised(assembled: Assembled, bundle: Bundle, part: str) -> np.ndarray:
     tensor = assembled.model.get_layer(STANDARD).output
     model = keras.Model(assembled.model.input, tensor)
-    assert bundle.pixels is not None
-    return np.asarray(model(bundle.pixels[bundle.indices(part)].astype("float32")))
+    assert bundle.cached is not None
+    return np.asarray(model(bundle.cached[bundle.indices(part)].astype("float32")))
 
 
 @pytest.mark.parametrize("taps", [("unit3_out",), ("unit1_out", "unit6_out")])
@@ -63,7 +63,7 @@ def test_a_head_without_taps_stays_as_it_is(bundle: Bundle) -> None:
 
 def test_whole_suffix_and_saved_model_know_it(bundle: Bundle, tmp_path: Path) -> None:
     assembled = built(bundle, "unit1_out", "unit4_out")
-    pixels = bundle.pixels[:4].astype("float32")  # type: ignore[index]
+    pixels = bundle.cached[:4].astype("float32")  # type: ignore[index]
     before = np.array(assembled.model(pixels))
     prefix, suffix = cut(assembled, 4)
     standardise(assembled, bundle, features=tfl.Features())

@@ -45,7 +45,7 @@ def bundle(draw_bars: Callable[[int, int], tuple[np.ndarray, np.ndarray]]) -> An
     from tfl.data.split import split
 
     images, labels = draw_bars(45, SIDE)
-    examples = Examples(class_names=CLASSES, labels=labels, images=images, source="bars")
+    examples = Examples(class_names=CLASSES, labels=labels, arrays=images, source="bars")
     prints = tuple(examples.fingerprint_of(index) for index in range(len(examples)))
     parts = split(examples, validation=0.2, test=0.2, seed=0, fingerprints=prints)
     return Bundle(examples=examples, split=parts, data=tfl.Data("bars", image_size=(SIDE, SIDE)), seed=0, fingerprints=prints)

@@ -14,13 +14,22 @@ from hypothesis import strategies as st
 from image_files import class_folders, encoded, noise
 
 import tfl
-from tfl.data.audit import audit
 from tfl.data.source import load_source
 from tfl.errors import BadImageError
 from tfl.modalities.image import headers
 from tfl.modalities.image.convert import readable_by_graph
 from tfl.modalities.image.headers import jpeg_scans, read_header
 from tfl.serve.files import expand
+
+
+def audit(examples: Any, *, on_bad: Any = "error", bits: int | None = None, data: Any = None, keep: bool = False) -> Any:
+    """The audit of images at 32 pixels, or at the size of `data`."""
+    from tfl.data.audit import audit as audit_examples
+    from tfl.modalities.image.modality import ImageModality
+
+    modality = ImageModality(data or tfl.Data("x", image_size=(32, 32), bits=bits))
+    return audit_examples(examples, modality=modality, on_bad=on_bad, keep=keep)
+
 
 WHOLE = formats()
 few, many = (
@@ -78,7 +87,7 @@ def laid_out(folder: Path, contents: list[bytes]) -> list[Path]:
 def audited(folder: Path, *, pixels: bool) -> tuple[set[str], dict[str, str]]:
     """The files that the audit keeps, and the kind of trouble of the others."""
     data = tfl.Data(str(folder), image_size=(16, 16))
-    result = audit(load_source(data), on_bad="skip", pixels_for=data if pixels else None)
+    result = audit(load_source(data), on_bad="skip", data=data, keep=pixels)
     assert result.examples.paths is not None
     bad = {file: found["kind"] for found in result.findings if found["severity"] == "error" for file in found["files"]}
     return set(result.examples.paths.tolist()), bad

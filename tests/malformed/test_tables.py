@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -12,11 +13,20 @@ from hypothesis import strategies as st
 from image_files import class_folders
 
 import tfl
-from tfl.data.audit import audit
 from tfl.data.csv_source import read_csv
 from tfl.data.examples import Examples
 from tfl.data.source import load_source
 from tfl.errors import BadImageError, DataError
+
+
+def audit(examples: Examples, *, on_bad: Any = "error", bits: int | None = None, data: Any = None, keep: bool = False) -> Any:
+    """The audit of images at 32 pixels, or at the size of `data`."""
+    from tfl.data.audit import audit as audit_examples
+    from tfl.modalities.image.modality import ImageModality
+
+    modality = ImageModality(data or tfl.Data("x", image_size=(32, 32), bits=bits))
+    return audit_examples(examples, modality=modality, on_bad=on_bad, keep=keep)
+
 
 few = settings(settings.get_profile("malformed"), max_examples=150)
 

@@ -16,7 +16,7 @@ def bundle(draw_bars):
     from tfl.data.split import split
 
     images, labels = draw_bars(90, SIZE)
-    examples = Examples(class_names=("lying", "none", "standing"), labels=labels, images=images, source="test")
+    examples = Examples(class_names=("lying", "none", "standing"), labels=labels, arrays=images, source="test")
     prints = tuple(examples.fingerprint_of(index) for index in range(len(examples)))
     parts = split(examples, validation=0.2, test=0.2, seed=0, fingerprints=prints)
     data = tfl.Data("test", image_size=(SIZE, SIZE))

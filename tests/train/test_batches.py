@@ -10,7 +10,7 @@ import tensorflow as tf
 import tfl
 from tfl.features.extract import Extractor
 from tfl.train import batches
-from tfl.train.batches import BlockEpoch, FeatureBatches, MemoryEpoch, PixelBatches, epoch_order
+from tfl.train.batches import BlockEpoch, FeatureBatches, InputBatches, MemoryEpoch, epoch_order
 
 
 def make_prefix(*, seed=0):
@@ -46,7 +46,7 @@ def test_epochs_cycle_through_the_views(bundle):
 def test_features_are_the_prefix_of_the_pixels_in_split_order_and_held_as_they_are_stored(bundle, dtype):
     prefix = make_prefix()
     epoch = make_batches(bundle, dtype=dtype, prefix=prefix).validation()
-    images = bundle.examples.images[bundle.indices("val")].astype("float32")
+    images = bundle.examples.arrays[bundle.indices("val")].astype("float32")
     assert epoch.features.dtype == dtype
     found = tf.cast(epoch.features, tf.float32).numpy()
     np.testing.assert_allclose(found, prefix.predict(images, verbose=0), rtol=1 / 256, atol=1e-5)
@@ -95,7 +95,7 @@ def test_pixels_are_drawn_anew_in_every_epoch_and_the_same_in_a_repeat(bundle):
     stage = tfl.Stage("all", train="all", batch_size=64, augment=tfl.Augment(brightness=0.5))
 
     def first_mean(epoch):
-        images, _ = next(iter(PixelBatches(bundle, stage).train(epoch).dataset))
+        images, _ = next(iter(InputBatches(bundle, stage).train(epoch).dataset))
         return sorted(images.numpy().mean((1, 2, 3)).tolist())
 
     assert first_mean(1) == first_mean(1)

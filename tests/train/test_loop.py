@@ -63,7 +63,7 @@ def test_a_stream_of_batches_trains_as_memory_does(arrays):
     loop.train(StreamEpoch(dataset))
     for mine, other in zip(one.get_weights(), two.get_weights(), strict=True):
         np.testing.assert_allclose(mine, other, atol=1e-6)
-    assert loop.judge(StreamEpoch(dataset))["val_loss"] == pytest.approx(loop.judge(memory(arrays))["val_loss"], rel=1e-5)
+    assert loop.evaluate(StreamEpoch(dataset))["val_loss"] == pytest.approx(loop.evaluate(memory(arrays))["val_loss"], rel=1e-5)
 
 
 def test_a_saturated_softmax_still_has_a_gradient():
@@ -87,7 +87,7 @@ def test_dropout_follows_the_seed(arrays):
 def test_judging_is_neither_weighted_nor_smoothed_nor_dropped_out(arrays):
     model = make_model(dropout=0.5)
     loop = Loop(model, keras.optimizers.SGD(0.1), batch_size=16, label_smoothing=0.3, class_weights=np.arange(1.0, 5.0))
-    found = loop.judge(memory(arrays))
+    found = loop.evaluate(memory(arrays))
     probabilities, labels = model.predict(arrays[0], verbose=0), arrays[1].argmax(-1)
     assert found["val_loss"] == pytest.approx(log_loss(labels, probabilities.astype("float64")), rel=1e-5)
     assert found["val_macro_f1"] == pytest.approx(f1_score(labels, probabilities.argmax(-1), average="macro"), rel=1e-6)
@@ -106,7 +106,7 @@ def test_half_precision_scales_the_loss(arrays):
         keras.config.set_dtype_policy("float32")
     loop = Loop(model, keras.optimizers.Adam(0.01), batch_size=16)
     assert isinstance(loop.optimizer, keras.optimizers.LossScaleOptimizer)
-    first = loop.judge(memory(arrays))["val_loss"]
+    first = loop.evaluate(memory(arrays))["val_loss"]
     for _ in range(10):
         loop.train(memory(arrays))
-    assert loop.judge(memory(arrays))["val_loss"] < first
+    assert loop.evaluate(memory(arrays))["val_loss"] < first

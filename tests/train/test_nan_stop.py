@@ -88,8 +88,8 @@ def test_it_goes_back_to_the_best_epoch_and_leaves_that_whole_on_disk(tmp_path, 
 
 
 def test_the_files_of_a_batch_of_pixels_are_those_that_it_reads(tmp_path, recipe, bundle):
-    from tfl.train.batches import PixelBatches
+    from tfl.train.batches import InputBatches
 
-    batches = PixelBatches(bundle, tfl.Stage("all", train="all", batch_size=4))
+    batches = InputBatches(bundle, tfl.Stage("all", train="all", batch_size=4))
     images, _ = next(iter(batches.train(3).dataset))
-    np.testing.assert_array_equal(images.numpy().astype("uint8"), bundle.examples.images[batches.order(3)[:4]])
+    np.testing.assert_array_equal(images.numpy().astype("uint8"), bundle.examples.arrays[batches.order(3)[:4]])

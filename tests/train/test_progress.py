@@ -16,8 +16,8 @@ def shown(*, terminal, interactive=None, first_epoch=1):
     for epoch in range(first_epoch, 3):
         progress.on_epoch_begin(epoch)
         progress.on_frozen_images(5, 10)
-        progress.on_train_batch_end(0, {"images": 5.0, "loss": 1.0})
-        progress.on_train_batch_end(0, {"images": 5.0, "loss": 1.0})
+        progress.on_train_batch_end(0, {"examples": 5.0, "loss": 1.0})
+        progress.on_train_batch_end(0, {"examples": 5.0, "loss": 1.0})
         progress.on_epoch_end(epoch, {"loss": 0.5, "val_loss": 0.7, "val_accuracy": 0.9})
     progress.on_train_end()
     return out.getvalue()
@@ -43,6 +43,6 @@ def test_a_notebook_gets_a_plain_line_for_each_epoch():
 def test_no_console_no_words(capsys):
     progress = StageProgress(None, Stage("head"), images=10)
     progress.on_train_begin()
-    progress.on_train_batch_end(0, {"images": 5.0})
+    progress.on_train_batch_end(0, {"examples": 5.0})
     progress.on_train_end()
     assert capsys.readouterr() == ("", "")

@@ -82,7 +82,7 @@ def test_the_stage_returns_to_its_best_even_when_it_was_not_stopped_early(tmp_pa
     assert result.best_value == pytest.approx((min if metric == "val_loss" else max)(values), rel=1e-5)
     assert values[result.best_epoch - 1] == pytest.approx(result.best_value, rel=1e-5)
     labels = bundle.labels("val")
-    answers = assembled.model.predict(bundle.examples.images[bundle.indices("val")].astype("float32"), verbose=0)
+    answers = assembled.model.predict(bundle.examples.arrays[bundle.indices("val")].astype("float32"), verbose=0)
     now = float((answers.argmax(-1) == labels).mean())
     assert now == pytest.approx(result.history[result.best_epoch - 1]["val_accuracy"], abs=1e-6)
 
@@ -157,7 +157,7 @@ def test_a_killed_run_with_taps_resumes_to_the_same_result(
     for stage in recipe.stages:
         train_stage(run, assembled, stage, bundle, recipe=recipe)
     assert all(map(np.array_equal, weights_of(assembled), weights_of(whole)))
-    images = bundle.examples.images[:6].astype("float32")
+    images = bundle.examples.arrays[:6].astype("float32")
     np.testing.assert_array_equal(assembled.model(images), whole.model(images))
 
 
@@ -270,7 +270,7 @@ def test_class_weights_pull_towards_the_heavy_class(tmp_path, recipe, bundle, ne
     recipe = dataclasses.replace(recipe, stages=recipe.stages[:1])
     heavy = np.array([0.001, 0.001, 3.0])
     _, assembled, _ = train_all(tmp_path / "run", recipe, bundle, network, class_weights=heavy)
-    images = bundle.examples.images[bundle.indices("train")].astype("float32")
+    images = bundle.examples.arrays[bundle.indices("train")].astype("float32")
     plain = network(recipe)
     train_stage(run_in(tmp_path / "plain", recipe), plain, recipe.stages[0], bundle, recipe=recipe)
     assert assembled.model.predict(images, verbose=0)[:, 2].mean() > plain.model.predict(images, verbose=0)[:, 2].mean() + 0.1

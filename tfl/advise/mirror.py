@@ -246,10 +246,11 @@ def _sample(examples: Examples, *, seed: int) -> Bundle:
     from tfl.data.audit import audit
     from tfl.data.bundle import Bundle
     from tfl.data.split import Split, tied_together
+    from tfl.modalities.base import modality_of_data
     from tfl.recipe import Data
 
     data = Data(examples.source or "memory", image_size=(SIDE, SIDE))
-    audited = audit(examples, on_bad="report", pixels_for=data)
+    audited = audit(examples, modality=modality_of_data(data), on_bad="report", keep=True)
     one_of_each = np.unique(tied_together(audited.examples, audited.fingerprints), return_index=True)[1]
     none = np.empty(0, np.int64)
     return Bundle(
@@ -258,7 +259,7 @@ def _sample(examples: Examples, *, seed: int) -> Bundle:
         data=data,
         seed=seed,
         fingerprints=[audited.fingerprints[index] for index in one_of_each],
-        pixels=None if audited.pixels is None else audited.pixels.take(one_of_each),
+        cached=None if audited.cached is None else audited.cached.take(one_of_each),
     )
 
 
@@ -277,7 +278,6 @@ def _features(bundle: Bundle) -> tuple[list[NDArray[np.float32]], list[NDArray[n
     import keras
 
     from tfl.backbones.blocks import find_cut_points
-    from tfl.data.pipeline import make_dataset
     from tfl.model.assemble import assemble
     from tfl.recipe import Backbone, Recipe
 
@@ -289,7 +289,7 @@ def _features(bundle: Bundle) -> tuple[list[NDArray[np.float32]], list[NDArray[n
     model = keras.Model(assembled.model.input, coarse)
     indices = np.arange(len(bundle.examples))
     seen: list[list[Any]] = []
-    for images, _ in make_dataset(bundle.examples, indices, data=bundle.data, batch_size=64, pixels=bundle.pixels):
+    for images, _ in bundle.dataset(indices, batch_size=64):
         seen.append([model(images, training=False), model(images[:, :, ::-1], training=False)])
     originals, copies = (
         [np.concatenate([np.asarray(batch[side][block], np.float32) for batch in seen]) for block in range(len(coarse))]

@@ -81,12 +81,9 @@ def probe_each(recipe: Recipe, bundle: Bundle, indices: NDArray[np.integer]) -> 
     """
     from tfl.advise.linear import held_out
     from tfl.advise.probe import FOLDS, make_folds
-    from tfl.data.pipeline import make_dataset
 
     labels = np.unique(np.asarray(bundle.examples.labels)[indices], return_inverse=True)[1]
-    images = [
-        batch for batch, _ in make_dataset(bundle.examples, indices, data=bundle.data, batch_size=_BATCH).as_numpy_iterator()
-    ]
+    images = [batch for batch, _ in bundle.dataset(indices, batch_size=_BATCH, cached=None).as_numpy_iterator()]
     folds = make_folds(labels, np.arange(len(labels)), most=FOLDS, seed=derived_seed(bundle.seed, "probe"))
     scores = {}
     for name in WAYS:

@@ -22,13 +22,15 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from tfl.advise.linear import FIRST, HeldOut, held_out
 from tfl.advise.profile import Metric, Profile, make_profile
 from tfl.backbones.blocks import find_cut_points
+from tfl.backbones.inputs import inputs_of
 from tfl.data.bundle import Bundle, derived_seed
 from tfl.data.split import tied_together
 from tfl.features.extract import extract
 from tfl.features.store import Features as Stored
-from tfl.modalities.image.backbones.settle import preprocessing_note, settled
-from tfl.model.assemble import Assembled, assemble
-from tfl.model.head import pooling_layer
+from tfl.modalities.base import MASK, settled
+from tfl.modalities.image.backbones.settle import preprocessing_note
+from tfl.model.assemble import Assembled, assemble_for
+from tfl.model.head import pool, pooling_layer
 from tfl.recipe import Features, Recipe
 from tfl.train.precision import choose_precision
 
@@ -75,15 +77,10 @@ def probe_recipe(
     >>> len(profile.rows), profile.images, 0.5 < profile.best.accuracy <= 1
     (8, 80, True)
     """
-    names = bundle.examples.class_names
     recipe = settled(recipe)
     whole = dataclasses.replace(recipe, head=dataclasses.replace(recipe.head, taps=()))
-    precision = choose_precision(whole, lambda: assemble(whole, names), console=console)
-    keras.config.set_dtype_policy(precision)
-    try:
-        assembled = assemble(whole, names)
-    finally:
-        keras.config.set_dtype_policy("float32")
+    precision = choose_precision(whole, lambda: assemble_for(whole, bundle), modality=bundle.modality, console=console)
+    assembled = assemble_for(whole, bundle, precision=precision)
     if console is not None and (note := preprocessing_note(recipe.backbone)) is not None:
         height, width = recipe.data.settled_size
         console.print(f"network  {recipe.backbone.name} at {height} × {width} px, {note}", markup=False)
@@ -104,7 +101,7 @@ def probe(
     bundle: Bundle,
     *,
     features: Features | None = None,
-    pooling: Literal["avg", "max"] = "avg",
+    pooling: str = "avg",
     class_weight: Literal["balanced"] | None = None,
     metric: Metric = "accuracy",
     folds: int = FOLDS,
@@ -131,7 +128,7 @@ def probe(
     """
     began = time.perf_counter()
     indices = np.concatenate([bundle.indices("train"), bundle.indices("val")])
-    stored = extract(
+    stored: Any = extract(
         pooled_models(assembled, pooling), bundle, indices, features=features or Features(), console=console, progress=progress
     )
     computed = time.perf_counter()
@@ -158,14 +155,13 @@ def probe(
     return make_profile(rows, predicted, labels, units, metric=metric, seed=derived_seed(bundle.seed, "resample"), **about)
 
 
-def pooled_models(assembled: Assembled, pooling: Literal["avg", "max"] = "avg") -> list[keras.Model]:
-    """A model from pixels to the pooled output of each block, `(batch, features)` float32, sharing the network's layers."""
+def pooled_models(assembled: Assembled, pooling: str = "avg") -> list[keras.Model]:
+    """A model from the inputs to the pooled output of each block, `(batch, features)` float32, sharing the network's layers."""
     tensors = {point.name: point.tensor for point in find_cut_points(assembled.backbone())}
     maps = [tensors[block.name] for block in assembled.blocks]
-    return [
-        keras.Model(assembled.model.input, pooling_layer(len(map_.shape), pooling)(map_), name=f"pooled_{number}")
-        for number, map_ in enumerate(maps)
-    ]
+    mask = next((tensor for tensor in assembled.model.inputs if tensor.name == MASK), None)
+    vectors = [pool(pooling_layer(len(map_.shape), pooling), map_, pooling, mask) for map_ in maps]
+    return [keras.Model(inputs_of(assembled.model), vector, name=f"pooled_{number}") for number, vector in enumerate(vectors)]
 
 
 def make_folds(labels: NDArray[np.integer], units: NDArray[np.integer], *, most: int, seed: int) -> NDArray[np.int64]:

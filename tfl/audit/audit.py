@@ -32,7 +32,7 @@ from tfl.data.exclude import names_in_source
 from tfl.data.source import load_source
 from tfl.data.split import Split, tied_together
 from tfl.features.budget import check_store
-from tfl.modalities.image.backbones.settle import settled
+from tfl.modalities.base import modality_of, settled
 from tfl.quiet import load_tensorflow
 from tfl.recipe import Recipe
 
@@ -117,7 +117,8 @@ def audit_source(
         check_extra()
     with clock.step("files"):
         merged, named = merge_variants(loaded)
-        checked = check_files(merged, on_bad="report", pixels_for=recipe.data, bits=recipe.data.bits)
+        modality = modality_of(recipe)
+        checked = check_files(merged, modality=modality, on_bad="report", keep=True)
     found = [*named, *(Finding.from_dict(one) for one in checked.findings if one["kind"] not in _REPLACED)]
     examples, doubtful = checked.examples, tuple[str, ...]()
     if len(examples):
@@ -127,7 +128,8 @@ def audit_source(
             data=recipe.data,
             seed=recipe.seed,
             fingerprints=checked.fingerprints,
-            pixels=checked.pixels,
+            modality=modality,
+            cached=checked.cached,
         )
         more, doubtful = examine(
             recipe, bundle, splits=examples.splits, deep=deep, console=console, progress=progress, clock=clock
@@ -190,7 +192,7 @@ def examine(
     with clock.step("copies"):
         large_enough = headers.sides.min(axis=1) >= SMALLEST_SIDE
         large_enough |= headers.sides.min(axis=1) == 0  # unknown
-        thumbnails = make_thumbnails(batches(examples, bundle.data, bundle.pixels), len(examples))
+        thumbnails = make_thumbnails(batches(bundle), len(examples))
     features = None
     if deep:
         with clock.step("features"):

@@ -60,7 +60,7 @@ def look_deep(
             with clock.step("drift"):
                 more += [] if drawn else drift_findings(examples, features, splits, units, seed=seed)
     with clock.step("quality"):
-        more += quality_findings(examples, batches(examples, bundle.data, bundle.pixels), judged=judged)
+        more += quality_findings(examples, batches(bundle), judged=judged)
     return [*findings, *more], doubtful
 
 

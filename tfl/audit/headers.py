@@ -58,7 +58,7 @@ def read_headers(examples: Examples) -> Headers:
     """Opens every file; arrays have one mode and one size."""
     count = len(examples)
     if examples.paths is None:
-        height, width = (0, 0) if examples.images is None else examples.images.shape[1:3]
+        height, width = (0, 0) if examples.arrays is None else examples.arrays.shape[1:3]
         return Headers(("RGB",) * count, np.tile(np.array([width, height], np.int64), (count, 1)), np.zeros(count, bool))
     with no_size_warnings(), ThreadPoolExecutor(min(8, 2 * (os.cpu_count() or 1))) as pool:
         rows = list(pool.map(_read, map(str, examples.paths), chunksize=64))

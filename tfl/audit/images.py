@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tfl.data.cached import Pixels
-from tfl.data.examples import Examples
-from tfl.recipe import Data
+from tfl.data.bundle import Bundle
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -17,20 +15,13 @@ if TYPE_CHECKING:
 BATCH = 64
 
 
-def batches(examples: Examples, data: Data, pixels: Pixels | None) -> Iterator[tuple[int, NDArray[np.uint8]]]:
-    """Where each batch starts, and its images `(b, height, width, 3)` uint8 as the network sees them.
-
-    Args:
-        examples: All of them, in their order.
-        data: `image_size` and `fit` are used.
-        pixels: The same at hand, or None to decode them.
-    """
-    if pixels is not None:
-        for start in range(0, len(examples), BATCH):
-            yield start, pixels[start : start + BATCH]
+def batches(bundle: Bundle) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+    """Where each batch starts, and its images `(b, height, width, 3)` uint8 as the network sees them, in order."""
+    count = len(bundle.examples)
+    if bundle.cached is not None:
+        for start in range(0, count, BATCH):
+            yield start, bundle.cached[slice(start, start + BATCH)]
         return
-    from tfl.data.pipeline import make_dataset
-
-    dataset = make_dataset(examples, np.arange(len(examples)), data=data, batch_size=BATCH)
+    dataset = bundle.dataset(np.arange(count), batch_size=BATCH)
     for number, (images, _) in enumerate(dataset.as_numpy_iterator()):
         yield number * BATCH, images.astype(np.uint8)

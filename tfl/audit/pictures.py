@@ -91,7 +91,8 @@ def _pixels(examples: Examples, index: int) -> NDArray[Any]:
     """As training sees them, at their own size and shape: upright, RGB."""
     import tensorflow as tf
 
-    from tfl.data.pipeline import decode_image
+    from tfl.modalities.image.convert import readable_by_graph
+    from tfl.modalities.image.decode import decode_image
 
-    pixels: NDArray[Any] = decode_image(tf.constant(examples.decodable_bytes_of(index))).numpy()
+    pixels: NDArray[Any] = decode_image(tf.constant(readable_by_graph(examples.bytes_of(index)))).numpy()
     return pixels

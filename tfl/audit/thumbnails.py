@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tfl.data.cached import Pixels
+from tfl.data.cached import Cached
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -52,7 +52,7 @@ class Thumbnails:
         plain: `(n,)` bool: too little contrast to say anything.
     """
 
-    pictures: Pixels | NDArray[np.uint8]
+    pictures: Cached | NDArray[np.uint8]
     hashes: NDArray[np.uint64]
     plain: NDArray[np.bool_]
 
@@ -64,17 +64,17 @@ def make_thumbnails(batches: Iterable[tuple[int, NDArray[np.uint8]]], count: int
         batches: Of `tfl.audit.images.batches`.
         count: How many images there are in all.
     """
-    kept = Pixels.of(count, (SIDE, SIDE)) if count else None
-    pictures: Pixels | NDArray[np.uint8] = np.empty((count, SIDE, SIDE, 3), np.uint8) if kept is None else kept
+    kept = Cached.of(count, (SIDE, SIDE, 3)) if count else None
+    pictures: Cached | NDArray[np.uint8] = np.empty((count, SIDE, SIDE, 3), np.uint8) if kept is None else kept
     hashes, plain = np.zeros(count, np.uint64), np.zeros(count, bool)
     with ThreadPoolExecutor(2) as pool:
         for start, images in batches:
             small = np.stack(list(pool.map(_shrink, images)))
             for index, picture in enumerate(small, start):
-                if kept is None:
-                    pictures[index] = picture  # type: ignore[index]
+                if isinstance(pictures, np.ndarray):
+                    pictures[index] = picture
                 else:
-                    kept.write(index, picture)
+                    pictures.write(index, picture)
             end = start + len(small)
             hashes[start:end] = perceptual_hash(small)
             plain[start:end] = contrast(small) < _LEAST_CONTRAST

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from tfl.data.bundle import Bundle
 from tfl.features.extract import extract
 from tfl.model.assemble import assemble
 from tfl.recipe import Recipe
+from tfl.tasks.base import task_of
 
 if TYPE_CHECKING:
     import keras
@@ -40,10 +41,12 @@ def image_vectors(
         console: Where to say which engine was chosen; None says nothing.
         progress: Told after each batch how many images are done.
     """
+    precision = "float32" if recipe.precision == "auto" else recipe.precision
     names = bundle.examples.class_names if len(bundle.examples.class_names) > 1 else ("a", "b")
-    models = _last_blocks(pooled_models(assemble(recipe, names), recipe.head.pooling))
+    assembled = assemble(recipe, names, modality=bundle.modality, task=task_of("classify"), precision=precision)
+    models = _last_blocks(pooled_models(assembled, recipe.head.pooling))
     everything = np.arange(len(bundle.examples))
-    stored = extract(models, bundle, everything, features=recipe.features, console=console, progress=progress)
+    stored: Any = extract(models, bundle, everything, features=recipe.features, console=console, progress=progress)
     vectors = [np.asarray(one.read_all(), np.float32) for one in stored]
     return np.concatenate([_even(vector) for vector in vectors], axis=1)
 

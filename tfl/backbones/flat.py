@@ -125,19 +125,19 @@ def _next_name(stem: str, taken: Counter[str]) -> str:
 
 
 def use_policy(model: keras.Model, policy: str) -> None:
-    """Gives every layer of `model` the dtype policy, those that only prepare pixels float32; quantised layers keep theirs.
+    """Gives every layer of `model` the dtype policy, those that only prepare the inputs float32; quantised layers keep theirs.
 
-    Pixels 0..255 do not fit bfloat16's eight bits, so everything before the first weight kernel stays float32. Lay the
+    Inputs of 0..255 do not fit bfloat16's eight bits, so everything before the first weight kernel stays float32. Lay the
     model out again afterwards: the graph that exists was traced with the old types.
     """
     preparing = True
     for operation in operations_inside(model):
-        preparing = preparing and prepares_pixels(operation)
+        preparing = preparing and prepares_inputs(operation)
         current = getattr(getattr(operation, "dtype_policy", None), "name", None)
         if current in POLICIES:
             operation.dtype_policy = "float32" if preparing else policy
 
 
-def prepares_pixels(operation: Any) -> bool:
+def prepares_inputs(operation: Any) -> bool:
     """Whether the operation belongs to preprocessing when it stands before the first convolution: it learns nothing."""
     return isinstance(operation, keras.layers.Normalization) or not getattr(operation, "weights", ())

@@ -14,8 +14,8 @@ from tfl.cli.command import Answer, command
 from tfl.cli.options import parse_size
 from tfl.cli.tables import output, table
 from tfl.errors import RunError
+from tfl.modalities.base import settled
 from tfl.modalities.image.backbones.available import check_available
-from tfl.modalities.image.backbones.settle import settled
 from tfl.progress import progress_shown
 from tfl.recipe import Backbone, Data, Recipe
 from tfl.runs import default_folder

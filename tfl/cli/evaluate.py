@@ -58,9 +58,9 @@ def evaluate(run_folder: Path, data: str | None, confidence: bool, skip_bad: boo
         if confidence:
             document["confidence"] = _fit_confidence(run, bundle)
         overlap, test = overlap_within(bundle), bundle.split.test
-        pixels = None if bundle.pixels is None else bundle.pixels.take(test)
+        cached = None if bundle.cached is None else bundle.cached.take(test)
         prints = [bundle.fingerprints[index] for index in test]
-        bundle = dataclasses.replace(bundle, examples=bundle.examples.take(test), fingerprints=prints, pixels=pixels)
+        bundle = dataclasses.replace(bundle, examples=bundle.examples.take(test), fingerprints=prints, cached=cached)
         document["source"] = f"{run.recipe.data.source} (test split)"
     else:
         bundle = _other_source(run, data, skip_bad)
@@ -76,15 +76,17 @@ def _figures(run: Run, bundle: Bundle, overlap: Overlap) -> dict[str, Any]:
     """`metrics` on all images, `metrics_unseen` on those that the run has not used, and the `overlap`."""
     import numpy as np
 
-    from tfl.evaluate.metrics import judge
+    from tfl.tasks.class_metrics import evaluate_classes
 
     examples, unseen = bundle.examples, overlap.unseen
     order = np.array([run.class_names.index(name) for name in examples.class_names], "int32")
     labels, scores = order[examples.labels], _probabilities(run, bundle)
-    metrics = judge(scores, labels, run.class_names, seed=run.recipe.seed)
+    metrics = evaluate_classes(scores, labels, run.class_names, seed=run.recipe.seed)
     without = None
     if unseen is not None and unseen.any():
-        without = metrics if unseen.all() else judge(scores[unseen], labels[unseen], run.class_names, seed=run.recipe.seed)
+        without = (
+            metrics if unseen.all() else evaluate_classes(scores[unseen], labels[unseen], run.class_names, seed=run.recipe.seed)
+        )
     names = [examples.name_of(index) for index in range(len(examples))]
     return {"metrics": metrics, "metrics_unseen": without, "overlap": overlap.to_json(names)}
 
@@ -162,7 +164,9 @@ def _other_source(run: Run, source: str, skip_bad: bool) -> Bundle:
         examples = load_source(dataclasses.replace(data, labels=chosen))
     check_same_classes(examples.class_names, expected, source=source)
     load_tensorflow()
-    found = audit(examples, on_bad="skip" if skip_bad else data.on_bad, pixels_for=data, bits=data.bits)
+    from tfl.modalities.base import modality_of
+
+    found = audit(examples, modality=modality_of(run.recipe), on_bad="skip" if skip_bad else data.on_bad, keep=True)
     for finding in found.findings:
         if finding["kind"] == UNUSED:
             click.echo(f"warning: {finding['note']}", err=True)
@@ -175,7 +179,7 @@ def _other_source(run: Run, source: str, skip_bad: bool) -> Bundle:
         data=data,
         seed=run.recipe.seed,
         fingerprints=found.fingerprints,
-        pixels=found.pixels,
+        cached=found.cached,
     )
 
 
@@ -200,12 +204,11 @@ def check_same_classes(found: tuple[str, ...], expected: tuple[str, ...], *, sou
 def _probabilities(run: Run, bundle: Bundle) -> np.ndarray:
     import numpy as np
 
-    from tfl.data.pipeline import make_dataset
     from tfl.serve.predictor import load_run_model
 
     model = load_run_model(run)
     everything = np.arange(len(bundle.examples))
-    dataset = make_dataset(bundle.examples, everything, data=run.recipe.data, batch_size=32, pixels=bundle.pixels)
+    dataset = bundle.dataset(everything, batch_size=32)
     scores: np.ndarray = model.predict(dataset, verbose=0)
     return scores.astype("float32")
 

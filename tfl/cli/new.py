@@ -193,8 +193,8 @@ def _check_smallest(counts: dict[str, int], source: str) -> None:
 
 def _small_pictures(examples: Examples) -> tuple[int, int] | None:
     """(height, width) of the largest pictures, where all that were looked at are tiny; else None."""
-    if examples.images is not None:
-        height, width = examples.images.shape[1:3]
+    if examples.arrays is not None:
+        height, width = examples.arrays.shape[1:3]
         return (height, width) if max(height, width) <= _TINY_PX else None
     from tfl.modalities.image.headers import no_size_warnings, read_header
 

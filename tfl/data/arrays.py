@@ -128,7 +128,7 @@ def _join(source: Path, parts: list[tuple[str, Any, Any]], class_names: tuple[st
     return Examples(
         class_names=class_names,
         labels=labels.astype(np.int32),
-        images=np.concatenate([images for _, images, _ in parts]) if len(parts) > 1 else parts[0][1],
+        arrays=np.concatenate([images for _, images, _ in parts]) if len(parts) > 1 else parts[0][1],
         splits=np.concatenate([np.full(len(images), split, "U5") for split, images, _ in parts])
         if any(p[0] for p in parts)
         else None,

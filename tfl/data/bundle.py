@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from tfl.modalities.base import modality_of_data
 from tfl.recipe import Data
+from tfl.tasks.base import task_of
 
 if TYPE_CHECKING:
-    from tfl.data.cached import Pixels
+    import tensorflow as tf
+    from numpy.typing import ArrayLike, NDArray
+
+    from tfl.data.cached import CachedTensors
     from tfl.data.source import Examples
     from tfl.data.split import Split
+    from tfl.modalities.base import Modality
+    from tfl.tasks.base import Task
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,12 +30,14 @@ class Bundle:
     """Everything about the data that a stage needs.
 
     Args:
-        examples: All images that are used.
+        examples: All examples that are used.
         split: Which of them train, validate and test, as index arrays.
-        data: How they are decoded and resized.
+        data: Where they come from.
         seed: Of order and augmentation; the recipe's.
         fingerprints: One of the content of each example, in the order of `examples`.
-        pixels: Every example decoded and resized, where that is at hand.
+        modality: How a content becomes tensors. Defaults to the modality that `data` alone decides.
+        task: What is predicted, fitted to the training targets. Defaults to one of several classes.
+        cached: The tensors of every example, where they are at hand.
     """
 
     examples: Examples
@@ -35,27 +45,69 @@ class Bundle:
     data: Data
     seed: int
     fingerprints: Sequence[str]
-    pixels: Pixels | None = None
+    modality: Modality = field(default=cast("Modality", None))
+    task: Task = field(default_factory=lambda: task_of("classify"))
+    cached: CachedTensors | None = None
+
+    def __post_init__(self) -> None:
+        if self.modality is None:
+            object.__setattr__(self, "modality", modality_of_data(self.data))
 
     @property
     def class_count(self) -> int:
-        """How many classes there are."""
+        """How many outputs the network has."""
         return len(self.examples.class_names)
+
+    @functools.cached_property
+    def targets(self) -> NDArray[np.float32]:
+        """The targets of all examples, `(n, width)` float32."""
+        return self.task.targets(self.examples)
 
     def indices(self, part: str) -> np.ndarray:
         """The positions of the split `part` in `examples`, int `(n,)`."""
         return np.asarray(getattr(self.split, part))
 
     def labels(self, part: str) -> np.ndarray:
-        """The labels of the split `part`, int32 `(n,)`."""
+        """The labels of the split `part`, int32 `(n,)`; only where each example has one class."""
         return np.asarray(self.examples.labels)[self.indices(part)]
 
+    def targets_of(self, part: str) -> NDArray[np.float32]:
+        """The targets of the split `part`, `(n, width)` float32."""
+        return self.targets[self.indices(part)]
+
+    def dataset(self, indices: ArrayLike, *, batch_size: int, **options: Any) -> tf.data.Dataset:
+        """Batches of (tensors, targets) of the examples at `indices`; see `tfl.data.pipeline.make_dataset`."""
+        from tfl.data.pipeline import make_dataset
+
+        return make_dataset(
+            self.examples,
+            indices,
+            modality=self.modality,
+            targets=self.targets,
+            batch_size=batch_size,
+            **{"cached": self.cached, **options},
+        )
+
+    def readable_bytes_of(self, index: int) -> bytes:
+        """The content of an example in a form that the graph decodes.
+
+        Raises:
+            BadImageError: It cannot be converted.
+        """
+        return self.modality.readable(self.examples.bytes_of(index))
+
     def content_hash(self, part: str) -> str:
-        """A hash of the content and label of every example of a split, in order: another byte, another hash."""
+        """A hash of the content and target of every example of a split, in order: another byte, another hash."""
         digest = hashlib.sha256(str(self.class_count).encode())
-        for index, label in zip(self.indices(part), self.labels(part), strict=True):
-            digest.update(f"{self.fingerprints[int(index)]} {int(label)}\n".encode())
+        for index in self.indices(part):
+            digest.update(f"{self.fingerprints[int(index)]} {self.target_text(int(index))}\n".encode())
         return digest.hexdigest()
+
+    def target_text(self, index: int) -> str:
+        """The target of an example as text: the number of its class, or its labels or numbers."""
+        if self.examples.targets is None:
+            return str(int(self.examples.labels[index]))
+        return " ".join(f"{value:.9g}" for value in self.examples.targets[index])
 
 
 def balanced_class_weights(labels: np.ndarray, *, class_count: int) -> np.ndarray:

@@ -28,6 +28,7 @@ from tfl.data.exclude import leave_out
 from tfl.data.remote import check_local
 from tfl.data.tables import TEXT_SUFFIXES
 from tfl.errors import DataError, did_you_mean
+from tfl.modalities.base import NOUNS
 from tfl.recipe import Data
 
 __all__ = ["Examples", "choose_labels", "draw_per_class", "load_source"]
@@ -48,13 +49,14 @@ _OTHER_TABLES = {
 }
 
 
-def load_source(data: Data, *, seed: int = 0, check_classes: bool = True) -> Examples:
+def load_source(data: Data, *, seed: int = 0, check_classes: bool = True, task: str = "classify") -> Examples:
     """The examples of `data.source`, after `data.exclude`, `data.labels` and `data.per_class`.
 
     Args:
         data: What to read; only `source`, `exclude`, `labels`, `per_class` and `split_seed` are used here.
         seed: Draws `per_class` where `data.split_seed` is None.
         check_classes: Whether classes must be fit for training; an audit reports those that are not.
+        task: What is predicted: `classify`, `multilabel` or `regress`.
 
     Raises:
         DataError: The source is missing, unreadable, or does not hold at least two classes with an image each.
@@ -67,7 +69,8 @@ def load_source(data: Data, *, seed: int = 0, check_classes: bool = True) -> Exa
     >>> digits.class_names, len(digits)
     (('3', '8'), 20)
     """
-    examples = _read(data, same_classes=check_classes)
+    noun, nouns = NOUNS[data.kind]
+    examples = replace(_read(data, same_classes=check_classes), noun=noun, nouns=nouns)
     if data.exclude is not None:
         examples = leave_out(examples, data.exclude)
     if data.labels is not None:
@@ -205,7 +208,7 @@ def _read_sample(name: str, source: str) -> Examples:
     from tfl.modalities.image.sample import load_sample
 
     sample = load_sample(name)
-    return Examples(class_names=sample.class_names, labels=sample.labels, images=sample.images, source=source, note=sample.note)
+    return Examples(class_names=sample.class_names, labels=sample.labels, arrays=sample.images, source=source, note=sample.note)
 
 
 def choose_labels(examples: Examples, patterns: Sequence[str]) -> Examples:
@@ -270,8 +273,8 @@ def _check_classes(examples: Examples) -> None:
     empty = [name for name, count in examples.counts().items() if count == 0]
     if empty:
         raise DataError(
-            f"Of the classes of {examples.source}, these have no image: {listed(empty)}.",
-            fix="Add images, remove the class, or choose the others with `data.labels`.",
+            f"Of the classes of {examples.source}, these have no {examples.noun}: {listed(empty)}.",
+            fix=f"Add {examples.nouns}, remove the class, or choose the others with `data.labels`.",
         )
     if len(names) < 2:
         raise DataError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -54,18 +54,20 @@ def split(
     seed: int,
     fingerprints: Sequence[str] | None = None,
     train_per_class: int | None = None,
+    strata: NDArray[np.int32] | None = None,
 ) -> Split:
     """Splits the examples; the same arguments give the same split on every machine.
 
     Examples of one group stay together, and so do exact duplicates (the same fingerprint). A source's own splits are kept
-    as they are; those it lacks are drawn from what it leaves open, or else from its training images.
+    as they are; those it lacks are drawn from what it leaves open, or else from its training examples.
 
     Args:
         examples: What to split.
         validation, test: Shares, where the source has no such split of its own.
         seed: Decides what is drawn.
         fingerprints: The content of each example, as the audit gives it; computed when None.
-        train_per_class: At most this many training images a class, drawn last; the rest are in no split.
+        train_per_class: At most this many training examples of each class, drawn last; the rest are in no split.
+        strata: `(n,)`, a group number per example whose shares are kept where examples have no class; None stands for the labels.
 
     Raises:
         DataError: A class is too small, or too tightly grouped, to be in every split.
@@ -80,6 +82,8 @@ def split(
     >>> len(parts.train), len(parts.val), len(parts.test)
     (50, 20, 30)
     """
+    if examples.targets is not None:
+        examples = _with_strata(examples, np.zeros(len(examples), np.int32) if strata is None else strata)
     if fingerprints is None:
         fingerprints = [examples.fingerprint_of(index) for index in range(len(examples))]
     bundles = tied_together(examples, fingerprints)
@@ -96,6 +100,12 @@ def split(
     return Split(train=train, val=np.flatnonzero(of_each == "val"), test=np.flatnonzero(of_each == "test"), notes=notes)
 
 
+def _with_strata(examples: Examples, strata: NDArray[np.int32]) -> Examples:
+    """The examples with their strata in the place of classes."""
+    names, labels = np.unique(strata, return_inverse=True)
+    return replace(examples, class_names=tuple(f"group {name}" for name in names), labels=labels.astype(np.int32), targets=None)
+
+
 def raised_shares(examples: Examples, *, validation: float, test: float) -> tuple[str, ...]:
     """What `split` will note about classes that are too small for their shares, as far as their counts tell.
 
@@ -106,7 +116,7 @@ def raised_shares(examples: Examples, *, validation: float, test: float) -> tupl
     >>> labels = np.repeat([0, 1], [30, 4])
     >>> few = Examples(class_names=("ant", "bee"), labels=labels, images=np.zeros((34, 4, 4), np.uint8))
     >>> raised_shares(few, validation=0.2, test=0.1)[0].partition(", so that")[0]
-    'Class `bee` has 4 images: 2 to train, 1 to validate, 1 to test'
+    'Class `bee` has 4 examples: 2 to train, 1 to validate, 1 to test'
     """
     own = np.zeros(len(examples), "U5") if examples.splits is None else examples.splits.astype("U5")
     pool, shares = _pool(own, {"val": validation, "test": test})
@@ -172,7 +182,7 @@ def _place(
 
     Args:
         labels, bundles: Of each example.
-        targets: How many images each split is to have of each class.
+        targets: How many examples each split is to have of each class.
         rng: Orders bundles of one size, and the single examples.
         spread: Whether a split that lacks a class comes before the shares: needed by classes of few bundles.
     """
@@ -211,7 +221,7 @@ def _targets(count: int, shares: list[float]) -> list[int]:
 
 
 def _small_classes(examples: Examples, pool: NDArray[np.int64], shares: dict[str, float]) -> list[int]:
-    """The labels whose share of some split is less than one image, or whose shares would leave none to train on."""
+    """The labels whose share of some split is less than one example, or whose shares would leave none to train on."""
     counts = np.bincount(examples.labels[pool], minlength=len(examples.class_names)).tolist()
 
     def is_small(count: int) -> bool:
@@ -228,7 +238,7 @@ def _raised(examples: Examples, of_each: NDArray[Any], pool: NDArray[np.int64], 
     for label in _small_classes(examples, pool, shares):
         inside = of_each[examples.labels == label]
         parts = ", ".join(f"{int((inside == name).sum())} to {verb}" for name, verb in _VERBS.items())
-        rows.append((f"class `{examples.class_names[label]}` has {len(inside)} images", parts))
+        rows.append((f"class `{examples.class_names[label]}` has {len(inside)} {examples.nouns}", parts))
     if not rows:
         return ()
     said = "; ".join(f"{has}: {parts}" for has, parts in rows[:_SHOWN])
@@ -239,7 +249,7 @@ def _raised(examples: Examples, of_each: NDArray[Any], pool: NDArray[np.int64], 
 
 
 def _shared(labels: NDArray[np.integer], bundles: NDArray[np.int64], label: int) -> dict[int, int]:
-    """How many images of a class stay together with images of another class, by that class."""
+    """How many examples of a class stay together with examples of another class, by that class."""
     own = labels == label
     others = {int(other) for other in labels[~own & np.isin(bundles, bundles[own])]}
     return {other: int(np.isin(bundles[own], bundles[labels == other]).sum()) for other in sorted(others)}
@@ -252,11 +262,11 @@ def _too_small(
     groups = "1 group that stays" if pieces == 1 else f"{pieces} groups that stay"
     tied = f" in {groups} together ({how})" if pieces < count else ""
     copies = [f"{number} with `{examples.class_names[other]}`" for other, number in shared.items()]
-    why = f"; some are {how} of images of other classes: {listed(copies)}" if copies else ""
-    first = "Keep each copy in the class that is right (`tfl audit` lists them)" if copies else "Add images of it"
+    why = f"; some are {how} of {examples.nouns} of other classes: {listed(copies)}" if copies else ""
+    first = "Keep each copy in the class that is right (`tfl audit` lists them)" if copies else f"Add {examples.nouns} of it"
     return DataError(
         f"Class `{examples.class_names[label]}` of {examples.source} cannot be in every split.",
-        received=f"{count} {'image' if count == 1 else 'images'}{tied}{why}",
+        received=f"{count} {examples.noun if count == 1 else examples.nouns}{tied}{why}",
         allowed=f"at least one for each of {', '.join(names)}",
         fix=f"{first}, or leave the class out with `data.labels`.",
     )
@@ -268,8 +278,8 @@ def _check_presence(examples: Examples, of_each: NDArray[Any]) -> None:
         absent = [examples.class_names[label] for label in np.flatnonzero(present == 0)]
         if absent:
             raise DataError(
-                f"The {name} split of {examples.source} has no images of these classes: {listed(absent)}.",
-                fix="Add images there, or leave the split open for tfl to draw.",
+                f"The {name} split of {examples.source} has no {examples.nouns} of these classes: {listed(absent)}.",
+                fix=f"Add {examples.nouns} there, or leave the split open for tfl to draw.",
             )
 
 
@@ -284,8 +294,8 @@ def _torn(examples: Examples, of_each: NDArray[Any], bundles: NDArray[np.int64])
         return ()
     files = listed([examples.name_of(int(index)) for index in torn], limit=5)
     return (
-        f"The source's own splits separate {len(torn)} images from an exact duplicate or from their group, so scores may look "
-        f"better than they are: {files}.",
+        f"The source's own splits separate {len(torn)} {examples.nouns} from an exact duplicate or from their group, so "
+        f"scores may look better than they are: {files}.",
     )
 
 

@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tfl.errors import RunError
-from tfl.evaluate.calibration import calibrated, calibration_error, fit_temperature, log_loss, reliability
 from tfl.evaluate.conformal import clopper_pearson, measure_sets, prediction_sets, set_threshold
 from tfl.evaluate.unfamiliar import NEAREST, familiar_threshold, make_bank, unfamiliarity
 from tfl.storage import finite, storage_errors, write_atomically, write_json
+from tfl.tasks.calibration import calibrated, calibration_error, fit_temperature, log_loss, reliability
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -19,7 +19,6 @@ import numpy as np
 from PIL import Image
 
 from tfl.data.bundle import Bundle
-from tfl.data.pipeline import make_dataset
 from tfl.evaluate.unfamiliar import unit_length
 from tfl.storage import write_atomically
 
@@ -73,7 +72,7 @@ def write_neighbours(folder: Path | str, features: NDArray[np.floating], bundle:
 
 
 def _images(bundle: Bundle, indices: NDArray[np.int64]) -> Iterator[NDArray[np.uint8]]:
-    dataset = make_dataset(bundle.examples, indices, data=bundle.data, batch_size=_BATCH, pixels=bundle.pixels)
+    dataset = bundle.dataset(indices, batch_size=_BATCH)
     for images, _ in dataset.as_numpy_iterator():
         yield from images.astype(np.uint8)
 

@@ -17,6 +17,7 @@ from tfl.data.bundle import Bundle
 from tfl.data.listing import Listed, read_listing, short_fingerprint, split_of_content
 from tfl.data.split import Split
 from tfl.errors import TflError
+from tfl.modalities.base import modality_of_data
 from tfl.runs import Run
 
 if TYPE_CHECKING:
@@ -156,7 +157,7 @@ def _part(bundle: Bundle, indices: NDArray[np.int64]) -> Bundle:
         examples=bundle.examples.take(indices),
         split=dataclasses.replace(_no_split(), train=np.arange(len(indices))),
         fingerprints=[bundle.fingerprints[index] for index in indices],
-        pixels=None if bundle.pixels is None else bundle.pixels.take(indices),
+        cached=None if bundle.cached is None else bundle.cached.take(indices),
     )
 
 
@@ -199,7 +200,7 @@ def _thumbnails(bundle: Bundle) -> Thumbnails:
     from tfl.audit.images import batches
     from tfl.audit.thumbnails import make_thumbnails
 
-    return make_thumbnails(batches(bundle.examples, bundle.data, bundle.pixels), len(bundle.examples))
+    return make_thumbnails(batches(bundle), len(bundle.examples))
 
 
 def _features(bundle: Bundle) -> NDArray[np.float32]:
@@ -213,7 +214,9 @@ def _features(bundle: Bundle) -> NDArray[np.float32]:
 def _at_one_size(bundle: Bundle) -> Bundle:
     """The same images at the size at which they are compared."""
     data = dataclasses.replace(bundle.data, image_size=(SIDE, SIDE))
-    return dataclasses.replace(bundle, data=data, pixels=bundle.pixels if data == bundle.data else None)
+    same = data == bundle.data
+    modality = bundle.modality if same else modality_of_data(data)
+    return dataclasses.replace(bundle, data=data, modality=modality, cached=bundle.cached if same else None)
 
 
 def _pictures(thumbnails: Thumbnails) -> list[str]:

@@ -12,8 +12,10 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from tfl.data.pipeline import decode_image, preprocess_bytes
 from tfl.evaluate.explain import grad_cam, overlay, tensor_of
+from tfl.modalities.image.convert import readable_by_graph
+from tfl.modalities.image.decode import decode_image
+from tfl.modalities.image.resize import preprocess_bytes
 from tfl.recipe import Data
 from tfl.storage import write_atomically, write_json
 
@@ -90,7 +92,7 @@ class _Album:
 
     def entry(self, index: int, **more: Any) -> dict[str, Any]:
         """The thumbnail of one image as it is in the source, and what is known of it."""
-        pixels = decode_image(tf.constant(self.examples.decodable_bytes_of(index)), self.bits).numpy()
+        pixels = decode_image(tf.constant(readable_by_graph(self.examples.bytes_of(index))), self.bits).numpy()
         return {
             **self.save(pixels, f"image-{index}"),
             "index": index,
@@ -168,5 +170,5 @@ def _explanations(
 
 def _as_seen(examples: Any, indices: Sequence[int] | NDArray[np.integer], data: Data) -> NDArray[np.float32]:
     """The images as the network sees them: `(n, height, width, 3)` float32, 0..255."""
-    contents = (tf.constant(examples.decodable_bytes_of(int(index))) for index in indices)
+    contents = (tf.constant(readable_by_graph(examples.bytes_of(int(index)))) for index in indices)
     return np.stack([preprocess_bytes(one, data.settled_size, data.fit, data.bits).numpy() for one in contents])

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 
+from tfl.backbones.inputs import inputs_of, structured
 from tfl.data.bundle import Bundle
-from tfl.data.pipeline import make_dataset
 from tfl.evaluate.explain import tensor_of
-from tfl.features.cut import cut
+from tfl.features.cut import FEATURES, cut, inputs_next_to
 from tfl.features.extract import Extractor
 from tfl.model.freeze import make_plan
 from tfl.model.head import LOGITS, POOL
@@ -49,11 +49,11 @@ class Sight:
     """
 
     def __init__(self, model: keras.Model) -> None:
-        self.model = keras.Model(model.input, [model.output, tensor_of(model, LOGITS), tensor_of(model, POOL)])
+        self.model = keras.Model(inputs_of(model), [model.output, tensor_of(model, LOGITS), tensor_of(model, POOL)])
 
     def see(self, bundle: Bundle, indices: NDArray[np.int64]) -> Seen:
         """The images at `indices`, in that order, as they are, without augmentation."""
-        dataset = make_dataset(bundle.examples, indices, data=bundle.data, batch_size=_BATCH, pixels=bundle.pixels)
+        dataset = bundle.dataset(indices, batch_size=_BATCH)
         return Seen(*(np.asarray(array, np.float32) for array in self.model.predict(dataset, verbose=0)))
 
 
@@ -80,9 +80,14 @@ def stored_features(run: Run, assembled: Assembled, bundle: Bundle, indices: NDA
     rows: Any = Extractor([prefix], bundle, features=recipe.features, known=state.engine).run(indices)[0][0]
     if first_live == len(assembled.blocks):
         return np.asarray(rows.read_all(), np.float32)
-    above = keras.Model(suffix.input, tensor_of(suffix, POOL))
-    parts = [
-        above.predict_on_batch(np.asarray(rows[np.arange(start, min(start + _BATCH, len(rows)))], np.float32))
-        for start in range(0, len(rows), _BATCH)
-    ]
+    above = keras.Model(inputs_of(suffix), tensor_of(suffix, POOL))
+    arrays = rows if isinstance(rows, dict) else {FEATURES: rows}
+    own = inputs_next_to(prefix, suffix)
+    parts = []
+    for start in range(0, len(indices), _BATCH):
+        places = np.arange(start, min(start + _BATCH, len(indices)))
+        batch = {name: np.asarray(array[places], np.float32) for name, array in arrays.items()}
+        if own and bundle.cached is not None:
+            batch |= {name: bundle.cached.columns[name][indices[places]] for name in own}
+        parts.append(above.predict_on_batch(structured(batch)))
     return np.concatenate(parts).astype(np.float32)

@@ -23,12 +23,12 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from tfl.data.pipeline import preprocess_batch
 from tfl.errors import ExportError
 from tfl.export.kinds import LABELS_FILE, README_FILE
 from tfl.export.readme import readme
 from tfl.export.shipment import PROBABILITIES, Shipment, prepare
 from tfl.export.warmup import write_warmup
+from tfl.modalities.image.resize import preprocess_batch
 from tfl.recipe import Data
 from tfl.storage import write_folder_atomically
 

@@ -215,8 +215,8 @@ def ship_model(
     judge = None
     if verify:
         chosen = () if bundle is None else bundle.indices("test")
-        examples, pixels = (None, None) if bundle is None else (bundle.examples, bundle.pixels)
-        trial = Trial.of(data, examples=examples, indices=chosen, pixels=pixels)
+        examples, cached = (None, None) if bundle is None else (bundle.examples, bundle.cached)
+        trial = Trial.of(data, examples=examples, indices=chosen, cached=cached)
         judge = Judge(shipment, trial, trained=model, no_test=no_bundle)
     done = ship(kinds, shipment, folder, judge=judge, version=version, quantize=quantize, server=server, tell=tell)
     if done.certificate is not None and Path(folder).resolve() == run.path("export").resolve():

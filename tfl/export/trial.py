@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import tensorflow as tf
 
-from tfl.data.cached import Pixels
-from tfl.data.pipeline import preprocess_batch
+from tfl.data.cached import Cached, CachedTensors
 from tfl.export.golden import golden_images
+from tfl.modalities.image.convert import readable_by_graph
+from tfl.modalities.image.resize import preprocess_batch
 from tfl.recipe import Data
 
 if TYPE_CHECKING:
@@ -42,16 +43,18 @@ class Trial:
     labels: NDArray[np.int32]
     read: Callable[[int], bytes]
     data: Data
-    kept: Pixels | None = None
+    kept: Cached | None = None
 
     @classmethod
-    def of(cls, data: Data, *, examples: Examples | None = None, indices: ArrayLike = (), pixels: Pixels | None = None) -> Trial:
+    def of(
+        cls, data: Data, *, examples: Examples | None = None, indices: ArrayLike = (), cached: CachedTensors | None = None
+    ) -> Trial:
         """The golden images, then those of `examples` at `indices`, each decoded as in training.
 
         Args:
             data: Image size and fit.
             examples, indices: The test split; None leaves the golden images alone.
-            pixels: All of `examples` decoded, where that is at hand.
+            cached: The tensors of all of `examples`, where they are at hand.
 
         Example:
 
@@ -68,7 +71,7 @@ class Trial:
         def read(at: int) -> bytes:
             if at < len(golden) or examples is None:
                 return golden[at][1]
-            return examples.decodable_bytes_of(int(chosen[at - len(golden)]))
+            return readable_by_graph(examples.bytes_of(int(chosen[at - len(golden)])))
 
         names = [name for name, _ in golden]
         labels = np.full(len(golden), -1, np.int32)
@@ -76,7 +79,7 @@ class Trial:
             names += [examples.name_of(int(index)) for index in chosen]
             labels = np.concatenate([labels, examples.labels[chosen]])
         trial = cls(names=tuple(names), labels=labels, read=read, data=data)
-        return trial._decoded(None if pixels is None else pixels.take(chosen), len(golden))
+        return trial._decoded(None if cached is None else cached.take(chosen).alone, len(golden))
 
     def __len__(self) -> int:
         return len(self.names)
@@ -105,9 +108,9 @@ class Trial:
             places = slice(start, min(start + batch, len(self)))
             yield places, self.kept[places].astype(np.float32)
 
-    def _decoded(self, given: Pixels | None, golden: int) -> Trial:
+    def _decoded(self, given: Cached | None, golden: int) -> Trial:
         """The same with every file decoded, those after the golden ones taken from `given` where they are there."""
-        kept = Pixels.of(len(self), self.data.settled_size)
+        kept = Cached.of(len(self), (*self.data.settled_size, 3))
         if kept is None:
             return self
         to_decode = len(self) if given is None else golden
@@ -133,7 +136,7 @@ def images_of(examples: Examples, indices: ArrayLike, *, data: Data, at_most: in
     drawn = np.random.default_rng(seed).permutation(np.asarray(indices, np.int64))[:at_most]
     images: list[Any] = []
     for start in range(0, len(drawn), BATCH):
-        contents = [examples.decodable_bytes_of(int(index)) for index in drawn[start : start + BATCH]]
+        contents = [readable_by_graph(examples.bytes_of(int(index))) for index in drawn[start : start + BATCH]]
         images.append(_decode(contents, data).astype(np.uint8))
     return np.concatenate(images) if images else np.zeros((0, *data.settled_size, 3), np.uint8)
 

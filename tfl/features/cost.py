@@ -14,7 +14,7 @@ from tfl.features.budget import GB, can_store, features_home, room_bytes
 from tfl.storage import storage_errors
 
 SMALL_ROW_BYTES = 2**14
-"""Features of an image up to this size are stored unasked: writing them takes less than any network takes to make them."""
+"""Features of an example up to this size are stored unasked: writing them takes less than any network takes to make them."""
 TIE = 1.1
 """Storing may cost so much more than computing anew: later stages, trials and runs read the same features."""
 _PROBE_BYTES = 2**25
@@ -25,10 +25,10 @@ class Pass:
     """What a stage would ask of the frozen blocks.
 
     Args:
-        row_bytes: Features of one image, in the storage dtype.
-        train, validation: Images.
+        row_bytes: Size of the features of one example, in the storage dtype.
+        train, validation: Number of examples.
         epochs: Of the stage.
-        views: Augmented copies of each training image that are stored, 1 without augmentation.
+        views: Augmented copies of each training example that are stored, 1 without augmentation.
         held: Whether the features stay in memory once they were read.
     """
 
@@ -41,12 +41,12 @@ class Pass:
 
     @property
     def computed(self) -> int:
-        """Images that go through the prefix once when features are stored."""
+        """Examples that go through the prefix once when features are stored."""
         return self.train * min(self.views, self.epochs) + self.validation
 
     @property
     def used(self) -> int:
-        """Images that an epoch uses, times epochs."""
+        """Examples that an epoch uses, times epochs."""
         return (self.train + self.validation) * self.epochs
 
     @property
@@ -54,14 +54,14 @@ class Pass:
         """What would be stored."""
         return self.computed * self.row_bytes
 
-    def store_seconds(self, image_s: float, write_rate: float, read_rate: float) -> float:
+    def store_seconds(self, example_s: float, write_rate: float, read_rate: float) -> float:
         """Computing once, writing, and reading in every epoch (once, when held); rates in bytes a second."""
         reads = self.computed if self.held else self.used
-        return self.computed * (image_s + self.row_bytes / write_rate) + reads * self.row_bytes / read_rate
+        return self.computed * (example_s + self.row_bytes / write_rate) + reads * self.row_bytes / read_rate
 
-    def stream_seconds(self, image_s: float) -> float:
+    def stream_seconds(self, example_s: float) -> float:
         """Computing in every epoch."""
-        return self.used * image_s
+        return self.used * example_s
 
 
 @dataclass(frozen=True)
@@ -77,24 +77,26 @@ def decide(
     work: Pass,
     *,
     missing: Callable[[], int],
-    image_seconds: Callable[[], tuple[float, float]],
+    noun: str = "example",
+    example_seconds: Callable[[], tuple[float, float]],
 ) -> Decision:
     """Whether a stage stores what its frozen blocks make.
 
     Args:
         asked: `features.store` of the recipe.
         work: What the stage asks of the frozen blocks.
-        missing: How many of the `computed` images the store does not have; called where that matters.
-        image_seconds: What an image takes to compute once for the store, and in an epoch without it; called, and so measured,
+        missing: How many of the `computed` examples the store does not have; called where that matters.
+        noun: What one example is called.
+        example_seconds: What an example takes to compute once for the store, and in an epoch without it; called, and so measured,
             only where that matters.
 
     Example:
 
     >>> work = Pass(row_bytes=2560, train=3000, validation=500, epochs=10, views=1, held=True)
-    >>> decide("auto", work, missing=lambda: 0, image_seconds=lambda: (0.01, 0.01))
-    Decision(stored=True, said='Features of the frozen blocks are in the store: 2.6 kB an image, 9 MB.')
+    >>> decide("auto", work, missing=lambda: 0, example_seconds=lambda: (0.01, 0.01))
+    Decision(stored=True, said='Features of the frozen blocks are in the store: 2.6 kB per example, 9 MB.')
     """
-    size = f"{_bytes(work.row_bytes)} an image, {_bytes(work.stored_bytes)}"
+    size = f"{_bytes(work.row_bytes)} per {noun}, {_bytes(work.stored_bytes)}"
     if asked == "never":
         return Decision(False, "The frozen blocks run in every epoch, as features.store=never asks.")
     if asked == "auto" and not can_store():
@@ -110,11 +112,11 @@ def decide(
         return Decision(False, f"The frozen blocks run in every epoch: {words} (TFL_CACHE_GB).")
     if work.row_bytes <= SMALL_ROW_BYTES:
         return Decision(True, f"Features of the frozen blocks are stored: {size}.")
-    (once_s, epoch_s), (write_rate, disk_rate, memory_rate) = image_seconds(), disk_rates(features_home())
+    (once_s, epoch_s), (write_rate, disk_rate, memory_rate) = example_seconds(), disk_rates(features_home())
     read_rate = memory_rate if 2 * work.stored_bytes < available_memory() else disk_rate
     store_s, stream_s = work.store_seconds(once_s, write_rate, read_rate), work.stream_seconds(epoch_s)
     measured = (
-        f"{once_s * 1e3:.2g} ms to compute an image, {_bytes(work.row_bytes)} to keep it, "
+        f"{once_s * 1e3:.2g} ms to compute one {noun}, {_bytes(work.row_bytes)} to keep it, "
         f"{_bytes(write_rate)} written and {_bytes(read_rate)} read a second"
     )
     if store_s <= stream_s * TIE:

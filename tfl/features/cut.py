@@ -1,34 +1,38 @@
-"""A model cut in two at a block: the prefix makes features, the suffix makes probabilities of them."""
+"""A model cut in two at a block: the prefix makes features, the suffix makes the outputs of them."""
 
 from __future__ import annotations
 
-import itertools
-import math
 from typing import Any
 
 import keras
 
 from tfl.backbones.blocks import find_cut_points
-from tfl.backbones.flat import lay_out
+from tfl.backbones.flat import lay_out, nodes_in_order
+from tfl.backbones.inputs import inputs_of, structured
 from tfl.errors import BackboneError
 from tfl.model.assemble import Assembled
 from tfl.model.head import POOL
+
+FEATURES = "features"
+"""Name of the tensor at the cut, where the suffix has further inputs."""
 
 
 def cut(assembled: Assembled, block_index: int) -> tuple[keras.Model, keras.Model]:
     """The model below block `block_index`, and from it on; both share their layers with the whole model.
 
-    `suffix(prefix(images))` is exactly `model(images)`. At `block_index == len(blocks)` the cut is after the head's pooling,
-    so that the features are vectors. Where the head taps blocks below the cut, what it reads of them travels beside the
-    feature map: both in one row of numbers, `(batch, 1, numbers)`, which the suffix takes apart again.
+    What is alive at the cut is what the prefix makes: the tensor at the cut point, and, where the head taps blocks below the cut,
+    the vectors of these. Inputs of the network that the suffix needs as well, such as a padding mask, are inputs of the suffix
+    and not features. At `block_index == len(blocks)` the cut is after the head's pooling, so that the features are vectors.
 
     Args:
         assembled: The network.
         block_index: The first block of the suffix, 1 to the number of blocks: `Plan.first_live_block`.
 
     Returns:
-        prefix: From pixels 0..255 to features.
-        suffix: From features to probabilities.
+        prefix: From the inputs of the network to features: one tensor, or a dictionary of tensors (`features` and one
+            `tap_BLOCK` for each tapped block below).
+        suffix: From the features to the outputs; where there are several features or further inputs, from a dictionary with
+            all of them by name.
 
     Raises:
         BackboneError: There is no block below the cut, or no such block.
@@ -40,16 +44,50 @@ def cut(assembled: Assembled, block_index: int) -> tuple[keras.Model, keras.Mode
             received=f"block index {block_index}",
             allowed=f"1 (above the first block) to {count} (under the head)",
         )
-    pixels, output, name = assembled.model.input, assembled.model.output, assembled.blocks[block_index - 1].name
+    inputs, output, name = inputs_of(assembled.model), assembled.model.output, assembled.blocks[block_index - 1].name
     below = {block.name for block in assembled.blocks[: block_index - 1]}
-    vectors = [tap.vector for tap in assembled.taps if tap.block in below]
-    if block_index < count and vectors:
-        tensors = [tensor_at(assembled.backbone(), name), *vectors]
-        prefix = keras.Model(pixels, _packed(tensors), name=f"prefix_{block_index}")
-        return prefix, _suffix_of_packed(tensors, output, name=f"suffix_{block_index}")
-    tensor = tensor_at(assembled.model, POOL if block_index == count else name)
-    prefix = keras.Model(pixels, tensor, name=f"prefix_{block_index}")
-    return prefix, keras.Model(tensor, output, name=f"suffix_{block_index}")
+    alive = {FEATURES: tensor_at(assembled.model, POOL)}
+    if block_index < count:
+        taps = {f"tap_{tap.block}": tap.vector for tap in assembled.taps if tap.block in below}
+        alive = {FEATURES: tensor_at(assembled.backbone(), name), **taps}
+    prefix = keras.Model(inputs, structured(alive), name=f"prefix_{block_index}")
+    needed = _inputs_above(assembled.model, list(alive.values()))
+    if len(alive) == 1 and not needed:
+        return prefix, keras.Model(alive[FEATURES], output, name=f"suffix_{block_index}")
+    return prefix, _suffix_of_several(alive, needed, output, name=f"suffix_{block_index}")
+
+
+def inputs_next_to(prefix: keras.Model, suffix: keras.Model) -> tuple[str, ...]:
+    """The names of the inputs that a suffix takes next to what its prefix makes."""
+    if len(suffix.inputs) == 1:
+        return ()
+    made = set(prefix.output) if isinstance(prefix.output, dict) else {FEATURES}
+    return tuple(tensor.name for tensor in suffix.inputs if tensor.name not in made)
+
+
+def _inputs_above(model: keras.Model, alive: list[Any]) -> list[Any]:
+    """The inputs of the model that its output needs when the tensors that are alive are given."""
+    made_by = {id(tensor): node for node in nodes_in_order(model) for tensor in node.outputs}
+    inputs = {id(tensor): tensor for tensor in model.inputs}
+    seen, wanted, waiting = {id(tensor) for tensor in alive}, {}, list(model.outputs)
+    while waiting:
+        tensor = waiting.pop()
+        if id(tensor) in seen:
+            continue
+        seen.add(id(tensor))
+        if id(tensor) in inputs:
+            wanted[tensor.name] = tensor
+        else:
+            waiting += made_by[id(tensor)].input_tensors
+    return [tensor for tensor in model.inputs if tensor.name in wanted]
+
+
+def _suffix_of_several(alive: dict[str, Any], needed: list[Any], output: Any, *, name: str) -> keras.Model:
+    """From several tensors to `output`; laid out flat, so that the layers under the output are at hand."""
+    given = {**alive, **{tensor.name: tensor for tensor in needed}}
+    fresh = {key: keras.Input(tensor.shape[1:], dtype=tensor.dtype, name=key) for key, tensor in given.items()}
+    within = keras.Model(list(given.values()), output)
+    return keras.Model(fresh, lay_out(within, list(fresh.values())), name=name)
 
 
 def tensor_at(model: keras.Model, name: str) -> Any:
@@ -62,23 +100,3 @@ def tensor_at(model: keras.Model, name: str) -> Any:
         if point.name == name:
             return point.tensor
     raise BackboneError(f"`{model.name}` has no cut point `{name}`.", allowed=[point.name for point in find_cut_points(model)])
-
-
-def _packed(tensors: list[Any]) -> Any:
-    """The tensors of each image behind one another, float32, which holds bfloat16 and float16 exactly."""
-    rows = [keras.layers.Flatten(dtype="float32")(tensor) for tensor in tensors]
-    joined = keras.layers.Concatenate(dtype="float32")(rows)
-    # A map, not a vector, to whoever chooses by rank how many rows to take at once: a row is as large as a feature map.
-    return keras.layers.Reshape((1, joined.shape[-1]), dtype="float32")(joined)
-
-
-def _suffix_of_packed(tensors: list[Any], output: Any, *, name: str) -> keras.Model:
-    """From what `_packed` makes of the tensors to `output`; laid out flat, so that the layers under the output are at hand."""
-    sizes = [math.prod(tensor.shape[1:]) for tensor in tensors]
-    features = keras.Input((1, sum(sizes)), dtype="float32")
-    row = keras.layers.Reshape((sum(sizes),), dtype="float32")(features)
-    pieces = [
-        keras.layers.Reshape(tensor.shape[1:], dtype=str(tensor.dtype))(row[:, start : start + size])
-        for tensor, size, start in zip(tensors, sizes, itertools.accumulate(sizes, initial=0), strict=False)
-    ]
-    return keras.Model(features, lay_out(keras.Model(tensors, output), pieces), name=name)

@@ -18,10 +18,11 @@ import numpy as np
 import tensorflow as tf
 
 from tfl.backbones import flat
+from tfl.backbones.inputs import count_of, rows_of
 from tfl.errors import BackboneError, MissingExtraError, StorageError
 from tfl.features.choices import NEWLY, choices_home
 from tfl.features.chunks import BATCH
-from tfl.features.identity import DECODE
+from tfl.features.identity import VERSIONS
 from tfl.features.openvino_engine import Converted, openvino_version
 from tfl.model.forward import constant_forward
 from tfl.model.policies import policy_of, supported_precisions, under_policy
@@ -33,14 +34,14 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 FLOAT32_TOLERANCE = 1e-3
-"""Largest error of an engine that computes in float32. Sums in another order make some 1e-5 of what tells images apart."""
+"""Largest error of an engine that computes in float32. Sums in another order make some 1e-5 of what tells examples apart."""
 HALF_TOLERANCE = 0.1
 """Of one that computes in bfloat16 or float16. A head is trained on what the engine makes and then used on what Keras makes, so a
 difference costs accuracy: on flowers an error of 0.05 costs 0.1 points, 0.1 0.3 and 0.25 1.3 (`benchmarks/engine_error.py`).
 In bfloat16 `mini` stays below it; MobileNets with ImageNet weights come to 0.2 and more."""
 LEAST_SPREAD = 0.1
-"""Outputs are taken to differ between images by at least this share of their size: those of equal images, or of a random network,
-hardly differ."""
+"""Outputs are taken to differ between examples by at least this share of their size: those of equal examples, or of a random
+network, hardly differ."""
 
 Requested = Literal["keras", "openvino", "auto"]
 _said: set[tuple[str, str]] = set()
@@ -52,8 +53,8 @@ class Engine(Protocol):
 
     name: str
 
-    def __call__(self, images: NDArray[Any]) -> list[NDArray[Any]]:
-        """`(batch, height, width, 3)` float32 pixels 0..255 to one float32 array for each output of the network."""
+    def __call__(self, inputs: Any) -> list[NDArray[Any]]:
+        """A batch of tensors to one float32 array for each output of the network."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +63,7 @@ class Chosen:
 
     Args:
         engine: To be called with batches.
-        rates: Images a second of each engine that was measured, by name.
+        rates: Examples per second of each engine that was measured, by name.
         errors: `relative_error` against Keras in float32 of each engine that was tried, by name; the worst output counts.
         said: All that as a sentence.
     """
@@ -76,7 +77,7 @@ class Chosen:
 def choose_engine(
     requested: Requested,
     prefix: keras.Model,
-    images: NDArray[Any],
+    inputs: Any,
     *,
     known: str | None = None,
     console: Console | None = None,
@@ -86,10 +87,10 @@ def choose_engine(
     Args:
         requested: `keras` takes the network as it is, in its own precision. `openvino` takes the faster of float32 and bfloat16
             that agrees with Keras in float32; `auto` the fastest of these and of Keras in each precision of this machine. What
-            was measured is kept: later networks on the same pixels and first weights get the same engine, while it agrees and
+            was measured is kept: later networks on the same inputs and first weights get the same engine, while it agrees and
             until `forget_choices`.
-        prefix: A flat Functional model from pixels to one tensor or several.
-        images: `(n, height, width, 3)` float32 pixels 0..255: the first batch, on which engines are compared.
+        prefix: A flat Functional model to one tensor or several.
+        inputs: The first batch of tensors, on which engines are compared.
         known: The name of the engine that this work began with; taken without measuring while it agrees.
         console: Where to say what was measured and chosen, an earlier choice once a process; None says nothing.
 
@@ -102,7 +103,7 @@ def choose_engine(
         return Chosen(engine=engine, said=f"The frozen blocks run on {engine.name}.")
     if requested == "openvino" and openvino_version() is None:
         raise MissingExtraError.of("openvino", needed_for="features.engine=openvino")
-    contest = _Contest(requested, prefix, images)
+    contest = _Contest(requested, prefix, inputs)
     chosen = contest.earlier(known) or contest.earlier(earlier_engine(requested, prefix)) or contest.measure()
     place = (str(_memory(requested, prefix)), chosen.engine.name)
     if console is not None and (chosen.rates or place not in _said):
@@ -118,14 +119,14 @@ class KerasEngine:
         self.name = name or f"keras {policy_of(prefix)}"
         self._forward = constant_forward(prefix)
 
-    def __call__(self, images: NDArray[Any]) -> list[NDArray[Any]]:
-        return [output.numpy() for output in self._forward(tf.constant(images, tf.float32))]
+    def __call__(self, inputs: Any) -> list[NDArray[Any]]:
+        return [output.numpy() for output in self._forward(inputs)]
 
 
 def relative_error(found: Sequence[NDArray[Any]], truth: Sequence[NDArray[Any]]) -> float:
-    """`|found - truth| / |truth - mean over images of truth|` in the Euclidean norm, of the worst output.
+    """`|found - truth| / |truth - mean over examples of truth|` in the Euclidean norm, of the worst output.
 
-    What all images have in common tells a head nothing, so it is the spread between images that an error is compared with.
+    What all examples have in common tells a head nothing, so it is the spread between examples that an error is compared with.
     Infinite where something is not finite.
 
     Args:
@@ -176,11 +177,11 @@ def earlier_engine(requested: Requested, prefix: keras.Model) -> str | None:
 class _Contest:
     """The engines that a request allows, on one network and one batch."""
 
-    def __init__(self, requested: Requested, prefix: keras.Model, images: NDArray[Any]) -> None:
-        self.requested, self.prefix, self.images = requested, prefix, images
+    def __init__(self, requested: Requested, prefix: keras.Model, inputs: Any) -> None:
+        self.requested, self.prefix, self.inputs = requested, prefix, inputs
         own = policy_of(prefix) == "float32"
         self._reference = KerasEngine(prefix if own else under_policy(prefix, "float32"), name="keras float32")
-        self._truth = self._reference(images)
+        self._truth = self._reference(inputs)
         self._converted: Converted | None = None
 
     def earlier(self, name: str | None) -> Chosen | None:
@@ -191,7 +192,7 @@ class _Contest:
             engine = self._engine(name)
         except (BackboneError, MissingExtraError, LookupError, ValueError):  # not to be had here, or never was an engine
             return None
-        error = relative_error(engine(self.images), self._truth)
+        error = relative_error(engine(self.inputs), self._truth)
         if error > tolerance_of(name):
             return None
         said = f"The frozen blocks run on {name}, chosen earlier (error {error:.0e} here). To measure again: {NEWLY}."
@@ -200,12 +201,12 @@ class _Contest:
     def measure(self) -> Chosen:
         """The fastest engine within its tolerance."""
         engines, failures = self._engines()
-        errors = {name: relative_error(engine(self.images), self._truth) for name, engine in engines.items()}
+        errors = {name: relative_error(engine(self.inputs), self._truth) for name, engine in engines.items()}
         failures |= {name: f"error {error:.1e}" for name, error in errors.items() if error > tolerance_of(name)}
         allowed = {name: engine for name, engine in engines.items() if name not in failures}
         if not allowed:
             raise self._refusal(failures)
-        batch = np.resize(self.images, (BATCH, *self.images.shape[1:]))
+        batch = rows_of(self.inputs, np.resize(np.arange(count_of(self.inputs)), BATCH))
         seconds = best_seconds({name: _run_of(engine, batch) for name, engine in allowed.items()})
         rates = {name: BATCH / value for name, value in seconds.items()}
         fastest = max(rates, key=lambda name: rates[name])
@@ -253,18 +254,23 @@ class _Contest:
         return BackboneError(
             "OpenVINO cannot stand in for Keras on this network.",
             received="; ".join(f"{name}: {why}" for name, why in failures.items()),
-            allowed=f"an error of {FLOAT32_TOLERANCE:g} of what tells images apart in float32, {HALF_TOLERANCE:g} in bfloat16",
+            allowed=f"an error of {FLOAT32_TOLERANCE:g} of what tells examples apart in float32, {HALF_TOLERANCE:g} in bfloat16",
             fix="Use features.engine=keras.",
         )
 
 
-def _run_of(engine: Engine, batch: NDArray[Any]) -> Callable[[], object]:
+def _input_shapes(model: keras.Model) -> list[Any]:
+    shapes = [list(one.shape) for one in model.inputs]
+    return shapes[0] if len(shapes) == 1 else shapes
+
+
+def _run_of(engine: Engine, batch: Any) -> Callable[[], object]:
     return lambda: engine(batch)
 
 
 def _sentence(fastest: str, rates: Mapping[str, float], errors: Mapping[str, float], failures: Mapping[str, str]) -> str:
     measured = ", ".join(
-        f"{name} {rate:.{0 if rate > 20 else 1}f} images/s (error {errors[name]:.0e})" for name, rate in rates.items()
+        f"{name} {rate:.{0 if rate > 20 else 1}f} examples/s (error {errors[name]:.0e})" for name, rate in rates.items()
     )
     passed = "; ".join(f"{name} ({why.rstrip('.')})" for name, why in failures.items())
     return f"The frozen blocks run on {fastest}: measured {measured}" + (f"; passed over {passed}." if passed else ".")
@@ -274,19 +280,19 @@ def _remember(
     requested: Requested, prefix: keras.Model, engine: str, rates: Mapping[str, float], errors: Mapping[str, float]
 ) -> None:
     """Keeps what was measured; where the cache cannot be written it is measured again."""
-    about = {"network": prefix.name, "image_size": list(prefix.input_shape[1:3]), "requested": requested}
-    measured = {"engine": engine, "images_per_second": dict(rates), "errors": dict(errors)}
+    about = {"network": prefix.name, "inputs": {one.name: list(one.shape[1:]) for one in prefix.inputs}, "requested": requested}
+    measured = {"engine": engine, "examples_per_second": dict(rates), "errors": dict(errors)}
     with contextlib.suppress(StorageError):
         write_json(_memory(requested, prefix), {**about, **measured})
 
 
 def _memory(requested: Requested, prefix: keras.Model) -> Path:
     """Where the choice for networks that begin like this one is kept: cuts of one network must not differ in their engine."""
-    first = next((op for op in flat.operations_inside(prefix) if not flat.prepares_pixels(op)), None)
+    first = next((op for op in flat.operations_inside(prefix) if not flat.prepares_inputs(op)), None)
     weights = b"".join(keras.ops.convert_to_numpy(weight).tobytes() for weight in getattr(first, "weights", ()))
-    network = [list(prefix.input_shape), policy_of(prefix), hashlib.sha256(weights).hexdigest()]
+    network = [_input_shapes(prefix), policy_of(prefix), hashlib.sha256(weights).hexdigest()]
     devices = [device.name for device in tf.config.list_physical_devices()]
-    parts = [requested, network, DECODE, openvino_version(), os.cpu_count(), _processor(), devices]
+    parts = [requested, network, VERSIONS, openvino_version(), os.cpu_count(), _processor(), devices]
     return choices_home() / f"{hashlib.sha256(json.dumps(parts).encode()).hexdigest()}.json"
 
 

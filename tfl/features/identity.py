@@ -1,4 +1,4 @@
-"""What a network is, as hashes: two networks that could make another number of the same pixels have other hashes."""
+"""What a network is, as hashes: two networks that could make another number of the same inputs have other hashes."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-DECODE = f"tfl 3, tensorflow {tf.__version__}, keras {keras.__version__}"
-"""The way from bytes to features; raise the number when `tfl.data.pipeline` makes other pixels of the same bytes."""
+VERSIONS = f"tfl 3, tensorflow {tf.__version__}, keras {keras.__version__}"
+"""What a measured choice of an engine is valid for."""
 
 
 def graph_hash(model: keras.Model) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 import tempfile
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfl.backbones.inputs import count_of, rows_of, structured
 from tfl.errors import BackboneError, MissingExtraError
 from tfl.features.chunks import BATCH
 from tfl.model.policies import policy_of, under_policy
@@ -39,7 +41,7 @@ class Converted:
     takes seconds longer, and reports home.
 
     Args:
-        prefix: From pixels to one tensor or several, in inference mode.
+        prefix: To one tensor or several, in inference mode.
 
     Raises:
         MissingExtraError: OpenVINO is not installed.
@@ -53,13 +55,18 @@ class Converted:
             raise MissingExtraError.of("openvino", needed_for="features.engine=openvino") from error
         self._core = openvino.Core()
         self.outputs = len(prefix.outputs)
-        height, width = prefix.input_shape[1:3]
         try:
             with tempfile.TemporaryDirectory() as folder:
                 file = Path(folder, "prefix.pb")
                 file.write_bytes(_graph_of(prefix))
                 self._model = self._core.read_model(file)
-            self._model.reshape([BATCH, height, width, 3])
+            self._names = [one.name for one in prefix.inputs]
+            self._model.reshape(
+                {
+                    name: [BATCH, *(-1 if side is None else side for side in one.shape[1:])]
+                    for name, one in zip(self._names, prefix.inputs, strict=True)
+                }
+            )
         except Exception as error:  # of TensorFlow while tracing, or of OpenVINO
             raise BackboneError(
                 f"OpenVINO cannot run this network: {_first_line(error)}", fix="Use features.engine=keras."
@@ -79,29 +86,39 @@ class Converted:
             "CPU_DENORMALS_OPTIMIZATION": True,  # as TensorFlow does; a random network makes many
         }
         compiled = _thread.submit(self._core.compile_model, self._model, "CPU", settings).result()
-        return OpenVinoEngine(precision, compiled, self.outputs)
+        return OpenVinoEngine(precision, compiled, self.outputs, self._names)
 
 
 class OpenVinoEngine:
     """A compiled network. It takes batches of one size, for which all memory is planned; a smaller batch is filled up."""
 
-    def __init__(self, precision: str, compiled: Any, outputs: int) -> None:
+    def __init__(self, precision: str, compiled: Any, outputs: int, names: Sequence[str]) -> None:
         self.name = f"openvino {precision}"
+        self._names = list(names)
         self._request = compiled.create_infer_request()
         self._ports = [compiled.output(_output(number)) for number in range(outputs)]
 
-    def __call__(self, images: NDArray[Any]) -> list[NDArray[Any]]:
-        """`(batch, height, width, 3)` float32 pixels 0..255 to one float32 array for each output."""
-        parts = [self._run(images[start : start + BATCH]) for start in range(0, len(images), BATCH)]
+    def __call__(self, inputs: Any) -> list[NDArray[Any]]:
+        """A batch of tensors to one float32 array for each output."""
+        parts = [self._run(rows_of(inputs, slice(start, start + BATCH))) for start in range(0, count_of(inputs), BATCH)]
         return parts[0] if len(parts) == 1 else [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
 
-    def _run(self, images: NDArray[Any]) -> list[NDArray[Any]]:
-        count = len(images)
-        full = np.ascontiguousarray(images, np.float32) if count == BATCH else np.zeros((BATCH, *images.shape[1:]), np.float32)
-        if count < BATCH:
-            full[:count] = images
-        found = _thread.submit(self._request.infer, [full], share_inputs=True).result()
+    def _run(self, inputs: Any) -> list[NDArray[Any]]:
+        count = count_of(inputs)
+        values = inputs if isinstance(inputs, dict) else {self._names[0]: inputs}
+        full = {name: _filled(values[name]) for name in self._names}
+        found = _thread.submit(self._request.infer, full, share_inputs=True).result()
         return [np.array(found[port][:count]) for port in self._ports]
+
+
+def _filled(values: NDArray[Any]) -> NDArray[Any]:
+    """A whole batch: what is missing repeats the first row's shape with zeros."""
+    values = np.asarray(values, np.float32) if np.issubdtype(np.asarray(values).dtype, np.floating) else np.asarray(values)
+    if len(values) == BATCH:
+        return np.ascontiguousarray(values)
+    full = np.zeros((BATCH, *values.shape[1:]), values.dtype)
+    full[: len(values)] = values
+    return full
 
 
 def _graph_of(prefix: keras.Model) -> bytes:
@@ -110,13 +127,18 @@ def _graph_of(prefix: keras.Model) -> bytes:
         prefix = under_policy(prefix, "float32")
     trainable, others = ([keras.ops.convert_to_numpy(variable) for variable in some] for some in _variables(prefix))
 
-    def forward(images: tf.Tensor) -> list[tf.Tensor]:
-        made, _ = prefix.stateless_call(*([tf.constant(value) for value in some] for some in (trainable, others)), images)
+    def forward(*inputs: tf.Tensor) -> list[tf.Tensor]:
+        given = structured({one.name: tensor for one, tensor in zip(prefix.inputs, inputs, strict=True)})
+        made, _ = prefix.stateless_call(*([tf.constant(value) for value in some] for some in (trainable, others)), given)
         return [tf.identity(output, name=_output(number)[:-2]) for number, output in enumerate(tf.nest.flatten(made))]
 
-    pixels = tf.TensorSpec((None, *prefix.input_shape[1:]), tf.float32)
-    traced = tf.function(forward, input_signature=[pixels], autograph=False).get_concrete_function()
+    specs = [tf.TensorSpec((None, *one.shape[1:]), _float32_or(one.dtype), name=one.name) for one in prefix.inputs]
+    traced = tf.function(forward, input_signature=specs, autograph=False).get_concrete_function()
     return bytes(traced.graph.as_graph_def().SerializeToString())
+
+
+def _float32_or(dtype: str) -> str:
+    return "float32" if tf.as_dtype(dtype).is_floating else dtype
 
 
 def _variables(model: keras.Model) -> tuple[list[Any], list[Any]]:

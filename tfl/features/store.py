@@ -1,7 +1,7 @@
-"""What frozen blocks made of images, kept by image: computed once, for any split, stage, trial or run that asks again.
+"""What frozen blocks made of examples, kept by example: computed once, for any split, stage, trial or run that asks again.
 
-A *space* is everything that decides a feature except which image it is of. A *row* is one image in it, under an id made of
-the image's content. So another split or subset uses the same rows, and one changed byte of an image is one other row.
+A *space* is everything that decides a feature except which example it is of. A *row* is one example in it, under an id made of
+the example's content. So another split or subset uses the same rows, and one changed byte of an example is one other row.
 """
 
 from __future__ import annotations
@@ -29,11 +29,12 @@ from tfl.storage import cache_home
 FORMAT = 2
 Compute = Callable[[NDArray[np.int64]], Iterable[Sequence[NDArray[Any]]]]
 Progress = Callable[[int], None]
+Order = Callable[[NDArray[np.int64]], NDArray[np.int64]]
 
 
 @dataclass(frozen=True)
 class Space:
-    """Everything that decides a feature except which image it is of.
+    """Everything that decides a feature except which example it is of.
 
     Args:
         key: A hash of it, 64 hexadecimal digits.
@@ -45,7 +46,7 @@ class Space:
 
 
 def space_of(*, about: Mapping[str, Any] | None = None, **parts: Any) -> Space:
-    """The space that the named parts decide; everything that decides a feature, except the image, must be among them.
+    """The space that the named parts decide; everything that decides a feature, except the example, must be among them.
 
     Args:
         about: What a person is told of it; decides nothing.
@@ -110,6 +111,7 @@ def stored_features(
     compute: Compute,
     *,
     dtypes: Sequence[str],
+    order: Order | None = None,
     progress: Progress | None = None,
     say: Say | None = None,
 ) -> list[Features]:
@@ -123,7 +125,8 @@ def stored_features(
         compute: Given the positions in `rows` of what is missing, yields batch by batch, in that order, one
             `(batch, ...)` array for each space. Not called when nothing is missing.
         dtypes: `float16`, `bfloat16` or `float32`, one for each space, which must be a part of its key.
-        progress: Told after each batch how many of the rows are there.
+        order: From the positions of what is missing to the order in which it is computed; None leaves it as it is.
+        progress: Called after each batch with how many of the rows are there.
         say: Told in a sentence when a chunk is damaged or another process is waited for; None gives a warning.
 
     Returns:
@@ -149,7 +152,7 @@ def stored_features(
                 _Writer(folder, spaces[number], rows, _find(folder, rows)[1])
                 for number, folder in zip(once, folders, strict=True)
             ]
-            _compute_missing(writers, rows, lambda missing: _chosen(compute(missing), once), progress)
+            _compute_missing(writers, rows, lambda missing: _chosen(compute(missing), once), order, progress)
             found = [_find(folder, rows) for folder in folders]
     for (chunks, _), folder, number in zip(found, folders, once, strict=True):
         if chunks and read_sealed(folder.path / "space.json") is None:
@@ -184,12 +187,15 @@ def _chosen(batches: Iterable[Sequence[NDArray[Any]]], numbers: Sequence[int]) -
         yield [arrays[number] for number in numbers]
 
 
-def _compute_missing(writers: Sequence[_Writer], rows: Sequence[str], compute: Compute, progress: Progress | None) -> None:
+def _compute_missing(
+    writers: Sequence[_Writer], rows: Sequence[str], compute: Compute, order: Order | None, progress: Progress | None
+) -> None:
     missing = set().union(*(writer.lacking for writer in writers))
     if not missing:
         return
     first = {row: at for at, row in reversed(list(enumerate(rows))) if row in missing}
     positions, done = np.array(sorted(first.values()), np.int64), 0
+    positions = positions if order is None else order(positions)
     for arrays in compute(positions):
         batch = [rows[int(at)] for at in positions[done : done + len(arrays[0])]]
         if not done:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
@@ -27,6 +28,7 @@ class TensorSpec:
     Args:
         shape: Without the batch; None for a size that varies between batches.
         dtype: Its Keras dtype name.
+        stored_as: The dtype that holds its values exactly and is kept on disk while a process lives; empty for `dtype`.
 
     Example:
 
@@ -37,6 +39,7 @@ class TensorSpec:
 
     shape: tuple[int | None, ...]
     dtype: str
+    stored_as: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,11 +82,20 @@ Augmenter = Callable[..., tuple[Any, Any]]
 class Modality(Protocol):
     """A kind of example, settled for one recipe: every size that decides its tensors is known.
 
+    A content becomes tensors in three steps, all of them graph operations: `convert` brings rare formats into a form that the
+    graph decodes, `decode` makes tensors of one content, and `finish` brings a batch of these to the form that the network
+    takes. Augmentation comes before `finish`. `encode` is decode and finish for a batch, as exports contain them.
+
     Attributes:
         kind: Name of the modality and of its folder.
         noun, nouns: What messages call one example and several.
         in_graph: Whether `encode` can be part of an exported graph.
         content_input: Name of the input of the exported signature that takes contents, such as `image_bytes` or `text`.
+        most_bytes: The largest content that is read.
+        finishes: Whether `finish` changes anything.
+        troubles: What each `Checked.trouble` means, as the end of a sentence that begins with the name of a file.
+        trouble_fixes: What to do about some of them.
+        allowed: Which contents can be used, in a few words.
     """
 
     kind: ClassVar[str]
@@ -91,9 +103,20 @@ class Modality(Protocol):
     nouns: ClassVar[str]
     in_graph: ClassVar[bool]
     content_input: ClassVar[str]
+    most_bytes: ClassVar[int]
+    finishes: ClassVar[bool]
+    troubles: ClassVar[Mapping[str, str]]
+    trouble_fixes: ClassVar[Mapping[str, str]]
+    allowed: ClassVar[str]
 
     def identity(self) -> dict[str, Any]:
         """All that decides the tensors of a content, and the version of this modality: part of the key of stored features."""
+
+    def about(self) -> dict[str, Any]:
+        """What a person is told of the identity, such as the size."""
+
+    def size_text(self) -> str:
+        """The same in words, such as `at 96 × 96 px`."""
 
     def spec(self) -> dict[str, TensorSpec]:
         """The tensors of one example by the name of the network's input."""
@@ -101,14 +124,42 @@ class Modality(Protocol):
     def check(self, content: bytes) -> Checked:
         """Whether a content can be used and what decoding it will cost, without decoding it."""
 
+    def checking(self) -> AbstractContextManager[None]:
+        """Is entered around many calls of `check`."""
+
+    def check_arrays(self, arrays: Any, source: str) -> None:
+        """Raises a DataError where examples that come as arrays cannot be used."""
+
+    def file_findings(self, examples: Any, files: Sequence[Checked]) -> list[dict[str, Any]]:
+        """Findings about all files of a source together: dictionaries of `kind`, `severity`, `files` and `note`."""
+
+    def refuse_files(self, findings: Sequence[Mapping[str, Any]], source: str) -> None:
+        """Raises a DataError where `file_findings` has one that only the recipe can settle."""
+
     def readable(self, content: bytes) -> bytes:
-        """The content in a form that `encode` takes; most are returned as they are."""
+        """The content in a form that the graph decodes; most are returned as they are."""
+
+    def convert(self, content: tf.Tensor) -> tf.Tensor:
+        """`readable` of a scalar string within a dataset; calls Python only where it must."""
+
+    def decode(self, content: tf.Tensor) -> Tensors:
+        """Tensors of one content, a scalar string."""
+
+    def decode_array(self, array: tf.Tensor) -> Tensors:
+        """Tensors of one example that is an array."""
+
+    def finish(self, tensors: Tensors) -> Tensors:
+        """A batch of decoded tensors as the network takes them."""
 
     def encode(self, contents: tf.Tensor) -> Tensors:
         """Tensors of a batch of contents, a string tensor `(batch,)`, by graph operations; the one way there."""
 
     def augmenter(self, settings: Any) -> Augmenter:
-        """A function that changes a batch of tensors at random, as a function of seed, view and index."""
+        """A function that changes a batch of decoded tensors at random, and finishes it.
+
+        It is called with the tensors, the targets and the indices of the examples, and with `seed`, `view` and `partners`
+        (tensors, targets and indices to mix with, or None); what it draws depends on seed, view and index alone.
+        """
 
     def sample_tensors(self, count: int, *, seed: int = 0) -> Tensors:
         """Random tensors of `count` examples as NumPy arrays, for warm-up, timing and the choice of a precision."""
@@ -123,7 +174,11 @@ class Modality(Protocol):
         """What can be wrong with this kind of example besides duplicates and labels."""
 
 
-KINDS = ("image", "text", "audio", "table")
+MASK = "padding_mask"
+"""Name of the input that says which positions of a sequence are in use, as in KerasHub."""
+NOUNS = {"image": ("image", "images"), "text": ("text", "texts"), "audio": ("sound", "sounds"), "table": ("row", "rows")}
+"""What one example of each kind is called, and several."""
+KINDS = tuple(NOUNS)
 
 
 def modality_of(recipe: tfl.Recipe) -> Modality:
@@ -147,4 +202,45 @@ def modality_of(recipe: tfl.Recipe) -> Modality:
     """
     module: Any = importlib.import_module(f"tfl.modalities.{recipe.data.kind}.modality")
     found: Modality = module.of_recipe(recipe)
+    return found
+
+
+def settled(recipe: tfl.Recipe) -> tfl.Recipe:
+    """The recipe with everything stated that its network decides, such as the size of images. No TensorFlow is imported.
+
+    Raises:
+        BackboneError: There is no such network, or the recipe contradicts it.
+
+    Example:
+
+    >>> import tfl
+    >>> from tfl.modalities.base import settled
+    >>> settled(tfl.Recipe(name="leaves", data=tfl.Data("photos"), backbone=tfl.Backbone("mini"))).data.image_size
+    (96, 96)
+    """
+    module: Any = importlib.import_module(f"tfl.modalities.{recipe.data.kind}.modality")
+    stated: tfl.Recipe = module.settled(recipe)
+    return stated
+
+
+def chosen(recipe: tfl.Recipe, examples: Any) -> tuple[tfl.Recipe, str | None]:
+    """The settled recipe with what only its training examples decide, such as the length of texts, and a sentence about it.
+
+    Args:
+        recipe: As `settled` returned it.
+        examples: A `tfl.data.examples.Examples`.
+    """
+    module: Any = importlib.import_module(f"tfl.modalities.{recipe.data.kind}.modality")
+    found: tuple[tfl.Recipe, str | None] = module.chosen(recipe, examples)
+    return found
+
+
+def modality_of_data(data: tfl.Data) -> Modality:
+    """The modality of data whose sizes are all stated, where no network has a part in it: that of images.
+
+    Raises:
+        RecipeError: A size is missing, or the network has a part in it, as a tokenizer has.
+    """
+    module: Any = importlib.import_module(f"tfl.modalities.{data.kind}.modality")
+    found: Modality = module.of_data(data)
     return found

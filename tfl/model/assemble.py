@@ -1,4 +1,4 @@
-"""The whole network of a recipe: pixels, preprocessing, backbone and head as one flat Functional graph."""
+"""The whole network of a recipe: preprocessing, backbone and head as one flat Functional graph."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ from typing import Any
 import keras
 
 from tfl.backbones.blocks import Block, find_blocks, find_cut_points
+from tfl.backbones.inputs import inputs_of
+from tfl.data.bundle import Bundle
 from tfl.errors import BackboneError
-from tfl.modalities.image.backbones.build import build_backbone
-from tfl.modalities.image.backbones.settle import settled
+from tfl.modalities.base import MASK, Modality, modality_of
 from tfl.model.head import head_layers, put_on, reading_layers, tapped
 from tfl.recipe import Recipe
+from tfl.tasks.base import Task, task_of
 
 
 @dataclass(frozen=True)
@@ -30,11 +32,11 @@ class Assembled:
     """A model with what is known about its parts.
 
     Args:
-        model: From pixels 0..255, (batch, height, width, 3), to probabilities, (batch, classes). Loads with Keras alone.
+        model: From the tensors of the modality to the outputs of the task, `(batch, width)`.
         backbone_output: The symbolic output of the last block.
         blocks: Of the backbone, input side first, up to the last one that the head reads: what lies above is not in the model.
         head_layers: Names of the head's layers, input side first.
-        class_names: In the order of the outputs.
+        class_names: The name of each output, in order.
         taps: What the head reads, input side first; empty where it reads the last block alone.
     """
 
@@ -53,39 +55,69 @@ class Assembled:
 
     def backbone(self) -> keras.Model:
         """The backbone alone, sharing its layers with the model."""
-        return keras.Model(self.model.input, self.backbone_output)
+        return keras.Model(inputs_of(self.model), self.backbone_output)
 
 
 HEAD = "head"
 """What plans and ledgers call the head, beside the blocks' names."""
 
 
-def assemble(recipe: Recipe, class_names: Sequence[str]) -> Assembled:
-    """Builds the recipe's network under the global dtype policy; new weights are drawn from `recipe.seed`.
+def assemble(
+    recipe: Recipe,
+    class_names: Sequence[str],
+    *,
+    modality: Modality | None = None,
+    task: Task | None = None,
+    precision: str | None = None,
+) -> Assembled:
+    """Builds the recipe's network; new weights are drawn from `recipe.seed`.
 
-    Sets the global seeds of Python, NumPy and TensorFlow: some layers draw from them.
+    Sets the global seeds of Python, NumPy and TensorFlow: some layers draw from them. The global dtype policy is as it was
+    before.
+
+    Args:
+        recipe: Its backbone and head.
+        class_names: The name of each output.
+        modality: What the network takes. Defaults to the recipe's.
+        task: What the network predicts, fitted to the training targets. Defaults to the recipe's.
+        precision: Name of the dtype policy. Defaults to the global one.
 
     Raises:
         BackboneError: The backbone cannot be built, or names one of its layers as the head's.
         RecipeError: The head taps a block that is not there.
         WeightsNotFoundError: Its weights are not to be had.
     """
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(precision or before)
+    try:
+        return _assemble(recipe, class_names, modality or modality_of(recipe), task or task_of(recipe.task))
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+def assemble_for(recipe: Recipe, bundle: Bundle, *, precision: str | None = None) -> Assembled:
+    """The recipe's network for the examples of a bundle; see `assemble`."""
+    names, modality, task = bundle.examples.class_names, bundle.modality, bundle.task
+    return assemble(recipe, names, modality=modality, task=task, precision=precision)
+
+
+def _assemble(recipe: Recipe, class_names: Sequence[str], modality: Modality, task: Task) -> Assembled:
     keras.utils.set_random_seed(recipe.seed)
-    recipe = settled(recipe)
-    backbone = build_backbone(recipe.backbone, image_size=recipe.data.settled_size)
+    backbone = modality.build_backbone(recipe.backbone)
     blocks = find_blocks(backbone)
     read = tapped(recipe.head, [block.name for block in blocks])
     tensors = {point.name: point.tensor for point in find_cut_points(backbone)}
     maps = [tensors[blocks[position].name] for position in read]
     taps, joined = reading_layers(recipe.head, maps)
-    layers = head_layers(recipe.head, len(class_names), seed=recipe.seed)
+    layers = [*head_layers(recipe.head, len(class_names), seed=recipe.seed), *task.output_layers()]
     names = [layer.name for layer in (*(layer for tap in taps for layer in tap), joined, *layers)]
     if taken := {operation.name for operation in backbone.operations} & set(names):
         raise BackboneError(f"The backbone has layers named like the head's: {', '.join(sorted(taken))}.", fix="Rename them.")
-    vectors = [put_on(tap, map_) for tap, map_ in zip(taps, maps, strict=bool(taps))]
-    output = put_on([joined, *layers], vectors or maps[0])
+    mask = next((tensor for tensor in backbone.inputs if tensor.name == MASK), None)
+    vectors = [put_on(tap, map_, pooling=recipe.head.pooling, mask=mask) for tap, map_ in zip(taps, maps, strict=bool(taps))]
+    output = put_on([joined, *layers], vectors or maps[0], pooling=recipe.head.pooling, mask=mask)
     return Assembled(
-        model=keras.Model(backbone.input, output, name=recipe.name.replace("/", "_")),
+        model=keras.Model(inputs_of(backbone), output, name=recipe.name.replace("/", "_")),
         backbone_output=maps[-1],
         blocks=_up_to(blocks, read[-1]),
         head_layers=tuple(names),

@@ -1,4 +1,4 @@
-"""The head: pooling, hidden layers with dropout, one logit a class, and probabilities."""
+"""The head: pooling, hidden layers with dropout, and one logit per output; the task puts its output layers on them."""
 
 from __future__ import annotations
 
@@ -44,13 +44,51 @@ def tapped(head: Head, blocks: Sequence[str]) -> list[int]:
 
 
 def pooling_layer(rank: int, pooling: str, **options: Any) -> keras.layers.Layer:
-    """What makes one vector an image of a tensor with so many axes, in float32 under every dtype policy."""
+    """What makes one vector per example of what `pool_input` returned, in float32 under every dtype policy.
+
+    Args:
+        rank: Number of axes before `pool_input`, the batch included: 4 for a feature map, 3 for a sequence, 2 for a vector.
+        pooling: As `Head.pooling`.
+        options: Further arguments of the layer, such as its name.
+
+    Raises:
+        RecipeError: `first` is asked for, and the tensor is no sequence.
+    """
     layers = keras.layers
-    if rank == 2:
+    if pooling == "first" and rank > 3:
+        raise RecipeError(
+            "`head.pooling=first` takes the first token of a sequence, and this network has none.", allowed="`avg` or `max`"
+        )
+    if rank == 2 or pooling == "first":
         return layers.Identity(dtype="float32", **options)
     kinds = {3: (layers.GlobalAveragePooling1D, layers.GlobalMaxPooling1D)}
     average, largest = kinds.get(rank, (layers.GlobalAveragePooling2D, layers.GlobalMaxPooling2D))
-    return (average if pooling == "avg" else largest)(dtype="float32", **options)
+    return (largest if pooling == "max" else average)(dtype="float32", **options)
+
+
+def pool(layer: keras.layers.Layer, x: Any, pooling: str, mask: Any = None) -> Any:
+    """`x` through a `pooling_layer`; padding of a sequence does not count.
+
+    Args:
+        layer: Of `pooling_layer`.
+        x: `(batch, features)`, `(batch, positions, features)` or `(batch, height, width, features)`.
+        pooling: As `Head.pooling`.
+        mask: `(batch, positions)`, which positions of a sequence are in use; None for all.
+    """
+    if len(x.shape) != 3:
+        return layer(x)
+    if pooling == "first":
+        return layer(x[:, 0])
+    if mask is None:
+        return layer(x)
+    if pooling == "max":
+        used = keras.ops.expand_dims(keras.ops.cast(mask, "bool"), -1)
+        return layer(keras.ops.where(used, keras.ops.cast(x, "float32"), _BELOW_ALL))
+    return layer(x, mask=mask)
+
+
+_BELOW_ALL = -1e30
+"""Takes the place of padding before a maximum; finite, so that no gradient becomes NaN."""
 
 
 def tap_layers(width: int, rank: int, pooling: str, *, name: str = "tap") -> list[keras.layers.Layer]:
@@ -83,11 +121,11 @@ def reading_layers(head: Head, maps: Sequence[Any]) -> tuple[list[list[keras.lay
 
 
 def head_layers(head: Head, class_count: int, *, seed: int) -> list[keras.layers.Layer]:
-    """The layers above `POOL` in order, all in float32 under every dtype policy, their randomness decided by `seed`.
+    """The layers above `POOL` up to the logits, in order, all in float32 under every dtype policy; `seed` decides what is random.
 
     Args:
         head: What the recipe asks for.
-        class_count: One logit each.
+        class_count: Number of logits.
         seed: Of the initial weights and of the dropout.
     """
     layers = keras.layers
@@ -101,11 +139,13 @@ def head_layers(head: Head, class_count: int, *, seed: int) -> list[keras.layers
         else:
             name, activation = f"head_dense{number}", head.activation
             made.append(layers.Dense(units, activation=activation, kernel_initializer=start, name=name, dtype="float32"))
-    return [*made, layers.Softmax(name=PROBABILITIES, dtype="float32")]
+    return made
 
 
-def put_on(layers: list[keras.layers.Layer], x: Any) -> Any:
-    """`x` through the layers, one after the other."""
-    for layer in layers:
+def put_on(layers: list[keras.layers.Layer], x: Any, *, pooling: str = "avg", mask: Any = None) -> Any:
+    """`x` through the layers, one after the other; the first one pools it where it is a single tensor with positions."""
+    first, *others = layers
+    x = first(x) if isinstance(x, list) else pool(first, x, pooling, mask)
+    for layer in others:
         x = layer(x)
     return x

@@ -44,7 +44,7 @@ def under_policy(model: keras.Model, policy: str) -> keras.Model:
     """
     pixels = set()
     for operation in flat.operations_inside(model):
-        if not flat.prepares_pixels(operation):
+        if not flat.prepares_inputs(operation):
             break
         pixels.add(operation.name)
 

@@ -55,8 +55,8 @@ class RunNetwork:
             RunError: The run has no model, or it cannot be read.
             BackboneError: The network has no feature map to look at.
         """
-        from tfl.data.pipeline import resize_image
         from tfl.evaluate.explain import maps_of
+        from tfl.modalities.image.resize import resize_image
 
         mapped, features = self._parts()
         image = resize_image(pixels, self.data.settled_size, self.data.fit).numpy()[None]

@@ -231,7 +231,7 @@ def _of_run(run: Run) -> Predictor:
     model, class_names, data = load_run_model(run), run.class_names, run.recipe.data
     import tensorflow as tf
 
-    from tfl.data.pipeline import preprocess_batch
+    from tfl.modalities.image.resize import preprocess_batch
 
     scored = tf.function(
         lambda contents: tf.cast(

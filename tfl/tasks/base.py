@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     import tensorflow as tf
     from numpy.typing import NDArray
 
-    from tfl.data.examples import Examples
+Examples = Any
+"""A `tfl.data.examples.Examples`: `labels`, `targets` and `class_names` are read."""
 
 
 class Task(Protocol):
@@ -71,6 +72,9 @@ class Task(Protocol):
         self, outputs: NDArray[np.float32], targets: NDArray[np.float32], names: Sequence[str], *, seed: int = 0
     ) -> dict[str, Any]:
         """The metrics of one split as `metrics.json` holds them, with intervals."""
+
+    def summary(self, examples: Examples) -> str:
+        """What is predicted, as the end of a phrase such as ` of 3 classes`."""
 
     def strata(self, examples: Examples) -> NDArray[np.int32]:
         """A group number per example; a split keeps the shares of the groups."""

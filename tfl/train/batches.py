@@ -1,20 +1,22 @@
-"""Where a stage's batches come from: the frozen prefix's outputs, computed once, or the pixels where nothing is frozen."""
+"""Where a stage's batches come from: the frozen prefix's outputs, computed once, or the inputs where nothing is frozen."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import tensorflow as tf
 
+from tfl.backbones.inputs import structured
 from tfl.data.bundle import Bundle, derived_seed
-from tfl.data.pipeline import cache_pixels, make_dataset, shuffled, untuned
+from tfl.data.pipeline import cache_tensors, shuffled, untuned
+from tfl.errors import DataError
 from tfl.features.cost import Decision, Pass, decide
+from tfl.features.cut import FEATURES
 from tfl.features.extract import Extractor
-from tfl.features.store import Features
 from tfl.recipe import Stage
 
 if TYPE_CHECKING:
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 
 HOLD_BYTES = 2**26
 """Features up to this size are held in memory, in the storage dtype. Larger ones are read block by block: the memory that a
-stage takes does not grow with the number of images."""
+stage takes does not grow with the number of examples."""
 BLOCK_BYTES = 2**24
 """What is read from the store at once, ahead of the steps that use it; at least one batch."""
 
@@ -32,26 +34,26 @@ class MemoryEpoch:
     """One pass over arrays in memory.
 
     Args:
-        features: `(n, ...)` tensor, in the dtype they are stored in.
-        labels: `(n, classes)` float32 tensor.
+        features: `(n, ...)` tensor in the dtype it is stored in, or a dictionary of these by the name of the suffix's input.
+        targets: `(n, width)` float32 tensor.
         order: int32 `(n,)`, the order to take them in.
     """
 
-    features: tf.Tensor
-    labels: tf.Tensor
+    features: Any
+    targets: tf.Tensor
     order: NDArray[np.int32]
 
 
 @dataclass(frozen=True)
 class StreamEpoch:
-    """One pass over a dataset of (inputs, one-hot labels) batches."""
+    """One pass over a dataset of (inputs, targets) batches."""
 
     dataset: tf.data.Dataset
 
 
 @dataclass(frozen=True)
 class BlockEpoch:
-    """One pass over a dataset of (features, labels) blocks, each of several batches: `n` is a multiple of the batch size."""
+    """One pass over a dataset of (features, targets) blocks, each of several batches: `n` is a multiple of the batch size."""
 
     dataset: tf.data.Dataset
 
@@ -72,7 +74,7 @@ class Batches(Protocol):
         """The validation batches, in the order of the split."""
 
     def order(self, epoch: int) -> NDArray[np.int64]:
-        """The training images of an epoch as indices into the examples, in the order of its batches."""
+        """The training examples of an epoch as indices into the examples, in the order of its batches."""
 
 
 def epoch_order(count: int, *, seed: int, stage_name: str, epoch: int) -> NDArray[np.int32]:
@@ -86,61 +88,63 @@ def epoch_order(count: int, *, seed: int, stage_name: str, epoch: int) -> NDArra
     return np.random.default_rng(derived_seed(seed, stage_name, epoch, "order")).permutation(count).astype(np.int32)
 
 
-class PixelBatches:
-    """Batches of images, decoded once where the disk has room for them. Augmentation is drawn anew in every epoch."""
+class InputBatches:
+    """Batches of the network's inputs, decoded once where the disk has room. Augmentation is drawn anew in every epoch."""
 
     dtype = "float32"
 
     def __init__(self, bundle: Bundle, stage: Stage) -> None:
         self.bundle, self.stage = bundle, stage
         self.feature_seconds = 0.0
-        self._pixels = bundle.pixels if bundle.pixels is not None else cache_pixels(bundle.examples, data=bundle.data)
+        cached = bundle.cached if bundle.cached is not None else cache_tensors(bundle.examples, modality=bundle.modality)
+        self._cached = cached
         self._validation = self._dataset("val")
 
     def train(self, epoch: int) -> StreamEpoch:
-        """The training images, shuffled and augmented by the seed, the stage and the epoch."""
+        """The training examples, shuffled and augmented by the seed, the stage and the epoch."""
         seed = derived_seed(self.bundle.seed, self.stage.name, "order")
         augment_seed = derived_seed(self.bundle.seed, self.stage.name, "augment")
         options = {"augment": self.stage.augment, "augment_seed": augment_seed, "view": epoch - 1}
         return StreamEpoch(self._dataset("train", shuffle_seed=seed, epoch=epoch, **options))
 
     def validation(self) -> StreamEpoch:
-        """The validation images, never augmented."""
+        """The validation examples, never augmented."""
         return StreamEpoch(self._validation)
 
     def order(self, epoch: int) -> NDArray[np.int64]:
-        """The training images as indices into the examples, in the epoch's order."""
+        """The training examples as indices into the examples, in the epoch's order."""
         seed = derived_seed(self.bundle.seed, self.stage.name, "order")
         return shuffled(self.bundle.indices("train"), seed=seed, epoch=epoch)
 
     def _dataset(self, part: str, **options: Any) -> tf.data.Dataset:
-        bundle = self.bundle
-        return make_dataset(
-            bundle.examples,
-            bundle.indices(part),
-            data=bundle.data,
-            batch_size=self.stage.batch_size,
-            pixels=self._pixels,
-            **options,
-        )
+        size = self.stage.batch_size
+        return self.bundle.dataset(self.bundle.indices(part), batch_size=size, cached=self._cached, **options)
 
 
 class FeatureBatches:
-    """Batches of the frozen prefix's outputs, from the store. A view of the training images is computed when it is first due.
+    """Batches of the frozen prefix's outputs, from the store. A view of the training examples is computed when it is first due.
 
-    Epoch `e`, counted from 0, takes view `e % views` of the augmented images: augmentation comes before the store.
+    Epoch `e`, counted from 0, takes view `e % views` of the augmented examples: augmentation comes before the store.
 
     Args:
         bundle: The data.
         stage: The stage.
-        prefix: The frozen network, from pixels to the cut, over the bundle.
-        after_images: Told how many images of a pass the prefix has done, and of how many.
+        prefix: The frozen network, from the inputs to the cut, over the bundle.
+        inputs: Names of the network's inputs that the suffix needs next to the features.
+        after_examples: Called with how many examples of a pass the prefix has done, and of how many.
     """
 
     def __init__(
-        self, bundle: Bundle, stage: Stage, prefix: Extractor, *, after_images: Callable[[int, int], None] | None = None
+        self,
+        bundle: Bundle,
+        stage: Stage,
+        prefix: Extractor,
+        *,
+        inputs: Sequence[str] = (),
+        after_examples: Callable[[int, int], None] | None = None,
     ) -> None:
-        self.bundle, self.stage, self.prefix, self.after_images = bundle, stage, prefix, after_images
+        self.bundle, self.stage, self.prefix, self.inputs = bundle, stage, prefix, tuple(inputs)
+        self.after_examples = after_examples
         self.feature_seconds = 0.0
         self.dtype = str(prefix.settings.dtype)
         self.views = views_of(stage)
@@ -149,24 +153,24 @@ class FeatureBatches:
 
     def train(self, epoch: int) -> Epoch:
         """The training features of the epoch's view, shuffled by the seed, the stage and the epoch."""
-        features, labels = self._features("train", (epoch - 1) % self.views)
-        order = epoch_order(len(labels), seed=self.bundle.seed, stage_name=self.stage.name, epoch=epoch)
-        return self._epoch(features, labels, order)
+        features, targets = self._features("train", (epoch - 1) % self.views)
+        order = epoch_order(len(targets), seed=self.bundle.seed, stage_name=self.stage.name, epoch=epoch)
+        return self._epoch(features, targets, order)
 
     def validation(self) -> Epoch:
         """The validation features, in the order of the split."""
-        features, labels = self._features("val", 0)
-        return self._epoch(features, labels, np.arange(len(labels), dtype=np.int32))
+        features, targets = self._features("val", 0)
+        return self._epoch(features, targets, np.arange(len(targets), dtype=np.int32))
 
     def order(self, epoch: int) -> NDArray[np.int64]:
-        """The training images as indices into the examples, in the epoch's order."""
+        """The training examples as indices into the examples, in the epoch's order."""
         indices = self.bundle.indices("train")
         return indices[epoch_order(len(indices), seed=self.bundle.seed, stage_name=self.stage.name, epoch=epoch)]
 
-    def _epoch(self, features: Any, labels: Any, order: NDArray[np.int32]) -> Epoch:
-        if isinstance(features, tf.Tensor):
-            return MemoryEpoch(features, labels, order)
-        return BlockEpoch(_blocks(features, labels, order, self.stage.batch_size))
+    def _epoch(self, features: Any, targets: Any, order: NDArray[np.int32]) -> Epoch:
+        if isinstance(targets, tf.Tensor):
+            return MemoryEpoch(features, targets, order)
+        return BlockEpoch(_blocks(features, targets, order, self.stage.batch_size))
 
     def _features(self, part: str, view: int) -> tuple[Any, Any]:
         if (part, view) in self._held:
@@ -179,20 +183,33 @@ class FeatureBatches:
         return self._held[part, view]
 
     def _from_store(self, part: str, view: int) -> tuple[Any, Any]:
-        after, count = self.after_images, len(self.bundle.indices(part))
-        (features,), labels = self.prefix.run(
+        after, count = self.after_examples, len(self.bundle.indices(part))
+        (features,), targets = self.prefix.run(
             part,
             augment=self.stage.augment if part == "train" else None,
             view=view,
             progress=None if after is None else lambda done: after(done, count),
         )
-        if features.nbytes > HOLD_BYTES:
-            return features, labels
-        return _on_cpu(features.read_all()), _on_cpu(labels)
+        arrays = features if isinstance(features, dict) else {FEATURES: features}
+        rows: Any = structured({**arrays, **self._inputs_of(part)})
+        if sum(array.nbytes for array in arrays.values()) > HOLD_BYTES:
+            return rows, targets
+        held = {name: _on_cpu(array[:]) for name, array in rows.items()} if isinstance(rows, dict) else _on_cpu(rows[:])
+        return held, _on_cpu(targets)
+
+    def _inputs_of(self, part: str) -> dict[str, NDArray[Any]]:
+        """The network's own inputs that the suffix needs, of the split."""
+        if not self.inputs:
+            return {}
+        bundle, indices = self.bundle, self.bundle.indices(part)
+        if bundle.cached is None:
+            raise DataError("The inputs of the network do not fit on the disk, and the blocks above the cut need them.")
+        specs = bundle.cached.specs
+        return {name: bundle.cached.columns[name][indices].astype(specs[name].dtype) for name in self.inputs}
 
 
 def views_of(stage: Stage) -> int:
-    """How many copies of each training image a stage stores features of."""
+    """How many copies of each training example a stage stores features of."""
     return stage.views if stage.augment is not None else 1
 
 
@@ -207,7 +224,9 @@ def storing(prefix: Extractor, stage: Stage) -> Decision:
         copies = range(min(views, stage.epochs))
         return sum(prefix.missing("train", augment=stage.augment, view=view) for view in copies) + prefix.missing("val")
 
-    return decide(prefix.settings.store, work, missing=missing, image_seconds=prefix.seconds_per_image)
+    return decide(
+        prefix.settings.store, work, noun=prefix.bundle.modality.noun, missing=missing, example_seconds=prefix.seconds_per_example
+    )
 
 
 def _on_cpu(array: Any) -> tf.Tensor:
@@ -215,14 +234,17 @@ def _on_cpu(array: Any) -> tf.Tensor:
         return tf.constant(array)
 
 
-def _blocks(features: Features, labels: NDArray[np.float32], order: NDArray[np.int32], batch_size: int) -> tf.data.Dataset:
+def _blocks(features: Any, targets: NDArray[np.float32], order: NDArray[np.int32], batch_size: int) -> tf.data.Dataset:
     """Blocks of whole batches in the given order, read from the store while the block before is in use."""
-    batches = max(1, BLOCK_BYTES * len(features) // (features.nbytes * batch_size))
+    arrays = features if isinstance(features, dict) else {FEATURES: features}
+    row_bytes = sum(array.nbytes for array in arrays.values()) / len(targets)
+    batches = max(1, int(BLOCK_BYTES / (row_bytes * batch_size)))
 
     def read() -> Iterator[tuple[Any, Any]]:
         for start in range(0, len(order), batches * batch_size):
             rows = order[start : start + batches * batch_size]
-            yield features[rows], labels[rows]
+            yield structured({name: array[rows] for name, array in arrays.items()}), targets[rows]
 
-    signature = (tf.TensorSpec((None, *features.shape[1:]), features.dtype), tf.TensorSpec((None, labels.shape[1]), tf.float32))
+    specs = structured({name: tf.TensorSpec((None, *array.shape[1:]), array.dtype) for name, array in arrays.items()})
+    signature = (specs, tf.TensorSpec((None, targets.shape[1]), tf.float32))
     return untuned(tf.data.Dataset.from_generator(read, output_signature=signature).prefetch(1))

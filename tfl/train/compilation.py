@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 LEAST_GAIN = 1.1
 """Steps that XLA compiled have to be this many times as fast to be chosen: it rounds otherwise, and compiles anew each stage."""
 _STEPS = 4
+_OPEN_SIDE = 64
+"""Length of random sequences where the network leaves it open."""
 _measured: dict[tuple[object, ...], bool] = {}
 """Trials of a search train the same layers again and again: measured once a process."""
 
@@ -42,7 +44,7 @@ def choose_compilation(
     if asked is False:
         return False
     epoch = _epoch_of(loop, streams=streams)
-    key = (graph_hash(loop.model), loop.batch_size, loop.inputs.dtype.name, streams)
+    key = (graph_hash(loop.model), loop.batch_size, str(loop.inputs), streams)
     if asked == "auto" and key in _measured:
         return _measured[key]
     with _Untouched(loop):
@@ -70,10 +72,10 @@ def choose_compilation(
 def _measure(loop: Loop, epoch: Epoch) -> tuple[bool, str]:
     runs = {jit: functools.partial(_run, loop, epoch, jit_compile=jit) for jit in (False, True)}
     seconds = best_seconds({str(jit): run for jit, run in runs.items()})
-    images = loop.batch_size * _STEPS
-    with_xla, without = images / seconds["True"], images / seconds["False"]
+    count = loop.batch_size * _STEPS
+    with_xla, without = count / seconds["True"], count / seconds["False"]
     chosen = with_xla >= LEAST_GAIN * without
-    return chosen, f"{'on' if chosen else 'off'}: measured {without:.0f} images/s without XLA, {with_xla:.0f} with it."
+    return chosen, f"{'on' if chosen else 'off'}: measured {without:.0f} examples/s without XLA, {with_xla:.0f} with it."
 
 
 def _run(loop: Loop, epoch: Epoch, *, jit_compile: bool) -> None:
@@ -83,13 +85,19 @@ def _run(loop: Loop, epoch: Epoch, *, jit_compile: bool) -> None:
 
 def _epoch_of(loop: Loop, *, streams: bool) -> Epoch:
     """Some full batches of random inputs, as the stage would get them."""
-    rng, classes = np.random.default_rng(0), int(loop.model.output_shape[-1])
-    values = rng.uniform(0, 255 if streams else 1, (loop.batch_size, *loop.inputs.shape[1:])).astype("float32")
-    inputs = tf.cast(values, loop.inputs.dtype)
-    labels = tf.one_hot(rng.integers(0, classes, loop.batch_size), classes)
+    rng, width = np.random.default_rng(0), int(loop.model.output_shape[-1])
+
+    def random_input(spec: tf.TensorSpec) -> tf.Tensor:
+        shape = (loop.batch_size, *(side or _OPEN_SIDE for side in spec.shape[1:]))
+        if not spec.dtype.is_floating:
+            return tf.ones(shape, spec.dtype)
+        return tf.cast(rng.uniform(0, 255 if streams else 1, shape).astype("float32"), spec.dtype)
+
+    inputs = tf.nest.map_structure(random_input, loop.inputs)
+    targets = tf.one_hot(rng.integers(0, width, loop.batch_size), width)
     if streams:
-        return StreamEpoch(tf.data.Dataset.from_tensors((inputs, labels)).repeat(_STEPS))
-    return MemoryEpoch(inputs, labels, np.tile(np.arange(loop.batch_size, dtype=np.int32), _STEPS))
+        return StreamEpoch(tf.data.Dataset.from_tensors((inputs, targets)).repeat(_STEPS))
+    return MemoryEpoch(inputs, targets, np.tile(np.arange(loop.batch_size, dtype=np.int32), _STEPS))
 
 
 class _Untouched:

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 import keras
 
 from tfl.data.bundle import Bundle
+from tfl.features.cut import inputs_next_to
 from tfl.features.extract import Extractor
 from tfl.model.multipliers import make_optimizer
 from tfl.recipe import Recipe, Stage
 from tfl.runs import Run
-from tfl.train.batches import Batches, Epoch, FeatureBatches, PixelBatches
+from tfl.train.batches import Batches, Epoch, FeatureBatches, InputBatches
 from tfl.train.callbacks.best import Best
 from tfl.train.callbacks.checkpoints import Checkpoints
 from tfl.train.callbacks.history import History
@@ -53,27 +54,33 @@ class Fit:
         self.checkpoints, self.console, self.watchers, self.stop = checkpoints, console, watchers, stop
 
     def prepare(
-        self, prefix: Extractor | None, live: keras.Model, multipliers: dict[str, float], class_weights: NDArray[Any] | None
+        self, prefix: Extractor | None, trainable: keras.Model, multipliers: dict[str, float], class_weights: NDArray[Any] | None
     ) -> None:
         """Makes the batches and the optimiser, and brings both to where the state says the stage is."""
-        images = len(self.bundle.indices("train"))
-        self.live, self._multipliers, self._class_weights = live, multipliers, class_weights
-        self.progress = StageProgress(self.console, self.stage, images=images, first_epoch=self.state.epoch + 1)
+        examples, nouns = len(self.bundle.indices("train")), self.bundle.modality.nouns
+        self.trainable, self._multipliers, self._class_weights = trainable, multipliers, class_weights
+        self.progress = StageProgress(self.console, self.stage, examples=examples, nouns=nouns, first_epoch=self.state.epoch + 1)
         self.batches: Batches
         if prefix is None:
-            self.batches = PixelBatches(self.bundle, self.stage)
+            self.batches = InputBatches(self.bundle, self.stage)
         else:
-            self.batches = FeatureBatches(self.bundle, self.stage, prefix, after_images=self._after_frozen_images)
+            self.batches = FeatureBatches(
+                self.bundle,
+                self.stage,
+                prefix,
+                inputs=inputs_next_to(prefix.models[0], trainable),
+                after_examples=self._after_frozen_examples,
+            )
         self._make_loop()
         if self.state.jit_compile is None:
             self._with_room(lambda: self._choose_compilation(streams=prefix is None))
             self.state.save(self.run, self.stage.name)
         self.loop.jit_compile = bool(self.state.jit_compile) and self.state.parts == 1
-        self.callbacks = keras.callbacks.CallbackList(self._callbacks(), model=live, add_history=False)
+        self.callbacks = keras.callbacks.CallbackList(self._callbacks(), model=trainable, add_history=False)
 
     def run_epochs(self) -> None:
         """Trains until the epochs are used up or patience is."""
-        self._judge_the_start()
+        self._evaluate_the_start()
         self.callbacks.on_train_begin()
         try:
             while self.state.epoch < self.stage.epochs and not self.state.stopped_early:
@@ -87,10 +94,11 @@ class Fit:
         stage = self.stage
         rate = schedule_of(stage, steps_per_epoch=-(-len(self.bundle.indices("train")) // stage.batch_size))
         self.loop = Loop(
-            self.live,
+            self.trainable,
             make_optimizer(stage, self._multipliers, rate),
             batch_size=stage.batch_size,
             label_smoothing=stage.label_smoothing,
+            task=self.bundle.task,
             class_weights=self._class_weights,
             dtype=self.batches.dtype,
             parts=self.state.parts,
@@ -113,22 +121,22 @@ class Fit:
         began, left = time.perf_counter(), state.within
         self._rate = self.loop.learning_rate if left is None else left["learning_rate"]
         metrics: dict[str, float] = {}
-        self._with_room(lambda: metrics.update(self._train_and_judge(epoch, training, validation)))
+        self._with_room(lambda: metrics.update(self._train_and_evaluate(epoch, training, validation)))
         seconds = time.perf_counter() - began
         state.train_seconds += seconds
         callbacks.on_epoch_end(epoch, {**metrics, "learning_rate": self._rate, "seconds": seconds})
 
-    def _train_and_judge(self, epoch: int, training: Epoch, validation: Epoch) -> dict[str, float]:
+    def _train_and_evaluate(self, epoch: int, training: Epoch, validation: Epoch) -> dict[str, float]:
         left = self.state.within
         if left is None:
             self.loop.seed(self.recipe.seed, self.stage.name, epoch)
             metrics = self.loop.train(training, self._after_steps)
         else:  # the seeds came back with the weights
             metrics = self.loop.train(training, self._after_steps, done=left["steps"], sums=left["sums"])
-        return metrics | self.loop.judge(validation, self._stop_here)
+        return metrics | self.loop.evaluate(validation, self._stop_here)
 
     def _after_steps(self, ran: Ran) -> None:
-        logs = {"images": float(ran.images), "loss": ran.loss, "not_finite": ran.not_finite}
+        logs = {"examples": float(ran.examples), "loss": ran.loss, "not_finite": ran.not_finite}
         self.callbacks.on_train_batch_end(self.loop.steps - ran.steps, logs)
         self._stop_here()
 
@@ -137,11 +145,11 @@ class Fit:
             self.checkpoints.save_within(steps=self.loop.steps, sums=self.loop.sums.tolist(), learning_rate=self._rate)
             self.stop.check()
 
-    def _after_frozen_images(self, done: int, count: int) -> None:
-        self.progress.on_frozen_images(done, count)
+    def _after_frozen_examples(self, done: int, count: int) -> None:
+        self.progress.on_frozen_examples(done, count)
         self.stop.check()
 
-    def _judge_the_start(self) -> None:
+    def _evaluate_the_start(self) -> None:
         """A stage that begins from a trained network must not make it worse: its start takes part as epoch 0."""
         if self.state.epoch or self.state.start or self.recipe.stages[0].name == self.stage.name:
             return
@@ -149,7 +157,7 @@ class Fit:
         validation = self.batches.validation()
         self.state.feature_seconds += self.batches.feature_seconds - began
         start: dict[str, float] = {}
-        self._with_room(lambda: start.update(self.loop.judge(validation, self.stop.check)))
+        self._with_room(lambda: start.update(self.loop.evaluate(validation, self.stop.check)))
         self.state.start = start
         self.state.take(0, start, self.recipe.monitor)
 
@@ -173,7 +181,7 @@ class Fit:
         self._make_loop()
 
     def _files_of(self, epoch: int, step: int) -> list[str]:
-        """What the images of a step are called."""
+        """What the examples of a step are called."""
         size = self.stage.batch_size
         return [self.bundle.examples.name_of(int(index)) for index in self.batches.order(epoch)[step * size : (step + 1) * size]]
 

@@ -1,4 +1,4 @@
-"""The passes over the data: gradients on the live part of the network, and its judgement on the validation split.
+"""The passes over the data: gradients on the trainable part of the network, and its metrics on the validation split.
 
 Keras' `fit` spends about a millisecond a step on itself, which is most of the time where a head trains on stored features.
 Here one compiled function runs many steps, over arrays in memory, and is traced once a stage.
@@ -15,7 +15,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from tfl.backbones.inputs import inputs_of
 from tfl.data.bundle import derived_seed
+from tfl.tasks.base import Task, task_of
 from tfl.train.batches import Epoch, MemoryEpoch, StreamEpoch
 
 if TYPE_CHECKING:
@@ -23,8 +25,8 @@ if TYPE_CHECKING:
 
 CHUNK_SECONDS = 0.25
 """Steps run without a look at progress, the keyboard or the loss for about so long."""
-JUDGE_ROWS = 2048
-"""Rows of pooled features that are judged at once."""
+EVALUATION_ROWS = 2048
+"""Rows of pooled features that are evaluated at once."""
 
 NEVER = -1
 
@@ -34,14 +36,14 @@ class Ran:
     """Some steps that were run at once.
 
     Args:
-        steps: How many.
-        images: How many they saw.
+        steps: Number of steps.
+        examples: Number of examples in them.
         loss: Their mean loss.
         not_finite: Which step of the epoch, from 0, was the first whose loss is not finite; `NEVER` where all are.
     """
 
     steps: int
-    images: int
+    examples: int
     loss: float
     not_finite: int
 
@@ -50,25 +52,26 @@ AfterSteps = Callable[[Ran], None]
 
 
 class Loop:
-    """Trains and judges one network for one stage.
+    """Trains and evaluates one network for one stage.
 
-    The loss of an example is its cross-entropy against smoothed labels, times its weight, `one_hot @ class_weights` (so one
-    mixed of two classes weighs in between); a step's loss is the mean over the batch, as in Keras.
+    The loss of an example is the task's, times the task's weight of it; a step's loss is the mean over the batch, as in Keras.
 
     Args:
-        model: From the cut (or from pixels) to probabilities. What is trainable is decided before this is made.
+        model: From the cut (or from the inputs of the whole network) to its outputs. What is
+            trainable is decided before this is made.
         optimizer: A Keras optimiser; wrapped for loss scaling where layers compute in float16.
         batch_size: Examples a step.
         label_smoothing: Share of each training label spread over all classes; never in validation.
-        class_weights: `(classes,)`, or None for equal ones.
-        dtype: Of the inputs as they come; they are cast to float32 inside the compiled step.
+        task: Loss, metrics and weights. Defaults to one of several classes.
+        class_weights: `(width,)`, a weight for each output, or None for equal ones.
+        dtype: Of floating-point inputs as they come; they are cast to float32 inside the compiled step.
         jit_compile: Whether XLA compiles the steps, for the one shape of a full batch; a smaller last batch runs without it.
-            Judging never uses it.
+            Evaluation never uses it.
         parts: A batch goes through the network in so many parts, one after the other, and their gradients are added up: the step
             is that of the whole batch, in less memory. XLA compiles no such step.
 
     Attributes:
-        steps, sums: How far the epoch is: steps done, and their sums of loss, right answers and images.
+        steps, sums: How far the epoch is: steps done, and their sums of loss, step metric and examples.
     """
 
     def __init__(
@@ -78,6 +81,7 @@ class Loop:
         *,
         batch_size: int,
         label_smoothing: float = 0.0,
+        task: Task | None = None,
         class_weights: NDArray[Any] | None = None,
         dtype: str = "float32",
         jit_compile: bool = False,
@@ -85,18 +89,19 @@ class Loop:
     ) -> None:
         self.model, self.batch_size, self.label_smoothing = model, batch_size, label_smoothing
         self.parts, self.steps, self.sums = parts, 0, np.zeros(3)
-        classes = int(model.output_shape[-1])
-        self._class_weights = tf.constant(np.ones(classes) if class_weights is None else class_weights, tf.float32)
-        self._logits = logits_model(model)
+        self.task = task or task_of("classify")
+        width = int(model.output_shape[-1])
+        self._class_weights = tf.constant(np.ones(width) if class_weights is None else class_weights, tf.float32)
+        self._logits = logits_model(model, self.task)
         self._variables = list(model.trainable_variables)
         half = any(layer.compute_dtype == "float16" for layer in _layers(model))
         self._scheduled = optimizer
         self.optimizer = keras.optimizers.LossScaleOptimizer(optimizer) if half else optimizer
         self.optimizer.build(self._variables)
-        inputs = tf.TensorSpec((None, *model.input_shape[1:]), dtype)
-        labels, order, number = tf.TensorSpec((None, classes)), tf.TensorSpec((None,), tf.int32), tf.TensorSpec((), tf.int32)
-        batch, memory = (inputs, labels), (inputs, labels, order, number, number)
-        full = tf.TensorSpec((batch_size, *model.input_shape[1:])), tf.TensorSpec((batch_size, classes))
+        inputs = input_specs(model, dtype)
+        targets, order, number = tf.TensorSpec((None, width)), tf.TensorSpec((None,), tf.int32), tf.TensorSpec((), tf.int32)
+        batch, memory = (inputs, targets), (inputs, targets, order, number, number)
+        full = input_specs(model, "float32", batch_size=batch_size), tf.TensorSpec((batch_size, width))
         self._xla_step = tf.function(self._step, input_signature=full, jit_compile=True)
         self._over_batch = {
             jit: tf.function(step, input_signature=batch) for jit, step in ((False, self._step), (True, self._full_step))
@@ -133,23 +138,23 @@ class Loop:
         Args:
             epoch: The batches.
             after_steps: Told, every now and then, what was run since; what it raises ends the pass.
-            done, sums: `steps` and `sums` of the same pass when it was left: it goes on from there.
+            done, sums: `steps` and `sums` of the same pass when it was left: it resumes there.
 
         Returns:
-            `loss` and `accuracy` of the training images as they were seen, dropout and smoothing included.
+            `loss` and the task's step metric over the training examples as they were trained on, dropout and smoothing included.
         """
         self.steps, self.sums = done, np.array(sums, np.float64)
         for steps, sums_of_steps, not_finite in self._passes(epoch, done):
             self.steps, self.sums = self.steps + steps, self.sums + sums_of_steps
-            loss, _, images = sums_of_steps
-            after_steps(Ran(steps, int(images), float(loss / max(images, 1)), not_finite))
-        loss, right, images = self.sums
-        return {"loss": float(loss / images), "accuracy": float(right / images)}
+            loss, _, count = sums_of_steps
+            after_steps(Ran(steps, int(count), float(loss / max(count, 1)), not_finite))
+        loss, score, count = self.sums
+        return {"loss": float(loss / count), self.task.step_metric: float(score / count)}
 
-    def judge(self, epoch: Epoch, after_batch: Callable[[], None] = lambda: None) -> dict[str, float]:
-        """`val_loss` (unweighted, unsmoothed), `val_accuracy` and `val_macro_f1` over all batches."""
-        logits, labels = zip(*self._judged(epoch, after_batch), strict=True)
-        return judgement(np.concatenate(logits), np.concatenate(labels))
+    def evaluate(self, epoch: Epoch, after_batch: Callable[[], None] = lambda: None) -> dict[str, float]:
+        """The task's validation metrics, unweighted and unsmoothed, over all batches."""
+        logits, targets = zip(*self._logits_of(epoch, after_batch), strict=True)
+        return self.task.validate(np.concatenate(logits), np.concatenate(targets))
 
     def _passes(self, epoch: Epoch, first: int) -> Iterator[tuple[int, NDArray[np.float64], int]]:
         """Runs the steps from number `first` on, some at a time: how many, their sums, the first that is not finite."""
@@ -161,14 +166,14 @@ class Loop:
                 yield 1, sums, NEVER if np.isfinite(sums[0]) else number
         else:
             before = 0
-            for features, labels in epoch.dataset:
-                count = -(-len(labels) // self.batch_size)
-                block = MemoryEpoch(features, labels, np.arange(len(labels), dtype=np.int32))
+            for features, targets in epoch.dataset:
+                count = -(-len(targets) // self.batch_size)
+                block = MemoryEpoch(features, targets, np.arange(len(targets), dtype=np.int32))
                 for steps, sums, not_finite in self._train_memory(block, max(first - before, 0)):
                     yield steps, sums, not_finite if not_finite == NEVER else before + not_finite
                 before += count
 
-    def _run_batch(self, batch: tuple[tf.Tensor, tf.Tensor]) -> NDArray[np.float64]:
+    def _run_batch(self, batch: tuple[Any, tf.Tensor]) -> NDArray[np.float64]:
         compiled = self.jit_compile and len(batch[1]) == self.batch_size
         return np.asarray(self._over_batch[compiled](*batch), np.float64)
 
@@ -179,7 +184,7 @@ class Loop:
             compiled = self.jit_compile and start < full
             stop, began = min(full if compiled else end, start + self._chunk), time.perf_counter()
             steps = self._over_memory[compiled]
-            sums, not_finite = steps(epoch.features, epoch.labels, order, tf.constant(start), tf.constant(stop))
+            sums, not_finite = steps(epoch.features, epoch.targets, order, tf.constant(start), tf.constant(stop))
             yield stop - start, np.asarray(sums, np.float64), int(not_finite)
             took = (time.perf_counter() - began) / (stop - start)
             self._chunk = int(np.clip(CHUNK_SECONDS / max(took, 1e-6), 1, 4096))
@@ -193,9 +198,9 @@ class Loop:
 
     def _repeat(
         self,
-        run_step: Callable[[tf.Tensor, tf.Tensor], tf.Tensor],
-        features: tf.Tensor,
-        labels: tf.Tensor,
+        run_step: Callable[[Any, tf.Tensor], tf.Tensor],
+        features: Any,
+        targets: tf.Tensor,
         order: tf.Tensor,
         start: tf.Tensor,
         stop: tf.Tensor,
@@ -204,47 +209,47 @@ class Loop:
         not_finite = tf.constant(NEVER)
         for step in tf.range(start, stop):
             rows = order[step * self.batch_size : (step + 1) * self.batch_size]
-            found = run_step(tf.gather(features, rows), tf.gather(labels, rows))
+            some = tf.nest.map_structure(lambda one: tf.gather(one, rows), features)  # noqa: B023
+            found = run_step(some, tf.gather(targets, rows))
             not_finite = tf.where((not_finite == NEVER) & ~tf.math.is_finite(found[0]), step, not_finite)
             sums += tf.cast(found, tf.float64)
         return sums, not_finite
 
-    def _full_step(self, inputs: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+    def _full_step(self, inputs: Any, targets: tf.Tensor) -> tf.Tensor:
         """A step compiled by XLA, on a batch that is full."""
-        inputs = tf.ensure_shape(tf.cast(inputs, tf.float32), (self.batch_size, *inputs.shape[1:]))
-        return self._xla_step(inputs, tf.ensure_shape(labels, (self.batch_size, *labels.shape[1:])))
+        full = tf.nest.map_structure(lambda one: tf.ensure_shape(one, (self.batch_size, *one.shape[1:])), _as_float32(inputs))
+        return self._xla_step(full, tf.ensure_shape(targets, (self.batch_size, *targets.shape[1:])))
 
-    def _step(self, inputs: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-        """One gradient step; the sums of loss, of right answers and of images."""
-        gradients, sums = self._gradients(inputs, labels) if self.parts == 1 else self._gradients_in_parts(inputs, labels)
+    def _step(self, inputs: Any, targets: tf.Tensor) -> tf.Tensor:
+        """One gradient step; the sums of loss, of the step metric and of examples."""
+        gradients, sums = self._gradients(inputs, targets) if self.parts == 1 else self._gradients_in_parts(inputs, targets)
         self.optimizer.apply(gradients, self._variables)
         return sums
 
-    def _gradients(self, inputs: tf.Tensor, labels: tf.Tensor, *, share: tf.Tensor | float = 1.0) -> tuple[list[Any], tf.Tensor]:
+    def _gradients(self, inputs: Any, targets: tf.Tensor, *, share: tf.Tensor | float = 1.0) -> tuple[list[Any], tf.Tensor]:
         """Of `share` times the mean loss of these examples; and the sums."""
-        classes = labels.shape[-1]
-        targets = labels * (1.0 - self.label_smoothing) + self.label_smoothing / classes
-        weights = tf.linalg.matvec(labels, self._class_weights)
-        inputs = tf.cast(inputs, tf.float32)
+        weights = self.task.example_weights(targets, self._class_weights)
+        inputs = _as_float32(inputs)
         with tf.GradientTape() as tape:
             logits = tf.cast(self._logits(inputs, training=True), tf.float32)
-            losses = weights * tf.nn.softmax_cross_entropy_with_logits(targets, logits)
+            losses = weights * self.task.loss(targets, logits, label_smoothing=self.label_smoothing)
             loss = tf.reduce_mean(losses) + tf.add_n([tf.cast(extra, tf.float32) for extra in self._logits.losses] or [0.0])
             scaled = self.optimizer.scale_loss(loss if self.parts == 1 else loss * share)
         unconnected = tf.UnconnectedGradients.NONE if self.parts == 1 else tf.UnconnectedGradients.ZERO
         gradients = tape.gradient(scaled, [variable.value for variable in self._variables], unconnected_gradients=unconnected)
-        right = tf.equal(tf.argmax(logits, -1), tf.argmax(labels, -1))
-        images = tf.cast(tf.shape(labels)[0], tf.float32)
-        return gradients, tf.stack([loss * images, tf.reduce_sum(tf.cast(right, tf.float32)), images])
+        score = self.task.step_score(targets, logits)
+        count = tf.cast(tf.shape(targets)[0], tf.float32)
+        return gradients, tf.stack([loss * count, tf.reduce_sum(score), count])
 
-    def _gradients_in_parts(self, inputs: tf.Tensor, labels: tf.Tensor) -> tuple[list[tf.Tensor], tf.Tensor]:
+    def _gradients_in_parts(self, inputs: Any, targets: tf.Tensor) -> tuple[list[tf.Tensor], tf.Tensor]:
         """The same of a whole batch, of which only one part is in the network at a time."""
-        count, rows = tf.shape(labels)[0], self._part_rows
+        count, rows = tf.shape(targets)[0], self._part_rows
 
         def add(start: tf.Tensor, gradients: list[tf.Tensor], sums: tf.Tensor) -> tuple[Any, ...]:
-            part = labels[start : start + rows]
+            part = targets[start : start + rows]
             share = tf.cast(tf.shape(part)[0], tf.float32) / tf.cast(count, tf.float32)
-            more, found = self._gradients(inputs[start : start + rows], part, share=share)
+            some = tf.nest.map_structure(lambda one: one[start : start + rows], inputs)
+            more, found = self._gradients(some, part, share=share)
             return start + rows, [a + tf.convert_to_tensor(b) for a, b in zip(gradients, more, strict=True)], sums + found
 
         nothing = [tf.zeros(variable.shape, variable.dtype) for variable in self._variables]
@@ -257,44 +262,53 @@ class Loop:
     def _part_rows(self) -> int:
         return -(-self.batch_size // self.parts)
 
-    def _forward(self, inputs: tf.Tensor) -> tf.Tensor:
-        return tf.cast(self._logits(tf.cast(inputs, tf.float32), training=False), tf.float32)
+    def _forward(self, inputs: Any) -> tf.Tensor:
+        return tf.cast(self._logits(_as_float32(inputs), training=False), tf.float32)
 
-    def _judged(self, epoch: Epoch, after_batch: Callable[[], None]) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32]]]:
-        blocks = [(epoch.features, epoch.labels)] if isinstance(epoch, MemoryEpoch) else epoch.dataset
-        rows = JUDGE_ROWS if len(self.model.input_shape) == 2 and self.parts == 1 else self._part_rows
-        for features, labels in blocks:
-            for start in range(0, len(labels), rows):
+    def _logits_of(
+        self, epoch: Epoch, after_batch: Callable[[], None]
+    ) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32]]]:
+        blocks = [(epoch.features, epoch.targets)] if isinstance(epoch, MemoryEpoch) else epoch.dataset
+        rows = EVALUATION_ROWS if _are_vectors(self.inputs) and self.parts == 1 else self._part_rows
+        for features, targets in blocks:
+            for start in range(0, len(targets), rows):
                 part = slice(start, start + rows)
-                yield self._predict(features[part]).numpy(), labels[part].numpy()
+                yield self._predict(tf.nest.map_structure(lambda one: one[part], features)).numpy(), targets[part].numpy()  # noqa: B023
                 after_batch()
 
 
-def judgement(logits: NDArray[np.float32], one_hot: NDArray[np.float32]) -> dict[str, float]:
-    """Validation metrics from logits and one-hot labels, both `(n, classes)`. A class that never occurs has an F1 of 0.
+def input_specs(model: keras.Model, dtype: str, *, batch_size: int | None = None) -> Any:
+    """What a model takes: one specification, or a dictionary by input name where it has several inputs.
 
-    Example:
-
-    >>> judgement(np.array([[9.0, 0.0], [9.0, 0.0]]), np.array([[1.0, 0.0], [0.0, 1.0]]))["val_accuracy"]
-    0.5
+    Args:
+        model: A Functional model.
+        dtype: Of its floating-point inputs; whole numbers and masks keep theirs.
+        batch_size: First axis; None leaves it open.
     """
-    logits = np.asarray(logits, np.float64)
-    shifted = logits - logits.max(-1, keepdims=True)
-    log_probabilities = shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))
-    labels, answers, classes = one_hot.argmax(-1), logits.argmax(-1), one_hot.shape[-1]
-    right = np.bincount(labels[labels == answers], minlength=classes)
-    found = np.bincount(labels, minlength=classes) + np.bincount(answers, minlength=classes)
-    return {
-        "val_loss": float(-(one_hot * log_probabilities).sum(-1).mean()),
-        "val_accuracy": float((labels == answers).mean()),
-        "val_macro_f1": float((2 * right / np.maximum(found, 1)).mean()),
-    }
+    specs = {one.name: tf.TensorSpec((batch_size, *one.shape[1:]), _dtype_of(one, dtype)) for one in model.inputs}
+    return specs if len(specs) > 1 else next(iter(specs.values()))
 
 
-def logits_model(model: keras.Model) -> keras.Model:
-    """`model` without its final softmax: a loss computed from probabilities loses its gradient where they saturate."""
-    operation, node, _ = model.outputs[0]._keras_history
-    return keras.Model(model.inputs, operation._inbound_nodes[node].input_tensors[0], name=f"{model.name}_logits")
+def _dtype_of(tensor: Any, dtype: str) -> str:
+    return dtype if tf.as_dtype(tensor.dtype).is_floating else str(tensor.dtype)
+
+
+def _as_float32(inputs: Any) -> Any:
+    """Floating-point tensors as float32; others as they are."""
+    return tf.nest.map_structure(lambda one: tf.cast(one, tf.float32) if one.dtype.is_floating else one, inputs)
+
+
+def _are_vectors(specs: Any) -> bool:
+    return all(len(spec.shape) == 2 for spec in tf.nest.flatten(specs))
+
+
+def logits_model(model: keras.Model, task: Task) -> keras.Model:
+    """`model` without the task's output layers: a loss computed from probabilities loses its gradient where they saturate."""
+    logits = model.outputs[0]
+    for _ in task.output_layers():
+        operation, node, _ = logits._keras_history
+        logits = operation._inbound_nodes[node].input_tensors[0]
+    return keras.Model(inputs_of(model), logits, name=f"{model.name}_logits")
 
 
 def _layers(model: keras.Model) -> list[keras.layers.Layer]:

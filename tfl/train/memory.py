@@ -41,7 +41,7 @@ def ran_out(run: Run, stage: Stage, state: StageState, reason: str, *, allowed: 
         The same for a person.
 
     Raises:
-        TrainingError: The recipe does not want that, or a part is one image already.
+        TrainingError: The recipe does not want that, or a part is one example already.
     """
     first = (reason.strip() or "no more was said").splitlines()[0][:200]
     if not allowed or state.parts >= stage.batch_size:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import keras
 
-from tfl.modalities.image.backbones.settle import settled
-from tfl.model.assemble import Assembled, assemble
+from tfl.data.bundle import Bundle
+from tfl.model.assemble import Assembled, assemble_for
 from tfl.recipe import Recipe
 
 
@@ -17,24 +17,20 @@ class Pristine:
 
     Args:
         recipe: Of the first trial.
-        class_names: In the order of the outputs.
+        bundle: Its data.
         precision: The dtype policy.
     """
 
-    def __init__(self, recipe: Recipe, class_names: tuple[str, ...], *, precision: str) -> None:
+    def __init__(self, recipe: Recipe, bundle: Bundle, *, precision: str) -> None:
         keras.backend.clear_session()  # frees what an earlier network left in Keras
-        keras.config.set_dtype_policy(precision)
-        try:
-            self._assembled = assemble(recipe, class_names)
-        finally:
-            keras.config.set_dtype_policy("float32")
-        self._key = _key(recipe, class_names)
+        self._assembled = assemble_for(recipe, bundle, precision=precision)
+        self._key = _key(recipe, bundle)
         self._values = [keras.ops.convert_to_numpy(variable).copy() for variable in self._assembled.model.variables]
         self._momenta = [layer.momentum for layer in self._normalising]
 
-    def fits(self, recipe: Recipe, class_names: tuple[str, ...]) -> bool:
+    def fits(self, recipe: Recipe, bundle: Bundle) -> bool:
         """Whether building the recipe's network would make this one."""
-        return self._key == _key(recipe, class_names)
+        return self._key == _key(recipe, bundle)
 
     def set_back(self, recipe: Recipe) -> Assembled:
         """The network as if it had been built for `recipe` just now."""
@@ -50,7 +46,7 @@ class Pristine:
         return [layer for layer in self._assembled.model.layers if isinstance(layer, keras.layers.BatchNormalization)]
 
 
-def _key(recipe: Recipe, class_names: tuple[str, ...]) -> str:
+def _key(recipe: Recipe, bundle: Bundle) -> str:
     """Everything of a recipe that `assemble` reads."""
-    recipe = settled(recipe)
-    return repr((recipe.name, recipe.backbone, recipe.head, recipe.data.image_size, recipe.seed, class_names))
+    names, identity = bundle.examples.class_names, bundle.modality.identity()
+    return repr((recipe.name, recipe.backbone, recipe.head, identity, recipe.task, recipe.seed, names))

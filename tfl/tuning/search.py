@@ -122,14 +122,15 @@ def _prepare(
     console: Console,
 ) -> Bench:
     """Finds all that can be wrong before the first trial; makes the folder a search, or makes sure that it is this one."""
-    from tfl.model.assemble import assemble
+    from tfl.model.assemble import assemble_for
     from tfl.train.precision import choose_precision
 
     folder.refuse_if_taken(resume=resume)
     bundle, _ = prepare(recipe, console)
-    names = bundle.examples.class_names
     chosen = folder.about["precision"] if folder.exists else None
-    precision = chosen or choose_precision(recipe, lambda: assemble(recipe, names), console=console)
+    precision = chosen or choose_precision(
+        recipe, lambda: assemble_for(recipe, bundle), modality=bundle.modality, console=console
+    )
     bench = Bench(folder, prepare, precision=precision)
     bench.keep(recipe, bundle)
     assembled = bench.network(recipe)

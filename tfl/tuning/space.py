@@ -63,10 +63,12 @@ def _depths(block_count: int) -> list[str]:
 
 def _augmentation(path: str, stage: Stage) -> dict[str, Choice]:
     """Half, once and one and a half times the first knob that the stage turns; each value is another set of views to compute."""
+    if stage.augment is not None and not isinstance(stage.augment, Augment):
+        return {}
     augment, off = stage.augment, Augment()
     for knob, most in (("magnitude", 1.0), ("rotate_deg", 180.0), ("brightness", 1.0), ("crop", 1.0)):
         value = getattr(augment or off, knob)
-        if value == getattr(off, knob) and not (knob == "magnitude" and augment is not None and augment.randaugment):
+        if value == getattr(off, knob) and not (knob == "magnitude" and isinstance(augment, Augment) and augment.randaugment):
             continue
         tried = [1 - (1 - value) * share for share in (0.5, 1.0, 1.5)] if knob == "crop" else [value * s for s in (0.5, 1.0, 1.5)]
         return {f"{path}.augment.{knob}": Choice(tuple(dict.fromkeys(round(min(max(item, 0.05), most), 4) for item in tried)))}

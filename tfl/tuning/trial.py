@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 import keras
 
-from tfl.data.bundle import Bundle, balanced_class_weights
+from tfl.data.bundle import Bundle
 from tfl.errors import RunLockedError
-from tfl.modalities.image.backbones.settle import settled
+from tfl.modalities.base import settled
 from tfl.model.assemble import Assembled
 from tfl.model.freeze import make_plan
 from tfl.recipe import Recipe, Stage
@@ -80,10 +80,10 @@ class Bench:
 
     def network(self, recipe: Recipe) -> Assembled:
         """The recipe's network as it is before the first stage: the latest one set back, where it is the same."""
-        names = tuple(self.bundle(recipe).examples.class_names)
-        if self._network is None or not self._network.fits(recipe, names):
+        bundle = self.bundle(recipe)
+        if self._network is None or not self._network.fits(recipe, bundle):
             self._network = None  # two would be in memory
-            self._network = Pristine(recipe, names, precision=self.precision)
+            self._network = Pristine(recipe, bundle, precision=self.precision)
         return self._network.set_back(recipe)
 
     def train(self, recipe: Recipe, place: Path, *, check: Check = lambda history: None, after: Path | None = None) -> None:
@@ -111,7 +111,7 @@ class Bench:
         run.write_json("plans.json", plans)
         weights = None
         if recipe.class_weight is not None:
-            weights = balanced_class_weights(bundle.labels("train"), class_count=bundle.class_count)
+            weights = bundle.task.balanced_weights(bundle.targets_of("train"))
         for stage, watch in zip(recipe.stages, watchers, strict=True):
             train_stage(run, assembled, stage, bundle, recipe=recipe, class_weights=weights, watchers=[watch])
 

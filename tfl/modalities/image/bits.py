@@ -5,14 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tfl.errors import BadImageError, DataError
 from tfl.modalities.image.convert import in_graph, largest_value
 from tfl.modalities.image.headers import is_deep_png, read_header
-
-if TYPE_CHECKING:
-    from tfl.data.examples import Examples
 
 UNUSED = "unused_bits"
 UNEVEN = "uneven_bits"
@@ -35,7 +32,7 @@ def used_bits(largest: Iterable[int]) -> int | None:
     return None if highest >= 2**15 else max(8, highest.bit_length())
 
 
-def bits_in_use(examples: Examples) -> int | None:
+def bits_in_use(examples: Any) -> int | None:
     """As `used_bits`, of all 16-bit files among some images; those that cannot be read do not count.
 
     Files that have 8 bits by their first bytes are not read further.

@@ -53,6 +53,26 @@ def readable_by_graph(content: bytes) -> bytes:
         return _as_png(image, content)
 
 
+def array_bytes(array: np.ndarray) -> bytes:
+    """An array of pixels as PNG, which keeps every pixel.
+
+    Args:
+        array: `(height, width)` or `(height, width, 3)` uint8.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from tfl.modalities.image.convert import array_bytes
+    >>> array_bytes(np.zeros((4, 4), np.uint8))[1:4]
+    b'PNG'
+    """
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.fromarray(array).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
 def in_graph(content: bytes) -> bool:
     """Whether the decode graph reads files that start like this one."""
     return content.startswith(IN_GRAPH) or content.startswith(IN_GRAPH_BOXED)

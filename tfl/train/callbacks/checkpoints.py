@@ -98,7 +98,7 @@ class Checkpoints(keras.callbacks.Callback):
 
         Args:
             steps: That are done.
-            sums: Of loss, right answers and images over them.
+            sums: Of loss, step metric and examples over them.
             learning_rate: At the start of the epoch, which is what its row of the history says.
         """
         self.state.within = {"steps": steps, "sums": [float(value) for value in sums], "learning_rate": learning_rate}

@@ -20,7 +20,7 @@ class NanStop(keras.callbacks.Callback):
     Args:
         run: Its manifest gets `not_finite`: stage, epoch, batch (from 1) and the files of that batch.
         stage: Named in the message.
-        files_of: What the images of a step are called, by epoch and step (from 0).
+        files_of: What the examples of a step are called, by epoch and step (from 0).
         go_back: Brings the network to its best, and says which epoch that is; 0 is the start of the stage.
         precision: The recipe's.
     """

@@ -1,5 +1,5 @@
-"""Progress on a terminal: epoch, metrics, images a second, time left. One line at the start where there is no terminal, and in a
-notebook one after each epoch."""
+"""Progress on a terminal: epoch, metrics, examples per second, time left. One line at the start where there is no terminal,
+and in a notebook one after each epoch."""
 
 from __future__ import annotations
 
@@ -14,22 +14,25 @@ from tfl.recipe import Stage
 
 
 class StageProgress(keras.callbacks.Callback):
-    """Shows a bar over all images of a stage while it trains.
+    """Shows a bar over all examples of a stage while it trains.
 
     Args:
         console: Where to; None shows nothing. One that is not a terminal gets one line at the start, and where it is interactive
             (see `tfl.progress.progress_console`) one after each epoch.
         stage: Of the recipe.
-        images: In one epoch.
+        examples: Number of training examples in one epoch.
+        nouns: What messages call them.
         first_epoch: Where the stage goes on from; 1 unless it is resumed.
     """
 
-    def __init__(self, console: Console | None, stage: Stage, *, images: int, first_epoch: int = 1) -> None:
+    def __init__(
+        self, console: Console | None, stage: Stage, *, examples: int, nouns: str = "examples", first_epoch: int = 1
+    ) -> None:
         super().__init__()
-        self.console, self.stage, self.images, self.first_epoch = console, stage, images, first_epoch
+        self.console, self.stage, self.examples, self.nouns, self.first_epoch = console, stage, examples, nouns, first_epoch
         self._bar: Progress | None = None
         self._task: Any = None
-        self._seen = 0
+        self._done = 0
         self._since: tuple[int, float] | None = None
         self._epoch_words, self._rate, self._metrics = "", "", ""
 
@@ -38,7 +41,7 @@ class StageProgress(keras.callbacks.Callback):
             return
         if not self.console.is_terminal:
             resumed = f", from epoch {self.first_epoch}" if self.first_epoch > 1 else ""
-            words = f"at most {self.stage.epochs} epochs of {self.images} images{resumed}"
+            words = f"at most {self.stage.epochs} epochs of {self.examples} {self.nouns}{resumed}"
             self.console.print(f"Stage {self.stage.name}: {words}", highlight=False, markup=False)
             return
         columns = (
@@ -48,7 +51,7 @@ class StageProgress(keras.callbacks.Callback):
             TimeRemainingColumn(),
         )
         self._bar = Progress(*columns, console=self.console, transient=True)
-        left = (self.stage.epochs - self.first_epoch + 1) * self.images
+        left = (self.stage.epochs - self.first_epoch + 1) * self.examples
         self._task = self._bar.add_task(self.stage.name, total=left, words="")
         self._bar.start()
 
@@ -57,17 +60,17 @@ class StageProgress(keras.callbacks.Callback):
         self._show()
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
-        images, now = int((logs or {}).get("images", 0)), time.perf_counter()
-        self._seen += images
+        examples, now = int((logs or {}).get("examples", 0)), time.perf_counter()
+        self._done += examples
         if self._since is not None:
-            self._rate = f"{(self._seen - self._since[0]) / max(now - self._since[1], 1e-9):.0f} images/s"
+            self._rate = f"{(self._done - self._since[0]) / max(now - self._since[1], 1e-9):.0f} {self.nouns}/s"
         else:  # the first steps include compilation: they are in no rate
-            self._since = (self._seen, now)
+            self._since = (self._done, now)
         self._show()
 
-    def on_frozen_images(self, done: int, count: int) -> None:
-        """Told by the batches how far the frozen prefix is through the images of a pass."""
-        self._show(f"frozen blocks: {done}/{count} images")
+    def on_frozen_examples(self, done: int, count: int) -> None:
+        """Shows how far the frozen prefix is through the examples of a pass."""
+        self._show(f"frozen blocks: {done}/{count} {self.nouns}")
         self._since = None
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
@@ -86,4 +89,4 @@ class StageProgress(keras.callbacks.Callback):
     def _show(self, words: str | None = None) -> None:
         if self._bar is not None:
             told = words or " ".join(part for part in (self._epoch_words, self._rate, self._metrics) if part)
-            self._bar.update(self._task, completed=self._seen, words=told)
+            self._bar.update(self._task, completed=self._done, words=told)

@@ -7,7 +7,7 @@ import pytest
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, log_loss, precision_recall_fscore_support
 
 from tfl.errors import TflError
-from tfl.evaluate.metrics import judge, macro_f1, wilson_interval
+from tfl.tasks.class_metrics import evaluate_classes, macro_f1, wilson_interval
 
 NAMES = ["apple", "<b>pear</b>", "plum"]
 
@@ -22,7 +22,7 @@ def _case(count: int = 300, classes: int = 3, seed: int = 0, skill: float = 1.5)
 
 def test_agrees_with_scikit_learn() -> None:
     probabilities, labels = _case()
-    result = judge(probabilities, labels, NAMES)
+    result = evaluate_classes(probabilities, labels, NAMES)
     predicted = probabilities.argmax(axis=1)
     precision, recall, f1, support = precision_recall_fscore_support(labels, predicted)
     assert result["accuracy"] == pytest.approx(accuracy_score(labels, predicted))
@@ -39,7 +39,7 @@ def test_agrees_with_scikit_learn() -> None:
 
 def test_intervals_hold_the_point_and_are_repeatable() -> None:
     probabilities, labels = _case()
-    result, again, other = (judge(probabilities, labels, NAMES, seed=seed) for seed in (0, 0, 1))
+    result, again, other = (evaluate_classes(probabilities, labels, NAMES, seed=seed) for seed in (0, 0, 1))
     assert result == again
     assert result["accuracy_interval"] != other["accuracy_interval"]
     for name in ("accuracy", "macro_f1", "loss"):
@@ -51,22 +51,22 @@ def test_intervals_hold_the_point_and_are_repeatable() -> None:
 
 
 def test_the_accuracy_interval_covers_the_truth_about_95_times_in_100() -> None:
-    truth = np.mean([judge(*_case(count=20_000, seed=99), NAMES, bootstraps=0)["accuracy"]])
+    truth = np.mean([evaluate_classes(*_case(count=20_000, seed=99), NAMES, bootstraps=0)["accuracy"]])
     covered = 0
     for seed in range(100):
-        low, high = judge(*_case(count=150, seed=seed), NAMES, bootstraps=300)["accuracy_interval"]
+        low, high = evaluate_classes(*_case(count=150, seed=seed), NAMES, bootstraps=300)["accuracy_interval"]
         covered += low <= truth <= high
     assert 88 <= covered <= 100
 
 
 def test_more_images_make_a_narrower_interval() -> None:
-    widths = [np.diff(judge(*_case(count=count), NAMES)["accuracy_interval"])[0] for count in (100, 1600)]
+    widths = [np.diff(evaluate_classes(*_case(count=count), NAMES)["accuracy_interval"])[0] for count in (100, 1600)]
     assert widths[1] < widths[0] / 3
 
 
 def test_a_perfect_score_is_not_certain() -> None:
     labels = np.array([0, 1] * 10)
-    result = judge(np.eye(2)[labels], labels, ["a", "b"])
+    result = evaluate_classes(np.eye(2)[labels], labels, ["a", "b"])
     assert result["accuracy"] == 1.0
     assert result["accuracy_interval"] == wilson_interval(20, 20)
     assert result["accuracy_interval"][0] < 0.9
@@ -75,21 +75,21 @@ def test_a_perfect_score_is_not_certain() -> None:
 
 def test_a_class_never_predicted_has_no_precision_interval() -> None:
     probabilities = np.array([[0.9, 0.1, 0.0], [0.2, 0.8, 0.0], [0.6, 0.4, 0.0]])
-    figures = judge(probabilities, np.array([0, 1, 2]), NAMES)["per_class"]["plum"]
+    figures = evaluate_classes(probabilities, np.array([0, 1, 2]), NAMES)["per_class"]["plum"]
     assert figures["precision"] == 0.0 and figures["precision_interval"] is None
     assert (figures["predicted"], figures["count"]) == (0, 1)
 
 
 def test_a_confident_wrong_answer_has_a_finite_loss() -> None:
-    assert np.isfinite(judge(np.array([[1.0, 0.0]]), np.array([1]), ["a", "b"])["loss"])
+    assert np.isfinite(evaluate_classes(np.array([[1.0, 0.0]]), np.array([1]), ["a", "b"])["loss"])
 
 
 def test_calibration_error_is_small_for_honest_and_large_for_boastful_predictions() -> None:
     generator = np.random.default_rng(0)
     share = generator.uniform(0.5, 1.0, 4000)
     labels = (generator.uniform(size=4000) > share).astype(int)
-    honest = judge(np.stack([share, 1 - share], axis=1), labels, ["a", "b"])
-    boastful = judge(np.tile([0.999, 0.001], (4000, 1)), labels, ["a", "b"])
+    honest = evaluate_classes(np.stack([share, 1 - share], axis=1), labels, ["a", "b"])
+    boastful = evaluate_classes(np.tile([0.999, 0.001], (4000, 1)), labels, ["a", "b"])
     assert honest["calibration_error"] < 0.03
     assert boastful["calibration_error"] == pytest.approx(0.25, abs=0.03)
     low, high = boastful["calibration_error_interval"]
@@ -97,13 +97,13 @@ def test_calibration_error_is_small_for_honest_and_large_for_boastful_prediction
 
 
 def test_reliability_bins_hold_every_image() -> None:
-    bins = judge(*_case(), NAMES)["reliability"]
+    bins = evaluate_classes(*_case(), NAMES)["reliability"]
     assert sum(row["count"] for row in bins) == 300
     assert all(row["low"] < row["confidence"] <= row["high"] for row in bins if row["count"])
 
 
 def test_without_bootstraps_there_are_no_intervals() -> None:
-    assert judge(*_case(), NAMES, bootstraps=0)["accuracy_interval"] is None
+    assert evaluate_classes(*_case(), NAMES, bootstraps=0)["accuracy_interval"] is None
 
 
 @pytest.mark.parametrize(
@@ -118,4 +118,4 @@ def test_without_bootstraps_there_are_no_intervals() -> None:
 )
 def test_what_cannot_be_judged_is_refused(probabilities: np.ndarray, labels: np.ndarray) -> None:
     with pytest.raises(TflError):
-        judge(probabilities, labels, NAMES)
+        evaluate_classes(probabilities, labels, NAMES)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.special import log_softmax
 
-from tfl.evaluate.calibration import SHARPEST, SOFTEST, calibrated, calibration_error, fit_temperature, log_loss
+from tfl.tasks.calibration import SHARPEST, SOFTEST, calibrated, calibration_error, fit_temperature, log_loss
 
 
 def drawn(count=2000, classes=4, seed=0, skill=2.0, overconfidence=1.0):

@@ -11,7 +11,7 @@ import numpy as np
 from scipy import sparse
 
 from tfl.errors import TflError
-from tfl.evaluate.calibration import BINS, calibration_error, confidence_bins, reliability
+from tfl.tasks.calibration import BINS, calibration_error, confidence_bins, reliability
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -21,7 +21,7 @@ _CHUNK_CELLS = 4_000_000  # resampling weights in memory at a time
 _Z95 = 1.959963984540054
 
 
-def judge(
+def evaluate_classes(
     probabilities: NDArray[np.floating],
     labels: NDArray[np.integer],
     class_names: Sequence[str],
@@ -29,9 +29,9 @@ def judge(
     seed: int = 0,
     bootstraps: int = 1000,
 ) -> dict[str, Any]:
-    """Judges predictions against the truth.
+    """Compares predicted probabilities with the true classes.
 
-    Intervals are percentile bootstraps over images (Efron 1979). Two exceptions: a share that is exactly 0 or 1 cannot vary
+    Intervals are percentile bootstraps over examples (Efron 1979). Two exceptions: a share that is exactly 0 or 1 cannot vary
     in a resample, and the bootstrap would claim certainty, so it gets Wilson's score interval (Wilson 1927); and the
     calibration error, which any resample overstates, gets the basic (reversed) bootstrap.
 
@@ -46,16 +46,16 @@ def judge(
         `accuracy`, `macro_f1`, `loss` (log loss, nats), `calibration_error` (expected, 15 bins), each with an `…_interval`
         `[low, high]`; `count`; `per_class` (by name: `precision`, `recall`, `f1`, `count`, `predicted`, and the intervals of
         precision and recall); `confusion` (rows the truth, columns the prediction); `reliability` (see
-        `tfl.evaluate.calibration.reliability`). A class that is never predicted has precision 0 and no interval of it;
+        `tfl.tasks.calibration.reliability`). A class that is never predicted has precision 0 and no interval of it;
         a class that is neither present nor predicted does not count in the macro-F1.
 
     Raises:
-        TflError: The shapes do not fit, there is nothing to judge, or a probability is not a number.
+        TflError: The shapes do not fit, there is nothing to evaluate, or a probability is not a number.
 
     Example:
 
     >>> import numpy as np
-    >>> result = judge(np.array([[0.9, 0.1], [0.2, 0.8], [0.7, 0.3]]), np.array([0, 1, 1]), ["cat", "dog"])
+    >>> result = evaluate_classes(np.array([[0.9, 0.1], [0.2, 0.8], [0.7, 0.3]]), np.array([0, 1, 1]), ["cat", "dog"])
     >>> round(result["accuracy"], 3), result["confusion"], result["per_class"]["dog"]["recall"]
     (0.667, [[1, 0], [1, 1]], 0.5)
     """
@@ -118,7 +118,7 @@ def macro_f1(predicted: NDArray[np.integer], labels: NDArray[np.integer]) -> flo
 
 @dataclass(frozen=True)
 class _Cases:
-    """The images as a sparse matrix whose column sums, weighted by a resample, are everything the figures need."""
+    """The examples as a sparse matrix whose column sums, weighted by a resample, are everything the figures need."""
 
     count: int
     classes: int
@@ -143,7 +143,7 @@ class _Cases:
         return cls(count, classes, predicted, correct, table)
 
     def figures(self, weights: NDArray[np.floating]) -> dict[str, NDArray[np.float64]]:
-        """The figures under each row of `weights` `(resamples, count)`: how often each image was drawn."""
+        """The figures under each row of `weights` `(resamples, count)`: how often each example was drawn."""
         sums = np.asarray((self.table.T @ weights.T).T)
         hits, predicted, present = (sums[:, part * self.classes : (part + 1) * self.classes] for part in range(3))
         with np.errstate(invalid="ignore", divide="ignore"):
@@ -171,11 +171,11 @@ def _checked(
             allowed="probabilities (n, classes) and n labels",
         )
     if not len(labels):
-        raise TflError("There are no predictions to judge.")
+        raise TflError("There are no predictions to evaluate.")
     if not np.isfinite(rows).all():
         raise TflError(
             "Some predicted probabilities are not numbers.",
-            received=f"{int((~np.isfinite(rows)).any(axis=1).sum())} of {len(labels)} images",
+            received=f"{int((~np.isfinite(rows)).any(axis=1).sum())} of {len(labels)} examples",
             fix="The network's weights are damaged or overflowed: train again with a lower learning rate or in float32.",
         )
     if labels.min() < 0 or labels.max() >= len(class_names):
