@@ -1,6 +1,7 @@
 """A KerasHub encoder as one flat Functional model with the inputs `token_ids`, `padding_mask` and, where it has them, `segment_ids`.
 
-It is made of KerasHub's own layers: a saved `.keras` file of it loads where `keras_hub` was imported before.
+It is made of KerasHub's own layers: a saved `.keras` file of it loads where `keras_hub` was imported before, and one of DeBERTa where
+this module was.
 """
 
 from __future__ import annotations
@@ -14,10 +15,12 @@ from tfl.backbones import flat
 from tfl.backbones.weight_files import load_weights_file
 from tfl.errors import BackboneError
 
+from tfl.modalities.base import MASK
 from tfl.modalities.text.presets import POOLED, class_of, load_backbone
+from tfl.modalities.text.relative import RelativeEmbeddings
 from tfl.recipe import Backbone
 
-TOKENS, MASK, SEGMENTS = "token_ids", "padding_mask", "segment_ids"
+TOKENS, SEGMENTS = "token_ids", "segment_ids"
 INPUTS = (TOKENS, MASK, SEGMENTS)
 _FIXED = ("name", "dtype", "trainable")
 
@@ -58,11 +61,11 @@ def lay_out_flat(raw: Any, *, pooled: bool = False) -> keras.Model:
     is all that is needed above each layer.
     """
     flat.name_from_one(raw)
-    repeated = _relative_embeddings(raw)
+    relative = _relative_embeddings(raw)
     flat.forget_calls(raw)
     given = raw.input
     fresh = {name: keras.Input((None,), dtype="int32", name=name) for name in INPUTS if name in given}
-    found = _with_repeats(raw, fresh, repeated) if repeated else flat.lay_out(raw, fresh)
+    found = _with_repeats(raw, fresh, relative) if relative else flat.lay_out(raw, fresh)
     if isinstance(found, dict):
         found = found["pooled_output" if pooled else "sequence_output"]
     model = keras.Model(fresh, found, name=raw.name)
@@ -76,14 +79,15 @@ def _relative_embeddings(raw: Any) -> Any:
     return next(found, None)
 
 
-def _with_repeats(raw: Any, fresh: dict[str, Any], repeated: Any) -> Any:
-    """DeBERTa, with `repeated` called on what each of its layers takes: it reads nothing of it but the size of the batch."""
-    x: Any = None
+def _with_repeats(raw: Any, fresh: dict[str, Any], relative: Any) -> Any:
+    """DeBERTa, with its relative embeddings called on what each of its layers takes: they read nothing of it but its batch size."""
+    repeated = RelativeEmbeddings.like(relative)
+    x = fresh[TOKENS]
     for node in flat.nodes_in_order(raw):
         if "rel_embeddings" in node.arguments.kwargs:
             x = node.operation(x, rel_embeddings=repeated(x), padding_mask=fresh[MASK])
-        elif node.operation is not repeated:
-            x = node.operation(fresh[TOKENS] if x is None else x)
+        elif node.operation is not relative:
+            x = node.operation(x)
     return x
 
 

@@ -27,6 +27,8 @@ ENCODERS = (
 """KerasHub classes that read a whole text in both directions and take a padding mask."""
 POOLED = ("AlbertBackbone", "BertBackbone", "ElectraBackbone")
 """Those that have a pooled output: a dense layer on the first token, taught in pre-training."""
+SEGMENTED = POOLED
+"""Those that take `segment_ids`, which are all 0 for one text: the same three classes."""
 ADDRESSES = ("hf://", "kaggle://", "modelscope://")
 _ALLOWED = "an encoder: ALBERT, BERT, DeBERTa-v3, DistilBERT, ELECTRA, RoBERTa or XLM-RoBERTa"
 _OWN_FOLDER = (
@@ -131,6 +133,19 @@ def class_of(name: str) -> str:
     found = type(load_backbone(name, weights=False)).__name__
     refuse_other_kinds(found, name)
     return found
+
+
+def most_tokens(config: Mapping[str, Any]) -> int:
+    """How many tokens a network takes, from its settings."""
+    return int(config.get("max_sequence_length") or 512)
+
+
+def most_tokens_of(name: str) -> int:
+    """How many tokens the network of a preset takes, special tokens included; see `class_of` for what is raised."""
+    folder = folder_of(name)
+    if folder is not None:
+        return most_tokens(config_of(folder)["config"])
+    return most_tokens(load_backbone(name, weights=False).get_config())
 
 
 def load_backbone(name: str, *, weights: bool = True, dtype: Any = None, arguments: Mapping[str, Any] | None = None) -> Any:
