@@ -112,7 +112,9 @@ def telling_words(texts: Texts) -> list[dict[str, Any]]:
     for label, class_name in enumerate(texts.class_names):
         of_class = np.flatnonzero(texts.labels == label)
         within = np.asarray(rows[of_class].sum(axis=0)).ravel()
-        telling = np.flatnonzero((within >= PURE * total) & (within >= COVERS * max(len(of_class), 1)) & (within >= FEWEST_WITH_WORD))
+        telling = np.flatnonzero(
+            (within >= PURE * total) & (within >= COVERS * max(len(of_class), 1)) & (within >= FEWEST_WITH_WORD)
+        )
         for word in telling[np.argsort(-within[telling])][:3]:
             having = of_class[rows[of_class][:, word].toarray().ravel() > 0]
             note = (

@@ -16,7 +16,8 @@ from tfl.backbones.weight_files import load_weights_file
 from tfl.errors import BackboneError
 
 from tfl.modalities.base import MASK
-from tfl.modalities.text.presets import POOLED, class_of, load_backbone
+from tfl.modalities.hub import load_backbone
+from tfl.modalities.text.presets import POOLED, class_of
 from tfl.modalities.text.relative import RelativeEmbeddings
 from tfl.recipe import Backbone
 
