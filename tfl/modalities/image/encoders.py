@@ -1,4 +1,4 @@
-"""Image transformers of KerasHub (ViT, DINOv2, SigLIP and others) as one flat graph: preprocessing, embeddings, layer after layer.
+"""Image transformers of KerasHub (ViT, DINOv2, SigLIP and others) as one flat graph: preprocessing, embeddings, each layer.
 
 A network that is saved loads where `keras_hub` was imported before.
 """
@@ -129,7 +129,7 @@ def _preparation(backbone: Backbone) -> Prepare:
     except BackboneError as error:
         raise BackboneError(
             f"The preset `{backbone.name}` does not say how pixels are prepared: {error.what}",
-            fix="Say it: --set backbone.preprocessing=none, tf, torch or caffe; or save its keras_hub.layers.ImageConverter there.",
+            fix="Say it: --set backbone.preprocessing=none, tf, torch or caffe; or save its ImageConverter with it.",
         ) from error
     return lambda x: rescaled(x, converter.scale, converter.offset)
 

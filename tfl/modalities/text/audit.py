@@ -1,4 +1,4 @@
-"""What can be wrong with labelled texts besides copies and labels: short, garbled and foreign ones, and words that give labels away."""
+"""What can be wrong with labelled texts besides copies and labels: short, garbled and foreign ones, words that tell the label."""
 
 from __future__ import annotations
 

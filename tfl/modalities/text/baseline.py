@@ -43,8 +43,8 @@ def tfidf_baseline(
 ) -> Baseline:
     """Fits the baseline on the training texts and answers for others.
 
-    Logistic regression for classes and for each of several labels, ridge regression for numbers (scikit-learn). Of the strengths of
-    regularisation, the one with the smallest loss on the validation split is taken.
+    Logistic regression for classes and for each of several labels, ridge regression for numbers (scikit-learn). Of several
+    strengths of regularisation, the one with the smallest loss on the validation split is taken.
 
     Args:
         task: Name of the task, as `Recipe.task`.

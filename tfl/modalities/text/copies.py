@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import zlib
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -83,7 +84,7 @@ def _proposed(indices: NDArray[np.int64], grams: Sequence[NDArray[np.int64]]) ->
         order = np.argsort(bucket, kind="stable")
         for members in np.split(order, np.flatnonzero(np.diff(bucket[order])) + 1):
             # a chain through the bucket ties its members together without comparing all with all
-            pairs.update((int(indices[one]), int(indices[other])) for one, other in zip(members, members[1:], strict=False))
+            pairs.update((int(indices[one]), int(indices[other])) for one, other in pairwise(members))
     return sorted(pairs)
 
 

@@ -272,7 +272,7 @@ def _text(recipe: tfl.Recipe) -> Text:
 
 def _training_texts(examples: Any) -> list[bytes]:
     """The usable texts of the training split, of all where the source has no split."""
-    some = range(len(examples))
+    some = list(range(len(examples)))
     if examples.splits is not None and (examples.splits == "train").any():
         some = [index for index in some if examples.splits[index] == "train"]
     texts = []
