@@ -1,4 +1,4 @@
-"""What lets a probability be trusted: a temperature, the threshold of prediction sets, and what an unfamiliar image is.
+"""How far a probability can be relied on: a temperature, the threshold of prediction sets, and out-of-distribution scores.
 
     validation logits ─▶ temperature ─▶ calibrated probabilities ─▶ set threshold        all kept in confidence.json
     training features ─▶ bank ─▶ score of the validation images  ─▶ threshold            and confidence.npz
@@ -22,7 +22,7 @@ import numpy as np
 
 from tfl.errors import RunError
 from tfl.evaluate.conformal import clopper_pearson, measure_sets, prediction_sets, set_threshold
-from tfl.evaluate.unfamiliar import NEAREST, familiar_threshold, make_bank, unfamiliarity
+from tfl.evaluate.out_of_distribution import NEAREST, make_bank, out_of_distribution_scores, score_threshold, with_current_names
 from tfl.storage import finite, storage_errors, write_atomically, write_json
 from tfl.tasks.calibration import calibrated, calibration_error, fit_temperature, log_loss, reliability
 
@@ -32,29 +32,30 @@ if TYPE_CHECKING:
     import tfl
 
 NAME, ARRAYS = "confidence.json", "confidence.npz"
-_NUMBERS = ("temperature", "coverage", "set_threshold", "familiar", "unfamiliar_threshold")
+_NUMBERS = ("temperature", "coverage", "set_threshold", "in_distribution", "out_of_distribution_threshold")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Confidence:
-    """Everything that makes calibrated probabilities, prediction sets and unfamiliar images of a network's logits and features.
+    """Calibrated probabilities, prediction sets and out-of-distribution scores from a network's logits and features.
 
     Attributes:
         temperature: Logits are divided by it.
         coverage: How often the set is to hold the right class.
         set_threshold: The calibrated probability from which on a class is in the set.
-        familiar: The share of images like the validation images that is to count as familiar.
-        unfamiliar_threshold: An image whose score is larger is unfamiliar.
+        in_distribution: The share of images like the validation images that is to count as in distribution.
+        out_of_distribution_threshold: An image whose score is larger is out of distribution.
         bank: `(rows, width)` float32, features of training images at length one.
         nearest: Which of the nearest rows of the bank counts, from 1.
-        figures: What was measured, plain data: `temperature`, `sets`, `unfamiliar`, each with its `note`, `validation`, `test`.
+        figures: What was measured, plain data: `temperature`, `sets` and `out_of_distribution`, each with its `note`,
+            `validation` and `test`.
     """
 
     temperature: float
     coverage: float
     set_threshold: float
-    familiar: float
-    unfamiliar_threshold: float
+    in_distribution: float
+    out_of_distribution_threshold: float
     bank: NDArray[np.float32]
     nearest: int
     figures: Mapping[str, Any]
@@ -67,15 +68,16 @@ class Confidence:
             features: `(n, width)`, of the layer `head_pool`.
 
         Returns:
-            `calibrated_probabilities`, `prediction_set` `(n, classes)`, `unfamiliarity`, `is_unfamiliar` `(n,)`.
+            `calibrated_probabilities`, `prediction_set` `(n, classes)`; `out_of_distribution_score`,
+            `is_out_of_distribution` `(n,)`.
         """
         probabilities = calibrated(logits, self.temperature)
-        scores = unfamiliarity(features, self.bank, nearest=self.nearest)
+        scores = out_of_distribution_scores(features, self.bank, nearest=self.nearest)
         return {
             "calibrated_probabilities": probabilities,
             "prediction_set": prediction_sets(probabilities, self.set_threshold),
-            "unfamiliarity": scores,
-            "is_unfamiliar": scores > np.float32(self.unfamiliar_threshold),
+            "out_of_distribution_score": scores,
+            "is_out_of_distribution": scores > np.float32(self.out_of_distribution_threshold),
         }
 
     def save(self, folder: Path | str) -> Path:
@@ -104,7 +106,7 @@ class Confidence:
         fix = f"Fit it again: tfl evaluate {folder} --confidence"
         try:
             with storage_errors(file, doing="read"):
-                document = json.loads(file.read_text(encoding="utf-8"))
+                document = with_current_names(json.loads(file.read_text(encoding="utf-8")))
                 bank = _read_bank(Path(folder) / ARRAYS)
             numbers = {name: _number(document[name]) for name in _NUMBERS}
             nearest = int(document["nearest"])
@@ -130,7 +132,7 @@ def fit_confidence(
         logits: `(n, classes)`, of the validation images.
         features: `(n, width)`, of the validation images, from the layer `head_pool`.
         labels: `(n,)`, of the validation images.
-        training_features: `(rows, width)`, of the training images to compare with; see `tfl.evaluate.unfamiliar.bank_size`.
+        training_features: `(rows, width)`, of the training images to compare with; their number is `bank_size`.
 
     Raises:
         TflError: There are no training images, or features that are not numbers.
@@ -143,30 +145,30 @@ def fit_confidence(
     ...     tfl.Calibration(coverage=0.9), logits=4 * features, features=features, labels=labels, training_features=features
     ... )
     >>> answer = found.answer(np.array([[4.0, 0.0]]), np.array([[-1.0, 0.0]]))
-    >>> answer["prediction_set"].tolist(), answer["is_unfamiliar"].tolist()
+    >>> answer["prediction_set"].tolist(), answer["is_out_of_distribution"].tolist()
     ([[True, False]], [True])
     """
     temperature, temperature_note = fit_temperature(logits, labels)
     threshold, set_note = set_threshold(calibrated(logits, temperature), labels, coverage=settings.coverage)
     bank = make_bank(training_features)
     nearest = min(NEAREST, len(bank))
-    scores = unfamiliarity(features, bank, nearest=nearest)
-    unfamiliar_threshold, unfamiliar_note = familiar_threshold(scores, share=settings.familiar)
+    scores = out_of_distribution_scores(features, bank, nearest=nearest)
+    threshold_of_distance, distance_note = score_threshold(scores, share=settings.familiar)
     fitted = Confidence(
         temperature=temperature,
         coverage=settings.coverage,
         set_threshold=threshold,
-        familiar=settings.familiar,
-        unfamiliar_threshold=unfamiliar_threshold,
+        in_distribution=settings.familiar,
+        out_of_distribution_threshold=threshold_of_distance,
         bank=bank,
         nearest=nearest,
         figures={
             "temperature": {"value": temperature, "note": temperature_note},
             "sets": {"promised": settings.coverage, "threshold": threshold, "note": set_note},
-            "unfamiliar": {
+            "out_of_distribution": {
                 "promised": settings.familiar,
-                "threshold": unfamiliar_threshold,
-                "note": unfamiliar_note,
+                "threshold": threshold_of_distance,
+                "note": distance_note,
                 "bank": len(bank),
                 "nearest": nearest,
             },
@@ -192,7 +194,7 @@ def measure_confidence(
     """
     answer = confidence.answer(logits, features)
     before, after = calibrated(logits, 1.0), answer["calibrated_probabilities"]
-    unfamiliar = int(answer["is_unfamiliar"].sum())
+    distant = int(answer["is_out_of_distribution"].sum())
     found = {
         "temperature": {
             "count": len(labels),
@@ -201,11 +203,11 @@ def measure_confidence(
             "reliability": [reliability(rows.max(axis=1), rows.argmax(axis=1) == labels) for rows in (before, after)],
         },
         "sets": measure_sets(answer["prediction_set"], labels),
-        "unfamiliar": {
+        "out_of_distribution": {
             "count": len(labels),
-            "unfamiliar": unfamiliar,
-            "share": unfamiliar / len(labels),
-            "share_interval": clopper_pearson(unfamiliar, len(labels)),
+            "out_of_distribution": distant,
+            "share": distant / len(labels),
+            "share_interval": clopper_pearson(distant, len(labels)),
         },
     }
     return replace(confidence, figures={part: {**rows, split: found[part]} for part, rows in confidence.figures.items()})

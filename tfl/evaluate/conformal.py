@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tfl.evaluate.unfamiliar import images_needed, rank_of
+from tfl.evaluate.out_of_distribution import images_needed, rank_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -1,4 +1,4 @@
-"""`predictions.csv`: what the network said of each validation and test image. No TensorFlow."""
+"""`predictions.csv`: the predictions of the network for each validation and test example. No TensorFlow."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ class Predictions:
     """The predictions on one split.
 
     Attributes:
-        class_names: The name of each column of `probabilities`.
-        files: What each image is called.
-        indices: `(n,)`, the image's position in the source.
-        labels: `(n,)` int32, the truth.
-        probabilities: `(n, classes)` float64.
+        class_names: Tuple of strings, the name of each column of `probabilities`.
+        files: Tuple of strings, the name of each example.
+        indices: Integer array of shape `(n,)`, the position of each example in the source.
+        labels: Array of shape `(n,)`, int32, the true classes.
+        probabilities: Array of shape `(n, classes)`, float64.
     """
 
     class_names: tuple[str, ...]
@@ -41,13 +41,14 @@ class Predictions:
 
 
 def write_predictions(folder: Path | str, examples: Any, split: Any, probabilities: Mapping[str, NDArray[np.floating]]) -> Path:
-    """Writes `predictions.csv` into a run folder: a row an image, in the order of the split.
+    """Writes `predictions.csv` into a run folder: one row per example, in the order of the split.
 
     Args:
-        folder: The run folder.
-        examples: The `tfl.data.source.Examples` that were judged.
-        split: The `tfl.data.split.Split`; its `val` and `test` are indices into `examples`.
-        probabilities: By split name (`val`, `test`), `(n, classes)`, rows in the order of the split's indices.
+        folder: Path of the run folder.
+        examples: `Examples` that were predicted.
+        split: `Split`; its `val` and `test` are indices into `examples`.
+        probabilities: Dictionary of arrays of shape `(n, classes)` by split name (`val`, `test`), rows in the order of the
+            indices of the split.
 
     Returns:
         The file. Columns: split, index, file, label, predicted, probability, then `p_<class>` for each class.

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tfl.evaluate.confidence import Confidence
 
 PROBABILITIES = "probabilities"
-_CONFIDENCE = ("temperature", "coverage", "set_threshold", "familiar", "unfamiliar_threshold")
+_CONFIDENCE = ("temperature", "coverage", "set_threshold", "in_distribution", "out_of_distribution_threshold")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +52,7 @@ class Shipment:
 
     @property
     def labels_text(self) -> str:
-        """`labels.txt`: a class a line, in the order of the probabilities."""
+        """`labels.txt`: one class per line, in the order of the probabilities."""
         return "".join(f"{name}\n" for name in self.class_names)
 
     def about_text(self, **more: Any) -> str:
