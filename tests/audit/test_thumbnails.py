@@ -52,6 +52,6 @@ def test_thumbnails_are_made_batch_by_batch() -> None:
 
 
 def test_without_room_on_the_disk_they_are_kept_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tfl.audit.thumbnails.Pixels.of", lambda *arguments, **options: None)
+    monkeypatch.setattr("tfl.audit.thumbnails.Cached.of", lambda *arguments, **options: None)
     made = make_thumbnails([(0, pixels([scene(0)], 64))], 1)
     assert isinstance(made.pictures, np.ndarray) and made.pictures.any()

@@ -96,7 +96,7 @@ def _load_digits() -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
     from sklearn.datasets import load_digits
 
     digits = load_digits()
-    return np.rint(digits.arrays * (255 / 16)).astype(np.uint8), digits.target.astype(np.int32)
+    return np.rint(digits.images * (255 / 16)).astype(np.uint8), digits.target.astype(np.int32)
 
 
 def strawberry_file() -> Path:
