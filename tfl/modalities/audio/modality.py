@@ -141,9 +141,7 @@ class AudioModality:
         """`readable` within a dataset: Python is called only for files other than 16-bit WAV with the shortest header."""
         import tensorflow as tf
 
-        plain = tf.reduce_all(
-            tf.stack([tf.equal(tf.strings.substr(content, place, len(part)), part) for place, part in _PLAIN])
-        )
+        plain = tf.reduce_all(tf.stack([tf.equal(tf.strings.substr(content, place, len(part)), part) for place, part in _PLAIN]))
         return tf.cond(plain, lambda: content, lambda: _converted(content))
 
     def decode(self, content: tf.Tensor) -> tf.Tensor:
