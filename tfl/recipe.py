@@ -87,7 +87,7 @@ class Audio:
     hop: float = number(0.01, at_least=0.0005, at_most=1.0)
     low: float = number(20.0, at_least=0.0)
     high: float | None = number(None, at_least=1.0)
-    range_db: float = number(80.0, at_least=10.0, at_most=200.0)
+    range_db: float = number(40.0, at_least=10.0, at_most=200.0)
 
     def __post_init__(self) -> None:
         check_fields(self)
