@@ -459,6 +459,11 @@ class Monitor:
         """Whether a larger value of the metric is an improvement."""
         return self.metric not in ("val_loss", "val_mae", "val_rmse")
 
+    @property
+    def is_share(self) -> bool:
+        """Whether the metric lies between 0 and 1."""
+        return self.metric in ("val_accuracy", "val_macro_f1", "val_micro_f1", "val_mean_average_precision")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Calibration:
