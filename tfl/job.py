@@ -19,7 +19,7 @@ import numpy as np
 
 from tfl.errors import MissingExtraError, StorageError
 from tfl.fields import as_plain
-from tfl.modalities.base import settled
+from tfl.modalities.base import NOUNS, settled
 from tfl.modalities.image.backbones.settle import preprocessing_note, preprocessing_of, size_note
 from tfl.prepare import Prepared, data_fingerprint, prepare
 from tfl.quiet import load_tensorflow
@@ -158,7 +158,7 @@ def check_recipe(recipe: Recipe) -> None:
     from tfl.modalities.image.backbones.available import check_available
 
     if recipe.data.exclude is not None:
-        read_exclude(recipe.data.exclude)
+        read_exclude(recipe.data.exclude, nouns=NOUNS[recipe.data.kind][1])
     check_packages(recipe.export)
     check_available(recipe.backbone)
     if recipe.features.engine == "openvino" and importlib.util.find_spec("openvino") is None:
