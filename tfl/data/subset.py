@@ -57,8 +57,9 @@ def draw_per_class(examples: Examples, count: int, *, seed: int) -> Examples:
 
 def _groups(examples: Examples) -> NDArray[np.int32]:
     """A group number for each example: its rarest label, or the part of the range that its first number is in."""
-    targets: Any = np.nan_to_num(examples.targets) if are_labels(examples) else examples.targets
+    targets: Any = examples.targets
     if are_labels(examples):
+        targets = np.nan_to_num(targets)
         rarity = np.where(targets > 0, targets.sum(axis=0), np.inf)
         return np.where(targets.any(axis=1), rarity.argmin(axis=1), -1).astype(np.int32)
     first = targets[:, 0]
