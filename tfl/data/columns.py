@@ -224,11 +224,15 @@ def refuse_contents(table: Table, files: FileKind) -> None:
     for other in sources():
         if other.kind != files.kind and (column := content_column(table, other)) is not None:
             raise MismatchError(
-                f"{table.file} has no column that names {files.nouns}, and {other.nouns} in its column `{column}`.",
+                f"{table.file} has no column that names {files.nouns}, and {other.nouns} in its column `{_brief(column)}`.",
                 received=shown_columns(table, table.columns),
                 allowed=allowed_columns(files.noun),
                 fix=say_kind(other),
             ).suggesting({"data.input": other.kind})
+
+
+def _brief(name: str) -> str:
+    return name if len(name) <= 40 else f"{name[:40]}…"
 
 
 def say_kind(files: FileKind) -> str:
