@@ -664,7 +664,20 @@ class Recipe:
         return build(cls, document, "recipe")
 
     def override(self, path: str, value: Any) -> Recipe:
-        """A copy with one field changed; `value` may be text as typed in a shell. See `tfl.fields.override`."""
+        """A copy with one field changed; `value` may be text as typed in a shell. See `tfl.fields.override`.
+
+        A monitor that watches no metric of another task watches the first of that task.
+
+        Example:
+
+        >>> import tfl
+        >>> recipe = tfl.Recipe(name="ages", data=tfl.Data("faces"), backbone=tfl.Backbone("mini"))
+        >>> recipe.override("task", "regress").monitor.metric
+        'val_mae'
+        """
+        if path == "task" and value in METRICS and self.monitor.metric not in METRICS[value]:
+            monitor = dataclasses.replace(self.monitor, metric="auto")
+            return dataclasses.replace(self, task=value, monitor=monitor)
         return override(self, path, value)
 
     def smoke(self) -> Recipe:
