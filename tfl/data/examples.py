@@ -36,7 +36,7 @@ class Examples:
         splits: `(n,)` str, `train`, `val`, `test`, or an empty string where the source leaves it open; None when it says nothing.
         source: What the recipe called it.
         root: The folder below which the files have their names, where it is not the source itself (an archive, Parquet).
-        note: What kind of examples these are, where that must be said (`drawn, not photographed`).
+        note: What kind of examples these are, where that must be said (`synthesised, not recorded`).
         noun, nouns: What messages call one of them, and several.
         findings: What was found on the way from the source to here, as the audit reports it: `kind`, `severity`, `files`, `note`.
 

@@ -132,7 +132,7 @@ def _read(data: Data, chosen: Chosen, *, same_classes: bool) -> Examples:
     if kind == "sample":
         return _without_table(_read_sample(name, data.source, chosen.files), data)
     if kind == "tfds":
-        return _without_table(tfds_source.read_tfds(name, chosen.files, labels=data.labels), data)
+        return _without_table(tfds_source.read_tfds(name, chosen.files, labels=data.labels, content=chosen.content), data)
     path = Path(os.path.expanduser(data.source))
     if not _exists(path, chosen.files):
         check_local(data.source)

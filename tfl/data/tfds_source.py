@@ -26,7 +26,7 @@ _PROXIES = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
 _HOSTS = ("storage.googleapis.com", "www.tensorflow.org")
 
 
-def read_tfds(name: str, files: FileKind, *, labels: Sequence[str] | None = None) -> Examples:
+def read_tfds(name: str, files: FileKind, *, labels: Sequence[str] | None = None, content: str | None = None) -> Examples:
     """The examples of the set `name` (with `/config` and `:version`, where wanted), of the classes that fit `labels`.
 
     The first time, the set is downloaded and prepared by TensorFlow Datasets (in `TFDS_DATA_DIR`, or its own default), and
@@ -36,15 +36,16 @@ def read_tfds(name: str, files: FileKind, *, labels: Sequence[str] | None = None
         name: The set.
         files: What the examples are.
         labels: Names or globs of classes; None takes all.
+        content: The feature that holds the examples; None finds it.
 
     Raises:
         DataError: There is no such set, it does not classify such examples, or it cannot be had.
     """
     builder = _builder(name, files.nouns)
-    content_key, label_key = _keys(name, builder, files)
+    content_key, label_key = _keys(name, builder, files, content)
     class_names = tuple(builder.info.features[label_key].names)
     wanted = class_names if labels is None else matching_names(class_names, labels, source=f"tfds:{name}")
-    key = hashlib.sha256(json.dumps(wanted).encode()).hexdigest()[:12]
+    key = hashlib.sha256(json.dumps(wanted if content is None else [wanted, content]).encode()).hexdigest()[:12]
     folder = cache_home() / f"tfds-{files.nouns}" / f"{builder.info.full_name.replace('/', '-')}-{key}"
     if not (folder / "index.json").is_file():
         _prepare(name, builder, files.nouns)
@@ -72,15 +73,19 @@ def _builder(name: str, nouns: str) -> Any:
         raise _unavailable(name, None, error, nouns) from error
 
 
-def _keys(name: str, builder: Any, files: FileKind) -> tuple[str, str]:
+def _keys(name: str, builder: Any, files: FileKind, content: str | None) -> tuple[str, str]:
     """The features that are the example and its class."""
     features = builder.info.features
     kinds = {key: type(features[key]).__name__ for key in features}
     held = [key for key, kind in kinds.items() if kind == files.feature]
     labels = [key for key, kind in kinds.items() if kind == "ClassLabel"]
     supervised = builder.info.supervised_keys
-    if supervised and len(supervised) == 2 and supervised[0] in held and supervised[1] in labels:
+    if content is not None:
+        held = [key for key in held if key == content]
+    elif supervised and len(supervised) == 2 and supervised[0] in held and supervised[1] in labels:
         return supervised
+    if files.in_cells:
+        held = [word for word in files.columns if word in held][:1] or held
     if len(held) == 1 and len(labels) == 1:
         return held[0], labels[0]
     shown = ", ".join(f"{key} ({kind})" for key, kind in kinds.items())
