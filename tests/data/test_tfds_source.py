@@ -94,7 +94,7 @@ def test_an_unknown_set_or_class_is_named_with_the_nearest() -> None:
 
 
 def test_a_set_that_does_not_classify_images_is_refused() -> None:
-    with pytest.raises(MismatchError, match="does not classify images.*--set data.input=text") as caught:
+    with pytest.raises(MismatchError, match=r"does not classify images.*--set data.input=text") as caught:
         load_source(tfl.Tfds("ag_news_subset"))
     assert caught.value.changes == {"data.input": "text"}
 
