@@ -174,6 +174,24 @@ def test_a_source_of_another_kind_is_named(tmp_path: Path) -> None:
     refused("sample:reviews", "holds texts and no images", "tfl.Text()")
 
 
+def test_sounds_of_formats_that_are_not_read_are_named(tmp_path: Path) -> None:
+    for number in range(4):
+        write_wav(tmp_path / "ab"[number % 2] / f"{number}.wav")
+    (tmp_path / "a" / "4.m4a").write_bytes(b"\0\0\0\x20ftypM4A ")
+    assert "1 of 5 sounds have names of formats that are not read (.m4a): convert" in notes(sounds(tmp_path))
+
+
+def test_a_test_table_without_labels_is_left_out(tmp_path: Path) -> None:
+    for name in ("train", "dev"):
+        (tmp_path / f"{name}.tsv").write_text("\n".join(["sentence\tlabel", *(f"{a}\t{b}" for a, b in REVIEWS)]))
+    (tmp_path / "test.tsv").write_text("\n".join(["index\tsentence", *(f"{n}\t{a}" for n, (a, _) in enumerate(REVIEWS))]))
+    found = texts(tmp_path)
+    assert len(found) == 24 and "those that dev.tsv and train.tsv list" in notes(found)
+    assert "test.tsv has no labels and is left out" in notes(found)
+    (tmp_path / "test.tsv").write_text("\n".join(["sentence\tlabel", *(f"{a}\t" for a, _ in REVIEWS)]))
+    assert len(texts(tmp_path)) == 24 and "12 texts of the test split" in notes(texts(tmp_path))
+
+
 def test_a_missing_file_in_a_table_with_captions_stays_a_missing_file(tmp_path: Path) -> None:
     lines = ["image,caption,label", *(f'{n}.png,"{a}",{b}' for n, (a, b) in enumerate(REVIEWS))]
     (tmp_path / "a.csv").write_text("\n".join(lines))

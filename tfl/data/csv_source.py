@@ -78,8 +78,10 @@ def read_tables(tables: Sequence[tuple[Table, str]], chosen: Chosen, *, source: 
         if not found:
             nouns, noun = chosen.files.nouns, chosen.files.noun
             raise DataError(f"{table.file} lists no {nouns}.", allowed=f"one row for each {noun} below the header")
-        found, left_out = _without_unlabelled_test(table, found, chosen)
+        found, left_out = _without_unlabelled_test(table, found, chosen, alone=len(tables) == 1)
         notes += left_out
+        if not found:
+            continue
         _check_rows(table, found, chosen)
         if chosen.task == "classify":
             where = f"{table.file}, column `{columns.labels[0]}`"
@@ -118,10 +120,10 @@ def _label_cells(table: Table, name: str, chosen: Chosen) -> list[str]:
     return [_class_name(cell, names) for cell in cells] if chosen.task == "classify" else cells
 
 
-def _without_unlabelled_test(table: Table, rows: list[_Row], chosen: Chosen) -> tuple[list[_Row], list[str]]:
+def _without_unlabelled_test(table: Table, rows: list[_Row], chosen: Chosen, *, alone: bool) -> tuple[list[_Row], list[str]]:
     """The rows without those of a test split that has no labels at all, and what was left out."""
     test = [row for row in rows if SPLIT_FOLDERS.get(row.split) == "test"]
-    if not test or len(test) == len(rows) or any(any(row.cells) for row in test):
+    if not test or (alone and len(test) == len(rows)) or any(any(row.cells) for row in test):
         return rows, []
     note = f"{len(test)} {chosen.files.nouns} of the test split in {table.file} have no label and are left out."
     return [row for row in rows if SPLIT_FOLDERS.get(row.split) != "test"], [note]

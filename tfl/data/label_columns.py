@@ -50,6 +50,8 @@ def choose_columns(table: Table, chosen: Chosen, known: FilesBelow) -> Columns:
     own = by_role(table)
     words = split_column(table, source)
     rest = [name for name in table.columns if name and name not in (source, words, own.get("group"), own.get("fold"))]
+    if chosen.files.in_cells:
+        rest = [name for name in rest if not _counts_rows(table, name)]
     labels = _named(table, chosen.label) or _found(table, chosen, source, rest)
     role = chosen.files.noun if in_cells else "path"
     roles = ((source, role), *((name, "label") for name in labels if len(labels) == 1))

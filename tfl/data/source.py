@@ -72,9 +72,11 @@ def load_source(data: Data, *, seed: int = 0, check_classes: bool = True, task: 
     """
     chosen = _chosen(data, task)
     found = _read(data, chosen, same_classes=check_classes and task == "classify")
-    examples = replace(_as_task(found, task), noun=chosen.files.noun, nouns=chosen.files.nouns)
+    examples = _as_task(replace(found, noun=chosen.files.noun, nouns=chosen.files.nouns), task)
     if examples.paths is not None:
-        refuse_other_kind([str(path) for path in examples.paths], chosen.files, examples.source)
+        names = [str(path) for path in examples.paths]
+        refuse_other_kind(names, chosen.files, examples.source)
+        examples = _with_note(examples, "format_not_read", "warning", _unread(names, chosen.files))
     if data.exclude is not None:
         examples = leave_out(examples, data.exclude)
     if data.labels is not None:
@@ -86,6 +88,16 @@ def load_source(data: Data, *, seed: int = 0, check_classes: bool = True, task: 
     if data.per_class is not None:
         examples = draw_per_class(examples, data.per_class, seed=seed if data.split_seed is None else data.split_seed)
     return examples
+
+
+def _unread(names: list[str], files: FileKind) -> str:
+    """A sentence about files whose names say a format that is not read; empty where there are none."""
+    found = [name for name in names if os.path.splitext(name)[1].lower() in files.unread]
+    if not found:
+        return ""
+    endings = listed(sorted({os.path.splitext(name)[1].lower() for name in found}))
+    count = f"{len(found)} of {len(names)} {files.nouns}"
+    return f"{count} have names of formats that are not read ({endings}): {files.how_to_convert}"
 
 
 def grammar(files: FileKind) -> str:

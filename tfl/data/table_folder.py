@@ -79,8 +79,16 @@ def read_table_folder(folder: Path, chosen: Chosen) -> tuple[Examples | None, st
         raise error
     found = read_tables([(one.table, one.split) for one in usable], chosen, source=str(folder))
     names = " and ".join(os.path.relpath(one.table.file, folder) for one in usable)
-    note = f"The {chosen.files.nouns} and their labels are those that {names} {'lists' if len(usable) == 1 else 'list'}."
-    return replace(found, findings=({"kind": "table_read", "severity": "info", "files": [], "note": note}, *found.findings)), ""
+    notes = [_left_out(one, folder) for one in candidates if one.label is None and one.split == "test" and one not in usable]
+    notes.insert(
+        0, f"The {chosen.files.nouns} and their labels are those that {names} {'lists' if len(usable) == 1 else 'list'}."
+    )
+    said = [{"kind": "table_read", "severity": "info", "files": [], "note": note} for note in notes]
+    return replace(found, findings=(*said, *found.findings)), ""
+
+
+def _left_out(one: _Candidate, folder: Path) -> str:
+    return f"{os.path.relpath(one.table.file, folder)} has no labels and is left out."
 
 
 def _refuse_other_kind(folder: Path, failed: Sequence[DataError], chosen: Chosen) -> None:

@@ -22,6 +22,8 @@ class FileKind:
         columns: Strings, names of columns with their paths or contents, in lower case without blanks and marks, likeliest first.
         in_cells: Boolean, whether a cell of a table can be the example itself. Defaults to False.
         feature: String, class of the feature in TensorFlow Datasets and of `_type` in Hugging Face's metadata; empty for none.
+        unread: Strings, those of `suffixes` whose formats are not read. Defaults to none.
+        how_to_convert: String, a sentence about what to do with them. Defaults to none.
         starts: Mapping from the first bytes of a content to the end of its file's name, for contents that become files.
         unknown: String, the end of the name of such a file where no start fits. Defaults to `.bin`.
         numbered: Strings, words that devices and programs put before a number. Defaults to none.
@@ -39,6 +41,8 @@ class FileKind:
     columns: tuple[str, ...]
     in_cells: bool = False
     feature: str = ""
+    unread: frozenset[str] = frozenset()
+    how_to_convert: str = ""
     starts: Mapping[bytes, str] = field(default_factory=dict)
     unknown: str = ".bin"
     numbered: frozenset[str] = frozenset()

@@ -2,14 +2,14 @@
 
 from tfl.modalities.files import FileKind
 
+_UNREAD = frozenset((".m4a", ".aac", ".wma", ".amr", ".mp4a", ".ac3", ".ape", ".wv"))
+
 FILES = FileKind(
     kind="audio",
-    suffixes=frozenset(
-        (
-            *(".wav", ".wave", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".aiff", ".aif", ".aifc", ".au", ".snd", ".caf"),
-            *(".m4a", ".aac", ".wma", ".amr", ".mp4a", ".ac3", ".ape", ".wv"),  # named by the check of their content, not read
-        )
-    ),
+    suffixes=_UNREAD
+    | {".wav", ".wave", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".aiff", ".aif", ".aifc", ".au", ".snd", ".caf"},
+    unread=_UNREAD,
+    how_to_convert="convert each to WAV or FLAC, such as with: ffmpeg -i NAME.m4a NAME.wav",
     columns=(
         *("path", "filename", "file", "filepath", "filepaths", "audio", "audiopath", "audiofile", "audiofilename", "sound"),
         *("wav", "wavfile", "clip", "clippath", "recording", "fname", "slicefilename", "audioid", "clipid", "name", "id"),
