@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from tfl.recipe import METRICS, Data, Text
 
 if TYPE_CHECKING:
@@ -200,6 +198,8 @@ def _about(seen: Seen) -> str:
     examples, counts = seen.examples, seen.examples.counts()
     count = f"{len(examples)} {examples.nouns}"
     if seen.task == "regress":
+        import numpy as np
+
         targets: Any = examples.targets
         low, high = np.nanmin(targets, axis=0), np.nanmax(targets, axis=0)
         ranges = [f"{name} from {a:g} to {b:g}" for name, a, b in zip(examples.class_names, low, high, strict=True)]

@@ -109,8 +109,8 @@ def choose_source(table: Table, chosen: Chosen, known: FilesBelow) -> tuple[str,
     if not files.in_cells:
         return table.stored or by_role(table).get("path") or _path_column(table, files, known), False
     if (content := named_column(table, chosen.content, "input.column")) is not None:
-        return content, not _names_files(table, content, known)
-    paths = [name for name in table.columns if _names_files(table, name, known)]
+        return content, not _lists_files(table, content, files, known)
+    paths = [name for name in table.columns if _lists_files(table, name, files, known)]
     if len(paths) == 1:
         return paths[0], False
     if (content := content_column(table, files)) is not None:
@@ -264,6 +264,12 @@ def _names_files(table: Table, column: str, known: FilesBelow) -> bool:
         return False
     there = sum(not one.trouble for one in locate(table.folder, cells, table=table.file.stem, known=known))
     return 2 * there > len(cells) > 0
+
+
+def _lists_files(table: Table, column: str, files: FileKind, known: FilesBelow) -> bool:
+    """Whether most cells end as names of files of the kind do, and are files."""
+    cells = [cell for cell in table.cells(column) if cell][:_MOST_LOOKED_AT]
+    return 2 * sum(map(files.has, cells)) > len(cells) and _names_files(table, column, known)
 
 
 def split_column(table: Table, source: str) -> str | None:
