@@ -120,8 +120,8 @@ class Data:
         on_bad: What happens when a file cannot be read as an image: `error` lists them and stops, `skip` lists them and goes on.
         exclude: A file that lists images to leave out, a path a line, relative to the source; `tfl audit` writes one.
         path_column: The column of a table that names the image files; None finds it.
-        label_column: The column of a table that names the class of each example, or holds its labels or its number; several columns
-            of labels or numbers with commas between them. None finds it.
+        label_column: The column of a table that names the class of each example, or holds its labels or its number; several
+            columns of labels or numbers with commas between them. None finds it.
         test_fold: The value of the column `fold` whose images are the test split; the other folds are trained on.
         audit: What is checked before a run: `quick` reads headers, hashes and classes; `deep` also asks the backbone about
             copies, wrong labels and drift, and looks for poor pictures (extra `tfl[audit]`).
@@ -194,8 +194,8 @@ class Data:
 
 
 def Sample(name: str, **options: Any) -> Data:  # noqa: N802  (read as a noun, like keras.Input)
-    """Examples that come with tfl or its dependencies: images `strawberry` (drawn, not photographed) and `digits`, texts `reviews`
-    with `input=tfl.Text()`, sounds `sounds` with `input=tfl.Audio()`."""
+    """Examples that come with tfl or its dependencies: images `strawberry` (drawn, not photographed) and `digits`, texts
+    `reviews` with `input=tfl.Text()`, sounds `sounds` with `input=tfl.Audio()`."""
     return Data(f"sample:{name}", **options)
 
 
