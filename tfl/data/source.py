@@ -15,15 +15,15 @@ FILE.zip · FILE.tar.gz and the like     tfl.data.archives, then one of the abov
 from __future__ import annotations
 
 import os
-import unicodedata
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from tfl.data import archives, csv_source, file_names, folder, parquet, table_folder, tfds_source
+from tfl.data.class_names import check_classes_of, check_names
 from tfl.data.columns import Chosen, refuse_other_kind, say_kind
-from tfl.data.examples import Examples, is_text, listed
+from tfl.data.examples import Examples, listed
 from tfl.data.exclude import leave_out
 from tfl.data.label_values import number_of
 from tfl.data.remote import check_local
@@ -38,8 +38,6 @@ from tfl.recipe import Data
 
 __all__ = ["Examples", "choose_labels", "draw_per_class", "load_source"]
 
-MOST_CHARACTERS = 200
-"""Of a class name."""
 
 _UNPACK = "Unpack the archive first: a source cannot be a path inside it."
 _OTHER_TABLES = {
@@ -82,9 +80,9 @@ def load_source(data: Data, *, seed: int = 0, check_classes: bool = True, task: 
     if data.labels is not None:
         examples = choose_labels(examples, data.labels)
     if examples.targets is not None:
-        _check_names(examples)
+        check_names(examples)
     elif check_classes:
-        _check_classes(examples)
+        check_classes_of(examples)
     if data.per_class is not None:
         examples = draw_per_class(examples, data.per_class, seed=seed if data.split_seed is None else data.split_seed)
     return examples
@@ -285,53 +283,3 @@ def _read_sample(name: str, source: str, files: FileKind) -> Examples:
             fix=say_kind(own) if own.recipe else f"Leave out `data.input`: {own.nouns} are the default.",
         ).suggesting({"data.input": kind if own.recipe else "none"})
     return Examples(**samples.load(name), source=source)
-
-
-def _check_name(name: str, source: str) -> None:
-    """A name becomes a line of `labels.txt` and a word in tables: one of several lines would shift the labels after it."""
-    if name.strip() and len(name) <= MOST_CHARACTERS and is_text(name) and not any(map(_breaks_lines, name)):
-        return
-    raise DataError(
-        f"A class of {source} has a name that cannot be used.",
-        received=repr(name[:MOST_CHARACTERS]),
-        allowed=f"1 to {MOST_CHARACTERS} characters, without line breaks and other control characters",
-        fix="Rename the class.",
-    )
-
-
-def _breaks_lines(character: str) -> bool:
-    return unicodedata.category(character) in ("Cc", "Zl", "Zp")
-
-
-def _check_names(examples: Examples) -> None:
-    """Raises where a name cannot be used, or two cannot be told apart."""
-    same: dict[str, str] = {}
-    for name in examples.class_names:
-        _check_name(name, examples.source)
-        folded = unicodedata.normalize("NFC", name).casefold()
-        if (twin := same.get(folded)) is not None:
-            raise DataError(
-                f"Two classes of {examples.source} have names that "
-                + ("are the same." if twin == name else "differ only by case."),
-                received=f"`{twin}` and `{name}`",
-                fix="Rename one, or merge them: some file systems cannot tell them apart.",
-            )
-        same[folded] = name
-
-
-def _check_classes(examples: Examples) -> None:
-    _check_names(examples)
-    names = examples.class_names
-    empty = [name for name, count in examples.counts().items() if count == 0]
-    if empty:
-        raise DataError(
-            f"Of the classes of {examples.source}, these have no {examples.noun}: {listed(empty)}.",
-            fix=f"Add {examples.nouns}, remove the class, or choose the others with `data.labels`.",
-        )
-    if len(names) < 2:
-        raise DataError(
-            f"{examples.source} has fewer than two classes, and a classifier needs at least two.",
-            received=listed(names) or "none",
-            allowed="two classes or more",
-            fix="Each class is a folder (or a label in the CSV file) of its own.",
-        )
