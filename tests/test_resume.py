@@ -15,6 +15,7 @@ from rich.console import Console
 
 import tfl
 from tfl.errors import DataError, RunError, RunLockedError
+from tfl.modalities.image.modality import ImageModality
 from tfl.resume import earlier_run, refuse_other_inputs, status_of, vanished_files_told
 from tfl.runs import Run
 
@@ -175,7 +176,7 @@ def test_a_file_that_vanishes_in_the_middle_is_named(photos, reader):
         if reader == "python":
             [bundle.examples.bytes_of(index) for index in range(12)]
         else:
-            list(make_dataset(bundle.examples, range(12), data=bundle.data, batch_size=4))
+            list(make_dataset(bundle.examples, range(12), modality=ImageModality(bundle.data), batch_size=4))
 
 
 def test_another_failure_stays_what_it_is(photos):

@@ -30,7 +30,7 @@ Metric = Literal[
     "val_rmse",
     "val_r2",
 ]
-_METRICS: dict[str, tuple[str, ...]] = {
+METRICS: dict[str, tuple[str, ...]] = {
     "classify": ("val_accuracy", "val_loss", "val_macro_f1"),
     "multilabel": ("val_macro_f1", "val_micro_f1", "val_mean_average_precision", "val_accuracy", "val_loss"),
     "regress": ("val_mae", "val_rmse", "val_r2", "val_loss"),
@@ -609,7 +609,7 @@ class Recipe:
             raise RecipeError("A recipe needs at least one stage.", allowed='for example (tfl.Stage("head"),)')
         if len(set(names)) < len(names):
             raise RecipeError("Two stages share a name.", received=names, allowed="a name of its own for each")
-        known = _METRICS[self.task]
+        known = METRICS[self.task]
         if self.monitor.metric == "auto":
             object.__setattr__(self, "monitor", dataclasses.replace(self.monitor, metric=known[0]))  # type: ignore[arg-type]
         elif self.monitor.metric not in known:

@@ -6,6 +6,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from tfl.errors import TflError
 from tfl.evaluate.out_of_distribution import images_needed, make_bank, out_of_distribution_scores, rank_of, score_threshold
+from tfl.modalities.image.modality import ImageModality
 
 
 @pytest.mark.parametrize("nearest", [1, 4])
@@ -82,6 +83,6 @@ def photo_features():
         data = tfl.Data(f"{os.environ['TFL_TEST_DATA']}/{name}", image_size=(96, 96), per_class=count)
         examples = load_source(data, seed=0)
         model = assemble(tfl.Recipe(name="r", data=data, backbone=tfl.Backbone("mini")), examples.class_names).model
-        dataset = make_dataset(examples, np.arange(len(examples)), data=data, batch_size=60)
+        dataset = make_dataset(examples, np.arange(len(examples)), modality=ImageModality(data), batch_size=60)
         found[name] = keras.Model(model.input, tensor_of(model, "head_pool")).predict(dataset, verbose=0)
     return found
