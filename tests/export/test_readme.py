@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 from small_network import DATA, LABELS
 
-from tfl.export.golden import golden_images
+from tfl.modalities.image.golden import golden_images
 from tfl.export.kinds import KINDS
 from tfl.modalities.image.resize import preprocess_batch
 

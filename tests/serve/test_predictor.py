@@ -186,6 +186,7 @@ def run(tmp_path_factory):
     import keras
 
     from tfl.export.saved_model import export_saved_model
+    from tfl.modalities.base import modality_of_data
 
     keras.utils.set_random_seed(4)
     inputs = keras.Input((16, 16, 3))
@@ -195,7 +196,7 @@ def run(tmp_path_factory):
     run = Run.create(tmp_path_factory.mktemp("runs") / "x", recipe, command=[])
     run.update_manifest(data={"class_names": list(LABELS)})
     model.save(run.path("model.keras"))
-    export_saved_model(model, class_names=LABELS, data=recipe.data, folder=run.path("export"))
+    export_saved_model(model, class_names=LABELS, modality=modality_of_data(recipe.data), folder=run.path("export"))
     return run
 
 
