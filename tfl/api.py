@@ -29,15 +29,16 @@ def run(recipe: Recipe | Path | str, out: Path | str | None = None, *, resume: b
     Args:
         recipe: A recipe, or the path of a recipe file (`.py`, or the `recipe.json` of a run).
         out: The run folder; None makes `runs/<name>/<time>`.
-        resume: Go on with the run in `out`, which must be of the same recipe; where none was begun, begin it.
+        resume: Bool, whether to resume the run in `out`, which must be of the same recipe; a run is started if there is none.
+            Defaults to False.
 
     Returns:
         The finished run: `metrics`, `history`, `report`, `predict(files)`.
 
     Raises:
-        TflError: The recipe, the data, the weights or the folder cannot be used; or the run failed, and `resume` goes on from
+        TflError: The recipe, the data, the weights or the folder cannot be used; or the run failed, and `resume` continues from
             there.
-        KeyboardInterrupt: The cell was interrupted; everything is saved, and `resume` goes on from there.
+        KeyboardInterrupt: The cell was interrupted; everything is saved, and `resume` continues from there.
 
     Example:
 
@@ -106,7 +107,7 @@ def tune(
         trials: At most so many trials, over `search.trials`.
         minutes: Begin no trial after so many minutes, over `search.minutes`.
         workers: Processes that run trials side by side.
-        resume: Go on with the search in `out`.
+        resume: Bool, whether to resume the search in `out`. Defaults to False.
 
     Returns:
         The search: `best` (name, values and score), `best_recipe`, `outcomes()` and `folder`.

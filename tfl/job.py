@@ -54,7 +54,8 @@ def run_recipe(
     Args:
         recipe: What to do.
         out: The run folder; None makes `runs/<name>/<time>`.
-        resume: Go on with the run in `out`, which must be of the same recipe; where none was begun, begin it.
+        resume: Bool, whether to resume the run in `out`, which must be of the same recipe; a run is started if there is none.
+            Defaults to False.
         repeats: A run of the same recipe: what `auto` came to there, by measuring, is taken over.
         command: How this was started, for the manifest.
         console: Where progress is shown; None prints to standard error.
@@ -64,8 +65,8 @@ def run_recipe(
 
     Raises:
         TflError: The recipe, the data, the weights or the folder cannot be used; nothing was trained.
-        TrainingError, FrozenMovedError, ExportError: The run failed; its manifest says so, and `resume` goes on from there.
-        KeyboardInterrupt: Ctrl-C, or SIGTERM while a stage trained; everything is saved, and `resume` goes on from there.
+        TrainingError, FrozenMovedError, ExportError: The run failed; its manifest says so, and `resume` continues from there.
+        KeyboardInterrupt: Ctrl-C, or SIGTERM while a stage trained; everything is saved, and `resume` continues from there.
 
     Example:
 
@@ -101,6 +102,7 @@ def run_recipe(
         examples = load_source(recipe.data, seed=recipe.split_seed, task=recipe.task)
     load_tensorflow()
     from tfl.data.listing import write_listing
+    from tfl.evaluate.confidence import figures_of
     from tfl.evaluate.predictor import SplitPredictor
     from tfl.evaluate.report.page import describe_data, write_report
 
@@ -128,14 +130,15 @@ def run_recipe(
         _train(run, recipe, assembled, bundle, clock, console)
         with clock.step("evaluate", into=run):
             predictor = SplitPredictor(assembled.model)
-            outputs = _evaluate(run, recipe, predictor, bundle)
+            outputs, metrics = _evaluate(run, recipe, predictor, bundle)
         with clock.step("confidence", into=run):
             confidence = _fit_confidence(run, recipe, assembled, bundle, predictor, outputs, console)
+            metrics |= {"confidence": figures_of(confidence)} if confidence else {}
         with clock.step("export", into=run):
             _save(run, recipe, assembled.model, bundle, confidence, console)
         with clock.step("report", into=run):
             _picture(run, recipe, assembled, bundle, {name: found.probabilities for name, found in outputs.items()})
-        run.write_json("metrics.json", {**run.read_json("metrics.json"), "seconds": clock.document()})
+        run.write_json("metrics.json", {**metrics, "seconds": clock.document()})
         run.update_manifest(status="done")
         write_report(run.folder)  # which says how the run ended
     return run
@@ -168,7 +171,7 @@ def check_recipe(recipe: Recipe) -> None:
 
 
 def _tell_if_not_stored(recipe: Recipe, console: Console, known: Run | None) -> None:
-    """Says at once that the cache cannot be written; where the recipe cannot do without it, or the run that is gone on with or
+    """Says at once that the cache cannot be written; where the recipe cannot do without it, or the run that is resumed or
     repeated did not, that is an error."""
     from tfl.features.budget import check_store
 
@@ -277,8 +280,8 @@ def _train(run: Run, recipe: Recipe, assembled: Assembled, bundle: Bundle, clock
             train_stage(run, assembled, stage, bundle, recipe=recipe, class_weights=weights, console=console, stop=Stop())
 
 
-def _evaluate(run: Run, recipe: Recipe, predictor: SplitPredictor, bundle: Bundle) -> dict[str, Outputs]:
-    """Writes metrics.json and predictions.csv; returns what the network made of the images, by split."""
+def _evaluate(run: Run, recipe: Recipe, predictor: SplitPredictor, bundle: Bundle) -> tuple[dict[str, Outputs], dict[str, Any]]:
+    """Writes predictions.csv; returns the network's outputs and the metrics of validation and test."""
     from tfl.evaluate.predictions import write_predictions
 
     examples, found, metrics = bundle.examples, {}, {}
@@ -286,9 +289,8 @@ def _evaluate(run: Run, recipe: Recipe, predictor: SplitPredictor, bundle: Bundl
         found[name] = predictor.predict(bundle, bundle.indices(name))
         targets = bundle.targets_of(name)
         metrics[title] = bundle.task.evaluate(found[name].probabilities, targets, examples.class_names, seed=recipe.seed)
-    run.write_json("metrics.json", metrics)
     write_predictions(run.folder, examples, bundle.split, {name: outputs.probabilities for name, outputs in found.items()})
-    return found
+    return found, metrics
 
 
 def _fit_confidence(

@@ -86,7 +86,7 @@ def tune_recipe(recipe: Recipe, folder: Path, *, resume: bool, workers: int, con
     Args:
         recipe: With a `search`, or without one for the built space and the default budget.
         folder: Of the search.
-        resume: Go on with the search in `folder`.
+        resume: Bool, whether to resume the search in `folder`.
         workers: Processes that run trials side by side.
         console: Where progress is shown.
 

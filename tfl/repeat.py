@@ -89,7 +89,7 @@ def finished(run_folder: Path | str) -> Run:
             f"{run.folder} did not come to its end, so there is nothing to compare a repeat with.",
             received=f"status {status}",
             allowed="a run that is done",
-            fix=f"Go on with it first: tfl run {run.path('recipe.json')} --out {run.folder} --resume",
+            fix=f"Resume it first: tfl run {run.path('recipe.json')} --out {run.folder} --resume",
         )
     return run
 

@@ -9,7 +9,7 @@ from markupsafe import escape
 import tfl
 from tfl.errors import RunError
 from tfl.evaluate.confidence import ARRAYS, NAME, Confidence, figures_of, fit_confidence, measure_confidence
-from tfl.evaluate.report.confidence import console_lines, trust_facts
+from tfl.evaluate.report.confidence import confidence_facts, console_lines
 
 
 def drawn(count, seed, kind=0):
@@ -106,25 +106,25 @@ def test_the_report_says_what_was_measured(fitted, new_run):
 
     run = new_run()
     plain = write_report(run.folder).read_text()
-    assert "Can the probabilities be trusted?" in plain and "Sets that hold the right class" not in plain
+    assert "Are the probabilities calibrated?" in plain and "Sets that hold the right class" not in plain
     run.write_json("metrics.json", {**run.read_json("metrics.json"), "confidence": figures_of(fitted)})
-    page, facts = write_report(run.folder).read_text(), trust_facts(run.read_json("metrics.json"))
+    page, facts = write_report(run.folder).read_text(), confidence_facts(run.read_json("metrics.json"))
     for part in ("Sets that hold the right class", "Images of another kind", f"temperature {fitted.temperature:.3g}"):
         assert part in page
-    for sentence in (facts["temperature_said"], facts["sets_said"], facts["out_of_distribution_sentence"]):
+    for sentence in (facts["temperature_sentence"], facts["sets_sentence"], facts["out_of_distribution_sentence"]):
         assert str(escape(sentence)) in page
-    assert "90.0% was promised" in facts["sets_said"] and "less sure" in facts["temperature_said"]
-    assert json.loads(run.path("report.json").read_text())["trust"]["count"] == 200
+    assert "90.0% was promised" in facts["sets_sentence"] and "less sure" in facts["temperature_sentence"]
+    assert json.loads(run.path("report.json").read_text())["confidence"]["count"] == 200
 
 
 @pytest.mark.parametrize(
     ("interval", "said"), [([0.85, 0.95], "as promised"), ([0.92, 1.0], "more often"), ([0.5, 0.8], "less often")]
 )
 def test_a_broken_promise_is_told(fitted, interval, said):
-    from tfl.evaluate.report.confidence import sets_said
+    from tfl.evaluate.report.confidence import sets_sentence
 
     sets = fitted.figures["sets"]
-    assert said in sets_said({**sets, "test": {**sets["test"], "coverage_interval": interval}})
+    assert said in sets_sentence({**sets, "test": {**sets["test"], "coverage_interval": interval}})
 
 
 @pytest.mark.parametrize("changes", [{"coverage": 1.0}, {"coverage": 0.2}, {"familiar": 1}, {"familiar": "0.9"}])

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tfl.evaluate.confidence import Confidence, figures_of, fit_confidence, measure_confidence
+from tfl.evaluate.confidence import Confidence, fit_confidence, measure_confidence
 from tfl.evaluate.neighbours import KEPT, choose_evenly, write_neighbours
 from tfl.evaluate.out_of_distribution import bank_size
 from tfl.evaluate.report.confidence import console_lines
-from tfl.evaluate.run_files import optional_json
 from tfl.runs import Run
 
 if TYPE_CHECKING:
@@ -34,7 +33,7 @@ def keep_confidence(
     *,
     console: Console,
 ) -> Confidence:
-    """Fits and measures; writes `confidence.json`, `confidence.npz`, `neighbours.npz`, and `confidence` in `metrics.json`.
+    """Fits and measures; writes `confidence.json`, `confidence.npz` and `neighbours.npz`.
 
     Args:
         run: Where it is kept; the caller holds its lock.
@@ -59,9 +58,8 @@ def keep_confidence(
     confidence = measure_confidence(fitted, "test", logits=test.logits, features=test.features, labels=bundle.labels("test"))
     confidence.save(run.folder)
     write_neighbours(run.folder, features, bundle, chosen)
-    run.write_json("metrics.json", {**optional_json(run, "metrics.json"), "confidence": figures_of(confidence)})
     first, *rest = console_lines(confidence.figures)
-    console.print(f"\n[bold]trust[/]    {first}", highlight=False)
+    console.print(f"\n[bold]confidence[/] {first}", highlight=False)
     for line in [*rest, f"compared with {len(compared)} of {len(train)} training images, {origin}"]:
         console.print(f"         {line}", highlight=False, markup=False)
     return confidence

@@ -71,15 +71,15 @@ class SearchFolder:
         return Recipe.from_json(self.path("recipe.json").read_text(encoding="utf-8"))
 
     def refuse_if_taken(self, *, resume: bool) -> None:
-        """Makes sure that a search can be begun in the folder, or gone on with.
+        """Makes sure that a search can be started in the folder, or resumed.
 
         Raises:
-            RunError: It holds a search that is not to be gone on with, or something else.
+            RunError: It holds a search that is not to be resumed, or something else.
         """
         if not self.exists:
             Run.refuse_if_taken(self.folder)
         elif not resume:
-            raise RunError(f"{self.folder} already holds a search.", fix="Go on with it by --resume, or name another with --out.")
+            raise RunError(f"{self.folder} already holds a search.", fix="Resume it with --resume, or name another with --out.")
 
     @property
     def best(self) -> dict[str, Any] | None:
@@ -175,7 +175,7 @@ def fingerprint(recipe: Recipe, space: Mapping[str, Any], data: str) -> dict[str
 
 
 def refuse_if_changed(folder: SearchFolder, now: Mapping[str, str]) -> None:
-    """Makes sure that a search goes on as it began: KerasTuner itself would silently go on in the old space.
+    """Makes sure that a search is resumed as it was started: KerasTuner itself would silently continue in the old space.
 
     Raises:
         RunError: The recipe, the space, the algorithm or the data are others; the message says which.

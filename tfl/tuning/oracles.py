@@ -1,4 +1,4 @@
-"""KerasTuner's oracles, which choose the values of the next trial, made fit to be killed and to go on.
+"""KerasTuner's oracles, which choose the values of the next trial, made fit to be killed and resumed.
 
 As of KerasTuner 1.4.8 they write their state in place, so that a kill may leave half a file; a grid forgets where it was; a
 Gaussian process draws from a generator whose state is not kept, and may propose what was tried. Each is put right here.
@@ -51,7 +51,7 @@ class RandomOracle(_Kept, keras_tuner.oracles.RandomSearchOracle):
 
 
 class HyperbandOracle(_Kept, keras_tuner.oracles.HyperbandOracle):
-    """Many short trials, the better ones go on."""
+    """Many short trials; the better ones are continued."""
 
 
 class BayesianOracle(_Kept, keras_tuner.oracles.BayesianOptimizationOracle):

@@ -2,7 +2,7 @@
 
     prepare ─▶ trials (KerasTuner's oracle; alone, or its chief and workers) ─▶ confirm over seeds ─▶ trials.csv, best_recipe.py
 
-Three things that KerasTuner does not do are done here: an interrupted trial goes on at its latest whole epoch, a changed space is
+Three things that KerasTuner does not do are done here: an interrupted trial resumes at its latest whole epoch, a changed space is
 refused, and what a trial left in memory is freed.
 """
 
@@ -56,7 +56,7 @@ def search(
         recipe: With a `search`, or without one for the built space and the default budget.
         out: The folder of the search; see `tfl.tuning.folder`.
         prepare: Finds and splits a recipe's images: `tfl.job.prepare_data`.
-        resume: Go on with the search in `out`: the same but for its budget.
+        resume: Bool, whether to resume the search in `out`; everything but its budget must be the same. Defaults to False.
         workers: Processes on this machine that run trials side by side.
         profile: Gives the scores of linear probes by block, for `prior="probe"`.
         console: Where progress is shown; None shows nothing.
@@ -106,7 +106,7 @@ def search(
             console.print(f"{workers} workers; their words are in {folder.path('workers')}", highlight=False, markup=False)
             run_workers(folder, workers, chief=trials.run, tick=trials.tick)
         elif not trials.run():
-            console.print("memory has grown: the trials go on in a new process", highlight=False, markup=False)
+            console.print("memory has grown: the trials continue in a new process", highlight=False, markup=False)
             run_workers(folder, 1, chief=trials.run, tick=trials.tick)
         _conclude(folder, recipe, trials, console)
     return folder
@@ -183,7 +183,7 @@ def _conclude(folder: SearchFolder, recipe: Recipe, trials: Trials, console: Con
         raise TrainingError(
             "No trial came to a score.",
             received="; ".join(reasons[:3]) or "no time for one",
-            fix=f"See {folder.path('trials.csv')}; change the space, or go on with --resume and more --minutes.",
+            fix=f"See {folder.path('trials.csv')}; change the space, or resume it with --resume and more --minutes.",
         )
     trials.bench.between = lambda: None
     confirm(folder, recipe, trials.bench, console=console)

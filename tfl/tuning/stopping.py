@@ -1,4 +1,4 @@
-"""When a trial need not go on: the median rule."""
+"""When a trial is stopped early: the median rule."""
 
 from __future__ import annotations
 

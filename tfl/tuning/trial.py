@@ -1,7 +1,7 @@
 """One trial: the network of a recipe, its stages in a run folder of their own, and nothing that a score does not need.
 
 Trials read the feature store, so that a trial pays for its live suffix alone. The stages before the last are trained once for
-all trials that share them. A trial that was killed goes on at its latest whole epoch.
+all trials that share them. A trial that was killed resumes at its latest whole epoch.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ class Bench:
             recipe: Of the trial.
             place: Its run folder; made where it is missing.
             check: Looks at the last stage, epoch by epoch.
-            after: A run folder to go on from: another trial of the same recipe that was stopped; None begins anew.
+            after: Path, a run folder to continue: another trial of the same recipe that was stopped. None starts anew.
         """
         recipe = settled(recipe)
         run = _open(place, recipe)

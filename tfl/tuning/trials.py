@@ -1,4 +1,4 @@
-"""The trials of a search, run under KerasTuner's loop: begun, gone on with, stopped, and their outcomes written."""
+"""The trials of a search, run under KerasTuner's loop: started, resumed, stopped, and their outcomes written."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class Trials:
         keras_tuner.src.config.DEBUG = (
             False  # a failed trial's reason is in its outcome; a traceback on the terminal adds nothing
         )
-        with contextlib.redirect_stdout(io.StringIO()):  # where it goes on, KerasTuner says so
+        with contextlib.redirect_stdout(io.StringIO()):  # KerasTuner prints that it resumes
             tuner = Tuner(oracle, self)
         try:
             tuner.search()
@@ -134,7 +134,7 @@ class Trials:
         outcome = {**begun, "status": status, "reason": reason, **progress(place / "run")}
         outcome |= {"seconds": time.perf_counter() - started, "ended_s": self.clock.seconds}
         write_json(place / "outcome.json", outcome)
-        if self.search.algorithm != "hyperband":  # there, a later trial may go on from this one
+        if self.search.algorithm != "hyperband":  # there, a later trial may continue this one
             self.folder.tidy(trial_id)
         return outcome
 
@@ -195,7 +195,7 @@ class Tuner(keras_tuner.engine.base_tuner.BaseTuner):
             self.oracle.reload()
 
     def _get_tuner_fname(self) -> str:
-        """What shows that there is a search to go on with: the oracle's state, whichever process wrote it."""
+        """What shows that there is a search to resume: the oracle's state, whichever process wrote it."""
         return os.path.join(str(self.project_dir), "oracle.json")
 
 
@@ -204,4 +204,4 @@ class EndOfSearchError(keras_tuner.errors.FatalError):
 
 
 class _GrownError(keras_tuner.errors.FatalError):
-    """Ends KerasTuner's loop in this process: another goes on."""
+    """Ends KerasTuner's loop in this process: another one continues."""

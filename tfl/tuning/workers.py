@@ -120,7 +120,7 @@ def _refuse_if_dead(folder: SearchFolder, workers: list[subprocess.Popen[bytes]]
         raise RunError(
             f"Worker {number} ended with code {worker.returncode}.",
             received=last or "it said nothing",
-            fix=f"What was done is kept: go on with --out {folder.folder} --resume.",
+            fix=f"What was done is kept: resume it with --out {folder.folder} --resume.",
         )
 
 

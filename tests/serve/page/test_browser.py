@@ -36,7 +36,7 @@ STATES = ("start", "answer", "out_of_distribution", "error", "token")
 
 
 class Answering:
-    """Stands for the served model. Green pictures are healthy, blue ones out of distribution; others have a set of two classes."""
+    """A served model: green pictures are healthy, blue ones out of distribution, others have two classes in the set."""
 
     name = "leaves"
     latest = SimpleNamespace(number=2, class_names=CLASSES, folder=Path("nowhere"))
@@ -170,7 +170,10 @@ def bring_to(page, state):
     wait_for(page, "start")
     if state == "start":
         return
-    give(page, b"once upon a time" if state == "error" else picture((60, 20, 200) if state == "out_of_distribution" else (200, 60, 20)))
+    give(
+        page,
+        b"once upon a time" if state == "error" else picture((60, 20, 200) if state == "out_of_distribution" else (200, 60, 20)),
+    )
     wait_for(page, "error" if state == "error" else "answer")
 
 

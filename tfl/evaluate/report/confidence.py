@@ -1,4 +1,4 @@
-"""Can the probabilities be trusted? What was measured of a run's confidence, in words. No TensorFlow."""
+"""What was measured of a run's confidence, in words: calibration, prediction sets, out-of-distribution scores. No TensorFlow."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from tfl.evaluate.out_of_distribution import with_current_names
 from tfl.evaluate.render import percent
 
 
-def trust_facts(metrics: Mapping[str, Any]) -> dict[str, Any]:
+def confidence_facts(metrics: Mapping[str, Any]) -> dict[str, Any]:
     """What the report's section says, from `metrics.json`; empty where the run has no confidence.
 
     Returns:
         `count` (test images), `rows` (name, on validation and on test before and after), `temperature`, and for each part
-        (`temperature_said`, `sets_said`, `out_of_distribution_sentence`) sentences; `reliability` before and after.
+        (`temperature_sentence`, `sets_sentence`, `out_of_distribution_sentence`) sentences; `reliability` before and after.
     """
     figures = with_current_names(metrics.get("confidence") or {})
     if not figures:
@@ -32,8 +32,8 @@ def trust_facts(metrics: Mapping[str, Any]) -> dict[str, Any]:
             }
             for name, key in (("Log loss", "log_loss"), ("Calibration error", "calibration_error"))
         ],
-        "temperature_said": _joined(_temperature_said(temperature), temperature["note"]),
-        "sets_said": _joined(sets_said(sets), sets["note"]),
+        "temperature_sentence": _joined(_temperature_sentence(temperature), temperature["note"]),
+        "sets_sentence": _joined(sets_sentence(sets), sets["note"]),
         "out_of_distribution_sentence": _joined(out_of_distribution_sentence(distant), distant["note"]),
         "reliability": {"before": test["reliability"][0], "after": test["reliability"][1]},
     }
@@ -43,7 +43,7 @@ def _joined(*sentences: str) -> str:
     return " ".join(sentence for sentence in sentences if sentence)
 
 
-def _temperature_said(temperature: Mapping[str, Any]) -> str:
+def _temperature_sentence(temperature: Mapping[str, Any]) -> str:
     value = temperature["value"]
     if abs(value - 1) < 0.005:
         return "The validation images ask for no change of how sure the network is."
@@ -51,7 +51,7 @@ def _temperature_said(temperature: Mapping[str, Any]) -> str:
     return f"Dividing its logits by {value:.3g} makes the network {direction}, without changing which class comes first."
 
 
-def sets_said(sets: Mapping[str, Any]) -> str:
+def sets_sentence(sets: Mapping[str, Any]) -> str:
     """How the prediction sets did on the test images, as a sentence."""
     test = sets["test"]
     low, high = test["coverage_interval"]

@@ -14,7 +14,7 @@ import numpy as np
 
 from tfl.evaluate.render import percent, render
 from tfl.evaluate.report import charts
-from tfl.evaluate.report.confidence import trust_facts
+from tfl.evaluate.report.confidence import confidence_facts
 from tfl.evaluate.report.evaluations import evaluation_facts
 from tfl.evaluate.report.facts import (
     block_facts,
@@ -40,7 +40,7 @@ def collect_report(run: Run | Path | str) -> dict[str, Any]:
         run: A run, or its folder.
 
     Returns:
-        `recipe`, `manifest`, `result` (the headline), `data`, `blocks`, `stages`, `history`, `metrics`, `confused`, `trust`,
+        `recipe`, `manifest`, `result` (the headline), `data`, `blocks`, `stages`, `history`, `metrics`, `confused`, `confidence`,
         `evaluations`, `time`, `pictures`. Parts that the run has not reached are empty.
 
     Raises:
@@ -68,7 +68,7 @@ def collect_report(run: Run | Path | str) -> dict[str, Any]:
             "history": history,
             "metrics": metrics,
             "confused": confused_pairs(metrics.get("test") or {}),
-            "trust": trust_facts(metrics),
+            "confidence": confidence_facts(metrics),
             "evaluations": evaluations,
             "time": time_facts(metrics, stages),
             "pictures": optional_json(run, "report/pictures.json"),
@@ -94,7 +94,7 @@ def write_report(run_folder: Path | str) -> Path:
             report=document,
             figures=_figures(document),
             use=usage(run, document),
-            trust=_trust(document["metrics"].get("test") or {}),
+            calibration=calibration_sentence(document["metrics"].get("test") or {}),
             picture=lambda name: _data_uri(run, name),
         )
         write_json(run.path("report.json"), document)
@@ -139,12 +139,12 @@ def _figures(document: dict[str, Any]) -> dict[str, charts.Figure]:
         "loss": charts.curve(history, stages, train="loss", validation="val_loss", title="loss"),
         "confusion": charts.confusion(test),
         "reliability": charts.reliability(test.get("reliability") or ()),
-        "calibrated": charts.reliability((document["trust"].get("reliability") or {}).get("after") or ()),
+        "calibrated": charts.reliability((document["confidence"].get("reliability") or {}).get("after") or ()),
     }
     return {name: figure for name, figure in drawn.items() if figure}
 
 
-def _trust(test: dict[str, Any]) -> str:
+def calibration_sentence(test: dict[str, Any]) -> str:
     """Whether the network is surer than it should be, as a sentence."""
     bins = [row for row in test.get("reliability") or () if row["count"]]
     if not bins:
