@@ -57,7 +57,8 @@ def is_attention(operation: Any) -> bool:
 def _flops_inside(layer: keras.layers.Layer, shape: Any, positions: int, length: int) -> int:
     """Of a layer made of layers, such as a transformer layer: each kernel once at each position, and attention."""
     keys = _positions(shape, length)
-    total, projections = 0, set()
+    total = 0
+    projections: set[int] = set()
     for attention in _attentions(layer):
         total += _flops_of_attention(attention, positions, keys)
         projections.update(id(inner) for inner in sublayers_of(attention))
@@ -91,7 +92,7 @@ def _flops_of_attention(attention: keras.layers.Layer, queries: int, keys: int) 
 
 
 def _kernel_of(layer: Any, role: str) -> Any:
-    """The kernel of one of the four projections of an attention layer, as Keras and KerasHub name them; None where there is none."""
+    """The kernel of one of the four projections of an attention layer, by its name in Keras or KerasHub, or None."""
     for name in (f"_{role}_dense", f"{role}_dense"):
         if (found := getattr(layer, name, None)) is not None:
             return getattr(found, "kernel", None)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from tfl.errors import DataError, RecipeError
+from tfl.modalities import hub
 from tfl.modalities.base import MASK, Checked, Preview, TensorSpec
 from tfl.modalities.text import check as checks
 from tfl.modalities.text import presets
@@ -227,9 +228,9 @@ def settled(recipe: tfl.Recipe) -> tfl.Recipe:
         MissingExtraError: KerasHub is not installed.
     """
     presets.require_extra()
-    folder, length = presets.folder_of(recipe.backbone.name), _text(recipe).length
+    folder, length = hub.folder_of(recipe.backbone.name), _text(recipe).length
     if folder is not None:
-        most = presets.most_tokens(presets.config_of(folder)["config"])
+        most = presets.most_tokens(presets.settings_of(folder)["config"])
         if length is not None and length > most:
             raise RecipeError(
                 "`Text.length` is more than the network takes.", received=length, allowed=f"at most {most} tokens for {folder}"
@@ -271,7 +272,7 @@ def _text(recipe: tfl.Recipe) -> Text:
 
 def _training_texts(examples: Any) -> list[bytes]:
     """The usable texts of the training split, of all where the source has no split."""
-    some = range(len(examples))
+    some = list(range(len(examples)))
     if examples.splits is not None and (examples.splits == "train").any():
         some = [index for index in some if examples.splits[index] == "train"]
     texts = []

@@ -1,7 +1,7 @@
-"""A KerasHub encoder as one flat Functional model with the inputs `token_ids`, `padding_mask` and, where it has them, `segment_ids`.
+"""A KerasHub text encoder as one flat Functional model with the inputs `token_ids`, `padding_mask` and, for some, `segment_ids`.
 
-It is made of KerasHub's own layers: a saved `.keras` file of it loads where `keras_hub` was imported before, and one of DeBERTa where
-this module was.
+It is made of KerasHub's own layers: a saved `.keras` file of it loads where `keras_hub` was imported before, and one of DeBERTa
+where `tfl.modalities.text.relative` was.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import keras
 from tfl.backbones import flat
 from tfl.backbones.weight_files import load_weights_file
 from tfl.errors import BackboneError
-
 from tfl.modalities.base import MASK
-from tfl.modalities.text.presets import POOLED, class_of, load_backbone
+from tfl.modalities.hub import load_backbone
+from tfl.modalities.text.presets import POOLED, class_of
 from tfl.modalities.text.relative import RelativeEmbeddings
 from tfl.recipe import Backbone
 
@@ -80,7 +80,7 @@ def _relative_embeddings(raw: Any) -> Any:
 
 
 def _with_repeats(raw: Any, fresh: dict[str, Any], relative: Any) -> Any:
-    """DeBERTa, with its relative embeddings called on what each of its layers takes: they read nothing of it but its batch size."""
+    """DeBERTa, with its relative embeddings called on what each layer takes: they read nothing of it but its batch size."""
     repeated = RelativeEmbeddings.like(relative)
     x = fresh[TOKENS]
     for node in flat.nodes_in_order(raw):
