@@ -59,7 +59,7 @@ def build_answer(model: keras.Model, confidence: Confidence | None, *, modality:
     main, logits, features = network(tensors)
     outputs = {
         task.output: _float32(main, task.output),
-        **_of_task(_float32(logits, "logits"), confidence, task),
+        **_of_task(_float32(logits, "logits"), confidence),
         **_out_of_distribution(_float32(features, "features"), confidence),
     }
     return keras.Model(tensors, outputs, name="answer")
@@ -88,13 +88,9 @@ def _inside(model: keras.Model, confidence: Confidence) -> tuple[Any, Any]:
     return logits, features
 
 
-def _of_task(logits: Any, confidence: Confidence, task: Task) -> dict[str, Any]:
-    """Calibrated probabilities and the set; the most probable class is always in it."""
-    cooled = keras.layers.Rescaling(1 / confidence.temperature, dtype="float32", name="temperature")(logits)
-    probabilities = keras.layers.Softmax(dtype="float32", name="calibrated_probabilities")(cooled)
-    largest = keras.ops.max(probabilities, axis=-1, keepdims=True)
-    least = keras.ops.minimum(largest, confidence.set_threshold)
-    return {"calibrated_probabilities": probabilities, "prediction_set": keras.ops.greater_equal(probabilities, least)}
+def _of_task(logits: Any, confidence: Confidence) -> dict[str, Any]:
+    outputs = confidence.task.answer_tensors(confidence.values, logits)
+    return {RENAMED.get(name, name): tensor for name, tensor in outputs.items()}
 
 
 def _out_of_distribution(features: Any, confidence: Confidence) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 if TYPE_CHECKING:
@@ -16,8 +17,24 @@ if TYPE_CHECKING:
     import tensorflow as tf
     from numpy.typing import NDArray
 
+    import tfl
+
 Examples = Any
 """A `tfl.data.examples.Examples`: `labels`, `targets` and `class_names` are read."""
+
+
+@dataclass(frozen=True)
+class FittedConfidence:
+    """What a task fitted on the validation split, as plain data.
+
+    Args:
+        values: What decides the answers, such as `temperature`: numbers, and lists of numbers with one for each output.
+        figures: What is told of it, by part, such as `temperature` or `sets`; each part has a `note`, empty where there is
+            nothing to warn of.
+    """
+
+    values: Mapping[str, Any]
+    figures: Mapping[str, Mapping[str, Any]]
 
 
 class Task(Protocol):
@@ -33,6 +50,8 @@ class Task(Protocol):
         metrics: Every metric that a monitor can watch, such as `val_accuracy`, with whether a higher value is better.
         default_metric: What is watched where the recipe does not say.
         step_metric: Name of the metric that training reports for each epoch, such as `accuracy`.
+        answers: Names of the further outputs that a fitted confidence gives.
+        fits: Names of the values that `fit_confidence` fits.
     """
 
     name: ClassVar[str]
@@ -40,9 +59,19 @@ class Task(Protocol):
     metrics: ClassVar[Mapping[str, bool]]
     default_metric: ClassVar[str]
     step_metric: ClassVar[str]
+    answers: ClassVar[tuple[str, ...]]
+    fits: ClassVar[tuple[str, ...]]
 
-    def fitted(self, targets: NDArray[np.float32]) -> Task:
-        """The task with what it takes from the training targets, such as their mean and standard deviation."""
+    def fitted(self, targets: NDArray[np.float32], names: Sequence[str] = ()) -> Task:
+        """The task with what it takes from the training targets, such as their mean and standard deviation.
+
+        Args:
+            targets: `(n, width)`, of the training split.
+            names: Names of the outputs, for messages.
+
+        Raises:
+            DataError: Nothing can be learnt from these targets.
+        """
 
     def targets(self, examples: Examples) -> NDArray[np.float32]:
         """The targets of all examples, `(n, width)`."""
@@ -53,14 +82,20 @@ class Task(Protocol):
     def output_layers(self) -> list[keras.layers.Layer]:
         """The layers from logits to outputs, in float32 under every dtype policy; the last has the name of `output`."""
 
-    def loss(self, targets: tf.Tensor, logits: tf.Tensor, *, label_smoothing: float = 0.0) -> tf.Tensor:
-        """The loss of each example, `(n,)`, as TensorFlow operations."""
+    def loss(
+        self, targets: tf.Tensor, logits: tf.Tensor, *, weights: tf.Tensor | None = None, label_smoothing: float = 0.0
+    ) -> tf.Tensor:
+        """The loss of each example, `(n,)`, as TensorFlow operations; a missing target has no part in it.
+
+        Args:
+            targets: `(n, width)`.
+            logits: `(n, width)` float32.
+            weights: `(width,)`, of `balanced_weights`; None, or ones, weigh nothing.
+            label_smoothing: Share of each training label that is spread over the others.
+        """
 
     def step_score(self, targets: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
         """The step metric of each example, `(n,)`, as TensorFlow operations."""
-
-    def example_weights(self, targets: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
-        """The weight of each example's loss, `(n,)`, from the weights of the outputs, `(width,)`."""
 
     def balanced_weights(self, targets: NDArray[np.float32]) -> NDArray[np.float64] | None:
         """The weight of each output for `class_weight="balanced"`; None where balancing means nothing."""
@@ -78,6 +113,28 @@ class Task(Protocol):
 
     def strata(self, examples: Examples) -> NDArray[np.int32]:
         """A group number per example; a split keeps the shares of the groups."""
+
+    def fit_confidence(
+        self, settings: tfl.Calibration, logits: NDArray[np.floating], targets: NDArray[np.float32]
+    ) -> FittedConfidence:
+        """What makes calibrated answers and their uncertainty, fitted on the validation split.
+
+        Args:
+            settings: The recipe's.
+            logits: `(n, width)`, of examples that the network did not learn from.
+            targets: `(n, width)`, theirs.
+        """
+
+    def measure_confidence(
+        self, values: Mapping[str, Any], logits: NDArray[np.floating], targets: NDArray[np.float32]
+    ) -> dict[str, dict[str, Any]]:
+        """How what was fitted, the `values`, does on other examples: figures by the same parts as `FittedConfidence.figures`."""
+
+    def answer(self, values: Mapping[str, Any], logits: NDArray[np.floating]) -> dict[str, NDArray[Any]]:
+        """The outputs named in `answers`, each `(n, width)`, computed by NumPy."""
+
+    def answer_tensors(self, values: Mapping[str, Any], logits: Any) -> dict[str, Any]:
+        """The same from symbolic logits, by stock Keras layers and operations in float32."""
 
 
 NAMES = ("classify", "multilabel", "regress")
