@@ -25,8 +25,6 @@ from tfl.tasks.base import Task
 NETWORK, IS_LABEL = "network", "is_label"
 THRESHOLD = 0.5
 """The probability from which on a label is given, where no threshold was fitted."""
-RENAMED = {"labels": IS_LABEL}
-"""Outputs of tasks that have another name in exports, where `labels` are the names of the classes."""
 
 
 def build_answer(model: keras.Model, confidence: Confidence | None, *, modality: Modality, task: Task) -> keras.Model:
@@ -59,7 +57,7 @@ def build_answer(model: keras.Model, confidence: Confidence | None, *, modality:
     main, logits, features = network(tensors)
     outputs = {
         task.output: _float32(main, task.output),
-        **_of_task(_float32(logits, "logits"), confidence),
+        **confidence.task.answer_tensors(confidence.values, _float32(logits, "logits")),
         **_out_of_distribution(_float32(features, "features"), confidence),
     }
     return keras.Model(tensors, outputs, name="answer")
@@ -86,11 +84,6 @@ def _inside(model: keras.Model, confidence: Confidence) -> tuple[Any, Any]:
             fix="Fit it again: tfl evaluate RUN --confidence",
         )
     return logits, features
-
-
-def _of_task(logits: Any, confidence: Confidence) -> dict[str, Any]:
-    outputs = confidence.task.answer_tensors(confidence.values, logits)
-    return {RENAMED.get(name, name): tensor for name, tensor in outputs.items()}
 
 
 def _out_of_distribution(features: Any, confidence: Confidence) -> dict[str, Any]:
