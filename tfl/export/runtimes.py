@@ -173,8 +173,10 @@ def _openvino(file: Path) -> Callable[[Any], Mapping[str, Any]]:
 def _keras(file: Path) -> Callable[[Any], Mapping[str, Any]]:
     import keras
 
+    from tfl.backbones.foreign import import_layers_of
     from tfl.backbones.weight_files import refuse_bomb
 
+    import_layers_of(file)
     refuse_bomb(file)
     return of_model(keras.models.load_model(file, compile=False, safe_mode=True)).answer
 

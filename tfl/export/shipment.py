@@ -156,8 +156,14 @@ def with_representative(shipment: Shipment, tensors: Tensors) -> Shipment:
     return dataclasses.replace(shipment, representative=tensors)
 
 
-def check_fits(model: keras.Model, class_names: Sequence[str], modality: Modality) -> None:
+def check_fits(model: keras.Model, class_names: Sequence[str], modality: Modality, *, exactly: bool = False) -> None:
     """Raises unless the model takes such tensors and has an output for each name.
+
+    Args:
+        model: The model.
+        class_names: The name of each output.
+        modality: What its tensors are.
+        exactly: Whether a size that the model leaves open is another one. Sequences may have any length.
 
     Raises:
         ExportError: It does not.
@@ -180,7 +186,8 @@ def check_fits(model: keras.Model, class_names: Sequence[str], modality: Modalit
     for name, spec in specs.items():
         sides = taken[name]
         if len(sides) != len(spec.shape) or any(
-            None not in (side, given) and side != given for side, given in zip(sides, spec.shape, strict=True)
+            (exactly and len(sides) > 1 or None not in (side, given)) and side != given
+            for side, given in zip(sides, spec.shape, strict=True)
         ):
             raise ExportError(
                 f"The model takes another {modality.noun} size.", received=f"{name} {spec.shape}", allowed=str(sides)

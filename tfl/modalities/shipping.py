@@ -114,8 +114,12 @@ class Shipping:
         detail = f": {checked.detail}" if checked.detail else ""
         return f"it {self.modality.troubles[checked.trouble]}{detail}"
 
-    def notes(self, contents: Mapping[str, bytes]) -> list[str]:
-        """What is to be said of the contents that are predicted together, by name."""
+    def facts(self, contents: Mapping[str, bytes]) -> dict[str, Any]:
+        """What `notes` needs to know of contents, by their name; most need nothing."""
+        return {}
+
+    def notes(self, facts: Mapping[str, Any]) -> list[str]:
+        """What is to be said of contents that are predicted together, as sentences."""
         return []
 
     def undecodable(self) -> str:

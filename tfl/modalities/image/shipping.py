@@ -119,10 +119,13 @@ class ImageShipping(Shipping):
             raise BadImageError(f"values up to {largest:,}; the model was trained on {bits} bits, up to {2**bits - 1:,}")
         return readable
 
-    def notes(self, contents: Mapping[str, bytes]) -> list[str]:
-        """Images of 16 bits whose values use only some of them."""
-        deep = {name: largest for name, content in contents.items() if (largest := _largest(content))}
-        if self.data.bits is None and (text := unused_bits_text(deep)):
+    def facts(self, contents: Mapping[str, bytes]) -> dict[str, int]:
+        """The largest value of each image of 16 bits."""
+        return {name: largest for name, content in contents.items() if (largest := _largest(content))}
+
+    def notes(self, facts: Mapping[str, Any]) -> list[str]:
+        """That images of 16 bits use only some of them."""
+        if self.data.bits is None and (text := unused_bits_text(dict(facts))):
             return [f"{text}: the model takes them for 16 bits. Scale them as its training images were."]
         return []
 
