@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,12 +15,12 @@ from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from tfl.errors import BadContentError, BadImageError, ExportError, RunError
-from tfl.modalities.base import KINDS
+from tfl.errors import BadContentError, BadImageError, ExportError, RunError, TflError
+from tfl.modalities.base import KINDS, NOUNS
 from tfl.modalities.shipping import Shipping, shipping_of, shipping_of_about
 from tfl.quiet import load_tensorflow
 from tfl.runs import Run
-from tfl.serve.about import shipping_of_export, task_of_export
+from tfl.serve.about import about_of_export, shipping_of_export, task_of_export
 from tfl.serve.files import expand, read_file
 from tfl.serve.rows import MAIN, row_of
 
@@ -195,6 +196,18 @@ def open_predictor(path: Path | str) -> Predictor:
     found = find_model(path)
     load_tensorflow(with_keras=isinstance(found, Run))
     return _of_run(found) if isinstance(found, Run) else _of_saved_model(found)
+
+
+def nouns_of(path: Path | str) -> tuple[str, str]:
+    """What one example of a run or an export is called, and several; those of the first kind where there is neither.
+
+    No TensorFlow is imported.
+    """
+    kind: Any = KINDS[0]
+    with contextlib.suppress(TflError):
+        found = find_model(path)
+        kind = found.recipe.data.kind if isinstance(found, Run) else about_of_export(found).get("modality", kind)
+    return NOUNS.get(kind, NOUNS[KINDS[0]])
 
 
 def find_model(path: Path | str) -> Run | Path:
