@@ -153,7 +153,7 @@ def test_other_images_are_refused_by_name(tmp_path, recipe, photos):
     run.update_manifest(data={"fingerprint": "before"}, weights={"name": "mini", "sha256": "w"})
     (photos / "ant" / "2.png").unlink()
     weights = {"name": "mini", "sha256": "w"}
-    with pytest.raises(RunError, match=r"1 missing \(ant/2\.png\)\. Put them back and resume it with --resume") as caught:
+    with pytest.raises(RunError, match=r"1 removed \(ant/2\.png\)\. Put them back and run again with --resume") as caught:
         refuse_other_inputs(run, bundle_of(photos), fingerprint="after", weights=weights)
     assert "split" not in str(caught.value), "what one missing image moved is not its own news"
     refuse_other_inputs(run, bundle_of(photos), fingerprint="before", weights=weights)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
+
+from tfl.errors import BackboneError
 
 Tensor = Any
 """A symbolic Keras tensor."""
@@ -57,6 +59,49 @@ def lay_out(model: keras.Model, x: Any, *, around: Callable[[Any, Tensor], Tenso
     if len(graph.outputs) == 1:
         return known[id(graph.outputs[0])]
     return keras.tree.map_structure(lambda own: known[id(own)], graph.output)
+
+
+def lay_out_above(model: keras.Model, given: Sequence[tuple[Tensor, Tensor]]) -> Any:
+    """Calls those layers of `model` again that lie above some of its own tensors.
+
+    `keras.Model(tensor, model.output)` does the same where no layer is called twice; of a layer that is, as in ALBERT, Keras 3.15
+    also replaces the calls that lie above.
+
+    Args:
+        model: A Functional model.
+        given: Tensors within the model, each with the symbolic tensor that takes its place; together they lie on every way to the
+            output.
+
+    Returns:
+        The symbolic output, in the structure of the model's own.
+
+    Raises:
+        BackboneError: There is a way to the output that runs through none of them.
+    """
+    known = {id(own): fresh for own, fresh in given}
+    for node in _needed_above(model, set(known)):
+        args, kwargs = node.arguments.fill_in(known)
+        results = keras.tree.flatten(node.operation(*args, **kwargs))
+        known.update({id(old): new for old, new in zip(node.outputs, results, strict=True)})
+    if len(model.outputs) == 1:
+        return known[id(model.outputs[0])]
+    return keras.tree.map_structure(lambda own: known[id(own)], model.output)
+
+
+def _needed_above(model: keras.Model, given: set[int]) -> list[Any]:
+    """The nodes that the output needs when these tensors are given, in order."""
+    nodes = nodes_in_order(model)
+    wanted = {id(tensor) for tensor in model.outputs} - given
+    needed = []
+    for node in reversed(nodes):
+        if wanted & {id(tensor) for tensor in node.outputs}:
+            needed.append(node)
+            wanted -= {id(tensor) for tensor in node.outputs}
+            wanted |= {id(tensor) for tensor in node.input_tensors} - given
+    if missing := wanted & {id(tensor) for tensor in model.inputs}:
+        names = [tensor.name for tensor in model.inputs if id(tensor) in missing]
+        raise BackboneError(f"The output of `{model.name}` also needs the input {', '.join(names)}.")
+    return needed[::-1]
 
 
 def _by_own_input(graph: Any, x: Any) -> dict[int, Tensor]:

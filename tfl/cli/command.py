@@ -30,12 +30,12 @@ _GO_ON, _GO_ON_AFTER = "tfl.go_on", "tfl.go_on_after"
 
 @dataclass(frozen=True)
 class Answer:
-    """What a command found.
+    """The answer of a command.
 
     Attributes:
-        document: What `--json` prints: JSON values only.
-        show: Prints the same for a person, on standard output.
-        exit_code: 0, unless the answer itself says that something is wrong.
+        document: Dictionary of JSON values, what `--json` prints.
+        show: Callable that prints the same for a person on standard output.
+        exit_code: Int, 0 unless the answer itself says that something is wrong. Defaults to 0.
         then: Callable, what runs after the answer is printed, such as a server. Defaults to None.
     """
 

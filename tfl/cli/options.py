@@ -111,14 +111,14 @@ def changed(
     smoke: bool = False,
     skip_bad: bool = False,
 ) -> Recipe:
-    """The recipe as the command line wants it: another source first, then each `--set`, then the flags.
+    """The recipe with the changes of the command line: the source first, then each `--set`, then the flags.
 
     Args:
-        recipe: As it was written.
-        file: Where it was written.
-        data: Another source, or None.
-        settings: Pairs of a field and its value as text.
-        smoke, skip_bad: The flags.
+        recipe: `Recipe` as it was written.
+        file: Path of the recipe file. Defaults to None.
+        data: String, another source, or None.
+        settings: Sequence of pairs of strings, a field and its value.
+        smoke, skip_bad: Bools, the flags of the same names. Default to False.
 
     Raises:
         RecipeError: A setting names no field, or its value does not fit.

@@ -104,7 +104,7 @@ class Confidence:
             with storage_errors(file, doing="read"):
                 document = with_current_names(json.loads(file.read_text(encoding="utf-8")))
                 bank = _read_bank(Path(folder) / ARRAYS)
-            task = _task_named(document["task"] if "task" in document else "classify")
+            task = _task_named({"task": "classify", **document}["task"])
             numbers = {name: _number(document[name]) for name in _NUMBERS}
             values: dict[str, Any] = {name: _value(document[name]) for name in task.fits}
             nearest = int(document["nearest"])

@@ -1,4 +1,4 @@
-"""A run's confidence: fitted on its validation images, measured on its test images, and kept in its folder."""
+"""The confidence of a run: fitted on its validation examples, measured on its test examples, and kept in its folder."""
 
 from __future__ import annotations
 
@@ -36,12 +36,13 @@ def keep_confidence(
     """Fits and measures; writes `confidence.json`, `confidence.npz` and `neighbours.npz`.
 
     Args:
-        run: Where it is kept; the caller holds its lock.
-        settings: The recipe's.
-        bundle: The data.
-        outputs: `val` and `test`, in the order of the split.
-        training: From indices of training images to what the head reads of them, and where that came from in words.
-        console: Where the figures are shown.
+        run: `Run`; the caller holds its lock.
+        settings: `Calibration` of the recipe.
+        bundle: `Bundle`, the data.
+        outputs: Dictionary with the `Outputs` of `val` and `test`, in the order of the split.
+        training: Callable from indices of training examples to the head's input for them, and to a phrase that says where it
+            comes from.
+        console: rich `Console` for the figures.
     """
     train, seed = bundle.indices("train"), run.recipe.seed
     strata = bundle.task.strata(bundle.examples)

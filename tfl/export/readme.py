@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 _SHOWN = 20
 _MEANS = {
-    "probabilities": "one for each class, in the order of `labels.txt`",
-    "values": "one for each number, in the order of `labels.txt`",
+    "probabilities": "one per class, in the order of `labels.txt`",
+    "values": "one per number, in the order of `labels.txt`",
     "calibrated_probabilities": "the same, scaled so that 0.8 comes true in about eight cases of ten",
     "prediction_set": "true for each class that the answer may be; `tfl.json` has how often the right one is among them",
     IS_LABEL: "true for each label whose probability reaches its threshold",

@@ -6,6 +6,8 @@ folder that `save_to_preset` wrote, with `config.json` and `model.weights.h5`.
 
 from __future__ import annotations
 
+import functools
+import importlib
 import importlib.util
 import inspect
 import json
@@ -96,6 +98,26 @@ def class_of_name(name: str, known: Sequence[str], *, what: str, allowed: str) -
     )
 
 
+def check_arguments(class_name: str, arguments: Mapping[str, Any]) -> None:
+    """Makes sure that a KerasHub class takes these settings: of one that it does not know, it says nothing itself.
+
+    Raises:
+        BackboneError: It does not, or tfl sets it.
+    """
+    import keras_hub
+
+    known = inspect.signature(getattr(keras_hub.models, class_name).__init__).parameters
+    allowed = [name for name in known if name not in ("self", "kwargs", *_SET_BY_TFL)]
+    for name in arguments:
+        if name not in allowed:
+            raise BackboneError(
+                f"{class_name} does not take the argument `{name}`.", allowed=allowed, fix=did_you_mean(name, allowed) or None
+            )
+
+
+_SET_BY_TFL = ("dtype", "data_format", "image_shape")
+
+
 def load_backbone(name: str, *, weights: bool = True, arguments: Mapping[str, Any] | None = None) -> Any:
     """The KerasHub backbone of a preset, under the global dtype policy.
 
@@ -111,6 +133,7 @@ def load_backbone(name: str, *, weights: bool = True, arguments: Mapping[str, An
     import keras
     import keras_hub
 
+    register_layers()
     options = {"load_weights": weights, "dtype": keras.config.dtype_policy(), **dict(arguments or {})}
     return loaded(name, lambda handle: keras_hub.models.Backbone.from_preset(handle, **options))
 
@@ -137,28 +160,36 @@ def loaded(name: str, load: Callable[[str], Any]) -> Any:
         raise BackboneError(f"The preset {folder} cannot be loaded: {cause_of(error)}") from error
 
 
-def mend_layers(model: Any) -> None:
-    """Lets a network with KerasHub's layers be saved so that it loads again.
-
-    In KerasHub 0.32 the layers of ViT and DeiT write settings that their constructors do not take. Their classes are changed for
-    this process, to write no others than those that they take. Call it on a network before it is saved, also after it was loaded.
-    """
-    for kind in {type(layer): layer for layer in model.layers if type(layer).__module__.startswith("keras_hub.")}.items():
-        _mend(*kind)
-
-
+_WRITE_TOO_MUCH = (
+    ("vit.vit_layers", "ViTPatchingAndEmbedding"),
+    ("vit.vit_layers", "ViTEncoderBlock"),
+    ("deit.deit_layers", "DeiTEmbeddings"),
+    ("deit.deit_layers", "DeiTEncoderBlock"),
+)
 _OF_EVERY_LAYER = ("name", "trainable", "dtype")
 
 
-def _mend(kind: type, layer: Any) -> None:
-    accepted = {*inspect.signature(kind.__init__).parameters, *_OF_EVERY_LAYER}  # type: ignore[misc]
-    if set(layer.get_config()) <= accepted:
-        return
-    written = kind.get_config  # type: ignore[attr-defined]
+@functools.cache
+def register_layers() -> None:
+    """Imports KerasHub, so that saved networks of its layers load, and corrects these layers for this process.
+
+    In KerasHub 0.32 the layers of ViT and DeiT write settings that their constructors do not take, so that what is saved does not
+    load, and the embeddings of SigLIP announce one patch too many. Call it before such a network is saved or loaded.
+    """
+    for module, name in _WRITE_TOO_MUCH:
+        kind = getattr(importlib.import_module(f"keras_hub.src.models.{module}"), name)
+        kind.get_config = _only_what_is_taken(kind)
+    embedding = importlib.import_module("keras_hub.src.models.siglip.siglip_layers").SigLIPVisionEmbedding
+    embedding.compute_output_shape = lambda self, shape: (shape[0], self.num_positions, self.hidden_dim)
+
+
+def _only_what_is_taken(kind: Any) -> Callable[[Any], dict[str, Any]]:
+    """`get_config` of a class of layers with the arguments of its constructor and no others."""
+    accepted = [name for name in inspect.signature(kind.__init__).parameters if name not in ("self", "kwargs")]
+    written = kind.get_config
 
     def get_config(self: Any) -> dict[str, Any]:
-        kept = {name: value for name, value in written(self).items() if name in accepted}
-        left_out = {name: getattr(self, name) for name in accepted - {*kept, "self", "kwargs"} if hasattr(self, name)}
-        return {**left_out, **kept}
+        known = {name: value for name, value in written(self).items() if name in (*accepted, *_OF_EVERY_LAYER)}
+        return {**{name: getattr(self, name) for name in accepted if name not in known and hasattr(self, name)}, **known}
 
-    kind.get_config = get_config  # type: ignore[attr-defined]
+    return get_config

@@ -52,6 +52,12 @@ class Task(Protocol):
         step_metric: Name of the metric that training reports for each epoch, such as `accuracy`.
         answers: Names of the further outputs that a fitted confidence gives.
         fits: Names of the values that `fit_confidence` fits.
+        figures: Names of the figures of `evaluate` that tables show, the most important first.
+        each: Which part of `evaluate` has a row for each output, such as `per_class`.
+        columns: Names of the figures in such a row.
+        words: Columns of `predictions.csv` that say in words what was true and what was predicted.
+        truth_prefix, output_prefix: What the columns of `predictions.csv` with targets and outputs begin with; targets have no
+            columns where the first of `words` names the one that is true.
     """
 
     name: ClassVar[str]
@@ -61,6 +67,12 @@ class Task(Protocol):
     step_metric: ClassVar[str]
     answers: ClassVar[tuple[str, ...]]
     fits: ClassVar[tuple[str, ...]]
+    figures: ClassVar[tuple[str, ...]]
+    each: ClassVar[str]
+    columns: ClassVar[tuple[str, ...]]
+    words: ClassVar[tuple[str, ...]]
+    truth_prefix: ClassVar[str | None]
+    output_prefix: ClassVar[str]
 
     def fitted(self, targets: NDArray[np.float32], names: Sequence[str] = ()) -> Task:
         """The task with what it takes from the training targets, such as their mean and standard deviation.
@@ -107,6 +119,40 @@ class Task(Protocol):
         self, outputs: NDArray[np.float32], targets: NDArray[np.float32], names: Sequence[str], *, seed: int = 0
     ) -> dict[str, Any]:
         """The metrics of one split as `metrics.json` holds them, with intervals."""
+
+    def counts(self, targets: NDArray[np.float32], names: Sequence[str]) -> dict[str, int]:
+        """How many examples each class, label or number has, by name."""
+
+    def sentence(self, metrics: Mapping[str, Any], *, noun: str, nouns: str) -> str:
+        """The result on the test split, as a sentence.
+
+        Args:
+            metrics: Of `evaluate`.
+            noun, nouns: What one example is called, and several.
+        """
+
+    def predictions(
+        self, names: Sequence[str], outputs: NDArray[np.floating], answers: Mapping[str, NDArray[Any]] | None = None
+    ) -> list[dict[str, Any]]:
+        """What is said of each example, as `tfl predict --json` writes it.
+
+        Args:
+            names: Of the outputs.
+            outputs: `(n, width)`, of the network.
+            answers: What `answer` gives for the same examples, where a confidence was fitted.
+        """
+
+    def in_words(self, prediction: Mapping[str, Any]) -> dict[str, str]:
+        """One entry of `predictions` as cells of a table for a terminal, by column."""
+
+    def word_cells(
+        self,
+        names: Sequence[str],
+        outputs: NDArray[np.floating],
+        targets: NDArray[np.floating],
+        answers: Mapping[str, NDArray[Any]] | None = None,
+    ) -> list[tuple[str, ...]]:
+        """The cells of `words` for each example."""
 
     def summary(self, examples: Examples) -> str:
         """What is predicted, as the end of a phrase such as ` of 3 classes`."""

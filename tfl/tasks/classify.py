@@ -30,6 +30,13 @@ class Classify:
     answers: ClassVar[tuple[str, ...]] = ("calibrated_probabilities", "prediction_set")
     fits: ClassVar[tuple[str, ...]] = ("temperature", "coverage", "set_threshold")
 
+    figures: ClassVar[tuple[str, ...]] = ("accuracy", "macro_f1", "loss", "calibration_error")
+    each: ClassVar[str] = "per_class"
+    columns: ClassVar[tuple[str, ...]] = ("precision", "recall", "f1", "count")
+    words: ClassVar[tuple[str, ...]] = ("label", "predicted", "probability")
+    truth_prefix: ClassVar[str | None] = None
+    output_prefix: ClassVar[str] = "p_"
+
     def fitted(self, targets: NDArray[np.float32], names: Sequence[str] = ()) -> Classify:
         """The task itself: it takes nothing from the training targets."""
         return self
@@ -109,6 +116,56 @@ class Classify:
         from tfl.tasks.class_metrics import evaluate_classes
 
         return evaluate_classes(outputs, targets.argmax(-1), names, seed=seed)
+
+    def counts(self, targets: NDArray[np.float32], names: Sequence[str]) -> dict[str, int]:
+        """How many examples each class has."""
+        found = np.bincount(targets.argmax(-1), minlength=len(names)) if len(targets) else np.zeros(len(names), int)
+        return dict(zip(map(str, names), found.tolist(), strict=True))
+
+    def sentence(self, metrics: Mapping[str, Any], *, noun: str, nouns: str) -> str:
+        """How many examples were named correctly.
+
+        Example:
+
+        >>> TASK.sentence({"accuracy": 0.9, "count": 10}, noun="image", nouns="images")
+        'Named 9 of 10 test images correctly: 90.0%.'
+        """
+        count, interval = int(metrics["count"]), metrics.get("accuracy_interval")
+        spread = f" (95% interval {interval[0]:.1%} to {interval[1]:.1%})" if interval else ""
+        right = round(metrics["accuracy"] * count)
+        return f"Named {right} of {count} test {nouns} correctly: {metrics['accuracy']:.1%}{spread}."
+
+    def predictions(
+        self, names: Sequence[str], outputs: NDArray[np.floating], answers: Mapping[str, NDArray[Any]] | None = None
+    ) -> list[dict[str, Any]]:
+        """`label`, `probability`, and `probabilities` by class."""
+        return [
+            {
+                "label": str(names[int(row.argmax())]),
+                "probability": float(row.max()),
+                "probabilities": {str(name): float(value) for name, value in zip(names, row, strict=True)},
+            }
+            for row in outputs
+        ]
+
+    def in_words(self, prediction: Mapping[str, Any]) -> dict[str, str]:
+        """The label with its probability, and the class that comes next."""
+        others = [(value, name) for name, value in prediction["probabilities"].items() if name != prediction["label"]]
+        after = f"{max(others)[1]} {max(others)[0]:.3f}" if others else ""
+        return {"label": prediction["label"], "probability": f"{prediction['probability']:.3f}", "next": after}
+
+    def word_cells(
+        self,
+        names: Sequence[str],
+        outputs: NDArray[np.floating],
+        targets: NDArray[np.floating],
+        answers: Mapping[str, NDArray[Any]] | None = None,
+    ) -> list[tuple[str, ...]]:
+        """The true class, the predicted one and its probability."""
+        return [
+            (str(names[label]), str(names[best]), f"{row[best]:.9g}")
+            for label, best, row in zip(targets.argmax(-1), outputs.argmax(-1), outputs, strict=True)
+        ]
 
     def summary(self, examples: Examples) -> str:
         """The number of classes."""

@@ -41,6 +41,16 @@ class Multilabel:
     answers: ClassVar[tuple[str, ...]] = ("calibrated_probabilities", "is_label")
     fits: ClassVar[tuple[str, ...]] = ("slope", "intercept", "thresholds")
 
+    figures: ClassVar[tuple[str, ...]] = (
+        *("mean_average_precision", "macro_f1", "micro_f1", "accuracy", "subset_accuracy"),
+        *("hamming_loss", "coverage_error", "loss", "calibration_error"),
+    )
+    each: ClassVar[str] = "per_label"
+    columns: ClassVar[tuple[str, ...]] = ("precision", "recall", "f1", "average_precision", "count")
+    words: ClassVar[tuple[str, ...]] = ("labels", "predicted")
+    truth_prefix: ClassVar[str | None] = "t_"
+    output_prefix: ClassVar[str] = "p_"
+
     def fitted(self, targets: NDArray[np.float32], names: Sequence[str] = ()) -> Multilabel:
         """The task itself: it takes nothing from the training targets.
 
@@ -144,6 +154,65 @@ class Multilabel:
         from tfl.tasks.label_metrics import evaluate_labels
 
         return evaluate_labels(outputs, targets, names, seed=seed)
+
+    def counts(self, targets: NDArray[np.float32], names: Sequence[str]) -> dict[str, int]:
+        """How many examples each label has."""
+        return dict(zip(map(str, names), (np.asarray(targets) > 0.5).sum(axis=0).tolist(), strict=True))
+
+    def sentence(self, metrics: Mapping[str, Any], *, noun: str, nouns: str) -> str:
+        """Mean average precision, and how many labels were right.
+
+        Example:
+
+        >>> figures = {"mean_average_precision": 0.8, "macro_f1": 0.7, "accuracy": 0.95, "count": 10}
+        >>> TASK.sentence(figures, noun="text", nouns="texts")
+        'Mean average precision 0.800, macro-F1 0.700 and 95.0% of all labels right on 10 test texts.'
+        """
+        interval = metrics.get("mean_average_precision_interval")
+        spread = f" (95% interval {interval[0]:.3f} to {interval[1]:.3f})" if interval else ""
+        return (
+            f"Mean average precision {metrics['mean_average_precision']:.3f}{spread}, macro-F1 {metrics['macro_f1']:.3f} and "
+            f"{metrics['accuracy']:.1%} of all labels right on {metrics['count']} test {nouns}."
+        )
+
+    def predictions(
+        self, names: Sequence[str], outputs: NDArray[np.floating], answers: Mapping[str, NDArray[Any]] | None = None
+    ) -> list[dict[str, Any]]:
+        """`labels` (at or above their threshold), and by label `probabilities` and, where fitted, `calibrated_probabilities`."""
+        chosen = outputs >= 0.5 if answers is None else answers["is_label"]
+        more = {} if answers is None else {"calibrated_probabilities": answers["calibrated_probabilities"]}
+        return [
+            {
+                "labels": [str(name) for name, has in zip(names, chosen[at], strict=True) if has],
+                **{
+                    kind: {str(name): float(value) for name, value in zip(names, rows[at], strict=True)}
+                    for kind, rows in {"probabilities": outputs, **more}.items()
+                },
+            }
+            for at in range(len(outputs))
+        ]
+
+    def in_words(self, prediction: Mapping[str, Any]) -> dict[str, str]:
+        """The labels with their probabilities, and the most probable other label."""
+        shares = prediction.get("calibrated_probabilities") or prediction["probabilities"]
+        others = [(value, name) for name, value in shares.items() if name not in prediction["labels"]]
+        named = ", ".join(f"{name} {shares[name]:.3f}" for name in prediction["labels"])
+        return {"labels": named or "none", "next": f"{max(others)[1]} {max(others)[0]:.3f}" if others else ""}
+
+    def word_cells(
+        self,
+        names: Sequence[str],
+        outputs: NDArray[np.floating],
+        targets: NDArray[np.floating],
+        answers: Mapping[str, NDArray[Any]] | None = None,
+    ) -> list[tuple[str, ...]]:
+        """The true and the predicted labels, separated by `;`."""
+        chosen = outputs >= 0.5 if answers is None else answers["is_label"]
+
+        def joined(row: NDArray[Any]) -> str:
+            return ";".join(str(name).replace(";", ",") for name, has in zip(names, row, strict=True) if has)
+
+        return [(joined(true > 0.5), joined(said)) for true, said in zip(targets, chosen, strict=True)]
 
     def summary(self, examples: Examples) -> str:
         """The number of labels, and how many an example has on average."""

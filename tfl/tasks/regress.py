@@ -40,6 +40,13 @@ class Regress:
     answers: ClassVar[tuple[str, ...]] = ("lower", "upper")
     fits: ClassVar[tuple[str, ...]] = ("coverage", "mean", "deviation", "half_width", "growth", "low", "high")
 
+    figures: ClassVar[tuple[str, ...]] = ("mae", "rmse", "r2", "median_absolute_error", "spearman")
+    each: ClassVar[str] = "per_target"
+    columns: ClassVar[tuple[str, ...]] = (*figures, "mean_error", "count")
+    words: ClassVar[tuple[str, ...]] = ()
+    truth_prefix: ClassVar[str | None] = "true_"
+    output_prefix: ClassVar[str] = "predicted_"
+
     mean: tuple[float, ...] = ()
     deviation: tuple[float, ...] = ()
 
@@ -144,6 +151,51 @@ class Regress:
         from tfl.tasks.number_metrics import evaluate_numbers
 
         return evaluate_numbers(outputs, targets, names, deviation=self.deviation or None, seed=seed)
+
+    def counts(self, targets: NDArray[np.float32], names: Sequence[str]) -> dict[str, int]:
+        """How many examples have each number."""
+        return dict(zip(map(str, names), np.isfinite(targets).sum(axis=0).tolist(), strict=True))
+
+    def sentence(self, metrics: Mapping[str, Any], *, noun: str, nouns: str) -> str:
+        """The mean absolute error, and how much of the variance is explained.
+
+        Example:
+
+        >>> TASK.sentence({"mae": 3.21, "r2": 0.8, "unit": "own", "count": 9}, noun="image", nouns="images")
+        'Off by 3.21 on average, and 80.0% of the variance explained, on 9 test images.'
+        """
+        interval, unit = metrics.get("mae_interval"), "" if metrics["unit"] == "own" else " standard deviations"
+        spread = f" (95% interval {interval[0]:.4g} to {interval[1]:.4g})" if interval else ""
+        explained = "" if metrics["r2"] is None else f", and {max(0.0, metrics['r2']):.1%} of the variance explained,"
+        return f"Off by {metrics['mae']:.4g}{unit} on average{spread}{explained} on {metrics['count']} test {nouns}."
+
+    def predictions(
+        self, names: Sequence[str], outputs: NDArray[np.floating], answers: Mapping[str, NDArray[Any]] | None = None
+    ) -> list[dict[str, Any]]:
+        """`values` by name and, where fitted, the `lower` and `upper` edges of their intervals."""
+        parts = {"values": outputs, **({} if answers is None else {name: answers[name] for name in self.answers})}
+        return [
+            {kind: {str(name): float(value) for name, value in zip(names, rows[at], strict=True)} for kind, rows in parts.items()}
+            for at in range(len(outputs))
+        ]
+
+    def in_words(self, prediction: Mapping[str, Any]) -> dict[str, str]:
+        """Each number with its interval."""
+        lower, upper = prediction.get("lower"), prediction.get("upper")
+        return {
+            name: f"{value:.4g}" + (f" ({lower[name]:.4g} to {upper[name]:.4g})" if lower and upper else "")
+            for name, value in prediction["values"].items()
+        }
+
+    def word_cells(
+        self,
+        names: Sequence[str],
+        outputs: NDArray[np.floating],
+        targets: NDArray[np.floating],
+        answers: Mapping[str, NDArray[Any]] | None = None,
+    ) -> list[tuple[str, ...]]:
+        """None: numbers have columns of their own."""
+        return [()] * len(outputs)
 
     def summary(self, examples: Examples) -> str:
         """The name of each number with its range."""

@@ -17,6 +17,7 @@ import tensorflow as tf
 
 from tfl.backbones.inputs import inputs_of
 from tfl.data.bundle import derived_seed
+from tfl.features.cut import TAP
 from tfl.tasks.base import Task, task_of
 from tfl.train.batches import Epoch, MemoryEpoch, StreamEpoch
 
@@ -120,7 +121,7 @@ class Loop:
 
     def seed(self, *parts: Any) -> None:
         """Sets every layer's source of randomness (dropout) from `parts`, so that an epoch can be repeated."""
-        for number, layer in enumerate(_layers(self.model)):
+        for number, layer in enumerate(_layers(self.model), _first_number(self.model)):
             generator = getattr(layer, "seed_generator", None)
             if generator is not None:
                 generator.state.assign(np.array([derived_seed(*parts, number), 0], np.uint32))
@@ -308,6 +309,18 @@ def logits_model(model: keras.Model, task: Task) -> keras.Model:
         operation, node, _ = logits._keras_history
         logits = operation._inbound_nodes[node].input_tensors[0]
     return keras.Model(inputs_of(model), logits, name=f"{model.name}_logits")
+
+
+_TAP_LAYERS = 2
+
+
+def _first_number(model: keras.Model) -> int:
+    """Where the numbers of layers begin that their seeds are made of.
+
+    Tapped vectors once reached the suffix in one row with the feature map, behind two layers more than now: runs of that time
+    repeat bit for bit.
+    """
+    return _TAP_LAYERS if any(one.name.startswith(TAP) for one in model.inputs) else 0
 
 
 def _layers(model: keras.Model) -> list[keras.layers.Layer]:

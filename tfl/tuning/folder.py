@@ -29,10 +29,10 @@ _BUDGET = ("trials", "minutes", "seeds")
 
 
 class SearchFolder:
-    """One search on disk.
+    """The folder of one search.
 
     Args:
-        folder: Where it lies.
+        folder: Path of the folder.
     """
 
     def __init__(self, folder: Path | str) -> None:
@@ -135,12 +135,12 @@ class SearchFolder:
 
 
 class Clock:
-    """Seconds that a search has spent, over all resumptions. One process a search writes; the others read.
+    """The seconds that a search has taken, over all resumptions. One process of a search writes them; the others read.
 
     Args:
-        folder: Of the search.
-        minutes: The budget; None has no end.
-        writes: Whether this process is the one that writes.
+        folder: `SearchFolder` of the search.
+        minutes: Float, the time budget in minutes. None for no limit.
+        writes: Bool, whether this process is the one that writes. Defaults to True.
     """
 
     def __init__(self, folder: SearchFolder, minutes: float | None, *, writes: bool = True) -> None:
@@ -240,7 +240,7 @@ def progress(run_folder: Path) -> dict[str, Any]:
     depth = None
     if (run_folder / "plans.json").is_file():
         plan = run.read_json("plans.json")[recipe.stages[-1].name]
-        depth = len(plan["rows"]) - 1 - plan["first_live_block"]
+        depth = len(plan["rows"]) - 1 - plan.get("first_trainable_block", plan.get("first_live_block"))
     return {
         "depth": depth,
         "value": last["best_value"],

@@ -21,8 +21,9 @@ def compare_runs(run_folders: Sequence[Path | str], *, reference: Literal["first
     """Compares runs with one of them.
 
     Args:
-        run_folders: Two or more run folders.
-        reference: The run that each other one is tested against: the first, or the one with the best test result.
+        run_folders: Sequence of paths, at least two run folders.
+        reference: String, the run that every other one is tested against: `first`, or `best` for the best test result. Defaults
+            to `first`.
 
     Returns:
         `runs` (`title`, `folder`, `status`, `data`…), `recipe` (fields that differ: `field`, `values`), `changes` (one for each

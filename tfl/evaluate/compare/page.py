@@ -20,8 +20,8 @@ def write_comparison(run_folders: Sequence[Path | str], out: Path | str) -> Path
     """Writes one page that compares runs: results with intervals, what differs in the recipes, validation curves.
 
     Args:
-        run_folders: Two or more run folders.
-        out: The HTML file to write.
+        run_folders: Sequence of paths, at least two run folders.
+        out: Path of the HTML file.
 
     Raises:
         RunError: Fewer than two runs, or one that cannot be read.

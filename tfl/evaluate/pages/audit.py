@@ -63,12 +63,12 @@ _SEVERITIES = (("error", "error", "errors"), ("warning", "warning", "warnings"),
 
 
 def write_audit_page(document: Mapping[str, Any], pictures: Sequence[Sequence[Mapping[str, Any]]], path: Path | str) -> Path:
-    """Writes one file that opens offline.
+    """Writes the page of an audit: one file that opens offline.
 
     Args:
-        document: Of `tfl audit --json`.
-        pictures: For each finding what to show, of `tfl.audit.shown.page_pictures`.
-        path: Where to.
+        document: Dictionary, the document of `tfl audit --json`.
+        pictures: Sequence of sequences, what to show of each finding, from `tfl.audit.shown.page_pictures`.
+        path: Path of the page.
     """
     rows = [{**finding, **_of_finding(finding, shown)} for finding, shown in zip(document["findings"], pictures, strict=True)]
     page = render("audit.html.j2", audit=document, rows=rows, headline=headline(document["findings"]), figures={})

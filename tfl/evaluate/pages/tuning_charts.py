@@ -26,10 +26,10 @@ def depth_chart(
     the accuracy; a mean has the interval over its seeds.
 
     Args:
-        trials: Rows with `status`, `depth`, `value`, `number`.
-        confirmed: Rows with `name`, `depth`, `mean`, `interval`.
-        metric: The name of the score.
-        images: How many validation images there are.
+        trials: Sequence of dictionaries with `status`, `depth`, `value` and `number`.
+        confirmed: Sequence of dictionaries with `name`, `depth`, `mean` and `interval`.
+        metric: String, the name of the score.
+        images: Int, the number of validation examples.
     """
     scored = [row for row in trials if row["value"] is not None and row["depth"] is not None]
     if not scored:

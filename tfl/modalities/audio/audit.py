@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -18,14 +19,19 @@ SILENT_DB = -60.0
 CLIPPED_SHARE = 0.001
 """More than this share of all samples in runs at the largest value is clipping."""
 CLIPPED_RUN = 3
-"""So many samples in a row at the largest value are clipped, and not a peak."""
+"""So many samples in a row at the largest value, which the one before or after is clearly below, are no peak of a wave."""
+_CLEARLY_BELOW = 0.99
+_CLIPPED_DB = -40.0
+"""Quieter sounds have too few steps below their largest value to tell."""
 SHORT_S = 0.05
 OFFSET_SHARE = 0.1
 """A mean above this share of the loudest sample is an offset."""
 COPY_CORRELATION = 0.95
 """Two sounds are near copies where their samples correlate this much at the best shift."""
-_LIKE = 0.97
-"""Only sounds whose fingerprints are this alike are compared sample by sample."""
+_LIKE = 0.9
+"""Only sounds whose fingerprints are this alike are compared sample by sample,"""
+_NEAREST = 8
+"""and of these the most alike, so that the work grows with the number of sounds."""
 _BANDS, _TIMES = 24, 32
 _COMPARED_RATE = 8000
 _COMPARED_S = 10.0
@@ -67,7 +73,7 @@ def facts_of(content: bytes) -> SoundFacts:
     peak = float(size.max(initial=0.0))
     return SoundFacts(
         seconds=len(mono) / rate,
-        peak_db=round(20 * np.log10(peak), 1) if peak > 0 else -np.inf,
+        peak_db=round(20 * math.log10(peak), 1) if peak > 0 else -math.inf,
         clipped=_clipped_share(mono),
         offset=abs(float(mono.mean())) / peak if peak > 0 else 0.0,
     )
@@ -190,25 +196,26 @@ def _mono(content: bytes) -> tuple[NDArray[np.float64], int]:
 
 def _compared(content: bytes) -> NDArray[np.float32]:
     """The samples at one low rate, which is enough to tell copies."""
-    from math import gcd
-
     from scipy.signal import resample_poly
 
     mono, rate = _mono(content)
     mono = mono[: int(_COMPARED_S * rate)] - mono.mean()
-    common = gcd(rate, _COMPARED_RATE)
+    common = math.gcd(rate, _COMPARED_RATE)
     if rate != _COMPARED_RATE:
         mono = resample_poly(mono, _COMPARED_RATE // common, rate // common)
     return mono.astype(np.float32)
 
 
 def _clipped_share(mono: NDArray[np.floating]) -> float:
-    peak = np.abs(mono).max(initial=0.0)
-    if peak <= 0 or np.ptp(mono) <= 0:
+    size = np.abs(mono)
+    peak = size.max(initial=0.0)
+    if peak < 10 ** (_CLIPPED_DB / 20) or np.ptp(mono) <= 0:
         return 0.0
-    at_peak = np.abs(mono) >= 0.9999 * peak
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], at_peak.view(np.int8), [0]])))
-    runs = edges[1::2] - edges[::2]
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], (size >= 0.9999 * peak).view(np.int8), [0]])))
+    starts, ends = edges[::2], edges[1::2]
+    around = np.pad(size, 1)  # the sample before each start, and the one at each end
+    sudden = np.minimum(around[starts], around[ends + 1]) < _CLEARLY_BELOW * peak
+    runs = (ends - starts)[sudden]
     return float(runs[runs >= CLIPPED_RUN].sum() / len(mono))
 
 
@@ -230,9 +237,13 @@ def _candidates(vectors: NDArray[np.float32]) -> Iterable[tuple[int, int]]:
     """Pairs of like vectors, by blocks of rows so that memory stays small."""
     for start in range(0, len(vectors), 1024):
         like = vectors[start : start + 1024] @ vectors.T
-        for row, column in zip(*np.nonzero(like >= _LIKE), strict=True):
-            if start + row < column:
-                yield start + int(row), int(column)
+        like[np.arange(len(like)), start + np.arange(len(like))] = -1.0  # not with itself
+        nearest = np.argsort(like, axis=1)[:, -_NEAREST:]
+        rows = np.repeat(np.arange(len(like)), nearest.shape[1])
+        columns = nearest.ravel()
+        near = like[rows, columns] >= _LIKE
+        ends = np.stack([start + rows[near], columns[near]], axis=1)
+        yield from {(int(min(pair)), int(max(pair))) for pair in ends}
 
 
 def _joined(pairs: Sequence[tuple[int, int]]) -> list[tuple[int, ...]]:
@@ -254,14 +265,18 @@ def _finding(kind: str, severity: str, files: list[str], words: str) -> dict[str
     count = len(files)
     subject = "1 sound" if count == 1 else f"{count:,} sounds"
     if count == 1:
-        for several, one in (("have ", "has "), ("are ", "is "), ("do not", "does not"), ("their", "its"), ("and teach", "and teaches")):
+        for several, one in (
+            ("have ", "has "),
+            ("are ", "is "),
+            ("do not", "does not"),
+            ("their", "its"),
+            ("and teach", "and teaches"),
+        ):
             words = words.replace(several, one)
     return {"kind": kind, "severity": severity, "files": files, "note": f"{subject} {words}: {listed(files, limit=5)}."}
 
 
-def _copies_finding(
-    kind: str, severity: str, examples: Any, sets: Sequence[tuple[int, ...]], words: str
-) -> dict[str, Any]:
+def _copies_finding(kind: str, severity: str, examples: Any, sets: Sequence[tuple[int, ...]], words: str) -> dict[str, Any]:
     count = sum(map(len, sets))
     return {
         "kind": kind,

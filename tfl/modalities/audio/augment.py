@@ -129,7 +129,10 @@ def _changed_waves(waves: tf.Tensor, draws: Draws, augment: AudioAugment) -> tf.
 def _masked(images: tf.Tensor, draws: Draws, augment: AudioAugment) -> tf.Tensor:
     """Hides stretches of time and of frequency behind the mean of the spectrogram (Park et al. 2019, section 2)."""
     hidden = None
-    kinds = ((augment.time_masks, augment.time_mask, "times", 2), (augment.frequency_masks, augment.frequency_mask, "frequencies", 1))
+    kinds = (
+        (augment.time_masks, augment.time_mask, "times", 2),
+        (augment.frequency_masks, augment.frequency_mask, "frequencies", 1),
+    )
     for count, largest, name, axis in kinds:
         if count > 0 and largest > 0:
             stretch = _stretches(draws[name], count, largest, int(images.shape[axis]))

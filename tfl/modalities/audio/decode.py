@@ -14,7 +14,8 @@ def decode_wav(content: tf.Tensor, *, seconds: float, sample_rate: int) -> tf.Te
     """The middle of a sound, all channels mixed into one.
 
     Args:
-        content: The bytes of a WAV file with 16-bit PCM samples, a scalar string; any rate, any number of channels.
+        content: The bytes of a WAV file with 16-bit PCM samples, a scalar string; any rate, any number of channels. Chunks of an
+            odd length before the samples are not understood by the operation; `tfl.modalities.audio.convert` removes them.
         seconds: Length of the result. Of a longer sound the middle is taken; a shorter one stands in the middle of silence.
         sample_rate: Of the result, in Hz.
 

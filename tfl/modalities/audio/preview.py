@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import itertools
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -98,7 +99,7 @@ def line_about(content: bytes) -> str:
     >>> from tfl.modalities.audio.preview import line_about
     >>> from tfl.modalities.audio.wav import write_wav
     >>> line_about(write_wav(np.full(8000, 16384, np.int16), 8000))
-    '1 s · 8,000 Hz · mono · ▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇▇ · peak -6.0 dB'
+    '1 s · 8,000 Hz · mono · ████████████████████████ · peak -6.0 dB'
     """
     samples, rate = samples_of(content)
     mono = samples.mean(axis=1) / (32768.0 if samples.dtype == np.int16 else 1.0)
@@ -113,7 +114,7 @@ def _bar(mono: NDArray[np.floating]) -> str:
     if not len(mono):
         return ""
     edges = np.linspace(0, len(mono), min(_COLUMNS, len(mono)) + 1).astype(int)
-    power = np.array([np.mean(np.square(mono[start:end])) for start, end in zip(edges[:-1], edges[1:], strict=True)])
+    power = np.array([np.mean(np.square(mono[start:end])) for start, end in itertools.pairwise(edges)])
     height = 1.0 - 10.0 * np.log10(np.maximum(power, 1e-12)) / _QUIETEST_DB
     return "".join(_BARS[int(place)] for place in np.clip(height * len(_BARS), 0, len(_BARS) - 1))
 
@@ -137,15 +138,10 @@ def _figure(pixels: NDArray[np.uint8], audio: tfl.Audio, seconds: float) -> str:
 
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG")
-    places = np.linspace(mel_of(audio.low), mel_of(highest(audio)), 5)
-    ticks = [
-        f'<text x="{_LEFT - 4}" y="{_ABOVE + _HEIGHT * (1 - at / 4) + 3:.0f}" text-anchor="end">{_hertz(float(hertz_of(mels)))}</text>'
-        for at, mels in enumerate(places)
-    ]
-    ticks += [
-        f'<text x="{_LEFT + _WIDTH * at / 4:.0f}" y="{_ABOVE + _HEIGHT + 13}" text-anchor="middle">{seconds * at / 4:.3g} s</text>'
-        for at in range(5)
-    ]
+    ticks = []
+    for at, mels in enumerate(np.linspace(mel_of(audio.low), mel_of(highest(audio)), 5)):
+        ticks.append(_text(_LEFT - 4, _ABOVE + _HEIGHT * (1 - at / 4) + 3, "end", _hertz(float(hertz_of(mels)))))
+        ticks.append(_text(_LEFT + _WIDTH * at / 4, _ABOVE + _HEIGHT + 13, "middle", f"{seconds * at / 4:.3g} s"))
     label = f"Spectrogram, 0 to {seconds:g} s, {_hertz(audio.low)} to {_hertz(highest(audio))}"
     return (
         f'<svg viewBox="0 0 {_LEFT + _WIDTH + 22} {_ABOVE + _HEIGHT + _BELOW}" role="img" aria-label="{label}" '
@@ -153,6 +149,10 @@ def _figure(pixels: NDArray[np.uint8], audio: tfl.Audio, seconds: float) -> str:
         f'<image x="{_LEFT}" y="{_ABOVE}" width="{_WIDTH}" height="{_HEIGHT}" preserveAspectRatio="none" '
         f'href="{_data_uri(buffer.getvalue(), "image/png")}"/>{"".join(ticks)}</svg>'
     )
+
+
+def _text(x: float, y: float, anchor: str, words: str) -> str:
+    return f'<text x="{x:.0f}" y="{y:.0f}" text-anchor="{anchor}">{words}</text>'
 
 
 def _hertz(value: float) -> str:

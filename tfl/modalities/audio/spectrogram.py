@@ -66,8 +66,8 @@ def mel_of(hertz: NDArray[np.float64] | float) -> NDArray[np.float64]:
     Example:
 
     >>> from tfl.modalities.audio.spectrogram import mel_of
-    >>> float(mel_of(1000.0))
-    15.0
+    >>> float(mel_of(200.0))
+    3.0
     """
     hertz = np.asarray(hertz, np.float64)
     above = _BREAK_HZ / _LINEAR_HZ + np.log(np.maximum(hertz, 1e-9) / _BREAK_HZ) / _LOG_STEP
@@ -103,6 +103,11 @@ def mel_filters(audio: tfl.Audio) -> NDArray[np.float32]:
     return (np.maximum(0.0, np.minimum(rise, fall)) * area).astype(np.float32)
 
 
+def hann(length: int) -> NDArray[np.float32]:
+    """The periodic Hann window; that of `tf.signal` is another one where the length is odd."""
+    return (0.5 - 0.5 * np.cos(2.0 * np.pi * np.arange(length) / length)).astype(np.float32)
+
+
 def log_mel(waves: tf.Tensor, audio: tfl.Audio) -> tf.Tensor:
     """Log-mel spectrograms in dB below the loudest value of each sound.
 
@@ -120,7 +125,7 @@ def log_mel(waves: tf.Tensor, audio: tfl.Audio) -> tf.Tensor:
     before = length // 2 - (length - window) // 2
     padded = tf.pad(waves, [[0, 0], [before, length]])
     frames = tf.signal.frame(padded, window, hop)[:, : 1 + tf.shape(waves)[1] // hop]
-    spectrum = tf.signal.rfft(frames * tf.signal.hann_window(window), [length])
+    spectrum = tf.signal.rfft(frames * tf.constant(hann(window)), [length])
     power = tf.square(tf.math.real(spectrum)) + tf.square(tf.math.imag(spectrum))
     bands = tf.linalg.matmul(power, tf.constant(mel_filters(audio)))
     loudest = tf.reduce_max(bands, axis=(1, 2), keepdims=True)
@@ -144,7 +149,9 @@ def spectrogram_input(waves: tf.Tensor, audio: tfl.Audio, size: tuple[int, int])
     levels = (log_mel(waves, audio) + audio.range_db) * (255.0 / audio.range_db)
     rows = interpolation(audio.mels, size[0])[::-1].copy()
     columns = interpolation(frame_count(audio, int(waves.shape[1])), size[1])
-    resized = tf.linalg.matmul(tf.constant(rows), tf.linalg.matmul(levels, tf.constant(columns), transpose_a=True, transpose_b=True))
+    resized = tf.linalg.matmul(
+        tf.constant(rows), tf.linalg.matmul(levels, tf.constant(columns), transpose_a=True, transpose_b=True)
+    )
     whole = tf.clip_by_value(tf.round(resized), 0.0, 255.0)
     return tf.ensure_shape(tf.repeat(whole[..., None], 3, axis=-1), (None, *size, 3))
 
@@ -158,8 +165,8 @@ def interpolation(count: int, wanted: int) -> NDArray[np.float32]:
     Example:
 
     >>> from tfl.modalities.audio.spectrogram import interpolation
-    >>> interpolation(4, 2).round(3).tolist()
-    [[0.429, 0.429, 0.143, 0.0], [0.0, 0.143, 0.429, 0.429]]
+    >>> interpolation(2, 4).tolist()
+    [[1.0, 0.0], [0.75, 0.25], [0.25, 0.75], [0.0, 1.0]]
     """
     step = count / wanted
     centres = (np.arange(wanted) + 0.5) * step - 0.5

@@ -98,6 +98,7 @@ def build_encoder(backbone: Backbone, *, image_size: tuple[int, int], pooling: s
     class_name = class_of(backbone.name)
     if backbone.weights not in ("pretrained", None):
         raise BackboneError("An image encoder brings its own weights.", received=backbone.weights, allowed="`pretrained` or None")
+    hub.check_arguments(class_name, backbone.arguments)
     arguments = dict(backbone.arguments)
     if class_name in ANY_SIZE:
         arguments["image_shape"] = (*image_size, 3)
@@ -145,7 +146,7 @@ def rescaled(x: Any, scale: Any, offset: Any) -> Any:
 
 def lay_out_flat(raw: Any, image_size: tuple[int, int], *, prepare: Prepare, pooling: str = "avg") -> keras.Model:
     """An image encoder of KerasHub as a plain Functional model; the weights are shared, `raw` is of no other use after this."""
-    raw = getattr(raw, "vision_encoder", raw)
+    raw = _part_for_images(raw)
     tokens = prefix_tokens(raw)
     _refuse(raw, tokens, pooling)
     for operation in flat.operations_inside(raw):
@@ -164,8 +165,23 @@ def lay_out_flat(raw: Any, image_size: tuple[int, int], *, prepare: Prepare, poo
         x = keras.layers.Cropping1D((tokens, 0), name="patches", dtype=x.dtype)(x)
     model = keras.Model(pixels, x, name=raw.name)
     flat.name_from_one(model)
-    hub.mend_layers(model)
     return model
+
+
+def _part_for_images(raw: Any) -> Any:
+    """The network itself, or the part of a network of two parts that takes images, under the global dtype policy.
+
+    KerasHub gives the policy to the whole and not to its parts where a preset says theirs.
+    """
+    part = getattr(raw, "vision_encoder", None)
+    if part is None:
+        return raw
+    policy = keras.config.dtype_policy()
+    if part.layers[-1].dtype_policy.name == policy.name:
+        return part
+    fresh = type(part).from_config({**part.get_config(), "dtype": policy})
+    fresh.set_weights(part.get_weights())
+    return fresh
 
 
 def prefix_tokens(raw: Any) -> int:

@@ -15,14 +15,13 @@ from tfl.backbones import flat
 from tfl.backbones.weight_files import load_weights_file
 from tfl.errors import BackboneError
 from tfl.modalities.base import MASK
-from tfl.modalities.hub import load_backbone
+from tfl.modalities.hub import check_arguments, load_backbone
 from tfl.modalities.text.presets import POOLED, class_of
 from tfl.modalities.text.relative import RelativeEmbeddings
 from tfl.recipe import Backbone
 
 TOKENS, SEGMENTS = "token_ids", "segment_ids"
 INPUTS = (TOKENS, MASK, SEGMENTS)
-_FIXED = ("name", "dtype", "trainable")
 
 
 def build_backbone(backbone: Backbone, *, pooled: bool = False) -> keras.Model:
@@ -102,8 +101,7 @@ def _refuse(backbone: Backbone, class_name: str, *, pooled: bool) -> None:
             received=backbone.preprocessing,
             allowed="auto",
         )
-    if taken := [name for name in backbone.arguments if name in _FIXED]:
-        raise BackboneError("These arguments are set by tfl.", received=", ".join(taken))
+    check_arguments(class_name, backbone.arguments)
     if backbone.weights == "imagenet":
         raise BackboneError(
             f"`{backbone.name}` brings its own weights.", received="imagenet", allowed="`pretrained`, None, or a weights file"
