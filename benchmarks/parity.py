@@ -113,9 +113,7 @@ def measure(title: str, recipe: tfl.Recipe, policy: str, folder: Path) -> tuple[
         modality=bundle.modality,
         metadata={"recipe": recipe.name},
         confidence=confidence,
-        representative=tensors_of(
-            bundle.examples, bundle.indices("train"), modality=bundle.modality, at_most=REPRESENTATIVE
-        ),
+        representative=tensors_of(bundle.examples, bundle.indices("train"), modality=bundle.modality, at_most=REPRESENTATIVE),
     )
     trial = Trial.of_bundle(bundle)
     certifier = Certifier(shipment, trial, trained=model, strict=False)

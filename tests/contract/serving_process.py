@@ -30,7 +30,9 @@ def write_export(folder, *, seed=0):
     x = keras.layers.Dense(3, kernel_initializer=keras.initializers.RandomNormal(stddev=3.0), name="logits")(x)
     model = keras.Model(inputs, keras.layers.Softmax()(x))
     data = tfl.Data("unused", image_size=(SIDE, SIDE))
-    return export_saved_model(model, class_names=CLASSES, modality=modality_of_data(data), folder=folder, metadata={"recipe": "leaves"})
+    return export_saved_model(
+        model, class_names=CLASSES, modality=modality_of_data(data), folder=folder, metadata={"recipe": "leaves"}
+    )
 
 
 def picture(kind="JPEG", *, seed=0, size=(40, 30)):

@@ -14,8 +14,8 @@ import tfl
 from tfl.errors import ExportError
 from tfl.export.parity import check_parity, probe_contents
 from tfl.export.saved_model import export_saved_model
-from tfl.modalities.image.resize import preprocess_batch
 from tfl.modalities.base import modality_of_data
+from tfl.modalities.image.resize import preprocess_batch
 
 LABELS = ("blight", "healthy", "Läuse")
 DATA = tfl.Data("unused", image_size=(32, 48))

@@ -32,12 +32,14 @@ if TYPE_CHECKING:
 )
 @click.option("--out", metavar="FILE", type=click.Path(path_type=Path), help="Write the answer to this file.")
 @click.option("--skip-bad", is_flag=True, help="Exit with 0 although files were left out that cannot be read.")
-def predict(model: Path, files: tuple[Path, ...], texts: tuple[str, ...], shape: str | None, out: Path | None, skip_bad: bool) -> Answer:
+def predict(
+    model: Path, files: tuple[Path, ...], texts: tuple[str, ...], shape: str | None, out: Path | None, skip_bad: bool
+) -> Answer:
     """Answer FILES with the model of a run, or with an export.
 
     FILES are files of the kind that the model was trained on (images, sounds, texts), and folders of them at any depth: the files
-    that training would take, whatever their names end in. Files that cannot be read are listed with the reason and left out; the exit
-    code is then 2, or 0 with --skip-bad. An export needs TensorFlow alone to be read.
+    that training would take, whatever their names end in. Files that cannot be read are listed with the reason and left out; the
+    exit code is then 2, or 0 with --skip-bad. An export needs TensorFlow alone to be read.
     """
     from tfl.data.walk import skipped_findings
     from tfl.serve.files import expand
@@ -86,7 +88,9 @@ def _refuse_texts(predictor: Predictor, files: tuple[Path, ...]) -> None:
     """Raises where texts cannot be answered, or files are named as well."""
     modality = predictor.shipping.modality
     if modality.kind != "text":
-        raise DataError(f"--text gives a text, and the model was trained on {modality.nouns}.", fix=f"Name {modality.noun} files.")
+        raise DataError(
+            f"--text gives a text, and the model was trained on {modality.nouns}.", fix=f"Name {modality.noun} files."
+        )
     if files:
         raise DataError("--text gives texts, and files are named as well.", fix="Leave one of them out.")
 
@@ -100,7 +104,11 @@ def _what_was_left_out(count: int, files: int, nouns: str) -> str:
 
 def _nothing_readable(count: int, noun: str, nouns: str) -> DataError:
     article = "an" if noun[0] in "aeiou" else "a"
-    words = f"The file cannot be read as {article} {noun}." if count == 1 else f"None of the {count} files can be read as {article} {noun}."
+    words = (
+        f"The file cannot be read as {article} {noun}."
+        if count == 1
+        else f"None of the {count} files can be read as {article} {noun}."
+    )
     kind = BadImageError if noun == "image" else BadContentError
     return kind(words, fix=f"Name {noun} files, or folders of them.")
 

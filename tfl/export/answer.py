@@ -4,8 +4,8 @@
                         ├─▶ logits ─▶ what the task adds, such as calibrated probabilities and prediction sets
                         └─▶ head_pool ─▶ nearest training examples ─▶ out_of_distribution_score ─▶ is_out_of_distribution
 
-Stock Keras layers and operations only: it saves as `.keras`, and loads without tfl unless the network itself needs more. All that is
-added computes in float32, whatever the network computes in.
+Stock Keras layers and operations only: it saves as `.keras`, and loads without tfl unless the network itself needs more. All
+that is added computes in float32, whatever the network computes in.
 """
 
 from __future__ import annotations
@@ -38,16 +38,14 @@ def build_answer(model: keras.Model, confidence: Confidence | None, *, modality:
 
     Returns:
         A Functional model from the tensors, by name where there are several, to a dictionary: the task's output, and with a
-        `confidence` what the task adds to it, `out_of_distribution_score` float32 and `is_out_of_distribution` bool `(batch,)`. For
-        several classes the former are `calibrated_probabilities` float32 and `prediction_set` bool `(batch, classes)`. It shares the
-        weights of `model`.
+        `confidence` what the task adds to it, `out_of_distribution_score` float32 and `is_out_of_distribution` bool `(batch,)`.
+        For several classes the former are `calibrated_probabilities` float32 and `prediction_set` bool `(batch, classes)`. It
+        shares the weights of `model`.
 
     Raises:
         ExportError: The model has no such head, or another width than the confidence was fitted on.
     """
-    tensors = structured(
-        {name: keras.Input(spec.shape, name=name, dtype=spec.dtype) for name, spec in modality.spec().items()}
-    )
+    tensors = structured({name: keras.Input(spec.shape, name=name, dtype=spec.dtype) for name, spec in modality.spec().items()})
     if confidence is None:
         network = keras.Model(inputs_of(model), model.output, name=NETWORK)
         outputs = {task.output: _float32(network(tensors), task.output)}

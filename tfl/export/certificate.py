@@ -40,8 +40,8 @@ if TYPE_CHECKING:
 
 FILE = "parity.json"
 _DECODING = (
-    "The model, LiteRT, ONNX, OpenVINO and .keras take {tensors} and got those of tfl's decoder; SavedModel and server decoded the "
-    "{nouns} by themselves."
+    "The model, LiteRT, ONNX, OpenVINO and .keras take {tensors} and got those of tfl's decoder; SavedModel and server decoded "
+    "the {nouns} by themselves."
 )
 _READING = " {key} is the model on {tensors} that the README's lines made."
 
@@ -167,7 +167,7 @@ class Certifier:
         return {"decoding": told["decoding"] + _READING.format(key=key, tensors=tensors), key: self._by_readme()}
 
     def _by_readme(self) -> dict[str, Any] | None:
-        """What the README's decoding changes; None where every export that was compared has its own decoder, or it cannot be run."""
+        """What the README's decoding changes; None where every export has its own decoder, or it cannot be run."""
         if all(row["decodes"] for row in self.rows.values()) or self.shipment.shipping.how_to_read() is None:
             return None
         try:
@@ -215,10 +215,16 @@ def sentence(name: str, row: Mapping[str, Any]) -> str:
     """
     said = row.get("words", _words_before())
     answers, metric = said["answers"], said["metric"]
-    changed = f"{row['changed']} {answers} of {row['count']} changed" if row["changed"] else f"no {said['answer']} of {row['count']} changed"
+    changed = (
+        f"{row['changed']} {answers} of {row['count']} changed"
+        if row["changed"]
+        else f"no {said['answer']} of {row['count']} changed"
+    )
     words = f"{name}: {_plural(said)} within {row['largest_difference']:.1e} of the model, {changed}"
     if test := row["test"]:
-        words += f"; {metric} {test[metric]:.4f}, the model {test[f'{metric}_of_model']:.4f} on {test['count']} test {said['nouns']}"
+        words += (
+            f"; {metric} {test[metric]:.4f}, the model {test[f'{metric}_of_model']:.4f} on {test['count']} test {said['nouns']}"
+        )
     if row.get("rounding"):
         words += f"; in float32 the model itself rounds by {row['rounding']:.1e}, so {row['tolerance']:.1e} is allowed"
     if row["tolerance"] is None and row["holds"] is not True:

@@ -65,7 +65,9 @@ def answers(content: bytes, tensors: Tensors, output: str) -> NDArray[np.float32
     taken = {name: detail["dtype"] for name, detail in run.get_input_details().items()}
     given = tensors if isinstance(tensors, dict) else {next(iter(taken)): tensors}
     rows = range(count_of(tensors))
-    return np.concatenate([run(**{name: given[name][at : at + 1].astype(kind) for name, kind in taken.items()})[output] for at in rows])
+    return np.concatenate(
+        [run(**{name: given[name][at : at + 1].astype(kind) for name, kind in taken.items()})[output] for at in rows]
+    )
 
 
 def read(content: bytes) -> Any:

@@ -11,7 +11,7 @@ The float16 constants are dequantised at the start of the graph, as TensorFlow's
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 

@@ -1,8 +1,8 @@
 """LiteRT int8: which operators stay float32, found by measuring.
 
 The head stays float32 always. Quantised too, a probability is one of 256 steps, and which classes are in the prediction set
-changes for many examples. Where int8 alone is too far from the model, the first operators stay float32 as well, as few as it takes:
-errors of the first layers are amplified by all others, and these layers have few weights.
+changes for many examples. Where int8 alone is too far from the model, the first operators stay float32 as well, as few as it
+takes: errors of the first layers are amplified by all others, and these layers have few weights.
 """
 
 from __future__ import annotations

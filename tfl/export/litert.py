@@ -73,7 +73,7 @@ def _write_float16(shipment: Shipment, file: Path) -> None:
 
 
 def _tensors_to_try(shipment: Shipment) -> Tensors:
-    """Those of the golden contents and of some training examples: what weights are chosen on. The test split is not among them."""
+    """Those of the golden contents and of some training examples, on which weights are chosen; none is of the test split."""
     golden = decoder(shipment.modality)(list(shipment.shipping.golden().values()))
     if shipment.representative is None:
         return golden

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -98,9 +98,10 @@ def compare(
         task: What is predicted. Defaults to one of several classes.
 
     Returns:
-        `largest_difference` over all contents, `changed` (how many answers), `count`, `golden` and `test` (the same for these alone,
-        `test` with the task's metric, such as `accuracy` and `accuracy_of_model`), `other_outputs` (the largest differences in them,
-        and how many answers changed), `changed_labels` (each content), `tolerance`, `holds` (None where it cannot be said).
+        `largest_difference` over all contents, `changed` (how many answers), `count`, `golden` and `test` (the same for these
+        alone, `test` with the task's metric, such as `accuracy` and `accuracy_of_model`), `other_outputs` (the largest
+        differences in them, and how many answers changed), `changed_labels` (each content), `tolerance`, `holds` (None where it
+        cannot be said).
     """
     measure = measure_of(task_of("classify") if task is None else task)
     _check_outputs(exported, found, expected)

@@ -56,7 +56,10 @@ _OF_CONTENTS = {
     "multilabel": (
         'print([name.decode() for name, given in zip(answer["labels"].numpy()[0], answer["is_label"].numpy()[0]) if given])\n'
     ),
-    "regress": 'print({name.decode(): float(value) for name, value in zip(answer["labels"].numpy()[0], answer["values"].numpy()[0])})\n',
+    "regress": (
+        'names, values = answer["labels"].numpy()[0], answer["values"].numpy()[0]\n'
+        "print({name.decode(): float(value) for name, value in zip(names, values)})\n"
+    ),
 }
 _OF_TENSORS = {
     "classify": 'print(labels[int(np.argmax(answer["probabilities"]))])\n',
@@ -65,7 +68,8 @@ _OF_TENSORS = {
 }
 _NOTES = {
     "litert": (
-        "One {noun} at a time. `model_float16` keeps its weights in half the bytes and computes in float32. `model_int8` computes "
+        "One {noun} at a time. `model_float16` keeps its weights in half the bytes and computes in float32. `model_int8` "
+        "computes "
         "in whole numbers, whose ranges come from the run's training {nouns}, up to the pooled features, and in float32 from "
         "there; first layers that would change the answer too much compute in float32 as well. Input and outputs are float32 in "
         "all of them."
@@ -75,7 +79,8 @@ _NOTES = {
 }
 _NEEDS_KERAS_HUB = "Its layers are KerasHub's: `import keras_hub` before it is loaded (`pip install keras-hub`)."
 _TENSORS_ONLY = (
-    "The model takes tensors, and no lines without tfl are known that make them of a {noun}. The SavedModel holds its own decoder."
+    "The model takes tensors, and no lines without tfl are known that make them of a {noun}. The SavedModel holds its own "
+    "decoder."
 )
 
 
@@ -104,7 +109,7 @@ def readme(kind: str, shipment: Shipment, *, files: tuple[str, ...] = ()) -> str
 
 
 def code(kind: str, shipment: Shipment, *, file: str) -> str:
-    """The lines that run it on one example and print the answer; standard packages and the runtime alone. Empty where there are none."""
+    """The lines that run it on one example and print the answer, by standard packages and the runtime; empty where there are none."""
     shipping, task = shipment.shipping, shipment.task.name
     if KINDS[kind].decodes:
         content = shipment.modality.content_input
@@ -165,7 +170,11 @@ def _table(kind: str, shipment: Shipment) -> str:
         rows.append(("input", f"`{modality.content_input}`", "string", "(batch,)", shipment.shipping.takes))
         if shipment.task.name == "classify":
             rows.append(("output", "`label`", "string", "(batch,)", "the likeliest class"))
-        of_each = "the class of each probability" if shipment.task.name == "classify" else f"the name of each of the `{shipment.output}`"
+        of_each = (
+            "the class of each probability"
+            if shipment.task.name == "classify"
+            else f"the name of each of the `{shipment.output}`"
+        )
         rows.append(("output", "`labels`", "string", f"(batch, {classes})", of_each))
     else:
         meanings = shipment.shipping.tensor_meanings()

@@ -125,9 +125,7 @@ def prepare(
         **(metadata or {}),
     }
     names = tuple(class_names)
-    return Shipment(
-        answer=answer, class_names=names, modality=modality, task=task, about=about, representative=representative
-    )
+    return Shipment(answer=answer, class_names=names, modality=modality, task=task, about=about, representative=representative)
 
 
 def _about_confidence(confidence: Confidence) -> dict[str, Any]:
@@ -186,7 +184,7 @@ def check_fits(model: keras.Model, class_names: Sequence[str], modality: Modalit
     for name, spec in specs.items():
         sides = taken[name]
         if len(sides) != len(spec.shape) or any(
-            (exactly and len(sides) > 1 or None not in (side, given)) and side != given
+            ((exactly and len(sides) > 1) or None not in (side, given)) and side != given
             for side, given in zip(sides, spec.shape, strict=True)
         ):
             raise ExportError(

@@ -61,8 +61,8 @@ class Trial:
 
         Args:
             modality: How they are decoded.
-            examples, targets, indices: The test split; None leaves the golden contents alone. `targets` of all examples default to
-                one-hot labels.
+            examples, targets, indices: The test split; None leaves the golden contents alone. `targets` of all examples default
+                to one-hot labels.
             cached: The tensors of all of `examples`, where they are at hand.
 
         Example:
@@ -89,9 +89,7 @@ class Trial:
             names += [examples.name_of(int(index)) for index in chosen]
             rows = _targets_of(examples)[chosen] if targets is None else targets[chosen]
         unknown = np.full((len(golden), rows.shape[1]), np.nan, np.float32)
-        trial = cls(
-            names=tuple(names), golden=len(golden), targets=np.concatenate([unknown, rows]), read=read, modality=modality
-        )
+        trial = cls(names=tuple(names), golden=len(golden), targets=np.concatenate([unknown, rows]), read=read, modality=modality)
         return trial._decoded(None if cached is None else cached.take(chosen), len(golden))
 
     @classmethod

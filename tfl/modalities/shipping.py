@@ -173,7 +173,9 @@ def shipping_of_about(about: Mapping[str, Any]) -> Shipping:
     """
     kind = about.get("modality", KINDS[0])
     if kind not in KINDS:
-        raise BadContentError("The export is for a kind of example that this version does not know.", received=kind, allowed=KINDS)
+        raise BadContentError(
+            "The export is for a kind of example that this version does not know.", received=kind, allowed=KINDS
+        )
     return _kind(kind).of_about(about)
 
 

@@ -139,7 +139,9 @@ class Batcher:
     def _admit(self, request: Request) -> None:
         """Where nothing waits everything is taken, so that a wrong estimate never closes the server."""
         if self._waiting and self._waiting + len(request.rows) > self._limits.max_waiting:
-            raise RefusedError("UNAVAILABLE", f"Too many {self._nouns} wait for the model ({self._waiting}). Try again in a moment.")
+            raise RefusedError(
+                "UNAVAILABLE", f"Too many {self._nouns} wait for the model ({self._waiting}). Try again in a moment."
+            )
         wait, limit, left = self.expected_wait_s, self._limits.max_expected_wait_s, request.deadline - time.monotonic()
         if wait <= min(limit, left):
             return

@@ -42,8 +42,9 @@ class Predictions:
     """What a predictor says of some contents.
 
     Attributes:
-        predictions: For each one that can be read `file`, and the answer by task: `label`, `probability` and `probabilities` by class;
-            `labels` and `probabilities` by label; `values`, and `lower` and `upper` where the run measured intervals, by name.
+        predictions: For each one that can be read `file`, and the answer by task: `label`, `probability` and `probabilities` by
+            class; `labels` and `probabilities` by label; `values`, and `lower` and `upper` where the run measured intervals, by
+            name.
         unreadable: For each other one `file` and `why`.
         notes: What else is to be said, as sentences.
     """
@@ -60,8 +61,8 @@ class Predictor:
     Attributes:
         path: The run or the export it was opened from.
         class_names: The labels, in the order of the task's output.
-        outputs: From contents to arrays by name of the output, each `(count, …)`, or the task's output alone. Raises what TensorFlow
-            raises on bad ones.
+        outputs: From contents to arrays by name of the output, each `(count, …)`, or the task's output alone. Raises what
+            TensorFlow raises on bad ones.
         shipping: How contents are read. Defaults to that of exports without `tfl.json`.
         task: Name of the task.
         batch_size: Integer, contents that are in memory at a time.
@@ -115,9 +116,7 @@ class Predictor:
         result.notes.extend(notable.sentences())
         return result
 
-    def _answer_batch(
-        self, sources: Sequence[tuple[str, Callable[[], bytes]]], result: Predictions, notable: Noted
-    ) -> None:
+    def _answer_batch(self, sources: Sequence[tuple[str, Callable[[], bytes]]], result: Predictions, notable: Noted) -> None:
         contents, good = [], []
         for name, read in sources:
             try:
@@ -289,7 +288,6 @@ def _check_model(model: Any, run: Run, modality: Modality) -> None:
 
 def _of_run(run: Run) -> Predictor:
     """The run's own model, with what its confidence adds."""
-    import numpy as np
     import tensorflow as tf
 
     from tfl.evaluate.confidence import Confidence

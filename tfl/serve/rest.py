@@ -223,7 +223,10 @@ _BODY = {
                     "type": "object",
                     "properties": {
                         "signature_name": {"type": "string"},
-                        "instances": {"type": "array", "items": {"anyOf": [_CONTENT, {"type": "string"}, {"type": "object"}, {"type": "array"}]}},
+                        "instances": {
+                            "type": "array",
+                            "items": {"anyOf": [_CONTENT, {"type": "string"}, {"type": "object"}, {"type": "array"}]},
+                        },
                         "inputs": {"anyOf": [{"type": "array"}, {"type": "object"}]},
                     },
                 }

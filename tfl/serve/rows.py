@@ -21,8 +21,8 @@ def row_of(task: str, outputs: Mapping[str, Any], names: Sequence[str]) -> dict[
         names: Of the columns of the task's output.
 
     Returns:
-        For several classes `label`, `probability`, `probabilities` by class; for several labels `labels`, `probabilities` by label; for
-        numbers `values` by name, and `lower` and `upper` where there are intervals.
+        For several classes `label`, `probability`, `probabilities` by class; for several labels `labels`, `probabilities` by
+        label; for numbers `values` by name, and `lower` and `upper` where there are intervals.
 
     Example:
 

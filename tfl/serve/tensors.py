@@ -161,9 +161,7 @@ def decodable_contents(contents: list[bytes], shipping: Shipping) -> list[bytes]
     return found
 
 
-def _columns_of(
-    document: Mapping[str, Any], signature: Signature
-) -> tuple[Literal["instances", "inputs"], dict[str, list[Any]]]:
+def _columns_of(document: Mapping[str, Any], signature: Signature) -> tuple[Literal["instances", "inputs"], dict[str, list[Any]]]:
     if "instances" in document and "inputs" in document:
         what = "Not formatted correctly expecting only one of 'inputs' or 'instances' keys to exist"
         raise _refused(f"JSON Value: {_shown(document)} {what}")
@@ -225,7 +223,7 @@ def _content(value: Any, at: int) -> bytes:
 
 
 def _numbers(values: list[Any], taken: Input) -> np.ndarray:
-    """Rows of numbers. By way of objects, since NumPy would take "1" and true for numbers, and make room for the longest string."""
+    """Rows of numbers, by way of objects: NumPy would take "1" and true for numbers, and make room for the longest string."""
     import numpy as np
 
     try:

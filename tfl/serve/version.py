@@ -83,9 +83,7 @@ class ServedVersion:
         self.signatures = _signatures(self._loaded)
         self.definitions = _definitions(folder)
         self._warm_up()
-        self._batcher = Batcher(
-            self._run, limits=self.limits, join=_join, on_batch=on_batch, nouns=self.shipping.modality.nouns
-        )
+        self._batcher = Batcher(self._run, limits=self.limits, join=_join, on_batch=on_batch, nouns=self.shipping.modality.nouns)
 
     @property
     def waiting(self) -> int:

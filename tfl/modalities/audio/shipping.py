@@ -32,24 +32,31 @@ wave = np.pad(wave, (missing // 2, missing - missing // 2))
 power = librosa.feature.melspectrogram(
     y=wave, sr={rate}, n_fft={fft}, win_length={window}, hop_length={hop}, n_mels={mels}, fmin={low:g}, fmax={high:g}
 )
-decibels = librosa.power_to_db(power, ref=np.max, top_db={range_db:g}) if power.max() > 1e-10 else np.full_like(power, -{range_db:g})
+decibels = librosa.power_to_db(power, ref=np.max, top_db={range_db:g}) if power.max() > 1e-10 else 0 * power - {range_db:g}
 levels = (decibels + {range_db:g}) * (255 / {range_db:g})
 levels = matrix({mels}, {height})[::-1] @ levels @ matrix(levels.shape[1], {width}).T
 spectrogram = np.repeat(np.clip(np.round(levels), 0, 255)[None, :, :, None], 3, axis=-1).astype("float32")
 """
 _NOTE = (
-    "The model takes a log-mel spectrogram. These lines make it of a sound file as in training: the middle {seconds:g} s at {rate:,} Hz, "
-    "{mels} mel bands, {range_db:g} dB below the loudest value as 0 to 255. librosa resamples otherwise than the SavedModel, so a value "
-    "may differ by a little where the file has another rate; `parity.json`, next to this folder, says how much that changes where "
+    "The model takes a log-mel spectrogram. These lines make it of a sound file as in training: the middle {seconds:g} s at "
+    "{rate:,} Hz, "
+    "{mels} mel bands, {range_db:g} dB below the loudest value as 0 to 255. librosa resamples otherwise than the SavedModel, so "
+    "a value "
+    "may differ by a little where the file has another rate; `parity.json`, next to this folder, says how much that changes "
+    "where "
     "librosa was installed. The SavedModel holds its own decoder and needs none of this."
 )
 _CONTENT_NOTE = (
-    "Decoding (WAV of 16-bit PCM, any rate and number of channels), resampling to {rate:,} Hz, the middle {seconds:g} s, the log-mel "
-    "spectrogram, preprocessing and labels are inside. The signature `spectrogram` takes spectrograms of 0 to 255 instead, float32 "
+    "Decoding (WAV of 16-bit PCM, any rate and number of channels), resampling to {rate:,} Hz, the middle {seconds:g} s, the "
+    "log-mel "
+    "spectrogram, preprocessing and labels are inside. The signature `spectrogram` takes spectrograms of 0 to 255 instead, "
+    "float32 "
     "`(batch, {height}, {width}, 3)`. TensorFlow Serving takes the folder above this one, and warms up on "
     "`assets.extra/tf_serving_warmup_requests`.\n\n"
-    "FLAC, MP3, OGG and other WAV files cannot be decoded inside the graph. `tfl predict` and `tfl serve` convert them. Anywhere else, "
-    'convert them first, for example with soundfile: `soundfile.write("sound.wav", *soundfile.read("sound.mp3"), subtype="PCM_16")`.'
+    "FLAC, MP3, OGG and other WAV files cannot be decoded inside the graph. `tfl predict` and `tfl serve` convert them. "
+    "Anywhere else, "
+    "convert them first, for example with soundfile: "
+    '`soundfile.write("sound.wav", *soundfile.read("sound.mp3"), subtype="PCM_16")`.'
 )
 
 

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from tfl.errors import BadImageError
 from tfl.modalities.image.bits import unused_bits_text
 from tfl.modalities.image.convert import largest_value, readable_by_graph
-from tfl.modalities.image.headers import MOST_PIXELS, SMALLEST_SIDE, Header, is_deep_png, jpeg_scans, no_size_warnings, read_header
+from tfl.modalities.image.headers import (
+    MOST_PIXELS,
+    SMALLEST_SIDE,
+    Header,
+    is_deep_png,
+    jpeg_scans,
+    no_size_warnings,
+    read_header,
+)
 from tfl.modalities.image.modality import PIXELS, ImageModality
 from tfl.modalities.image.pillow import pillow_pixels, reading_lines
 from tfl.modalities.shipping import Reading, Shipping

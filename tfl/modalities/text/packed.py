@@ -62,7 +62,7 @@ def _byte_pair(tokenizer: Any) -> Any:
         return None
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
-    pairs = [tuple(merge.split(" ")) if isinstance(merge, str) else tuple(merge) for merge in merges]
+    pairs: Any = [tuple(merge.split(" ")) if isinstance(merge, str) else tuple(merge) for merge in merges]
     made = Tokenizer(models.BPE({str(word): int(at) for word, at in vocabulary.items()}, pairs))
     made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=bool(tokenizer.add_prefix_space), use_regex=True)
     made.decoder = decoders.ByteLevel()

@@ -26,14 +26,18 @@ padding_mask = np.array([encoded.attention_mask], "int32")
 """
 _SEGMENT_LINE = "segment_ids = np.zeros_like(token_ids)\n"
 _CONTENT_NOTE = (
-    "Texts are UTF-8; the tokenizer (special tokens, cut and padded to {length} tokens) and the labels are inside. Its operations are "
+    "Texts are UTF-8; the tokenizer (special tokens, cut and padded to {length} tokens) and the labels are inside. Its "
+    "operations are "
     "those of tensorflow-text: `import tensorflow_text` before the model is loaded, with the version that suits TensorFlow's. "
     "TensorFlow Serving brings these operations; it takes the folder above this one, and warms up on "
-    "`assets.extra/tf_serving_warmup_requests`. The signature `{signature}` takes tokens instead: {names}, int32 `(batch, {length})`."
+    "`assets.extra/tf_serving_warmup_requests`. The signature `{signature}` takes tokens instead: {names}, int32 `(batch, "
+    "{length})`."
 )
 _NOTE = (
-    "The model takes tokens. `tokenizer.json` holds the tokenizer, special tokens, cutting and padding to {length} tokens included; "
-    "the package `tokenizers` reads it in Python, JavaScript, Rust and others. `parity.json`, beside this folder, says for how many "
+    "The model takes tokens. `tokenizer.json` holds the tokenizer, special tokens, cutting and padding to {length} tokens "
+    "included; "
+    "the package `tokenizers` reads it in Python, JavaScript, Rust and others. `parity.json`, beside this folder, says for how "
+    "many "
     "texts of the run's test split it comes to another answer than the tokenizer that the model was trained with. The SavedModel "
     "holds that tokenizer and needs none of this."
 )
