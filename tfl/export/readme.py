@@ -109,7 +109,7 @@ def readme(kind: str, shipment: Shipment, *, files: tuple[str, ...] = ()) -> str
 
 
 def code(kind: str, shipment: Shipment, *, file: str) -> str:
-    """The lines that run it on one example and print the answer, by standard packages and the runtime; empty where there are none."""
+    """Lines that run it on one example and print the answer, by common packages and the runtime; empty where there are none."""
     shipping, task = shipment.shipping, shipment.task.name
     if KINDS[kind].decodes:
         content = shipment.modality.content_input

@@ -8,13 +8,19 @@ example without tfl.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from tfl.errors import BadContentError
 from tfl.modalities.base import KINDS, Checked, Modality, Tensors
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Ramp = Callable[["NDArray[np.floating]"], "NDArray[np.floating]"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +53,7 @@ class Shipping:
         imports: What has to be imported before a SavedModel is loaded.
         packages: Names for pip of what a SavedModel needs.
         takes: What the input of contents is, in a few words.
+        formats: Which formats are read, as a sentence.
         warm_up: Names of golden contents that are sent to a server before real ones.
         reading: How the certificate calls the README's way to tensors; empty where there is none.
         unit: What the cost of decoding counts, in the plural.
@@ -57,6 +64,7 @@ class Shipping:
     imports: ClassVar[str] = ""
     packages: ClassVar[str] = "tensorflow"
     takes: ClassVar[str]
+    formats: ClassVar[str]
     warm_up: ClassVar[tuple[str, ...]]
     reading: ClassVar[str] = ""
     unit: ClassVar[str] = "bytes"
@@ -121,6 +129,22 @@ class Shipping:
     def notes(self, facts: Mapping[str, Any]) -> list[str]:
         """What is to be said of contents that are predicted together, as sentences."""
         return []
+
+    def shown(self, content: bytes) -> dict[str, Any]:
+        """What a web page shows of a content, as plain data: `text`; or `picture` (`source`, a data URI, `width` and `height`),
+        and `audio`, a data URI."""
+        return {}
+
+    def explained(self, content: bytes, attribution: NDArray[np.float32], ramp: Ramp) -> dict[str, Any]:
+        """What a web page shows of an attribution, as plain data: `grad_cam` (a data URI to lay over the picture) and `looked`
+        (where it is strongest, in words); or `tokens`, pairs of a token and its weight from -1 to 1.
+
+        Args:
+            content: Of the example.
+            attribution: `(height, width)` from 0 to 1, or `(length,)`, of the network's input.
+            ramp: From values from 0 to 1 to colours from 0 to 255.
+        """
+        return {}
 
     def undecodable(self) -> str:
         """Why a content has no answer that was let pass by its header."""

@@ -117,6 +117,9 @@ def test_the_page_knows_what_is_served(client):
         "version": 3,
         "classes": list(CLASSES),
         "most_bytes": Limits().max_body_bytes,
+        "kind": "image",
+        "noun": "image",
+        "nouns": "images",
     }
 
 

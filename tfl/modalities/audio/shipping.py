@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,7 +13,7 @@ import numpy as np
 from tfl.modalities.audio.decode import sample_count
 from tfl.modalities.audio.modality import SPECTROGRAM, AudioModality
 from tfl.modalities.audio.spectrogram import fft_samples, highest, hop_samples, window_samples
-from tfl.modalities.shipping import Reading, Shipping
+from tfl.modalities.shipping import Ramp, Reading, Shipping
 from tfl.recipe import Audio, Data
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ class AudioShipping(Shipping):
     warm_up: ClassVar[tuple[str, ...]] = ("speech_like.wav", "rate_8000.wav")
     reading: ClassVar[str] = "librosa"
     unit: ClassVar[str] = "bytes of samples"
+    formats: ClassVar[str] = "WAV, FLAC, MP3, OGG, AIFF, AU and CAF are read."
     modality: AudioModality
 
     @classmethod
@@ -84,6 +86,29 @@ class AudioShipping(Shipping):
         from tfl.modalities.audio.golden import golden_sounds
 
         return dict(golden_sounds())
+
+    def shown(self, content: bytes) -> dict[str, Any]:
+        """The spectrogram that the network sees, and the sound as it hears it."""
+        import tensorflow as tf
+
+        from tfl.modalities.audio.preview import coloured
+        from tfl.modalities.audio.wav import as_int16, write_wav
+
+        wave = self.modality.decode(tf.constant(content))
+        levels = self.modality.finish(wave[None])[0, ..., 0].numpy()
+        heard = write_wav(as_int16(wave.numpy()), self.modality.audio.sample_rate)
+        height, width = self.modality.size
+        picture = {"source": _png(coloured(levels)), "width": width, "height": height}
+        return {"picture": picture, "audio": f"data:audio/wav;base64,{base64.b64encode(heard).decode()}"}
+
+    def explained(self, content: bytes, attribution: NDArray[np.float32], ramp: Ramp) -> dict[str, Any]:
+        """The map over the spectrogram."""
+        known = np.clip(attribution, 0.0, 1.0)
+        layer = np.concatenate([np.rint(ramp(known)), np.rint(255 * known)[..., None]], axis=-1).astype(np.uint8)
+        row, column = np.unravel_index(int(known.argmax()), known.shape)
+        place = f"{self.modality.seconds * (column + 0.5) / known.shape[1]:.2g} s"
+        third = ("high", "middle", "low")[min(2, 3 * int(row) // known.shape[0])]
+        return {"grad_cam": _png(layer), "looked": f"It listened most at {place}, to {third} frequencies."}
 
     def tensor_meanings(self) -> dict[str, str]:
         """The spectrogram."""
@@ -135,4 +160,15 @@ class AudioShipping(Shipping):
 
 
 SHIPPING = AudioShipping
+
+
+def _png(pixels: NDArray[np.uint8]) -> str:
+    """Pixels, `(height, width, 3 or 4)`, as a data URI."""
+    from PIL import Image
+
+    content = io.BytesIO()
+    Image.fromarray(pixels).save(content, "PNG")
+    return f"data:image/png;base64,{base64.b64encode(content.getvalue()).decode()}"
+
+
 _FIELDS = ("seconds", "sample_rate", "mels", "window", "hop", "low", "high", "range_db")

@@ -20,7 +20,7 @@ from tfl.modalities.image.headers import (
 )
 from tfl.modalities.image.modality import PIXELS, ImageModality
 from tfl.modalities.image.pillow import pillow_pixels, reading_lines
-from tfl.modalities.shipping import Reading, Shipping
+from tfl.modalities.shipping import Ramp, Reading, Shipping
 from tfl.recipe import Data
 
 if TYPE_CHECKING:
@@ -65,6 +65,7 @@ class ImageShipping(Shipping):
     warm_up: ClassVar[tuple[str, ...]] = ("jpeg-rgb-large.jpg", "png-rgb-wide.png")
     reading: ClassVar[str] = "pillow"
     unit: ClassVar[str] = "pixels"
+    formats: ClassVar[str] = "JPEG, PNG, WebP, GIF, BMP, JPEG XL, TIFF, AVIF, HEIC, JPEG 2000 and PNM are read."
     modality: ImageModality
 
     @classmethod
@@ -136,6 +137,27 @@ class ImageShipping(Shipping):
         if self.data.bits is None and (text := unused_bits_text(dict(facts))):
             return [f"{text}: the model takes them for 16 bits. Scale them as its training images were."]
         return []
+
+    def shown(self, content: bytes) -> dict[str, Any]:
+        """The image as it was decoded."""
+        from tfl.modalities.image.shown import shown_picture
+
+        return {"picture": shown_picture(self._pixels(content))}
+
+    def explained(self, content: bytes, attribution: NDArray[np.float32], ramp: Ramp) -> dict[str, Any]:
+        """The map, laid where the network saw the image."""
+        from tfl.modalities.image.shown import heat_picture, in_words, placed_heat
+
+        placed = placed_heat(attribution, self._pixels(content).shape[:2], self.data.fit)
+        return {"grad_cam": heat_picture(placed, ramp), "looked": in_words(placed)}
+
+    def _pixels(self, content: bytes) -> NDArray[np.uint8]:
+        import tensorflow as tf
+
+        from tfl.modalities.image.decode import decode_image
+
+        pixels: NDArray[np.uint8] = decode_image(tf.constant(content), self.data.bits).numpy()
+        return pixels
 
     def undecodable(self) -> str:
         """Damage behind the header."""

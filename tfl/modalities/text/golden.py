@@ -25,8 +25,10 @@ _TEXTS = {
     "long_word": 300 * "ab",
     "upper_case": "THIS IS THE BEST FILM OF THE YEAR!",
     "numbers": "In 2,024 it took 3.5 hours and $1,000,000 (or 12%) to see 7 of 9.",
-    "punctuation": "Well... (no), \u201cyes\u201d \u2013 it's \u2018fine\u2019; isn't it?! #1 @home _under_ [brackets] {braces}
-    ~tilde^", "white_space": "two\tlines\r\nand   many    spaces\u00a0here\u2003and\u3000there",
+    "punctuation": (
+        "Well... (no), \u201cyes\u201d \u2013 it's \u2018fine\u2019; isn't it?! #1 @home _under_ [brackets] {braces} ~tilde^"
+    ),
+    "white_space": "two\tlines\r\nand   many    spaces\u00a0here\u2003and\u3000there",
     "accents": "Caf\u00e9 na\u00efve \u00fcber fa\u00e7ade co\u00f6perate, Dvo\u0159\u00e1k, \u00c5ngstr\u00f6m",
     "combining": "Cafe\u0301 nai\u0308ve",
     "russian": "\u041f\u0440\u0435\u043a\u0440\u0430\u0441\u043d\u044b\u0439 \u0444\u0438\u043b\u044c\u043c.",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from tfl.modalities.base import MASK
-from tfl.modalities.shipping import Reading, Shipping
+from tfl.modalities.shipping import Ramp, Reading, Shipping
 from tfl.modalities.text.modality import SEGMENTS, TOKENS, TextModality
 from tfl.modalities.text.packed import FILE, packed_tokenizer
 from tfl.recipe import Backbone
@@ -53,6 +53,7 @@ class TextShipping(Shipping):
     warm_up: ClassVar[tuple[str, ...]] = ("sentence", "long")
     reading: ClassVar[str] = "tokenizers"
     harmless: ClassVar[tuple[str, ...]] = ("zero_bytes", "blank")
+    formats: ClassVar[str] = "Texts in UTF-8 are read."
     modality: TextModality
 
     @classmethod
@@ -80,6 +81,27 @@ class TextShipping(Shipping):
         from tfl.modalities.text.golden import golden_texts
 
         return golden_texts()
+
+    def shown(self, content: bytes) -> dict[str, Any]:
+        """The beginning of the text."""
+        from tfl.modalities.text.preview import SHOWN
+
+        text = content.decode("utf-8", "replace")
+        return {"text": text if len(text) <= SHOWN else text[:SHOWN] + " …"}
+
+    def explained(self, content: bytes, attribution: NDArray[np.float32], ramp: Ramp) -> dict[str, Any]:
+        """Each token in use, and how much it speaks for the answer."""
+        import tensorflow as tf
+
+        tokenise, length = self.modality.tokenise, self.modality.settled_length
+        found = tokenise(tf.constant([content]), length)
+        used = int(found[MASK].numpy().sum())
+        words = tokenise.words(found[TOKENS].numpy()[0, :used])[1:-1]
+        values = attribution.reshape(-1)[1 : used - 1]
+        largest = float(np.abs(values).max(initial=0.0)) or 1.0
+        tokens = [[word, float(value) / largest] for word, value in zip(words, values, strict=True)]
+        best = sorted(tokens, key=lambda pair: -float(pair[1]))[:3]
+        return {"tokens": tokens, "looked": f"Most for it: {', '.join(str(word) for word, _ in best)}."}
 
     def undecodable(self) -> str:
         """Of a text that the tokenizer does not take."""
