@@ -1,4 +1,4 @@
-"""Texts and sounds leave as images do: from contents and from tensors, certified, for every task, and are served and predicted."""
+"""Texts and sounds are exported as images are: from contents and from tensors, certified, for every task, served and predicted."""
 
 import json
 import subprocess

@@ -190,6 +190,7 @@ def _as_table(predictions: list[dict[str, Any]]) -> str:
 def _table_of(predictions: list[dict[str, Any]]) -> tuple[tuple[str, ...], list[tuple[str, ...]], tuple[str, ...]]:
     """Names of the columns, the rows, and which columns are set to the right."""
     task = _task_of(predictions[0])
+    rows: list[tuple[str, ...]]
     if task == "classify":
         rows = [(row["file"], row["label"], f"{row['probability']:.3f}", _runner_up(row)) for row in predictions]
         return ("label", "probability", "next"), rows, ("probability",)

@@ -137,7 +137,7 @@ class OfLabels(Measure):
         return np.asarray((self._answers(outputs) == (targets > 0.5))[known], np.float64)
 
     def _named(self, answer: NDArray[Any], names: Sequence[str]) -> Any:
-        return [names[column] for column in np.flatnonzero(answer)]
+        return [names[column] for column in np.flatnonzero(answer).tolist()]
 
     def _true(self, target: NDArray[np.float32]) -> NDArray[Any]:
         return np.asarray(target > 0.5)

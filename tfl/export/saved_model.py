@@ -20,7 +20,7 @@ import contextlib
 import errno
 import json
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -166,7 +166,7 @@ def fill_saved_model(shipment: Shipment, folder: Path) -> None:
     (folder / README_FILE).write_text(readme("saved_model", shipment), encoding="utf-8")
 
 
-def open_saved_model(folder: Path) -> Callable[..., Any]:
+def open_saved_model(folder: Path) -> Any:
     """The signature `serving_default` of a version's folder.
 
     Raises:

@@ -99,9 +99,9 @@ class TextShipping(Shipping):
         words = tokenise.words(found[TOKENS].numpy()[0, :used])[1:-1]
         values = attribution.reshape(-1)[1 : used - 1]
         largest = float(np.abs(values).max(initial=0.0)) or 1.0
-        tokens = [[word, float(value) / largest] for word, value in zip(words, values, strict=True)]
-        best = sorted(tokens, key=lambda pair: -float(pair[1]))[:3]
-        return {"tokens": tokens, "looked": f"Most for it: {', '.join(str(word) for word, _ in best)}."}
+        tokens = [(word, float(value) / largest) for word, value in zip(words, values, strict=True)]
+        best = sorted(tokens, key=lambda pair: -pair[1])[:3]
+        return {"tokens": tokens, "looked": f"Most for it: {', '.join(word for word, _ in best)}."}
 
     def undecodable(self) -> str:
         """Of a text that the tokenizer does not take."""
