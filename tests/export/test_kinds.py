@@ -1,4 +1,4 @@
-"""Texts and sounds are exported as images are: from contents and from tensors, certified, for every task, served and predicted."""
+"""Exports of texts and sounds: from contents and from tensors, certified, for every task, served and predicted."""
 
 import json
 import subprocess
