@@ -27,6 +27,7 @@ pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: apt-get install chromium"),
 ]
 
+from tfl.modalities.shipping import shipping_of_about
 from tfl.serve.app import create_app  # noqa: E402
 from tfl.serve.page.routes import page_routes  # noqa: E402
 
@@ -39,7 +40,7 @@ class Answering:
     """A served model: green pictures are healthy, blue ones out of distribution, others have two classes in the set."""
 
     name = "leaves"
-    latest = SimpleNamespace(number=2, class_names=CLASSES, folder=Path("nowhere"))
+    latest = SimpleNamespace(number=2, class_names=CLASSES, folder=Path("nowhere"), shipping=shipping_of_about({}))
 
     def __init__(self, limits=None):
         self.limits = limits or Limits()

@@ -118,7 +118,7 @@ function showLabel(answer, nouns) {
   const score = answer.out_of_distribution_score?.toPrecision(3);
   const beyond = answer.out_of_distribution_threshold == null ? "" : ` Its score is ${score}; up to ${answer.out_of_distribution_threshold.toPrecision(3)} counts as like them.`;
   byId("out-of-distribution-text").textContent =
-    `This is unlike the training ${nouns}, so the answer says little: it is only the nearest of the classes.${beyond}`;
+    `This ${nouns.replace(/s$/, "")} is unlike the training ${nouns}, so the answer says little${answer.label ? ": it is only the nearest of the classes" : ""}.${beyond}`;
 }
 
 function showSet(answer) {
