@@ -16,9 +16,7 @@ Format: https://www.tensorflow.org/guide/saved_model
 
 from __future__ import annotations
 
-import contextlib
 import errno
-import json
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -28,8 +26,9 @@ import keras
 import tensorflow as tf
 
 from tfl.backbones.inputs import structured
-from tfl.errors import ExportError, MissingExtraError
+from tfl.errors import ExportError
 from tfl.export.kinds import LABELS_FILE, README_FILE
+from tfl.export.operations import ABOUT_FILE, import_operations
 from tfl.export.readme import readme
 from tfl.export.shipment import Shipment, prepare
 from tfl.export.warmup import write_warmup
@@ -38,7 +37,6 @@ from tfl.storage import write_folder_atomically
 from tfl.tasks.base import Task
 
 VERSION = 1
-ABOUT_FILE = Path("assets.extra") / "tfl.json"
 
 
 class ServedModel(tf.Module):
@@ -180,23 +178,6 @@ def open_saved_model(folder: Path) -> Any:
         raise ExportError(f"{folder} cannot be loaded: {error}") from error
     served.loaded = loaded  # a signature alone lets its variables go
     return served
-
-
-def import_operations(folder: Path) -> None:
-    """Imports the package whose operations a SavedModel's graph holds, where its `tfl.json` names a kind that needs one.
-
-    Raises:
-        MissingExtraError: It is not installed.
-    """
-    import importlib
-
-    with contextlib.suppress(OSError, ValueError, RecursionError, AttributeError):
-        about = json.loads((folder / ABOUT_FILE).read_text(encoding="utf-8"))
-        if about.get("modality") == "text":
-            try:
-                importlib.import_module("tensorflow_text")
-            except ImportError as error:
-                raise MissingExtraError.of("text", needed_for="An export for texts") from error
 
 
 def _save(served: ServedModel, shipment: Shipment, folder: Path) -> None:

@@ -333,7 +333,7 @@ def load_saved_model(folder: Path) -> tuple[Any, tuple[str, ...]]:
     """
     import tensorflow as tf
 
-    from tfl.export.saved_model import import_operations
+    from tfl.export.operations import import_operations
 
     _refuse_file_operations(folder)
     import_operations(folder)

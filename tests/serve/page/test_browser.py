@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 
 import tfl
+from tfl.modalities.shipping import shipping_of_about
 from tfl.serve.limits import Limits
 
 pytest.importorskip("fastapi", reason="fastapi is not installed: pip install 'tfl[serve]'")
@@ -27,7 +28,6 @@ pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: apt-get install chromium"),
 ]
 
-from tfl.modalities.shipping import shipping_of_about
 from tfl.serve.app import create_app  # noqa: E402
 from tfl.serve.page.routes import page_routes  # noqa: E402
 
