@@ -3,7 +3,8 @@
     TflError
      ├── RecipeError (ValueError)            a recipe, or a `--set`, says something that cannot be
      ├── DataError (ValueError)              a source of images cannot be used as it is
-     │    ├── BadImageError                  one or more files are not images tfl can read
+     │    ├── BadContentError                one or more examples cannot be read
+     │    │    └── BadImageError             one or more files are not images tfl can read
      │    └── MismatchError                  a source holds another kind of examples or targets than the recipe says
      ├── BackboneError (ValueError)          a network is unknown, unsuitable or badly cut
      │    └── WeightsNotFoundError (FileNotFoundError)
@@ -83,7 +84,11 @@ class DataError(TflError, ValueError):
     """A source of images cannot be used as it is."""
 
 
-class BadImageError(DataError):
+class BadContentError(DataError):
+    """One or more examples cannot be read: they are damaged, too large or of another kind."""
+
+
+class BadImageError(BadContentError):
     """One or more files are not images that tfl can read."""
 
 

@@ -154,6 +154,9 @@ class Modality(Protocol):
     def encode(self, contents: tf.Tensor) -> Tensors:
         """Tensors of a batch of contents, a string tensor `(batch,)`, by graph operations; the one way there."""
 
+    def resources(self) -> Sequence[Any]:
+        """Objects with tables or files that `encode` uses, which a SavedModel has to hold on to."""
+
     def augmenter(self, settings: Any) -> Augmenter:
         """A function that changes a batch of decoded tensors at random, and finishes it.
 

@@ -166,6 +166,10 @@ class AudioModality:
         decode = functools.partial(decode_wav, seconds=self.seconds, sample_rate=self.audio.sample_rate)
         return self.finish(tf.map_fn(decode, contents, fn_output_signature=tf.TensorSpec([count], tf.float32)))
 
+    def resources(self) -> Sequence[Any]:
+        """Nothing has to be held on to."""
+        return ()
+
     def augmenter(self, settings: tfl.AudioAugment) -> Callable[..., tuple[Any, Any]]:
         """See `tfl.modalities.audio.augment.augmenter`."""
         from tfl.modalities.audio.augment import augmenter

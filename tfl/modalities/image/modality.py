@@ -145,6 +145,10 @@ class ImageModality:
 
         return preprocess_batch(contents, self.data.settled_size, self.data.fit, self.data.bits)
 
+    def resources(self) -> Sequence[Any]:
+        """Nothing has to be held on to."""
+        return ()
+
     def augmenter(self, settings: tfl.Augment) -> Callable[..., tuple[Any, Any]]:
         """See `tfl.modalities.image.augment.augmenter`."""
         from tfl.modalities.image.augment import augmenter
