@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-WORDS = "the a film is was fine dull and long very un ##for ##get ##table . , !".split()
+WORDS = ["the", "a", "film", "is", "was", "fine", "dull", "and", "long", "very", "un", "##for", "##get", "##table", ".", ",", "!"]
 SMALL = {"num_layers": 2, "num_heads": 2, "hidden_dim": 16, "intermediate_dim": 32}
 
 
