@@ -32,7 +32,7 @@ Metric = Literal[
 ]
 METRICS: dict[str, tuple[str, ...]] = {
     "classify": ("val_accuracy", "val_loss", "val_macro_f1"),
-    "multilabel": ("val_macro_f1", "val_micro_f1", "val_mean_average_precision", "val_accuracy", "val_loss"),
+    "multilabel": ("val_mean_average_precision", "val_macro_f1", "val_micro_f1", "val_accuracy", "val_loss"),
     "regress": ("val_mae", "val_rmse", "val_r2", "val_loss"),
 }
 """What a monitor can watch, by task; the first is watched where the recipe does not say."""
@@ -73,7 +73,7 @@ class Audio:
         seconds: Length that every sound is cut or padded to, in seconds. None chooses it from the training sounds.
         sample_rate: Sounds are resampled to this rate, in Hz.
         mels: Number of mel bands.
-        window: Length of the analysis window, in seconds.
+        window: Length of the analysis window (Hann), in seconds.
         hop: Distance between two windows, in seconds.
         low, high: Lowest and highest frequency of the mel bands, in Hz; `high=None` is half the sample rate.
         range_db: Values further below the loudest than this are raised to that level, in dB.
@@ -87,10 +87,17 @@ class Audio:
     hop: float = number(0.01, at_least=0.0005, at_most=1.0)
     low: float = number(20.0, at_least=0.0)
     high: float | None = number(None, at_least=1.0)
-    range_db: float = number(80.0, at_least=10.0, at_most=200.0)
+    range_db: float = number(40.0, at_least=10.0, at_most=200.0)
 
     def __post_init__(self) -> None:
         check_fields(self)
+        top = self.sample_rate / 2
+        if not self.low < (top if self.high is None else self.high) <= top:
+            raise RecipeError(
+                "The mel bands of `Audio` do not lie between `low` and half the sample rate.",
+                received=f"low={self.low:g}, high={'None' if self.high is None else format(self.high, 'g')} Hz",
+                allowed=f"low < high <= {top:g} Hz, for sample_rate={self.sample_rate}",
+            )
 
     @classmethod
     def from_text(cls, text: str) -> Audio:
@@ -300,8 +307,10 @@ class AudioAugment:
     Args:
         shift: Largest shift in time, either way, as a share of the length; what is shifted out is filled with silence.
         noise: Largest level of added white noise, as a share of the sound's own level (root mean square).
-        gain_db: Largest change of the level, either way, in dB.
-        time_masks, frequency_masks: How many stretches of the spectrogram are hidden (SpecAugment, Park et al. 2019).
+        gain_db: Largest drift of the level from the start to the end of a sound, either way, in dB; a change of the whole level
+            would not be seen, since a spectrogram is relative to its loudest value.
+        time_masks, frequency_masks: How many stretches of the spectrogram are replaced by its mean (SpecAugment, Park et al.
+            2019).
         time_mask, frequency_mask: Largest length of each, as a share of the spectrogram's width or height.
         mixup: Alpha of MixUp's beta distribution (Zhang et al. 2017).
     """
@@ -425,7 +434,7 @@ class Monitor:
 
     Args:
         metric: Watched on the validation split after each epoch; `auto` takes the task's own: `val_accuracy` for classes,
-            `val_macro_f1` for several labels, `val_mae` for numbers.
+            `val_mean_average_precision` for several labels, `val_mae` for numbers.
         patience: Epochs without an improvement before a stage ends; None never ends one early.
         min_delta: The smallest change that counts as an improvement.
         keep_checkpoints: How many of the latest epochs' checkpoints stay, beside the best.
@@ -556,7 +565,8 @@ class Recipe:
         task: What is predicted: `classify` (one of several classes), `multilabel` (any number of labels), `regress` (numbers).
         data, backbone, head, stages, monitor, features: See those classes. Stages run in order, each from the best of the one
             before.
-        class_weight: `balanced` weighs each class by the inverse of its count, as scikit-learn does; None does not.
+        class_weight: `balanced` weighs each class by the inverse of its count, as scikit-learn does, and of several labels the
+            positive examples of each by negatives over positives; None does not. Numbers have none.
         precision: The Keras dtype policy, or `auto`: measure a batch of each that this machine supports.
         jit_compile: Whether XLA compiles the training steps; `auto` measures both.
         on_out_of_memory: What happens when a batch does not fit into memory: `halve` takes it in halves, quarters and so on,
@@ -617,6 +627,18 @@ class Recipe:
                 f"`Monitor.metric` is no metric of the task `{self.task}`.", received=self.monitor.metric, allowed=known
             )
         self._check_augment()
+        if self.task == "regress":
+            self._check_numbers()
+
+    def _check_numbers(self) -> None:
+        smoothed = [f"stages.{stage.name}.label_smoothing" for stage in self.stages if stage.label_smoothing]
+        meaningless = [*smoothed, *(["class_weight"] if self.class_weight is not None else [])]
+        if meaningless:
+            raise RecipeError(
+                "These settings are about classes or labels, and the task `regress` predicts numbers.",
+                received=meaningless,
+                fix="Leave them out.",
+            )
 
     def _check_augment(self) -> None:
         wanted = {"image": Augment, "audio": AudioAugment}.get(self.data.kind)
