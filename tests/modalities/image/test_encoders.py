@@ -1,4 +1,4 @@
-"""KerasHub's image transformers, small and random, from preset folders: the same answers, one block per transformer layer."""
+"""Image transformers of KerasHub, small and random, from preset folders: the same answers, a block for each transformer layer."""
 
 from __future__ import annotations
 
