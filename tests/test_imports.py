@@ -19,6 +19,8 @@ ORDER = (
         "manifest",
         "runs",
         "finding",
+        "copy_sets",
+        "extras",
         "backbones",
         "modalities",
         "tasks",

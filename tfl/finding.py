@@ -1,4 +1,4 @@
-"""What an audit says: one finding a kind of trouble, with its files, what it may cost, and pictures that belong side by side."""
+"""What an audit says: one finding a kind of trouble, with its files, what it may cost, and examples that belong side by side."""
 
 from __future__ import annotations
 
@@ -11,11 +11,6 @@ Severity = Literal["error", "warning", "info"]
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "info")
 """The worst first. An `error` makes a result wrong, a `warning` may make it worse, an `info` is good to know."""
 
-UNUSABLE = (
-    *("unreadable", "zero_bytes", "not_an_image", "unsupported_format", "too_large", "too_small", "undecodable"),
-    "beyond_bits",
-)
-"""Kinds of files that are no image tfl can use."""
 LEAKS = ("exact_leaks", "near_leaks")
 CONFLICTS = ("conflicting_labels", "near_conflicting_labels")
 COPIES = ("exact_duplicates", "near_duplicates")
@@ -31,7 +26,7 @@ class Cost:
         without: The accuracy without the files of the finding.
         difference: `without - as_it_is`.
         interval: 95%, of the difference.
-        count: Images that both were judged on.
+        count: Examples that both were measured on.
     """
 
     measure: str
@@ -58,7 +53,7 @@ class Finding:
         severity: `error`, `warning` or `info`.
         files: Everything concerned, as `Examples.name_of` names it; the worst first where there is an order.
         note: What was found, as sentences.
-        groups: Positions in `files` that belong side by side, such as the copies of one photo.
+        groups: Positions in `files` that belong side by side, such as copies of each other.
         captions: What to write under each group, or under each file where there are no groups.
         scores: One for each group, or for each file where there are no groups; what it measures is said in the note.
         cost: What the files are expected to cost; None where that was not measured.

@@ -125,7 +125,7 @@ def test_small_pictures_are_near_copies_only_if_they_are_equal(tmp_path):
     kept = bundle.indices("train")[:5]
     fresh = load_source(tfl.Sample("digits"))
     seen = {image.tobytes() for image in bundle.examples.arrays}
-    new = [image for image in fresh.images if image.tobytes() not in seen][:15]
+    new = [image for image in fresh.arrays if image.tobytes() not in seen][:15]
     files = {f"old-{index}.png": Image.fromarray(bundle.examples.arrays[index]) for index in kept}
     more = other(tmp_path, {**files, **{f"new-{number}.png": Image.fromarray(image) for number, image in enumerate(new)}})
     _, rows = found_in(more, overlap_with(run, more, near=True, console=QUIET))

@@ -75,7 +75,7 @@ def placed_heat(heat: NDArray[np.floating], picture: tuple[int, int], fit: Fit) 
 
 def heat_picture(placed: NDArray[np.float32]) -> str:
     """The map of `placed_heat` as a PNG to lay over the picture, the clearer the less it says; a data URI."""
-    from tfl.evaluate.explain import ramp
+    from tfl.modalities.image.preview import ramp
 
     known = np.clip(np.nan_to_num(placed), 0.0, 1.0)
     layer = np.empty((*placed.shape, 4), np.uint8)
