@@ -22,7 +22,6 @@ from flower_photos import choose_photos, options_of, quietly
 from harness import document, figure, interval, print_document
 
 import tfl
-from tfl.modalities.image.backbones.build import build_backbone
 
 NETWORKS = (tfl.Backbone("MobileNetV2", arguments={"alpha": 0.35}), tfl.Backbone("MobileNet", arguments={"alpha": 0.75}))
 ERRORS = (0.05, 0.1, 0.15, 0.25)
@@ -60,6 +59,7 @@ def engines_of(backbone: tfl.Backbone, side: int) -> tuple[list[str], Any, Any]:
     from tfl.backbones.blocks import find_blocks
     from tfl.features.cut import tensor_at
     from tfl.features.openvino_engine import Converted
+    from tfl.modalities.image.backbones.build import build_backbone
 
     model = build_backbone(backbone, image_size=(side, side))
     blocks = find_blocks(model)

@@ -27,7 +27,6 @@ import numpy as np
 from harness import document, figure, print_document
 
 import tfl
-from tfl.modalities.image.backbones.build import build_backbone
 
 NETWORKS: dict[str, tuple[tfl.Backbone, int]] = {
     "mini": (tfl.Backbone("mini"), 96),
@@ -66,6 +65,8 @@ def build(backbone: tfl.Backbone, side: int) -> tuple[Any, str]:
     wanted = (row.weights_file_for(backbone.arguments, (side, side)), row.weights_file_for(backbone.arguments))
     trained = backbone.name == "mini" or find_imagenet_file(*wanted) is not None
     chosen = backbone if trained else tfl.Backbone(backbone.name, weights=None, arguments=backbone.arguments)
+    from tfl.modalities.image.backbones.build import build_backbone
+
     model = build_backbone(chosen, image_size=(side, side))
     if not trained:
         enliven(model)

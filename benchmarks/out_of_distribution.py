@@ -76,6 +76,7 @@ def features_of(options: argparse.Namespace, backbone: str, name: str) -> tuple[
     from tfl.data.pipeline import make_dataset
     from tfl.data.source import load_source
     from tfl.evaluate.explain import tensor_of
+    from tfl.modalities.base import modality_of_data
     from tfl.model.assemble import assemble
 
     network, arguments, side = BACKBONES[backbone]
@@ -84,7 +85,7 @@ def features_of(options: argparse.Namespace, backbone: str, name: str) -> tuple[
     recipe = tfl.Recipe(name="out_of_distribution", data=data, backbone=tfl.Backbone(network, arguments=arguments))
     model = assemble(recipe, examples.class_names).model
     inner = keras.Model(model.input, tensor_of(model, "head_pool"))
-    dataset = make_dataset(examples, np.arange(len(examples)), data=data, batch_size=64)
+    dataset = make_dataset(examples, np.arange(len(examples)), modality=modality_of_data(data), batch_size=64)
     return inner.predict(dataset, verbose=0), np.asarray(examples.labels)
 
 

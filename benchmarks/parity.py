@@ -72,7 +72,7 @@ def build(recipe: tfl.Recipe, policy: str) -> tuple[Any, Any, Any]:
         tfl.Calibration(),
         logits=features["val"] @ kernel + bias,
         features=features["val"],
-        labels=bundle.labels("val"),
+        targets=bundle.targets_of("val"),
         training_features=features["train"][:500],
     )
     return model, bundle, confidence
@@ -80,9 +80,8 @@ def build(recipe: tfl.Recipe, policy: str) -> tuple[Any, Any, Any]:
 
 def look_at(seen: Any, bundle: Any, part: str) -> np.ndarray:
     """The features of a split."""
-    from tfl.data.pipeline import make_dataset
 
-    dataset = make_dataset(bundle.examples, bundle.indices(part), data=bundle.data, batch_size=32, cached=bundle.cached)
+    dataset = bundle.dataset(bundle.indices(part), batch_size=32)
     features: np.ndarray = seen.predict(dataset, verbose=0)
     return features.astype("float32")
 

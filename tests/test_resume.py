@@ -15,6 +15,7 @@ from rich.console import Console
 
 import tfl
 from tfl.errors import DataError, RunError, RunLockedError
+from tfl.modalities.image.modality import ImageModality
 from tfl.resume import earlier_run, refuse_other_inputs, status_of, vanished_files_told
 from tfl.runs import Run
 
@@ -152,7 +153,7 @@ def test_other_images_are_refused_by_name(tmp_path, recipe, photos):
     run.update_manifest(data={"fingerprint": "before"}, weights={"name": "mini", "sha256": "w"})
     (photos / "ant" / "2.png").unlink()
     weights = {"name": "mini", "sha256": "w"}
-    with pytest.raises(RunError, match=r"1 missing \(ant/2\.png\)\. Put them back and go on with --resume") as caught:
+    with pytest.raises(RunError, match=r"1 removed \(ant/2\.png\)\. Put them back and run again with --resume") as caught:
         refuse_other_inputs(run, bundle_of(photos), fingerprint="after", weights=weights)
     assert "split" not in str(caught.value), "what one missing image moved is not its own news"
     refuse_other_inputs(run, bundle_of(photos), fingerprint="before", weights=weights)
@@ -175,7 +176,7 @@ def test_a_file_that_vanishes_in_the_middle_is_named(photos, reader):
         if reader == "python":
             [bundle.examples.bytes_of(index) for index in range(12)]
         else:
-            list(make_dataset(bundle.examples, range(12), data=bundle.data, batch_size=4))
+            list(make_dataset(bundle.examples, range(12), modality=ImageModality(bundle.data), batch_size=4))
 
 
 def test_another_failure_stays_what_it_is(photos):
@@ -226,7 +227,7 @@ def test_a_signal_stops_saves_and_says_how_to_go_on(tmp_path, number):
         said = process.communicate(timeout=60)[1]
     assert process.returncode == 130, said
     assert "Once more stops at once" in said
-    assert "Go on with: tfl run digits.py --out 'my run' --resume" in said
+    assert "Resume with: tfl run digits.py --out 'my run' --resume" in said
     run = Run.open(tmp_path / "my run")
     assert run.manifest["status"] == "interrupted"
     state = run.state["stages"]["long"]

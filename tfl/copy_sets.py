@@ -68,12 +68,14 @@ def members_of(sets: NDArray[np.int64]) -> list[NDArray[np.int64]]:
     return sorted(several, key=lambda members: int(members[0]))
 
 
-def near_sets_of(fingerprints: Sequence[str], pairs: NDArray[np.int64]) -> list[NDArray[np.int64]]:
+def near_sets_of(
+    fingerprints: Sequence[str], pairs: NDArray[np.int64] | Sequence[NDArray[np.int64] | Sequence[int]]
+) -> list[NDArray[np.int64]]:
     """The sets that near copies make together with exact ones, without those that hold one content alone.
 
     Args:
         fingerprints: One of the content of each example.
-        pairs: `(m, 2)` positions of near copies.
+        pairs: `(m, 2)` positions of near copies; or sets of positions, of any sizes.
 
     Example:
 
@@ -82,5 +84,7 @@ def near_sets_of(fingerprints: Sequence[str], pairs: NDArray[np.int64]) -> list[
     >>> [members.tolist() for members in near_sets_of(["x", "y", "x", "z", "z"], np.array([[0, 1]]))]
     [[0, 1, 2]]
     """
+    ends = [(int(one), int(members[0])) for members in pairs for one in members[1:]]
     content = first_positions(fingerprints)
+    pairs = np.array(ends, np.int64).reshape(-1, 2)
     return [members for members in members_of(joined(content, pairs)) if len(np.unique(content[members])) > 1]

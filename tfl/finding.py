@@ -1,4 +1,4 @@
-"""What an audit says: one finding a kind of trouble, with its files, what it may cost, and examples that belong side by side."""
+"""A finding about data: one kind of problem, with its files, its expected cost, and the files that belong together."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ COPIES = ("exact_duplicates", "near_duplicates")
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """What a finding is expected to cost, in accuracy.
+    """The expected cost of a finding, in accuracy.
 
     Args:
-        measure: Which accuracy this is, as a phrase.
-        as_it_is: The accuracy with everything in.
-        without: The accuracy without the files of the finding.
-        difference: `without - as_it_is`.
-        interval: 95%, of the difference.
-        count: Examples that both were measured on.
+        measure: String, a phrase that says which accuracy this is.
+        as_it_is: Float, the accuracy with all files.
+        without: Float, the accuracy without the files of the finding.
+        difference: Float, `without - as_it_is`.
+        interval: Pair of floats, the 95% interval of the difference.
+        count: Int, the number of examples that both accuracies were measured on.
     """
 
     measure: str
@@ -46,17 +46,17 @@ class Cost:
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
-    """One kind of trouble.
+    """One kind of problem.
 
     Args:
-        kind: A word that stays the same from version to version, such as `near_leaks`.
-        severity: `error`, `warning` or `info`.
-        files: Everything concerned, as `Examples.name_of` names it; the worst first where there is an order.
-        note: What was found, as sentences.
-        groups: Positions in `files` that belong side by side, such as copies of each other.
-        captions: What to write under each group, or under each file where there are no groups.
-        scores: One for each group, or for each file where there are no groups; what it measures is said in the note.
-        cost: What the files are expected to cost; None where that was not measured.
+        kind: String that stays the same from version to version, such as `near_leaks`.
+        severity: String, `error`, `warning` or `info`.
+        files: Tuple of strings, all files concerned, as `Examples.name_of` names them; the worst first if there is an order.
+        note: String, what was found, as sentences.
+        groups: Tuple of tuples of ints, positions in `files` that belong together, such as the copies of one example.
+        captions: Tuple of strings, a caption for each group, or for each file if there are no groups.
+        scores: Tuple of floats, one for each group, or for each file if there are no groups; the note says what it measures.
+        cost: `Cost`, the expected cost of the files. None if it was not measured.
 
     Example:
 

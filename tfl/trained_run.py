@@ -87,8 +87,8 @@ class TrainedRun(Run):
         """The label of each photo; the model is loaded at the first call only.
 
         Args:
-            files: An image file, a folder of them, or several of these.
-            on_bad: `error` raises when one cannot be read, `skip` leaves it out.
+            files: Path of a file, path of a folder, or a sequence of these.
+            on_bad: String, `error` raises if a file cannot be read, `skip` leaves it out. Defaults to `error`.
 
         Returns:
             For each file, in order: `file`, `label`, `probability`, and `probabilities` by class.

@@ -76,7 +76,7 @@ def test_splits_tables_and_arrays_in_archives_are_read(tmp_path: Path) -> None:
     assert table.class_names == ("a", "b") and names_in_source(table)[0] == "set/images/000.png"
     (tmp_path / "arrays").mkdir()
     np.savez(tmp_path / "arrays" / "set.npz", x=np.zeros((4, 5, 5), np.uint8), y=np.arange(4) % 2)
-    assert load(Path(shutil.make_archive(str(tmp_path / "arrays"), "zip", tmp_path / "arrays"))).images.shape == (4, 5, 5)
+    assert load(Path(shutil.make_archive(str(tmp_path / "arrays"), "zip", tmp_path / "arrays"))).arrays.shape == (4, 5, 5)
 
 
 def test_lists_of_images_name_them_as_the_archive_does(tmp_path: Path) -> None:

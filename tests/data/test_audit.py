@@ -163,8 +163,8 @@ def test_the_pixels_of_the_pass_are_those_of_training(folder: Path) -> None:
     spoil(folder, "bad.jpg", b"")
     data = tfl.Data(str(folder), image_size=(10, 14), fit="pad")
     result = audit(load_source(data), on_bad="skip", data=data, keep=True)
-    assert result.cached is not None and result.cached.shape == (8, 10, 14, 3)
-    for images, _ in make_dataset(result.examples, np.arange(8), data=data, batch_size=8):
+    assert result.cached is not None and result.cached.alone.shape == (8, 10, 14, 3)
+    for images, _ in make_dataset(result.examples, np.arange(8), modality=ImageModality(data), batch_size=8):
         np.testing.assert_array_equal(images.numpy(), result.cached[:])
 
 

@@ -305,7 +305,7 @@ def make(labels: list[int], splits: list[str] | None = None) -> Examples:
 def test_labels_are_chosen_by_name_or_glob_and_renumbered() -> None:
     chosen = choose_labels(make([0, 1, 2, 1, 0]), ["Grape*"])
     assert chosen.class_names == ("Grape_rot", "Grape_rust") and chosen.labels.tolist() == [0, 1, 0]
-    assert chosen.images[:, 0, 0].tolist() == [1, 2, 3]
+    assert chosen.arrays[:, 0, 0].tolist() == [1, 2, 3]
     assert choose_labels(make([0, 1, 2]), ["Grape_rust", "Apple_rust"]).class_names == ("Apple_rust", "Grape_rust")
 
 
@@ -323,8 +323,8 @@ def test_per_class_draws_by_seed_and_keeps_every_split() -> None:
     assert list(drawn.counts().values()) == [5, 5, 2]
     assert all(split in set(drawn.splits[drawn.labels == label]) for split in ("train", "val", "test") for label in (0, 1))
     again = draw_per_class(examples, 5, seed=3)
-    np.testing.assert_array_equal(drawn.images, again.images)
-    assert (draw_per_class(examples, 5, seed=4).images[:, 0, 0] != drawn.images[:, 0, 0]).any()
+    np.testing.assert_array_equal(drawn.arrays, again.arrays)
+    assert (draw_per_class(examples, 5, seed=4).arrays[:, 0, 0] != drawn.arrays[:, 0, 0]).any()
 
 
 def test_fingerprints_are_of_the_content_and_the_shape(tmp_path: Path) -> None:

@@ -94,11 +94,11 @@ def test_large_groups_are_balanced() -> None:
 def test_a_class_too_small_for_every_split_is_named(count: int) -> None:
     with pytest.raises(DataError, match="Class `b` of memory") as caught:
         split(make([10, count]), validation=0.2, test=0.2, seed=0)
-    assert f"{count} image" in str(caught.value)
+    assert f"{count} example" in str(caught.value)
 
 
 def test_a_class_of_one_group_is_named_with_its_groups() -> None:
-    with pytest.raises(DataError, match="5 images in 1 group that stays together"):
+    with pytest.raises(DataError, match="5 examples in 1 group that stays together"):
         split(make([10, 5], groups=[*range(10), *["same"] * 5]), validation=0.2, test=0.2, seed=0)
 
 
@@ -107,10 +107,10 @@ def test_copies_across_classes_are_the_reason_why_a_class_cannot_be_in_every_spl
     with pytest.raises(DataError, match="Class `b`") as caught:
         split(make([10, 5]), validation=0.2, test=0.2, seed=0, fingerprints=prints)
     said = str(caught.value)
-    assert "some are exact copies of images of other classes: 4 with `a`" in said and "tfl audit" in said
+    assert "some are exact copies of examples of other classes: 4 with `a`" in said and "tfl audit" in said
     with pytest.raises(DataError) as caught:  # of one class alone
         split(make([10, 5]), validation=0.2, test=0.2, seed=0, fingerprints=[*map(str, range(10)), *["x"] * 5])
-    assert "other classes" not in str(caught.value) and "Add images of it" in str(caught.value)
+    assert "other classes" not in str(caught.value) and "Add examples of it" in str(caught.value)
 
 
 def test_three_images_are_enough() -> None:
@@ -152,11 +152,11 @@ def test_duplicates_across_a_sources_own_splits_are_kept_and_said() -> None:
     fingerprints[3] = "0"
     parts = split(make([8, 8], splits=own), validation=0.2, test=0.2, seed=0, fingerprints=fingerprints)
     assert parts.names(16).tolist() == own
-    assert len(parts.notes) == 1 and "1 image" in parts.notes[0]
+    assert len(parts.notes) == 1 and "1 example" in parts.notes[0]
 
 
 def test_a_split_of_the_sources_own_without_a_class_is_an_error() -> None:
-    with pytest.raises(DataError, match="test split of memory has no images of these classes: a"):
+    with pytest.raises(DataError, match="test split of memory has no examples of these classes: a"):
         split(make([3, 3], splits=["train", "train", "val", "train", "val", "test"]), validation=0.2, test=0.2, seed=0)
 
 
@@ -175,7 +175,7 @@ def test_one_rare_class_changes_no_other_class() -> None:
     counts = {name: np.bincount(examples.labels[parts[name]]).tolist() for name in ("train", "val", "test")}
     assert counts == {"train": [90, 90, 90, 90, 1], "val": [30, 30, 30, 30, 1], "test": [30, 30, 30, 30, 1]}
     assert parts.notes == (
-        "Class `e` has 3 images: 1 to train, 1 to validate, 1 to test, so that it is in every split. Other classes keep their "
+        "Class `e` has 3 examples: 1 to train, 1 to validate, 1 to test, so that it is in every split. Other classes keep their "
         "shares.",
     )
     assert raised_shares(examples, validation=0.2, test=0.2) == parts.notes
@@ -185,7 +185,7 @@ def test_raised_shares_are_counted_within_what_the_source_leaves_open() -> None:
     own = ["train"] * 20 + ["test"] * 5 + ["train"] * 3 + ["test"]
     examples = make([25, 4], splits=own)
     parts = split(examples, validation=0.2, test=0.5, seed=0)
-    assert "Class `b` has 4 images: 2 to train, 1 to validate, 1 to test" in parts.notes[0]
+    assert "Class `b` has 4 examples: 2 to train, 1 to validate, 1 to test" in parts.notes[0]
     assert raised_shares(examples, validation=0.2, test=0.5) == parts.notes
 
 

@@ -5,7 +5,9 @@ import pytest
 from sklearn.neighbors import NearestNeighbors
 
 from tfl.errors import TflError
-from tfl.evaluate.out_of_distribution import images_needed, make_bank, out_of_distribution_scores, rank_of, score_threshold
+from tfl.evaluate.out_of_distribution import make_bank, out_of_distribution_scores, score_threshold
+from tfl.modalities.image.modality import ImageModality
+from tfl.tasks.conformal import examples_needed, rank_of
 
 
 @pytest.mark.parametrize("nearest", [1, 4])
@@ -40,7 +42,7 @@ def test_too_few_images_take_the_largest_score_and_say_so():
 
 @pytest.mark.parametrize("share", [0.5, 0.8, 0.9, 0.95, 0.99])
 def test_so_many_images_are_needed_and_not_one_less(share):
-    needed = images_needed(share)
+    needed = examples_needed(share)
     assert rank_of(needed, share) <= needed and rank_of(needed - 1, share) == needed
 
 
@@ -82,6 +84,6 @@ def photo_features():
         data = tfl.Data(f"{os.environ['TFL_TEST_DATA']}/{name}", image_size=(96, 96), per_class=count)
         examples = load_source(data, seed=0)
         model = assemble(tfl.Recipe(name="r", data=data, backbone=tfl.Backbone("mini")), examples.class_names).model
-        dataset = make_dataset(examples, np.arange(len(examples)), data=data, batch_size=60)
+        dataset = make_dataset(examples, np.arange(len(examples)), modality=ImageModality(data), batch_size=60)
         found[name] = keras.Model(model.input, tensor_of(model, "head_pool")).predict(dataset, verbose=0)
     return found

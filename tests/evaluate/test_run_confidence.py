@@ -81,7 +81,7 @@ def test_metrics_and_report_have_what_was_measured(run):
     assert figures["temperature"]["test"]["count"] == figures["sets"]["test"]["count"] == 12
     assert figures["temperature"]["test"]["log_loss"][0] == pytest.approx(run.read_json("metrics.json")["test"]["loss"], abs=1e-6)
     assert figures["out_of_distribution"]["note"]  # twelve validation images are too few for 0.99
-    assert "Can the probabilities be trusted?" in run.path("report.html").read_text()
+    assert "Are the probabilities calibrated?" in run.path("report.html").read_text()
 
 
 @pytest.mark.parametrize("run", ["blocks"], indirect=True)
@@ -118,4 +118,4 @@ def test_a_recipe_may_leave_it_out(run):
 
     without = recipe(*STAGES["augmented"], confidence=None)
     assert tfl.Recipe.from_json(without.to_json()) == without
-    assert job._trust(run, without, None, None, None, {}, _nowhere()) is None
+    assert job._fit_confidence(run, without, None, None, None, {}, _nowhere()) is None

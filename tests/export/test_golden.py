@@ -3,8 +3,8 @@
 import numpy as np
 import tensorflow as tf
 
-from tfl.data.pipeline import preprocess_batch
 from tfl.export.golden import golden_images
+from tfl.modalities.image.resize import preprocess_batch
 
 
 def test_every_kind_is_there_and_decodes():

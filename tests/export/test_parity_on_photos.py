@@ -6,9 +6,9 @@ import pytest
 import tensorflow as tf
 
 import tfl
-from tfl.data.pipeline import preprocess_batch
 from tfl.export.parity import check_parity
 from tfl.export.saved_model import export_saved_model
+from tfl.modalities.image.resize import preprocess_batch
 from tfl.model.assemble import assemble
 
 LABELS = ("a", "b", "c", "d", "e")

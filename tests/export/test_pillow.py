@@ -8,9 +8,9 @@ import tensorflow as tf
 from PIL import Image
 
 import tfl
-from tfl.data.pipeline import preprocess_batch
 from tfl.export.golden import golden_images
 from tfl.export.pillow import pillow_pixels
+from tfl.modalities.image.resize import preprocess_batch
 
 NAMES = (
     "jpeg-rgb-large.jpg",

@@ -9,9 +9,9 @@ import pytest
 import tensorflow as tf
 from small_network import DATA, LABELS
 
-from tfl.data.pipeline import preprocess_batch
 from tfl.export.golden import golden_images
 from tfl.export.kinds import KINDS
+from tfl.modalities.image.resize import preprocess_batch
 
 PICTURE = "jpeg-turned-6.jpg"
 WITHOUT = """

@@ -11,10 +11,10 @@ import tensorflow as tf
 from PIL import Image, ImageOps
 
 import tfl
-from tfl.data.pipeline import preprocess_batch
 from tfl.errors import ExportError
 from tfl.export.parity import check_parity, probe_images
 from tfl.export.saved_model import export_saved_model
+from tfl.modalities.image.resize import preprocess_batch
 from tfl.serve.about import bits_of_export
 
 LABELS = ("blight", "healthy", "Läuse")

@@ -63,7 +63,7 @@ def within(found: np.ndarray, exact: np.ndarray, dtype: str, slack: float = 1e-5
 
 
 def direct(model: keras.Model, bundle: Bundle, part: str) -> np.ndarray:
-    dataset = make_dataset(bundle.examples, bundle.indices(part), data=bundle.data, batch_size=32)
+    dataset = make_dataset(bundle.examples, bundle.indices(part), modality=ImageModality(bundle.data), batch_size=32)
     return np.asarray(model.predict(dataset, verbose=0))
 
 
@@ -110,8 +110,8 @@ def test_names_and_what_trains_do_not_count() -> None:
 def test_pixels_at_hand_and_pixels_decoded_are_the_same_features() -> None:
     models, bundle = make_models(), make_bundle()
     extract(models, bundle, "train", features=tfl.Features())
-    with_pixels = dataclasses.replace(bundle, pixels=cache_tensors(bundle.examples, modality=ImageModality(bundle.data)))
-    assert with_pixels.pixels is not None
+    with_pixels = dataclasses.replace(bundle, cached=cache_tensors(bundle.examples, modality=ImageModality(bundle.data)))
+    assert with_pixels.cached is not None
     assert Extractor(models, with_pixels, features=tfl.Features()).missing("train") == 0
     apart = dataclasses.replace(with_pixels, fingerprints=[print_ + "x" for print_ in bundle.fingerprints])
     one, other = (extract(models, some, "train", features=tfl.Features())[0].read_all() for some in (bundle, apart))
@@ -143,7 +143,9 @@ def test_whatever_changes_no_old_feature_is_served(change: str) -> None:
     extractor = Extractor(models, bundle, features=tfl.Features(dtype="float32"))
     assert extractor.missing("train", augment=augment) == (1 if change == "a byte of one image" else 40)
     found, _ = extractor.run("train", augment=augment)
-    dataset = make_dataset(bundle.examples, bundle.indices("train"), data=bundle.data, batch_size=32, augment=augment)
+    dataset = make_dataset(
+        bundle.examples, bundle.indices("train"), modality=ImageModality(bundle.data), batch_size=32, augment=augment
+    )
     for model, served in zip(models, found, strict=True):
         within(served.read_all(), np.asarray(model.predict(dataset, verbose=0)), "float32")
 
@@ -182,7 +184,7 @@ def test_augmented_features_are_those_of_the_augmented_pixels(stage: tfl.Stage) 
     dataset = make_dataset(
         bundle.examples,
         bundle.indices("train"),
-        data=bundle.data,
+        modality=ImageModality(bundle.data),
         batch_size=32,
         augment=stage.augment,
         augment_seed=bundle.seed,

@@ -43,7 +43,7 @@ def decode() -> Any:
     """The pixels by the decode graph, or None where it refuses."""
     import tensorflow as tf
 
-    from tfl.data.pipeline import decode_image
+    from tfl.modalities.image.decode import decode_image
 
     graph = tf.function(decode_image, input_signature=[tf.TensorSpec([], tf.string)], autograph=False)
 
@@ -63,7 +63,7 @@ def predictor(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """Predicts by brightness, from files to probabilities as a run or an export does."""
     import tensorflow as tf
 
-    from tfl.data.pipeline import preprocess_batch
+    from tfl.modalities.image.resize import preprocess_batch
     from tfl.serve.predictor import Predictor
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
@@ -139,7 +139,7 @@ def test_hostile_files_are_refused_by_their_first_bytes(tmp_path: Path, predicto
 def test_odd_sizes_decode(tmp_path: Path, fit: str, small_memory: None) -> None:
     import tensorflow as tf
 
-    from tfl.data.pipeline import preprocess_bytes
+    from tfl.modalities.image.resize import preprocess_bytes
 
     for name, content in odd().items():
         assert not read_header(content).trouble, name

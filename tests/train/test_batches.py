@@ -50,7 +50,7 @@ def test_features_are_the_prefix_of_the_pixels_in_split_order_and_held_as_they_a
     assert epoch.features.dtype == dtype
     found = tf.cast(epoch.features, tf.float32).numpy()
     np.testing.assert_allclose(found, prefix.predict(images, verbose=0), rtol=1 / 256, atol=1e-5)
-    assert (epoch.labels.numpy().argmax(-1) == bundle.labels("val")).all()
+    assert (epoch.targets.numpy().argmax(-1) == bundle.labels("val")).all()
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
@@ -65,7 +65,7 @@ def test_features_too_large_for_memory_are_read_in_the_same_batches(bundle, monk
         assert len(features) == min(32, len(held.order) - start), "whole batches"
         rows = held.order[start : start + len(features)]
         np.testing.assert_array_equal(features, tf.gather(held.features, rows))
-        np.testing.assert_array_equal(labels, tf.gather(held.labels, rows))
+        np.testing.assert_array_equal(labels, tf.gather(held.targets, rows))
         start += len(rows)
     assert start == len(bundle.indices("train"))
 
@@ -74,11 +74,11 @@ def test_mixed_labels_go_with_their_images(bundle):
     stage = dataclasses.replace(STAGE, augment=tfl.Augment(mixup=1.0), views=2)
     epoch = make_batches(bundle, stage).train(1)
     again = make_batches(bundle, stage).train(1)
-    labels = epoch.labels.numpy()
+    labels = epoch.targets.numpy()
     np.testing.assert_allclose(labels.sum(-1), 1.0, rtol=1e-5)
     assert ((labels > 0.01) & (labels < 0.99)).any()
-    np.testing.assert_array_equal(labels, again.labels.numpy())
-    one_hot = make_batches(bundle, stage).validation().labels.numpy()
+    np.testing.assert_array_equal(labels, again.targets.numpy())
+    one_hot = make_batches(bundle, stage).validation().targets.numpy()
     assert set(np.unique(one_hot)) == {0.0, 1.0}
 
 

@@ -114,7 +114,7 @@ def test_auto_takes_what_is_clearly_faster_and_says_so(seconds, off, on, chosen)
     loop = Loop(make_model(), keras.optimizers.SGD(0.01), batch_size=4)
     console = Console(file=text, width=1000)
     assert choose_compilation("auto", loop, streams=False, stage_name="head", console=console) is chosen
-    assert f"jit_compile {'on' if chosen else 'off'}: measured {16 / off:.0f} images/s without XLA" in text.getvalue()
+    assert f"jit_compile {'on' if chosen else 'off'}: measured {16 / off:.0f} examples/s without XLA" in text.getvalue()
 
 
 @pytest.mark.parametrize("policy", ["float32", "mixed_float16"])

@@ -6,8 +6,9 @@ import pytest
 import tensorflow as tf
 from sklearn.metrics import f1_score, log_loss
 
+from tfl.tasks.classify import TASK
 from tfl.train.batches import MemoryEpoch, StreamEpoch
-from tfl.train.loop import Loop, judgement
+from tfl.train.loop import Loop
 
 CLASSES = 4
 
@@ -95,7 +96,7 @@ def test_judging_is_neither_weighted_nor_smoothed_nor_dropped_out(arrays):
 
 def test_macro_f1_counts_a_class_that_was_never_met():
     logits, one_hot = np.eye(3)[[0, 1]] * 9.0, np.eye(3)[[0, 1]]
-    assert judgement(logits, one_hot)["val_macro_f1"] == pytest.approx(2 / 3)
+    assert TASK.validate(logits, one_hot)["val_macro_f1"] == pytest.approx(2 / 3)
 
 
 def test_half_precision_scales_the_loss(arrays):

@@ -35,8 +35,8 @@ def narrow(monkeypatch):
     """Puts such a layer behind the logits of whatever trains; a call sets its limit."""
     real = loop_module.logits_model
 
-    def with_layer(model):
-        logits = real(model)
+    def with_layer(model, task):
+        logits = real(model, task)
         return keras.Model(logits.inputs, Narrow()(logits.outputs[0]))
 
     monkeypatch.setattr(loop_module, "logits_model", with_layer)

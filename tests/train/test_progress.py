@@ -11,11 +11,11 @@ from tfl.train.callbacks.progress import StageProgress
 def shown(*, terminal, interactive=None, first_epoch=1):
     out = io.StringIO()
     console = Console(file=out, force_terminal=terminal, force_interactive=interactive, width=100)
-    progress = StageProgress(console, Stage("head", epochs=2), images=10, first_epoch=first_epoch)
+    progress = StageProgress(console, Stage("head", epochs=2), examples=10, nouns="images", first_epoch=first_epoch)
     progress.on_train_begin()
     for epoch in range(first_epoch, 3):
         progress.on_epoch_begin(epoch)
-        progress.on_frozen_images(5, 10)
+        progress.on_frozen_examples(5, 10)
         progress.on_train_batch_end(0, {"examples": 5.0, "loss": 1.0})
         progress.on_train_batch_end(0, {"examples": 5.0, "loss": 1.0})
         progress.on_epoch_end(epoch, {"loss": 0.5, "val_loss": 0.7, "val_accuracy": 0.9})
@@ -41,7 +41,7 @@ def test_a_notebook_gets_a_plain_line_for_each_epoch():
 
 
 def test_no_console_no_words(capsys):
-    progress = StageProgress(None, Stage("head"), images=10)
+    progress = StageProgress(None, Stage("head"), examples=10)
     progress.on_train_begin()
     progress.on_train_batch_end(0, {"examples": 5.0})
     progress.on_train_end()

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import tfl
+from tfl.modalities.base import modality_of
 from tfl.recipe import Monitor, Stage
 from tfl.train.callbacks.overfitting import OverfittingWatch, overfits_since
 from tfl.train.precision import choose_precision, supported_precisions
@@ -91,7 +92,7 @@ def test_warmup_then_constant():
 
 def test_precision_is_measured_only_for_auto():
     recipe = tfl.Recipe(name="x", data=tfl.Data("x"), backbone=tfl.Backbone("mini"), precision="mixed_bfloat16")
-    assert choose_precision(recipe, lambda: pytest.fail("measured")) == "mixed_bfloat16"
+    assert choose_precision(recipe, lambda: pytest.fail("measured"), modality=modality_of(recipe)) == "mixed_bfloat16"
 
 
 def test_auto_measures_each_precision_under_its_policy_and_restores_it():
@@ -106,6 +107,6 @@ def test_auto_measures_each_precision_under_its_policy_and_restores_it():
 
     data = tfl.Data("x", image_size=(32, 32))
     recipe = tfl.Recipe(name="x", data=data, backbone=tfl.Backbone("mini"), precision="auto")
-    assert choose_precision(recipe, build) in supported_precisions()
+    assert choose_precision(recipe, build, modality=modality_of(recipe)) in supported_precisions()
     assert seen == list(supported_precisions())
     assert keras.config.dtype_policy().name == "float32"

@@ -92,8 +92,8 @@ def test_one_pass_stores_every_depth_that_a_trial_reads(made, tmp_path, monkeypa
     stored = precompute_features(always, space, assembled, bundle, trials=8)
     blocks = len(assembled.blocks)
     assert stored == (blocks, blocks - 1, blocks - 3) and passes == [3, 3]  # training and validation images, three depths each
-    for first_live in stored:
-        one = module.Extractor([cut(assembled, first_live)[0]], bundle, features=always.features)
+    for first_trainable in stored:
+        one = module.Extractor([cut(assembled, first_trainable)[0]], bundle, features=always.features)
         assert one.missing("train") == 0 and one.missing("val") == 0
 
 

@@ -116,17 +116,16 @@ def audit_source(
     >>> found.count, [finding.kind for finding in found.findings]
     (10, ['classes_small'])
     """
-    recipe = settled(recipe)
     if deep:
-        check_extra(modality_of(recipe).audit_libraries, imported=False)
+        check_extra(imported=False)
         check_store()
+    recipe = settled(recipe)
     clock = Clock()
     with clock.step("files"):
         loaded = load_source(recipe.data, seed=recipe.split_seed, check_classes=False, task=recipe.task)
     load_tensorflow()
     with clock.step("files"):
-        if deep:
-            recipe, _ = chosen(recipe, loaded)
+        recipe, _ = chosen(recipe, loaded)
         modality = modality_of(recipe)
         if deep:
             check_extra(modality.audit_libraries)

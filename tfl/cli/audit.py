@@ -14,8 +14,7 @@ from tfl.cli.command import Answer, command
 from tfl.cli.options import parse_size
 from tfl.cli.tables import output, table
 from tfl.errors import RecipeError, RunError
-from tfl.modalities.base import settled
-from tfl.modalities.image.backbones.available import check_available
+from tfl.modalities.base import KINDS, check_available, settled
 from tfl.progress import progress_shown
 from tfl.recipe import Audio, Backbone, Data, Recipe, TaskName, Text
 from tfl.runs import default_folder
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from tfl.audit.audit import Audit
 
 Kind = Literal["image", "text", "audio"]
+_ANY_LENGTH = 8  # tokens: nothing is tokenised without a network
 DOCUMENT, PAGE, LIST = "audit.json", "audit.html", "exclude.txt"
 
 
@@ -52,9 +52,7 @@ DOCUMENT, PAGE, LIST = "audit.json", "audit.html", "exclude.txt"
     show_default=True,
     help="How many are shown of each finding.",
 )
-@click.option(
-    "--kind", type=click.Choice(("image", "text", "audio")), default="image", show_default=True, help="What SOURCE holds."
-)
+@click.option("--kind", type=click.Choice(KINDS[:3]), default="image", show_default=True, help="What SOURCE holds.")
 @click.option("--task", type=click.Choice(NAMES), default="classify", show_default=True, help="What its labels are.")
 @click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="Of folds and resamples.")
 @click.option("--out", metavar="DIR", type=click.Path(path_type=Path), help="Where to write. [default: runs/NAME/audit-TIME]")
@@ -84,8 +82,8 @@ def audit(
     recipe = settled(_recipe(name, source, kind, task, backbone, image_size, exclude, seed, deep=not quick))
     folder = out or default_folder(name, kind="audit")
     _check_folder(folder, source)
-    if not quick and kind != "text":  # whose encoder was looked at just now
-        check_available(recipe.backbone)
+    if not quick:
+        check_available(recipe)
     from rich.console import Console
 
     found = _audit(recipe, Console(stderr=True), deep=not quick)
@@ -117,7 +115,7 @@ def _recipe(
             "The deep checks need the features of a network, and none for texts comes with tfl.",
             fix="Name one with --backbone, such as bert_tiny_en_uncased or the folder of a KerasHub preset, or add --quick.",
         )
-    inputs = {"image": None, "text": Text(), "audio": Audio()}
+    inputs = {"image": None, "text": Text(length=None if deep else _ANY_LENGTH), "audio": Audio()}
     data = Data(source, image_size=image_size, on_bad="skip", exclude=exclude, input=inputs[kind])
     return Recipe(name=name, data=data, backbone=Backbone(backbone or "mini"), task=task, seed=seed)
 
@@ -136,7 +134,7 @@ def _document(recipe: Recipe, found: Audit) -> dict[str, Any]:
         "deep": found.deep,
         "backbone": recipe.backbone.name,
         "kind": found.modality.kind,
-        **found.modality.about(),
+        **(found.modality.about() if found.deep or found.modality.audit_reads_tensors else {}),
         "seed": recipe.seed,
         "version": __version__,
         "files": found.count,

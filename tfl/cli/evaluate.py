@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import rich_click as click
 
 from tfl.cli.command import Answer, command
-from tfl.cli.options import SOURCE_HELP, run_argument
-from tfl.errors import DataError, TflError
+from tfl.cli.options import SOURCE_HELP, run_argument, skip_bad_option
+from tfl.errors import TflError
 from tfl.quiet import load_tensorflow
 
 if TYPE_CHECKING:
@@ -26,8 +26,10 @@ if TYPE_CHECKING:
 @click.option(
     "--data", metavar="SOURCE", help=f"Evaluate on every image of this source, with the same class names. {SOURCE_HELP}"
 )
-@click.option("--confidence", is_flag=True, help="Also fit temperature, prediction sets and unfamiliar images anew, into RUN.")
-@click.option("--skip-bad", is_flag=True, help="List files that are no images and leave them out, instead of stopping.")
+@click.option(
+    "--confidence", is_flag=True, help="Also fit temperature, prediction sets and out-of-distribution scores again, into RUN."
+)
+@skip_bad_option
 @click.option("--quick", is_flag=True, help="Do not look for near copies of the run's images in SOURCE.")
 def evaluate(run_folder: Path, data: str | None, confidence: bool, skip_bad: bool, quick: bool) -> Answer:
     """Evaluate the model of RUN again: accuracy, macro-F1 and more, with intervals.
@@ -39,8 +41,9 @@ def evaluate(run_folder: Path, data: str | None, confidence: bool, skip_bad: boo
     them as well, since figures on images that a model has seen say nothing about new ones. An evaluation on another source is
     kept in RUN/evaluations and shown in RUN/report.html.
 
-    A run keeps what its calibrated probabilities, prediction sets and unfamiliar images come from. --confidence fits that again
-    and writes it into RUN, for a run that was made without: its exports then have these outputs, and its report the figures.
+    A run keeps what its calibrated probabilities, prediction sets and out-of-distribution scores come from. --confidence fits
+    that again and writes it into RUN, for a run that was made without: its exports then have these outputs, and its report the
+    figures.
     """
     from tfl.runs import Run
 
@@ -105,20 +108,12 @@ def _keep(run: Run, source: str, document: dict[str, Any]) -> None:
 
 
 def _own_bundle(run: Run, skip_bad: bool) -> Bundle:
-    """The images of the run, as long as they still are what they were: another split would judge on training images."""
+    """The examples of the run, as long as they still are what they were: another split would evaluate on training examples."""
     from rich.console import Console
 
-    from tfl.job import data_fingerprint, prepare_data
+    from tfl.prepare import prepare_again
 
-    recipe = run.recipe.override("data.on_bad", "skip") if skip_bad else run.recipe
-    bundle, _ = prepare_data(recipe, Console(stderr=True), trained=True)
-    check_same_classes(bundle.examples.class_names, run.class_names, source=recipe.data.source)
-    if data_fingerprint(bundle) != run.manifest["data"].get("fingerprint"):
-        raise DataError(
-            f"The images of {recipe.data.source} are no longer those of the run, so its test split cannot be drawn again.",
-            fix="Put them back, or judge on other labelled images with --data SOURCE.",
-        )
-    return bundle
+    return prepare_again(run, Console(stderr=True), skip_bad=skip_bad)
 
 
 def _fit_confidence(run: Run, bundle: Bundle) -> dict[str, Any]:
@@ -129,6 +124,7 @@ def _fit_confidence(run: Run, bundle: Bundle) -> dict[str, Any]:
     from tfl.evaluate.predictor import SplitPredictor
     from tfl.evaluate.report.page import write_report
     from tfl.evaluate.run_confidence import keep_confidence
+    from tfl.evaluate.run_files import optional_json
     from tfl.recipe import Calibration
     from tfl.serve.predictor import load_run_model
 
@@ -143,8 +139,10 @@ def _fit_confidence(run: Run, bundle: Bundle) -> dict[str, Any]:
             lambda indices: (predictor.predict(bundle, indices).features, "in one pass over their pixels"),
             console=Console(stderr=True),
         )
+        figures = figures_of(found)
+        run.write_json("metrics.json", {**optional_json(run, "metrics.json"), "confidence": figures})
         write_report(run.folder)
-    return figures_of(found)
+    return figures
 
 
 def _other_source(run: Run, source: str, skip_bad: bool) -> Bundle:
@@ -162,6 +160,8 @@ def _other_source(run: Run, source: str, skip_bad: bool) -> Bundle:
     examples = load_source(data)
     if chosen is not None and set(expected) < set(examples.class_names):  # as the run chose among more classes, so here
         examples = load_source(dataclasses.replace(data, labels=chosen))
+    from tfl.prepare import check_same_classes
+
     check_same_classes(examples.class_names, expected, source=source)
     load_tensorflow()
     from tfl.modalities.base import modality_of
@@ -181,24 +181,6 @@ def _other_source(run: Run, source: str, skip_bad: bool) -> Bundle:
         fingerprints=found.fingerprints,
         cached=found.cached,
     )
-
-
-def check_same_classes(found: tuple[str, ...], expected: tuple[str, ...], *, source: str) -> None:
-    """A class that is missing or added would shift every label after it, so it is an error.
-
-    Raises:
-        DataError: Naming the classes that are missing and those that are added.
-    """
-    missing, added = [name for name in expected if name not in found], [name for name in found if name not in expected]
-    if missing or added:
-        parts = [f"missing: {', '.join(missing)}"] if missing else []
-        parts += [f"added: {', '.join(added)}"] if added else []
-        raise DataError(
-            f"The classes of {source} are not those of the run.",
-            received="; ".join(parts),
-            allowed=expected,
-            fix="Rename, add or remove class folders so that the names are the same.",
-        )
 
 
 def _probabilities(run: Run, bundle: Bundle) -> np.ndarray:

@@ -1,4 +1,5 @@
-"""Is an image of the kind that the network learnt from? How far its features lie from those of the nearest training images.
+"""Is an example of the kind that the network was trained on? How far its features lie from those of the nearest training
+examples.
 
     score(x) = 1 - cos(f(x), f(k-th nearest training image)),   f = what the head reads of an image, its layer `head_pool`
 
@@ -9,13 +10,14 @@ a sample of the training images, the k-th nearest. It is a product of matrices a
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tfl.errors import TflError
+from tfl.features.vectors import unit_length
+from tfl.tasks.conformal import examples_needed, rank_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -33,7 +35,6 @@ BANK, PER_CLASS = 500, 5
 export; in `benchmarks/out_of_distribution.py` 200 did nearly as well."""
 NEAREST = 1
 """Which of the nearest counts; the first needs no `top_k`, and did best in `benchmarks/out_of_distribution.py`."""
-_SMALLEST = 1e-12
 _ROWS = 4096
 
 
@@ -51,7 +52,7 @@ def with_current_names(value: Any) -> Any:
 
 
 def bank_size(class_count: int) -> int:
-    """How many training images an image is compared with, at most.
+    """The largest number of training examples that an example is compared with.
 
     Example:
 
@@ -61,23 +62,8 @@ def bank_size(class_count: int) -> int:
     return max(BANK, PER_CLASS * class_count)
 
 
-def unit_length(features: NDArray[np.floating]) -> NDArray[np.float32]:
-    """Each row at length one; a row of zeros stays one.
-
-    Example:
-
-    >>> import numpy as np
-    >>> print(unit_length(np.array([[3.0, 4.0], [0.0, 0.0]])))
-    [[0.6 0.8]
-     [0.  0. ]]
-    """
-    rows = np.asarray(features, np.float32)
-    squares = np.sum(rows * rows, axis=1, keepdims=True)
-    return (rows / np.sqrt(np.maximum(squares, _SMALLEST))).astype(np.float32)
-
-
 def make_bank(features: NDArray[np.floating]) -> NDArray[np.float32]:
-    """What scores are measured against: the training features at length one, rounded to float16 as they are kept on disk.
+    """The features that scores are measured against: unit length, rounded to float16 as they are kept on disk.
 
     Raises:
         TflError: There are none, or one is not a number.
@@ -96,12 +82,12 @@ def make_bank(features: NDArray[np.floating]) -> NDArray[np.float32]:
 def out_of_distribution_scores(
     features: NDArray[np.floating], bank: NDArray[np.float32], *, nearest: int = NEAREST
 ) -> NDArray[np.float32]:
-    """How far each image is from the training images: 0 for one of them, 1 for one that shares nothing with any.
+    """The distance of each example from the training examples: 0 for one of them, 1 for one that has nothing in common with any.
 
     Args:
-        features: `(n, width)`, of the layer `head_pool`.
-        bank: `(rows, width)`, of `make_bank`.
-        nearest: Which of the nearest rows counts, from 1.
+        features: Array of shape `(n, width)`, the output of the layer `head_pool`.
+        bank: Array of shape `(rows, width)`, from `make_bank`.
+        nearest: Int, which of the nearest rows counts, from 1.
 
     Returns:
         `(n,)` float32, at least 0.
@@ -121,13 +107,13 @@ def out_of_distribution_scores(
 
 
 def score_threshold(scores: NDArray[np.floating], *, share: float) -> tuple[float, str]:
-    """The score up to which an image is familiar: a new image of the same kind is with a probability of at least `share`.
+    """The score up to which an example is in distribution: a new one of the same kind is with a probability of at least `share`.
 
     The rank is that of a conformal p-value, ⌈(n + 1) · share⌉ of n, which allows for `scores` being a sample.
 
     Args:
-        scores: `(n,)`, of images that the network did not learn from.
-        share: 0 to 1.
+        scores: Array of shape `(n,)`, scores of examples that the network was not trained on.
+        share: Float between 0 and 1.
 
     Returns:
         The threshold; and what must be said where there are too few images for that share, else an empty string.
@@ -142,30 +128,8 @@ def score_threshold(scores: NDArray[np.floating], *, share: float) -> tuple[floa
     rank = rank_of(len(ordered), share)
     if rank <= len(ordered):
         return float(ordered[rank - 1]), ""
-    promised, needed = len(ordered) / (len(ordered) + 1), images_needed(share)
+    promised, needed = len(ordered) / (len(ordered) + 1), examples_needed(share)
     return float(ordered[-1]), (
         f"{len(ordered)} validation images are too few to call {share:.3g} of such images familiar, which takes {needed}: "
         f"the threshold is the largest of their scores, which promises {promised:.3g}."
     )
-
-
-def rank_of(count: int, share: float) -> int:
-    """Which of `count` sorted values a new one stays below with a probability of at least `share`; `count` + 1 where none does.
-
-    Example:
-
-    >>> rank_of(99, 0.9), rank_of(5, 0.9)
-    (90, 6)
-    """
-    return min(max(1, math.ceil((count + 1) * share - 1e-9)), count + 1)
-
-
-def images_needed(share: float) -> int:
-    """The fewest images for which `rank_of` is one of them.
-
-    Example:
-
-    >>> images_needed(0.9), images_needed(0.99)
-    (9, 99)
-    """
-    return max(1, math.ceil(share / (1 - share) - 1e-9))

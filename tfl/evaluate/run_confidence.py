@@ -1,4 +1,4 @@
-"""A run's confidence: fitted on its validation images, measured on its test images, and kept in its folder."""
+"""The confidence of a run: fitted on its validation examples, measured on its test examples, and kept in its folder."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tfl.evaluate.confidence import Confidence, figures_of, fit_confidence, measure_confidence
+from tfl.evaluate.confidence import Confidence, fit_confidence, measure_confidence
 from tfl.evaluate.neighbours import KEPT, choose_evenly, write_neighbours
 from tfl.evaluate.out_of_distribution import bank_size
 from tfl.evaluate.report.confidence import console_lines
-from tfl.evaluate.run_files import optional_json
 from tfl.runs import Run
 
 if TYPE_CHECKING:
@@ -34,34 +33,36 @@ def keep_confidence(
     *,
     console: Console,
 ) -> Confidence:
-    """Fits and measures; writes `confidence.json`, `confidence.npz`, `neighbours.npz`, and `confidence` in `metrics.json`.
+    """Fits and measures; writes `confidence.json`, `confidence.npz` and `neighbours.npz`.
 
     Args:
-        run: Where it is kept; the caller holds its lock.
-        settings: The recipe's.
-        bundle: The data.
-        outputs: `val` and `test`, in the order of the split.
-        training: From indices of training images to what the head reads of them, and where that came from in words.
-        console: Where the figures are shown.
+        run: `Run`; the caller holds its lock.
+        settings: `Calibration` of the recipe.
+        bundle: `Bundle`, the data.
+        outputs: Dictionary with the `Outputs` of `val` and `test`, in the order of the split.
+        training: Callable from indices of training examples to the head's input for them, and to a phrase that says where it
+            comes from.
+        console: rich `Console` for the figures.
     """
     train, seed = bundle.indices("train"), run.recipe.seed
-    chosen = train[choose_evenly(bundle.labels("train"), count=KEPT, seed=seed)]
+    strata = bundle.task.strata(bundle.examples)
+    chosen = train[choose_evenly(strata[train], count=KEPT, seed=seed)]
     features, origin = training(chosen)
-    compared = choose_evenly(bundle.examples.labels[chosen], count=bank_size(bundle.class_count), seed=seed)
+    compared = choose_evenly(strata[chosen], count=bank_size(bundle.class_count), seed=seed)
     val, test = outputs["val"], outputs["test"]
     fitted = fit_confidence(
         settings,
         logits=val.logits,
         features=val.features,
-        labels=bundle.labels("val"),
+        targets=bundle.targets_of("val"),
         training_features=features[compared],
+        task=bundle.task,
     )
-    confidence = measure_confidence(fitted, "test", logits=test.logits, features=test.features, labels=bundle.labels("test"))
+    confidence = measure_confidence(fitted, "test", logits=test.logits, features=test.features, targets=bundle.targets_of("test"))
     confidence.save(run.folder)
     write_neighbours(run.folder, features, bundle, chosen)
-    run.write_json("metrics.json", {**optional_json(run, "metrics.json"), "confidence": figures_of(confidence)})
     first, *rest = console_lines(confidence.figures)
-    console.print(f"\n[bold]trust[/]    {first}", highlight=False)
+    console.print(f"\n[bold]confidence[/] {first}", highlight=False)
     for line in [*rest, f"compared with {len(compared)} of {len(train)} training images, {origin}"]:
         console.print(f"         {line}", highlight=False, markup=False)
     return confidence

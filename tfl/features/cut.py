@@ -7,14 +7,14 @@ from typing import Any
 import keras
 
 from tfl.backbones.blocks import find_cut_points
-from tfl.backbones.flat import lay_out, nodes_in_order
+from tfl.backbones.flat import lay_out_above, nodes_in_order
 from tfl.backbones.inputs import inputs_of, structured
 from tfl.errors import BackboneError
 from tfl.model.assemble import Assembled
 from tfl.model.head import POOL
 
-FEATURES = "features"
-"""Name of the tensor at the cut, where the suffix has further inputs."""
+FEATURES, TAP = "features", "tap_"
+"""Name of the tensor at the cut, where the suffix has further inputs; and how the names of tapped vectors begin."""
 
 
 def cut(assembled: Assembled, block_index: int) -> tuple[keras.Model, keras.Model]:
@@ -26,7 +26,7 @@ def cut(assembled: Assembled, block_index: int) -> tuple[keras.Model, keras.Mode
 
     Args:
         assembled: The network.
-        block_index: The first block of the suffix, 1 to the number of blocks: `Plan.first_live_block`.
+        block_index: The first block of the suffix, 1 to the number of blocks: `Plan.first_trainable_block`.
 
     Returns:
         prefix: From the inputs of the network to features: one tensor, or a dictionary of tensors (`features` and one
@@ -48,13 +48,13 @@ def cut(assembled: Assembled, block_index: int) -> tuple[keras.Model, keras.Mode
     below = {block.name for block in assembled.blocks[: block_index - 1]}
     alive = {FEATURES: tensor_at(assembled.model, POOL)}
     if block_index < count:
-        taps = {f"tap_{tap.block}": tap.vector for tap in assembled.taps if tap.block in below}
+        taps = {f"{TAP}{tap.block}": tap.vector for tap in assembled.taps if tap.block in below}
         alive = {FEATURES: tensor_at(assembled.backbone(), name), **taps}
     prefix = keras.Model(inputs, structured(alive), name=f"prefix_{block_index}")
     needed = _inputs_above(assembled.model, list(alive.values()))
     if len(alive) == 1 and not needed:
         return prefix, keras.Model(alive[FEATURES], output, name=f"suffix_{block_index}")
-    return prefix, _suffix_of_several(alive, needed, output, name=f"suffix_{block_index}")
+    return prefix, _suffix_of_several(assembled.model, alive, needed, name=f"suffix_{block_index}")
 
 
 def inputs_next_to(prefix: keras.Model, suffix: keras.Model) -> tuple[str, ...]:
@@ -82,12 +82,12 @@ def _inputs_above(model: keras.Model, alive: list[Any]) -> list[Any]:
     return [tensor for tensor in model.inputs if tensor.name in wanted]
 
 
-def _suffix_of_several(alive: dict[str, Any], needed: list[Any], output: Any, *, name: str) -> keras.Model:
-    """From several tensors to `output`; laid out flat, so that the layers under the output are at hand."""
+def _suffix_of_several(model: keras.Model, alive: dict[str, Any], needed: list[Any], *, name: str) -> keras.Model:
+    """From several tensors of the model to its output; laid out flat, so that the layers under the output are at hand."""
     given = {**alive, **{tensor.name: tensor for tensor in needed}}
     fresh = {key: keras.Input(tensor.shape[1:], dtype=tensor.dtype, name=key) for key, tensor in given.items()}
-    within = keras.Model(list(given.values()), output)
-    return keras.Model(fresh, lay_out(within, list(fresh.values())), name=name)
+    output = lay_out_above(model, [(tensor, fresh[key]) for key, tensor in given.items()])
+    return keras.Model(fresh, output, name=name)
 
 
 def tensor_at(model: keras.Model, name: str) -> Any:

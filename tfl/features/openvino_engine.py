@@ -60,17 +60,19 @@ class Converted:
                 file = Path(folder, "prefix.pb")
                 file.write_bytes(_graph_of(prefix))
                 self._model = self._core.read_model(file)
-            self._names = [one.name for one in prefix.inputs]
-            self._model.reshape(
-                {
-                    name: [BATCH, *(-1 if side is None else side for side in one.shape[1:])]
-                    for name, one in zip(self._names, prefix.inputs, strict=True)
-                }
-            )
+            self._names = self._order_of_inputs(prefix)
+            shapes = {one.name: [BATCH, *(-1 if side is None else side for side in one.shape[1:])] for one in prefix.inputs}
+            self._model.reshape({at: shapes[name] for at, name in enumerate(self._names)})
         except Exception as error:  # of TensorFlow while tracing, or of OpenVINO
             raise BackboneError(
                 f"OpenVINO cannot run this network: {_first_line(error)}", fix="Use features.engine=keras."
             ) from error
+
+    def _order_of_inputs(self, prefix: keras.Model) -> list[str]:
+        """The names of the network's inputs in the order in which OpenVINO's graph has them."""
+        if len(prefix.inputs) == 1:
+            return [prefix.inputs[0].name]
+        return [port.any_name.split(":")[0] for port in self._model.inputs]
 
     @property
     def precisions(self) -> tuple[str, ...]:
@@ -106,7 +108,7 @@ class OpenVinoEngine:
     def _run(self, inputs: Any) -> list[NDArray[Any]]:
         count = count_of(inputs)
         values = inputs if isinstance(inputs, dict) else {self._names[0]: inputs}
-        full = {name: _filled(values[name]) for name in self._names}
+        full = [_filled(values[name]) for name in self._names]
         found = _thread.submit(self._request.infer, full, share_inputs=True).result()
         return [np.array(found[port][:count]) for port in self._ports]
 

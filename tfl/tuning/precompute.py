@@ -36,12 +36,12 @@ def precompute_features(
     Where trials differ in what comes before the cut, or an earlier stage trains it, each trial stores for itself.
 
     Args:
-        recipe: That is searched around.
-        space: Of the search.
-        assembled: The recipe's network before the first stage.
-        bundle: The data.
-        trials: How many are expected: features that several trials read may cost more to store.
-        console: Where to say what is done.
+        recipe: `Recipe` that the search starts from.
+        space: Dictionary, the search space by `--set` path.
+        assembled: `Assembled`, the recipe's network before the first stage.
+        bundle: `Bundle`, the data.
+        trials: Int, the expected number of trials. Features that several trials read may cost more to store.
+        console: rich `Console` for messages and progress. Defaults to None, which prints nothing.
 
     Returns:
         The first trainable block of each depth that is in the store now.
@@ -86,11 +86,13 @@ def _vary(recipe: Recipe, space: Space) -> bool:
 
 def _unchanged(recipe: Recipe, assembled: Assembled, stages: list[Stage]) -> dict[int, Stage]:
     """The depths below whose cut no earlier stage trains, by their first trainable block."""
-    lowest = min((make_plan(assembled, stage).first_live_block for stage in recipe.stages[:-1]), default=len(assembled.blocks))
+    lowest = min(
+        (make_plan(assembled, stage).first_trainable_block for stage in recipe.stages[:-1]), default=len(assembled.blocks)
+    )
     found = {}
     for stage in stages:
         try:
-            first_trainable = make_plan(assembled, stage).first_live_block
+            first_trainable = make_plan(assembled, stage).first_trainable_block
         except RecipeError:  # a trial of its own will say so
             continue
         if 0 < first_trainable <= lowest:

@@ -1,4 +1,4 @@
-"""A network that trials share: built once, and set back to what it was before each of them."""
+"""A network that trials share: built once, and reset before each of them."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from tfl.recipe import Recipe
 
 
 class ResettableNetwork:
-    """A recipe's network and all its variables as they were when it was built.
+    """A recipe's network that can be reset to the state in which it was built.
 
     Building takes a second or more, setting back some hundredths of one. What a stage changes beside variables is which layers
     train, which every stage sets anew for all of them, and BatchNorm's momentum.
 
     Args:
-        recipe: Of the first trial.
-        bundle: Its data.
-        precision: The dtype policy.
+        recipe: `Recipe` of the first trial.
+        bundle: `Bundle`, the data of the recipe.
+        precision: String, the Keras dtype policy.
     """
 
     def __init__(self, recipe: Recipe, bundle: Bundle, *, precision: str) -> None:

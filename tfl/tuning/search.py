@@ -2,7 +2,7 @@
 
     prepare ─▶ trials (KerasTuner's oracle; alone, or its chief and workers) ─▶ confirm over seeds ─▶ trials.csv, best_recipe.py
 
-Three things that KerasTuner does not do are done here: an interrupted trial goes on at its latest whole epoch, a changed space is
+Three things that KerasTuner does not do are done here: an interrupted trial resumes at its latest whole epoch, a changed space is
 refused, and what a trial left in memory is freed.
 """
 
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from tfl.errors import RunError, TrainingError
 from tfl.fields import as_plain
+from tfl.prepare import prepare
 from tfl.recipe import Choice, Recipe, Search
 from tfl.storage import locked
 from tfl.tuning.confirm import confirm
@@ -24,7 +25,7 @@ from tfl.tuning.memory import start_again
 from tfl.tuning.prior import Profile, first_values, promising
 from tfl.tuning.results import write_results
 from tfl.tuning.space import check_space, depth_path, space_of
-from tfl.tuning.trial import Bench, Prepare
+from tfl.tuning.trial import Bench
 from tfl.tuning.trials import EXPECTED, Trials, search_of
 from tfl.tuning.workers import Role, run_workers, serve
 
@@ -41,25 +42,26 @@ def search(
     recipe: Recipe,
     *,
     out: Path | str,
-    prepare: Prepare,
+    bundle: Bundle | None = None,
     resume: bool = False,
     workers: int = 1,
     profile: Callable[[Recipe, Bundle], Profile] | None = None,
     console: Console | None = None,
 ) -> SearchFolder:
-    """Searches what `recipe.search` says around the recipe, and writes the best as a recipe of its own.
+    """Runs the search that `recipe.search` describes, and writes the best recipe.
 
     Under KerasTuner's own variables (`KERASTUNER_TUNER_ID`, `KERASTUNER_ORACLE_IP`, `KERASTUNER_ORACLE_PORT`) this process is the
     chief or one of the workers of a search on several machines that share `out`.
 
     Args:
-        recipe: With a `search`, or without one for the built space and the default budget.
-        out: The folder of the search; see `tfl.tuning.folder`.
-        prepare: Finds and splits a recipe's images: `tfl.job.prepare_data`.
-        resume: Go on with the search in `out`: the same but for its budget.
-        workers: Processes on this machine that run trials side by side.
-        profile: Gives the scores of linear probes by block, for `prior="probe"`.
-        console: Where progress is shown; None shows nothing.
+        recipe: `Recipe`; without a `search` it is searched in the default space with the default budget.
+        out: Path, the folder of the search; see `tfl.tuning.folder`.
+        bundle: `Bundle`, the data of the recipe. Defaults to what `tfl.prepare.prepare` finds.
+        resume: Bool, whether to resume the search in `out`; everything but its budget must be the same. Defaults to False.
+        workers: Int, the number of processes on this machine that run trials. Defaults to 1.
+        profile: Callable from a recipe and its data to the scores of linear probes by block, for `prior="probe"`. Defaults to
+            None.
+        console: rich `Console` for messages and progress. Defaults to None, which prints nothing.
 
     Returns:
         The folder: `search.json`, `trials.csv` and `best_recipe.py` are in it.
@@ -72,7 +74,6 @@ def search(
     Example:
 
     >>> import tempfile, tfl
-    >>> from tfl.job import prepare_data
     >>> recipe = tfl.Recipe(
     ...     name="digits",
     ...     data=tfl.Sample("digits", image_size=(32, 32), per_class=6),
@@ -80,7 +81,7 @@ def search(
     ...     stages=(tfl.Stage("head", epochs=1),),
     ...     search=tfl.Search(space={"head.dropout": tfl.Choice((0.0, 0.5))}, algorithm="grid", seeds=0),
     ... )
-    >>> found = search(recipe, out=tempfile.mkdtemp(), prepare=prepare_data)
+    >>> found = search(recipe, out=tempfile.mkdtemp())
     >>> [row["values"]["head.dropout"] for row in found.outcomes()]
     [0.0, 0.5]
     """
@@ -90,15 +91,15 @@ def search(
     folder, role = SearchFolder(out), Role.of_this_process()
     if role is Role.WORKER:
         recipe = _wait_for_chief(folder)
-        if not Trials(folder, recipe, prepare, Clock(folder, search_of(recipe).minutes, writes=False), console=console).run():
+        if not Trials(folder, recipe, Clock(folder, search_of(recipe).minutes, writes=False), console=console).run():
             start_again()
         return folder
     folder.folder.mkdir(parents=True, exist_ok=True)
     with locked(folder.folder):
         recipe = recipe if recipe.search is not None else dataclasses.replace(recipe, search=Search())
         clock = Clock(folder, search_of(recipe).minutes)
-        bench = _prepare(folder, recipe, prepare, resume=resume, profile=profile, console=console)
-        trials = Trials(folder, recipe, prepare, clock, console=console, bench=bench)
+        bench = _begin(folder, recipe, bundle, resume=resume, profile=profile, console=console)
+        trials = Trials(folder, recipe, clock, console=console, bench=bench)
         trials.precompute_features()
         if role is Role.CHIEF:
             serve(trials.run, trials.tick, over=lambda: trials.clock.over)
@@ -106,16 +107,16 @@ def search(
             console.print(f"{workers} workers; their words are in {folder.path('workers')}", highlight=False, markup=False)
             run_workers(folder, workers, chief=trials.run, tick=trials.tick)
         elif not trials.run():
-            console.print("memory has grown: the trials go on in a new process", highlight=False, markup=False)
+            console.print("memory has grown: the trials continue in a new process", highlight=False, markup=False)
             run_workers(folder, 1, chief=trials.run, tick=trials.tick)
         _conclude(folder, recipe, trials, console)
     return folder
 
 
-def _prepare(
+def _begin(
     folder: SearchFolder,
     recipe: Recipe,
-    prepare: Prepare,
+    bundle: Bundle | None,
     *,
     resume: bool,
     profile: Callable[[Recipe, Bundle], Profile] | None,
@@ -126,12 +127,12 @@ def _prepare(
     from tfl.train.precision import choose_precision
 
     folder.refuse_if_taken(resume=resume)
-    bundle, _ = prepare(recipe, console)
+    bundle = bundle or prepare(recipe, console).bundle
     chosen = folder.about["precision"] if folder.exists else None
     precision = chosen or choose_precision(
         recipe, lambda: assemble_for(recipe, bundle), modality=bundle.modality, console=console
     )
-    bench = Bench(folder, prepare, precision=precision)
+    bench = Bench(folder, precision=precision)
     bench.keep(recipe, bundle)
     assembled = bench.network(recipe)
     space = space_of(recipe, len(assembled.blocks))
@@ -183,7 +184,7 @@ def _conclude(folder: SearchFolder, recipe: Recipe, trials: Trials, console: Con
         raise TrainingError(
             "No trial came to a score.",
             received="; ".join(reasons[:3]) or "no time for one",
-            fix=f"See {folder.path('trials.csv')}; change the space, or go on with --resume and more --minutes.",
+            fix=f"See {folder.path('trials.csv')}; change the space, or run again with --resume and more --minutes.",
         )
     trials.bench.between = lambda: None
     confirm(folder, recipe, trials.bench, console=console)

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from tfl.recipe import Data, Recipe
+from tfl.recipe import METRICS, Data, Recipe
 
 WIDTH = 120
 _POSITIONAL = {"Data": "source", "Backbone": "name", "Stage": "name", "Monitor": "metric", "Choice": "values"}
@@ -53,6 +53,8 @@ def _parts(value: Any, indent: int) -> tuple[str, list[tuple[str, str]], str]:
         return "{", [(key, _written(item, indent, len(key))) for key, item in keys], "}"
     if isinstance(value, tuple | list):
         return "(", [("", _written(item, indent)) for item in value], ")"
+    if isinstance(value, Recipe):
+        value = _with_automatic_metric(value)
     name, positional, fields = type(value).__name__, _POSITIONAL.get(type(value).__name__), []
     for field in dataclasses.fields(value):
         item = getattr(value, field.name)
@@ -63,6 +65,14 @@ def _parts(value: Any, indent: int) -> tuple[str, list[tuple[str, str]], str]:
         prefix = "" if field.name == positional or (name == "Between" and field.name in ("low", "high")) else f"{field.name}="
         fields.append((prefix, _written(item, indent, len(prefix))))
     return f"tfl.{name}(", fields, ")"
+
+
+def _with_automatic_metric(recipe: Recipe) -> Recipe:
+    """The recipe as somebody would write it: the task's own metric is not named."""
+    written = dataclasses.replace(recipe)
+    if recipe.monitor.metric == METRICS[recipe.task][0]:
+        object.__setattr__(written, "monitor", dataclasses.replace(recipe.monitor, metric="auto"))
+    return written
 
 
 def _is_default(field: dataclasses.Field[Any], item: Any) -> bool:

@@ -1,7 +1,7 @@
 """One trial: the network of a recipe, its stages in a run folder of their own, and nothing that a score does not need.
 
-Trials read the feature store, so that a trial pays for its live suffix alone. The stages before the last are trained once for
-all trials that share them. A trial that was killed goes on at its latest whole epoch.
+Trials read the feature store, so that a trial pays for its trainable suffix alone. The stages before the last are trained
+once for all trials that share them. A trial that was killed resumes at its latest whole epoch.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from tfl.errors import RunLockedError
 from tfl.modalities.base import settled
 from tfl.model.assemble import Assembled
 from tfl.model.freeze import make_plan
+from tfl.prepare import prepare
 from tfl.recipe import Recipe, Stage
 from tfl.runs import Run
 from tfl.train.stage import train_stage
@@ -30,12 +31,10 @@ from tfl.tuning.folder import SearchFolder
 from tfl.tuning.reset import ResettableNetwork
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    pass
 
 Check = Callable[[Sequence[float]], None]
 """Called after each epoch with the metric of all epochs so far; raises what ends the trial."""
-Prepare = Callable[[Recipe, "Console"], tuple[Bundle, Any]]
-"""The images of a recipe, found and split, with what was found: `tfl.job.prepare_data`."""
 _WAIT_SECONDS = 0.5
 
 
@@ -44,19 +43,16 @@ class StoppedTrialError(Exception):
 
 
 class Bench:
-    """What the trials of one process share: the images, and how networks are built.
+    """What the trials of one process share: the data, and the network that is reset between trials.
 
     Args:
-        folder: Of the search.
-        prepare: Finds a recipe's images.
-        precision: The dtype policy of all trials.
-        between: Called after each epoch of any stage; what it raises ends the search.
+        folder: `SearchFolder` of the search.
+        precision: String, the Keras dtype policy of all trials.
+        between: Callable without arguments, called after each epoch of any stage. An exception that it raises ends the search.
     """
 
-    def __init__(
-        self, folder: SearchFolder, prepare: Prepare, *, precision: str, between: Callable[[], None] = lambda: None
-    ) -> None:
-        self.folder, self.precision, self.between, self._prepare = folder, precision, between, prepare
+    def __init__(self, folder: SearchFolder, *, precision: str, between: Callable[[], None] = lambda: None) -> None:
+        self.folder, self.precision, self.between = folder, precision, between
         self._bundles: dict[str, Bundle] = {}
         self._network: ResettableNetwork | None = None
 
@@ -75,7 +71,7 @@ class Bench:
         from rich.console import Console
 
         if _data_key(recipe) not in self._bundles:
-            self.keep(recipe, self._prepare(recipe, Console(quiet=True))[0])
+            self.keep(recipe, prepare(recipe, Console(quiet=True)).bundle)
         return dataclasses.replace(self._bundles[_data_key(recipe)], seed=recipe.seed)
 
     def network(self, recipe: Recipe) -> Assembled:
@@ -87,13 +83,13 @@ class Bench:
         return self._network.reset(recipe)
 
     def train(self, recipe: Recipe, place: Path, *, check: Check = lambda history: None, after: Path | None = None) -> None:
-        """Trains every stage in the run folder `place`, from where it stands.
+        """Trains every stage in the run folder `place`, resuming what is already there.
 
         Args:
-            recipe: Of the trial.
-            place: Its run folder; made where it is missing.
-            check: Looks at the last stage, epoch by epoch.
-            after: A run folder to go on from: another trial of the same recipe that was stopped; None begins anew.
+            recipe: `Recipe` of the trial.
+            place: Path, the run folder of the trial; created if missing.
+            check: Callable that is given the metrics of the last stage after each epoch.
+            after: Path, the run folder of a stopped trial of the same recipe that is continued. None to start anew.
         """
         recipe = settled(recipe)
         run = _open(place, recipe)
@@ -180,7 +176,7 @@ class _Watch(_Between):
 
 def live_blocks(assembled: Assembled, stage: Stage) -> int:
     """How many blocks of the backbone train in a stage, counted from the first that does."""
-    return len(assembled.blocks) - make_plan(assembled, stage).first_live_block
+    return len(assembled.blocks) - make_plan(assembled, stage).first_trainable_block
 
 
 def _data_key(recipe: Recipe) -> str:

@@ -1,4 +1,4 @@
-"""The trials of a search, run under KerasTuner's loop: begun, gone on with, stopped, and their outcomes written."""
+"""The trials of a search, run under KerasTuner's loop: started, resumed, stopped, and their outcomes written."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tfl.tuning.precompute import precompute_features
 from tfl.tuning.results import describe
 from tfl.tuning.space import hyperparameters, recipe_of, values_of
 from tfl.tuning.stopping import is_poor
-from tfl.tuning.trial import Bench, Check, Prepare, StoppedTrialError
+from tfl.tuning.trial import Bench, Check, StoppedTrialError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -44,7 +44,6 @@ class Trials:
         self,
         folder: SearchFolder,
         recipe: Recipe,
-        prepare: Prepare,
         clock: Clock,
         *,
         console: Console,
@@ -55,7 +54,7 @@ class Trials:
         self.space = build(Search, {"space": about["space"]}, "search").space
         self.first = about["first"]
         self.clock = clock
-        self.bench = bench or Bench(folder, prepare, precision=about["precision"])
+        self.bench = bench or Bench(folder, precision=about["precision"])
         self.bench.between = self.between
         self.growth = Growth()
         self._shown: set[int] = {row["number"] for row in folder.outcomes() if row["status"] != "unfinished"}
@@ -79,7 +78,7 @@ class Trials:
         keras_tuner.src.config.DEBUG = (
             False  # a failed trial's reason is in its outcome; a traceback on the terminal adds nothing
         )
-        with contextlib.redirect_stdout(io.StringIO()):  # where it goes on, KerasTuner says so
+        with contextlib.redirect_stdout(io.StringIO()):  # KerasTuner prints that it resumes
             tuner = Tuner(oracle, self)
         try:
             tuner.search()
@@ -134,7 +133,7 @@ class Trials:
         outcome = {**begun, "status": status, "reason": reason, **progress(place / "run")}
         outcome |= {"seconds": time.perf_counter() - started, "ended_s": self.clock.seconds}
         write_json(place / "outcome.json", outcome)
-        if self.search.algorithm != "hyperband":  # there, a later trial may go on from this one
+        if self.search.algorithm != "hyperband":  # there, a later trial may continue this one
             self.folder.tidy(trial_id)
         return outcome
 
@@ -195,7 +194,7 @@ class Tuner(keras_tuner.engine.base_tuner.BaseTuner):
             self.oracle.reload()
 
     def _get_tuner_fname(self) -> str:
-        """What shows that there is a search to go on with: the oracle's state, whichever process wrote it."""
+        """What shows that there is a search to resume: the oracle's state, whichever process wrote it."""
         return os.path.join(str(self.project_dir), "oracle.json")
 
 
@@ -204,4 +203,4 @@ class EndOfSearchError(keras_tuner.errors.FatalError):
 
 
 class _GrownError(keras_tuner.errors.FatalError):
-    """Ends KerasTuner's loop in this process: another goes on."""
+    """Ends KerasTuner's loop in this process: another one continues."""

@@ -10,7 +10,8 @@ import pytest
 
 import tfl
 from tfl.errors import RunError
-from tfl.evaluate.compare.page import collect_comparison, paired_difference, write_comparison
+from tfl.evaluate.compare.page import collect_page, write_comparison
+from tfl.evaluate.compare.paired import paired_difference
 from tfl.evaluate.predictions import write_predictions
 from tfl.runs import Run
 from tfl.tasks.class_metrics import evaluate_classes
@@ -33,7 +34,7 @@ def _with_predictions(run: Run, right: np.ndarray, *, files: str = "photo") -> R
 def test_a_clear_lead_is_called_clear(new_run: Maker) -> None:
     good = _with_predictions(new_run("good"), np.arange(200) >= 10)
     poor = _with_predictions(new_run("poor"), np.arange(200) >= 60)
-    document = collect_comparison([poor.folder, good.folder])
+    document = collect_page([poor.folder, good.folder])
     assert document["same_test"]
     assert document["sentence"].startswith("good scores highest: 95.0%")
     assert "clear lead" in document["sentence"]
@@ -44,13 +45,13 @@ def test_a_clear_lead_is_called_clear(new_run: Maker) -> None:
 def test_a_narrow_lead_may_be_chance(new_run: Maker) -> None:
     one = _with_predictions(new_run("one"), np.arange(100) >= 10)
     two = _with_predictions(new_run("two"), np.arange(100) < 89)
-    assert "could be chance" in collect_comparison([one.folder, two.folder])["sentence"]
+    assert "could be chance" in collect_page([one.folder, two.folder])["sentence"]
 
 
 def test_other_test_images_settle_nothing(new_run: Maker) -> None:
     one = _with_predictions(new_run("one"), np.arange(100) >= 10)
     two = _with_predictions(new_run("two"), np.arange(100) >= 60, files="other")
-    document = collect_comparison([one.folder, two.folder])
+    document = collect_page([one.folder, two.folder])
     assert not document["same_test"] and not document["pairs"]
     assert "do not settle" in document["sentence"]
 
@@ -59,8 +60,8 @@ def test_what_differs_goes_by_the_path_that_set_takes(new_run: Maker) -> None:
     stage = tfl.Stage("head", train="head", epochs=3)
     runs = [new_run("one", stages=(stage,)), new_run("two", stages=(stage,)).folder]
     other = new_run("three", stages=(tfl.Stage("head", train="head", epochs=9),), seed=4)
-    assert collect_comparison([runs[0].folder, runs[1]])["differences"] == []
-    fields = {row["field"]: row["values"] for row in collect_comparison([runs[0].folder, other.folder])["differences"]}
+    assert collect_page([runs[0].folder, runs[1]])["recipe"] == []
+    fields = {row["field"]: row["values"] for row in collect_page([runs[0].folder, other.folder])["recipe"]}
     assert fields["stages.head.epochs"] == ["3", "9"]
 
 
@@ -78,7 +79,7 @@ def test_one_run_is_no_comparison(new_run: Maker, tmp_path) -> None:  # type: ig
 
 def test_runs_of_the_same_name_are_told_apart(new_run: Maker) -> None:
     runs = [new_run("a/run", whole=False), new_run("b/run", whole=False)]
-    assert [run["title"] for run in collect_comparison([run.folder for run in runs])["runs"]] == ["a/run", "b/run"]
+    assert [run["title"] for run in collect_page([run.folder for run in runs])["runs"]] == ["a/run", "b/run"]
 
 
 def test_the_paired_interval_covers_the_truth() -> None:

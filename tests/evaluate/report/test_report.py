@@ -74,7 +74,7 @@ def test_the_headline_is_the_result_with_count_interval_and_note(new_run: Maker)
 def test_every_part_is_there(new_run: Maker) -> None:
     page = _page(new_run())
     sections = {attributes.get("id") for attributes in page.named("section", "header")}
-    parts = "result asked data blocks learning classes trust mistakes looked time use made"
+    parts = "result asked data blocks learning classes confidence mistakes looked time use made"
     assert sections == set(parts.split())
     links = {str(attributes["href"]).removeprefix("#") for attributes in page.named("a") if "class" not in attributes}
     assert links == sections

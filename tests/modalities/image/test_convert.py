@@ -15,11 +15,13 @@ from image_files import class_folders, deep, encoded, heic, noise, picture, tiff
 from PIL import Image
 
 import tfl
-from tfl.data.pipeline import decode_image, make_dataset
+from tfl.data.pipeline import make_dataset
 from tfl.data.source import load_source
 from tfl.errors import BadImageError
 from tfl.modalities.image.convert import in_graph, largest_value, readable_by_graph
+from tfl.modalities.image.decode import decode_image
 from tfl.modalities.image.headers import FORMATS, read_header
+from tfl.modalities.image.modality import ImageModality
 
 RGB = noise(7, 24)
 GREY = RGB.convert("L")
@@ -204,7 +206,7 @@ def test_training_reads_every_format(tmp_path: Path) -> None:
     data = tfl.Data(str(tmp_path), image_size=(24, 30), bits=16)
     examples = load_source(data)
     assert examples.paths is not None and len(examples) == 9
-    [images] = [images.numpy() for images, _ in make_dataset(examples, np.arange(9), data=data, batch_size=9)]
+    [images] = [images.numpy() for images, _ in make_dataset(examples, np.arange(9), modality=ImageModality(data), batch_size=9)]
     for path, image in zip(examples.paths.tolist(), images, strict=True):
         expected = pixels_of(Path(path).read_bytes(), 16)
         if expected.shape == image.shape:

@@ -13,8 +13,8 @@ import tensorflow as tf
 from image_files import encoded, heic, picture, turned, with_exif
 from PIL import Image, ImageOps
 
-from tfl.data.pipeline import decode_image
 from tfl.modalities.image.convert import readable_by_graph
+from tfl.modalities.image.decode import decode_image
 from tfl.modalities.image.exif import exif_orientation, png_orientation, webp_orientation
 
 JPEG = encoded(picture(), "JPEG", quality=95)

@@ -22,7 +22,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def few(monkeypatch: pytest.MonkeyPatch) -> int:
-    """Draw two images a class, not all."""
+    """Draw two images per class, not all."""
     monkeypatch.setattr("tfl.modalities.image.leaves.IMAGES_PER_CLASS", 2)
     return 2
 
@@ -94,8 +94,8 @@ def test_mean_colour_does_not_tell_the_classes() -> None:
 
 def test_digits_are_scans_stretched_to_bytes() -> None:
     digits = sample.load_sample("digits")
-    assert digits.arrays.shape == (1797, 8, 8)
-    assert (digits.arrays.min(), digits.arrays.max()) == (0, 255)
+    assert digits.images.shape == (1797, 8, 8)
+    assert (digits.images.min(), digits.images.max()) == (0, 255)
     assert digits.class_names == tuple("0123456789")
     assert digits.labels.dtype == np.int32
 

@@ -32,11 +32,11 @@ from tfl.serve.page.routes import page_routes  # noqa: E402
 
 CLASSES = ("angular_leafspot", "blossom blight", "healthy", *(f"rarely seen kind number {at}" for at in range(9)))
 CHECKS = Path(__file__).with_name("page_checks.js").read_text()
-STATES = ("start", "answer", "unfamiliar", "error", "token")
+STATES = ("start", "answer", "out_of_distribution", "error", "token")
 
 
 class Answering:
-    """Stands for the served model. Green pictures are healthy, blue ones unfamiliar; others have a set of two classes."""
+    """A served model: green pictures are healthy, blue ones out of distribution, others have two classes in the set."""
 
     name = "leaves"
     latest = SimpleNamespace(number=2, class_names=CLASSES, folder=Path("nowhere"))
@@ -170,7 +170,10 @@ def bring_to(page, state):
     wait_for(page, "start")
     if state == "start":
         return
-    give(page, b"once upon a time" if state == "error" else picture((60, 20, 200) if state == "unfamiliar" else (200, 60, 20)))
+    give(
+        page,
+        b"once upon a time" if state == "error" else picture((60, 20, 200) if state == "out_of_distribution" else (200, 60, 20)),
+    )
     wait_for(page, "error" if state == "error" else "answer")
 
 
@@ -192,19 +195,19 @@ def test_a_chosen_picture_is_answered(open_page, address):
     assert widths[0] == pytest.approx(0.941, abs=0.02) and widths == sorted(widths, reverse=True)
     assert page.inner_text("#status") == "healthy, 94.1%."
     assert page.get_attribute("#picture", "alt") == "Your picture, leaf.jpg"
-    assert page.is_hidden("#unfamiliar") and "tfl serve RUN" in page.inner_text("#looked-why")
+    assert page.is_hidden("#out-of-distribution") and "tfl serve RUN" in page.inner_text("#looked-why")
     page.click("#more")
     assert rows.count() == 12 and page.get_attribute("#more", "aria-expanded") == "true"
 
 
-def test_a_set_of_several_and_an_unfamiliar_picture_are_said(open_page, address):
+def test_a_set_of_several_and_a_picture_out_of_distribution_are_said(open_page, address):
     page = open_page(address)
     give(page, picture((60, 20, 200), kind="PNG"), name="odd.png", kind="image/png")
     wait_for(page, "answer")
     assert page.locator("#chips li").all_inner_texts() == ["angular_leafspot", "blossom blight"]
-    assert page.inner_text("#unfamiliar").startswith("Unfamiliar. This picture is unlike the training pictures")
+    assert page.inner_text("#out-of-distribution").startswith("Out of distribution. This picture is unlike the training pictures")
     assert page.inner_text("#answer-eyebrow") == "Nearest class"
-    assert page.inner_text("#status").startswith("Unfamiliar picture. Nearest class: angular_leafspot, 54.1%. Prediction set:")
+    assert page.inner_text("#status").startswith("Out of distribution. Nearest class: angular_leafspot, 54.1%. Prediction set:")
 
 
 def test_dropped_and_pasted_pictures_are_taken(open_page, address):

@@ -13,7 +13,7 @@ from tfl.serve.page.shown import heat_picture, in_words, placed_heat, shown_pict
 @pytest.mark.parametrize("fit", ["stretch", "crop", "pad"])
 @pytest.mark.parametrize("size", [(120, 240), (300, 200), (64, 64), (120, 300)])
 def test_the_map_of_a_bright_square_lies_on_the_square(fit, size):
-    from tfl.data.pipeline import resize_image
+    from tfl.modalities.image.resize import resize_image
 
     height, width = size
     picture = np.zeros((*size, 3), np.uint8)

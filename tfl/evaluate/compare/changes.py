@@ -15,7 +15,7 @@ INPUTS: tuple[Input, ...] = ("recipe", "data", "backbone weights", "code", "vers
 """In the order in which a cause is looked for."""
 _SHOWN = 5
 _MOST_LISTED = 1000
-_WORDS = {
+CHANGE_WORDS = {
     "added": "added",
     "removed": "removed",
     "changed": "with other content",
@@ -23,10 +23,11 @@ _WORDS = {
     "moved": "in another split",
     "renamed": "renamed",
 }
+"""What is said of each kind of `DataChanges`."""
 
 
 def input_changes(before: Run, after: Run) -> dict[str, Any]:
-    """What may make the second run come out otherwise than the first.
+    """The inputs in which two runs differ, and which may explain different results.
 
     Returns:
         `changed`: a list in the order of `INPUTS`, each `input`, `note` (a sentence) and `details`; and `unknown`: the inputs of
@@ -63,7 +64,7 @@ def recipe_differences(recipes: Sequence[Mapping[str, Any]]) -> list[dict[str, A
     """The fields in which recipes differ: `field`, by the dotted path that `--set` takes, and `values`, as text.
 
     Args:
-        recipes: As plain data.
+        recipes: Sequence of recipes as plain data.
 
     Example:
 
@@ -128,7 +129,7 @@ def data_in_words(found: DataChanges) -> str:
         if rows:
             names = [_row_in_words(kind, row) for row in rows[:_SHOWN]]
             more = f" and {len(rows) - _SHOWN} more" if len(rows) > _SHOWN else ""
-            parts.append(f"{len(rows)} image{'s' if len(rows) > 1 else ''} {_WORDS[kind]} ({', '.join(names)}{more})")
+            parts.append(f"{len(rows)} image{'s' if len(rows) > 1 else ''} {CHANGE_WORDS[kind]} ({', '.join(names)}{more})")
     if not parts:
         return "The same images in another order." if found.reordered else "The classes differ."
     return "; ".join(parts) + "."

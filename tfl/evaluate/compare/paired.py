@@ -29,11 +29,12 @@ Verdict = Literal["better", "worse", "no evidence"]
 
 @dataclass(frozen=True, kw_only=True)
 class Answers:
-    """What a run answered on its test images.
+    """The answers of a run on its test examples.
 
     Args:
-        predictions: Of its test split.
-        contents: The fingerprint of each image, in the order of `predictions`; None where the run did not keep them.
+        predictions: `Predictions` of the test split.
+        contents: Tuple of strings, the fingerprint of each example, in the order of `predictions`. None if the run did not keep
+            them.
     """
 
     predictions: Predictions
@@ -69,13 +70,13 @@ def read_answers(run_folder: Path | str) -> Answers | None:
 
 @dataclass(frozen=True, kw_only=True)
 class Pairing:
-    """The images that two runs were both tested on, with the same label.
+    """The examples that two runs were both tested on, with the same label.
 
     Args:
-        first, second: `(n,)` int, where each of them is in the test of either run.
-        by: How they were recognised: by their content, or by their names where a run did not keep that.
-        relabelled: How many images were left out since the two runs have another label for them.
-        same: Whether these are all test images of both.
+        first, second: Integer arrays of shape `(n,)`, positions of the examples in the test split of either run.
+        by: String, `content` or `name`: how examples were matched. Names are used if a run did not keep fingerprints.
+        relabelled: Int, the number of examples left out because the runs have different labels for them.
+        same: Bool, whether these are all test examples of both runs.
     """
 
     first: NDArray[np.int64]
@@ -140,8 +141,8 @@ def mcnemar(only_first: int, only_second: int) -> float:
     """The two-sided p-value of McNemar's exact test.
 
     Args:
-        only_first: How many images only the first network names correctly.
-        only_second: How many only the second.
+        only_first: Int, the number of examples that only the first network predicts correctly.
+        only_second: Int, the number of examples that only the second network predicts correctly.
 
     Example:
 
@@ -201,13 +202,13 @@ def pair_in_words(first: str, second: str, pair: Mapping[str, Any]) -> str:
 def paired_difference(
     better: np.ndarray, other: np.ndarray, *, seed: int = 0, resamples: int = _RESAMPLES
 ) -> tuple[float, list[float]]:
-    """The difference in accuracy of two networks on the same images, and its 95% bootstrap interval over images.
+    """The difference in accuracy of two networks on the same examples, and its 95% bootstrap interval over examples.
 
     Args:
-        better: `(n,)` bool, whether the first was right.
-        other: `(n,)` bool, whether the second was.
-        seed: Of the resampling.
-        resamples: How many.
+        better: Boolean array of shape `(n,)`, whether the first network was correct.
+        other: Boolean array of shape `(n,)`, whether the second network was correct.
+        seed: Int, the seed of the resampling. Defaults to 0.
+        resamples: Int, the number of resamples.
 
     Example:
 

@@ -24,10 +24,10 @@ def write_probe_page(document: Mapping[str, Any], path: Path | str) -> Path:
 
 
 def depth_profile_chart(document: Mapping[str, Any]) -> Figure:
-    """The profile's metric by block, input side first, with its 95% interval as a band, and the best blocks together.
+    """The metric of the profile by block, input side first, with its 95% interval as a band, and the best blocks together.
 
     Args:
-        document: Of `Profile.as_json()`.
+        document: Dictionary, from `Profile.as_json()`.
     """
     rows, metric = document["rows"], document["metric"]
     names = [html.escape(row["block"]) for row in rows]

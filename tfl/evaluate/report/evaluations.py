@@ -19,9 +19,9 @@ def keep_evaluation(run: Run, source: str, document: Mapping[str, Any]) -> Path:
     """Writes one evaluation into the run folder; an earlier one of the same source is replaced.
 
     Args:
-        run: Hold its lock.
-        source: As the command line names it.
-        document: `metrics`, `metrics_unseen` and `overlap`, as `tfl evaluate --json` has them.
+        run: `Run`; the caller holds its lock.
+        source: String, the source as the command line names it.
+        document: Dictionary with `metrics`, `metrics_unseen` and `overlap`, as `tfl evaluate --json` prints them.
     """
     where = os.path.abspath(os.path.expanduser(source)) if os.path.exists(os.path.expanduser(source)) else source
     earlier = {name: found for name, found in _documents(run).items() if found.get("where") == where}
@@ -66,8 +66,8 @@ def overlap_in_words(overlap: Mapping[str, Any], count: int) -> str:
     """How many of the images a run has used, as sentences; empty where that could not be checked.
 
     Args:
-        overlap: Of `tfl.evaluate.overlap.Overlap.to_json`.
-        count: How many images there are.
+        overlap: Dictionary, from `tfl.evaluate.overlap.Overlap.to_json`.
+        count: Int, the number of examples.
 
     Example:
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from tfl.data.listing import read_listing
 from tfl.errors import RunError
+from tfl.features.vectors import unit_length
 from tfl.runs import Run
 from tfl.serve.page.shown import data_uri
 from tfl.storage import storage_errors
@@ -52,7 +53,7 @@ class Neighbours:
         """
         if self.vectors.shape[1:] != vector.shape:
             raise RunError("The training pictures were described by another network.", received=str(self.vectors.shape))
-        distances = 1.0 - self.vectors @ _unit(np.asarray(vector, np.float32)[None])[0]
+        distances = 1.0 - self.vectors @ unit_length(np.asarray(vector, np.float32)[None])[0]
         return [
             {
                 "label": self.labels[at],
@@ -62,10 +63,6 @@ class Neighbours:
             }
             for at in np.argsort(distances, kind="stable")[:count].tolist()
         ]
-
-
-def _unit(rows: NDArray[np.float32]) -> NDArray[np.float32]:
-    return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
 
 
 def load_neighbours(run: Run) -> Neighbours | None:
@@ -84,7 +81,7 @@ def load_neighbours(run: Run) -> Neighbours | None:
     try:
         with storage_errors(file, doing="read"), np.load(file, allow_pickle=False) as arrays:
             found = {name: arrays[name] for name in ("vectors", "labels", "indices", "thumbnails", "ends")}
-        vectors = _unit(_of(found["vectors"], np.float16, axes=2).astype(np.float32))
+        vectors = unit_length(_of(found["vectors"], np.float16, axes=2).astype(np.float32))
         labels, indices, ends = (_of(found[name], np.integer, axes=1).tolist() for name in ("labels", "indices", "ends"))
         content = _of(found["thumbnails"], np.uint8, axes=1).tobytes()
         if not len(vectors) == len(labels) == len(indices) == len(ends) or min(labels + indices, default=0) < 0:

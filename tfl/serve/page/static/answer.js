@@ -12,7 +12,7 @@ export function percent(share) {
 // One sentence for the status line and those who listen to it.
 export function spoken(answer) {
   const shares = answer.calibrated_probabilities ?? answer.probabilities;
-  const first = `${answer.is_out_of_distribution ? "Unfamiliar picture. Nearest class: " : ""}${answer.label}, ${percent(shares[answer.label])}.`;
+  const first = `${answer.is_out_of_distribution ? "Out of distribution. Nearest class: " : ""}${answer.label}, ${percent(shares[answer.label])}.`;
   const set = answer.prediction_set;
   return set && set.length > 1 ? `${first} Prediction set: ${set.join(", ")}.` : first;
 }
@@ -53,10 +53,10 @@ function showLabel(answer) {
   byId("answer-eyebrow").textContent = answer.is_out_of_distribution ? "Nearest class" : "The answer";
   byId("label").replaceChildren(...breakable(answer.label));
   byId("sure").textContent = percent(shares[answer.label]);
-  byId("unfamiliar").hidden = !answer.is_out_of_distribution;
+  byId("out-of-distribution").hidden = !answer.is_out_of_distribution;
   const score = answer.out_of_distribution_score?.toPrecision(3);
-  const beyond = answer.out_of_distribution_threshold == null ? "" : ` Its score is ${score}; up to ${answer.out_of_distribution_threshold.toPrecision(3)} is familiar.`;
-  byId("unfamiliar-text").textContent =
+  const beyond = answer.out_of_distribution_threshold == null ? "" : ` Its score is ${score}; up to ${answer.out_of_distribution_threshold.toPrecision(3)} counts as like them.`;
+  byId("out-of-distribution-text").textContent =
     `This picture is unlike the training pictures, so the answer says little: it is only the nearest of the classes.${beyond}`;
 }
 

@@ -1,14 +1,13 @@
-"""`tfl compare`: what differs between runs in recipe, data, surroundings and result, each against the first. No TensorFlow."""
+"""What differs between runs in recipe, data, surroundings and result: for `tfl compare` and for the page. No TensorFlow."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from tfl.errors import RunError
 from tfl.evaluate.compare.changes import input_changes, recipe_differences
-from tfl.evaluate.compare.page import run_titles
 from tfl.evaluate.compare.paired import Answers, compare_tests, holm, pair_in_words, read_answers, verdict_of
 from tfl.evaluate.run_files import optional_json, readable
 from tfl.fields import as_plain
@@ -18,18 +17,22 @@ Figures = dict[tuple[str, str], tuple[float | None, list[float] | None]]
 FIGURES = ("accuracy", "macro_f1", "loss", "calibration_error")
 
 
-def compare_runs(run_folders: Sequence[Path | str]) -> dict[str, Any]:
-    """Compares runs with the first of them.
+def compare_runs(run_folders: Sequence[Path | str], *, reference: Literal["first", "best"] = "first") -> dict[str, Any]:
+    """Compares runs with one of them.
 
     Args:
-        run_folders: Two or more.
+        run_folders: Sequence of paths, at least two run folders.
+        reference: String, the run that every other one is tested against: `first`, or `best` for the best test result. Defaults
+            to `first`.
 
     Returns:
         `runs` (`title`, `folder`, `status`, `data`…), `recipe` (fields that differ: `field`, `values`), `changes` (one for each
         run after the first: `title`, and `changed` and `unknown` as of `tfl.evaluate.compare.changes.input_changes`), `figures`
-        (`split`, `figure`, `values`, `intervals`), `pairs` (one for each run after the first: `first`, `second`, `sentence`
-        and, where both were tested on common images, what `tfl.evaluate.compare.paired.compare_tests` returns, with
-        `p_corrected` and `verdict`), and `notes`.
+        (`split`, `figure`, `values`, `intervals`), `best` (the position of the best run, or None), `pairs` and `notes`.
+
+        `pairs` has one entry for each run but the reference: `first`, `second` (the reference is the first of the two where it
+        is the first run, the second where it is the best), `sentence`, and, where both were tested on common examples, what
+        `tfl.evaluate.compare.paired.compare_tests` returns, with `p_corrected` and `verdict`.
 
     Raises:
         RunError: Fewer than two runs, or one that cannot be read.
@@ -42,15 +45,28 @@ def compare_runs(run_folders: Sequence[Path | str]) -> dict[str, Any]:
     titles = run_titles(runs)
     facts = [_facts(run, title) for run, title in zip(runs, titles, strict=True)]
     changes = [{"title": title, **input_changes(runs[0], run)} for run, title in zip(runs[1:], titles[1:], strict=True)]
+    figures = [figures for _, figures in facts]
     tests = [read_answers(run.folder) for run in runs]
+    best = _best(figures)
     return {
         "runs": [fact for fact, _ in facts],
         "recipe": recipe_differences([as_plain(run.recipe) for run in runs]),
         "changes": changes,
-        "figures": _rows([figures for _, figures in facts]),
-        "pairs": _pairs(titles, tests),
+        "figures": _rows(figures),
+        "best": best,
+        "pairs": _pairs(titles, tests, best if reference == "best" else 0, last=reference == "best"),
         "notes": _notes(runs, titles),
     }
+
+
+def run_titles(runs: Sequence[Run]) -> list[str]:
+    """The folders' own names, with as many parents as it takes to tell them apart."""
+    parts = [run.folder.absolute().parts for run in runs]
+    for depth in range(1, max(map(len, parts)) + 1):
+        titles = ["/".join(part[-depth:]) for part in parts]
+        if len(set(titles)) == len(titles):
+            return titles
+    return [f"{'/'.join(part[-2:])} ({at})" for at, part in enumerate(parts, start=1)]
 
 
 def _facts(run: Run, title: str) -> tuple[dict[str, Any], Figures]:
@@ -93,18 +109,28 @@ def _rows(figures: Sequence[Figures]) -> list[dict[str, Any]]:
     return rows
 
 
-def _pairs(titles: Sequence[str], tests: Sequence[Answers | None]) -> list[dict[str, Any]]:
-    found = [_pair(tests[0], test) for test in tests[1:]]
+def _best(figures: Sequence[Figures]) -> int | None:
+    """The position of the run with the highest test accuracy; None where no run has one."""
+    found = {at: one["test", "accuracy"][0] or 0.0 for at, one in enumerate(figures) if ("test", "accuracy") in one}
+    return max(found, key=lambda at: found[at], default=None)
+
+
+def _pairs(titles: Sequence[str], tests: Sequence[Answers | None], at: int | None, *, last: bool) -> list[dict[str, Any]]:
+    """The run at `at` with each other one; as the second of the two where `last`."""
+    if at is None:
+        return []
+    orders = [(other, at) if last else (at, other) for other in range(len(titles)) if other != at]
+    found = [_pair(tests[first], tests[second]) for first, second in orders]
     corrected = iter(holm([pair["p"] for pair in found if pair]))
     pairs = []
-    for title, test, pair in zip(titles[1:], tests[1:], found, strict=True):
-        row: dict[str, Any] = {"first": titles[0], "second": title}
+    for (first, second), pair in zip(orders, found, strict=True):
+        row: dict[str, Any] = {"first": titles[first], "second": titles[second]}
         if pair:
             row |= {**pair, "p_corrected": next(corrected)}
             row["verdict"] = verdict_of(row)
-            row["sentence"] = pair_in_words(titles[0], title, row) + _about_images(row)
+            row["sentence"] = pair_in_words(titles[first], titles[second], row) + _about_examples(row)
         else:
-            row["sentence"] = _why_not(titles[0], title, tests[0], test)
+            row["sentence"] = _why_not(titles[first], titles[second], tests[first], tests[second])
         pairs.append(row)
     return pairs
 
@@ -113,7 +139,7 @@ def _pair(first: Answers | None, second: Answers | None) -> dict[str, Any] | Non
     return None if first is None or second is None else compare_tests(first, second)
 
 
-def _about_images(pair: Mapping[str, Any]) -> str:
+def _about_examples(pair: Mapping[str, Any]) -> str:
     if pair["same_images"]:
         return (
             "" if pair["matched_by"] == "content" else " The images were matched by name: older runs did not keep their content."

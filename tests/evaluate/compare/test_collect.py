@@ -17,7 +17,7 @@ from tfl.cli.main import cli
 from tfl.data.listing import write_listing
 from tfl.errors import RunError
 from tfl.evaluate.compare.changes import INPUTS, data_in_words, input_changes, recipe_differences
-from tfl.evaluate.compare.differences import compare_runs
+from tfl.evaluate.compare.collect import compare_runs
 from tfl.evaluate.predictions import write_predictions
 from tfl.runs import Run
 from tfl.tasks.class_metrics import evaluate_classes
