@@ -27,12 +27,12 @@ from tfl.data.bundle import Bundle, derived_seed
 from tfl.data.split import tied_together
 from tfl.features.extract import extract
 from tfl.features.store import Features as Stored
-from tfl.features.vectors import side_by_side
 from tfl.modalities.base import MASK, settled
 from tfl.model.assemble import Assembled, assemble_for
 from tfl.model.head import pool, pooling_layer
 from tfl.recipe import Features, Recipe
 from tfl.train.precision import choose_precision
+from tfl.vectors import side_by_side
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -8,7 +8,7 @@ example without tfl.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -19,8 +19,6 @@ from tfl.modalities.base import KINDS, Checked, Modality, Tensors
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-
-Ramp = Callable[["NDArray[np.floating]"], "NDArray[np.floating]"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,14 +133,13 @@ class Shipping:
         and `audio`, a data URI."""
         return {}
 
-    def explained(self, content: bytes, attribution: NDArray[np.float32], ramp: Ramp) -> dict[str, Any]:
+    def explained(self, content: bytes, attribution: NDArray[np.float32]) -> dict[str, Any]:
         """What a web page shows of an attribution, as plain data: `grad_cam` (a data URI to lay over the picture) and `looked`
         (where it is strongest, in words); or `tokens`, pairs of a token and its weight from -1 to 1.
 
         Args:
             content: Of the example.
             attribution: `(height, width)` from 0 to 1, or `(length,)`, of the network's input.
-            ramp: From values from 0 to 1 to colours from 0 to 255.
         """
         return {}
 

@@ -13,7 +13,7 @@ import numpy as np
 from tfl.modalities.audio.decode import sample_count
 from tfl.modalities.audio.modality import SPECTROGRAM, AudioModality
 from tfl.modalities.audio.spectrogram import fft_samples, highest, hop_samples, window_samples
-from tfl.modalities.shipping import Ramp, Reading, Shipping
+from tfl.modalities.shipping import Reading, Shipping
 from tfl.recipe import Audio, Data
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ class AudioShipping(Shipping):
         picture = {"source": _png(coloured(levels)), "width": width, "height": height}
         return {"picture": picture, "audio": f"data:audio/wav;base64,{base64.b64encode(heard).decode()}"}
 
-    def explained(self, content: bytes, attribution: NDArray[np.float32], ramp: Ramp) -> dict[str, Any]:
+    def explained(self, content: bytes, attribution: NDArray[np.float32]) -> dict[str, Any]:
         """The map over the spectrogram."""
         known = np.clip(attribution, 0.0, 1.0)
         layer = np.concatenate([np.rint(ramp(known)), np.rint(255 * known)[..., None]], axis=-1).astype(np.uint8)

@@ -20,7 +20,7 @@ from tfl.modalities.image.headers import (
 )
 from tfl.modalities.image.modality import PIXELS, ImageModality
 from tfl.modalities.image.pillow import pillow_pixels, reading_lines
-from tfl.modalities.shipping import Ramp, Reading, Shipping
+from tfl.modalities.shipping import Reading, Shipping
 from tfl.recipe import Data
 
 if TYPE_CHECKING:
@@ -144,12 +144,12 @@ class ImageShipping(Shipping):
 
         return {"picture": shown_picture(self._pixels(content))}
 
-    def explained(self, content: bytes, attribution: NDArray[np.float32], ramp: Ramp) -> dict[str, Any]:
+    def explained(self, content: bytes, attribution: NDArray[np.float32]) -> dict[str, Any]:
         """The map, laid where the network saw the image."""
         from tfl.modalities.image.shown import heat_picture, in_words, placed_heat
 
         placed = placed_heat(attribution, self._pixels(content).shape[:2], self.data.fit)
-        return {"grad_cam": heat_picture(placed, ramp), "looked": in_words(placed)}
+        return {"grad_cam": heat_picture(placed), "looked": in_words(placed)}
 
     def _pixels(self, content: bytes) -> NDArray[np.uint8]:
         import tensorflow as tf

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -20,7 +19,6 @@ _UNSEEN = (0, 0, 0, 120)  # what the network cuts off is dimmed
 
 Fit = Literal["stretch", "crop", "pad"]
 Box = tuple[int, int, int, int]
-Ramp = Callable[["NDArray[np.floating]"], "NDArray[np.floating]"]
 
 
 def data_uri(content: bytes, kind: str) -> str:
@@ -75,13 +73,14 @@ def placed_heat(heat: NDArray[np.floating], picture: tuple[int, int], fit: Fit) 
     return placed
 
 
-def heat_picture(placed: NDArray[np.float32], ramp: Ramp) -> str:
+def heat_picture(placed: NDArray[np.float32]) -> str:
     """The map of `placed_heat` as a PNG to lay over the picture, the clearer the less it says; a data URI.
 
     Args:
         placed: As `placed_heat` returned it.
-        ramp: From a map, `(height, width)` 0..1, to its colours, `(height, width, 3)` 0..255.
     """
+    from tfl.modalities.image.preview import ramp
+
     known = np.clip(np.nan_to_num(placed), 0.0, 1.0)
     layer = np.empty((*placed.shape, 4), np.uint8)
     layer[..., :3] = np.rint(ramp(known))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from tfl.modalities.base import MASK
-from tfl.modalities.shipping import Ramp, Reading, Shipping
+from tfl.modalities.shipping import Reading, Shipping
 from tfl.modalities.text.modality import SEGMENTS, TOKENS, TextModality
 from tfl.modalities.text.packed import FILE, packed_tokenizer
 from tfl.recipe import Backbone
@@ -89,7 +89,7 @@ class TextShipping(Shipping):
         text = content.decode("utf-8", "replace")
         return {"text": text if len(text) <= SHOWN else text[:SHOWN] + " …"}
 
-    def explained(self, content: bytes, attribution: NDArray[np.float32], ramp: Ramp) -> dict[str, Any]:
+    def explained(self, content: bytes, attribution: NDArray[np.float32]) -> dict[str, Any]:
         """Each token in use, and how much it speaks for the answer."""
         import tensorflow as tf
 

@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tfl.errors import BackboneError, TflError
-from tfl.evaluate.explain import ramp
 from tfl.evaluate.out_of_distribution import with_current_names
 from tfl.modalities.shipping import Shipping
 from tfl.runs import Run
@@ -86,7 +85,7 @@ class Answers:
         missing = {} if near is not None else {"neighbours": self._no_neighbours}
         if seen.heat is None:
             return {**nothing, "neighbours": near}, {**missing, "grad_cam": "This network has no feature map."}
-        return {**nothing, **self._shipping.explained(content, seen.heat, ramp), "neighbours": near}, missing
+        return {**nothing, **self._shipping.explained(content, seen.heat), "neighbours": near}, missing
 
 
 def _examples(shipping: Shipping) -> str:

@@ -10,10 +10,10 @@ import numpy as np
 
 from tfl.data.listing import read_listing
 from tfl.errors import RunError
-from tfl.features.vectors import unit_length
 from tfl.modalities.image.shown import data_uri
 from tfl.runs import Run
 from tfl.storage import storage_errors
+from tfl.vectors import unit_length
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image, ImageOps
 from scenes import examples_of, folder_of_scenes, recipe_of, scene
 
-from tfl.audit.checks.headers import header_findings, read_headers
 from tfl.data.source import load_source
+from tfl.modalities.image.audit.headers import header_findings, read_headers
 
 
 @pytest.fixture

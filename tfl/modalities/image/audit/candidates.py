@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tfl.audit.copies.thumbnails import BANDS, MIRROR
-from tfl.features.vectors import unit_length
+from tfl.modalities.image.audit.thumbnails import BANDS, MIRROR
+from tfl.vectors import unit_length
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -34,7 +34,7 @@ def near_by_hash(hashes: NDArray[np.uint64], *, most: int = MOST_BITS) -> NDArra
     Example:
 
     >>> import numpy as np
-    >>> from tfl.audit.copies.candidates import near_by_hash
+    >>> from tfl.modalities.image.audit.candidates import near_by_hash
     >>> near_by_hash(np.array([0b1011, 0b1000, 2**60 - 1], np.uint64)).tolist()
     [[0, 1]]
     """

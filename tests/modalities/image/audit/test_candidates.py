@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tfl.audit.copies.candidates import MOST_BITS, directions, near_by_features, near_by_hash
-from tfl.audit.copies.thumbnails import MIRROR
+from tfl.modalities.image.audit.candidates import MOST_BITS, directions, near_by_features, near_by_hash
+from tfl.modalities.image.audit.thumbnails import MIRROR
 
 
 def flipped(value: np.uint64, bits: int, rng: np.random.Generator) -> np.uint64:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tfl.data.examples import Examples
 from tfl.finding import Finding, Severity, plural
 from tfl.modalities.image.convert import depth_of, in_graph, open_image
 from tfl.modalities.image.headers import no_size_warnings
@@ -54,7 +53,7 @@ class Headers:
     turned: NDArray[np.bool_]
 
 
-def read_headers(examples: Examples) -> Headers:
+def read_headers(examples: Any) -> Headers:
     """Opens every file; arrays have one mode and one size."""
     count = len(examples)
     if examples.paths is None:
@@ -110,7 +109,7 @@ def _mode(image: Any) -> str:
     return str(image.mode)
 
 
-def header_findings(examples: Examples, headers: Headers) -> list[Finding]:
+def header_findings(examples: Any, headers: Headers) -> list[Finding]:
     """`odd_modes`, `odd_sizes`, `odd_aspect_ratios` and `exif_rotated`."""
     found = [
         _odd_modes(examples, headers),
@@ -121,7 +120,7 @@ def header_findings(examples: Examples, headers: Headers) -> list[Finding]:
     return [finding for finding in found if finding is not None]
 
 
-def _odd_modes(examples: Examples, headers: Headers) -> Finding | None:
+def _odd_modes(examples: Any, headers: Headers) -> Finding | None:
     odd = [index for index, mode in enumerate(headers.modes) if mode in _ODD_MODES]
     grey = [index for index, mode in enumerate(headers.modes) if mode == "L"]
     colour = sum(mode in _USUAL for mode in headers.modes)
@@ -136,7 +135,7 @@ def _odd_modes(examples: Examples, headers: Headers) -> Finding | None:
     return _made("odd_modes", "info", examples, odd, note, [names[headers.modes[index]] for index in odd])
 
 
-def _odd_sizes(examples: Examples, headers: Headers) -> Finding | None:
+def _odd_sizes(examples: Any, headers: Headers) -> Finding | None:
     """Far from the rest: beyond three interquartile ranges of the logarithm of the side, and three times the median."""
     known = headers.sides.min(axis=1) > 0
     side = np.sqrt(np.prod(np.maximum(headers.sides, 1).astype(float), axis=1))
@@ -148,7 +147,7 @@ def _odd_sizes(examples: Examples, headers: Headers) -> Finding | None:
     return _made("odd_sizes", "info", examples, odd.tolist(), note, [_size(headers, int(index)) for index in odd])
 
 
-def _odd_shapes(examples: Examples, headers: Headers) -> Finding | None:
+def _odd_shapes(examples: Any, headers: Headers) -> Finding | None:
     known = headers.sides.min(axis=1) > 0
     ratio = np.log(np.maximum(headers.sides[:, 0], 1) / np.maximum(headers.sides[:, 1], 1))
     odd = np.flatnonzero(_far(np.abs(ratio), known, least=np.log(_SHAPES)))
@@ -168,7 +167,7 @@ def _far(values: NDArray[np.floating], known: NDArray[np.bool_], *, least: float
     return np.asarray(known & (np.abs(values - middle) > np.maximum(3 * (high - low), least - 1e-9)))
 
 
-def _rotated(examples: Examples, headers: Headers) -> Finding | None:
+def _rotated(examples: Any, headers: Headers) -> Finding | None:
     turned = np.flatnonzero(headers.turned)
     if not len(turned):
         return None
@@ -184,8 +183,6 @@ def _size(headers: Headers, index: int) -> str:
     return f"{width}×{height}"
 
 
-def _made(
-    kind: str, severity: Severity, examples: Examples, indices: Iterable[int], note: str, captions: Iterable[str]
-) -> Finding:
+def _made(kind: str, severity: Severity, examples: Any, indices: Iterable[int], note: str, captions: Iterable[str]) -> Finding:
     files = tuple(examples.name_of(int(index)) for index in indices)
     return Finding(kind=kind, severity=severity, files=files, note=note, captions=tuple(captions))

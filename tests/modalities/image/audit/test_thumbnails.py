@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 from scenes import pixels, scene
 
-from tfl.audit.copies.thumbnails import BITS, MIRROR, SIDE, make_thumbnails, perceptual_hash
+from tfl.data.cached import Cached
+from tfl.modalities.image.audit.thumbnails import BITS, MIRROR, SIDE, make_thumbnails, perceptual_hash
 
 
 def hash_of(image: Image.Image) -> np.uint64:
@@ -51,7 +52,12 @@ def test_thumbnails_are_made_batch_by_batch() -> None:
     assert (made.hashes[:4] == perceptual_hash(made.pictures[np.arange(4)])).all()
 
 
-def test_without_room_on_the_disk_they_are_kept_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tfl.audit.copies.thumbnails.Cached.of", lambda *arguments, **options: None)
-    made = make_thumbnails([(0, pixels([scene(0)], 64))], 1)
+def test_without_room_on_the_disk_they_are_kept_in_memory() -> None:
+    made = make_thumbnails([(0, pixels([scene(0)], 64))], 1, room=lambda count, shape: None)
     assert isinstance(made.pictures, np.ndarray) and made.pictures.any()
+
+
+def test_where_there_is_room_they_are_kept_there() -> None:
+    images = pixels([scene(seed) for seed in range(3)], 64)
+    kept = make_thumbnails([(0, images)], 3, room=Cached.of).pictures
+    assert isinstance(kept, Cached) and (kept[:] == make_thumbnails([(0, images)], 3).pictures).all()

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tfl.audit.extra import require_extra
-from tfl.data.examples import Examples
+from tfl.extras import require_audit_library
 from tfl.finding import Finding, plural
 
 if TYPE_CHECKING:
@@ -30,13 +29,13 @@ _LEAST_CONTRAST = 4.0
 
 
 def quality_findings(
-    examples: Examples, batches: Iterable[tuple[int, NDArray[np.uint8]]], *, judged: NDArray[np.bool_] | None = None
+    examples: Any, batches: Iterable[tuple[int, NDArray[np.uint8]]], *, judged: NDArray[np.bool_] | None = None
 ) -> list[Finding]:
     """`dark`, `overexposed`, `blank` and `blurred`, each the worst first; the score goes from 0 (bad) up.
 
     Args:
         examples: The images.
-        batches: Of `tfl.audit.batches.batches`.
+        batches: Where each batch starts, and its images `(b, height, width, 3)` uint8.
         judged: `(n,)` those to judge; None judges all.
 
     Raises:
@@ -66,7 +65,7 @@ def sharpness(image: NDArray[np.uint8]) -> float:
     Example:
 
     >>> import numpy as np
-    >>> from tfl.audit.checks.quality import sharpness
+    >>> from tfl.modalities.image.audit.quality import sharpness
     >>> noise = np.random.default_rng(0).integers(0, 256, (96, 96, 3)).astype(np.uint8)
     >>> sharpness(noise) > 1 > sharpness(np.full((96, 96, 3), 9, np.uint8))
     True
@@ -86,7 +85,7 @@ def is_blurred(sharp: NDArray[np.floating], shows_something: NDArray[np.bool_]) 
     return np.asarray(shows_something & (sharp < limit))
 
 
-def _finding(examples: Examples, kind: str, text: str, scores: NDArray[np.floating], poor: NDArray[np.bool_]) -> list[Finding]:
+def _finding(examples: Any, kind: str, text: str, scores: NDArray[np.floating], poor: NDArray[np.bool_]) -> list[Finding]:
     indices = np.flatnonzero(poor)
     indices = indices[np.argsort(scores[indices], kind="stable")]
     if not len(indices):
@@ -101,7 +100,7 @@ class _Measures:
     """Our sharpness, and CleanVision's properties of single images, one image at a time: its front end wants a folder."""
 
     def __init__(self) -> None:
-        manager = require_extra("cleanvision.issue_managers.image_property_issue_manager").ImagePropertyIssueManager()
+        manager = require_audit_library("cleanvision.issue_managers.image_property_issue_manager").ImagePropertyIssueManager()
         self._of = {word: manager.image_properties[word] for word in _KINDS}
         self._settings = {word: dict(manager.params[word]) for word in _KINDS}
         self.columns: tuple[str, ...] = ()

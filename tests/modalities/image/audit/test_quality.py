@@ -7,8 +7,8 @@ import pytest
 from PIL import Image, ImageFilter
 from scenes import examples_of, pixels, scene
 
-from tfl.audit.checks.quality import quality_findings
 from tfl.errors import MissingExtraError
+from tfl.modalities.image.audit.quality import quality_findings
 
 
 def poor(kind: str, seed: int) -> Image.Image:
@@ -49,8 +49,9 @@ def test_nothing_to_judge():
 
 def test_an_absent_extra_is_named(monkeypatch: pytest.MonkeyPatch):
     from tfl.audit.extra import check_extra
+    from tfl.modalities.image.modality import ImageModality
 
     monkeypatch.setitem(__import__("sys").modules, "cleanvision", None)
     monkeypatch.setitem(__import__("sys").modules, "cleanvision.issue_managers.image_property_issue_manager", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'tfl\[audit\]'.*--quick"):
-        check_extra()
+        check_extra(ImageModality.audit_libraries)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from tfl.audit.copies.thumbnails import SIDE
+from tfl.modalities.image.audit.thumbnails import SIDE
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

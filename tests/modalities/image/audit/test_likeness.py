@@ -7,9 +7,9 @@ import pytest
 from PIL import Image
 from scenes import pixels, scene
 
-from tfl.audit.copies.likeness import likeness
-from tfl.audit.copies.sets import ENOUGH
-from tfl.audit.copies.thumbnails import SIDE
+from tfl.modalities.image.audit.copies import ENOUGH
+from tfl.modalities.image.audit.likeness import likeness
+from tfl.modalities.image.audit.thumbnails import SIDE
 
 
 def cropped(image: Image.Image, keep: float, where: float) -> Image.Image:

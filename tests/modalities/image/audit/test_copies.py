@@ -7,8 +7,9 @@ from PIL import Image
 from scenes import examples_of, pixels, scene
 
 from tfl.audit.checks.duplicates import copy_findings
-from tfl.audit.copies.sets import exact_sets, near_sets
-from tfl.audit.copies.thumbnails import make_thumbnails
+from tfl.copy_sets import exact_sets
+from tfl.modalities.image.audit.copies import near_sets
+from tfl.modalities.image.audit.thumbnails import make_thumbnails
 
 
 def thumbnails_of(images):

@@ -1,4 +1,4 @@
-"""Sets of images that are copies of each other: exact by content, near by what they show."""
+"""Sets of images that are near copies of each other: they show the same, encoded, resized, cropped or mirrored."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tfl.audit.copies.candidates import directions, near_by_features, near_by_hash
-from tfl.audit.copies.likeness import likeness
-from tfl.audit.copies.thumbnails import Thumbnails
+from tfl.copy_sets import first_positions, near_sets_of
+from tfl.modalities.image.audit.candidates import directions, near_by_features, near_by_hash
+from tfl.modalities.image.audit.likeness import likeness
+from tfl.modalities.image.audit.thumbnails import Thumbnails
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -18,20 +19,8 @@ ENOUGH = 0.95
 """Thumbnails of one photo correlate at least so much, once they lie right over each other."""
 NEAR, LEAST_COSINE = 0.5, 0.2
 """Features that point so much the same way make a candidate; those of one photo do at least to the lesser degree."""
-SMALLEST_SIDE = 32
-"""Pictures with a shorter side are not compared: too many different ones look alike."""
-
-
-def exact_sets(fingerprints: Sequence[str]) -> list[NDArray[np.int64]]:
-    """The positions of each content that occurs more than once, in order.
-
-    Example:
-
-    >>> from tfl.audit.copies.sets import exact_sets
-    >>> [members.tolist() for members in exact_sets(["x", "y", "x"])]
-    [[0, 2]]
-    """
-    return _members(_content(fingerprints))
+LEAST_COMPARED = 32
+"""Images with a shorter side are not compared: too many different ones look alike."""
 
 
 def near_sets(
@@ -52,8 +41,7 @@ def near_sets(
         features: `(n, width)` of a network; None goes by the thumbnails alone.
         large_enough: `(n,)` which images may be compared; None takes all.
     """
-    content = _content(fingerprints)
-    one_of_each = np.unique(content)
+    one_of_each = np.unique(first_positions(fingerprints))
     usable = ~thumbnails.plain[one_of_each]
     if large_enough is not None:
         usable &= large_enough[one_of_each]
@@ -61,9 +49,7 @@ def near_sets(
     if len(asked) < 2:
         return []
     vectors = None if features is None else directions(features[asked])
-    pairs = _pairs(thumbnails, asked, vectors)
-    joined = _join(content, asked[pairs])
-    return [members for members in _members(joined) if len(np.unique(content[members])) > 1]
+    return near_sets_of(fingerprints, asked[_pairs(thumbnails, asked, vectors)])
 
 
 def _pairs(thumbnails: Thumbnails, asked: NDArray[np.int64], vectors: NDArray[np.float32] | None) -> NDArray[np.int64]:
@@ -81,28 +67,3 @@ def _pairs(thumbnails: Thumbnails, asked: NDArray[np.int64], vectors: NDArray[np
     if not len(pairs):
         return pairs
     return pairs[likeness(thumbnails.pictures, asked[pairs], enough=ENOUGH) >= ENOUGH]
-
-
-def _content(fingerprints: Sequence[str]) -> NDArray[np.int64]:
-    """`(n,)` the first position that has the same content."""
-    first: dict[str, int] = {}
-    return np.array([first.setdefault(print_, index) for index, print_ in enumerate(fingerprints)], np.int64)
-
-
-def _join(sets: NDArray[np.int64], pairs: NDArray[np.int64]) -> NDArray[np.int64]:
-    """`(n,)` the set of each example once these pairs are in one set each."""
-    from scipy.sparse import coo_matrix
-    from scipy.sparse.csgraph import connected_components
-
-    count = len(sets)
-    ends = np.concatenate([pairs, np.stack([np.arange(count), sets], axis=1)])
-    graph = coo_matrix((np.ones(len(ends), np.int8), (ends[:, 0], ends[:, 1])), shape=(count, count))
-    return np.asarray(connected_components(graph, directed=False)[1], np.int64)
-
-
-def _members(sets: NDArray[np.int64]) -> list[NDArray[np.int64]]:
-    """The members of each set with more than one, in the order of their first ones."""
-    order = np.argsort(sets, kind="stable")
-    ends = np.flatnonzero(np.diff(sets[order])) + 1
-    several = [members for members in np.split(order, ends) if len(members) > 1]
-    return sorted(several, key=lambda members: int(members[0]))

@@ -7,14 +7,12 @@ image is the hash with those bits turned over, and no second pass is needed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-
-from tfl.data.cached import Cached
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -52,20 +50,23 @@ class Thumbnails:
         plain: `(n,)` bool: too little contrast to say anything.
     """
 
-    pictures: Cached | NDArray[np.uint8]
+    pictures: Any
     hashes: NDArray[np.uint64]
     plain: NDArray[np.bool_]
 
 
-def make_thumbnails(batches: Iterable[tuple[int, NDArray[np.uint8]]], count: int) -> Thumbnails:
+def make_thumbnails(
+    batches: Iterable[tuple[int, NDArray[np.uint8]]], count: int, *, room: Callable[..., Any] | None = None
+) -> Thumbnails:
     """Goes over the images once.
 
     Args:
-        batches: Of `tfl.audit.batches.batches`.
+        batches: Where each batch starts, and its images `(b, height, width, 3)` uint8.
         count: How many images there are in all.
+        room: As of `tfl.modalities.base.Audited`. Defaults to memory.
     """
-    kept = Cached.of(count, (SIDE, SIDE, 3)) if count else None
-    pictures: Cached | NDArray[np.uint8] = np.empty((count, SIDE, SIDE, 3), np.uint8) if kept is None else kept
+    kept = room(count, (SIDE, SIDE, 3)) if count and room is not None else None
+    pictures = np.empty((count, SIDE, SIDE, 3), np.uint8) if kept is None else kept
     hashes, plain = np.zeros(count, np.uint64), np.zeros(count, bool)
     with ThreadPoolExecutor(2) as pool:
         for start, images in batches:
@@ -93,7 +94,7 @@ def perceptual_hash(pictures: NDArray[np.uint8]) -> NDArray[np.uint64]:
     Example:
 
     >>> import numpy as np
-    >>> from tfl.audit.copies.thumbnails import MIRROR, perceptual_hash
+    >>> from tfl.modalities.image.audit.thumbnails import MIRROR, perceptual_hash
     >>> picture = np.random.default_rng(0).integers(0, 256, (1, 32, 32, 3)).astype(np.uint8)
     >>> bool(perceptual_hash(picture[:, :, ::-1]) == perceptual_hash(picture) ^ MIRROR)
     True
