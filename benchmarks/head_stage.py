@@ -21,9 +21,10 @@ from pathlib import Path
 from typing import Any
 
 from by_hand import forward_pass
-from flower_photos import choose_photos, cold_store, options_of, quietly, recipe_of, rounded, run_stage, write_table
+from flower_photos import choose_photos, options_of, recipe_of, write_table
 from harness import document, figure, print_document
 from keras_guide import Guide, open_datasets, open_guide
+from stage_times import cold_store, quietly, rounded, run_stage
 
 import tfl
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
-STEMS = ("flower_photos", "keras_guide", "by_hand", "harness", "planted", "serving_clients")
+STEMS = ("flower_photos", "stage_times", "keras_guide", "by_hand", "harness", "planted", "serving_clients")
 SCRIPTS = sorted(file.stem for file in FOLDER.glob("*.py") if file.stem not in STEMS)
 
 
