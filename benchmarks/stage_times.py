@@ -1,4 +1,4 @@
-"""What the benchmarks of a stage share: a cold store, and a stage of tfl run as a library, with its seconds by what they went to."""
+"""What the benchmarks of a stage share: a cold store, and a stage of tfl run as a library, with what its seconds went to."""
 
 from __future__ import annotations
 
@@ -118,3 +118,11 @@ def rounded(times: StageTimes) -> dict[str, float]:
     """The seconds, for the document."""
     names = ("total", "processor", "data", "network", "features", "epochs", "other")
     return {name: round(getattr(times, name), 3) for name in names}
+
+
+def engine_used() -> str:
+    """The engine that made the features in the store, with its precision."""
+    from tfl.features.budget import stored_spaces
+
+    (engine,) = {str(space.about["engine"]) for space in stored_spaces()}
+    return engine
