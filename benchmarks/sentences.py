@@ -63,7 +63,7 @@ def write_table(table: Path, *, train: Sentences, val: Sentences, test: Sentence
 
 
 def spared(held_out: Sentences) -> tuple[Sentences, Sentences]:
-    """Held out sentences as a validation and a test split: tfl wants both, and a test split of one sentence of each class does."""
+    """Held out sentences as a validation and a test split: tfl wants both, one sentence of each class tests."""
     first = [next(row for row in held_out if row[1] == label) for label in range(len(CLASSES))]
     return [row for row in held_out if row not in first], first
 

@@ -3,8 +3,8 @@
 Run       TFL_TEST_DATA=<folder with sst2/> TFL_TEST_TEXT=<folder of a BERT preset> python benchmarks/text_head.py --json
 Data      sst2: train.tsv to train, dev.tsv to validate (tfl takes one sentence of each class of dev as the test split it wants)
 Length    the one that tfl chooses from the training sentences, on every side; batches of 32
-Sides     hub   `BertTextClassifier` with a frozen backbone: strings in, `fit` for 10 epochs of one training, all of them measured, an
-                equal part of them in every round; Adam at 1e-3, dropout as it comes
+Sides     hub   `BertTextClassifier` with a frozen backbone: strings in, `fit` for 10 epochs of one training, all of them
+                measured, an equal part of them in every round; Adam at 1e-3, dropout as it comes
           pass  one plain forward pass over the same sentences to the last layer's tokens: `BertBackbone.predict`
           tfl   data, audit, network, features, epochs, checkpoints, with an empty store every time; Adam at 1e-3
 Counted   on every side: building the network, loading its weights, tracing, tokenising, validation. Not counted on any side:
