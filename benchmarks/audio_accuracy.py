@@ -2,8 +2,8 @@
 
 Run       TFL_TEST_DATA=<folder with spoken_digits/> KERAS_HOME=<folder with ImageNet weights> python
               benchmarks/audio_accuracy.py --json [--only all few] [--backbone mini]
-Data      Free Spoken Digit Dataset, WAV at 8 kHz: test/ holds takes 0 to 4 of each digit and speaker (300 clips), train/ the others
-          (2,700); the six speakers are the same in both
+Data      Free Spoken Digit Dataset, WAV at 8 kHz: test/ holds takes 0 to 4 of each digit and speaker (300 clips), train/ the
+          others (2,700); the six speakers are the same in both
 Parts     all  every training clip, a tenth of them to validate, drawn by the seed
           few  20 training clips of each digit, drawn by the seed, and 5 others of each to validate
 Recipe    the shipped one with the rate of these clips; --backbone takes another network (MobileNet: alpha 0.75, ImageNet weights)
