@@ -137,7 +137,7 @@ def files_of(planted: Planted, found: Any, *kinds: str) -> set[str]:
 
 
 def judge_files(planted: Planted, found: Any, counts: Counts) -> None:
-    from tfl.audit.finding import UNUSABLE
+    from tfl.finding import UNUSABLE
 
     poor = {file for kind in POOR for file in planted.files[kind]}
     for kind in SPOILERS:

@@ -101,7 +101,7 @@ class Job:
 
 def result_of(run: Path) -> dict[str, str]:
     """Hashes of what a run came to."""
-    from tfl.evaluate.sameness import weight_hashes
+    from tfl.evaluate.compare.identical import weight_hashes
 
     metrics = {key: value for key, value in json.loads((run / "metrics.json").read_text()).items() if key != "seconds"}
     rows = [
@@ -125,7 +125,7 @@ def phase_of(run: Path) -> str:
     if json.loads((run / "manifest.json").read_text())["status"] == "done":
         return "report"
     done = json.loads((run / "seconds.json").read_text()) if (run / "seconds.json").is_file() else {}
-    return next((step for step in ("features", "head", "finetune", "judge", "export", "report") if step not in done), "end")
+    return next((step for step in ("features", "head", "finetune", "evaluate", "export", "report") if step not in done), "end")
 
 
 def moments(kills: int, seconds: float, seed: int) -> list[float]:

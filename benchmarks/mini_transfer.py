@@ -1,8 +1,8 @@
-"""Does `mini` transfer? Its weights against random weights of the same network, on a few training images a class.
+"""Does `mini` transfer? Its weights against random weights of the same network, on a few training images per class.
 
 Run       TFL_TEST_DATA=<folder with strawberry/ and flowers/> python benchmarks/mini_transfer.py --json
 Sets      the drawn sample that ships; photos of strawberry leaves (two classes); photos of flowers (five classes)
-Method    five seeds, 25 training images a class at 96 px, up to 100 others a class to test (strawberry, where
+Method    five seeds, 25 training images per class at 96 px, up to 100 others per class to test (strawberry, where
           the differences are smallest: up to 400). Two strategies each:
           probe       logistic regression on the means of each block's output; which block, and how strongly it is
                       regularised, is chosen by cross-validation on the training images

@@ -1,7 +1,7 @@
 """Can mirrored copies be told from the originals? What `tfl new` decides about horizontal flips, on sets of known kinds.
 
 Run       TFL_TEST_DATA=<folder of flowers/, strawberry/, fashion_mnist/, blood_cells/> python benchmarks/mirror.py --json
-Sets      drawn here: the letters b and d, the letters A H M T, arrows to the left and to the right, 150 images a class;
+Sets      drawn here: the letters b and d, the letters A H M T, arrows to the left and to the right, 150 images per class;
           with tfl: sample:digits, sample:strawberry; photos: flowers (five classes), strawberry leaves (two), and
           cells of blood, cut out of microscope pictures by their boxes (three); Fashion-MNIST (ten), whose shoes point left
 Figures   told apart: the share of pairs (image, mirrored copy) whose original a linear model on features of mini finds, with its

@@ -73,7 +73,7 @@ def build(recipe: tfl.Recipe, policy: str) -> tuple[Any, Any, Any]:
         tfl.Calibration(),
         logits=features["val"] @ kernel + bias,
         features=features["val"],
-        labels=bundle.labels("val"),
+        targets=bundle.targets_of("val"),
         training_features=features["train"][:500],
     )
     return model, bundle, confidence
@@ -99,7 +99,7 @@ def fit_head(logits: Any, features: np.ndarray, labels: np.ndarray) -> None:
 
 def measure(title: str, recipe: tfl.Recipe, policy: str, folder: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Figures and rounds of one network."""
-    from tfl.export.certificate import Judge
+    from tfl.export.certificate import Certifier
     from tfl.export.kinds import KINDS
     from tfl.export.litert import REPRESENTATIVE
     from tfl.export.server import open_server
@@ -117,14 +117,16 @@ def measure(title: str, recipe: tfl.Recipe, policy: str, folder: Path) -> tuple[
         representative=images_of(bundle.examples, bundle.indices("train"), data=recipe.data, at_most=REPRESENTATIVE),
     )
     trial = Trial.of(recipe.data, examples=bundle.examples, indices=bundle.indices("test"), pixels=bundle.cached)
-    judge = Judge(shipment, trial, trained=model, strict=False)
-    done = ship(tuple(KINDS), shipment, folder, judge=judge, tell=lambda words: print(f"{title}: {words}", file=sys.stderr))
+    certifier = Certifier(shipment, trial, trained=model, strict=False)
+    done = ship(
+        tuple(KINDS), shipment, folder, certifier=certifier, tell=lambda words: print(f"{title}: {words}", file=sys.stderr)
+    )
     with serving(done.folders["saved_model"].parent) as address:
         began = time.perf_counter()
-        row = judge.judge(open_server(address, name=recipe.name), path=".")
+        row = certifier.certify(open_server(address, name=recipe.name), path=".")
         row["seconds_to_answer"] = time.perf_counter() - began
-    all_int8 = measure_all_int8(shipment, judge, folder)
-    certificate = {**judge.document(), "all_int8": all_int8}
+    all_int8 = measure_all_int8(shipment, certifier, folder)
+    certificate = {**certifier.document(), "all_int8": all_int8}
     return list(figures_of(title, certificate)), [{"network": title, "policy": policy, **certificate}]
 
 
@@ -144,7 +146,7 @@ def serving(folder: Path) -> Iterator[str]:
             server.terminate()
 
 
-def measure_all_int8(shipment: Any, judge: Any, folder: Path) -> dict[str, Any]:
+def measure_all_int8(shipment: Any, certifier: Any, folder: Path) -> dict[str, Any]:
     """int8 with the head, the probabilities and the confidence quantised too: not what tfl writes."""
     from tfl.export.litert import _write_int8, file_of
     from tfl.export.parity import compare
@@ -154,7 +156,7 @@ def measure_all_int8(shipment: Any, judge: Any, folder: Path) -> dict[str, Any]:
     target.mkdir()
     _write_int8(shipment, target / file_of("int8"), float_tail=False)
     [runtime] = open_export("litert", target)
-    row = compare(runtime, runtime.look_at(judge.trial), judge.expected, judge.trial, shipment.class_names)
+    row = compare(runtime, runtime.look_at(certifier.trial), certifier.expected, certifier.trial, shipment.class_names)
     return {**row, "bytes": (target / file_of("int8")).stat().st_size}
 
 
@@ -175,7 +177,7 @@ def figures_of(title: str, certificate: dict[str, Any]) -> Iterator[dict[str, An
         yield figure(f"{said}: accuracy", test["accuracy"], "share")
         yield figure(f"{said}: changed labels", row["changed"], f"of {row['count']} files")
         yield figure(f"{said}: changed prediction sets", others["prediction_set"]["changed"], f"of {row['count']} files")
-        yield figure(f"{said}: changed unfamiliar", others["is_unfamiliar"]["changed"], f"of {row['count']} files")
+        yield figure(f"{said}: changed unfamiliar", others["is_out_of_distribution"]["changed"], f"of {row['count']} files")
         if "bytes" in row:
             yield figure(f"{said}: size", row["bytes"] / 1e6, "MB")
         if "seconds_to_write" in row:

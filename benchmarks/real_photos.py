@@ -8,7 +8,7 @@ Parts     strawberry  80/20 split, test accuracy of a tfl run, mean over three s
                       fine-tuning epochs at 1e-5 on the whole network) against a tfl run, decode and features counted.
                       tfl takes its validation split from the guide's training photos; the guide's validation photos
                       are tfl's test photos, looked at once
-          few         20 training photos a class of either set, up to 150 others a class to test, three seeds: ImageNet
+          few         20 training photos a class of either set, up to 150 others per class to test, three seeds: ImageNet
                       weights against the same network from nothing, which learns in all layers for 100 epochs,
                       BatchNorm included, and keeps its best
 """

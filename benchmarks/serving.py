@@ -1,4 +1,4 @@
-"""`tfl serve` against a loop over the bare SavedModel: requests a second, latency, a soak, malformed requests, a new version.
+"""`tfl serve` against a loop over the bare SavedModel: requests per second, latency, a soak, malformed requests, a new version.
 
 Run       python benchmarks/serving.py --json     (ten minutes of soak, or --soak-seconds; --only rate latency … picks parts)
 Network   MobileNetV2, alpha 0.35, 224 px, with ImageNet weights where KERAS_HOME has them, else random ones; five classes
@@ -6,7 +6,7 @@ Images    32 drawn JPEGs of 224 px
 Processes the bare loop, the server and the clients each have one of their own. They share the machine's cores: while the bare
           loop runs, the server and the clients wait, and the other way round. The clients' share of the machine is not taken
           off: the server is measured with what they leave. `cpu_ms` in the rounds is processor time a request, of each
-rate      requests a second of 32 clients in a closed loop, against images a second of the bare signature (decoding inside) at
+rate      requests per second of 32 clients in a closed loop, against images per second of the bare signature (decoding inside) at
           its best batch size; alternating rounds, the median of their ratios
 latency   one client on a kept connection against one call of the signature with one image; alternating rounds, medians
 soak      Poisson arrivals at 80% of what the server can answer, which is measured again each minute: the minute begins with three
@@ -182,7 +182,7 @@ class Served:
 
 
 def cpu_ms(spent: list[tuple[float, float]], start: float, stop: float, rate: float) -> float | None:
-    """Processor time a request between two times, from (time, seconds so far), at so many requests a second."""
+    """Processor time a request between two times, from (time, seconds so far), at so many requests per second."""
     rows = [row for row in spent if start <= row[0] <= stop]
     if len(rows) < 2:
         return None
@@ -267,8 +267,8 @@ class Bench:
         served.close()
         bare_rate = statistics.median(row["bare_images_s"] for row in self.rounds if row["part"] == "rate")
         self.figures += [
-            figure("requests a second, 32 clients", statistics.median(rates), "1/s"),
-            figure(f"images a second, bare signature, batches of {best}", bare_rate, "1/s"),
+            figure("requests per second, 32 clients", statistics.median(rates), "1/s"),
+            figure(f"images per second, bare signature, batches of {best}", bare_rate, "1/s"),
             figure("server against the bare signature", statistics.median(ratios), "ratio", at_least=0.8),
         ]
 
@@ -325,7 +325,7 @@ class Bench:
         self.figures += [
             figure(name, row["failures"], "", at_most=0),
             figure("growth of the server's memory", growth, "ratio", at_most=0.05),
-            figure("requests a second at saturation, median", statistics.median(m["most"] for m in row["minutes"]), "1/s"),
+            figure("requests per second at saturation, median", statistics.median(m["most"] for m in row["minutes"]), "1/s"),
             figure("median latency at 80% load", row["median_ms"], "ms"),
             figure("p99 against the median at 80% load", tail(row), "ratio", at_most=5),
             figure("the same of the median minute", statistics.median(ratios), "ratio"),

@@ -1,6 +1,6 @@
 """Handwritten digits: ten labels a class, a backbone that saw another task.
 
-Data      scanned digits (8×8 pixels, grey) that come with scikit-learn; ten training images a class
+Data      scanned digits (8×8 pixels, grey) that come with scikit-learn; ten training images per class
 Run       tfl run recipes/handwritten_digits.py
           From a run of your own as the backbone, such as one on Fashion-MNIST (a folder with its four IDX files):
           tfl run recipes/fashion_source.py --data FASHION_FOLDER --out runs/fashion

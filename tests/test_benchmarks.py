@@ -90,8 +90,8 @@ def test_a_block_of_the_guide_is_a_block_of_tfl(module, photos):
     assembled = assemble(recipe, ("a", "b"))
     for block, cut in guide.CUTS.items():
         plan = make_plan(assembled, tfl.Stage("x", train=flower_photos.top_of(block)))
-        assert assembled.blocks[plan.first_live_block].layers[0] == f"block_{block}_expand"
-        below = assembled.blocks[plan.first_live_block - 1]
+        assert assembled.blocks[plan.first_trainable_block].layers[0] == f"block_{block}_expand"
+        below = assembled.blocks[plan.first_trainable_block - 1]
         base = guide.build_base((224, 224))
         assert below.name == cut and below.output_shape == base.get_layer(cut).output.shape[1:]
         keras.backend.clear_session()

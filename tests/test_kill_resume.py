@@ -37,7 +37,7 @@ def test_one_run_that_ended_differently_is_enough(kill_resume):
         (None, (), "data, or before"),
         ("running", (), "features"),
         ("running", ("features",), "head"),
-        ("running", ("features", "head", "finetune", "judge"), "export"),
+        ("running", ("features", "head", "finetune", "evaluate"), "export"),
         ("done", (), "report"),
     ],
 )

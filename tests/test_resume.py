@@ -153,7 +153,7 @@ def test_other_images_are_refused_by_name(tmp_path, recipe, photos):
     run.update_manifest(data={"fingerprint": "before"}, weights={"name": "mini", "sha256": "w"})
     (photos / "ant" / "2.png").unlink()
     weights = {"name": "mini", "sha256": "w"}
-    with pytest.raises(RunError, match=r"1 missing \(ant/2\.png\)\. Put them back and go on with --resume") as caught:
+    with pytest.raises(RunError, match=r"1 removed \(ant/2\.png\)\. Put them back and run again with --resume") as caught:
         refuse_other_inputs(run, bundle_of(photos), fingerprint="after", weights=weights)
     assert "split" not in str(caught.value), "what one missing image moved is not its own news"
     refuse_other_inputs(run, bundle_of(photos), fingerprint="before", weights=weights)
@@ -227,7 +227,7 @@ def test_a_signal_stops_saves_and_says_how_to_go_on(tmp_path, number):
         said = process.communicate(timeout=60)[1]
     assert process.returncode == 130, said
     assert "Once more stops at once" in said
-    assert "Go on with: tfl run digits.py --out 'my run' --resume" in said
+    assert "Resume with: tfl run digits.py --out 'my run' --resume" in said
     run = Run.open(tmp_path / "my run")
     assert run.manifest["status"] == "interrupted"
     state = run.state["stages"]["long"]

@@ -24,20 +24,21 @@ __all__ = ["load_run", "probe", "run", "tune"]
 
 
 def run(recipe: Recipe | Path | str, out: Path | str | None = None, *, resume: bool = False) -> TrainedRun:
-    """Trains, evaluates, explains and exports what a recipe says: `tfl run` from Python.
+    """Trains, evaluates, explains and exports what a recipe describes: `tfl run` from Python.
 
     Args:
-        recipe: A recipe, or the path of a recipe file (`.py`, or the `recipe.json` of a run).
-        out: The run folder; None makes `runs/<name>/<time>`.
-        resume: Go on with the run in `out`, which must be of the same recipe; where none was begun, begin it.
+        recipe: `Recipe`, or the path of a recipe file (`.py`, or the `recipe.json` of a run).
+        out: Path, the run folder. Defaults to None, which creates `runs/<name>/<time>`.
+        resume: Bool, whether to resume the run in `out`, which must be of the same recipe; a run is started if there is none.
+            Defaults to False.
 
     Returns:
         The finished run: `metrics`, `history`, `report`, `predict(files)`.
 
     Raises:
-        TflError: The recipe, the data, the weights or the folder cannot be used; or the run failed, and `resume` goes on from
+        TflError: The recipe, the data, the weights or the folder cannot be used; or the run failed, and `resume` continues from
             there.
-        KeyboardInterrupt: The cell was interrupted; everything is saved, and `resume` goes on from there.
+        KeyboardInterrupt: The cell was interrupted; everything is saved, and `resume` continues from there.
 
     Example:
 
@@ -62,8 +63,8 @@ def probe(recipe: Recipe | Path | str, out: Path | str | None = None) -> Profile
     """Probes every block of a recipe's backbone on its training and validation images: `tfl probe` from Python.
 
     Args:
-        recipe: A recipe, or the path of a recipe file.
-        out: The folder for `probe.json` and `probe.html`; None writes no files.
+        recipe: `Recipe`, or the path of a recipe file.
+        out: Path, the folder for `probe.json` and `probe.html`. Defaults to None, which writes no files.
 
     Returns:
         The profile: `rows`, `best`, `advice`, `table()`.
@@ -101,12 +102,12 @@ def tune(
     """Searches how many blocks to train, at which rates, with which head: `tfl tune` from Python.
 
     Args:
-        recipe: A recipe, or the path of a recipe file; its `search` says what is searched.
-        out: The folder of the search; None makes `runs/<name>/tune-<time>`.
-        trials: At most so many trials, over `search.trials`.
-        minutes: Begin no trial after so many minutes, over `search.minutes`.
-        workers: Processes that run trials side by side.
-        resume: Go on with the search in `out`.
+        recipe: `Recipe`, or the path of a recipe file; its `search` describes the search space.
+        out: Path, the folder of the search. Defaults to None, which creates `runs/<name>/tune-<time>`.
+        trials: Int, the largest number of trials. Defaults to `search.trials`.
+        minutes: Float, the time budget in minutes. Defaults to `search.minutes`.
+        workers: Int, the number of processes that run trials. Defaults to 1.
+        resume: Bool, whether to resume the search in `out`. Defaults to False.
 
     Returns:
         The search: `best` (name, values and score), `best_recipe`, `outcomes()` and `folder`.
@@ -138,7 +139,7 @@ def load_run(folder: Path | str) -> TrainedRun:
     """The run in a folder.
 
     Args:
-        folder: As `tfl.run` or `tfl run` made it.
+        folder: Path of a run folder that `tfl.run` or `tfl run` wrote.
 
     Raises:
         RunError: There is no run there, or its manifest or recipe is damaged.

@@ -1,6 +1,6 @@
 """The main job, composed: the only module that knows the whole order.
 
-    load · audit · split ─▶ assemble ─▶ (plan ─▶ train) a stage ─▶ judge ─▶ trust ─▶ export ─▶ report
+    load · audit · split ─▶ assemble ─▶ (plan ─▶ train) a stage ─▶ evaluate ─▶ confidence ─▶ export ─▶ report
 
 Everything that can be wrong with the input is found before the run folder is made, and what takes no network to find is found
 before TensorFlow is imported.
@@ -19,8 +19,7 @@ import numpy as np
 
 from tfl.errors import MissingExtraError, StorageError
 from tfl.fields import as_plain
-from tfl.modalities.base import settled
-from tfl.modalities.image.backbones.settle import preprocessing_note, preprocessing_of, size_note
+from tfl.modalities.base import check_available, settled
 from tfl.prepare import Prepared, data_fingerprint, prepare
 from tfl.quiet import load_tensorflow
 from tfl.recipe import Recipe
@@ -36,8 +35,9 @@ if TYPE_CHECKING:
     from tfl.data.bundle import Bundle
     from tfl.data.examples import Examples
     from tfl.evaluate.confidence import Confidence
-    from tfl.evaluate.seen import Seen, Sight
+    from tfl.evaluate.predictor import Outputs, SplitPredictor
     from tfl.model.assemble import Assembled
+    from tfl.train.stage_plan import StagePlan
 
 
 def run_recipe(
@@ -49,12 +49,13 @@ def run_recipe(
     command: Sequence[str] = (),
     console: Console | None = None,
 ) -> Run:
-    """Trains, judges, explains and exports what a recipe says.
+    """Trains, evaluates, explains and exports what a recipe says.
 
     Args:
         recipe: What to do.
         out: The run folder; None makes `runs/<name>/<time>`.
-        resume: Go on with the run in `out`, which must be of the same recipe; where none was begun, begin it.
+        resume: Bool, whether to resume the run in `out`, which must be of the same recipe; a run is started if there is none.
+            Defaults to False.
         repeats: A run of the same recipe: what `auto` came to there, by measuring, is taken over.
         command: How this was started, for the manifest.
         console: Where progress is shown; None prints to standard error.
@@ -64,8 +65,8 @@ def run_recipe(
 
     Raises:
         TflError: The recipe, the data, the weights or the folder cannot be used; nothing was trained.
-        TrainingError, FrozenMovedError, ExportError: The run failed; its manifest says so, and `resume` goes on from there.
-        KeyboardInterrupt: Ctrl-C, or SIGTERM while a stage trained; everything is saved, and `resume` goes on from there.
+        TrainingError, FrozenMovedError, ExportError: The run failed; its manifest says so, and `resume` continues from there.
+        KeyboardInterrupt: Ctrl-C, or SIGTERM while a stage trained; everything is saved, and `resume` continues from there.
 
     Example:
 
@@ -101,8 +102,9 @@ def run_recipe(
         examples = load_source(recipe.data, seed=recipe.split_seed, task=recipe.task)
     load_tensorflow()
     from tfl.data.listing import write_listing
-    from tfl.evaluate.report import describe_data, write_report
-    from tfl.evaluate.seen import Sight
+    from tfl.evaluate.confidence import figures_of
+    from tfl.evaluate.predictor import SplitPredictor
+    from tfl.evaluate.report.page import describe_data, write_report
 
     with clock.step("data"):
         prepared = prepare(asked, console, examples=examples)
@@ -111,12 +113,17 @@ def run_recipe(
     with clock.step("model"):
         known = earlier or repeats
         chosen = known.manifest.get("precision") if known else None
-        precision, assembled = _prepare_model(recipe, bundle, console, chosen=chosen)
+        precision, assembled, plans = _prepare_model(recipe, bundle, console, chosen=chosen)
     about_data = describe_data(
-        bundle.examples, bundle.split, findings=findings, notes=bundle.split.notes, fingerprint=data_fingerprint(bundle)
+        bundle.examples,
+        bundle.split,
+        findings=findings,
+        notes=bundle.split.notes,
+        fingerprint=data_fingerprint(bundle),
+        task=bundle.task,
     )
     run = earlier or Run.create(folder, recipe, command=list(command))
-    weights = _describe_weights(recipe, assembled)
+    weights = _describe_weights(recipe, assembled, bundle)
     if earlier:
         refuse_other_inputs(earlier, bundle, fingerprint=about_data["fingerprint"], weights=weights)
     with run.lock(), status_of(run), vanished_files_told(bundle):
@@ -125,17 +132,19 @@ def run_recipe(
         run.update_manifest(data=about_data, precision=precision, weights=weights)
         if repeats is not None:
             run.repeat_choices_of(repeats)
-        _train(run, recipe, assembled, bundle, clock, console)
-        with clock.step("judge", into=run):
-            sight = Sight(assembled.model)
-            seen = _judge(run, recipe, sight, bundle)
-        with clock.step("trust", into=run):
-            confidence = _trust(run, recipe, assembled, bundle, sight, seen, console)
+        _train(run, recipe, assembled, plans, bundle, clock, console)
+        with clock.step("evaluate", into=run):
+            predictor = SplitPredictor(assembled.model)
+            outputs, metrics = _evaluate(recipe, predictor, bundle)
+        with clock.step("confidence", into=run):
+            confidence = _fit_confidence(run, recipe, plans, bundle, predictor, outputs, console)
+            metrics |= {"confidence": figures_of(confidence)} if confidence else {}
+            _write_predictions(run, bundle, outputs, confidence)
         with clock.step("export", into=run):
             _save(run, recipe, assembled.model, bundle, confidence, console)
         with clock.step("report", into=run):
-            _picture(run, recipe, assembled, bundle, {name: found.probabilities for name, found in seen.items()})
-        run.write_json("metrics.json", {**run.read_json("metrics.json"), "seconds": clock.document()})
+            _picture(run, recipe, assembled, bundle, {name: found.predictions for name, found in outputs.items()})
+        run.write_json("metrics.json", {**metrics, "seconds": clock.document()})
         run.update_manifest(status="done")
         write_report(run.folder)  # which says how the run ended
     return run
@@ -155,12 +164,11 @@ def check_recipe(recipe: Recipe) -> None:
     from tfl.audit.extra import check_extra
     from tfl.data.exclude import read_exclude
     from tfl.export.kinds import check_packages
-    from tfl.modalities.image.backbones.available import check_available
 
     if recipe.data.exclude is not None:
         read_exclude(recipe.data.exclude)
     check_packages(recipe.export)
-    check_available(recipe.backbone)
+    check_available(recipe)
     if recipe.features.engine == "openvino" and importlib.util.find_spec("openvino") is None:
         raise MissingExtraError.of("openvino", needed_for="features.engine=openvino")
     if recipe.data.audit == "deep":
@@ -168,7 +176,7 @@ def check_recipe(recipe: Recipe) -> None:
 
 
 def _tell_if_not_stored(recipe: Recipe, console: Console, known: Run | None) -> None:
-    """Says at once that the cache cannot be written; where the recipe cannot do without it, or the run that is gone on with or
+    """Says at once that the cache cannot be written; where the recipe cannot do without it, or the run that is resumed or
     repeated did not, that is an error."""
     from tfl.features.budget import check_store
 
@@ -221,93 +229,116 @@ def audit_before_run(asked: Recipe, prepared: Prepared, console: Console, *, tra
     """
     from tfl.advise.preprocessing import refuse_undecided
     from tfl.audit.audit import findings_before_run
-    from tfl.audit.finding import Finding
+    from tfl.finding import Finding
 
     recipe, bundle = prepared.recipe, prepared.bundle
-    about_size = None
-    if recipe.data.kind == "image" and not trained:
-        about_size = size_note(asked)
+    notes: list[tuple[str, str]] = []
+    if not trained:
+        notes = bundle.modality.recipe_notes(asked)
         refuse_undecided(recipe, bundle, console)
-    noted = [Finding(kind="image_size", severity="info", files=(), note=about_size)] if about_size else []
+    noted = [Finding(kind=kind, severity="info", files=(), note=note) for kind, note in notes]
     more = [*noted, *findings_before_run(recipe, bundle, console=console)]
     for one in more:
         console.print(f"         {one.severity}: {one.note}", markup=False)
     return [one.to_json() for one in more]
 
 
-def _prepare_model(recipe: Recipe, bundle: Bundle, console: Console, *, chosen: str | None) -> tuple[str, Assembled]:
-    """The whole network under the recipe's precision, with every stage's plan tried out before anything trains.
+def _prepare_model(
+    recipe: Recipe, bundle: Bundle, console: Console, *, chosen: str | None
+) -> tuple[str, Assembled, dict[str, StagePlan]]:
+    """The whole network under the recipe's precision, with every stage's plan made before anything trains.
 
     A resumed run keeps the precision it had `chosen`: measured again, `auto` could come out otherwise.
     """
     from rich.markup import escape
 
     from tfl.model.assemble import assemble_for
-    from tfl.model.freeze import make_plan
     from tfl.train.precision import choose_precision
+    from tfl.train.stage_plan import plan_stages
 
-    precision = chosen or choose_precision(
-        recipe, lambda: assemble_for(recipe, bundle), modality=bundle.modality, console=console
-    )
+    modality = bundle.modality
+    precision = chosen or choose_precision(recipe, lambda: assemble_for(recipe, bundle), modality=modality, console=console)
     assembled = assemble_for(recipe, bundle, precision=precision)
     size = f"{assembled.model.count_params():,} parameters in {len(assembled.blocks)} blocks"
-    console.print(f"[bold]network[/]  {escape(recipe.backbone.name)} {bundle.modality.size_text()}, {size}, {precision}")
-    if (note := preprocessing_note(recipe.backbone)) is not None:
+    console.print(f"[bold]network[/]  {escape(recipe.backbone.name)} {modality.size_text()}, {size}, {precision}")
+    if (note := modality.network_note(recipe.backbone)) is not None:
         console.print(f"         {note}", markup=False)
-    for stage in recipe.stages:
-        make_plan(assembled, stage)
-    return precision, assembled
+    return precision, assembled, plan_stages(assembled, recipe)
 
 
-def _train(run: Run, recipe: Recipe, assembled: Assembled, bundle: Bundle, clock: _Clock, console: Console) -> None:
-    from tfl.model.freeze import make_plan
-    from tfl.train.ahead import extract_ahead
+def _train(
+    run: Run,
+    recipe: Recipe,
+    assembled: Assembled,
+    plans: dict[str, StagePlan],
+    bundle: Bundle,
+    clock: _Clock,
+    console: Console,
+) -> None:
+    from tfl.train.precompute import precompute
     from tfl.train.stage import train_stage
     from tfl.train.stopping import Stop
 
     weights = _class_weights(recipe, bundle)
-    plans = {stage.name: make_plan(assembled, stage) for stage in recipe.stages}
-    run.write_json("plans.json", {name: plan.as_json() for name, plan in plans.items()})
+    run.write_json("plans.json", {name: plan.freeze.as_json() for name, plan in plans.items()})
     with clock.step("features", into=run):
-        extract_ahead(run, assembled, bundle, recipe=recipe, console=console)
-    for stage in recipe.stages:
-        console.print(f"\n[bold]stage {stage.name}[/]")
-        console.print(plans[stage.name].table())
-        with clock.step(stage.name, into=run):
-            train_stage(run, assembled, stage, bundle, recipe=recipe, class_weights=weights, console=console, stop=Stop())
+        precompute(run, assembled, bundle, recipe=recipe, plans=plans, console=console)
+    options: dict[str, Any] = {"recipe": recipe, "class_weights": weights, "console": console}
+    for name, plan in plans.items():
+        console.print(f"\n[bold]stage {name}[/]")
+        console.print(plan.freeze.table())
+        with clock.step(name, into=run):
+            train_stage(run, assembled, plan.stage, bundle, plan=plan, stop=Stop(), **options)
 
 
-def _judge(run: Run, recipe: Recipe, sight: Sight, bundle: Bundle) -> dict[str, Seen]:
-    """Writes metrics.json and predictions.csv; returns what the network made of the images, by split."""
+def _evaluate(recipe: Recipe, predictor: SplitPredictor, bundle: Bundle) -> tuple[dict[str, Outputs], dict[str, Any]]:
+    """The network's outputs by split, and the metrics of validation and test."""
+    names, found, metrics = bundle.examples.class_names, {}, {}
+    for name, title in (("val", "validation"), ("test", "test")):
+        found[name] = predictor.predict(bundle, bundle.indices(name))
+        metrics[title] = bundle.task.evaluate(found[name].predictions, bundle.targets_of(name), names, seed=recipe.seed)
+    return found, metrics
+
+
+def _write_predictions(run: Run, bundle: Bundle, outputs: dict[str, Outputs], confidence: Confidence | None) -> None:
     from tfl.evaluate.predictions import write_predictions
 
-    examples, found, metrics = bundle.examples, {}, {}
-    for name, title in (("val", "validation"), ("test", "test")):
-        found[name] = sight.see(bundle, bundle.indices(name))
-        targets = bundle.targets_of(name)
-        metrics[title] = bundle.task.evaluate(found[name].probabilities, targets, examples.class_names, seed=recipe.seed)
-    run.write_json("metrics.json", metrics)
-    write_predictions(run.folder, examples, bundle.split, {name: seen.probabilities for name, seen in found.items()})
-    return found
+    answers = None
+    if confidence is not None:
+        answers = {name: confidence.answer(found.logits, found.features) for name, found in outputs.items()}
+    write_predictions(
+        run.folder,
+        bundle.examples,
+        bundle.split,
+        {name: found.predictions for name, found in outputs.items()},
+        task=bundle.task,
+        answers=answers,
+    )
 
 
-def _trust(
-    run: Run, recipe: Recipe, assembled: Assembled, bundle: Bundle, sight: Sight, seen: dict[str, Seen], console: Console
+def _fit_confidence(
+    run: Run,
+    recipe: Recipe,
+    plans: dict[str, StagePlan],
+    bundle: Bundle,
+    predictor: SplitPredictor,
+    outputs: dict[str, Outputs],
+    console: Console,
 ) -> Confidence | None:
-    """What makes calibrated probabilities, prediction sets and unfamiliar images, where the recipe wants it."""
-    from tfl.evaluate.seen import stored_features
-    from tfl.evaluate.trusting import keep_confidence
+    """What makes calibrated probabilities, prediction sets and out-of-distribution scores, where the recipe wants it."""
+    from tfl.evaluate.predictor import stored_features
+    from tfl.evaluate.run_confidence import keep_confidence
 
     if recipe.confidence is None:
         return None
 
     def training(indices: NDArray[np.int64]) -> tuple[NDArray[np.float32], str]:
-        stored = stored_features(run, assembled, bundle, indices)
+        stored = stored_features(run, list(plans.values())[-1], bundle, indices)
         if stored is not None:
             return stored, "from the features of the last stage"
-        return sight.see(bundle, indices).features, "in one pass over their pixels"
+        return predictor.predict(bundle, indices).features, "in one pass over their pixels"
 
-    return keep_confidence(run, recipe.confidence, bundle, seen, training, console=console)
+    return keep_confidence(run, recipe.confidence, bundle, outputs, training, console=console)
 
 
 def _save(run: Run, recipe: Recipe, model: keras.Model, bundle: Bundle, confidence: Confidence | None, console: Console) -> None:
@@ -335,7 +366,7 @@ def _save(run: Run, recipe: Recipe, model: keras.Model, bundle: Bundle, confiden
 def _picture(
     run: Run, recipe: Recipe, assembled: Assembled, bundle: Bundle, probabilities: dict[str, NDArray[np.float32]]
 ) -> None:
-    from tfl.evaluate.pictures import save_pictures
+    from tfl.evaluate.report.shown import save_pictures
 
     save_pictures(
         run.folder,
@@ -353,10 +384,10 @@ def _class_weights(recipe: Recipe, bundle: Bundle) -> NDArray[Any] | None:
     return None if recipe.class_weight is None else bundle.task.balanced_weights(bundle.targets_of("train"))
 
 
-def _describe_weights(recipe: Recipe, assembled: Assembled) -> dict[str, Any]:
+def _describe_weights(recipe: Recipe, assembled: Assembled, bundle: Bundle) -> dict[str, Any]:
     from tfl.backbones.weight_hash import weights_fingerprint
 
-    decided = {"preprocessing": preprocessing_of(recipe.backbone).preprocessing}
+    decided = bundle.modality.network_about(recipe.backbone)
     return {**as_plain(recipe.backbone), **decided, "sha256": weights_fingerprint(assembled.backbone())}
 
 

@@ -40,11 +40,11 @@ def check_profile_folder(folder: Path) -> None:
 
 
 def profile_recipe(recipe: Recipe, console: Console) -> Profile:
-    """Finds the images of a recipe and probes every block of its backbone on them.
+    """Loads the data of a recipe and probes every block of its backbone on it.
 
     Args:
-        recipe: What the probes are to advise.
-        console: Where to say what was found, and how far the pass is.
+        recipe: `Recipe` that the probes are run for.
+        console: rich `Console` for messages and progress.
 
     Raises:
         TflError: The data, the weights or the cache cannot be used; most of it is found before TensorFlow is imported.
@@ -63,7 +63,7 @@ def profile_recipe(recipe: Recipe, console: Console) -> Profile:
 
 def write_profile(folder: Path, recipe: Recipe, profile: Profile) -> dict[str, Any]:
     """Writes `probe.json` and `probe.html`; returns what the first of them says."""
-    from tfl.evaluate.probing import write_probe_page
+    from tfl.evaluate.pages.probe import write_probe_page
 
     document = {"recipe": as_plain(settled(recipe)), **profile.as_json()}
     folder.mkdir(parents=True, exist_ok=True)
@@ -81,14 +81,14 @@ def with_options(recipe: Recipe, options: Mapping[str, Any]) -> Recipe:
 
 
 def tune_recipe(recipe: Recipe, folder: Path, *, resume: bool, workers: int, console: Console) -> SearchFolder:
-    """Searches, and writes the page; a worker of another chief only searches.
+    """Runs the search of a recipe and writes its page; a worker of another chief only searches.
 
     Args:
-        recipe: With a `search`, or without one for the built space and the default budget.
-        folder: Of the search.
-        resume: Go on with the search in `folder`.
-        workers: Processes that run trials side by side.
-        console: Where progress is shown.
+        recipe: `Recipe`; without a `search` it is searched in the default space with the default budget.
+        folder: Path, the folder of the search.
+        resume: Bool, whether to resume the search in `folder`.
+        workers: Int, the number of processes that run trials.
+        console: rich `Console` for messages and progress.
 
     Raises:
         TflError: As of `tfl.tuning.search.search`; most of it is found before TensorFlow is imported.
@@ -98,7 +98,7 @@ def tune_recipe(recipe: Recipe, folder: Path, *, resume: bool, workers: int, con
     is_worker = Role.of_this_process() is Role.WORKER
     examples = None if is_worker else _check_search(recipe, folder, resume=resume)
     load_tensorflow()
-    from tfl.evaluate.tuning import write_tuning_page
+    from tfl.evaluate.pages.tuning import write_tuning_page
     from tfl.tuning.search import search
 
     found = search(

@@ -1,4 +1,4 @@
-"""A run again from what its folder says, and whether that gave the same weights and figures, bit for bit."""
+"""Runs the recipe of a run folder again, and compares weights and figures bit for bit."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tfl.errors import RunError, RunLockedError
-from tfl.evaluate.changes import input_changes
-from tfl.evaluate.sameness import compare_epochs, compare_metrics, compare_predictions, compare_weights
+from tfl.evaluate.compare.changes import input_changes
+from tfl.evaluate.compare.identical import compare_epochs, compare_metrics, compare_predictions, compare_weights
 from tfl.recipe import Recipe
 from tfl.runs import Run, default_folder
 from tfl.storage import cache_home, check_can_write, locked
@@ -43,16 +43,17 @@ def repeat_run(
     Features are computed anew, in a store that is gone afterwards: the first run's would hide a difference.
 
     Args:
-        run_folder: Of a run that is done.
-        out: The new run's folder; None makes `runs/<name>/<time>`.
-        data: Where the images are now; None looks where the recipe says.
-        reuse_store: Read features that earlier runs stored.
-        command: How this was started, for the manifest.
-        console: Where progress is shown; None prints to standard error.
+        run_folder: Path of a run folder whose status is done.
+        out: Path, the folder of the new run. Defaults to None, which creates `runs/<name>/<time>`.
+        data: String, the current place of the data. Defaults to None, which is the source of the recipe.
+        reuse_store: Bool, whether to read features that earlier runs stored. Defaults to False.
+        command: Sequence of strings, the command line, for the manifest.
+        console: rich `Console` for progress. Defaults to None, which prints to standard error.
 
     Returns:
         `run`, `repeat` (folders), `identical`, `sentence`, `weights`, `metrics`, `predictions`, `epochs` (see
-        `tfl.evaluate.sameness`), `changed` and `unknown` (see `tfl.evaluate.changes`), and `store` (`fresh` or `shared`).
+        `tfl.evaluate.compare.identical`), `changed` and `unknown` (see `tfl.evaluate.compare.changes`), and `store` (`fresh`
+        or `shared`).
 
     Raises:
         RunError: There is no run there, it did not come to its end, or `out` is taken.
@@ -88,7 +89,7 @@ def finished(run_folder: Path | str) -> Run:
             f"{run.folder} did not come to its end, so there is nothing to compare a repeat with.",
             received=f"status {status}",
             allowed="a run that is done",
-            fix=f"Go on with it first: tfl run {run.path('recipe.json')} --out {run.folder} --resume",
+            fix=f"Resume it first: tfl run {run.path('recipe.json')} --out {run.folder} --resume",
         )
     return run
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from tfl.data.examples import listed
 from tfl.data.listing import data_changes, read_listing, write_listing
 from tfl.errors import DataError, RunError, TflError
+from tfl.evaluate.compare.changes import CHANGE_WORDS
 from tfl.fields import as_plain
 from tfl.recipe import Recipe
 from tfl.runs import Run
@@ -32,7 +33,7 @@ _LONGEST = 60
 
 
 def earlier_run(folder: Path, recipe: Recipe, console: Console) -> Run | None:
-    """The run in `folder` to go on with; None where nothing was begun there, so that it starts from the beginning.
+    """The run in `folder` to resume; None where there is none, so that it starts from the beginning.
 
     Raises:
         RunError: The folder holds something else, or a run of another recipe.
@@ -91,7 +92,7 @@ def _refuse_other_preprocessing(run: Run, before: dict[str, Any], now: dict[str,
     """A run of a model file has its preprocessing written out; one of an older tfl, which has not, was given pixels as they are.
 
     Raises:
-        RunError: It would go on with others.
+        RunError: It would be resumed with others.
     """
     if before["preprocessing"] != "auto" or now["preprocessing"] == "auto":
         return
@@ -100,7 +101,7 @@ def _refuse_other_preprocessing(run: Run, before: dict[str, Any], now: dict[str,
         raise RunError(
             f"{run.folder} was begun by an older version of tfl, which gave pixels 0..255 to {now['name']} as they are.",
             received=f"preprocessing={now['preprocessing']!r}, which the network needs",
-            fix="Start a new run; or go on as it was begun: --set backbone.preprocessing=none.",
+            fix="Start a new run; or resume it as it was started: --set backbone.preprocessing=none.",
         )
 
 
@@ -122,7 +123,7 @@ def _nothing_begun(folder: Path) -> bool:
 
 
 def refuse_other_inputs(run: Run, bundle: Bundle, *, fingerprint: str, weights: dict[str, Any]) -> None:
-    """Makes sure that a run goes on with the images and the weights that it was begun with.
+    """Makes sure that a run is resumed with the images and the weights that it was started with.
 
     Raises:
         RunError: They are others; the message names the images.
@@ -131,13 +132,13 @@ def refuse_other_inputs(run: Run, bundle: Bundle, *, fingerprint: str, weights: 
     if manifest.get("data") and manifest["data"].get("fingerprint") != fingerprint:
         raise RunError(
             f"The images of {bundle.data.source} are not those that {run.folder} was started on{_what_changed(run, bundle)}.",
-            fix="Put them back and go on with --resume, or start a new run.",
+            fix="Put them back and run again with --resume, or start a new run.",
         )
     known = (manifest.get("weights") or {}).get("sha256")
     if known and known != weights["sha256"]:
         raise RunError(
             f"The weights of {weights['name']} are not those that {run.folder} was started with.",
-            fix="Put them back and go on with --resume, or start a new run.",
+            fix="Put them back and run again with --resume, or start a new run.",
         )
 
 
@@ -152,18 +153,10 @@ def _what_changed(run: Run, bundle: Bundle) -> str:
     for kind, rows in other.items():
         files = [(row[0] if isinstance(row, tuple) else row).file for row in rows]
         if files:
-            parts.append(f"{len(files)} {_WORDS[kind]} ({listed(files, limit=_SHOWN)})")
+            parts.append(f"{len(files)} {CHANGE_WORDS[kind]} ({listed(files, limit=_SHOWN)})")
     return f": {'; '.join(parts)}" if parts else ""
 
 
-_WORDS = {
-    "added": "more",
-    "removed": "missing",
-    "changed": "with another content",
-    "relabelled": "with another label",
-    "moved": "in another split",
-    "renamed": "under another name",
-}
 _CAUSES = ("added", "removed", "changed", "relabelled")
 """These move other images to other splits."""
 
@@ -202,5 +195,5 @@ def vanished_files_told(bundle: Bundle) -> Iterator[None]:
             raise
         raise DataError(
             f"{len(gone)} of {len(bundle.examples)} images vanished while the run went on: {listed(gone, limit=_SHOWN)}.",
-            fix="Put them back as they were and go on with --resume.",
+            fix="Put them back as they were and run again with --resume.",
         ) from error

@@ -1,7 +1,7 @@
 """The run folder: one execution, with enough in it to resume, to repeat, to report and to ship. Standard library only.
 
 manifest.json   what ran, where, by which versions, and how it ended    recipe.json   what was asked, every default
-state.json      where to go on from                                    .lock         held while a process writes
+state.json      where to resume from                                  .lock         held while a process writes
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ class Run:
         if "manifest.json" in held:
             raise RunError(
                 f"{place} already holds a run.",
-                fix=f"Name another folder with --out, or go on with it: tfl run {place / 'recipe.json'} --out {place} --resume",
+                fix=f"Name another folder with --out, or resume it: tfl run {place / 'recipe.json'} --out {place} --resume",
             )
         if held:
             more = f" and {len(held) - 3} more" if len(held) > 3 else ""
@@ -205,7 +205,7 @@ class Run:
 
     @property
     def state(self) -> dict[str, Any]:
-        """Where to go on from: `{"stages": {name: {"done": bool, ...}}}`; empty stages for a run that just began."""
+        """Where to resume from: `{"stages": {name: {"done": bool, ...}}}`; empty stages for a run that just began."""
         if not self.path("state.json").is_file():
             return {"stages": {}}
         document = self.read_json("state.json")

@@ -50,7 +50,7 @@ class TrainedRun(Run):
     @property
     def history(self) -> list[dict[str, Any]]:
         """The rows of `history.csv`, one for each epoch of each stage; `step` counts the epochs over all stages."""
-        from tfl.evaluate.gather import read_history
+        from tfl.evaluate.run_files import read_history
 
         return read_history(self)
 
@@ -61,7 +61,7 @@ class TrainedRun(Run):
         Raises:
             RunError: A file of the run is damaged.
         """
-        from tfl.evaluate.report import write_report
+        from tfl.evaluate.report.page import write_report
 
         file = self.path("report.html")
         return Page(file if file.is_file() else write_report(self.folder))
@@ -87,8 +87,8 @@ class TrainedRun(Run):
         """The label of each photo; the model is loaded at the first call only.
 
         Args:
-            files: An image file, a folder of them, or several of these.
-            on_bad: `error` raises when one cannot be read, `skip` leaves it out.
+            files: Path of a file, path of a folder, or a sequence of these.
+            on_bad: String, `error` raises if a file cannot be read, `skip` leaves it out. Defaults to `error`.
 
         Returns:
             For each file, in order: `file`, `label`, `probability`, and `probabilities` by class.

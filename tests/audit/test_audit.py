@@ -14,8 +14,8 @@ from scenes import folder_of_scenes, recipe_of, scene
 
 import tfl
 from tfl.audit.audit import audit_source, summary
-from tfl.audit.pictures import page_pictures
 from tfl.audit.proposal import exclude_text
+from tfl.audit.shown import page_pictures
 from tfl.errors import DataError, MissingExtraError
 from tfl.job import prepare_data
 

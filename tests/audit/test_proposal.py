@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from tfl.audit.finding import Finding, of_groups
 from tfl.audit.proposal import exclude_text, propose
 from tfl.data.examples import Examples
 from tfl.data.exclude import leave_out
+from tfl.finding import Finding, of_groups
 
 
 def labels(**other):

@@ -8,10 +8,10 @@ import pytest
 from click.testing import CliRunner
 
 from tfl.audit.audit import Audit
-from tfl.audit.finding import Cost, Finding, of_groups
 from tfl.cli.audit import _name_of
 from tfl.cli.main import cli
 from tfl.data.examples import Examples
+from tfl.finding import Cost, Finding, of_groups
 
 
 def invoke(*words):

@@ -60,7 +60,7 @@ CASES = [
     ("tune digits.py --data nowhere", "nothing at this source"),
     ("tune digits.py --out done", "already holds a run"),
     ("tune digits.py --out file/tune", "a part of the path is a file"),
-    ("tune digits.py --resume", "no search around `digits`"),
+    ("tune digits.py --resume", "no search of `digits`"),
     ("audit nowhere", "nothing at this source"),
     ("audit sample:digits --out file/audit", "a part of the path is a file"),
     ("audit sample:digits --backbone MobilNet", "Did you mean `MobileNet`?"),

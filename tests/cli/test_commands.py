@@ -15,7 +15,7 @@ from PIL import Image
 import tfl
 from tfl.cli.evaluate import check_same_classes
 from tfl.cli.main import cli
-from tfl.cli.run import latest_run
+from tfl.cli.options import latest_folder
 from tfl.errors import DataError, RecipeError, RunError
 from tfl.runs import Run
 
@@ -105,7 +105,7 @@ def test_resume_takes_the_latest_run_of_this_recipe(here, calls):
     assert invoke("run", "leaves.py", "--resume").exit_code == 0
     assert calls[0]["out"].name == "20240102-000000" and calls[0]["resume"]
     with pytest.raises(RunError, match="never"):
-        latest_run("never")
+        latest_folder("never", holds="manifest.json", what="run")
 
 
 def test_an_interrupted_run_says_the_command_that_goes_on(here, calls, monkeypatch):
@@ -127,7 +127,7 @@ def test_a_full_disk_says_the_command_that_goes_on_where_there_is_one(here, call
     monkeypatch.setitem(sys.modules, "tfl.job", types.SimpleNamespace(run_recipe=full))
     result = invoke("run", "leaves.py", "--out", "r")
     assert result.exit_code == 2 and "no space is left" in result.stderr
-    assert "Go on with: tfl run leaves.py --out r --resume" in result.stderr
+    assert "Resume with: tfl run leaves.py --out r --resume" in result.stderr
 
 
 # new -----------------------------------------------------------------------------------------------------------------

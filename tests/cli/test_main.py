@@ -152,11 +152,11 @@ def test_anything_else_is_a_defect_and_exit_1():
 
 def test_an_interruption_is_130_and_says_how_to_go_on():
     def body():
-        if_interrupted(lambda: "Go on with: tfl run x.py --resume")
+        if_interrupted(lambda: "Resume with: tfl run x.py --resume")
         raise KeyboardInterrupt
 
     result = CliRunner().invoke(made(body), ["probe"])
-    assert result.exit_code == 130 and "Go on with: tfl run x.py --resume" in result.stderr
+    assert result.exit_code == 130 and "Resume with: tfl run x.py --resume" in result.stderr
 
 
 def test_an_answer_may_itself_be_bad_news():

@@ -107,7 +107,7 @@ def test_options_go_over_the_recipe(file):
 def test_nothing_to_resume_is_said(file, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     result = invoke("tune", file, "--resume")
-    assert result.exit_code == 2 and "no search around `digits`" in result.stderr
+    assert result.exit_code == 2 and "no search of `digits`" in result.stderr
 
 
 @pytest.mark.parametrize(

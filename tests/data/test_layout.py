@@ -239,7 +239,7 @@ def test_names_that_are_not_text_are_counted_and_the_way_to_rename_them_said(tmp
 
 
 def test_every_finding_about_folders_has_a_title(tmp_path: Path) -> None:
-    from tfl.evaluate.auditing import TITLES
+    from tfl.evaluate.pages.audit import TITLES
 
     kinds = ("skipped_system_files", "skipped_links", "wrapper_folder", "recognised_splits", "loose_files", "unlabelled_split")
     assert {*kinds, "nested_class"} <= set(TITLES)

@@ -9,7 +9,7 @@ from markupsafe import escape
 import tfl
 from tfl.errors import RunError
 from tfl.evaluate.confidence import ARRAYS, NAME, Confidence, figures_of, fit_confidence, measure_confidence
-from tfl.evaluate.trust import console_lines, trust_facts
+from tfl.evaluate.report.confidence import confidence_facts, console_lines
 
 
 def drawn(count, seed, kind=0):
@@ -17,7 +17,11 @@ def drawn(count, seed, kind=0):
     labels = generator.integers(0, 3, count)
     logits = 4 * (generator.normal(size=(count, 3)) + 2 * np.eye(3)[labels])
     features = generator.random((count, 6)) + 4 * np.eye(6)[labels if kind == 0 else labels + 3]
-    return {"logits": logits.astype(np.float32), "features": features.astype(np.float32), "labels": labels}
+    return {
+        "logits": logits.astype(np.float32),
+        "features": features.astype(np.float32),
+        "targets": np.eye(3, dtype=np.float32)[labels],
+    }
 
 
 @pytest.fixture(scope="module")
@@ -29,11 +33,11 @@ def fitted():
 def test_what_was_fitted_holds_on_new_images_and_finds_others(fitted):
     test = {part: rows["test"] for part, rows in fitted.figures.items()}
     before, after = test["temperature"]["log_loss"]
-    assert fitted.temperature > 1.5 and after < before
+    assert fitted.values["temperature"] > 1.5 and after < before
     assert test["sets"]["coverage_interval"][0] <= 0.9 <= test["sets"]["coverage_interval"][1] + 0.02
-    assert test["unfamiliar"]["share"] < 0.05
+    assert test["out_of_distribution"]["share"] < 0.05
     other = drawn(50, 3, kind=1)
-    assert fitted.answer(other["logits"], other["features"])["is_unfamiliar"].mean() > 0.95
+    assert fitted.answer(other["logits"], other["features"])["is_out_of_distribution"].mean() > 0.95
 
 
 def test_it_comes_back_from_a_folder_as_it_was(fitted, tmp_path):
@@ -91,10 +95,10 @@ def test_what_is_damaged_is_one_message(fitted, tmp_path, damage):
 
 def test_few_and_perfect_validation_images_are_told(tmp_path):
     few = drawn(4, 5)
-    few["logits"] = 9 * np.eye(3)[few["labels"]]
+    few["logits"] = 9 * few["targets"]
     fitted = fit_confidence(tfl.Calibration(), **few, training_features=few["features"])
     notes = [rows["note"] for rows in measure_confidence(fitted, "test", **drawn(9, 6)).figures.values()]
-    assert "All 4 validation images are right" in notes[0]
+    assert "All 4 validation examples are right" in notes[0]
     assert "the set holds every class" in notes[1] and "too few to call 0.99" in notes[2]
     fitted = measure_confidence(fitted, "test", **drawn(9, 6))
     assert fitted.figures["sets"]["test"]["mean_size"] == 3.0
@@ -102,29 +106,29 @@ def test_few_and_perfect_validation_images_are_told(tmp_path):
 
 
 def test_the_report_says_what_was_measured(fitted, new_run):
-    from tfl.evaluate.report import write_report
+    from tfl.evaluate.report.page import write_report
 
     run = new_run()
     plain = write_report(run.folder).read_text()
-    assert "Can the probabilities be trusted?" in plain and "Sets that hold the right class" not in plain
+    assert "Are the probabilities calibrated?" in plain and "Sets that hold the right class" not in plain
     run.write_json("metrics.json", {**run.read_json("metrics.json"), "confidence": figures_of(fitted)})
-    page, facts = write_report(run.folder).read_text(), trust_facts(run.read_json("metrics.json"))
-    for part in ("Sets that hold the right class", "Images of another kind", f"temperature {fitted.temperature:.3g}"):
+    page, facts = write_report(run.folder).read_text(), confidence_facts(run.read_json("metrics.json"))
+    for part in ("Sets that hold the right class", "Images of another kind", f"temperature {fitted.values['temperature']:.3g}"):
         assert part in page
-    for sentence in (facts["temperature_said"], facts["sets_said"], facts["unfamiliar_said"]):
+    for sentence in (facts["temperature_sentence"], facts["sets_sentence"], facts["out_of_distribution_sentence"]):
         assert str(escape(sentence)) in page
-    assert "90.0% was promised" in facts["sets_said"] and "less sure" in facts["temperature_said"]
-    assert json.loads(run.path("report.json").read_text())["trust"]["count"] == 200
+    assert "90.0% was promised" in facts["sets_sentence"] and "less sure" in facts["temperature_sentence"]
+    assert json.loads(run.path("report.json").read_text())["confidence"]["count"] == 200
 
 
 @pytest.mark.parametrize(
     ("interval", "said"), [([0.85, 0.95], "as promised"), ([0.92, 1.0], "more often"), ([0.5, 0.8], "less often")]
 )
 def test_a_broken_promise_is_told(fitted, interval, said):
-    from tfl.evaluate.trust import sets_said
+    from tfl.evaluate.report.confidence import sets_sentence
 
     sets = fitted.figures["sets"]
-    assert said in sets_said({**sets, "test": {**sets["test"], "coverage_interval": interval}})
+    assert said in sets_sentence({**sets, "test": {**sets["test"], "coverage_interval": interval}})
 
 
 @pytest.mark.parametrize("changes", [{"coverage": 1.0}, {"coverage": 0.2}, {"familiar": 1}, {"familiar": "0.9"}])

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tfl.data.examples import Examples
-from tfl.export.certificate import Judge
+from tfl.export.certificate import Certifier
 from tfl.export.kinds import KINDS
 from tfl.export.ship import ship
 from tfl.export.shipment import in_float32, prepare
@@ -50,11 +50,11 @@ def trial(examples):
 
 
 @pytest.fixture(scope="session")
-def judge(shipment, trial, network):
-    return Judge(shipment, trial, trained=network)
+def certifier(shipment, trial, network):
+    return Certifier(shipment, trial, trained=network)
 
 
 @pytest.fixture(scope="session")
-def shipped(shipment, judge, tmp_path_factory):
+def shipped(shipment, certifier, tmp_path_factory):
     """Every format in one folder, compared."""
-    return ship(tuple(KINDS), shipment, tmp_path_factory.mktemp("shipped"), judge=judge)
+    return ship(tuple(KINDS), shipment, tmp_path_factory.mktemp("shipped"), certifier=certifier)

@@ -40,10 +40,10 @@ def inside(model, images):
 
 def fitted(model, **settings):
     logits, features = inside(model, pixels(30, seed=1))
-    labels = (logits.argmax(-1) + (np.arange(30) % 4 == 0)) % 3
+    targets = np.eye(3)[(logits.argmax(-1) + (np.arange(30) % 4 == 0)) % 3]
     training = inside(model, pixels(20, seed=2))[1]
     return fit_confidence(
-        tfl.Calibration(**settings), logits=logits, features=features, labels=labels, training_features=training
+        tfl.Calibration(**settings), logits=logits, features=features, targets=targets, training_features=training
     )
 
 
@@ -72,12 +72,12 @@ def test_the_graph_gives_what_numpy_gives(head, policy):
     expected = confidence.answer(logits, features)
     assert set(found) == {"probabilities", *EXTRA} and answer.input.name == "pixels"
     np.testing.assert_allclose(found["probabilities"], model.predict(images, verbose=0), atol=1e-5)
-    for name in ("calibrated_probabilities", "unfamiliarity"):
+    for name in ("calibrated_probabilities", "out_of_distribution_score"):
         assert found[name].dtype == np.float32
         np.testing.assert_allclose(found[name], expected[name], atol=1e-5)
-    for name in ("prediction_set", "is_unfamiliar"):
+    for name in ("prediction_set", "is_out_of_distribution"):
         assert found[name].dtype == bool and found[name].tolist() == expected[name].tolist()
-    assert found["unfamiliarity"].shape == found["is_unfamiliar"].shape == (5,)
+    assert found["out_of_distribution_score"].shape == found["is_out_of_distribution"].shape == (5,)
 
 
 def test_without_confidence_there_are_only_probabilities(plain):
@@ -89,7 +89,7 @@ def test_without_confidence_there_are_only_probabilities(plain):
 
 
 def test_the_most_probable_class_is_in_the_set_whatever_the_threshold(plain):
-    strict = dataclasses.replace(plain[1], set_threshold=1.0)
+    strict = dataclasses.replace(plain[1], values={**plain[1].values, "set_threshold": 1.0})
     found = build_answer(plain[0], strict)(pixels(6), training=False)
     sets, best = np.asarray(found["prediction_set"]), np.asarray(found["probabilities"]).argmax(-1)
     assert sets.sum(-1).tolist() == [1] * 6 and sets[np.arange(6), best].all()
@@ -98,8 +98,8 @@ def test_the_most_probable_class_is_in_the_set_whatever_the_threshold(plain):
 def test_the_third_nearest_counts_where_it_was_fitted_so(plain):
     model, confidence = plain
     third, images = dataclasses.replace(confidence, nearest=3), pixels(3)
-    found, first = (build_answer(model, one)(images, training=False)["unfamiliarity"] for one in (third, confidence))
-    np.testing.assert_allclose(found, third.answer(*inside(model, images))["unfamiliarity"], atol=1e-5)
+    found, first = (build_answer(model, one)(images, training=False)["out_of_distribution_score"] for one in (third, confidence))
+    np.testing.assert_allclose(found, third.answer(*inside(model, images))["out_of_distribution_score"], atol=1e-5)
     assert (np.asarray(found) > np.asarray(first)).all()
 
 

@@ -12,7 +12,12 @@ from tfl.export.trial import Trial
 NAMES = ("a", "b")
 TRIAL = Trial(names=("gold", "one", "two", "three"), labels=np.array([-1, 0, 1, 1]), read=lambda at: b"", data=tfl.Data("unused"))
 OURS = np.array([[0.9, 0.1], [0.6, 0.4], [0.3, 0.7], [0.2, 0.8]])
-EXPECTED = {"probabilities": OURS, "prediction_set": OURS > 0.35, "unfamiliarity": OURS[:, 0], "is_unfamiliar": OURS[:, 0] > 0.5}
+EXPECTED = {
+    "probabilities": OURS,
+    "prediction_set": OURS > 0.35,
+    "out_of_distribution_score": OURS[:, 0],
+    "is_out_of_distribution": OURS[:, 0] > 0.5,
+}
 
 
 def exported(weights="float32"):
@@ -58,9 +63,9 @@ def test_a_changed_label_is_told_with_its_file_and_probabilities():
 def test_changed_sets_and_claims_are_counted_by_file():
     sets = EXPECTED["prediction_set"].copy()
     sets[2] = ~sets[2]
-    others = judged(OURS, prediction_set=sets, unfamiliarity=OURS[:, 0] + 0.25)["other_outputs"]
-    assert others["prediction_set"]["changed"] == 1 and others["is_unfamiliar"]["changed"] == 0
-    assert others["unfamiliarity"]["largest_difference"] == pytest.approx(0.25)
+    others = judged(OURS, prediction_set=sets, out_of_distribution_score=OURS[:, 0] + 0.25)["other_outputs"]
+    assert others["prediction_set"]["changed"] == 1 and others["is_out_of_distribution"]["changed"] == 0
+    assert others["out_of_distribution_score"]["largest_difference"] == pytest.approx(0.25)
 
 
 def test_what_is_no_number_never_holds():

@@ -12,7 +12,7 @@ import tfl
 from tfl.cli.run import exports, refused
 from tfl.data.examples import Examples
 from tfl.errors import ExportError
-from tfl.export.certificate import FILE, Judge
+from tfl.export.certificate import FILE, Certifier
 from tfl.export.flatbuffer import operators_of, probabilities
 from tfl.export.half import in_half
 from tfl.export.ship import ship
@@ -60,7 +60,7 @@ def unequal(examples):
 def test_each_file_of_litert_is_refused_on_its_own(unequal, tmp_path):
     shipment, trial = unequal
     told = []
-    done = ship(("litert", "keras"), shipment, tmp_path, judge=Judge(shipment, trial), tell=told.append)
+    done = ship(("litert", "keras"), shipment, tmp_path, certifier=Certifier(shipment, trial), tell=told.append)
     assert {file.name for file in (tmp_path / "litert").glob("*.tflite")} == {"model_float32.tflite", "model_float16.tflite"}
     assert read_about(tmp_path / "litert")["files"] == ["model_float32.tflite", "model_float16.tflite"]
     assert set(done.certificate["exports"]) == {"litert_float32", "litert_float16", "keras"} and done.certificate["holds"]
@@ -70,7 +70,7 @@ def test_each_file_of_litert_is_refused_on_its_own(unequal, tmp_path):
     assert "points of accuracy on 20 test images" in row["reason"] and "--no-verify" in row["reason"]
     assert any(words.startswith("litert_int8: REFUSED") for words in told)
     done.require_any()  # something was written
-    again = ship(("litert",), shipment, tmp_path, judge=Judge(shipment, trial), quantize=("int8",))
+    again = ship(("litert",), shipment, tmp_path, certifier=Certifier(shipment, trial), quantize=("int8",))
     with pytest.raises(ExportError, match=r"No export was written.*litert_int8"):
         again.require_any()
     assert (tmp_path / "litert" / "model_float32.tflite").is_file()  # what was there before stays
@@ -78,7 +78,7 @@ def test_each_file_of_litert_is_refused_on_its_own(unequal, tmp_path):
 
 
 def test_float16_keeps_in_float32_what_changes_the_probabilities_too_much(shipment, trial, tmp_path):
-    folder = ship(("litert",), shipment, tmp_path, judge=None, quantize=("float32",)).folders["litert"]
+    folder = ship(("litert",), shipment, tmp_path, certifier=None, quantize=("float32",)).folders["litert"]
     whole = (folder / "model_float32.tflite").read_bytes()
     images = np.concatenate([batch for _, batch in trial.pixels()])
     expected = probabilities(whole, images)

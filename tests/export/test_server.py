@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from tfl.errors import ExportError
-from tfl.export.certificate import Judge
+from tfl.export.certificate import Certifier
 from tfl.export.runtimes import open_export
 from tfl.export.server import open_server
 
@@ -64,15 +64,15 @@ def address(shipped):
 @pytest.mark.slow
 def test_a_server_is_judged_like_an_export(address, shipment, trial, monkeypatch):
     monkeypatch.setenv("TFL_SERVE_TOKEN", "secret")
-    judge = Judge(shipment, trial)
-    row = judge.judge(open_server(address, name="leaves"))
+    certifier = Certifier(shipment, trial)
+    row = certifier.certify(open_server(address, name="leaves"))
     assert (
         row["holds"] and row["decodes"] and row["count"] == len(trial) and row["other_outputs"]["prediction_set"]["changed"] == 0
     )
     assert Stub.asked[-1] == ("/v1/models/leaves:predict", "Bearer secret")
     monkeypatch.setattr(Stub, "wrong", 0.01)
     with pytest.raises(ExportError, match="`server` disagrees"):
-        judge.judge(open_server(f"{address}/v1/models/leaves", name="x"))
+        certifier.certify(open_server(f"{address}/v1/models/leaves", name="x"))
 
 
 def test_a_server_that_refuses_or_is_not_there_is_told(address, trial):

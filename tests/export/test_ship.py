@@ -11,7 +11,7 @@ from small_network import DATA, LABELS, make_network
 from tfl.errors import ExportError, MissingExtraError
 from tfl.export import certificate
 from tfl.export import ship as shipping
-from tfl.export.certificate import FILE, Judge, summary
+from tfl.export.certificate import FILE, Certifier, summary
 from tfl.export.kinds import KINDS, TOLERANCES, check_packages
 from tfl.export.runtimes import Runtime, of_model, open_export
 from tfl.export.ship import ship
@@ -34,24 +34,24 @@ def test_every_format_of_a_mixed_network_says_what_it_says_in_float32(shipped, n
     assert rows["litert_int8"]["largest_difference"] > 1e-5  # it is another arithmetic
 
 
-def test_every_runtime_gives_every_output(shipped, shipment, trial, judge):
+def test_every_runtime_gives_every_output(shipped, shipment, trial, certifier):
     for kind, folder in shipped.folders.items():
         for runtime in open_export(kind, folder):
             if runtime.quantized != "float32":
                 continue
             found = runtime.look_at(trial)
-            for name, expected in judge.expected.items():
+            for name, expected in certifier.expected.items():
                 assert found[name].dtype == expected.dtype and found[name].shape == expected.shape
                 np.testing.assert_allclose(found[name], expected, atol=2e-5)
-    assert {name for name in judge.expected} == set(shipment.outputs)
-    assert judge.expected["is_unfamiliar"].any() and not judge.expected["prediction_set"].all()
+    assert {name for name in certifier.expected} == set(shipment.outputs)
+    assert certifier.expected["is_out_of_distribution"].any() and not certifier.expected["prediction_set"].all()
 
 
 def test_each_folder_says_what_it_is(shipped):
     for kind, folder in shipped.folders.items():
         about = read_about(folder)
         assert about["class_names"] == list(LABELS) and about["image_size"] == [32, 48] and about["fit"] == "pad"
-        assert about["trained_in"] == "mixed_bfloat16" and "is_unfamiliar" in about["outputs"]
+        assert about["trained_in"] == "mixed_bfloat16" and "is_out_of_distribution" in about["outputs"]
         labels = folder / ("assets" if kind == "saved_model" else "") / "labels.txt"
         assert labels.read_text(encoding="utf-8").splitlines() == list(LABELS)
         text = (folder / "README.md").read_text(encoding="utf-8")
@@ -71,7 +71,7 @@ def test_the_certificate_is_beside_the_exports(shipped):
 def test_a_certificate_keeps_what_it_says_of_other_formats_of_the_same_model(shipment, network, trial, tmp_path):
     def ship_keras(model, version):
         made = prepare(model, class_names=LABELS, data=DATA)
-        return ship(("keras",), made, tmp_path, judge=Judge(made, trial), version=version).certificate
+        return ship(("keras",), made, tmp_path, certifier=Certifier(made, trial), version=version).certificate
 
     first = ship_keras(network, 1)
     document = json.loads((tmp_path / FILE).read_text())
@@ -84,7 +84,7 @@ def test_a_certificate_keeps_what_it_says_of_other_formats_of_the_same_model(shi
 
 
 @pytest.mark.slow
-def test_past_the_tolerance_nothing_takes_its_place(shipment, judge, trial, tmp_path, monkeypatch):
+def test_past_the_tolerance_nothing_takes_its_place(shipment, certifier, trial, tmp_path, monkeypatch):
     def worse(kind, folder, *, name=None):
         [runtime] = open_export(kind, folder)
         if kind == "keras":
@@ -98,13 +98,13 @@ def test_past_the_tolerance_nothing_takes_its_place(shipment, judge, trial, tmp_
     old = tmp_path / "saved_model" / "1"
     old.mkdir(parents=True)
     (old / "kept").touch()
-    done = ship(("saved_model",), shipment, tmp_path, judge=judge)
+    done = ship(("saved_model",), shipment, tmp_path, certifier=certifier)
     assert done.folders == {} and "disagrees with its model by 2e-05" in done.refused["saved_model"]["reason"]
     with pytest.raises(ExportError, match="No export was written"):
         done.require_any()
     assert [entry.name for entry in old.iterdir()] == ["kept"]
     assert {entry.name for entry in tmp_path.rglob("*")} == {"saved_model", "1", "kept", FILE}
-    ship(("saved_model", "keras"), shipment, tmp_path, judge=Judge(shipment, trial)).require_any()
+    ship(("saved_model", "keras"), shipment, tmp_path, certifier=Certifier(shipment, trial)).require_any()
     document = json.loads((tmp_path / FILE).read_text())
     assert list(document["exports"]) == ["keras"] and (tmp_path / "keras" / "model.keras").is_file() and document["holds"]
     assert document["refused"]["saved_model"]["largest_difference"] == pytest.approx(2e-5, rel=0.1)
@@ -115,10 +115,10 @@ def test_a_version_beside_another(shipped, shipment, tmp_path):
     from tfl.export.saved_model import next_version
 
     assert next_version(tmp_path) == 1
-    done = ship(("saved_model",), shipment, tmp_path, judge=None, version=3)
+    done = ship(("saved_model",), shipment, tmp_path, certifier=None, version=3)
     assert done.folders["saved_model"].name == "3" and done.certificate is None and next_version(tmp_path) == 4
     with pytest.raises(ExportError, match="whole number"):
-        ship(("saved_model",), shipment, tmp_path, judge=None, version=0)
+        ship(("saved_model",), shipment, tmp_path, certifier=None, version=0)
 
 
 def test_int8_needs_images_and_computes_the_head_in_float32(shipped, shipment, tmp_path):
@@ -130,9 +130,9 @@ def test_int8_needs_images_and_computes_the_head_in_float32(shipped, shipment, t
     assert kernels and {types[name] for name in kernels} == {"float32"}
     assert "int8" in {kind for name, kind in types.items() if "conv" in name}
     bare = dataclasses.replace(shipment, representative=None)
-    done = ship(("litert",), bare, tmp_path, judge=None, quantize=("int8",))
+    done = ship(("litert",), bare, tmp_path, certifier=None, quantize=("int8",))
     assert "needs images" in done.refused["litert_int8"]["reason"] and not (tmp_path / "litert").exists()
-    done = ship(("litert",), bare, tmp_path, judge=None, quantize=("int8", "float32"))
+    done = ship(("litert",), bare, tmp_path, certifier=None, quantize=("int8", "float32"))
     assert list(done.refused) == ["litert_int8"] and not (tmp_path / "litert" / "model_int8.tflite").exists()
     assert read_about(done.folders["litert"])["files"] == ["model_float32.tflite"]
 
@@ -143,7 +143,7 @@ def test_what_is_not_installed_is_named_before_anything_is_written(shipment, tmp
     there = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "onnxruntime" else there(name))
     with pytest.raises(MissingExtraError, match=r"pip install 'tfl\[export\]'"):
-        ship(("keras", "onnx"), shipment, tmp_path, judge=None)
+        ship(("keras", "onnx"), shipment, tmp_path, certifier=None)
     assert not list(tmp_path.iterdir())
     with pytest.raises(ExportError, match="not a format"):
         check_packages(["caffe"])
@@ -182,8 +182,8 @@ def test_a_damaged_file_is_told(shipped, tmp_path):
 
 def test_what_float32_itself_rounds_by_is_allowed_to_runtimes_that_fold(shipment, trial, monkeypatch):
     """A runtime that is 4e-5 off: refused where the model folded is the model, allowed where that is 2e-5 off too."""
-    judge = Judge(shipment, trial)
-    expected = judge.expected["probabilities"]
+    certifier = Certifier(shipment, trial)
+    expected = certifier.expected["probabilities"]
     where = iter(range(0, len(trial), 16))
 
     def off_by(gap):
@@ -191,7 +191,7 @@ def test_what_float32_itself_rounds_by_is_allowed_to_runtimes_that_fold(shipment
 
     look = of_model(shipment.answer).answer
     with pytest.raises(ExportError, match="disagrees"):
-        judge.judge(off_by(4e-5))
+        certifier.certify(off_by(4e-5))
 
     def rounded(model):
         def forward(pixels):
@@ -201,9 +201,9 @@ def test_what_float32_itself_rounds_by_is_allowed_to_runtimes_that_fold(shipment
         return forward
 
     monkeypatch.setattr(certificate, "constant_forward", rounded)
-    row = (again := Judge(shipment, trial)).judge(off_by(4e-5))
+    row = (again := Certifier(shipment, trial)).certify(off_by(4e-5))
     assert row["holds"] and row["rounding"] == pytest.approx(2e-5, rel=0.01) and row["tolerance"] == 10 * row["rounding"]
     with pytest.raises(ExportError, match="disagrees"):
-        again.judge(off_by(5e-4))
+        again.certify(off_by(5e-4))
     with pytest.raises(ExportError, match="disagrees"):
-        again.judge(dataclasses.replace(off_by(4e-5), exact=True))
+        again.certify(dataclasses.replace(off_by(4e-5), exact=True))

@@ -193,4 +193,4 @@ def check_plan(plan: Plan, names: list[str], stage: tfl.Stage) -> None:
     assert {row.block: row.multiplier for row in plan.rows} == shares
     assert {row.block: row.trainable for row in plan.rows} == {block: share > 0 for block, share in shares.items()}
     live = [place for place, share in enumerate(shares.values()) if share > 0]
-    assert plan.first_live_block == min(live[0], len(names))
+    assert plan.first_trainable_block == min(live[0], len(names))

@@ -47,8 +47,8 @@ def train(found: Subject, stage: tfl.Stage, plan: Plan) -> None:
     rng = np.random.default_rng(stage.epochs)
     inputs: Any = tf.constant(rng.uniform(0, 255, (2 * BATCH, SIDE, SIDE, 3)), tf.float32)
     model = found.assembled.model
-    if plan.first_live_block:
-        prefix, model = cut(found.assembled, plan.first_live_block)
+    if plan.first_trainable_block:
+        prefix, model = cut(found.assembled, plan.first_trainable_block)
         inputs = tf.cast(prefix(inputs, training=False), tf.float32)
     labels = tf.one_hot(np.arange(2 * BATCH) % len(CLASSES), len(CLASSES))
     optimizer = make_optimizer(stage, plan.multipliers(found.assembled), stage.learning_rate)

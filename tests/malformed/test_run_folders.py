@@ -155,7 +155,7 @@ def put_somewhere(value: Any, draw: Any) -> Any:
 
 
 def check_edited(finished: Path, place: Path, data: st.DataObject) -> None:
-    from tfl.evaluate.report import write_report
+    from tfl.evaluate.report.page import write_report
 
     if not place.is_dir():
         shutil.copytree(finished, place, ignore=shutil.ignore_patterns("checkpoints", "export", "logs", "*.keras"))

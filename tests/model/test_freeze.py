@@ -48,7 +48,7 @@ def live(plan: Plan) -> list[str]:
 def test_what_a_stage_trains(mini: Assembled, train: str, expected: list[str], first: int) -> None:
     plan = make_plan(mini, tfl.Stage("s", train=train))
     assert live(plan) == expected
-    assert plan.first_live_block == first
+    assert plan.first_trainable_block == first
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_layer_decay_counts_from_the_head_and_globs_overrule_it(mini: Assembled)
     assert live(plan) == ["stem_out", *UNITS[3:], "head"]
     by_decay = make_plan(mini, tfl.Stage("s", train="top:2", layer_decay=0.5))
     assert [row.multiplier for row in by_decay.rows][-4:] == [0.0, 0.25, 0.5, 1.0]
-    assert make_plan(mini, tfl.Stage("s", train="all", layer_decay=0.0)).first_live_block == 8
+    assert make_plan(mini, tfl.Stage("s", train="all", layer_decay=0.0)).first_trainable_block == 8
 
 
 def test_apply_sets_every_layer_and_batchnorm_by_its_own_rule(mini: Assembled) -> None:
@@ -97,7 +97,7 @@ def test_the_plan_prints_and_serialises(mini: Assembled) -> None:
     text = console.export_text()
     assert "finetune" in text and "unit7_out" in text and "frozen" in text
     document = plan.as_json()
-    assert document["first_live_block"] == 7
+    assert document["first_trainable_block"] == 7
     assert document["rows"][-1] == {
         "block": "head",
         "trainable": True,

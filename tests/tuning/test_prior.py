@@ -78,7 +78,7 @@ def test_an_oracle_begins_with_what_the_prior_says(made, algorithm, tmp_path):
 def test_one_pass_stores_every_depth_that_a_trial_reads(made, tmp_path, monkeypatch):
     from tfl.features import extract as module
     from tfl.features.cut import cut
-    from tfl.tuning.ahead import extract_ahead
+    from tfl.tuning.precompute import precompute_features
 
     monkeypatch.setenv("TFL_CACHE", str(tmp_path))
     recipe, assembled, bundle = made
@@ -89,31 +89,31 @@ def test_one_pass_stores_every_depth_that_a_trial_reads(made, tmp_path, monkeypa
     )
     space = {PATH: tfl.Choice(DEPTHS), "stages.head.learning_rate": tfl.Choice((1e-2, 1e-3))}
     always = recipe.override("features.store", "always")
-    stored = extract_ahead(always, space, assembled, bundle, trials=8)
+    stored = precompute_features(always, space, assembled, bundle, trials=8)
     blocks = len(assembled.blocks)
     assert stored == (blocks, blocks - 1, blocks - 3) and passes == [3, 3]  # training and validation images, three depths each
-    for first_live in stored:
-        one = module.Extractor([cut(assembled, first_live)[0]], bundle, features=always.features)
+    for first_trainable in stored:
+        one = module.Extractor([cut(assembled, first_trainable)[0]], bundle, features=always.features)
         assert one.missing("train") == 0 and one.missing("val") == 0
 
 
 @pytest.mark.parametrize("path", ["backbone.arguments.alpha", "data.fit", "head.pooling", "stages.head.augment.crop"])
 def test_where_trials_differ_below_the_cut_each_stores_for_itself(made, path):
-    from tfl.tuning.ahead import extract_ahead
+    from tfl.tuning.precompute import precompute_features
 
     recipe, assembled, bundle = made
     space = {PATH: tfl.Choice(DEPTHS), path: tfl.Choice((1,))}
-    assert extract_ahead(recipe, space, assembled, bundle, trials=8) == ()
+    assert precompute_features(recipe, space, assembled, bundle, trials=8) == ()
 
 
 def test_what_an_earlier_stage_trains_is_not_stored_ahead(made):
     import dataclasses
 
-    from tfl.tuning.ahead import extract_ahead
+    from tfl.tuning.precompute import precompute_features
 
     recipe, assembled, bundle = made
     deep = dataclasses.replace(recipe, stages=(tfl.Stage("first", train="top:2"), recipe.stages[0]))
     space = {PATH: tfl.Choice(("head", "top:1", "top:2", "top:3"))}
     always = deep.override("features.store", "always")
     blocks = len(assembled.blocks)
-    assert extract_ahead(always, space, assembled, bundle, trials=8) == (blocks - 2, blocks - 3)
+    assert precompute_features(always, space, assembled, bundle, trials=8) == (blocks - 2, blocks - 3)

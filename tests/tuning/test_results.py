@@ -7,8 +7,8 @@ import pytest
 
 import tfl
 from tfl.errors import RunError
-from tfl.evaluate.tuning import collect_tuning, write_tuning_page
-from tfl.evaluate.tuning_charts import depth_chart, parallel_chart
+from tfl.evaluate.pages.tuning import collect_tuning, write_tuning_page
+from tfl.evaluate.pages.tuning_charts import depth_chart, parallel_chart
 from tfl.recipe import load_recipe
 from tfl.storage import write_json
 from tfl.tuning.confirm import finalists, t_interval
@@ -198,5 +198,5 @@ def test_reading_a_search_needs_no_tensorflow():
     import subprocess
     import sys
 
-    code = "import sys, tfl.evaluate.tuning, tfl.cli.tune, tfl.tuning.results; sys.exit('tensorflow' in sys.modules)"
+    code = "import sys, tfl.evaluate.pages.tuning, tfl.cli.tune, tfl.tuning.results; sys.exit('tensorflow' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

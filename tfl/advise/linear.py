@@ -33,11 +33,11 @@ _LEAST_SCALE = 1e-6
 
 @dataclass(frozen=True)
 class HeldOut:
-    """What linear probes say of examples that they were not trained on.
+    """The predictions of linear probes on examples that they were not trained on.
 
     Args:
-        probabilities: `(n, classes)` float32.
-        strength: The C that serves all folds best.
+        probabilities: Array of shape `(n, classes)`, float32.
+        strength: Float, the inverse penalty C that serves all folds best.
     """
 
     probabilities: NDArray[np.float32]
@@ -55,11 +55,12 @@ def held_out(
     """Cross-validates a linear probe; the C of each fold is the one that does best on the other folds.
 
     Args:
-        features: `(n, width)`.
-        labels: `(n,)`, from 0.
-        folds: `(n,)`, from 0: the fold that holds the example out.
-        balanced: Whether each class weighs the same, as scikit-learn's `class_weight="balanced"`.
-        first: The C to begin the search at, one of `STRENGTHS`.
+        features: Array of shape `(n, width)`.
+        labels: Integer array of shape `(n,)`, classes from 0.
+        folds: Integer array of shape `(n,)`, the fold in which each example is held out, from 0.
+        balanced: Bool, whether every class has the same total weight, as scikit-learn's `class_weight="balanced"`. Defaults to
+            False.
+        first: Float, the value of C at which the search starts, one of `STRENGTHS`.
 
     Raises:
         TflError: A feature is not a finite number.

@@ -40,16 +40,16 @@ _Z95, _P_CLASS, _P_CONFUSED = 1.959963984540054, 0.01, 0.01
 
 @dataclass(frozen=True, kw_only=True)
 class MirrorTest:
-    """What mirrored copies of a sample of the images say about a horizontal flip.
+    """Whether a horizontal flip is safe, as measured on mirrored copies of a sample of the images.
 
     Attributes:
-        flip: Whether a horizontal flip is safe to use.
-        reason: Why, as one sentence without a full stop.
-        images: How many images were compared with their mirrored copy.
-        told_apart: The share of pairs whose original was found; 0.5 is chance. None where there were too few images.
-        interval: Its 95% interval.
-        classes: The classes whose images are told from their copies on their own.
-        named, named_mirrored: The share of originals, and of mirrored copies, that a linear probe of the classes names correctly.
+        flip: Bool, whether a horizontal flip is safe to use.
+        reason: String, the reason as one sentence without a full stop.
+        images: Int, the number of images that were compared with their mirrored copy.
+        told_apart: Float, the share of pairs whose original was identified; 0.5 is chance. None if there were too few images.
+        interval: Pair of floats, the 95% interval of `told_apart`.
+        classes: Tuple of strings, the classes whose own images are told apart from their copies.
+        named, named_mirrored: Floats, the accuracy of a linear probe of the classes on originals and on mirrored copies.
     """
 
     flip: bool
@@ -64,12 +64,14 @@ class MirrorTest:
 
 @dataclass(frozen=True)
 class ToldApart:
-    """How often a linear model finds the original of a pair that it was not fitted on.
+    """How often a linear model that was not fitted on a pair identifies its original.
 
     Attributes:
-        share: Of all pairs.
-        interval: 95%, by the spread of the share when the original of each pair is drawn at random.
-        classes: Positions of the classes whose own share lies above chance, at a level of 0.01 over all classes together.
+        share: Float, the share of all pairs.
+        interval: Pair of floats, the 95% interval, from the spread of the share when the original of each pair is drawn at
+            random.
+        classes: Integer array, positions of the classes whose own share is above chance, at a level of 0.01 over all classes
+            together.
     """
 
     share: float
@@ -81,9 +83,9 @@ def mirror_test(examples: Examples, *, seed: int = 0, console: Console | None = 
     """Compares a sample of at most 1,000 images with their mirrored copies; test images are left alone.
 
     Args:
-        examples: Labelled images; files that cannot be read are passed over.
-        seed: Draws the sample.
-        console: Where to say what is going on; None says nothing.
+        examples: `Examples` with labels; files that cannot be read are skipped.
+        seed: Int, the seed of the sample. Defaults to 0.
+        console: rich `Console` for messages and progress. Defaults to None, which prints nothing.
 
     Example:
 
@@ -128,16 +130,16 @@ def _too_few(count: int) -> MirrorTest:
 
 
 def tell_apart(differences: list[NDArray[np.float32]], labels: NDArray[np.integer], *, seed: int = 0) -> ToldApart:
-    """Asks for the original of each pair by a ridge regression on feature differences, each pair left out in turn.
+    """Identifies the original of each pair by a ridge regression on feature differences, each pair left out in turn.
 
     It is asked twice, by one model of all images and by one for each class: left and right hands look alike in the mirror when
     taken together. The larger share counts. Nothing is refitted: leave-one-out predictions of a ridge regression, and those
     under other signs of the differences, follow from one inverse (Hastie, Tibshirani and Friedman 2009, 7.10).
 
     Args:
-        differences: For each block, features of the image minus those of its copy, `(n, ...)`.
-        labels: `(n,)` the class of each image.
-        seed: Draws which of the two is called the original, for the spread without any difference.
+        differences: Sequence of arrays of shape `(n, ...)`, one for each block: features of the image minus those of its copy.
+        labels: Integer array of shape `(n,)`, the class of each image.
+        seed: Int, the seed by which one of the two is called the original, for the spread without any difference. Defaults to 0.
 
     Example:
 

@@ -28,13 +28,15 @@ def refuse_undecided(recipe: Recipe, bundle: Bundle, console: Console | None = N
     """Makes sure that the preprocessing of the recipe's network is known.
 
     Args:
-        recipe: With a settled image size.
-        bundle: Its images; at most 200 of the training split are looked at, where something is undecided.
-        console: Where to say what is done.
+        recipe: `Recipe` with a settled input size.
+        bundle: `Bundle`, the data. At most 200 training examples are used, and only where something is undecided.
+        console: rich `Console` for messages.
 
     Raises:
         BackboneError: Only the user can say it; the message has the accuracy of a linear probe for each choice.
     """
+    if recipe.data.kind == "text":
+        return
     found, path = preprocessing_of(recipe.backbone), model_file(recipe.backbone.name)
     if found.preprocessing is not None or path is None:
         return
@@ -75,9 +77,9 @@ def probe_each(recipe: Recipe, bundle: Bundle, indices: NDArray[np.integer]) -> 
     """The cross-validated accuracy of a linear probe on the pooled last feature map, for each preprocessing.
 
     Args:
-        recipe: Its backbone is a model file; with a settled image size.
-        bundle: Its images.
-        indices: Which of them, of two classes at least.
+        recipe: `Recipe` whose backbone is a model file, with a settled input size.
+        bundle: `Bundle`, the data.
+        indices: Integer array, positions of the examples to use, from at least two classes.
     """
     from tfl.advise.linear import held_out
     from tfl.advise.probe import FOLDS, make_folds

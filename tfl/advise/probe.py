@@ -27,6 +27,7 @@ from tfl.data.bundle import Bundle, derived_seed
 from tfl.data.split import tied_together
 from tfl.features.extract import extract
 from tfl.features.store import Features as Stored
+from tfl.features.vectors import side_by_side
 from tfl.modalities.base import MASK, settled
 from tfl.modalities.image.backbones.settle import preprocessing_note
 from tfl.model.assemble import Assembled, assemble_for
@@ -56,10 +57,10 @@ def probe_recipe(
     monitor does, else by the accuracy.
 
     Args:
-        recipe: What the probes are to advise.
-        bundle: Its images.
-        console: Where to say what was measured and chosen; None says nothing.
-        progress: Told after each batch how many of the images are done.
+        recipe: `Recipe` that the probes are run for.
+        bundle: `Bundle`, the data of the recipe.
+        console: rich `Console` for messages and progress. Defaults to None, which prints nothing.
+        progress: Callable, called after each batch with the number of examples that are done. Defaults to None.
 
     Raises:
         BackboneError: The network cannot be built.
@@ -114,13 +115,13 @@ def probe(
     regressions run side by side, one to a core.
 
     Args:
-        assembled: The network.
-        bundle: The images, and the seed of the folds.
-        features: How the outputs are computed and stored; None takes the defaults.
-        pooling: How a feature map becomes a vector.
-        class_weight: `balanced` lets every class count the same in the regressions.
-        metric: What *best* goes by.
-        folds: At most so many; fewer where a class has fewer images.
+        assembled: `Assembled`, the network.
+        bundle: `Bundle`, the data, and the seed of the folds.
+        features: `Features`, how the outputs are computed and stored. Defaults to None, which is `Features()`.
+        pooling: String, how a feature map becomes a vector.
+        class_weight: String, `balanced` for the same total weight of every class in the regressions, or None.
+        metric: String, `accuracy` or `macro_f1`: the metric that *best* refers to.
+        folds: Int, the largest number of folds; fewer are used if a class has fewer examples.
         console, progress: As of `probe_recipe`.
 
     Raises:
@@ -137,16 +138,16 @@ def probe(
     held = make_folds(labels, units, most=folds, seed=derived_seed(bundle.seed, "probe"))
     balanced = class_weight == "balanced"
 
-    def judge(places: Sequence[int], first: float = FIRST) -> HeldOut:
+    def fitted(places: Sequence[int], first: float = FIRST) -> HeldOut:
         vectors = [np.asarray(stored[place].read_all(), np.float32) for place in places]
-        return held_out(vectors[0] if len(places) == 1 else _side_by_side(vectors), labels, held, balanced=balanced, first=first)
+        return held_out(vectors[0] if len(places) == 1 else side_by_side(vectors), labels, held, balanced=balanced, first=first)
 
-    found = _on_all_cores(judge, [[place] for place in range(len(stored))])
+    found = _on_all_cores(fitted, [[place] for place in range(len(stored))])
     rows = [_about(assembled, [place], stored, probe_) for place, probe_ in enumerate(found)]
     few = _best_few([probe_.probabilities.argmax(axis=1) for probe_ in found], labels, metric)
     if len(few) > 1:
         with threadpool_limits(1):
-            found.append(judge(few, found[few[-1]].strength))
+            found.append(fitted(few, found[few[-1]].strength))
         rows.append(_about(assembled, few, stored, found[-1]))
     predicted = np.stack([probe_.probabilities.argmax(axis=1) for probe_ in found])
     seconds = {"features": computed - began, "probes": time.perf_counter() - computed}
@@ -182,22 +183,10 @@ def make_folds(labels: NDArray[np.integer], units: NDArray[np.integer], *, most:
     return folds
 
 
-def _on_all_cores(judge: Callable[[Sequence[int]], HeldOut], jobs: Sequence[Sequence[int]]) -> list[HeldOut]:
+def _on_all_cores(fit: Callable[[Sequence[int]], HeldOut], jobs: Sequence[Sequence[int]]) -> list[HeldOut]:
     """One regression to a core: matrices this small gain nothing from more, and libraries that wait for each other lose."""
     with threadpool_limits(1), ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-        return list(pool.map(judge, jobs))
-
-
-def _side_by_side(vectors: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
-    """As `tfl.model.head.tap_layers` does in the network."""
-    lengths = [np.linalg.norm(vector, axis=1, keepdims=True) for vector in vectors]
-    return np.concatenate(
-        [
-            vector * (np.sqrt(vector.shape[1]) / np.maximum(length, 1e-12))
-            for vector, length in zip(vectors, lengths, strict=True)
-        ],
-        axis=1,
-    )
+        return list(pool.map(fit, jobs))
 
 
 def _best_few(predicted: Sequence[NDArray[np.integer]], labels: NDArray[np.integer], metric: Metric) -> list[int]:

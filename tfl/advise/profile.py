@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from scipy import sparse, stats
+from scipy import sparse
 
 from tfl.fields import as_plain
+from tfl.tasks.intervals import wilson_interval
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -27,18 +28,20 @@ _CHUNK_CELLS = 4_000_000  # resampling weights in memory at a time
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """A linear probe on one block's pooled output, or on those of several.
+    """The linear probe on the pooled output of one block, or of several.
 
     Args:
-        block: Its name; of several, all names with ` + ` between.
-        taps: What `head.taps` would have to say for a head that reads the same.
-        output_shape: Of the block, without the batch; of several, of the highest.
-        features: Numbers an image.
-        accuracy, macro_f1: On held-out images, each with its 95% interval.
-        C: The probe's inverse penalty that cross-validation chose.
-        p_best: The share of resamples in which this block is the best; of several, in which they beat the best block.
-        behind: How much of the profile's metric the best block is ahead, with its 95% interval over the same images.
-        compute: The share of the whole backbone's computation that it takes to get there.
+        block: String, the name of the block; several names are joined by ` + `.
+        taps: Tuple of strings, the value of `head.taps` for a head with the same input.
+        output_shape: Tuple of ints, the output shape of the block without the batch axis; of several blocks, that of the last.
+        features: Int, the width of the feature vector.
+        accuracy, macro_f1: Floats, on held-out examples, each with its 95% interval.
+        C: Float, the inverse penalty that cross-validation chose.
+        p_best: Float, the share of resamples in which this block is the best; of several blocks, in which they beat the best
+            single block.
+        behind: Float, how much the best block is better in the metric of the profile, with its 95% interval over the same
+            examples.
+        compute: Float, the share of the FLOPs of the whole backbone up to this block.
     """
 
     block: str
@@ -58,17 +61,17 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True)
 class Profile:
-    """Linear probes at every block, and what they say.
+    """Linear probes at every block, and what they suggest.
 
     Args:
-        rows: One a block, input side first.
-        together: The best few blocks side by side, as `head.taps` reads them; None where there is one block alone.
-        metric: What *best* goes by.
-        images, classes, folds: What the probes saw.
-        units: How many of the images, or groups of images, are independent: what is resampled.
-        commonest: The accuracy of always saying the commonest class.
-        train_images: How many images a run of the recipe trains on; None where that is not known.
-        seconds: Spent on `features` and on `probes`.
+        rows: Sequence of `Row`, one for each block, input side first.
+        together: `Row` of the best few blocks side by side, as `head.taps` reads them. None if there is only one block.
+        metric: String, `accuracy` or `macro_f1`: the metric that *best* refers to.
+        images, classes, folds: Ints, the size of the data that the probes were run on.
+        units: Int, the number of independent examples or groups of examples: the units of the bootstrap.
+        commonest: Float, the accuracy of always predicting the most frequent class.
+        train_images: Int, the number of training examples of a run of the recipe. None if it is not known.
+        seconds: Dictionary of floats, the seconds spent on `features` and on `probes`.
     """
 
     rows: tuple[Row, ...]
@@ -151,19 +154,20 @@ def make_profile(
     seed: int = 0,
     **about: Any,
 ) -> Profile:
-    """The profile of held-out predictions, with everything that resampling says of it.
+    """The profile of held-out predictions, with bootstrap intervals.
 
     Intervals are percentile bootstraps (Efron 1979) over the independent units, the same resamples for every block, so that two
     blocks are compared on the same images. They hold for probes trained on as many images; that the folds share training
     images is not in them. A score of exactly 0 or 1 cannot vary in a resample and gets Wilson's interval (Wilson 1927).
 
     Args:
-        rows: Of each block `block`, `taps`, `output_shape`, `features`, `C` and `compute`; a row with several taps is the last.
-        predicted: `(rows, n)` the class that each probe names.
-        labels: `(n,)`.
-        units: `(n,)`; examples with the same number are resampled together.
-        metric: What *best* goes by.
-        seed: Of the resamples.
+        rows: Sequence of dictionaries with `block`, `taps`, `output_shape`, `features`, `C` and `compute`; a row with several
+            taps is the last.
+        predicted: Integer array of shape `(rows, n)`, the class that each probe predicts.
+        labels: Integer array of shape `(n,)`.
+        units: Integer array of shape `(n,)`; examples with the same number are resampled together.
+        metric: String, `accuracy` or `macro_f1`.
+        seed: Int, the seed of the resamples. Defaults to 0.
         about: The other fields of the profile.
     """
     count = int(sum(len(row["taps"]) == 1 for row in rows))
@@ -235,8 +239,8 @@ def _resampled(
 
 def _interval(point: float, draws: NDArray[np.float64], units: int) -> Interval:
     if point in (0.0, 1.0):
-        edges = stats.binomtest(round(point * units), units).proportion_ci(method="wilson")
-        return float(edges.low), float(edges.high)
+        low, high = wilson_interval(round(point * units), units) or (0.0, 1.0)
+        return low, high
     return _percentiles(draws)
 
 

@@ -14,17 +14,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tfl.audit.classes import class_findings, merge_variants
+from tfl.audit.batches import batches
+from tfl.audit.checks.classes import class_findings, merge_variants
+from tfl.audit.checks.duplicates import Sets, copy_findings
+from tfl.audit.checks.groups import group_findings
+from tfl.audit.checks.headers import header_findings, read_headers
 from tfl.audit.clock import Clock
-from tfl.audit.copies import SMALLEST_SIDE, exact_sets, near_sets
-from tfl.audit.duplicates import Sets, copy_findings
+from tfl.audit.copies.sets import SMALLEST_SIDE, exact_sets, near_sets
+from tfl.audit.copies.thumbnails import make_thumbnails
 from tfl.audit.extra import check_extra
-from tfl.audit.finding import Finding, plural, worst_first
-from tfl.audit.groups import group_findings
-from tfl.audit.headers import header_findings, read_headers
-from tfl.audit.images import batches
 from tfl.audit.proposal import Proposed, propose
-from tfl.audit.thumbnails import make_thumbnails
 from tfl.data.audit import audit as check_files
 from tfl.data.bundle import Bundle
 from tfl.data.examples import SPLITS, Examples
@@ -32,6 +31,7 @@ from tfl.data.exclude import names_in_source
 from tfl.data.source import load_source
 from tfl.data.split import Split, tied_together
 from tfl.features.budget import check_store
+from tfl.finding import Finding, plural, worst_first
 from tfl.modalities.base import modality_of, settled
 from tfl.quiet import load_tensorflow
 from tfl.recipe import Recipe

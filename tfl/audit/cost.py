@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tfl.audit.finding import Cost
+from tfl.finding import Cost
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

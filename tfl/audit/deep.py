@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
+from tfl.audit.batches import batches
+from tfl.audit.checks.drift import drift_findings
+from tfl.audit.checks.labels import Opinions, accuracy_without, label_finding, opinions, rank_labels, suspects
+from tfl.audit.checks.quality import quality_findings
 from tfl.audit.clock import Clock
 from tfl.audit.cost import leak_cost
-from tfl.audit.drift import drift_findings
-from tfl.audit.finding import LEAKS, Finding
-from tfl.audit.images import batches
-from tfl.audit.labels import Opinions, accuracy_without, label_finding, opinions, rank_labels, suspects
-from tfl.audit.quality import quality_findings
 from tfl.data.bundle import Bundle, derived_seed
 from tfl.data.examples import Examples
+from tfl.finding import LEAKS, Finding
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -6,8 +6,8 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from tfl.audit.finding import CONFLICTS, COPIES, LEAKS, UNUSABLE, Finding
 from tfl.data.exclude import exclude_line
+from tfl.finding import CONFLICTS, COPIES, LEAKS, UNUSABLE, Finding
 
 _RANK = ("train", "val", "test")
 """Of the copies of one photo in several splits, those in the last of these stay: a test split is what others compare with."""
@@ -42,7 +42,7 @@ def propose(findings: Sequence[Finding], *, labels: Mapping[str, str], splits: M
 
     Example:
 
-    >>> from tfl.audit.finding import of_groups
+    >>> from tfl.finding import of_groups
     >>> from tfl.audit.proposal import propose
     >>> found = of_groups("exact_duplicates", "info", [["a/1", "a/2", "a/3"]], "Copies.")
     >>> rows = propose([found], labels=dict.fromkeys(found.files, "a"), splits={"a/1": "train", "a/2": "test", "a/3": "test"})

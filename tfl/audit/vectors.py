@@ -10,6 +10,7 @@ import numpy as np
 from tfl.advise.probe import pooled_models
 from tfl.data.bundle import Bundle
 from tfl.features.extract import extract
+from tfl.features.vectors import side_by_side
 from tfl.model.assemble import assemble
 from tfl.recipe import Recipe
 from tfl.tasks.base import task_of
@@ -48,15 +49,9 @@ def image_vectors(
     everything = np.arange(len(bundle.examples))
     stored: Any = extract(models, bundle, everything, features=recipe.features, console=console, progress=progress)
     vectors = [np.asarray(one.read_all(), np.float32) for one in stored]
-    return np.concatenate([_even(vector) for vector in vectors], axis=1)
+    return side_by_side(vectors).astype(np.float32)
 
 
 def _last_blocks(models: Sequence[keras.Model]) -> list[keras.Model]:
     widths = np.cumsum([model.output_shape[-1] for model in reversed(models)])
     return list(models[-max(1, int((widths <= MOST_FEATURES).sum())) :])
-
-
-def _even(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Each vector at the length `sqrt(width)`, so that no block drowns another."""
-    length = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return vectors * (np.sqrt(vectors.shape[1]) / np.maximum(length, 1e-12)).astype(np.float32)

@@ -107,9 +107,9 @@ def _document(recipe: Recipe, found: Audit) -> dict[str, Any]:
 
 
 def _write(folder: Path, recipe: Recipe, found: Audit, document: dict[str, Any], most: int) -> None:
-    from tfl.audit.pictures import page_pictures
     from tfl.audit.proposal import exclude_text
-    from tfl.evaluate.auditing import write_audit_page
+    from tfl.audit.shown import page_pictures
+    from tfl.evaluate.pages.audit import write_audit_page
 
     folder.mkdir(parents=True, exist_ok=True)
     write_audit_page(document, page_pictures(found.findings, found.examples, found.names, found.splits, most=most), folder / PAGE)
@@ -147,7 +147,7 @@ def _name_of(source: str) -> str:
 
 def _show(found: Audit, document: dict[str, Any], files: dict[str, str]) -> None:
     from tfl.audit.audit import summary
-    from tfl.evaluate.auditing import headline, title
+    from tfl.evaluate.pages.audit import headline, title
 
     click.echo(f"{document['source']}: {summary(found)}")
     click.echo(f"{headline(document['findings'])}\n")

@@ -13,7 +13,6 @@ import rich_click as click
 
 from tfl.cli.command import Answer, command
 from tfl.cli.options import parse_size, set_option
-from tfl.modalities.image.backbones.build import build_backbone
 from tfl.quiet import load_tensorflow
 from tfl.recipe import Backbone
 
@@ -107,6 +106,8 @@ def _describe(name: str, image_size: tuple[int, int] | None, settings: Sequence[
     size, expected = image_size or native_size(backbone).size, preprocessing_of(backbone)
     load_tensorflow()
     shown = dataclasses.replace(backbone, preprocessing="none") if expected.preprocessing is None else backbone
+    from tfl.modalities.image.backbones.build import build_backbone
+
     model = build_backbone(shown, image_size=size)
     from tfl.backbones.blocks import find_blocks
 

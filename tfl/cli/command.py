@@ -30,13 +30,13 @@ _GO_ON, _GO_ON_AFTER = "tfl.go_on", "tfl.go_on_after"
 
 @dataclass(frozen=True)
 class Answer:
-    """What a command found.
+    """The answer of a command.
 
     Attributes:
-        document: What `--json` prints: JSON values only.
-        show: Prints the same for a person, on standard output.
-        exit_code: 0, unless the answer itself says that something is wrong.
-        then: What goes on once the answer is out, such as a server.
+        document: Dictionary of JSON values, what `--json` prints.
+        show: Callable that prints the same for a person on standard output.
+        exit_code: Int, 0 unless the answer itself says that something is wrong. Defaults to 0.
+        then: Callable, what runs after the answer is printed, such as a server. Defaults to None.
     """
 
     document: dict[str, Any]
@@ -79,13 +79,13 @@ def command(function: Callable[..., Answer]) -> click.Command:
 
 
 def if_interrupted(hint: Callable[[], str]) -> None:
-    """Says how to go on, should the running command be interrupted: `hint` is called then."""
+    """Registers how to resume the running command if it is interrupted; `hint` is called then."""
     if (context := click.get_current_context(silent=True)) is not None:
         context.meta[_GO_ON] = hint
 
 
 def if_stopped_by_its_surroundings(hint: Callable[[], str]) -> None:
-    """Says how to go on, should a full disk, vanished data or too little memory stop the running command."""
+    """Registers how to resume the running command if a full disk, vanished data or too little memory stops it."""
     if (context := click.get_current_context(silent=True)) is not None:
         context.meta[_GO_ON_AFTER] = hint
 

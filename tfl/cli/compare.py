@@ -18,7 +18,7 @@ def compare(runs: tuple[Path, ...]) -> Answer:
     Whether a run is better is tested on the test images that both have, one by one (McNemar's exact test), and several runs are
     corrected for (Holm). `tfl report RUN RUN` draws the same as a page.
     """
-    from tfl.evaluate.comparing import compare_runs
+    from tfl.evaluate.compare.collect import compare_runs
 
     document = compare_runs(runs)
     return Answer(document, lambda: _show(document))

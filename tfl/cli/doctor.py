@@ -192,7 +192,7 @@ def _show(document: dict[str, Any]) -> None:
     rows.append(("engines", f"Keras, {extra}"))
     if engine:
         rows.append(("devices", ", ".join(engine["devices"])))
-        rows.append(("speed", f"{engine['mini_images_per_second'] or '?'} images a second, mini at 96 px, forward"))
+        rows.append(("speed", f"{engine['mini_images_per_second'] or '?'} images per second, mini at 96 px, forward"))
     rows.append(("cache", f"{cache['folder']}: {readable_bytes(cache['bytes'])}, {cache['free_gb']} GB free"))
     rows.append(("weights", f"{weights['folder']}: {', '.join(weights['files']) or 'none yet'}"))
     for name, fact in rows:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import rich_click as click
 
 from tfl.cli.command import Answer, command
-from tfl.cli.options import SOURCE_HELP, run_argument
+from tfl.cli.options import SOURCE_HELP, run_argument, skip_bad_option
 from tfl.errors import DataError, TflError
 from tfl.quiet import load_tensorflow
 
@@ -26,8 +26,10 @@ if TYPE_CHECKING:
 @click.option(
     "--data", metavar="SOURCE", help=f"Evaluate on every image of this source, with the same class names. {SOURCE_HELP}"
 )
-@click.option("--confidence", is_flag=True, help="Also fit temperature, prediction sets and unfamiliar images anew, into RUN.")
-@click.option("--skip-bad", is_flag=True, help="List files that are no images and leave them out, instead of stopping.")
+@click.option(
+    "--confidence", is_flag=True, help="Also fit temperature, prediction sets and out-of-distribution scores again, into RUN."
+)
+@skip_bad_option
 @click.option("--quick", is_flag=True, help="Do not look for near copies of the run's images in SOURCE.")
 def evaluate(run_folder: Path, data: str | None, confidence: bool, skip_bad: bool, quick: bool) -> Answer:
     """Evaluate the model of RUN again: accuracy, macro-F1 and more, with intervals.
@@ -39,8 +41,9 @@ def evaluate(run_folder: Path, data: str | None, confidence: bool, skip_bad: boo
     them as well, since figures on images that a model has seen say nothing about new ones. An evaluation on another source is
     kept in RUN/evaluations and shown in RUN/report.html.
 
-    A run keeps what its calibrated probabilities, prediction sets and unfamiliar images come from. --confidence fits that again
-    and writes it into RUN, for a run that was made without: its exports then have these outputs, and its report the figures.
+    A run keeps what its calibrated probabilities, prediction sets and out-of-distribution scores come from. --confidence fits
+    that again and writes it into RUN, for a run that was made without: its exports then have these outputs, and its report the
+    figures.
     """
     from tfl.runs import Run
 
@@ -93,8 +96,8 @@ def _figures(run: Run, bundle: Bundle, overlap: Overlap) -> dict[str, Any]:
 
 def _keep(run: Run, source: str, document: dict[str, Any]) -> None:
     """Adds the evaluation to the run folder and its report; where that cannot be written, the figures are still shown."""
-    from tfl.evaluate.evaluations import keep_evaluation
-    from tfl.evaluate.report import write_report
+    from tfl.evaluate.report.evaluations import keep_evaluation
+    from tfl.evaluate.report.page import write_report
 
     try:
         with run.lock():
@@ -126,25 +129,28 @@ def _fit_confidence(run: Run, bundle: Bundle) -> dict[str, Any]:
     from rich.console import Console
 
     from tfl.evaluate.confidence import figures_of
-    from tfl.evaluate.report import write_report
-    from tfl.evaluate.seen import Sight
-    from tfl.evaluate.trusting import keep_confidence
+    from tfl.evaluate.predictor import SplitPredictor
+    from tfl.evaluate.report.page import write_report
+    from tfl.evaluate.run_confidence import keep_confidence
+    from tfl.evaluate.run_files import optional_json
     from tfl.recipe import Calibration
     from tfl.serve.predictor import load_run_model
 
-    sight = Sight(load_run_model(run))
+    predictor = SplitPredictor(load_run_model(run))
     with run.lock():
-        seen = {part: sight.see(bundle, bundle.indices(part)) for part in ("val", "test")}
+        outputs = {part: predictor.predict(bundle, bundle.indices(part)) for part in ("val", "test")}
         found = keep_confidence(
             run,
             run.recipe.confidence or Calibration(),
             bundle,
-            seen,
-            lambda indices: (sight.see(bundle, indices).features, "in one pass over their pixels"),
+            outputs,
+            lambda indices: (predictor.predict(bundle, indices).features, "in one pass over their pixels"),
             console=Console(stderr=True),
         )
+        figures = figures_of(found)
+        run.write_json("metrics.json", {**optional_json(run, "metrics.json"), "confidence": figures})
         write_report(run.folder)
-    return figures_of(found)
+    return figures
 
 
 def _other_source(run: Run, source: str, skip_bad: bool) -> Bundle:
@@ -215,7 +221,7 @@ def _probabilities(run: Run, bundle: Bundle) -> np.ndarray:
 
 def _show(document: dict[str, Any]) -> None:
     from tfl.cli.tables import output, table
-    from tfl.evaluate.evaluations import overlap_in_words
+    from tfl.evaluate.report.evaluations import overlap_in_words
 
     metrics, unseen, overlap = (document[name] for name in ("metrics", "metrics_unseen", "overlap"))
     click.echo(f"{document['run']} on {document['source']}: {metrics['count']} images")

@@ -112,10 +112,10 @@ def recipe_text(file: Path, source: str, examples: Examples, mirror: MirrorTest)
     """The recipe as Python, and what was seen in the data.
 
     Args:
-        file: Where it will be written.
-        source: What the recipe reads.
-        examples: What is there.
-        mirror: Whether the recipe flips images, and why.
+        file: Path where the recipe will be written.
+        source: String, the source that the recipe reads.
+        examples: `Examples` of the source.
+        mirror: `MirrorTest`, whether the recipe flips images, and why.
     """
     from tfl.data.split import raised_shares
     from tfl.modalities.image.bits import bits_in_use
@@ -186,7 +186,7 @@ def _check_smallest(counts: dict[str, int], source: str) -> None:
         raise DataError(
             f"Some classes of {source} are too small to be split.",
             received=", ".join(small),
-            allowed=f"at least {_FEWEST} images a class: one to train, one to validate, one to test",
+            allowed=f"at least {_FEWEST} images per class: one to train, one to validate, one to test",
             fix="Add images, or leave those classes out.",
         )
 

@@ -10,8 +10,9 @@ from typing import Any, TypeVar
 
 import rich_click as click
 
-from tfl.errors import RecipeError
+from tfl.errors import RecipeError, RunError
 from tfl.recipe import Recipe, refuse_missing_paths
+from tfl.runs import default_folder
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -24,6 +25,35 @@ SOURCE_HELP = (
 def run_argument(function: F) -> F:
     """The argument RUN: a run folder."""
     return click.argument("run_folder", metavar="RUN", type=click.Path(path_type=Path))(function)
+
+
+def recipe_options(*, data: str, setting: str, out: str) -> Callable[[F], F]:
+    """What every command on a recipe takes: RECIPE, `--data`, `--set` and `--out`.
+
+    Args:
+        data: String, the help of `--data`, before what a source may be.
+        setting: String, an example of `--set` for this command.
+        out: String, the help of `--out`.
+    """
+    parts = (
+        click.argument("recipe_file", metavar="RECIPE", type=click.Path(path_type=Path)),
+        click.option("--data", metavar="SOURCE", help=f"{data} {SOURCE_HELP}"),
+        set_option(f"Change a field of the recipe, such as {setting} or backbone=MobileNetV2. Repeatable."),
+        click.option("--out", metavar="DIR", type=click.Path(path_type=Path), help=out),
+    )
+
+    def add(function: F) -> F:
+        for part in reversed(parts):
+            function = part(function)
+        return function
+
+    return add
+
+
+def skip_bad_option(function: F) -> F:
+    """The flag `--skip-bad`."""
+    words = "List files that cannot be read and leave them out, instead of stopping."
+    return click.option("--skip-bad", is_flag=True, help=words)(function)
 
 
 def set_option(help_text: str) -> Callable[[F], F]:
@@ -51,6 +81,27 @@ def parse_size(context: click.Context, parameter: click.Parameter, value: str | 
     return int(words[0]), int(words[-1])
 
 
+def latest_folder(recipe_name: str, *, holds: str, what: str) -> Path:
+    """The latest folder under `runs/NAME` that holds a file of this name.
+
+    Args:
+        recipe_name: String, the name of the recipe.
+        holds: String, the file by which such a folder is known.
+        what: String, what the folder holds, for the message.
+
+    Raises:
+        RunError: There is none.
+    """
+    runs = default_folder(recipe_name).parent
+    folders = [entry.parent for entry in runs.glob(f"*/{holds}")]
+    if not folders:
+        raise RunError(
+            f"There is no {what} of `{recipe_name}` to resume: {runs.absolute()} has none.",
+            fix="Name its folder with --out, or start anew without --resume.",
+        )
+    return max(folders, key=lambda folder: (folder.joinpath("recipe.json").stat().st_mtime, folder.name))
+
+
 def changed(
     recipe: Recipe,
     *,
@@ -60,14 +111,14 @@ def changed(
     smoke: bool = False,
     skip_bad: bool = False,
 ) -> Recipe:
-    """The recipe as the command line wants it: another source first, then each `--set`, then the flags.
+    """The recipe with the changes of the command line: the source first, then each `--set`, then the flags.
 
     Args:
-        recipe: As it was written.
-        file: Where it was written.
-        data: Another source, or None.
-        settings: Pairs of a field and its value as text.
-        smoke, skip_bad: The flags.
+        recipe: `Recipe` as it was written.
+        file: Path of the recipe file. Defaults to None.
+        data: String, another source, or None.
+        settings: Sequence of pairs of strings, a field and its value.
+        smoke, skip_bad: Bools, the flags of the same names. Default to False.
 
     Raises:
         RecipeError: A setting names no field, or its value does not fit.

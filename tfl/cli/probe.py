@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import rich_click as click
 
 from tfl.cli.command import Answer, command
-from tfl.cli.options import SOURCE_HELP, changed, set_option
+from tfl.cli.options import changed, recipe_options, skip_bad_option
 from tfl.cli.tables import output
 from tfl.recipe import load_recipe
 from tfl.runs import default_folder
@@ -19,11 +19,12 @@ if TYPE_CHECKING:
 
 
 @command
-@click.argument("recipe_file", metavar="RECIPE", type=click.Path(path_type=Path))
-@click.option("--data", metavar="SOURCE", help=f"Probe on this instead of the recipe's source. {SOURCE_HELP}")
-@set_option("Change a field of the recipe, such as backbone=MobileNetV2. Repeatable.")
-@click.option("--out", metavar="DIR", type=click.Path(path_type=Path), help="Where to write. [default: runs/NAME/probe-TIME]")
-@click.option("--skip-bad", is_flag=True, help="List files that are no images and leave them out, instead of stopping.")
+@recipe_options(
+    data="Probe on this instead of the recipe's source.",
+    setting="head.pooling=max",
+    out="Where to write. [default: runs/NAME/probe-TIME]",
+)
+@skip_bad_option
 def probe(recipe_file: Path, data: str | None, settings: Sequence[tuple[str, str]], out: Path | None, skip_bad: bool) -> Answer:
     """Say which block of the network serves the task of RECIPE best, and how sure that is.
 

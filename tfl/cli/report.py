@@ -20,8 +20,8 @@ from tfl.storage import check_can_write
 )
 def report(runs: tuple[Path, ...], out: Path | None) -> Answer:
     """Write the report of RUN again, one HTML file that opens offline; of several RUNs, one page that compares them."""
-    from tfl.evaluate.comparison import write_comparison
-    from tfl.evaluate.report import write_report
+    from tfl.evaluate.compare.page import write_comparison
+    from tfl.evaluate.report.page import write_report
     from tfl.runs import Run
 
     opened = [Run.open(folder) for folder in runs]

@@ -19,8 +19,7 @@ from tfl.cli.command import (
     if_stopped_by_its_surroundings,
     terminated_as_interrupted,
 )
-from tfl.cli.options import SOURCE_HELP, changed, set_option
-from tfl.errors import RunError
+from tfl.cli.options import changed, latest_folder, recipe_options, skip_bad_option
 from tfl.recipe import load_recipe
 from tfl.runs import default_folder
 
@@ -29,13 +28,14 @@ if TYPE_CHECKING:
 
 
 @command
-@click.argument("recipe_file", metavar="RECIPE", type=click.Path(path_type=Path))
-@click.option("--data", metavar="SOURCE", help=f"Train on this instead of the recipe's source. {SOURCE_HELP}")
-@set_option("Change a field of the recipe, such as stages.head.epochs=5 or backbone=MobileNetV2. Repeatable.")
-@click.option("--out", metavar="DIR", type=click.Path(path_type=Path), help="The run folder. [default: runs/NAME/TIME]")
-@click.option("--resume", is_flag=True, help="Go on with the run in --out, or begin it; without --out, with the latest run.")
+@recipe_options(
+    data="Train on this instead of the recipe's source.",
+    setting="stages.head.epochs=5",
+    out="The run folder. [default: runs/NAME/TIME]",
+)
+@click.option("--resume", is_flag=True, help="Resume the run in --out, or start it; without --out, resume the latest run.")
 @click.option("--smoke", is_flag=True, help="A few images and one epoch a stage: does everything work, in seconds?")
-@click.option("--skip-bad", is_flag=True, help="List files that are no images and leave them out, instead of stopping.")
+@skip_bad_option
 def run(
     recipe_file: Path,
     data: str | None,
@@ -45,17 +45,19 @@ def run(
     smoke: bool,
     skip_bad: bool,
 ) -> Answer:
-    """Train, judge, explain and export what RECIPE says.
+    """Train, evaluate, explain and export what RECIPE says.
 
     RECIPE is a Python file with one `recipe = tfl.Recipe(...)`, or the recipe.json of an earlier run.
-    Everything lands in one run folder. Ctrl-C stops at the next batch and saves; a run that was interrupted or killed goes on
-    with --resume, to the same result.
+    Everything lands in one run folder. Ctrl-C stops at the next batch and saves; a run that was interrupted or killed is
+    resumed with --resume, to the same result.
     """
     recipe = changed(load_recipe(recipe_file), file=recipe_file, data=data, settings=settings, smoke=smoke, skip_bad=skip_bad)
-    folder = out or (latest_run(recipe.name) if resume else default_folder(recipe.name))
-    go_on = functools.partial(_go_on, folder, recipe_file, data=data, settings=settings, smoke=smoke, skip_bad=skip_bad)
-    if_interrupted(go_on)
-    if_stopped_by_its_surroundings(lambda: go_on() if os.path.isfile(folder / "manifest.json") else "")
+    folder = out or (latest_folder(recipe.name, holds="manifest.json", what="run") if resume else default_folder(recipe.name))
+    resuming = functools.partial(
+        _how_to_resume, folder, recipe_file, data=data, settings=settings, smoke=smoke, skip_bad=skip_bad
+    )
+    if_interrupted(resuming)
+    if_stopped_by_its_surroundings(lambda: resuming() if os.path.isfile(folder / "manifest.json") else "")
     with terminated_as_interrupted():
         from rich.console import Console
 
@@ -69,22 +71,6 @@ def run(
         "refused": refused(done),
     }
     return Answer(document, lambda: _show(document, done))
-
-
-def latest_run(recipe_name: str) -> Path:
-    """The folder of the latest run of a recipe, under `runs/`.
-
-    Raises:
-        RunError: It was never run here.
-    """
-    runs = default_folder(recipe_name).parent
-    folders = [entry.parent for entry in runs.glob("*/manifest.json")]
-    if not folders:
-        raise RunError(
-            f"There is no run of `{recipe_name}` to resume: {runs.absolute()} has none.",
-            fix="Name the run folder with --out, or start anew without --resume.",
-        )
-    return max(folders, key=lambda folder: (folder.joinpath("recipe.json").stat().st_mtime, folder.name))
 
 
 def exports(run: Run) -> dict[str, str]:
@@ -103,7 +89,7 @@ def refused(run: Run) -> dict[str, str]:
     return {name: row["refused"] for name, row in parity.items() if row.get("refused")}
 
 
-def _go_on(folder: Path, recipe_file: Path, **options: Any) -> str:
+def _how_to_resume(folder: Path, recipe_file: Path, **options: Any) -> str:
     if not os.path.isfile(folder / "manifest.json"):
         return "No run was begun yet: start it again."
     words = ["tfl", "run", str(recipe_file)]
@@ -111,7 +97,7 @@ def _go_on(folder: Path, recipe_file: Path, **options: Any) -> str:
     for key, text in options["settings"]:
         words += ["--set", f"{key}={text}"]
     words += [f"--{flag.replace('_', '-')}" for flag in ("smoke", "skip_bad") if options[flag]]
-    return f"What was done is kept. Go on with: {shlex.join([*words, '--out', str(folder), '--resume'])}"
+    return f"What was done is kept. Resume with: {shlex.join([*words, '--out', str(folder), '--resume'])}"
 
 
 def _show(document: dict[str, Any], run: Run) -> None:

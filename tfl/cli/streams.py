@@ -18,7 +18,7 @@ def keep_streams_open() -> None:
     """Replaces `sys.stdout` and `sys.stderr`, where they are descriptors 1 and 2.
 
     What is written to a pipe whose reader has gone is dropped, and so is what standard error cannot take for any other reason,
-    such as a log on a full disk: the command goes on. Standard output that cannot be written for another reason is an error.
+    such as a log on a full disk: the command continues. Standard output that cannot be written for another reason is an error.
     A descriptor that is closed becomes the null device, so that no file takes its number.
 
     Where the locale is ASCII, text is written as UTF-8, as Python itself does unless it is told not to (PEP 540).

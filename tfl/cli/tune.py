@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any
 import rich_click as click
 
 from tfl.cli.command import Answer, command, if_interrupted, if_stopped_by_its_surroundings
-from tfl.cli.options import SOURCE_HELP, changed, set_option
+from tfl.cli.options import changed, latest_folder, recipe_options
 from tfl.cli.tables import output, table
-from tfl.errors import RunError
 from tfl.recipe import Search, load_recipe
 from tfl.runs import default_folder
 
@@ -24,17 +23,18 @@ if TYPE_CHECKING:
 
 
 @command
-@click.argument("recipe_file", metavar="RECIPE", type=click.Path(path_type=Path))
-@click.option("--data", metavar="SOURCE", help=f"Search on this instead of the recipe's source. {SOURCE_HELP}")
-@set_option("Change a field of the recipe, such as search.seeds=5 or backbone=MobileNetV2. Repeatable.")
-@click.option("--out", metavar="DIR", type=click.Path(path_type=Path), help="The search's folder. [default: runs/NAME/tune-TIME]")
+@recipe_options(
+    data="Search on this instead of the recipe's source.",
+    setting="search.seeds=5",
+    out="The search's folder. [default: runs/NAME/tune-TIME]",
+)
 @click.option("--trials", type=click.IntRange(min=1), help="At most so many trials, over search.trials.")
 @click.option("--minutes", type=click.FloatRange(min=0), help="Begin no trial after so many minutes, and stop the one under way.")
 @click.option(
     "--workers", type=click.IntRange(min=1), default=1, show_default=True, help="Processes that run trials side by side."
 )
 @click.option("--algorithm", type=click.Choice(["bayesian", "hyperband", "random", "grid"]), help="Over search.algorithm.")
-@click.option("--resume", is_flag=True, help="Go on with the search in --out; without --out, with the recipe's latest.")
+@click.option("--resume", is_flag=True, help="Resume the search in --out; without --out, the recipe's latest.")
 def tune(
     recipe_file: Path,
     data: str | None,
@@ -58,9 +58,11 @@ def tune(
     recipe = changed(recipe, file=recipe_file, data=data, settings=settings)
     options = {"trials": trials, "minutes": minutes, "algorithm": algorithm}
     recipe = with_options(recipe, {name: value for name, value in options.items() if value is not None})
-    folder = out or (latest_search(recipe.name) if resume else default_folder(recipe.name, kind="tune"))
-    if_interrupted(lambda: _how_to_go_on(folder))
-    if_stopped_by_its_surroundings(lambda: _how_to_go_on(folder) if os.path.isfile(folder / "search.json") else "")
+    folder = out or (
+        latest_folder(recipe.name, holds="search.json", what="search") if resume else default_folder(recipe.name, kind="tune")
+    )
+    if_interrupted(lambda: _how_to_resume(folder))
+    if_stopped_by_its_surroundings(lambda: _how_to_resume(folder) if os.path.isfile(folder / "search.json") else "")
     from rich.console import Console
 
     console = Console(stderr=True)
@@ -69,28 +71,12 @@ def tune(
     return Answer(document, lambda: _show(document))
 
 
-def latest_search(recipe_name: str) -> Path:
-    """The folder of the latest search around a recipe, under `runs/`.
-
-    Raises:
-        RunError: There is none.
-    """
-    runs = default_folder(recipe_name).parent
-    folders = [file.parent for file in runs.glob("*/search.json")]
-    if not folders:
-        raise RunError(
-            f"There is no search around `{recipe_name}` to resume: {runs.absolute()} has none.",
-            fix="Name its folder with --out, or start anew without --resume.",
-        )
-    return max(folders, key=lambda folder: (folder.joinpath("recipe.json").stat().st_mtime, folder.name))
-
-
-def _how_to_go_on(folder: Path) -> str:
+def _how_to_resume(folder: Path) -> str:
     if not os.path.isfile(folder / "search.json"):
         return "Nothing was written yet."
     words = ["tfl", "tune", str(folder / "recipe.json"), "--out", str(folder), "--resume"]
     passed = [word for word in sys.argv[1:] if word.split("=")[0] in ("--workers",)]
-    return f"What was done is kept. Go on with: {shlex.join([*words, *passed])}"
+    return f"What was done is kept. Resume with: {shlex.join([*words, *passed])}"
 
 
 def _document(found: SearchFolder) -> dict[str, Any]:

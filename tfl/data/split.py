@@ -114,7 +114,7 @@ def raised_shares(examples: Examples, *, validation: float, test: float) -> tupl
     >>> import numpy as np
     >>> from tfl.data.split import raised_shares
     >>> labels = np.repeat([0, 1], [30, 4])
-    >>> few = Examples(class_names=("ant", "bee"), labels=labels, images=np.zeros((34, 4, 4), np.uint8))
+    >>> few = Examples(class_names=("ant", "bee"), labels=labels, arrays=np.zeros((34, 4, 4), np.uint8))
     >>> raised_shares(few, validation=0.2, test=0.1)[0].partition(", so that")[0]
     'Class `bee` has 4 examples: 2 to train, 1 to validate, 1 to test'
     """

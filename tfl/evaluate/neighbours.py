@@ -19,7 +19,7 @@ import numpy as np
 from PIL import Image
 
 from tfl.data.bundle import Bundle
-from tfl.evaluate.unfamiliar import unit_length
+from tfl.features.vectors import unit_length
 from tfl.storage import write_atomically
 
 if TYPE_CHECKING:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from rich.console import Console
 
-    from tfl.audit.thumbnails import Thumbnails
+    from tfl.audit.copies.thumbnails import Thumbnails
 
 SIDE = 96
 """Pixels of a side at which images are compared: what `mini` was trained at."""
@@ -168,9 +168,9 @@ def _no_split() -> Split:
 
 def _near(used: Bundle, splits: NDArray[Any], asked: Bundle) -> NDArray[Any]:
     """`(n,)` for each image that is asked about, the split of an image in `used` that it is a near copy of, or empty."""
-    from tfl.audit.copies import SMALLEST_SIDE, exact_sets, near_sets
-    from tfl.audit.headers import read_headers
-    from tfl.audit.thumbnails import Thumbnails
+    from tfl.audit.checks.headers import read_headers
+    from tfl.audit.copies.sets import SMALLEST_SIDE, exact_sets, near_sets
+    from tfl.audit.copies.thumbnails import Thumbnails
 
     found = np.zeros(len(asked.examples), "U5")
     if not len(used.examples):
@@ -197,8 +197,8 @@ def _near(used: Bundle, splits: NDArray[Any], asked: Bundle) -> NDArray[Any]:
 
 
 def _thumbnails(bundle: Bundle) -> Thumbnails:
-    from tfl.audit.images import batches
-    from tfl.audit.thumbnails import make_thumbnails
+    from tfl.audit.batches import batches
+    from tfl.audit.copies.thumbnails import make_thumbnails
 
     return make_thumbnails(batches(bundle), len(bundle.examples))
 

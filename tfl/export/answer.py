@@ -2,7 +2,7 @@
 
     pixels ─▶ network ─┬─▶ probabilities
                        ├─▶ logits ─▶ / temperature ─▶ calibrated_probabilities ─▶ prediction_set
-                       └─▶ head_pool ─▶ nearest training images ─▶ unfamiliarity ─▶ is_unfamiliar
+                       └─▶ head_pool ─▶ nearest training images ─▶ out_of_distribution_score ─▶ is_out_of_distribution
 
 Stock Keras layers and operations only: it saves as `.keras`, loads without tfl, and converts to every format. All that is added
 computes in float32, whatever the network computes in.
@@ -20,7 +20,7 @@ from tfl.evaluate.explain import tensor_of
 from tfl.model.head import LOGITS, POOL
 
 PIXELS, NETWORK = "pixels", "network"
-EXTRA = ("calibrated_probabilities", "prediction_set", "unfamiliarity", "is_unfamiliar")
+EXTRA = ("calibrated_probabilities", "prediction_set", "out_of_distribution_score", "is_out_of_distribution")
 """The outputs beside `probabilities`, where there is a `Confidence`."""
 
 
@@ -33,8 +33,8 @@ def build_answer(model: keras.Model, confidence: Confidence | None) -> keras.Mod
 
     Returns:
         A Functional model from `pixels` to a dictionary: `probabilities` float32 `(batch, classes)`, and with a `confidence`
-        `calibrated_probabilities` float32 and `prediction_set` bool `(batch, classes)`, `unfamiliarity` float32 and
-        `is_unfamiliar` bool `(batch,)`. It shares the weights of `model`.
+        `calibrated_probabilities` float32 and `prediction_set` bool `(batch, classes)`, `out_of_distribution_score` float32 and
+        `is_out_of_distribution` bool `(batch,)`. It shares the weights of `model`.
 
     Raises:
         ExportError: The model has no such head, or another width than the confidence was fitted on.
@@ -48,8 +48,8 @@ def build_answer(model: keras.Model, confidence: Confidence | None) -> keras.Mod
     probabilities, logits, features = network(pixels)
     outputs = {
         "probabilities": _float32(probabilities, "probabilities"),
-        **_sure(_float32(logits, "logits"), confidence),
-        **_unfamiliar(_float32(features, "features"), confidence),
+        **confidence.task.answer_tensors(confidence.values, _float32(logits, "logits")),
+        **_out_of_distribution(_float32(features, "features"), confidence),
     }
     return keras.Model(pixels, outputs, name="answer")
 
@@ -64,23 +64,14 @@ def _inside(model: keras.Model, confidence: Confidence) -> tuple[Any, Any]:
     if features.shape[-1] != confidence.bank.shape[1]:
         raise ExportError(
             "The model's features are not those that the confidence was fitted on.",
-            received=f"{features.shape[-1]} numbers an image",
+            received=f"{features.shape[-1]} numbers per image",
             allowed=str(confidence.bank.shape[1]),
             fix="Fit it again: tfl evaluate RUN --confidence",
         )
     return logits, features
 
 
-def _sure(logits: Any, confidence: Confidence) -> dict[str, Any]:
-    """Calibrated probabilities and the set; the most probable class is always in it."""
-    cooled = keras.layers.Rescaling(1 / confidence.temperature, dtype="float32", name="temperature")(logits)
-    probabilities = keras.layers.Softmax(dtype="float32", name="calibrated_probabilities")(cooled)
-    largest = keras.ops.max(probabilities, axis=-1, keepdims=True)
-    least = keras.ops.minimum(largest, confidence.set_threshold)
-    return {"calibrated_probabilities": probabilities, "prediction_set": keras.ops.greater_equal(probabilities, least)}
-
-
-def _unfamiliar(features: Any, confidence: Confidence) -> dict[str, Any]:
+def _out_of_distribution(features: Any, confidence: Confidence) -> dict[str, Any]:
     """One minus the cosine to the k-th nearest training image."""
     rows = len(confidence.bank)
     unit = keras.layers.UnitNormalization(dtype="float32", name="unit_length")(features)
@@ -92,7 +83,10 @@ def _unfamiliar(features: Any, confidence: Confidence) -> dict[str, Any]:
     else:
         nearest = keras.ops.min(keras.ops.top_k(likeness, confidence.nearest)[0], axis=-1)
     score = keras.ops.relu(keras.ops.subtract(1.0, nearest))
-    return {"unfamiliarity": score, "is_unfamiliar": keras.ops.greater(score, confidence.unfamiliar_threshold)}
+    return {
+        "out_of_distribution_score": score,
+        "is_out_of_distribution": keras.ops.greater(score, confidence.out_of_distribution_threshold),
+    }
 
 
 def _float32(tensor: Any, name: str) -> Any:

@@ -43,7 +43,7 @@ _DECODING = (
 )
 
 
-class Judge:
+class Certifier:
     """Compares exports with the model they were made from; the model answers once.
 
     Args:
@@ -72,7 +72,7 @@ class Judge:
         self._rounding: float | None = None
         self._trained = self._of_trained(trained) if trained is not None and policy_of(trained) != "float32" else None
 
-    def judge(self, runtime: Runtime, **more: Any) -> dict[str, Any]:
+    def certify(self, runtime: Runtime, **more: Any) -> dict[str, Any]:
         """The row of one export; `more` is put into it.
 
         Raises:
@@ -148,14 +148,14 @@ class Judge:
     def _of_trained(self, trained: keras.Model) -> dict[str, Any]:
         runtime = of_model(trained, name="as_trained")
         found = {**self.expected, PROBABILITIES: runtime.look_at(self.trial)[PROBABILITIES]}
-        return {"policy": policy_of(trained), **_brief(self._compare(runtime, found), judged=False)}
+        return {"policy": policy_of(trained), **_brief(self._compare(runtime, found), certified=False)}
 
     def _by_pillow(self) -> dict[str, Any] | None:
         """What the README's decoding changes; None where every export that was judged has its own decoder."""
         if all(row["decodes"] for row in self.rows.values()):
             return None
         found = self._model.look_at_batches(self._read_by_pillow(self.trial.contents()))
-        return _brief(self._compare(self._model, found), judged=False)
+        return _brief(self._compare(self._model, found), certified=False)
 
     def _read_by_pillow(self, batches: Iterator[tuple[slice, list[bytes]]]) -> Iterator[NDArray[np.float32]]:
         for _, contents in batches:
@@ -210,11 +210,11 @@ def refusal(name: str, reason: str) -> str:
     return f"{name}: REFUSED, not written. {reason}"
 
 
-def _brief(row: Mapping[str, Any], *, judged: bool = True) -> dict[str, Any]:
+def _brief(row: Mapping[str, Any], *, certified: bool = True) -> dict[str, Any]:
     """A row without the list of files, and without a verdict where it is no export."""
-    names = ("largest_difference", "count", *(("tolerance", "holds") if judged else ()))
+    names = ("largest_difference", "count", *(("tolerance", "holds") if certified else ()))
     kept = {name: row[name] for name in names}
-    kept.update({"rounding": row["rounding"]} if judged and "rounding" in row else {})
+    kept.update({"rounding": row["rounding"]} if certified and "rounding" in row else {})
     return {**kept, "changed_labels": row["changed"], "test": row["test"], "other_outputs": row["other_outputs"]}
 
 

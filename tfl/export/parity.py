@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 TOLERANCE = TOLERANCES["float32"]
-_FIGURES = ("calibrated_probabilities", "unfamiliarity")
+_FIGURES = ("calibrated_probabilities", "out_of_distribution_score")
 _FIXES = {
     "float32": "Please report it, with the recipe's backbone.",
     "float16": "Leave float16 out: --quantize float32 --quantize int8",
     "int8": "Leave int8 out: --quantize float32 --quantize float16. To write it all the same: --quantize int8 --no-verify",
 }
-_CLAIMS = ("prediction_set", "is_unfamiliar")
+_CLAIMS = ("prediction_set", "is_out_of_distribution")
 
 
 def check_parity(

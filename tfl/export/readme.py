@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 _SHOWN = 20
 _MEANS = {
-    "probabilities": "one a class, in the order of `labels.txt`",
+    "probabilities": "one per class, in the order of `labels.txt`",
     "calibrated_probabilities": "the same, scaled so that 0.8 comes true in about eight cases of ten",
     "prediction_set": "true for each class that the answer may be; `tfl.json` has how often the right one is among them",
-    "unfamiliarity": "how far the image is from the images that the model learnt from",
-    "is_unfamiliar": "true where that is too far: the label is then worth little",
+    "out_of_distribution_score": "how far the image is from the images that the model learnt from",
+    "is_out_of_distribution": "true where that is too far: the label is then worth little",
 }
 _IMPORTS = {
     "litert": "from ai_edge_litert.interpreter import Interpreter",

@@ -74,7 +74,7 @@ def of_model(answer: keras.Model, *, name: str = "model") -> Runtime:
 
 
 def open_export(kind: str, folder: Path, *, name: str | None = None) -> list[Runtime]:
-    """What a format's folder holds, ready to answer: one runtime, or one a file of LiteRT.
+    """What a format's folder holds, ready to answer: one runtime, or one for each file of LiteRT.
 
     Args:
         kind: One of `tfl.export.kinds.KINDS`.

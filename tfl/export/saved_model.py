@@ -2,7 +2,7 @@
 
     <folder>/saved_model/1/
         saved_model.pb, variables/     the graph: decode, resize, preprocess, network, labels
-        assets/labels.txt              a class a line, in the order of the probabilities
+        assets/labels.txt              one class per line, in the order of the probabilities
         assets.extra/tfl.json          image size, fit, class names, and where the model came from
         assets.extra/tf_serving_warmup_requests
         README.md

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from tfl.errors import ExportError
 from tfl.evaluate.confidence import Confidence
-from tfl.export.certificate import Judge, refusal, sentence, summary
+from tfl.export.certificate import Certifier, refusal, sentence, summary
 from tfl.export.kinds import QUANTIZED, check_packages, check_quantize
 from tfl.export.litert import REPRESENTATIVE
 from tfl.export.runtimes import open_export
@@ -70,7 +70,7 @@ def ship(
     shipment: Shipment,
     folder: Path,
     *,
-    judge: Judge | None,
+    certifier: Certifier | None,
     version: int = VERSION,
     quantize: Sequence[str] = QUANTIZED,
     server: str | None = None,
@@ -84,7 +84,7 @@ def ship(
         kinds: Of `tfl.export.kinds.KINDS`.
         shipment: The model, ready to be written.
         folder: The export folder.
-        judge: What compares; None compares nothing.
+        certifier: What compares; None compares nothing.
         version: Of the SavedModel.
         quantize: Of LiteRT, which files.
         server: An address that is compared as well, after the formats; see `tfl.export.server`.
@@ -106,26 +106,28 @@ def ship(
     folders: dict[str, Path] = {}
     refused: dict[str, dict[str, Any]] = {}
     for kind, target in places.items():
-        one = _Shipping(kind, target.relative_to(folder).as_posix(), judge, refused, tell)
+        one = _Shipping(kind, target.relative_to(folder).as_posix(), certifier, refused, tell)
         written = write_shipment(kind, shipment, folder, version=version, quantize=quantize, check=one.check, refuse=one.refuse)
         if written is not None:
             folders[kind] = written
-    if judge is None:
+    if certifier is None:
         return Shipped(folders, None, refused=refused)
-    certificate = judge.write(folder)
+    certificate = certifier.write(folder)
     if server is not None:
-        _judge_one(judge, open_server(server, name=str(shipment.about.get("recipe", "model"))), tell, path=".", address=server)
-        certificate = judge.write(folder)
-    return Shipped(folders, certificate, tuple(judge.rows), refused)
+        _certify_one(
+            certifier, open_server(server, name=str(shipment.about.get("recipe", "model"))), tell, path=".", address=server
+        )
+        certificate = certifier.write(folder)
+    return Shipped(folders, certificate, tuple(certifier.rows), refused)
 
 
 class _Shipping:
     """Compares what is written of one format, and keeps what is refused."""
 
     def __init__(
-        self, kind: str, place: str, judge: Judge | None, refused: dict[str, dict[str, Any]], tell: Callable[[str], None]
+        self, kind: str, place: str, certifier: Certifier | None, refused: dict[str, dict[str, Any]], tell: Callable[[str], None]
     ) -> None:
-        self._kind, self._place, self._judge, self._refused, self._tell = kind, place, judge, refused, tell
+        self._kind, self._place, self._certifier, self._refused, self._tell = kind, place, certifier, refused, tell
         self._name = None if place in (kind, f"{kind}/{VERSION}") else place
         self._began = time.perf_counter()
 
@@ -136,26 +138,26 @@ class _Shipping:
             ExportError: It cannot be run, or is past its tolerance.
         """
         seconds = time.perf_counter() - self._began
-        if self._judge is not None:
+        if self._certifier is not None:
             for runtime in open_export(self._kind, scratch, name=self._name):
                 if runtime.quantized == weights:
                     size = sum(file.stat().st_size for file in _files_of(scratch, self._kind, weights))
                     about = {"path": self._place, "format": self._kind, "bytes": size, "seconds_to_write": round(seconds, 2)}
-                    _judge_one(self._judge, runtime, self._tell, **about)
+                    _certify_one(self._certifier, runtime, self._tell, **about)
         self._began = time.perf_counter()
 
     def refuse(self, weights: str, error: ExportError) -> None:
         """Keeps the reason and the figures, and tells them."""
         name = f"{self._kind}_{weights}" if self._kind == "litert" else self._name or self._kind
         row = {"reason": str(error), "format": self._kind}
-        self._refused[name] = row if self._judge is None else self._judge.refuse(name, error, format=self._kind)
+        self._refused[name] = row if self._certifier is None else self._certifier.refuse(name, error, format=self._kind)
         self._tell(refusal(name, str(error)))
         self._began = time.perf_counter()
 
 
-def _judge_one(judge: Judge, runtime: Any, tell: Callable[[str], None], **about: Any) -> dict[str, Any]:
+def _certify_one(certifier: Certifier, runtime: Any, tell: Callable[[str], None], **about: Any) -> dict[str, Any]:
     began = time.perf_counter()
-    row = judge.judge(runtime, **about)
+    row = certifier.certify(runtime, **about)
     row["seconds_to_answer"] = round(time.perf_counter() - began, 2)
     tell(sentence(runtime.name, row))
     return row
@@ -212,13 +214,13 @@ def ship_model(
         confidence=confidence if confidence is not None else Confidence.load(run.folder),
         representative=representative,
     )
-    judge = None
+    certifier = None
     if verify:
         chosen = () if bundle is None else bundle.indices("test")
         examples, cached = (None, None) if bundle is None else (bundle.examples, bundle.cached)
         trial = Trial.of(data, examples=examples, indices=chosen, cached=cached)
-        judge = Judge(shipment, trial, trained=model, no_test=no_bundle)
-    done = ship(kinds, shipment, folder, judge=judge, version=version, quantize=quantize, server=server, tell=tell)
+        certifier = Certifier(shipment, trial, trained=model, no_test=no_bundle)
+    done = ship(kinds, shipment, folder, certifier=certifier, version=version, quantize=quantize, server=server, tell=tell)
     if done.certificate is not None and Path(folder).resolve() == run.path("export").resolve():
         refused = {
             name: {**row, "refused": row["reason"], "sentence": refusal(name, row["reason"])}

@@ -13,8 +13,8 @@ from tfl.errors import BackboneError
 from tfl.model.assemble import Assembled
 from tfl.model.head import POOL
 
-FEATURES = "features"
-"""Name of the tensor at the cut, where the suffix has further inputs."""
+FEATURES, TAP = "features", "tap_"
+"""Name of the tensor at the cut, where the suffix has further inputs; and how the names of tapped vectors begin."""
 
 
 def cut(assembled: Assembled, block_index: int) -> tuple[keras.Model, keras.Model]:
@@ -26,7 +26,7 @@ def cut(assembled: Assembled, block_index: int) -> tuple[keras.Model, keras.Mode
 
     Args:
         assembled: The network.
-        block_index: The first block of the suffix, 1 to the number of blocks: `Plan.first_live_block`.
+        block_index: The first block of the suffix, 1 to the number of blocks: `Plan.first_trainable_block`.
 
     Returns:
         prefix: From the inputs of the network to features: one tensor, or a dictionary of tensors (`features` and one
@@ -48,7 +48,7 @@ def cut(assembled: Assembled, block_index: int) -> tuple[keras.Model, keras.Mode
     below = {block.name for block in assembled.blocks[: block_index - 1]}
     alive = {FEATURES: tensor_at(assembled.model, POOL)}
     if block_index < count:
-        taps = {f"tap_{tap.block}": tap.vector for tap in assembled.taps if tap.block in below}
+        taps = {f"{TAP}{tap.block}": tap.vector for tap in assembled.taps if tap.block in below}
         alive = {FEATURES: tensor_at(assembled.backbone(), name), **taps}
     prefix = keras.Model(inputs, structured(alive), name=f"prefix_{block_index}")
     needed = _inputs_above(assembled.model, list(alive.values()))

@@ -167,6 +167,15 @@ class Modality(Protocol):
     def build_backbone(self, backbone: tfl.Backbone) -> keras.Model:
         """The network without its classifier as one flat Functional model, under the global dtype policy."""
 
+    def network_note(self, backbone: tfl.Backbone) -> str | None:
+        """What to report about the way in which the network takes its inputs; None where nothing was decided."""
+
+    def network_about(self, backbone: tfl.Backbone) -> dict[str, Any]:
+        """What the manifest keeps of it."""
+
+    def recipe_notes(self, asked: tfl.Recipe) -> list[tuple[str, str]]:
+        """Findings about the recipe as it was written, as pairs of a kind and a sentence."""
+
     def preview(self, content: bytes, *, attribution: NDArray[np.float32] | None = None) -> Preview:
         """How a person sees the example; `attribution` says how much each part speaks for the answer."""
 
@@ -233,6 +242,16 @@ def chosen(recipe: tfl.Recipe, examples: Any) -> tuple[tfl.Recipe, str | None]:
     module: Any = importlib.import_module(f"tfl.modalities.{recipe.data.kind}.modality")
     found: tuple[tfl.Recipe, str | None] = module.chosen(recipe, examples)
     return found
+
+
+def check_available(recipe: tfl.Recipe) -> None:
+    """Makes sure that the network that a recipe names can be had, before TensorFlow is imported.
+
+    Raises:
+        BackboneError: There is no such network, no such model file, or (`WeightsNotFoundError`) no such weights file.
+        MissingExtraError: The modality needs a package that is not installed.
+    """
+    importlib.import_module(f"tfl.modalities.{recipe.data.kind}.modality").check_available(recipe)
 
 
 def modality_of_data(data: tfl.Data) -> Modality:

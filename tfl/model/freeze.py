@@ -43,7 +43,7 @@ class Plan:
     rows: tuple[Row, ...]
 
     @property
-    def first_live_block(self) -> int:
+    def first_trainable_block(self) -> int:
         """Index of the first block that trains; the number of blocks when only the head does. All below is the prefix."""
         return next(index for index, row in enumerate(self.rows) if row.trainable or row.block == HEAD)
 
@@ -84,9 +84,9 @@ class Plan:
         return table
 
     def as_json(self) -> dict[str, Any]:
-        """The plan as plain data: `stage`, `first_live_block` and `rows`."""
+        """The plan as plain data: `stage`, `first_trainable_block` and `rows`."""
         rows = [dict(vars(row)) for row in self.rows]
-        return {"stage": self.stage, "first_live_block": self.first_live_block, "rows": rows}
+        return {"stage": self.stage, "first_trainable_block": self.first_trainable_block, "rows": rows}
 
 
 def make_plan(assembled: Assembled, stage: Stage) -> Plan:

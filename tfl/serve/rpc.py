@@ -25,6 +25,7 @@ from tensorflow_serving.apis import (
 )
 
 from tfl.errors import ServingError
+from tfl.evaluate.out_of_distribution import OLD_NAMES
 from tfl.serve.limits import Limits
 from tfl.serve.metrics import Metrics
 from tfl.serve.models import BYTES, Models, ServedVersion, Signature
@@ -154,6 +155,7 @@ class _Prediction(prediction_service_pb2_grpc.PredictionServiceServicer):
             raise RefusedError("DEADLINE_EXCEEDED", "The answer took too long. Try again in a moment.") from None
         except futures.CancelledError:
             raise RefusedError("DEADLINE_EXCEEDED", "The client has gone, or its deadline has passed.") from None
+        outputs = {**outputs, **{old: outputs[OLD_NAMES[old]] for old in wanted if OLD_NAMES.get(old) in outputs}}
         if missing := wanted - set(outputs):
             raise RefusedError("INVALID_ARGUMENT", f"output tensor alias not found in signature: {sorted(missing)[0][:200]}")
         return _response(outputs, version, request.model_spec.name, signature.name, wanted)

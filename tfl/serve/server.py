@@ -198,7 +198,7 @@ def _compose(models: Models, listener: socket.socket, *, rpc_port: int | None, t
 
 def _page(models: Models, path: Path) -> Any:
     from tfl.runs import Run
-    from tfl.serve.page import page_routes
+    from tfl.serve.page.routes import page_routes
 
     return page_routes(models, Run.open(path) if (path / "manifest.json").is_file() else None)
 

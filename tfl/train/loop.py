@@ -17,6 +17,7 @@ import tensorflow as tf
 
 from tfl.backbones.inputs import inputs_of
 from tfl.data.bundle import derived_seed
+from tfl.features.cut import TAP
 from tfl.tasks.base import Task, task_of
 from tfl.train.batches import Epoch, MemoryEpoch, StreamEpoch
 
@@ -54,7 +55,7 @@ AfterSteps = Callable[[Ran], None]
 class Loop:
     """Trains and evaluates one network for one stage.
 
-    The loss of an example is the task's, times the task's weight of it; a step's loss is the mean over the batch, as in Keras.
+    The loss of an example is the task's, weighted by the task; a step's loss is the mean over the batch, as in Keras.
 
     Args:
         model: From the cut (or from the inputs of the whole network) to its outputs. What is
@@ -120,7 +121,7 @@ class Loop:
 
     def seed(self, *parts: Any) -> None:
         """Sets every layer's source of randomness (dropout) from `parts`, so that an epoch can be repeated."""
-        for number, layer in enumerate(_layers(self.model)):
+        for number, layer in enumerate(_layers(self.model), _first_number(self.model)):
             generator = getattr(layer, "seed_generator", None)
             if generator is not None:
                 generator.state.assign(np.array([derived_seed(*parts, number), 0], np.uint32))
@@ -228,11 +229,10 @@ class Loop:
 
     def _gradients(self, inputs: Any, targets: tf.Tensor, *, share: tf.Tensor | float = 1.0) -> tuple[list[Any], tf.Tensor]:
         """Of `share` times the mean loss of these examples; and the sums."""
-        weights = self.task.example_weights(targets, self._class_weights)
         inputs = _as_float32(inputs)
         with tf.GradientTape() as tape:
             logits = tf.cast(self._logits(inputs, training=True), tf.float32)
-            losses = weights * self.task.loss(targets, logits, label_smoothing=self.label_smoothing)
+            losses = self.task.loss(targets, logits, weights=self._class_weights, label_smoothing=self.label_smoothing)
             loss = tf.reduce_mean(losses) + tf.add_n([tf.cast(extra, tf.float32) for extra in self._logits.losses] or [0.0])
             scaled = self.optimizer.scale_loss(loss if self.parts == 1 else loss * share)
         unconnected = tf.UnconnectedGradients.NONE if self.parts == 1 else tf.UnconnectedGradients.ZERO
@@ -309,6 +309,18 @@ def logits_model(model: keras.Model, task: Task) -> keras.Model:
         operation, node, _ = logits._keras_history
         logits = operation._inbound_nodes[node].input_tensors[0]
     return keras.Model(inputs_of(model), logits, name=f"{model.name}_logits")
+
+
+_TAP_LAYERS = 2
+
+
+def _first_number(model: keras.Model) -> int:
+    """Where the numbers of layers begin that their seeds are made of.
+
+    Tapped vectors once reached the suffix in one row with the feature map, behind two layers more than now: runs of that time
+    repeat bit for bit.
+    """
+    return _TAP_LAYERS if any(one.name.startswith(TAP) for one in model.inputs) else 0
 
 
 def _layers(model: keras.Model) -> list[keras.layers.Layer]:

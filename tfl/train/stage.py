@@ -1,4 +1,4 @@
-"""One stage: the plan applied, the frozen prefix computed once, the live suffix fitted, the best kept, the proof written."""
+"""One stage: the plan applied, the frozen prefix computed once, the suffix trained, the best kept, the ledger written."""
 
 from __future__ import annotations
 
@@ -9,15 +9,14 @@ from typing import TYPE_CHECKING, Any
 import keras
 
 from tfl.data.bundle import Bundle
-from tfl.features.cut import cut
 from tfl.features.extract import Extractor
 from tfl.features.standardise import standardise
-from tfl.model.freeze import Ledger, Plan, make_plan
+from tfl.model.freeze import Ledger
 from tfl.recipe import Recipe, Stage
 from tfl.runs import Run
-from tfl.train.batches import storing
 from tfl.train.callbacks.checkpoints import Checkpoints
 from tfl.train.fit import Fit
+from tfl.train.stage_plan import StagePlan, decide_storage, plan_stage
 from tfl.train.state import StageState
 from tfl.train.stopping import Stop
 
@@ -65,6 +64,7 @@ def train_stage(
     bundle: Bundle,
     *,
     recipe: Recipe,
+    plan: StagePlan | None = None,
     class_weights: NDArray[Any] | None = None,
     console: Console | None = None,
     watchers: Sequence[keras.callbacks.Callback] = (),
@@ -72,7 +72,7 @@ def train_stage(
 ) -> StageResult:
     """Trains what the stage says, and leaves the network at its best.
 
-    Goes on from `state.json` and the checkpoints of the run where the stage had begun, to the same result; a stage that is done
+    Resumes from `state.json` and the checkpoints of the run where the stage had begun, to the same result; a stage that is done
     is only loaded. Best is by `recipe.monitor`; a stage that is not the first one also compares with where it started.
 
     Args:
@@ -81,25 +81,29 @@ def train_stage(
         stage: One of the recipe's.
         bundle: The data.
         recipe: For `monitor` and the place of the stage.
-        class_weights: `(classes,)` weights of the training loss, or None.
+        plan: Of the stage. Defaults to the one that `stage` and the network make.
+        class_weights: `(width,)` weights of the training loss, or None.
         console: Where progress and findings are shown; None shows nothing.
-        watchers: Called after each epoch's checkpoint; what one raises ends the stage there, and a resumed stage goes on.
+        watchers: Called after each epoch's checkpoint; what one raises ends the stage there, and it can be resumed.
         stop: Hears Ctrl-C and SIGTERM while the epochs run; None leaves both alone.
 
     Raises:
-        KeyboardInterrupt: A stop was asked for; everything is saved, and a resumed stage goes on at the next batch.
+        KeyboardInterrupt: A stop was asked for; everything is saved, and a resumed stage continues at the next batch.
         RecipeError: The stage does not fit the network.
         TrainingError: The loss is not finite, or the memory is too small.
         FrozenMovedError: A frozen layer moved.
         RunError: A checkpoint to go on from is missing or damaged.
     """
-    plan = make_plan(assembled, stage)
-    plan.apply(assembled)
+    plan = plan or plan_stage(assembled, stage)
+    plan.freeze.apply(assembled)
     found = StageState.load(run, stage.name)
     state = found or StageState.begin(run, stage.name)
-    prefix, live = _parts(assembled, plan, stage, bundle, state, recipe=recipe, console=console)
+    extractor = None if state.done else decide_storage(plan, run, state, bundle, recipe=recipe, console=console)
+    if extractor is not None:
+        state.engine = _engine_of(extractor)
+    trainable = plan.suffix if plan.stores(state) else assembled.model
     keep = recipe.monitor.keep_checkpoints
-    checkpoints = Checkpoints(run, stage.name, whole=assembled.model, live=live, state=state, keep=keep)
+    checkpoints = Checkpoints(run, stage.name, whole=assembled.model, live=trainable, state=state, keep=keep)
     if state.done:
         checkpoints.reopen()
         checkpoints.tidy()
@@ -109,7 +113,7 @@ def train_stage(
         if stage.name == recipe.stages[0].name:
             standardise(assembled, bundle, features=recipe.features, console=console)
         checkpoints.start()
-        state.save(run, stage.name)  # from here on the stage goes on as it was decided, whatever a new measurement would say
+        state.save(run, stage.name)  # from here on the stage continues as it was decided, whatever a new measurement would say
     else:
         checkpoints.load_start()
     before = Ledger.snapshot(assembled)
@@ -124,54 +128,22 @@ def train_stage(
         watchers=watchers,
         stop=stop or Stop(),
     )
-    fit.prepare(prefix, live, plan.multipliers(assembled), class_weights)
+    fit.prepare(extractor, trainable, plan.freeze.multipliers(assembled), class_weights)
     if stop is None:
         fit.run_epochs()
     else:
         with stop.listening():
             fit.run_epochs()
-    state.ledger = Ledger.compare(before, Ledger.snapshot(assembled), plan)
+    state.ledger = Ledger.compare(before, Ledger.snapshot(assembled), plan.freeze)
     _write_ledger(run, stage, state)
     checkpoints.finish()
     if state.best_epoch == 0 and not state.notices:
-        state.notices.append("No epoch was better than the start of the stage; went back to it.")
+        state.notices.append("No epoch was better than the start of the stage, which was restored.")
     state.done = True
     state.save(run, stage.name)
     checkpoints.tidy()
     _say(console, [f"Stage {stage.name}: {_outcome(state, recipe)}", *state.notices])
     return _result(stage, state, recipe)
-
-
-def _parts(
-    assembled: Assembled,
-    plan: Plan,
-    stage: Stage,
-    bundle: Bundle,
-    state: StageState,
-    *,
-    recipe: Recipe,
-    console: Console | None,
-) -> tuple[Extractor | None, keras.Model]:
-    """The frozen prefix and what is above it; None and the whole network where nothing below is frozen.
-
-    The same where storing the prefix's outputs would cost more than computing them in every epoch, or is not wanted; the state
-    says so, and a stage that is resumed goes on in the same way.
-    """
-    if plan.first_live_block == 0 or state.unstored:
-        return None, assembled.model
-    prefix, suffix = cut(assembled, plan.first_live_block)
-    extractor = Extractor([prefix], bundle, features=recipe.features, known=state.engine, console=console)
-    if state.unstored is False:
-        state.engine = state.engine if state.done else _engine_of(extractor)
-        return extractor, suffix
-    decision = storing(extractor, stage)
-    state.unstored = not decision.stored
-    if decision.stored:
-        state.engine = _engine_of(extractor)
-        _say(console, [decision.said])
-        return extractor, suffix
-    state.notices.append(decision.said)
-    return None, assembled.model
 
 
 def _engine_of(extractor: Extractor) -> str:
@@ -184,8 +156,8 @@ def _outcome(state: StageState, recipe: Recipe) -> str:
     value = f"{recipe.monitor.metric} {state.best_value:.4f}"
     ran = f"{ended} {state.epoch} epoch{'s' if state.epoch != 1 else ''}"
     if state.best_epoch == 0:
-        return f"{ran}; none was better than the start, so went back to it ({value})."
-    went = "the last was the best" if state.best_epoch == state.epoch else f"went back to the best, epoch {state.best_epoch}"
+        return f"{ran}; none was better than the start, so the start was restored ({value})."
+    went = "the last was the best" if state.best_epoch == state.epoch else f"the best, epoch {state.best_epoch}, was restored"
     if state.best_epoch != state.peak_epoch and recipe.monitor.metric != "val_loss":
         went += f", which has the metric of epoch {state.peak_epoch} and a lower loss"
     return f"{ran}; {went} ({value})."

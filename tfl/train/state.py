@@ -80,7 +80,11 @@ class StageState:
 
     def save(self, run: Run, stage_name: str) -> None:
         """Writes it into the run's `state.json`."""
-        run.update_stage_state(stage_name, dataclasses.asdict(self))
+        run.update_stage_state(stage_name, self.as_document())
+
+    def as_document(self) -> dict[str, Any]:
+        """It as plain data, as `state.json` holds it."""
+        return dataclasses.asdict(self)
 
     def take(self, epoch: int, metrics: dict[str, float], monitor: Monitor) -> bool:
         """Counts an epoch in and says whether it is the best so far.

@@ -29,10 +29,10 @@ _BUDGET = ("trials", "minutes", "seeds")
 
 
 class SearchFolder:
-    """One search on disk.
+    """The folder of one search.
 
     Args:
-        folder: Where it lies.
+        folder: Path of the folder.
     """
 
     def __init__(self, folder: Path | str) -> None:
@@ -71,15 +71,15 @@ class SearchFolder:
         return Recipe.from_json(self.path("recipe.json").read_text(encoding="utf-8"))
 
     def refuse_if_taken(self, *, resume: bool) -> None:
-        """Makes sure that a search can be begun in the folder, or gone on with.
+        """Makes sure that a search can be started in the folder, or resumed.
 
         Raises:
-            RunError: It holds a search that is not to be gone on with, or something else.
+            RunError: It holds a search that is not to be resumed, or something else.
         """
         if not self.exists:
             Run.refuse_if_taken(self.folder)
         elif not resume:
-            raise RunError(f"{self.folder} already holds a search.", fix="Go on with it by --resume, or name another with --out.")
+            raise RunError(f"{self.folder} already holds a search.", fix="Resume it with --resume, or name another with --out.")
 
     @property
     def best(self) -> dict[str, Any] | None:
@@ -135,12 +135,12 @@ class SearchFolder:
 
 
 class Clock:
-    """Seconds that a search has spent, over all resumptions. One process a search writes; the others read.
+    """The seconds that a search has taken, over all resumptions. One process of a search writes them; the others read.
 
     Args:
-        folder: Of the search.
-        minutes: The budget; None has no end.
-        writes: Whether this process is the one that writes.
+        folder: `SearchFolder` of the search.
+        minutes: Float, the time budget in minutes. None for no limit.
+        writes: Bool, whether this process is the one that writes. Defaults to True.
     """
 
     def __init__(self, folder: SearchFolder, minutes: float | None, *, writes: bool = True) -> None:
@@ -175,7 +175,7 @@ def fingerprint(recipe: Recipe, space: Mapping[str, Any], data: str) -> dict[str
 
 
 def refuse_if_changed(folder: SearchFolder, now: Mapping[str, str]) -> None:
-    """Makes sure that a search goes on as it began: KerasTuner itself would silently go on in the old space.
+    """Makes sure that a search is resumed as it was started: KerasTuner itself would silently continue in the old space.
 
     Raises:
         RunError: The recipe, the space, the algorithm or the data are others; the message says which.
@@ -240,7 +240,7 @@ def progress(run_folder: Path) -> dict[str, Any]:
     depth = None
     if (run_folder / "plans.json").is_file():
         plan = run.read_json("plans.json")[recipe.stages[-1].name]
-        depth = len(plan["rows"]) - 1 - plan["first_live_block"]
+        depth = len(plan["rows"]) - 1 - plan.get("first_trainable_block", plan.get("first_live_block"))
     return {
         "depth": depth,
         "value": last["best_value"],

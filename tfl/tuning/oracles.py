@@ -1,4 +1,4 @@
-"""KerasTuner's oracles, which choose the values of the next trial, made fit to be killed and to go on.
+"""KerasTuner's oracles, which choose the values of the next trial, made fit to be killed and resumed.
 
 As of KerasTuner 1.4.8 they write their state in place, so that a kill may leave half a file; a grid forgets where it was; a
 Gaussian process draws from a generator whose state is not kept, and may propose what was tried. Each is put right here.
@@ -51,7 +51,7 @@ class RandomOracle(_Kept, keras_tuner.oracles.RandomSearchOracle):
 
 
 class HyperbandOracle(_Kept, keras_tuner.oracles.HyperbandOracle):
-    """Many short trials, the better ones go on."""
+    """Many short trials; the better ones are continued."""
 
 
 class BayesianOracle(_Kept, keras_tuner.oracles.BayesianOptimizationOracle):
@@ -81,13 +81,14 @@ class GridOracle(_Kept, keras_tuner.oracles.GridSearchOracle):
 def make_oracle(
     recipe: Recipe, search: Search, hyperparameters: keras_tuner.HyperParameters, *, first: Sequence[Mapping[str, Any]] = ()
 ) -> keras_tuner.Oracle:
-    """The oracle of a search.
+    """The KerasTuner oracle of a search.
 
     Args:
-        recipe: For its metric, its seed and the epochs of its last stage, which Hyperband shares out.
-        search: Which, and for how many trials.
-        hyperparameters: Of `tfl.tuning.space.hyperparameters`.
-        first: Values to begin with, as KerasTuner samples them; a grid keeps its own order.
+        recipe: `Recipe`; its metric, its seed and the epochs of its last stage (which Hyperband divides among trials) are used.
+        search: `Search`, the algorithm and the number of trials.
+        hyperparameters: KerasTuner `HyperParameters`, from `tfl.tuning.space.hyperparameters`.
+        first: Sequence of dictionaries, the values of the first trials as KerasTuner samples them. A grid search keeps its own
+            order.
     """
     common: dict[str, Any] = {
         "objective": keras_tuner.Objective(recipe.monitor.metric, "max" if recipe.monitor.higher_is_better else "min"),

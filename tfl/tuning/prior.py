@@ -27,11 +27,11 @@ def first_values(recipe: Recipe, space: Space, assembled: Assembled, profile: Pr
     range where the recipe's own value is not in it. After these trials the algorithm chooses.
 
     Args:
-        recipe: That is searched around.
-        space: Of the search.
-        assembled: The recipe's network.
-        profile: Empty for a search without a prior.
-        most: So many trials at most.
+        recipe: `Recipe` that the search starts from.
+        space: Dictionary, the search space by `--set` path.
+        assembled: `Assembled`, the recipe's network.
+        profile: Dictionary from block names to probe scores; empty for a search without a prior.
+        most: Int, the largest number of trials.
 
     Returns:
         Values as KerasTuner samples them; none where there is no profile, or the depth is not in the space.
@@ -51,7 +51,7 @@ def promising(recipe: Recipe, depths: tuple[Any, ...], assembled: Assembled, pro
     found = []
     for depth in depths:
         try:
-            first = make_plan(assembled, dataclasses.replace(recipe.stages[-1], train=depth)).first_live_block
+            first = make_plan(assembled, dataclasses.replace(recipe.stages[-1], train=depth)).first_trainable_block
         except RecipeError:  # a trial of its own will say so
             continue
         score = profile.get(assembled.blocks[first - 1].name, 0.0) if first else 0.0

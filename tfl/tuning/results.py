@@ -34,7 +34,7 @@ def write_results(folder: SearchFolder, recipe: Recipe) -> None:
 
 
 def trials_csv(rows: list[dict[str, Any]], paths: list[str]) -> str:
-    """One line a trial: how it ended, its score, its time, its values, and why where it did not come to its end."""
+    """One line per trial: its status, score, time and values, and the reason if it did not finish."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([*COLUMNS, *paths, "reason"])

@@ -2,7 +2,7 @@
 
     prepare ─▶ trials (KerasTuner's oracle; alone, or its chief and workers) ─▶ confirm over seeds ─▶ trials.csv, best_recipe.py
 
-Three things that KerasTuner does not do are done here: an interrupted trial goes on at its latest whole epoch, a changed space is
+Three things that KerasTuner does not do are done here: an interrupted trial resumes at its latest whole epoch, a changed space is
 refused, and what a trial left in memory is freed.
 """
 
@@ -47,19 +47,20 @@ def search(
     profile: Callable[[Recipe, Bundle], Profile] | None = None,
     console: Console | None = None,
 ) -> SearchFolder:
-    """Searches what `recipe.search` says around the recipe, and writes the best as a recipe of its own.
+    """Runs the search that `recipe.search` describes, and writes the best recipe.
 
     Under KerasTuner's own variables (`KERASTUNER_TUNER_ID`, `KERASTUNER_ORACLE_IP`, `KERASTUNER_ORACLE_PORT`) this process is the
     chief or one of the workers of a search on several machines that share `out`.
 
     Args:
-        recipe: With a `search`, or without one for the built space and the default budget.
-        out: The folder of the search; see `tfl.tuning.folder`.
-        prepare: Finds and splits a recipe's images: `tfl.job.prepare_data`.
-        resume: Go on with the search in `out`: the same but for its budget.
-        workers: Processes on this machine that run trials side by side.
-        profile: Gives the scores of linear probes by block, for `prior="probe"`.
-        console: Where progress is shown; None shows nothing.
+        recipe: `Recipe`; without a `search` it is searched in the default space with the default budget.
+        out: Path, the folder of the search; see `tfl.tuning.folder`.
+        prepare: Callable that loads and splits the data of a recipe, such as `tfl.job.prepare_data`.
+        resume: Bool, whether to resume the search in `out`; everything but its budget must be the same. Defaults to False.
+        workers: Int, the number of processes on this machine that run trials. Defaults to 1.
+        profile: Callable from a recipe and its data to the scores of linear probes by block, for `prior="probe"`. Defaults to
+            None.
+        console: rich `Console` for messages and progress. Defaults to None, which prints nothing.
 
     Returns:
         The folder: `search.json`, `trials.csv` and `best_recipe.py` are in it.
@@ -99,14 +100,14 @@ def search(
         clock = Clock(folder, search_of(recipe).minutes)
         bench = _prepare(folder, recipe, prepare, resume=resume, profile=profile, console=console)
         trials = Trials(folder, recipe, prepare, clock, console=console, bench=bench)
-        trials.extract_ahead()
+        trials.precompute_features()
         if role is Role.CHIEF:
             serve(trials.run, trials.tick, over=lambda: trials.clock.over)
         elif workers > 1:
             console.print(f"{workers} workers; their words are in {folder.path('workers')}", highlight=False, markup=False)
             run_workers(folder, workers, chief=trials.run, tick=trials.tick)
         elif not trials.run():
-            console.print("memory has grown: the trials go on in a new process", highlight=False, markup=False)
+            console.print("memory has grown: the trials continue in a new process", highlight=False, markup=False)
             run_workers(folder, 1, chief=trials.run, tick=trials.tick)
         _conclude(folder, recipe, trials, console)
     return folder
@@ -183,7 +184,7 @@ def _conclude(folder: SearchFolder, recipe: Recipe, trials: Trials, console: Con
         raise TrainingError(
             "No trial came to a score.",
             received="; ".join(reasons[:3]) or "no time for one",
-            fix=f"See {folder.path('trials.csv')}; change the space, or go on with --resume and more --minutes.",
+            fix=f"See {folder.path('trials.csv')}; change the space, or run again with --resume and more --minutes.",
         )
     trials.bench.between = lambda: None
     confirm(folder, recipe, trials.bench, console=console)

@@ -26,14 +26,14 @@ DEEPEST = 0.75
 
 
 def space_of(recipe: Recipe, block_count: int) -> Space:
-    """The recipe's own space, or one that suits it.
+    """The recipe's own search space, or a default one.
 
     The built space has the blocks that the last stage trains, its learning rate and layer decay, the head's dropout, and one
     knob of the last stage's augmentation where it has one.
 
     Args:
-        recipe: To search around.
-        block_count: How many blocks its backbone has.
+        recipe: `Recipe` that the search starts from.
+        block_count: Int, the number of blocks of its backbone.
 
     Example:
 
@@ -116,14 +116,14 @@ def _limits(recipe: Recipe, path: str, tried: Between) -> tuple[float, float]:
 
 
 def hyperparameters(recipe: Recipe, space: Space, *, own_first: bool = True) -> keras_tuner.HyperParameters:
-    """The space as KerasTuner knows it.
+    """The search space as KerasTuner hyperparameters.
 
     The values of a choice go as JSON text: KerasTuner's own service would round numbers to 32 bits, and knows no lists.
 
     Args:
-        recipe: That is searched around.
-        space: Of the search.
-        own_first: Whether a grid begins at the recipe's own value, where a choice has it.
+        recipe: `Recipe` that the search starts from.
+        space: Dictionary, the search space by `--set` path.
+        own_first: Bool, whether a grid starts at the recipe's own value where the choice contains it.
     """
     import keras_tuner
 

@@ -1,4 +1,4 @@
-"""When a trial need not go on: the median rule."""
+"""When a trial is stopped early: the median rule."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ def is_poor(history: Sequence[float], others: Sequence[Sequence[float]], *, epoc
     Golovin et al. 2017, *Google Vizier*, section 3.2.1. A trial with fewer epochs counts with those it has.
 
     Args:
-        history: The metric of the trial, epoch by epoch.
-        others: The same of trials that came to their end.
-        epochs: How many the trial has in all.
-        higher_is_better: Whether a larger value is better.
+        history: Sequence of floats, the metric of the trial after each epoch.
+        others: Sequence of histories of the trials that were completed.
+        epochs: Int, the number of epochs of the whole trial.
+        higher_is_better: Bool, whether a larger value of the metric is better.
 
     Example:
 

@@ -1,7 +1,7 @@
 """One trial: the network of a recipe, its stages in a run folder of their own, and nothing that a score does not need.
 
-Trials read the feature store, so that a trial pays for its live suffix alone. The stages before the last are trained once for
-all trials that share them. A trial that was killed goes on at its latest whole epoch.
+Trials read the feature store, so that a trial pays for its trainable suffix alone. The stages before the last are trained
+once for all trials that share them. A trial that was killed resumes at its latest whole epoch.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from tfl.recipe import Recipe, Stage
 from tfl.runs import Run
 from tfl.train.stage import train_stage
 from tfl.tuning.folder import SearchFolder
-from tfl.tuning.pristine import Pristine
+from tfl.tuning.reset import ResettableNetwork
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -44,13 +44,13 @@ class StoppedTrialError(Exception):
 
 
 class Bench:
-    """What the trials of one process share: the images, and how networks are built.
+    """What the trials of one process share: the data, and the network that is reset between trials.
 
     Args:
-        folder: Of the search.
-        prepare: Finds a recipe's images.
-        precision: The dtype policy of all trials.
-        between: Called after each epoch of any stage; what it raises ends the search.
+        folder: `SearchFolder` of the search.
+        prepare: Callable that loads and splits the data of a recipe.
+        precision: String, the Keras dtype policy of all trials.
+        between: Callable without arguments, called after each epoch of any stage. An exception that it raises ends the search.
     """
 
     def __init__(
@@ -58,7 +58,7 @@ class Bench:
     ) -> None:
         self.folder, self.precision, self.between, self._prepare = folder, precision, between, prepare
         self._bundles: dict[str, Bundle] = {}
-        self._network: Pristine | None = None
+        self._network: ResettableNetwork | None = None
 
     def keep(self, recipe: Recipe, bundle: Bundle) -> None:
         """Takes a bundle that is at hand already; the latest two are kept."""
@@ -83,17 +83,17 @@ class Bench:
         bundle = self.bundle(recipe)
         if self._network is None or not self._network.fits(recipe, bundle):
             self._network = None  # two would be in memory
-            self._network = Pristine(recipe, bundle, precision=self.precision)
-        return self._network.set_back(recipe)
+            self._network = ResettableNetwork(recipe, bundle, precision=self.precision)
+        return self._network.reset(recipe)
 
     def train(self, recipe: Recipe, place: Path, *, check: Check = lambda history: None, after: Path | None = None) -> None:
-        """Trains every stage in the run folder `place`, from where it stands.
+        """Trains every stage in the run folder `place`, resuming what is already there.
 
         Args:
-            recipe: Of the trial.
-            place: Its run folder; made where it is missing.
-            check: Looks at the last stage, epoch by epoch.
-            after: A run folder to go on from: another trial of the same recipe that was stopped; None begins anew.
+            recipe: `Recipe` of the trial.
+            place: Path, the run folder of the trial; created if missing.
+            check: Callable that is given the metrics of the last stage after each epoch.
+            after: Path, the run folder of a stopped trial of the same recipe that is continued. None to start anew.
         """
         recipe = settled(recipe)
         run = _open(place, recipe)
@@ -180,7 +180,7 @@ class _Watch(_Between):
 
 def live_blocks(assembled: Assembled, stage: Stage) -> int:
     """How many blocks of the backbone train in a stage, counted from the first that does."""
-    return len(assembled.blocks) - make_plan(assembled, stage).first_live_block
+    return len(assembled.blocks) - make_plan(assembled, stage).first_trainable_block
 
 
 def _data_key(recipe: Recipe) -> str:

@@ -1,4 +1,4 @@
-"""The trials of a search, run under KerasTuner's loop: begun, gone on with, stopped, and their outcomes written."""
+"""The trials of a search, run under KerasTuner's loop: started, resumed, stopped, and their outcomes written."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from tfl.errors import RunLockedError, StorageError, TflError
 from tfl.fields import build
 from tfl.recipe import Recipe, Search
 from tfl.storage import write_json
-from tfl.tuning.ahead import extract_ahead
 from tfl.tuning.folder import Clock, SearchFolder, progress
 from tfl.tuning.memory import Growth
 from tfl.tuning.oracles import make_oracle
+from tfl.tuning.precompute import precompute_features
 from tfl.tuning.results import describe
 from tfl.tuning.space import hyperparameters, recipe_of, values_of
 from tfl.tuning.stopping import is_poor
@@ -60,13 +60,13 @@ class Trials:
         self.growth = Growth()
         self._shown: set[int] = {row["number"] for row in folder.outcomes() if row["status"] != "unfinished"}
 
-    def extract_ahead(self) -> None:
+    def precompute_features(self) -> None:
         """The features that trials share, in one pass; within the time of the search."""
         rows, most = self.folder.outcomes(), self.search.trials or EXPECTED
         if len(rows) >= most or not self.bench.holds(self.recipe):
             return
         network, bundle = self.bench.network(self.recipe), self.bench.bundle(self.recipe)
-        extract_ahead(self.recipe, self.space, network, bundle, trials=most, console=self.console)
+        precompute_features(self.recipe, self.space, network, bundle, trials=most, console=self.console)
 
     def run(self) -> bool:
         """Runs trials, or serves those that do, until the budget or the space is used up.
@@ -79,7 +79,7 @@ class Trials:
         keras_tuner.src.config.DEBUG = (
             False  # a failed trial's reason is in its outcome; a traceback on the terminal adds nothing
         )
-        with contextlib.redirect_stdout(io.StringIO()):  # where it goes on, KerasTuner says so
+        with contextlib.redirect_stdout(io.StringIO()):  # KerasTuner prints that it resumes
             tuner = Tuner(oracle, self)
         try:
             tuner.search()
@@ -134,7 +134,7 @@ class Trials:
         outcome = {**begun, "status": status, "reason": reason, **progress(place / "run")}
         outcome |= {"seconds": time.perf_counter() - started, "ended_s": self.clock.seconds}
         write_json(place / "outcome.json", outcome)
-        if self.search.algorithm != "hyperband":  # there, a later trial may go on from this one
+        if self.search.algorithm != "hyperband":  # there, a later trial may continue this one
             self.folder.tidy(trial_id)
         return outcome
 
@@ -195,7 +195,7 @@ class Tuner(keras_tuner.engine.base_tuner.BaseTuner):
             self.oracle.reload()
 
     def _get_tuner_fname(self) -> str:
-        """What shows that there is a search to go on with: the oracle's state, whichever process wrote it."""
+        """What shows that there is a search to resume: the oracle's state, whichever process wrote it."""
         return os.path.join(str(self.project_dir), "oracle.json")
 
 
@@ -204,4 +204,4 @@ class EndOfSearchError(keras_tuner.errors.FatalError):
 
 
 class _GrownError(keras_tuner.errors.FatalError):
-    """Ends KerasTuner's loop in this process: another goes on."""
+    """Ends KerasTuner's loop in this process: another one continues."""

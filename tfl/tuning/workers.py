@@ -43,13 +43,13 @@ class Role(enum.Enum):
 
 
 def run_workers(folder: SearchFolder, count: int, *, chief: Callable[[], object], tick: Callable[[], None]) -> None:
-    """Serves the oracle in this process and runs trials in `count` others, until all of them have ended.
+    """Serves the oracle in this process and runs trials in `count` other processes, until all of them have ended.
 
     Args:
-        folder: Of the search.
-        count: Workers; the cores are shared out among them.
-        chief: Serves the oracle; it is given a thread of its own, and KerasTuner's variables.
-        tick: Called a few times a second.
+        folder: `SearchFolder` of the search.
+        count: Int, the number of workers; the cores are divided among them.
+        chief: Callable that serves the oracle; it runs in a thread of its own with KerasTuner's environment variables set.
+        tick: Callable without arguments, called a few times a second.
 
     Raises:
         RunError: A worker ended otherwise than by the end of the search; what the others did is kept.
@@ -120,7 +120,7 @@ def _refuse_if_dead(folder: SearchFolder, workers: list[subprocess.Popen[bytes]]
         raise RunError(
             f"Worker {number} ended with code {worker.returncode}.",
             received=last or "it said nothing",
-            fix=f"What was done is kept: go on with --out {folder.folder} --resume.",
+            fix=f"What was done is kept: resume it with --out {folder.folder} --resume.",
         )
 
 

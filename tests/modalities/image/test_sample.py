@@ -22,7 +22,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def few(monkeypatch: pytest.MonkeyPatch) -> int:
-    """Draw two images a class, not all."""
+    """Draw two images per class, not all."""
     monkeypatch.setattr("tfl.modalities.image.leaves.IMAGES_PER_CLASS", 2)
     return 2
 

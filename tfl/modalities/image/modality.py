@@ -156,6 +156,25 @@ class ImageModality:
         rng = np.random.default_rng(seed)
         return rng.uniform(0, 255, (count, *self.data.settled_size, 3)).astype(np.float32)
 
+    def network_note(self, backbone: tfl.Backbone) -> str | None:
+        """The preprocessing of a model file and what decided it; None for a network of the catalog."""
+        from tfl.modalities.image.backbones.settle import preprocessing_note
+
+        return preprocessing_note(backbone)
+
+    def network_about(self, backbone: tfl.Backbone) -> dict[str, Any]:
+        """The preprocessing that was decided."""
+        from tfl.modalities.image.backbones.settle import preprocessing_of
+
+        return {"preprocessing": preprocessing_of(backbone).preprocessing}
+
+    def recipe_notes(self, asked: tfl.Recipe) -> list[tuple[str, str]]:
+        """A note about an image size that is assumed, or far from the one that the weights were trained at."""
+        from tfl.modalities.image.backbones.settle import size_note
+
+        note = size_note(asked)
+        return [] if note is None else [("image_size", note)]
+
     def build_backbone(self, backbone: tfl.Backbone) -> keras.Model:
         """See `tfl.modalities.image.backbones.build.build_backbone`."""
         from tfl.modalities.image.backbones.build import build_backbone
@@ -166,6 +185,13 @@ class ImageModality:
 def of_recipe(recipe: tfl.Recipe) -> ImageModality:
     """The modality of a recipe's images, at the size of its network where the recipe states none."""
     return ImageModality(recipe.data if recipe.data.image_size is not None else settled(recipe).data)
+
+
+def check_available(recipe: tfl.Recipe) -> None:
+    """See `tfl.modalities.image.backbones.available.check_available`."""
+    from tfl.modalities.image.backbones import available
+
+    available.check_available(recipe.backbone)
 
 
 def settled(recipe: tfl.Recipe) -> tfl.Recipe:

@@ -1,0 +1,194 @@
+"""The report of a run: one JSON document collected from the run folder, and one HTML page made of that. No TensorFlow.
+
+run folder ─▶ collect_report ─▶ report.json ─▶ templates/report.html.j2 ─▶ report.html (one file, opens offline)
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tfl.evaluate.render import percent, render
+from tfl.evaluate.report import charts
+from tfl.evaluate.report.confidence import confidence_facts
+from tfl.evaluate.report.evaluations import evaluation_facts
+from tfl.evaluate.report.facts import (
+    block_facts,
+    confused_pairs,
+    data_facts,
+    result_facts,
+    stage_facts,
+    time_facts,
+)
+from tfl.evaluate.report.sections import Section, section_of
+from tfl.evaluate.report.use import usage
+from tfl.evaluate.run_files import optional_json, read_history, readable
+from tfl.fields import as_plain
+from tfl.runs import Run
+from tfl.storage import finite, write_atomically, write_json
+from tfl.tasks.base import Task, task_of
+
+_MEDIA = {".jpg": "image/jpeg", ".png": "image/png"}
+
+
+def collect_report(run: Run | Path | str) -> dict[str, Any]:
+    """Everything the page says, as plain data, read from the files of a run folder.
+
+    Args:
+        run: A run, or its folder.
+
+    Returns:
+        `recipe`, `manifest`, `result` (the headline), `data`, `blocks`, `stages`, `history`, `metrics`, `confused`, `confidence`,
+        `evaluations`, `time`, `pictures`, `section` (what the task adds). Parts that the run has not reached are empty.
+
+    Raises:
+        RunError: The folder holds no run, or a file of it is damaged.
+    """
+    run = run if isinstance(run, Run) else Run.open(run)
+    return _collect(run, _section(run))
+
+
+def _section(run: Run) -> Section:
+    metrics = optional_json(run, "metrics.json")
+    with readable(run, "metrics.json", "predictions.csv"):
+        return section_of(run, run.recipe.task, metrics)
+
+
+def _collect(run: Run, section: Section) -> dict[str, Any]:
+    manifest, metrics = run.manifest, optional_json(run, "metrics.json")
+    recipe, history = as_plain(run.recipe), read_history(run)
+    with readable(run, "state.json", "manifest.json"):
+        stages = stage_facts(recipe, history, run.state, manifest)
+    with readable(run, "plans.json", "ledger.json"):
+        blocks = block_facts(optional_json(run, "plans.json"), optional_json(run, "ledger.json"))
+    with readable(run, "evaluations/"):
+        evaluations = evaluation_facts(run)
+    with readable(run, "metrics.json", "manifest.json"):
+        document = {
+            "format": 1,
+            "folder": str(run.folder),
+            "recipe": recipe,
+            "manifest": manifest,
+            "result": result_facts(metrics, manifest, task=run.recipe.task),
+            "data": data_facts(manifest, metrics),
+            "blocks": blocks,
+            "stages": stages,
+            "history": history,
+            "metrics": metrics,
+            "confused": confused_pairs(metrics.get("test") or {}),
+            "confidence": confidence_facts(metrics),
+            "evaluations": evaluations,
+            "section": section.facts,
+            "time": time_facts(metrics, stages),
+            "pictures": optional_json(run, "report/pictures.json"),
+        }
+    return dict(finite(document))  # type: ignore[call-overload]
+
+
+def write_report(run_folder: Path | str) -> Path:
+    """Writes `report.json` and `report.html` into a run folder.
+
+    Returns:
+        The page: one file with its pictures, its styles and Plotly inside, that asks the network for nothing.
+
+    Raises:
+        RunError: The folder holds no run, or a file of it is damaged.
+        StorageError: It cannot be written.
+    """
+    run = Run.open(run_folder)
+    section = _section(run)
+    document = _collect(run, section)
+    with readable(run, "metrics.json", "manifest.json", "history.csv", "plans.json", "report/pictures.json"):
+        page = render(
+            "report.html.j2",
+            report=document,
+            figures={**_figures(document), **section.figures},
+            use=usage(run, document),
+            calibration=calibration_sentence(document["metrics"].get("test") or {}),
+            picture=lambda name: _data_uri(run, name),
+        )
+        write_json(run.path("report.json"), document)
+        return write_atomically(run.path("report.html"), page)
+
+
+def describe_data(
+    examples: Any,
+    split: Any,
+    *,
+    findings: Iterable[Any] = (),
+    notes: Iterable[str] = (),
+    fingerprint: str = "",
+    task: Task | None = None,
+) -> dict[str, Any]:
+    """What `manifest["data"]` says, in the form that the report reads.
+
+    Args:
+        examples: The `tfl.data.source.Examples` that are used.
+        split: The `tfl.data.split.Split` of them.
+        findings: Of the audit: dictionaries with `kind`, `severity`, `files`, `note`.
+        notes: Of the split: sentences.
+        fingerprint: Of the whole data.
+        task: What is predicted. Defaults to one of several classes.
+    """
+    names = [str(name) for name in examples.class_names]
+    task = task or task_of("classify")
+    targets = task.targets(examples)
+    counts = {part: task.counts(targets[np.asarray(getattr(split, part))], names) for part in ("train", "val", "test")}
+    return {
+        "source": examples.source,
+        "note": examples.note,
+        "class_names": names,
+        "count": len(targets),
+        "counts": counts,
+        "findings": [dict(finding) for finding in findings],
+        "notes": [str(note) for note in notes],
+        "fingerprint": fingerprint,
+    }
+
+
+def _figures(document: dict[str, Any]) -> dict[str, charts.Figure]:
+    history, stages, test = document["history"], document["stages"], document["metrics"].get("test") or {}
+    monitor = document["recipe"]["monitor"]["metric"]
+    also = "val_macro_f1" if monitor == "val_macro_f1" else None
+    watched = monitor if monitor not in ("val_accuracy", "val_loss") else task_of(document["recipe"]["task"]).default_metric
+    drawn = {
+        "accuracy": charts.curve(history, stages, train="accuracy", validation="val_accuracy", title="accuracy", also=also),
+        "watched": None
+        if document["recipe"]["task"] == "classify"
+        else charts.curve(history, stages, train="", validation=watched, title=watched.removeprefix("val_").replace("_", " ")),
+        "loss": charts.curve(history, stages, train="loss", validation="val_loss", title="loss"),
+        "confusion": charts.confusion(test),
+        "reliability": charts.reliability(test.get("reliability") or ()),
+        "calibrated": charts.reliability((document["confidence"].get("reliability") or {}).get("after") or ()),
+    }
+    return {name: figure for name, figure in drawn.items() if figure}
+
+
+def calibration_sentence(test: dict[str, Any]) -> str:
+    """Whether the network is surer than it should be, as a sentence."""
+    bins = [row for row in test.get("reliability") or () if row["count"]]
+    if not bins or "per_class" not in test:
+        return ""
+    said = sum(row["count"] * row["confidence"] for row in bins) / sum(row["count"] for row in bins)
+    gap = said - test["accuracy"]
+    verdict = (
+        "about as sure as it should be"
+        if abs(gap) < 0.02
+        else "surer than it should be"
+        if gap > 0
+        else "more modest than needed"
+    )
+    return f"On average it says {percent(said)} and is right in {percent(test['accuracy'])}: {verdict}."
+
+
+def _data_uri(run: Run, name: str) -> str:
+    """A picture of the run as a `data:` address; empty where it is missing, or not a picture of the run."""
+    path = run.path(name).resolve()
+    media = _MEDIA.get(path.suffix)
+    if media is None or not path.is_relative_to(run.folder.resolve()) or not path.is_file():
+        return ""
+    return f"data:{media};base64,{base64.b64encode(path.read_bytes()).decode()}"

@@ -1,0 +1,130 @@
+"""The page of `tfl serve`: drop a picture, see the answer, how sure it is, and why.
+
+    GET  /                  the page                   GET /page/static/NAME   its style, scripts and icon, from a fixed table
+    GET  /page/about        the model's name, version and classes
+    POST /page/look         the content of an image file; the answer, the picture as decoded, Grad-CAM, nearest training pictures
+
+Grad-CAM and the training pictures come from the run; an export alone is served without them, and the page says so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import importlib.resources
+from typing import TYPE_CHECKING, Any
+
+import anyio
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import JSONResponse
+
+from tfl.errors import BadImageError
+from tfl.modalities.image.convert import readable_by_graph
+from tfl.runs import Run
+from tfl.serve.limits import check_image
+from tfl.serve.models import Models
+from tfl.serve.refusal import RefusedError
+
+if TYPE_CHECKING:
+    from tfl.serve.page.answer import Answers
+
+_KINDS = {
+    "page.css": "text/css; charset=utf-8",
+    "page.js": "text/javascript; charset=utf-8",
+    "client.js": "text/javascript; charset=utf-8",
+    "answer.js": "text/javascript; charset=utf-8",
+    "icon.svg": "image/svg+xml",
+}
+_READ = "JPEG, PNG, WebP, GIF, BMP, JPEG XL, TIFF, AVIF, HEIC, JPEG 2000 and PNM are read."
+_AT_ONCE = 1  # explanations: each uses every core
+_MOST_WAITING = 8
+
+
+def page_routes(models: Models, run: Run | None) -> APIRouter:
+    """The routes of the page, for `create_app(models, page=...)`, which limits bodies, asks for the token and adds headers.
+
+    Args:
+        models: What answers.
+        run: The run that the model came from, for Grad-CAM and the training pictures; None for an export alone.
+    """
+    router = APIRouter(include_in_schema=False)
+    files = _packaged()
+    desk = _Desk(models, run)
+
+    @router.get("/")
+    async def page() -> Response:
+        return Response(files["page.html"], media_type="text/html; charset=utf-8")
+
+    @router.get("/page/static/{name}")
+    async def static(name: str) -> Response:
+        if name not in _KINDS:
+            raise RefusedError("NOT_FOUND", "The page has no such file.")
+        return Response(files[name], media_type=_KINDS[name])
+
+    @router.get("/page/about")
+    async def about() -> dict[str, Any]:
+        return desk.about()
+
+    @router.post("/page/look")
+    async def look(request: Request) -> JSONResponse:
+        return JSONResponse(await desk.look(await request.body()))
+
+    return router
+
+
+class _Desk:
+    """Takes pictures in, one after the other, and hands out what the page shows of them."""
+
+    def __init__(self, models: Models, run: Run | None) -> None:
+        self.models, self.run = models, run
+        self._answers: Answers | None = None
+        self._limiter: anyio.CapacityLimiter | None = None
+        self._inside = 0
+
+    def about(self) -> dict[str, Any]:
+        version = self.models.latest
+        return {
+            "model": self.models.name,
+            "version": version.number,
+            "classes": list(version.class_names),
+            "most_bytes": self.models.limits.max_body_bytes,
+        }
+
+    async def look(self, content: bytes) -> dict[str, Any]:
+        if self._inside >= _AT_ONCE + _MOST_WAITING:
+            raise RefusedError("UNAVAILABLE", "Many pictures wait to be looked at. Try again in a moment.")
+        self._inside += 1
+        try:
+            return await self._look(content)
+        finally:
+            self._inside -= 1
+
+    async def _look(self, content: bytes) -> dict[str, Any]:
+        try:
+            weight = await anyio.to_thread.run_sync(check_image, content, self.models.limits)
+            content = await anyio.to_thread.run_sync(readable_by_graph, content)
+        except BadImageError as error:
+            raise RefusedError("INVALID_ARGUMENT", f"This is no picture that can be looked at: {error}. {_READ}") from error
+        version = self.models.latest
+        outputs = await asyncio.wrap_future(self.models.submit([content], version=version, weight=weight))
+        answer = await anyio.to_thread.run_sync(self._explained, content, outputs, limiter=self._queue())
+        return {"model": self.models.name, "version": version.number, **answer}
+
+    def _queue(self) -> anyio.CapacityLimiter:
+        if self._limiter is None:  # which belongs to the loop that serves
+            self._limiter = anyio.CapacityLimiter(_AT_ONCE)
+        return self._limiter
+
+    def _explained(self, content: bytes, outputs: Any) -> dict[str, Any]:
+        if self._answers is None:
+            from tfl.serve.about import bits_of_export
+            from tfl.serve.page.answer import Answers
+
+            self._answers = Answers(self.run, bits=bits_of_export(self.models.latest.folder))
+        return self._answers.answer(content, outputs)
+
+
+@functools.cache
+def _packaged() -> dict[str, bytes]:
+    folder = importlib.resources.files("tfl.serve.page") / "static"
+    return {name: (folder / name).read_bytes() for name in ("page.html", *_KINDS)}

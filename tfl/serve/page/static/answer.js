@@ -1,0 +1,154 @@
+// Puts the server's answer on the page. All text goes in as text, never as markup.
+
+const SHOWN = 8;
+const byId = (id) => document.getElementById(id);
+
+export function percent(share) {
+  if (share > 0 && share < 0.001) return "< 0.1%";
+  if (share < 1 && share > 0.999) return "> 99.9%";
+  return `${(100 * share).toFixed(1)}%`;
+}
+
+// One sentence for the status line and those who listen to it.
+export function spoken(answer) {
+  const shares = answer.calibrated_probabilities ?? answer.probabilities;
+  const first = `${answer.is_out_of_distribution ? "Out of distribution. Nearest class: " : ""}${answer.label}, ${percent(shares[answer.label])}.`;
+  const set = answer.prediction_set;
+  return set && set.length > 1 ? `${first} Prediction set: ${set.join(", ")}.` : first;
+}
+
+export function showAnswer(answer, fileName) {
+  showPicture(answer, fileName);
+  showLabel(answer);
+  showSet(answer);
+  showBars(answer);
+  showNeighbours(answer);
+}
+
+function showPicture(answer, fileName) {
+  const picture = byId("picture");
+  picture.src = answer.picture.source;
+  picture.alt = `Your picture, ${fileName}`;
+  // small pictures are shown larger, their pixels as they are
+  const small = Math.max(answer.picture.width, answer.picture.height) < 320;
+  picture.classList.toggle("tiny", Math.max(answer.picture.width, answer.picture.height) < 64);
+  picture.style.width = small ? "20rem" : "";
+  const heat = byId("heat");
+  heat.hidden = !answer.grad_cam;
+  byId("looked").hidden = !answer.grad_cam;
+  if (answer.grad_cam) {
+    heat.src = answer.grad_cam;
+    heat.alt = `Grad-CAM for ${answer.label}: ${answer.looked}`;
+    byId("looked-note").textContent = `${answer.looked} How much each place speaks for ${answer.label}:`;
+  } else {
+    heat.removeAttribute("src");
+  }
+  const why = byId("looked-why");
+  why.hidden = Boolean(answer.grad_cam);
+  why.textContent = answer.missing.grad_cam ?? "";
+}
+
+function showLabel(answer) {
+  const shares = answer.calibrated_probabilities ?? answer.probabilities;
+  byId("answer-eyebrow").textContent = answer.is_out_of_distribution ? "Nearest class" : "The answer";
+  byId("label").replaceChildren(...breakable(answer.label));
+  byId("sure").textContent = percent(shares[answer.label]);
+  byId("out-of-distribution").hidden = !answer.is_out_of_distribution;
+  const score = answer.out_of_distribution_score?.toPrecision(3);
+  const beyond = answer.out_of_distribution_threshold == null ? "" : ` Its score is ${score}; up to ${answer.out_of_distribution_threshold.toPrecision(3)} counts as like them.`;
+  byId("out-of-distribution-text").textContent =
+    `This picture is unlike the training pictures, so the answer says little: it is only the nearest of the classes.${beyond}`;
+}
+
+function showSet(answer) {
+  const set = answer.prediction_set;
+  byId("set").hidden = !set;
+  if (!set) return;
+  byId("chips").replaceChildren(...set.map((name) => element("li", "", name)));
+  const often = answer.coverage == null ? "" : ` Over many pictures like the training ones, the true class is in the set at least ${Number((100 * answer.coverage).toPrecision(3))}% of the time.`;
+  const what = set.length === 0 ? "No class fits well enough to be in the set." : set.length === 1 ? "One class fits." : `Any of these ${set.length} classes fits.`;
+  byId("set-note").textContent = what + often;
+}
+
+function showBars(answer) {
+  const calibrated = answer.calibrated_probabilities;
+  const shares = calibrated ?? answer.probabilities;
+  const names = Object.keys(shares).sort((one, other) => shares[other] - shares[one]);
+  const inside = new Set(answer.prediction_set ?? []);
+  const rows = names.map((name) => bar(name, shares[name], calibrated ? answer.probabilities[name] : null, inside.has(name)));
+  byId("bars").replaceChildren(...rows);
+  fold(rows);
+  const note = byId("bars-note");
+  if (calibrated) {
+    note.replaceChildren("Calibrated. ", element("span", "key"), "is the network's own number.");
+  } else {
+    note.textContent = answer.missing.confidence ?? "";
+  }
+}
+
+function bar(name, share, before, inside) {
+  const row = element("li", inside ? "inside" : "");
+  const track = element("span", "track");
+  track.setAttribute("aria-hidden", "true");
+  const filled = element("i");
+  filled.style.width = `${100 * share}%`;
+  track.append(filled);
+  const value = element("span", "value", percent(share));
+  if (before !== null) {
+    const mark = element("b");
+    mark.style.left = `${100 * before}%`;
+    track.append(mark);
+    value.append(element("span", "unseen", `, before calibration ${percent(before)}`));
+  }
+  if (inside) value.append(element("span", "unseen", ", in the prediction set"));
+  row.append(element("span", "name", name), track, value);
+  return row;
+}
+
+function fold(rows) {
+  const more = byId("more");
+  const rest = rows.length > SHOWN + 1 ? rows.slice(SHOWN) : [];
+  more.hidden = rest.length === 0;
+  const open = (wide) => {
+    for (const row of rest) row.hidden = !wide;
+    more.setAttribute("aria-expanded", String(wide));
+    more.textContent = wide ? `Show the first ${SHOWN} only` : `Show all ${rows.length} classes`;
+  };
+  more.onclick = () => open(more.getAttribute("aria-expanded") !== "true");
+  open(false);
+}
+
+function showNeighbours(answer) {
+  const found = answer.neighbours ?? [];
+  const why = answer.missing.neighbours ?? "";
+  byId("neighbours").hidden = found.length === 0 && !why;
+  byId("neighbours-note").textContent = found.length
+    ? "The pictures whose features are nearest to this one's; distance 0 is the same, 1 has nothing in common."
+    : why;
+  byId("gallery").replaceChildren(...found.map(neighbour));
+}
+
+function neighbour(found) {
+  const row = element("li");
+  const image = element("img");
+  image.src = found.thumbnail;
+  image.alt = `Training picture of ${found.label}`;
+  image.onload = () => image.classList.toggle("tiny", Math.max(image.naturalWidth, image.naturalHeight) < 64);
+  const words = element("p");
+  words.append(element("strong", "", found.label), element("span", "file", found.file ?? ""), element("span", "file", `distance ${found.distance.toFixed(3)}`));
+  words.title = found.file ?? "";
+  row.append(image, words);
+  return row;
+}
+
+function element(tag, className = "", text = "") {
+  const made = document.createElement(tag);
+  if (className) made.className = className;
+  made.append(...breakable(text));
+  return made;
+}
+
+// A class name may be long and have no space: it may break behind an underscore.
+function breakable(text) {
+  return text.split(/(?<=_)/).flatMap((part, at) => (at ? [document.createElement("wbr"), part] : [part]));
+}

@@ -1,0 +1,133 @@
+"""What a stage trains and what it reads, decided once: freeze plan, prefix and suffix, and whether features are stored.
+
+The decision is kept in the state of the run. The pass before the first stage, the stage itself, its resumption and the evaluation
+after it all read it from there.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import keras
+
+from tfl.data.bundle import Bundle
+from tfl.features.cut import cut, inputs_next_to
+from tfl.features.extract import Extractor
+from tfl.model.assemble import Assembled
+from tfl.model.freeze import Plan, make_plan
+from tfl.recipe import Recipe, Stage
+from tfl.runs import Run
+from tfl.train.batches import storing
+from tfl.train.state import StageState
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+@dataclass(frozen=True)
+class StagePlan:
+    """One stage of one network.
+
+    Args:
+        stage: Of the recipe.
+        assembled: The network.
+        freeze: Which layers train, and how.
+    """
+
+    stage: Stage
+    assembled: Assembled
+    freeze: Plan
+
+    @property
+    def first_trainable_block(self) -> int:
+        """Index of the first block that trains; the number of blocks where the head trains alone."""
+        return self.freeze.first_trainable_block
+
+    @property
+    def has_prefix(self) -> bool:
+        """Whether a block below all that trains is frozen."""
+        return self.first_trainable_block > 0
+
+    @functools.cached_property
+    def _parts(self) -> tuple[keras.Model, keras.Model]:
+        return cut(self.assembled, self.first_trainable_block)
+
+    @property
+    def prefix(self) -> keras.Model:
+        """The frozen network below the cut; only where `has_prefix`."""
+        return self._parts[0]
+
+    @property
+    def suffix(self) -> keras.Model:
+        """What is above the cut; the whole network where nothing is frozen."""
+        return self._parts[1] if self.has_prefix else self.assembled.model
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The names of the network's inputs that the suffix takes next to the features."""
+        return inputs_next_to(self.prefix, self.suffix) if self.has_prefix else ()
+
+    def extractor(self, bundle: Bundle, *, recipe: Recipe, known: str | None = None, console: Console | None = None) -> Extractor:
+        """The prefix over the examples of a bundle."""
+        return Extractor([self.prefix], bundle, features=recipe.features, known=known, console=console)
+
+    def stores(self, state: StageState | None) -> bool:
+        """Whether the stage was decided to train on stored features."""
+        return self.has_prefix and state is not None and state.unstored is False
+
+
+def plan_stages(assembled: Assembled, recipe: Recipe) -> dict[str, StagePlan]:
+    """The plan of each stage by its name, in order.
+
+    Raises:
+        RecipeError: A stage does not fit the network.
+    """
+    return {stage.name: plan_stage(assembled, stage) for stage in recipe.stages}
+
+
+def plan_stage(assembled: Assembled, stage: Stage) -> StagePlan:
+    """The plan of one stage.
+
+    Raises:
+        RecipeError: It does not fit the network.
+    """
+    return StagePlan(stage, assembled, make_plan(assembled, stage))
+
+
+def decide_storage(
+    plan: StagePlan,
+    run: Run,
+    state: StageState,
+    bundle: Bundle,
+    *,
+    recipe: Recipe,
+    known: str | None = None,
+    console: Console | None = None,
+) -> Extractor | None:
+    """The extractor of the stage's features; None where the frozen blocks run in every epoch.
+
+    Decides where nothing was decided before, and keeps the decision in the run; a stage that is resumed goes on in the same way.
+
+    Args:
+        plan: Of the stage.
+        run: Keeps the decision.
+        state: Of the stage; gets the decision.
+        bundle: The data.
+        recipe: Its `features`.
+        known: The engine that other features of the same run were made with, where the state names none.
+        console: Where to report the decision.
+    """
+    if not plan.has_prefix or state.unstored:
+        return None
+    extractor = plan.extractor(bundle, recipe=recipe, known=state.engine or known, console=console)
+    if state.unstored is None:
+        decision = storing(extractor, plan.stage)
+        state.unstored = not decision.stored
+        if not decision.stored:
+            state.notices.append(decision.said)
+        elif console is not None:
+            console.print(f"stage {plan.stage.name}: {decision.said}", highlight=False, markup=False)
+        state.save(run, plan.stage.name)
+    return None if state.unstored else extractor
