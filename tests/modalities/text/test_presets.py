@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+import tfl
 from tests.modalities.text.conftest import SMALL, small_backbones
 from tfl.errors import BackboneError, MissingExtraError, WeightsNotFoundError
 from tfl.modalities import hub
@@ -97,7 +98,7 @@ def test_without_keras_hub_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -
 
 def test_tiny_ships_with_a_vocabulary_and_without_weights() -> None:
     settings = presets.settings_of(hub.SHIPPED["tiny"])
-    words = (hub.SHIPPED["tiny"] / "assets" / "tokenizer" / "vocabulary.txt").read_text().split("\n")
+    words = (hub.SHIPPED["tiny"] / "assets" / "tokenizer" / "vocabulary.txt").read_text().split()
     assert len(words) == len(set(words)) == settings["config"]["vocabulary_size"] and words[0] == "[PAD]"
     tokenizer = presets.load_tokenizer("tiny")
     spelt = tokenizer(["the zebra !"])[0].numpy().tolist()
