@@ -16,9 +16,8 @@ NAMES = ("lying", "none", "standing")
 
 @pytest.fixture
 def bench(tmp_path, recipe):
-    from tfl.job import prepare_data
 
-    return Bench(SearchFolder(tmp_path), prepare_data, precision="float32")
+    return Bench(SearchFolder(tmp_path), precision="float32")
 
 
 def values(assembled):
@@ -73,14 +72,12 @@ def test_a_trial_after_others_is_the_trial_alone(tmp_path, bench, recipe):
         scores = [name for name in rows[0] if "loss" in name or "accuracy" in name]
         return arrays, [row[rows[0].index(name)] for row in rows[1:] for name in scores]
 
-    from tfl.job import prepare_data
-
     tuned = dataclasses.replace(
         recipe, head=tfl.Head(dropout=0.3), stages=(tfl.Stage("head", train="top:2", epochs=2, batch_size=16, batchnorm="train"),)
     )
     bench.train(dataclasses.replace(tuned, stages=(dataclasses.replace(tuned.stages[0], train="all"),)), tmp_path / "before")
     after = trained(tmp_path / "after", bench, tuned)
-    alone = trained(tmp_path / "alone", Bench(SearchFolder(tmp_path), prepare_data, precision="float32"), tuned)
+    alone = trained(tmp_path / "alone", Bench(SearchFolder(tmp_path), precision="float32"), tuned)
     assert after[1] == alone[1] and len(after[1]) >= 4
     assert after[0].keys() == alone[0].keys() and len(after[0]) > 20
     for name, value in after[0].items():

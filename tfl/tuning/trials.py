@@ -23,7 +23,7 @@ from tfl.tuning.precompute import precompute_features
 from tfl.tuning.results import describe
 from tfl.tuning.space import hyperparameters, recipe_of, values_of
 from tfl.tuning.stopping import is_poor
-from tfl.tuning.trial import Bench, Check, Prepare, StoppedTrialError
+from tfl.tuning.trial import Bench, Check, StoppedTrialError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -44,7 +44,6 @@ class Trials:
         self,
         folder: SearchFolder,
         recipe: Recipe,
-        prepare: Prepare,
         clock: Clock,
         *,
         console: Console,
@@ -55,7 +54,7 @@ class Trials:
         self.space = build(Search, {"space": about["space"]}, "search").space
         self.first = about["first"]
         self.clock = clock
-        self.bench = bench or Bench(folder, prepare, precision=about["precision"])
+        self.bench = bench or Bench(folder, precision=about["precision"])
         self.bench.between = self.between
         self.growth = Growth()
         self._shown: set[int] = {row["number"] for row in folder.outcomes() if row["status"] != "unfinished"}
