@@ -1,7 +1,7 @@
 """Film reviews: one sentence → liked or not.
 
-Data      templated sentences that come with tfl, in which negation and contrast decide and no single word does; a table with a
-          text and a label in each row, or a folder of class folders of .txt files, with --data
+Data      templated sentences that come with tfl, in which negation and contrast decide more than single words; a table with
+          a text and a label in each row, or a folder of class folders of .txt files, with --data
 Run       tfl run recipes/reviews.py
           tfl run recipes/reviews.py --data reviews.csv --set backbone=bert_tiny_en_uncased --set stages.train.learning_rate=1e-4
 Notes     `tiny` is a BERT of two layers without weights: with nothing downloaded it learns from nothing, and nothing is
@@ -19,13 +19,13 @@ recipe = tfl.Recipe(
         tfl.Stage(
             "train",
             train="all",
-            epochs=15,
-            learning_rate=2e-3,
+            epochs=30,
+            learning_rate=1e-3,
             optimizer="adamw",
             weight_decay=0.01,
             schedule="cosine",
             warmup_epochs=1.0,
         ),
     ),
-    monitor=tfl.Monitor("val_accuracy", patience=5),
+    monitor=tfl.Monitor("val_accuracy", patience=10),
 )
