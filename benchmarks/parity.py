@@ -26,8 +26,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from flower_photos import NETWORK, choose_photos, prepare, quietly
+from flower_photos import NETWORK, choose_photos
 from harness import document, figure, print_document
+from stage_times import prepare, quietly
 
 import tfl
 
@@ -58,7 +59,7 @@ def build(recipe: tfl.Recipe, policy: str) -> tuple[Any, Any, Any]:
     from tfl.evaluate.explain import tensor_of
     from tfl.model.assemble import assemble
 
-    bundle = prepare(recipe)
+    bundle = prepare(recipe).bundle
     keras.config.set_dtype_policy(policy)
     try:
         model = assemble(recipe, bundle.examples.class_names).model

@@ -269,8 +269,10 @@ def settled(recipe: tfl.Recipe) -> tfl.Recipe:
     Raises:
         BackboneError: The backbone is a folder that holds no text encoder, or takes fewer tokens than the recipe asks for.
         MissingExtraError: KerasHub is not installed.
+        WeightsNotFoundError: The backbone is a folder without weights, and the recipe takes its own.
     """
     presets.require_extra()
+    hub.refuse_missing_weights(recipe.backbone)
     folder, length = hub.folder_of(recipe.backbone.name), _text(recipe).length
     if folder is not None:
         most = presets.most_tokens(presets.settings_of(folder)["config"])

@@ -1,6 +1,6 @@
 """The texts that come with tfl: templated film reviews, for trying tfl and for tests; no evidence about what people write.
 
-No single word decides the label. Negation and contrast do: most sentences have words of praise and of blame alike, or negate
+Words alone do not decide the label. Negation and contrast do: most sentences have words of praise and of blame alike, or negate
 either, so that the same words in another order, or with another scope of `not`, make a review of the other kind. The same seed
 gives the same texts everywhere Python's generator draws the same numbers.
 """
@@ -100,7 +100,7 @@ def write_reviews(*, seed: int = SEED, per_class: int = PER_CLASS) -> SampleText
 
 
 def _review(draw: random.Random, *, praise: bool) -> str:
-    """One review; every form has the same words in a review of praise and in one of blame."""
+    """One review; all forms but the plain one have the same words in a review of praise and in one of blame."""
     form = draw.choice(_FORMS)
     return draw.choice(_STARTS) + form(draw, praise)
 
@@ -154,4 +154,16 @@ def _expected(draw: random.Random, praise: bool) -> str:
     return f"i saw a {word} {film} and expected a {other} one"
 
 
-_FORMS: tuple[Callable[[random.Random, bool], str], ...] = (_contrast, _although, _not_but, _negated, _expected)
+def _plain(draw: random.Random, praise: bool) -> str:
+    """Praise or blame and nothing else: what the words mean has to be learnt somewhere."""
+    word, _ = _pair(draw, praise)
+    if draw.random() < 0.5:
+        return f"the {draw.choice(_PARTS)} of this {draw.choice(_FILMS)} is {word}{draw.choice(_ENDS)}"
+    return f"a {word} {draw.choice(_FILMS)}{draw.choice(_ENDS)}"
+
+
+_FORMS: tuple[Callable[[random.Random, bool], str], ...] = (
+    *(_contrast, _although, _not_but, _negated, _expected),
+    *(_plain, _plain),
+)
+"""Two of seven are plain: without them a small network that begins with random weights finds no way to begin."""
