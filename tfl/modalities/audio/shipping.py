@@ -103,6 +103,8 @@ class AudioShipping(Shipping):
 
     def explained(self, content: bytes, attribution: NDArray[np.float32]) -> dict[str, Any]:
         """The map over the spectrogram."""
+        from tfl.modalities.image.preview import ramp
+
         known = np.clip(attribution, 0.0, 1.0)
         layer = np.concatenate([np.rint(ramp(known)), np.rint(255 * known)[..., None]], axis=-1).astype(np.uint8)
         row, column = np.unravel_index(int(known.argmax()), known.shape)
