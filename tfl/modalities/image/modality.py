@@ -183,6 +183,12 @@ class ImageModality:
 
         return {"preprocessing": preprocessing_of(backbone).preprocessing}
 
+    def refuse_undecided(self, recipe: tfl.Recipe, bundle: Any, console: Any, *, score: Callable[..., float]) -> None:
+        """See `tfl.modalities.image.preprocessing.refuse_undecided`."""
+        from tfl.modalities.image.preprocessing import refuse_undecided
+
+        refuse_undecided(recipe, bundle, console, score=score)
+
     def recipe_notes(self, asked: tfl.Recipe) -> list[tuple[str, str]]:
         """A note about an image size that is assumed, or far from the one that the weights were trained at."""
         from tfl.modalities.image.backbones.settle import size_note
