@@ -23,7 +23,7 @@ from tfl.modalities.base import NOUNS, check_available, settled
 from tfl.prepare import Prepared, data_fingerprint, prepare
 from tfl.quiet import load_tensorflow
 from tfl.recipe import Recipe
-from tfl.resume import earlier_run, refuse_other_inputs, status_of, vanished_files_told
+from tfl.resume import earlier_run, refuse_other_inputs, status_of, vanished_files_told, with_choices_of
 from tfl.runs import Run, default_folder
 from tfl.storage import check_can_write, check_is_text, remove_scratch, write_atomically
 
@@ -95,6 +95,8 @@ def run_recipe(
     earlier = earlier_run(folder, recipe, console) if resume else None
     if earlier is None:
         Run.refuse_if_taken(folder)
+    else:
+        asked, recipe = with_choices_of(earlier, asked), with_choices_of(earlier, recipe)
     check_recipe(recipe)
     _tell_if_not_stored(recipe, console, earlier or repeats)
     clock = _Clock(earlier.read_json("seconds.json") if earlier and earlier.path("seconds.json").is_file() else {})
