@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from tfl.recipe import METRICS, Data, Text
 
 if TYPE_CHECKING:
-    from tfl.advise.mirror import MirrorTest
+    from tfl.cli.mirror import MirrorTest
     from tfl.data.examples import Examples
 
 DEFAULT_BACKBONES = {"image": "mini", "audio": "mini", "text": "distil_bert_base_en_uncased"}

@@ -17,7 +17,7 @@ from tfl.quiet import load_tensorflow
 from tfl.recipe import Backbone, Data, Recipe
 
 if TYPE_CHECKING:
-    from tfl.advise.mirror import MirrorTest
+    from tfl.cli.mirror import MirrorTest
     from tfl.data.examples import Examples
 
 _FEWEST = 3
@@ -125,7 +125,7 @@ def _mirror_test(examples: Examples, task: str) -> MirrorTest:
     """Compares images with their mirrored copies; TensorFlow is imported only for as many images as can decide."""
     from rich.console import Console
 
-    from tfl.advise.mirror import MirrorTest, enough_images, mirror_test
+    from tfl.cli.mirror import MirrorTest, enough_images, mirror_test
 
     if task != "classify":
         reason = "whether the answer survives in the mirror is tested for classes only"

@@ -242,6 +242,12 @@ class Modality(Protocol):
     def recipe_notes(self, asked: tfl.Recipe) -> list[tuple[str, str]]:
         """Findings about the recipe as it was written, as pairs of a kind and a sentence."""
 
+    def refuse_undecided(self, recipe: tfl.Recipe, bundle: Any, console: Any, *, score: Callable[..., float]) -> None:
+        """Raises a BackboneError where only the user can say how the network takes its inputs.
+
+        `score` evaluates a linear probe on features and labels, for the message.
+        """
+
     def preview(self, content: bytes, *, attribution: NDArray[np.float32] | None = None) -> Preview:
         """How a person sees the example; `attribution` says how much each part speaks for the answer."""
 

@@ -216,6 +216,12 @@ class AudioModality:
 
         return {"preprocessing": preprocessing_of(backbone).preprocessing}
 
+    def refuse_undecided(self, recipe: tfl.Recipe, bundle: Any, console: Any, *, score: Callable[..., float]) -> None:
+        """See `tfl.modalities.image.preprocessing.refuse_undecided`."""
+        from tfl.modalities.image.preprocessing import refuse_undecided
+
+        refuse_undecided(recipe, bundle, console, score=score)
+
     def recipe_notes(self, asked: tfl.Recipe) -> list[tuple[str, str]]:
         """Nothing is to be reported of the recipe alone."""
         return []

@@ -219,6 +219,9 @@ class TextModality:
         """The hash of the tokenizer."""
         return {"tokenizer": _tokenizer_identity(backbone.name)}
 
+    def refuse_undecided(self, recipe: tfl.Recipe, bundle: Any, console: Any, *, score: Callable[..., float]) -> None:
+        """Nothing is undecided: a preset brings its tokenizer."""
+
     def recipe_notes(self, asked: tfl.Recipe) -> list[tuple[str, str]]:
         """Nothing is to be reported of the recipe alone."""
         return []
