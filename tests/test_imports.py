@@ -19,6 +19,7 @@ ORDER = (
         "manifest",
         "runs",
         "finding",
+        "vectors",
         "copy_sets",
         "extras",
         "backbones",

@@ -73,7 +73,7 @@ class Audio:
         seconds: Length that every sound is cut or padded to, in seconds. None chooses it from the training sounds.
         sample_rate: Sounds are resampled to this rate, in Hz.
         mels: Number of mel bands.
-        window: Length of the analysis window, in seconds.
+        window: Length of the analysis window (Hann), in seconds.
         hop: Distance between two windows, in seconds.
         low, high: Lowest and highest frequency of the mel bands, in Hz; `high=None` is half the sample rate.
         range_db: Values further below the loudest than this are raised to that level, in dB.
@@ -87,10 +87,17 @@ class Audio:
     hop: float = number(0.01, at_least=0.0005, at_most=1.0)
     low: float = number(20.0, at_least=0.0)
     high: float | None = number(None, at_least=1.0)
-    range_db: float = number(80.0, at_least=10.0, at_most=200.0)
+    range_db: float = number(40.0, at_least=10.0, at_most=200.0)
 
     def __post_init__(self) -> None:
         check_fields(self)
+        top = self.sample_rate / 2
+        if not self.low < (top if self.high is None else self.high) <= top:
+            raise RecipeError(
+                "The mel bands of `Audio` do not lie between `low` and half the sample rate.",
+                received=f"low={self.low:g}, high={'None' if self.high is None else format(self.high, 'g')} Hz",
+                allowed=f"low < high <= {top:g} Hz, for sample_rate={self.sample_rate}",
+            )
 
     @classmethod
     def from_text(cls, text: str) -> Audio:
@@ -120,7 +127,8 @@ class Data:
         on_bad: What happens when a file cannot be read as an image: `error` lists them and stops, `skip` lists them and goes on.
         exclude: A file that lists images to leave out, a path a line, relative to the source; `tfl audit` writes one.
         path_column: The column of a table that names the image files; None finds it.
-        label_column: The column of a table that names the class of each image; None finds it.
+        label_column: The column of a table that names the class of each example, or holds its labels or its number; several
+            columns of labels or numbers with commas between them. None finds it.
         test_fold: The value of the column `fold` whose images are the test split; the other folds are trained on.
         audit: What is checked before a run: `quick` reads headers, hashes and classes; `deep` also asks the backbone about
             copies, wrong labels and drift, and looks for poor pictures (extra `tfl[audit]`).
@@ -193,7 +201,8 @@ class Data:
 
 
 def Sample(name: str, **options: Any) -> Data:  # noqa: N802  (read as a noun, like keras.Input)
-    """Images that come with tfl or its dependencies: `strawberry` (drawn, not photographed) or `digits`."""
+    """Examples that come with tfl or its dependencies: images `strawberry` (drawn, not photographed) and `digits`, texts
+    `reviews` with `input=tfl.Text()`, sounds `sounds` with `input=tfl.Audio()`."""
     return Data(f"sample:{name}", **options)
 
 
@@ -300,8 +309,10 @@ class AudioAugment:
     Args:
         shift: Largest shift in time, either way, as a share of the length; what is shifted out is filled with silence.
         noise: Largest level of added white noise, as a share of the sound's own level (root mean square).
-        gain_db: Largest change of the level, either way, in dB.
-        time_masks, frequency_masks: How many stretches of the spectrogram are hidden (SpecAugment, Park et al. 2019).
+        gain_db: Largest drift of the level from the start to the end of a sound, either way, in dB; a change of the whole level
+            would not be seen, since a spectrogram is relative to its loudest value.
+        time_masks, frequency_masks: How many stretches of the spectrogram are replaced by its mean (SpecAugment, Park et al.
+            2019).
         time_mask, frequency_mask: Largest length of each, as a share of the spectrogram's width or height.
         mixup: Alpha of MixUp's beta distribution (Zhang et al. 2017).
     """
@@ -449,6 +460,11 @@ class Monitor:
     def higher_is_better(self) -> bool:
         """Whether a larger value of the metric is an improvement."""
         return self.metric not in ("val_loss", "val_mae", "val_rmse")
+
+    @property
+    def is_share(self) -> bool:
+        """Whether the metric lies between 0 and 1."""
+        return self.metric in ("val_accuracy", "val_macro_f1", "val_micro_f1", "val_mean_average_precision")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -664,7 +680,20 @@ class Recipe:
         return build(cls, document, "recipe")
 
     def override(self, path: str, value: Any) -> Recipe:
-        """A copy with one field changed; `value` may be text as typed in a shell. See `tfl.fields.override`."""
+        """A copy with one field changed; `value` may be text as typed in a shell. See `tfl.fields.override`.
+
+        A monitor that watches no metric of another task watches the first of that task.
+
+        Example:
+
+        >>> import tfl
+        >>> recipe = tfl.Recipe(name="ages", data=tfl.Data("faces"), backbone=tfl.Backbone("mini"))
+        >>> recipe.override("task", "regress").monitor.metric
+        'val_mae'
+        """
+        if path == "task" and value in METRICS and self.monitor.metric not in METRICS[value]:
+            monitor = dataclasses.replace(self.monitor, metric="auto")
+            return dataclasses.replace(self, task=value, monitor=monitor)
         return override(self, path, value)
 
     def smoke(self) -> Recipe:

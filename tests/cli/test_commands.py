@@ -172,7 +172,7 @@ def test_new_writes_the_bits_that_16_bit_images_use(here):
 
 
 def test_new_says_what_kind_of_pictures_a_sample_has(here, monkeypatch):
-    monkeypatch.setattr("tfl.advise.mirror.MOST_IMAGES", 20)  # too few to compare: no network is needed
+    monkeypatch.setattr("tfl.cli.mirror.MOST_IMAGES", 20)  # too few to compare: no network is needed
     monkeypatch.setattr("tfl.cli.new.load_tensorflow", lambda: None)
     invoke("new", "digits", "--data", "sample:digits")
     assert "scanned handwritten digits" in here.joinpath("digits.py").read_text()
@@ -359,7 +359,7 @@ def predictor(monkeypatch):
     def scores(contents):
         return np.array([[0.25, 0.75]] * len(contents), "float32")
 
-    fake = Predictor(path=None, class_names=("ant", "bee"), probabilities=scores)
+    fake = Predictor(path=None, class_names=("ant", "bee"), outputs=scores)
     monkeypatch.setattr("tfl.serve.predictor.open_predictor", lambda path: fake)
 
 
@@ -454,7 +454,7 @@ import tfl.serve.predictor as module
 from tfl.cli.main import cli
 names = ("ant", "b\u00e9e")
 scores = lambda contents: np.array([[0.25, 0.75]] * len(contents), "float32")
-module.open_predictor = lambda path: module.Predictor(path=None, class_names=names, probabilities=scores)
+module.open_predictor = lambda path: module.Predictor(path=None, class_names=names, outputs=scores)
 from tfl.cli.streams import keep_streams_open
 keep_streams_open()
 cli(sys.argv[1:])

@@ -10,10 +10,10 @@ import numpy as np
 from tfl.advise.probe import pooled_models
 from tfl.data.bundle import Bundle
 from tfl.features.extract import extract
-from tfl.features.vectors import side_by_side
 from tfl.model.assemble import assemble
 from tfl.recipe import Recipe
 from tfl.tasks.base import task_of
+from tfl.vectors import side_by_side
 
 if TYPE_CHECKING:
     import keras

@@ -21,8 +21,8 @@ import numpy as np
 
 from tfl.backbones.inputs import count_of, rows_of
 from tfl.data.bundle import Bundle
-from tfl.features.vectors import unit_length
 from tfl.storage import write_atomically
+from tfl.vectors import unit_length
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

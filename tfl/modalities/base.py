@@ -219,6 +219,9 @@ class Modality(Protocol):
     def encode(self, contents: tf.Tensor) -> Tensors:
         """Tensors of a batch of contents, a string tensor `(batch,)`, by graph operations; the one way there."""
 
+    def resources(self) -> Sequence[Any]:
+        """Objects with tables or files that `encode` uses, which a SavedModel has to hold on to."""
+
     def augmenter(self, settings: Any) -> Augmenter:
         """A function that changes a batch of decoded tensors at random, and finishes it.
 
@@ -240,6 +243,12 @@ class Modality(Protocol):
 
     def recipe_notes(self, asked: tfl.Recipe) -> list[tuple[str, str]]:
         """Findings about the recipe as it was written, as pairs of a kind and a sentence."""
+
+    def refuse_undecided(self, recipe: tfl.Recipe, bundle: Any, console: Any, *, score: Callable[..., float]) -> None:
+        """Raises a BackboneError where only the user can say how the network takes its inputs.
+
+        `score` evaluates a linear probe on features and labels, for the message.
+        """
 
     def preview(self, content: bytes, *, attribution: NDArray[np.float32] | None = None) -> Preview:
         """How a person sees the example; `attribution` says how much each part speaks for the answer."""

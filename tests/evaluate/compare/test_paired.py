@@ -17,6 +17,7 @@ from tfl.evaluate.compare.paired import (
     verdict_of,
 )
 from tfl.evaluate.predictions import Predictions
+from tfl.tasks.base import task_of
 
 
 def answers(right, *, contents=None, files=None, labels=None, class_names=("a", "b")):
@@ -25,11 +26,12 @@ def answers(right, *, contents=None, files=None, labels=None, class_names=("a", 
     labels = np.arange(count) % 2 if labels is None else np.asarray(labels)
     said = np.where(right, labels, 1 - labels)
     predictions = Predictions(
+        task=task_of("classify"),
         class_names=class_names,
         files=tuple(files or (f"{number}.png" for number in range(count))),
         indices=np.arange(count),
-        labels=labels.astype(np.int32),
-        probabilities=np.where(np.arange(2) == said[:, None], 0.9, 0.1),
+        targets=np.eye(2)[labels],
+        outputs=np.where(np.arange(2) == said[:, None], 0.9, 0.1),
     )
     return Answers(predictions=predictions, contents=None if contents is None else tuple(contents))
 

@@ -12,9 +12,9 @@ from tfl.evaluate.compare.paired import Answers, compare_tests, holm, pair_in_wo
 from tfl.evaluate.run_files import optional_json, readable
 from tfl.fields import as_plain
 from tfl.runs import Run
+from tfl.tasks.base import Task, task_of
 
 Figures = dict[tuple[str, str], tuple[float | None, list[float] | None]]
-FIGURES = ("accuracy", "macro_f1", "loss", "calibration_error")
 
 
 def compare_runs(run_folders: Sequence[Path | str], *, reference: Literal["first", "best"] = "first") -> dict[str, Any]:
@@ -47,7 +47,7 @@ def compare_runs(run_folders: Sequence[Path | str], *, reference: Literal["first
     changes = [{"title": title, **input_changes(runs[0], run)} for run, title in zip(runs[1:], titles[1:], strict=True)]
     figures = [figures for _, figures in facts]
     tests = [read_answers(run.folder) for run in runs]
-    best = _best(figures)
+    best = _best(figures, task_of(runs[0].recipe.task))
     return {
         "runs": [fact for fact, _ in facts],
         "recipe": recipe_differences([as_plain(run.recipe) for run in runs]),
@@ -82,15 +82,15 @@ def _facts(run: Run, title: str) -> tuple[dict[str, Any], Figures]:
             "counts": {split: sum(counts.values()) for split, counts in (data.get("counts") or {}).items()},
             "seconds": (metrics.get("seconds") or {}).get("total"),
         }
-        return facts, _figures(metrics)
+        return facts, _figures(metrics, task_of(run.recipe.task).figures)
 
 
-def _figures(metrics: Mapping[str, Any]) -> Figures:
+def _figures(metrics: Mapping[str, Any], names: Sequence[str]) -> Figures:
     """Each figure of test and validation with its 95% interval, by split and name."""
     found: Figures = {}
     for split in ("test", "validation"):
         part = metrics.get(split) or {}
-        for name in FIGURES:
+        for name in names:
             if part.get(name) is not None:
                 interval = part.get(f"{name}_interval")
                 found[split, name] = float(part[name]), [float(edge) for edge in interval] if interval else None
@@ -109,9 +109,11 @@ def _rows(figures: Sequence[Figures]) -> list[dict[str, Any]]:
     return rows
 
 
-def _best(figures: Sequence[Figures]) -> int | None:
-    """The position of the run with the highest test accuracy; None where no run has one."""
-    found = {at: one["test", "accuracy"][0] or 0.0 for at, one in enumerate(figures) if ("test", "accuracy") in one}
+def _best(figures: Sequence[Figures], task: Task) -> int | None:
+    """The position of the run that is best on the test split by the first run's task; None where no run has such a figure."""
+    key = "test", task.figures[0]
+    sign = 1 if task.metrics[f"val_{task.figures[0]}"] else -1
+    found = {at: sign * (one[key][0] or 0.0) for at, one in enumerate(figures) if key in one}
     return max(found, key=lambda at: found[at], default=None)
 
 
@@ -151,6 +153,8 @@ def _about_examples(pair: Mapping[str, Any]) -> str:
 
 
 def _why_not(first: str, second: str, one: Answers | None, other: Answers | None) -> str:
+    if one is None and other is None:
+        return f"{second} and {first} are compared by their figures alone: no two test results that are right or wrong."
     missing = [title for title, test in ((first, one), (second, other)) if test is None]
     if missing:
         return f"Nothing can be said of {second} against {first}: {' and '.join(missing)} has no test result."

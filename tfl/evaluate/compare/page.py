@@ -7,13 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from tfl.evaluate.compare.collect import compare_runs
-from tfl.evaluate.render import percent, render
+from tfl.evaluate.render import amount, percent, render
 from tfl.evaluate.report import charts
 from tfl.evaluate.report.facts import time_facts
+from tfl.evaluate.report.sections import overall_rows
 from tfl.evaluate.run_files import optional_json, read_history
 from tfl.fields import as_plain
 from tfl.runs import Run
 from tfl.storage import write_atomically
+from tfl.tasks.base import task_of
 
 
 def write_comparison(run_folders: Sequence[Path | str], out: Path | str) -> Path:
@@ -28,9 +30,10 @@ def write_comparison(run_folders: Sequence[Path | str], out: Path | str) -> Path
         StorageError: `out` cannot be written.
     """
     document = collect_page(run_folders)
+    column = task_of(document["runs"][0]["recipe"]["task"]).default_metric
     drawn = {
-        "epochs": charts.runs_curve(document["runs"], x="step"),
-        "seconds": charts.runs_curve(document["runs"], x="elapsed"),
+        "epochs": charts.runs_curve(document["runs"], x="step", column=column),
+        "seconds": charts.runs_curve(document["runs"], x="elapsed", column=column),
     }
     figures = {name: figure for name, figure in drawn.items() if figure}
     return write_atomically(out, render("comparison.html.j2", comparison=document, figures=figures))
@@ -64,6 +67,7 @@ def _of_run(run: Run) -> dict[str, Any]:
         "recipe": as_plain(run.recipe),
         "note": (run.manifest.get("data") or {}).get("note") or "",
         "test": metrics.get("test") or {},
+        "figures": overall_rows(run.recipe.task, metrics) if "test" in metrics else [],
         "history": history,
         "total": time_facts(metrics, [])["total"] or elapsed,
     }
@@ -72,6 +76,9 @@ def _of_run(run: Run) -> dict[str, Any]:
 def _sentence(runs: Sequence[Mapping[str, Any]], best: int | None, pairs: Sequence[Mapping[str, Any]], *, same_test: bool) -> str:
     if best is None:
         return "None of these runs has a test result yet."
+    if "per_class" not in runs[best]["test"]:
+        first = runs[best]["figures"][0]
+        return f"{runs[best]['title']} does best: {first['name'].lower()} {amount(first['value'])} on its test split."
     highest = f"{runs[best]['title']} scores highest: {percent(runs[best]['test']['accuracy'])} of its test images."
     if not pairs or not same_test:
         return f"{highest} The runs were not all tested on the same images, so the figures do not settle which is better."

@@ -42,17 +42,23 @@ class Answers:
 
     @property
     def right(self) -> NDArray[np.bool_]:
-        """`(n,)`, whether each image was named correctly."""
-        return np.asarray(self.predictions.probabilities.argmax(axis=1) == self.predictions.labels)
+        """`(n,)`, whether each example was named correctly: its class, or all of its known labels."""
+        found = self.predictions
+        if found.task.name == "multilabel":
+            return np.asarray(((found.predicted_labels == (found.targets > 0.5)) | np.isnan(found.targets)).all(axis=1))
+        return np.asarray(found.probabilities.argmax(axis=1) == found.labels)
 
     @property
     def label_names(self) -> list[str]:
-        """The true class of each image."""
-        return [self.predictions.class_names[label] for label in self.predictions.labels]
+        """The true class of each example, or its labels."""
+        found = self.predictions
+        if found.task.name == "multilabel":
+            return [";".join(sorted(np.array(found.class_names)[row > 0.5])) for row in found.targets]
+        return [found.class_names[label] for label in found.labels]
 
 
 def read_answers(run_folder: Path | str) -> Answers | None:
-    """The test of a run, or None where it was not tested.
+    """The test of a run, or None where it was not tested, or predicts numbers, which are not right or wrong.
 
     Raises:
         RunError: Its predictions or its list of images are damaged.
@@ -60,7 +66,7 @@ def read_answers(run_folder: Path | str) -> Answers | None:
     if not (Path(run_folder) / NAME).is_file():
         return None
     predictions = read_predictions(run_folder).get("test")
-    if predictions is None:
+    if predictions is None or predictions.task.name == "regress":
         return None
     listing, contents = read_listing(run_folder), None
     if listing is not None and predictions.indices.max(initial=-1) < len(listing):

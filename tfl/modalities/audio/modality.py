@@ -183,6 +183,10 @@ class AudioModality:
         decode = functools.partial(decode_wav, seconds=self.seconds, sample_rate=self.audio.sample_rate)
         return self.finish(tf.map_fn(decode, contents, fn_output_signature=tf.TensorSpec([count], tf.float32)))
 
+    def resources(self) -> Sequence[Any]:
+        """Nothing has to be held on to."""
+        return ()
+
     def augmenter(self, settings: tfl.AudioAugment) -> Callable[..., tuple[Any, Any]]:
         """See `tfl.modalities.audio.augment.augmenter`."""
         from tfl.modalities.audio.augment import augmenter
@@ -212,6 +216,12 @@ class AudioModality:
         from tfl.modalities.image.backbones.settle import preprocessing_of
 
         return {"preprocessing": preprocessing_of(backbone).preprocessing}
+
+    def refuse_undecided(self, recipe: tfl.Recipe, bundle: Any, console: Any, *, score: Callable[..., float]) -> None:
+        """See `tfl.modalities.image.preprocessing.refuse_undecided`."""
+        from tfl.modalities.image.preprocessing import refuse_undecided
+
+        refuse_undecided(recipe, bundle, console, score=score)
 
     def recipe_notes(self, asked: tfl.Recipe) -> list[tuple[str, str]]:
         """Nothing is to be reported of the recipe alone."""

@@ -40,9 +40,11 @@ class ImageModality:
 
     Args:
         data: The data of a recipe, whose `settled_size`, `fit` and `bits` decide the pixels.
+        pooling: String, as `Head.pooling`, which image transformers have to know. Defaults to `avg`.
     """
 
     data: tfl.Data
+    pooling: str = "avg"
     kind: ClassVar[str] = "image"
     noun: ClassVar[str] = "image"
     nouns: ClassVar[str] = "images"
@@ -155,6 +157,10 @@ class ImageModality:
 
         return preprocess_batch(contents, self.data.settled_size, self.data.fit, self.data.bits)
 
+    def resources(self) -> Sequence[Any]:
+        """Nothing has to be held on to."""
+        return ()
+
     def augmenter(self, settings: tfl.Augment) -> Callable[..., tuple[Any, Any]]:
         """See `tfl.modalities.image.augment.augmenter`."""
         from tfl.modalities.image.augment import augmenter
@@ -178,6 +184,12 @@ class ImageModality:
 
         return {"preprocessing": preprocessing_of(backbone).preprocessing}
 
+    def refuse_undecided(self, recipe: tfl.Recipe, bundle: Any, console: Any, *, score: Callable[..., float]) -> None:
+        """See `tfl.modalities.image.preprocessing.refuse_undecided`."""
+        from tfl.modalities.image.preprocessing import refuse_undecided
+
+        refuse_undecided(recipe, bundle, console, score=score)
+
     def recipe_notes(self, asked: tfl.Recipe) -> list[tuple[str, str]]:
         """A note about an image size that is assumed, or far from the one that the weights were trained at."""
         from tfl.modalities.image.backbones.settle import size_note
@@ -186,8 +198,14 @@ class ImageModality:
         return [] if note is None else [("image_size", note)]
 
     def build_backbone(self, backbone: tfl.Backbone) -> keras.Model:
-        """See `tfl.modalities.image.backbones.build.build_backbone`."""
+        """See `tfl.modalities.image.backbones.build.build_backbone`, and for presets `tfl.modalities.image.encoders`."""
         from tfl.modalities.image.backbones.build import build_backbone
+        from tfl.modalities.image.backbones.presets import is_preset
+
+        if is_preset(backbone.name):
+            from tfl.modalities.image.encoders import build_encoder
+
+            return build_encoder(backbone, image_size=self.data.settled_size, pooling=self.pooling)
 
         return build_backbone(backbone, image_size=self.data.settled_size)
 
@@ -218,7 +236,8 @@ class ImageModality:
 
 def of_recipe(recipe: tfl.Recipe) -> ImageModality:
     """The modality of a recipe's images, at the size of its network where the recipe states none."""
-    return ImageModality(recipe.data if recipe.data.image_size is not None else settled(recipe).data)
+    stated = recipe if recipe.data.image_size is not None else settled(recipe)
+    return ImageModality(stated.data, pooling=recipe.head.pooling)
 
 
 def check_available(recipe: tfl.Recipe) -> None:

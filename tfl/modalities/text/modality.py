@@ -220,6 +220,9 @@ class TextModality:
         """The hash of the tokenizer."""
         return {"tokenizer": _tokenizer_identity(backbone.name)}
 
+    def refuse_undecided(self, recipe: tfl.Recipe, bundle: Any, console: Any, *, score: Callable[..., float]) -> None:
+        """Nothing is undecided: a preset brings its tokenizer."""
+
     def recipe_notes(self, asked: tfl.Recipe) -> list[tuple[str, str]]:
         """Nothing is to be reported of the recipe alone."""
         return []
@@ -274,8 +277,10 @@ def settled(recipe: tfl.Recipe) -> tfl.Recipe:
     Raises:
         BackboneError: The backbone is a folder that holds no text encoder, or takes fewer tokens than the recipe asks for.
         MissingExtraError: KerasHub is not installed.
+        WeightsNotFoundError: The backbone is a folder without weights, and the recipe takes its own.
     """
     presets.require_extra()
+    hub.refuse_missing_weights(recipe.backbone)
     folder, length = hub.folder_of(recipe.backbone.name), _text(recipe).length
     if folder is not None:
         most = presets.most_tokens(presets.settings_of(folder)["config"])

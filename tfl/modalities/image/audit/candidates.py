@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tfl.modalities.image.audit.thumbnails import BANDS, MIRROR
+from tfl.vectors import unit_length
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tfl.serve.page.shown import heat_picture, in_words, placed_heat, shown_picture
+from tfl.modalities.image.shown import heat_picture, in_words, placed_heat, shown_picture
 
 
 @pytest.mark.parametrize("fit", ["stretch", "crop", "pad"])

@@ -13,8 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from tfl.data.examples import Examples, listed
-from tfl.errors import DataError
+from tfl.errors import DataError, MismatchError, listed
 
 _KEYS = "arrays `x` (or `images`) and `y` (or `labels`), optionally `class_names`; or `x_train`, `y_train`, `x_test`, `y_test`"
 _SHAPES = "uint8 of shape (n, height, width), (n, height, width, 1), (n, height, width, 3) or (n, height, width, 4)"
@@ -22,8 +21,15 @@ _IDX_NAME = re.compile(r"(?P<part>.+)[-.](?P<kind>images|labels)[-.]idx[13][-.]u
 _IDX_SPLITS = {"train": "train", "t10k": "test", "test": "test", "val": "val", "validation": "val"}
 
 
-def read_npz(file: Path) -> Examples:
-    """The examples in an `.npz` file. Without `class_names` the classes are the label values, sorted.
+def read_npz(file: Path, *, task: str = "classify") -> dict[str, Any]:
+    """What an `.npz` file holds, as the fields of `tfl.data.examples.Examples`.
+
+    Without `class_names` the classes are the label values, sorted. Several labels are `y` of shape `(n, labels)` with zeros and
+    ones; numbers are `y` of shape `(n,)` or `(n, numbers)`.
+
+    Args:
+        file: The file.
+        task: String, what is predicted. Defaults to one of several classes.
 
     Raises:
         DataError: It is not an `.npz` file, or its arrays do not fit together.
@@ -38,7 +44,7 @@ def read_npz(file: Path) -> Examples:
         raise
     except Exception as error:  # zip, zlib and NumPy's reader raise a dozen kinds, by what is damaged
         raise DataError(f"{file} is not a readable .npz file: {error}.", allowed=_KEYS) from error
-    parts = [_part(file, content, split, names) for split, names in _npz_parts(content).items()]
+    parts = [_part(file, content, split, names, task) for split, names in _npz_parts(content).items()]
     if not parts:
         raise DataError(f"{file} lacks the arrays.", received=listed(sorted(content)) or "an empty file", allowed=_KEYS)
     names = content.get("class_names")
@@ -71,13 +77,22 @@ def _npz_parts(content: dict[str, Any]) -> dict[str, tuple[str, str]]:
     return found
 
 
-def _part(file: Path, content: dict[str, Any], split: str, names: tuple[str, str]) -> tuple[str, Any, Any]:
+def _part(file: Path, content: dict[str, Any], split: str, names: tuple[str, str], task: str) -> tuple[str, Any, Any]:
     images, labels = content[names[0]], content[names[1]]
     where = f"{file}, `{names[0]}`"
     if labels.ndim == 2 and labels.shape[1] == 1:
         labels = labels[:, 0]
     if images.ndim == 0:
         raise DataError(f"{where} does not hold pixels.", received="a single value", allowed=_SHAPES)
+    if task != "classify":
+        return split, _as_pixels(where, images), _as_targets(f"{file}, `{names[1]}`", labels, len(images), task)
+    if labels.ndim in (1, 2) and len(labels) == len(images) and (other := _other_task(labels)):
+        raise MismatchError(
+            f"{file}, `{names[1]}` does not label the images with one class each.",
+            received=f"{labels.dtype} of shape {labels.shape} for {len(images)} images",
+            allowed="one integer or one text for each image where the task is classify",
+            fix=f"For {'numbers to predict' if other == 'regress' else 'several labels for each image'}: --set task={other}",
+        ).suggesting({"task": other})
     if labels.ndim != 1 or labels.dtype.kind not in "iuUS" or len(labels) != len(images):
         raise DataError(
             f"{file}, `{names[1]}` does not label the images.",
@@ -85,6 +100,28 @@ def _part(file: Path, content: dict[str, Any], split: str, names: tuple[str, str
             allowed="one integer or one text for each image",
         )
     return split, _as_pixels(where, images), labels.astype(str) if labels.dtype.kind in "US" else labels
+
+
+def _other_task(labels: Any) -> str:
+    """The task that the labels fit where they are no classes: a matrix of zeros and ones, or decimals."""
+    if labels.dtype.kind not in "iufb" or not labels.size:
+        return ""
+    if labels.ndim == 2 and np.isin(labels, (0, 1)).all():
+        return "multilabel"
+    return "regress" if labels.dtype.kind == "f" else ""
+
+
+def _as_targets(where: str, labels: Any, count: int, task: str) -> Any:
+    """The targets, `(n, width)` float32."""
+    rows = labels[:, None] if labels.ndim == 1 else labels
+    fits = rows.ndim == 2 and rows.dtype.kind in "iufb" and len(rows) == count
+    if not fits or (task == "multilabel" and not np.isin(rows[np.isfinite(rows)], (0, 1)).all()):
+        raise DataError(
+            f"{where} does not hold the {'labels' if task == 'multilabel' else 'numbers'} of each image.",
+            received=f"{labels.dtype} of shape {labels.shape} for {count} images",
+            allowed="zeros and ones of shape (n, labels)" if task == "multilabel" else "numbers of shape (n,) or (n, numbers)",
+        )
+    return rows.astype(np.float32)
 
 
 def _as_pixels(where: str, images: Any) -> Any:
@@ -106,11 +143,20 @@ def _as_pixels(where: str, images: Any) -> Any:
     return images
 
 
-def _join(source: Path, parts: list[tuple[str, Any, Any]], class_names: tuple[str, ...] | None) -> Examples:
+def _join(source: Path, parts: list[tuple[str, Any, Any]], class_names: tuple[str, ...] | None) -> dict[str, Any]:
     shapes = {images.shape[1:] for _, images, _ in parts}
     if len(shapes) > 1:
         raise DataError(f"The arrays of {source} differ in size.", received=listed([str(shape) for shape in sorted(shapes)]))
+    found: dict[str, Any] = {
+        "arrays": np.concatenate([images for _, images, _ in parts]) if len(parts) > 1 else parts[0][1],
+        "splits": np.concatenate([np.full(len(images), split, "U5") for split, images, _ in parts])
+        if any(p[0] for p in parts)
+        else None,
+        "source": str(source),
+    }
     values = np.concatenate([labels for _, _, labels in parts])
+    if values.ndim == 2:
+        return {**found, "targets": values, "class_names": _target_names(source, values.shape[1], class_names)}
     if class_names is None or values.dtype.kind == "U":
         known, labels = np.unique(values, return_inverse=True)
         if class_names is not None:
@@ -125,15 +171,15 @@ def _join(source: Path, parts: list[tuple[str, Any, Any]], class_names: tuple[st
                 received=f"labels from {labels.min()} to {labels.max()}, {len(class_names)} names",
                 allowed=f"0 to {len(class_names) - 1}",
             )
-    return Examples(
-        class_names=class_names,
-        labels=labels.astype(np.int32),
-        arrays=np.concatenate([images for _, images, _ in parts]) if len(parts) > 1 else parts[0][1],
-        splits=np.concatenate([np.full(len(images), split, "U5") for split, images, _ in parts])
-        if any(p[0] for p in parts)
-        else None,
-        source=str(source),
-    )
+    return {**found, "class_names": class_names, "labels": labels.astype(np.int32)}
+
+
+def _target_names(source: Path, width: int, given: tuple[str, ...] | None) -> tuple[str, ...]:
+    """The names of the targets; `value`, or numbers, where the file has none."""
+    names = given or (("value",) if width == 1 else tuple(str(number) for number in range(width)))
+    if len(names) != width:
+        raise DataError(f"{source} does not name each target.", received=f"{len(names)} class_names for {width}")
+    return names
 
 
 def _indices_of(source: Path, values: Any, class_names: tuple[str, ...]) -> Any:
@@ -154,10 +200,10 @@ def holds_idx(folder: Path) -> bool:
         raise DataError(f"Cannot read the folder {folder}: {error.strerror}.", fix="Check its permissions.") from error
 
 
-def read_idx(folder: Path) -> Examples:
-    """The examples of IDX files named as MNIST's (`train-images-idx3-ubyte.gz`, `t10k-labels-idx1-ubyte.gz`).
+def read_idx(folder: Path) -> dict[str, Any]:
+    """What IDX files named as MNIST's hold (`train-images-idx3-ubyte.gz`, `t10k-labels-idx1-ubyte.gz`), as fields of `Examples`.
 
-    Classes are called by their number, or by the lines of a `labels.txt` beside the files.
+    Classes are called by their number, or by the lines of a `labels.txt` next to the files.
 
     Raises:
         DataError: A file is missing, cut short or not IDX.
@@ -213,5 +259,5 @@ def _names_in(file: Path) -> tuple[str, ...]:
     try:
         text = file.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"{file} cannot be read: {error}.", allowed="a class name a line, in UTF-8") from error
+        raise DataError(f"{file} cannot be read: {error}.", allowed="one class name per line, in UTF-8") from error
     return tuple(line.strip() for line in text.splitlines() if line.strip())

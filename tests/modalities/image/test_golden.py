@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from tfl.export.golden import golden_images
+from tfl.modalities.image.golden import golden_images
 from tfl.modalities.image.resize import preprocess_batch
 
 

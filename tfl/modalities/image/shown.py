@@ -74,7 +74,11 @@ def placed_heat(heat: NDArray[np.floating], picture: tuple[int, int], fit: Fit) 
 
 
 def heat_picture(placed: NDArray[np.float32]) -> str:
-    """The map of `placed_heat` as a PNG to lay over the picture, the clearer the less it says; a data URI."""
+    """The map of `placed_heat` as a PNG to lay over the picture, the clearer the less it says; a data URI.
+
+    Args:
+        placed: As `placed_heat` returned it.
+    """
     from tfl.modalities.image.preview import ramp
 
     known = np.clip(np.nan_to_num(placed), 0.0, 1.0)

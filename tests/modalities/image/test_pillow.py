@@ -8,8 +8,8 @@ import tensorflow as tf
 from PIL import Image
 
 import tfl
-from tfl.export.golden import golden_images
-from tfl.export.pillow import pillow_pixels
+from tfl.modalities.image.golden import golden_images
+from tfl.modalities.image.pillow import pillow_pixels
 from tfl.modalities.image.resize import preprocess_batch
 
 NAMES = (

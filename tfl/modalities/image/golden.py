@@ -29,7 +29,7 @@ def golden_images() -> dict[str, bytes]:
 
     Example:
 
-    >>> from tfl.export.golden import golden_images
+    >>> from tfl.modalities.image.golden import golden_images
     >>> sorted({name.split("-")[0] for name in golden_images()})
     ['bmp', 'gif', 'jpeg', 'png', 'webp']
     """

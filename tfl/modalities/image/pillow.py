@@ -42,7 +42,7 @@ def reading_lines(data: Data, *, file: str = '"photo.jpg"') -> str:
     Example:
 
     >>> import tfl
-    >>> from tfl.export.pillow import reading_lines
+    >>> from tfl.modalities.image.pillow import reading_lines
     >>> print(reading_lines(tfl.Data("unused", image_size=(64, 96))))
     image = ImageOps.exif_transpose(Image.open("photo.jpg")).convert("RGB")
     pixels = np.asarray(image.resize((96, 64), Image.Resampling.BILINEAR), "float32")[None]
