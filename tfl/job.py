@@ -145,7 +145,7 @@ def run_recipe(
         with clock.step("export", into=run):
             _save(run, recipe, assembled.model, bundle, confidence, console)
         with clock.step("report", into=run):
-            _picture(run, recipe, assembled, bundle, {name: found.predictions for name, found in outputs.items()})
+            _save_album(run, recipe, assembled, bundle, {name: found.predictions for name, found in outputs.items()})
         run.write_json("metrics.json", {**metrics, "seconds": clock.document()})
         run.update_manifest(status="done")
         write_report(run.folder)  # which says how the run ended
@@ -378,21 +378,12 @@ def _save(run: Run, recipe: Recipe, model: keras.Model, bundle: Bundle, confiden
     )
 
 
-def _picture(
-    run: Run, recipe: Recipe, assembled: Assembled, bundle: Bundle, probabilities: dict[str, NDArray[np.float32]]
-) -> None:
-    from tfl.evaluate.report.shown import save_pictures
+def _save_album(run: Run, recipe: Recipe, assembled: Assembled, bundle: Bundle, outputs: dict[str, NDArray[np.float32]]) -> None:
+    from tfl.evaluate.explain import explained_layer
+    from tfl.evaluate.report.album import save_album
 
-    save_pictures(
-        run.folder,
-        assembled.model,
-        bundle.examples,
-        bundle.split,
-        probabilities,
-        data=recipe.data,
-        feature_layer=assembled.blocks[-1].name,
-        seed=recipe.seed,
-    )
+    layer = explained_layer(assembled.model, [block.name for block in assembled.blocks])
+    save_album(run.folder, assembled.model, bundle, outputs, layer=layer, seed=recipe.seed)
 
 
 def _class_weights(recipe: Recipe, bundle: Bundle) -> NDArray[Any] | None:

@@ -58,6 +58,7 @@ class ImageModality:
     near_copies: ClassVar[str] = "show the same photo, encoded, resized, cropped or mirrored"
     titles: ClassVar[Mapping[str, str]] = TITLES
     audit_reads_tensors: ClassVar[bool] = True
+    small_preview_media: ClassVar[str] = "image/jpeg"
     audit_libraries: ClassVar[Sequence[str]] = ("cleanvision.issue_managers.image_property_issue_manager",)
 
     def identity(self) -> dict[str, Any]:
@@ -213,6 +214,12 @@ class ImageModality:
         from tfl.modalities.image.preview import preview
 
         return preview(content, data=self.data, attribution=attribution)
+
+    def small_preview(self, read: Callable[[], bytes], tensors: Any) -> bytes:
+        """A JPEG of what the network sees."""
+        from tfl.modalities.image.preview import small_jpeg
+
+        return small_jpeg(tensors)
 
     def audit_checks(self, audited: Audited) -> ImageChecks:
         """See `tfl.modalities.image.audit.checks`."""

@@ -94,4 +94,5 @@ def directions(features: NDArray[np.floating]) -> NDArray[np.float32]:
     vectors = np.array(features, np.float32)
     vectors -= vectors.mean(axis=0)
     vectors /= np.maximum(vectors.std(axis=0), 1e-6)
-    return unit_length(vectors)
+    vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    return vectors
