@@ -136,7 +136,7 @@ def tune(
 
 
 def load_run(folder: Path | str) -> TrainedRun:
-    """The run in a folder.
+    """Opens the run in a folder.
 
     Args:
         folder: Path of a run folder that `tfl.run` or `tfl run` wrote.

@@ -9,7 +9,7 @@ import pytest
 
 import tfl
 from tfl.tuning.folder import SearchFolder
-from tfl.tuning.trial import Bench
+from tfl.tuning.trial import TrialRunner
 
 NAMES = ("lying", "none", "standing")
 
@@ -18,7 +18,7 @@ NAMES = ("lying", "none", "standing")
 def bench(tmp_path, recipe):
     from tfl.job import prepare_data
 
-    return Bench(SearchFolder(tmp_path), prepare_data, precision="float32")
+    return TrialRunner(SearchFolder(tmp_path), prepare_data, precision="float32")
 
 
 def values(assembled):
@@ -80,7 +80,7 @@ def test_a_trial_after_others_is_the_trial_alone(tmp_path, bench, recipe):
     )
     bench.train(dataclasses.replace(tuned, stages=(dataclasses.replace(tuned.stages[0], train="all"),)), tmp_path / "before")
     after = trained(tmp_path / "after", bench, tuned)
-    alone = trained(tmp_path / "alone", Bench(SearchFolder(tmp_path), prepare_data, precision="float32"), tuned)
+    alone = trained(tmp_path / "alone", TrialRunner(SearchFolder(tmp_path), prepare_data, precision="float32"), tuned)
     assert after[1] == alone[1] and len(after[1]) >= 4
     assert after[0].keys() == alone[0].keys() and len(after[0]) > 20
     for name, value in after[0].items():

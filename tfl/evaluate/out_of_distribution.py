@@ -1,10 +1,10 @@
 """Is an example of the kind that the network was trained on? How far its features lie from those of the nearest training
 examples.
 
-    score(x) = 1 - cos(f(x), f(k-th nearest training image)),   f = what the head reads of an image, its layer `head_pool`
+    score(x) = 1 - cos(f(x), f(k-th nearest training example)),   f = the head's input, the output of the layer `head_pool`
 
 Nearest neighbours as in Sun et al. 2022, *Out-of-Distribution Detection with Deep Nearest Neighbors*: features of length one,
-a sample of the training images, the k-th nearest. It is a product of matrices and a maximum, so every runtime has it.
+a sample of the training examples, the k-th nearest. It is a product of matrices and a maximum, so every runtime has it.
 `benchmarks/out_of_distribution.py` compares it with the Mahalanobis distance. NumPy only.
 """
 
@@ -136,7 +136,8 @@ def score_threshold(scores: NDArray[np.floating], *, share: float) -> tuple[floa
 
 
 def rank_of(count: int, share: float) -> int:
-    """Which of `count` sorted values a new one stays below with a probability of at least `share`; `count` + 1 where none does.
+    """The rank among `count` sorted values below which a new value lies with a probability of at least `share`; `count` + 1 if
+    there is none.
 
     Example:
 
@@ -147,7 +148,7 @@ def rank_of(count: int, share: float) -> int:
 
 
 def images_needed(share: float) -> int:
-    """The fewest images for which `rank_of` is one of them.
+    """The smallest number of examples for which `rank_of` is one of them.
 
     Example:
 

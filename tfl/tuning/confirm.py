@@ -18,13 +18,13 @@ from tfl.tuning.space import recipe_of
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from tfl.tuning.trial import Bench
+    from tfl.tuning.trial import TrialRunner
 
 FINALISTS = 2
 """So many of the best trials are confirmed, beside the recipe as it was."""
 
 
-def confirm(folder: SearchFolder, recipe: Recipe, bench: Bench, *, console: Console) -> None:
+def confirm(folder: SearchFolder, recipe: Recipe, bench: TrialRunner, *, console: Console) -> None:
     """Trains the finalists and the recipe as it was over seeds that no trial has seen; writes `confirmed.json`.
 
     All of them keep the split of the recipe, so that no image of its test split is ever trained or judged on.
@@ -56,7 +56,7 @@ def finalists(folder: SearchFolder, recipe: Recipe) -> list[tuple[str, dict[str,
     return found
 
 
-def _scores(folder: SearchFolder, recipe: Recipe, bench: Bench, seeds: int) -> dict[str, Any]:
+def _scores(folder: SearchFolder, recipe: Recipe, bench: TrialRunner, seeds: int) -> dict[str, Any]:
     scores: list[float] = []
     depth = None
     split = dataclasses.replace(recipe.data, split_seed=recipe.split_seed)

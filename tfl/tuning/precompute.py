@@ -1,4 +1,4 @@
-"""One pass before the first trial: what the trials will read of the frozen blocks, at every depth of the space at once."""
+"""One pass before the first trial: the features that trials read, at every depth of the space at once."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ from tfl.tuning.memory import start_again
 from tfl.tuning.prior import Profile, first_values, promising
 from tfl.tuning.results import write_results
 from tfl.tuning.space import check_space, depth_path, space_of
-from tfl.tuning.trial import Bench, Prepare
+from tfl.tuning.trial import Prepare, TrialRunner
 from tfl.tuning.trials import EXPECTED, Trials, search_of
 from tfl.tuning.workers import Role, run_workers, serve
 
@@ -121,8 +121,8 @@ def _prepare(
     resume: bool,
     profile: Callable[[Recipe, Bundle], Profile] | None,
     console: Console,
-) -> Bench:
-    """Finds all that can be wrong before the first trial; makes the folder a search, or makes sure that it is this one."""
+) -> TrialRunner:
+    """Checks everything before the first trial; makes the folder a search, or checks that it is this one."""
     from tfl.model.assemble import assemble_for
     from tfl.train.precision import choose_precision
 
@@ -132,7 +132,7 @@ def _prepare(
     precision = chosen or choose_precision(
         recipe, lambda: assemble_for(recipe, bundle), modality=bundle.modality, console=console
     )
-    bench = Bench(folder, prepare, precision=precision)
+    bench = TrialRunner(folder, prepare, precision=precision)
     bench.keep(recipe, bundle)
     assembled = bench.network(recipe)
     space = space_of(recipe, len(assembled.blocks))
@@ -166,7 +166,7 @@ def _prepare(
 
 
 def _wait_for_chief(folder: SearchFolder) -> Recipe:
-    """The recipe of the search, as soon as the chief has written it."""
+    """The recipe of the search, once the chief has written it."""
     for _ in range(_CHIEF_WAIT_S * _TRIES_A_SECOND):
         if folder.exists:
             budget = folder.about["budget"]

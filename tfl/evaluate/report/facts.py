@@ -42,7 +42,7 @@ def _unfinished(manifest: Mapping[str, Any]) -> str:
 
 
 def data_facts(manifest: Mapping[str, Any], metrics: Mapping[str, Any]) -> dict[str, Any]:
-    """The data of the run: source, note, one row per class with its count by split, findings and notes of the audit and the split."""
+    """The data of the run: source, note, one row per class with its count by split, findings, and notes of audit and split."""
     data = manifest.get("data") or {}
     names = [str(name) for name in data.get("class_names") or ()]
     counts = _counts_by_split(data.get("counts") or {}, names)
