@@ -72,7 +72,7 @@ def build(recipe: tfl.Recipe, policy: str) -> tuple[Any, Any, Any]:
         tfl.Calibration(),
         logits=features["val"] @ kernel + bias,
         features=features["val"],
-        labels=bundle.labels("val"),
+        targets=bundle.targets_of("val"),
         training_features=features["train"][:500],
     )
     return model, bundle, confidence

@@ -115,7 +115,12 @@ def run_recipe(
         chosen = known.manifest.get("precision") if known else None
         precision, assembled, plans = _prepare_model(recipe, bundle, console, chosen=chosen)
     about_data = describe_data(
-        bundle.examples, bundle.split, findings=findings, notes=bundle.split.notes, fingerprint=data_fingerprint(bundle)
+        bundle.examples,
+        bundle.split,
+        findings=findings,
+        notes=bundle.split.notes,
+        fingerprint=data_fingerprint(bundle),
+        task=bundle.task,
     )
     run = earlier or Run.create(folder, recipe, command=list(command))
     weights = _describe_weights(recipe, assembled, bundle)
@@ -130,14 +135,15 @@ def run_recipe(
         _train(run, recipe, assembled, plans, bundle, clock, console)
         with clock.step("evaluate", into=run):
             predictor = SplitPredictor(assembled.model)
-            outputs, metrics = _evaluate(run, recipe, predictor, bundle)
+            outputs, metrics = _evaluate(recipe, predictor, bundle)
         with clock.step("confidence", into=run):
             confidence = _fit_confidence(run, recipe, plans, bundle, predictor, outputs, console)
             metrics |= {"confidence": figures_of(confidence)} if confidence else {}
+            _write_predictions(run, bundle, outputs, confidence)
         with clock.step("export", into=run):
             _save(run, recipe, assembled.model, bundle, confidence, console)
         with clock.step("report", into=run):
-            _picture(run, recipe, assembled, bundle, {name: found.probabilities for name, found in outputs.items()})
+            _picture(run, recipe, assembled, bundle, {name: found.predictions for name, found in outputs.items()})
         run.write_json("metrics.json", {**metrics, "seconds": clock.document()})
         run.update_manifest(status="done")
         write_report(run.folder)  # which says how the run ended
@@ -285,17 +291,29 @@ def _train(
             train_stage(run, assembled, plan.stage, bundle, plan=plan, stop=Stop(), **options)
 
 
-def _evaluate(run: Run, recipe: Recipe, predictor: SplitPredictor, bundle: Bundle) -> tuple[dict[str, Outputs], dict[str, Any]]:
-    """Writes predictions.csv; returns the network's outputs and the metrics of validation and test."""
-    from tfl.evaluate.predictions import write_predictions
-
-    examples, found, metrics = bundle.examples, {}, {}
+def _evaluate(recipe: Recipe, predictor: SplitPredictor, bundle: Bundle) -> tuple[dict[str, Outputs], dict[str, Any]]:
+    """The network's outputs by split, and the metrics of validation and test."""
+    names, found, metrics = bundle.examples.class_names, {}, {}
     for name, title in (("val", "validation"), ("test", "test")):
         found[name] = predictor.predict(bundle, bundle.indices(name))
-        targets = bundle.targets_of(name)
-        metrics[title] = bundle.task.evaluate(found[name].probabilities, targets, examples.class_names, seed=recipe.seed)
-    write_predictions(run.folder, examples, bundle.split, {name: outputs.probabilities for name, outputs in found.items()})
+        metrics[title] = bundle.task.evaluate(found[name].predictions, bundle.targets_of(name), names, seed=recipe.seed)
     return found, metrics
+
+
+def _write_predictions(run: Run, bundle: Bundle, outputs: dict[str, Outputs], confidence: Confidence | None) -> None:
+    from tfl.evaluate.predictions import write_predictions
+
+    answers = None
+    if confidence is not None:
+        answers = {name: confidence.answer(found.logits, found.features) for name, found in outputs.items()}
+    write_predictions(
+        run.folder,
+        bundle.examples,
+        bundle.split,
+        {name: found.predictions for name, found in outputs.items()},
+        task=bundle.task,
+        answers=answers,
+    )
 
 
 def _fit_confidence(

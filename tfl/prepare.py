@@ -103,7 +103,7 @@ def prepare(recipe: Recipe, console: Console, *, examples: Examples | None = Non
         seed=recipe.seed,
         fingerprints=audited.fingerprints,
         modality=modality,
-        task=task.fitted(task.targets(audited.examples)[parts.train]),
+        task=task.fitted(task.targets(audited.examples)[parts.train], audited.examples.class_names),
         cached=audited.cached,
     )
     return Prepared(recipe, bundle, audited.findings)

@@ -32,7 +32,7 @@ Metric = Literal[
 ]
 METRICS: dict[str, tuple[str, ...]] = {
     "classify": ("val_accuracy", "val_loss", "val_macro_f1"),
-    "multilabel": ("val_macro_f1", "val_micro_f1", "val_mean_average_precision", "val_accuracy", "val_loss"),
+    "multilabel": ("val_mean_average_precision", "val_macro_f1", "val_micro_f1", "val_accuracy", "val_loss"),
     "regress": ("val_mae", "val_rmse", "val_r2", "val_loss"),
 }
 """What a monitor can watch, by task; the first is watched where the recipe does not say."""
@@ -425,7 +425,7 @@ class Monitor:
 
     Args:
         metric: Watched on the validation split after each epoch; `auto` takes the task's own: `val_accuracy` for classes,
-            `val_macro_f1` for several labels, `val_mae` for numbers.
+            `val_mean_average_precision` for several labels, `val_mae` for numbers.
         patience: Epochs without an improvement before a stage ends; None never ends one early.
         min_delta: The smallest change that counts as an improvement.
         keep_checkpoints: How many of the latest epochs' checkpoints stay, beside the best.
@@ -556,7 +556,8 @@ class Recipe:
         task: What is predicted: `classify` (one of several classes), `multilabel` (any number of labels), `regress` (numbers).
         data, backbone, head, stages, monitor, features: See those classes. Stages run in order, each from the best of the one
             before.
-        class_weight: `balanced` weighs each class by the inverse of its count, as scikit-learn does; None does not.
+        class_weight: `balanced` weighs each class by the inverse of its count, as scikit-learn does, and of several labels the
+            positive examples of each by negatives over positives; None does not. Numbers have none.
         precision: The Keras dtype policy, or `auto`: measure a batch of each that this machine supports.
         jit_compile: Whether XLA compiles the training steps; `auto` measures both.
         on_out_of_memory: What happens when a batch does not fit into memory: `halve` takes it in halves, quarters and so on,
@@ -617,6 +618,18 @@ class Recipe:
                 f"`Monitor.metric` is no metric of the task `{self.task}`.", received=self.monitor.metric, allowed=known
             )
         self._check_augment()
+        if self.task == "regress":
+            self._check_numbers()
+
+    def _check_numbers(self) -> None:
+        smoothed = [f"stages.{stage.name}.label_smoothing" for stage in self.stages if stage.label_smoothing]
+        meaningless = [*smoothed, *(["class_weight"] if self.class_weight is not None else [])]
+        if meaningless:
+            raise RecipeError(
+                "These settings are about classes or labels, and the task `regress` predicts numbers.",
+                received=meaningless,
+                fix="Leave them out.",
+            )
 
     def _check_augment(self) -> None:
         wanted = {"image": Augment, "audio": AudioAugment}.get(self.data.kind)

@@ -114,7 +114,36 @@ def test_a_branch_that_skips_everything_leaves_one_cut() -> None:
     assert [point.name for point in find_cut_points(model)] == ["end"]
 
 
-def test_two_outputs_are_refused() -> None:
+def test_the_end_of_a_model_with_two_outputs_is_a_cut() -> None:
     inputs = keras.Input((8, 8, 3))
-    with pytest.raises(BackboneError, match="one output"):
-        find_cut_points(keras.Model(inputs, [inputs, keras.layers.ReLU()(inputs)]))
+    x = keras.layers.Conv2D(4, 3, name="a")(inputs)
+    left, right = keras.layers.Conv2D(4, 3, name="b")(x), keras.layers.Conv2D(5, 3, name="c")(x)
+    model = keras.Model(inputs, {"left": left, "right": right})
+    first, end = find_cut_points(model)
+    assert first.name == "a" and len(end.nodes) == 2 and end.name in ("b", "c")
+    assert sum(block.parameters for block in find_blocks(model)) == model.count_params()
+
+
+def test_what_is_no_graph_is_refused() -> None:
+    class Own(keras.Model):
+        def call(self, x):  # type: ignore[no-untyped-def]
+            return x
+
+    with pytest.raises(BackboneError, match="not a Functional model"):
+        find_cut_points(Own())
+
+
+def test_the_inputs_of_a_model_with_several_are_not_counted() -> None:
+    """A mask goes into every layer; it is given to both sides of a cut."""
+    x, mask = keras.Input((6, 4), name="x"), keras.Input((6, 1), name="mask")
+    first = keras.layers.Multiply(name="first")([keras.layers.Dense(4, name="a")(x), mask])
+    second = keras.layers.Multiply(name="second")([keras.layers.Dense(4, name="b")(first), mask])
+    points = find_cut_points(keras.Model({"x": x, "mask": mask}, second))
+    assert [point.name for point in points] == ["a", "first", "b", "second"]
+
+
+def test_a_layer_that_is_called_again_has_a_number() -> None:
+    inputs, again = keras.Input((4,)), keras.layers.Dense(4, name="again")
+    model = keras.Model(inputs, again(again(again(inputs))))
+    assert [point.name for point in find_cut_points(model)] == ["again", "again_2", "again_3"]
+    assert [(block.name, block.parameters) for block in find_blocks(model)] == [("again", 20), ("again_2", 0), ("again_3", 0)]

@@ -17,7 +17,11 @@ def drawn(count, seed, kind=0):
     labels = generator.integers(0, 3, count)
     logits = 4 * (generator.normal(size=(count, 3)) + 2 * np.eye(3)[labels])
     features = generator.random((count, 6)) + 4 * np.eye(6)[labels if kind == 0 else labels + 3]
-    return {"logits": logits.astype(np.float32), "features": features.astype(np.float32), "labels": labels}
+    return {
+        "logits": logits.astype(np.float32),
+        "features": features.astype(np.float32),
+        "targets": np.eye(3, dtype=np.float32)[labels],
+    }
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +33,7 @@ def fitted():
 def test_what_was_fitted_holds_on_new_images_and_finds_others(fitted):
     test = {part: rows["test"] for part, rows in fitted.figures.items()}
     before, after = test["temperature"]["log_loss"]
-    assert fitted.temperature > 1.5 and after < before
+    assert fitted.values["temperature"] > 1.5 and after < before
     assert test["sets"]["coverage_interval"][0] <= 0.9 <= test["sets"]["coverage_interval"][1] + 0.02
     assert test["out_of_distribution"]["share"] < 0.05
     other = drawn(50, 3, kind=1)
@@ -91,10 +95,10 @@ def test_what_is_damaged_is_one_message(fitted, tmp_path, damage):
 
 def test_few_and_perfect_validation_images_are_told(tmp_path):
     few = drawn(4, 5)
-    few["logits"] = 9 * np.eye(3)[few["labels"]]
+    few["logits"] = 9 * few["targets"]
     fitted = fit_confidence(tfl.Calibration(), **few, training_features=few["features"])
     notes = [rows["note"] for rows in measure_confidence(fitted, "test", **drawn(9, 6)).figures.values()]
-    assert "All 4 validation images are right" in notes[0]
+    assert "All 4 validation examples are right" in notes[0]
     assert "the set holds every class" in notes[1] and "too few to call 0.99" in notes[2]
     fitted = measure_confidence(fitted, "test", **drawn(9, 6))
     assert fitted.figures["sets"]["test"]["mean_size"] == 3.0
@@ -109,7 +113,7 @@ def test_the_report_says_what_was_measured(fitted, new_run):
     assert "Are the probabilities calibrated?" in plain and "Sets that hold the right class" not in plain
     run.write_json("metrics.json", {**run.read_json("metrics.json"), "confidence": figures_of(fitted)})
     page, facts = write_report(run.folder).read_text(), confidence_facts(run.read_json("metrics.json"))
-    for part in ("Sets that hold the right class", "Images of another kind", f"temperature {fitted.temperature:.3g}"):
+    for part in ("Sets that hold the right class", "Images of another kind", f"temperature {fitted.values['temperature']:.3g}"):
         assert part in page
     for sentence in (facts["temperature_sentence"], facts["sets_sentence"], facts["out_of_distribution_sentence"]):
         assert str(escape(sentence)) in page

@@ -5,8 +5,9 @@ import pytest
 from sklearn.neighbors import NearestNeighbors
 
 from tfl.errors import TflError
-from tfl.evaluate.out_of_distribution import images_needed, make_bank, out_of_distribution_scores, rank_of, score_threshold
+from tfl.evaluate.out_of_distribution import make_bank, out_of_distribution_scores, score_threshold
 from tfl.modalities.image.modality import ImageModality
+from tfl.tasks.conformal import examples_needed, rank_of
 
 
 @pytest.mark.parametrize("nearest", [1, 4])
@@ -41,7 +42,7 @@ def test_too_few_images_take_the_largest_score_and_say_so():
 
 @pytest.mark.parametrize("share", [0.5, 0.8, 0.9, 0.95, 0.99])
 def test_so_many_images_are_needed_and_not_one_less(share):
-    needed = images_needed(share)
+    needed = examples_needed(share)
     assert rank_of(needed, share) <= needed and rank_of(needed - 1, share) == needed
 
 

@@ -40,10 +40,10 @@ def inside(model, images):
 
 def fitted(model, **settings):
     logits, features = inside(model, pixels(30, seed=1))
-    labels = (logits.argmax(-1) + (np.arange(30) % 4 == 0)) % 3
+    targets = np.eye(3)[(logits.argmax(-1) + (np.arange(30) % 4 == 0)) % 3]
     training = inside(model, pixels(20, seed=2))[1]
     return fit_confidence(
-        tfl.Calibration(**settings), logits=logits, features=features, labels=labels, training_features=training
+        tfl.Calibration(**settings), logits=logits, features=features, targets=targets, training_features=training
     )
 
 
@@ -89,7 +89,7 @@ def test_without_confidence_there_are_only_probabilities(plain):
 
 
 def test_the_most_probable_class_is_in_the_set_whatever_the_threshold(plain):
-    strict = dataclasses.replace(plain[1], set_threshold=1.0)
+    strict = dataclasses.replace(plain[1], values={**plain[1].values, "set_threshold": 1.0})
     found = build_answer(plain[0], strict)(pixels(6), training=False)
     sets, best = np.asarray(found["prediction_set"]), np.asarray(found["probabilities"]).argmax(-1)
     assert sets.sum(-1).tolist() == [1] * 6 and sets[np.arange(6), best].all()

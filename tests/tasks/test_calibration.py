@@ -43,7 +43,7 @@ def test_where_all_is_right_it_is_bounded_and_says_so(count):
     temperature, note = fit_temperature(logits, labels)
     assert SHARPEST < temperature <= 1.0
     assert calibrated(logits, temperature).max(1).mean() <= (count + 1) / (count + 2) + 1e-6
-    assert f"All {count} validation images are right" in note and "bounded" in note
+    assert f"All {count} validation examples are right" in note and "bounded" in note
 
 
 def test_a_network_that_is_right_and_very_sure_is_left_alone():

@@ -7,7 +7,8 @@ import pytest
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, log_loss, precision_recall_fscore_support
 
 from tfl.errors import TflError
-from tfl.tasks.class_metrics import evaluate_classes, macro_f1, wilson_interval
+from tfl.tasks.class_metrics import evaluate_classes, macro_f1
+from tfl.tasks.intervals import wilson_interval
 
 NAMES = ["apple", "<b>pear</b>", "plum"]
 

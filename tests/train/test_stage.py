@@ -14,7 +14,7 @@ from tfl.features.extract import Extractor
 from tfl.model.freeze import Ledger
 from tfl.runs import Run
 from tfl.train import batches as batches_module
-from tfl.train import stage as stage_module
+from tfl.train import stage_plan as stage_module
 from tfl.train.callbacks.checkpoints import Checkpoints
 from tfl.train.stage import train_stage
 
@@ -181,7 +181,7 @@ def test_everything_trains_on_pixels_drawn_anew_and_resumes(tmp_path, recipe, bu
 def test_a_done_stage_is_loaded_not_trained(tmp_path, recipe, bundle, network, monkeypatch):
     recipe = dataclasses.replace(recipe, stages=recipe.stages[:1])
     run, assembled, _ = train_all(tmp_path / "run", recipe, bundle, network)
-    monkeypatch.setattr(stage_module, "Fit", None)
+    monkeypatch.setattr("tfl.train.stage.Fit", None)
     again = network(recipe)
     result = train_stage(run, again, recipe.stages[0], bundle, recipe=recipe)
     assert result.epochs == 4

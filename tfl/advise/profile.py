@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-from scipy import sparse, stats
+from scipy import sparse
 
 from tfl.fields import as_plain
+from tfl.tasks.intervals import wilson_interval
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -238,8 +239,8 @@ def _resampled(
 
 def _interval(point: float, draws: NDArray[np.float64], units: int) -> Interval:
     if point in (0.0, 1.0):
-        edges = stats.binomtest(round(point * units), units).proportion_ci(method="wilson")
-        return float(edges.low), float(edges.high)
+        low, high = wilson_interval(round(point * units), units) or (0.0, 1.0)
+        return low, high
     return _percentiles(draws)
 
 

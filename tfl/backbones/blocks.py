@@ -1,12 +1,14 @@
 """Blocks: the layers between two neighbouring cut points, found from the graph, in the units a person would name.
 
-A cut point is a tensor that every path from input to output runs through. Walking the graph in order, it is where exactly
-one tensor is still needed. The pieces between cut points are then joined into natural units:
+A cut point is a place where exactly one tensor that the network has made is still needed. A network with several inputs, such as
+tokens with their padding mask, may need these as well above the cut: they are at hand and are not counted. The pieces between cut
+points are then joined into natural units:
 
     a residual unit or an inception module   pieces whose branches meet (Add, Concatenate), with the activation after it
     a convolution group ended by a pool      VGG's blocks, the stems of ResNet and Inception
     expansion, depthwise and projection      the separable unit of the MobileNets and EfficientNets, gate included
     any other convolution                    with the normalisation and activation that follow
+    a transformer layer                      attention and feed-forward as one layer; before the first, all of the embeddings
 
 More than forty units are joined in equal groups within a stage (the stretch of one feature-map size).
 """
@@ -14,12 +16,14 @@ More than forty units are joined in equal groups within a stage (the stretch of 
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import keras
 
 from tfl.backbones.flat import nodes_in_order
+from tfl.backbones.flops import SEQUENCE_LENGTH, flops_of, is_attention, sublayers_of
 from tfl.errors import BackboneError
 
 MOST, FEWEST = 40, 4
@@ -29,12 +33,18 @@ _QUIET = ("light", "normalise", "pad")
 
 @dataclass(frozen=True)
 class CutPoint:
-    """A place to cut: `name` of the layer, and its output `tensor` in the model's own graph."""
+    """A place to cut.
+
+    Args:
+        name: Name of the layer that ends there; `NAME_2` and so on where a shared layer is called again.
+        tensor: The output of that call, in the model's own graph. At the end of a model with several outputs it is that of the
+            last call, and a part of the model's output.
+        nodes: The calls since the cut point before, this layer's included.
+    """
 
     name: str
     tensor: Any = field(repr=False, compare=False)
     nodes: tuple[Any, ...] = field(repr=False, compare=False, default=())
-    """The calls since the cut point before, this layer's included."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +56,7 @@ class Block:
         layers: Names of its layers and operations, in the order of the graph.
         parameters: Numbers in its weights, those of BatchNorm included.
         output_shape: Without the batch.
-        flops: Two for each multiply-add of its convolutions and dense layers, for one image.
+        flops: Two for each multiply-add of its convolutions, dense layers and attention, for one example.
         flops_share: Of the whole model's, 0 to 1.
     """
 
@@ -59,38 +69,54 @@ class Block:
 
 
 def find_cut_points(model: keras.Model) -> list[CutPoint]:
-    """Every cut point, input side first; the model's output is the last.
+    """Every cut point, input side first; the end of the model is the last.
+
+    The input of a model with one input counts as a tensor that is needed, the inputs of a model with several do not.
 
     Raises:
-        BackboneError: The model is not Functional with one input and one output.
+        BackboneError: The model is not Functional.
     """
-    if not hasattr(model, "_nodes_by_depth") or len(model.inputs) != 1 or len(model.outputs) != 1:
-        raise BackboneError(f"`{model.name}` is not a Functional model with one input and one output.")
+    if not hasattr(model, "_nodes_by_depth"):
+        raise BackboneError(f"`{model.name}` is not a Functional model.", received=type(model).__name__)
     nodes = nodes_in_order(model)
-    uses: dict[int, int] = {id(model.outputs[0]): 1}
+    inputs = {id(tensor) for tensor in model.inputs} if len(model.inputs) > 1 else set()
+    uses: Counter[int] = Counter(id(tensor) for tensor in model.outputs)
     for node in nodes:
-        for tensor in node.input_tensors:
-            uses[id(tensor)] = uses.get(id(tensor), 0) + 1
-    live = {id(model.inputs[0])}
-    cuts, since = [], []
+        uses.update(id(tensor) for tensor in node.input_tensors)
+    live = {id(model.inputs[0])} - inputs
+    cuts: list[CutPoint] = []
+    since: list[Any] = []
+    names: Counter[str] = Counter()
     for node in nodes:
         since.append(node)
         for tensor in node.input_tensors:
             uses[id(tensor)] -= 1
             if not uses[id(tensor)]:
                 live.discard(id(tensor))
-        live.update(id(tensor) for tensor in node.outputs if uses.get(id(tensor)))
-        if len(live) == 1 and id(node.outputs[0]) in live:
-            cuts.append(CutPoint(node.operation.name, node.outputs[0], tuple(since)))
+        live.update(id(tensor) for tensor in node.outputs if uses[id(tensor)])
+        if (len(live) == 1 and id(node.outputs[0]) in live) or node is nodes[-1]:
+            cuts.append(CutPoint(_numbered(node.operation.name, names), node.outputs[0], tuple(since)))
             since = []
     return cuts
 
 
-def find_blocks(model: keras.Model) -> list[Block]:
+def _numbered(name: str, taken: Counter[str]) -> str:
+    taken[name] += 1
+    return name if taken[name] == 1 else f"{name}_{taken[name]}"
+
+
+def find_blocks(model: keras.Model, *, length: int = SEQUENCE_LENGTH) -> list[Block]:
     """The model's blocks, input side first; together they hold every layer once.
 
+    A layer that is called several times, as in ALBERT, belongs to the block of its first call, with its parameters; the blocks of
+    the later calls have none.
+
+    Args:
+        model: A Functional model.
+        length: Tokens of a sequence whose length the graph leaves open, for the FLOPs. Defaults to 128.
+
     Raises:
-        BackboneError: The model is not Functional with one input and one output.
+        BackboneError: The model is not Functional.
 
     Example:
 
@@ -100,11 +126,31 @@ def find_blocks(model: keras.Model) -> list[Block]:
     ['stem_out', 'unit1_out', 'unit2_out']
     """
     pieces = find_cut_points(model)
-    units = _natural_units(pieces)
-    if len(units) < FEWEST:
-        units = _attach_light([[piece] for piece in pieces])
-    units = _coarsen(units)
-    return _as_blocks(units)
+    if any(_is_transformer_layer(piece) for piece in pieces):
+        units = _transformer_units(pieces)
+    else:
+        units = _natural_units(pieces)
+        if len(units) < FEWEST:
+            units = _attach_light([[piece] for piece in pieces])
+    return _as_blocks(_coarsen(units), length)
+
+
+def _transformer_units(pieces: list[CutPoint]) -> list[list[CutPoint]]:
+    """The embeddings, and one unit for each transformer layer; what follows the last one belongs to it."""
+    units: list[list[CutPoint]] = [[]]
+    for piece in pieces:
+        if _is_transformer_layer(piece) and units[-1]:
+            units.append([])
+        units[-1].append(piece)
+    return units
+
+
+def _is_transformer_layer(piece: CutPoint) -> bool:
+    """Whether a layer of the piece has attention inside and makes a sequence."""
+    return any(
+        len(node.outputs[0].shape) == 3 and any(is_attention(inner) for inner in sublayers_of(node.operation))
+        for node in piece.nodes
+    )
 
 
 @dataclass
@@ -239,7 +285,7 @@ def _likeness(unit: list[CutPoint]) -> tuple[Any, ...]:
     return (*unit[-1].tensor.shape[1:-1], _ends_in_merge(unit))
 
 
-def _as_blocks(units: list[list[CutPoint]]) -> list[Block]:
+def _as_blocks(units: list[list[CutPoint]], length: int) -> list[Block]:
     blocks: list[Block] = []
     seen: set[int] = set()
     for unit in units:
@@ -252,7 +298,7 @@ def _as_blocks(units: list[list[CutPoint]]) -> list[Block]:
                 layers=tuple(dict.fromkeys(operation.name for operation in fresh)),
                 parameters=sum(operation.count_params() for operation in _layers_once(fresh)),
                 output_shape=tuple(unit[-1].tensor.shape[1:]),
-                flops=sum(_flops_of(node) for node in nodes),
+                flops=sum(flops_of(node, length=length) for node in nodes),
                 flops_share=0.0,
             )
         )
@@ -263,22 +309,3 @@ def _as_blocks(units: list[list[CutPoint]]) -> list[Block]:
 def _layers_once(operations: list[Any]) -> list[keras.layers.Layer]:
     once = {id(operation): operation for operation in operations if isinstance(operation, keras.layers.Layer)}
     return list(once.values())
-
-
-def _flops_of(node: Any) -> int:
-    """Two operations a multiply-add; every output position uses each kernel once. Unknown sizes count as one."""
-    layer, positions = node.operation, 1
-    for side in node.outputs[0].shape[1:-1]:
-        positions *= side or 1
-    if isinstance(layer, keras.layers.SeparableConv2D):
-        return 2 * positions * (_numbers(layer.depthwise_kernel) + _numbers(layer.pointwise_kernel))
-    if isinstance(layer, keras.layers.Conv2D | keras.layers.DepthwiseConv2D | keras.layers.Dense):
-        return 2 * positions * _numbers(layer.kernel)
-    return 0
-
-
-def _numbers(variable: Any) -> int:
-    count = 1
-    for side in variable.shape:
-        count *= side
-    return count

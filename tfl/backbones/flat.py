@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
+
+from tfl.errors import BackboneError
 
 Tensor = Any
 """A symbolic Keras tensor."""
@@ -28,31 +30,96 @@ def is_nested(operation: Any) -> bool:
     return isinstance(operation, keras.Sequential) or hasattr(operation, "_nodes_by_depth")
 
 
-def lay_out(model: keras.Model, x: Tensor, *, around: Callable[[Any, Tensor], Tensor] | None = None) -> Tensor:
+def lay_out(model: keras.Model, x: Any, *, around: Callable[[Any, Tensor], Tensor] | None = None) -> Any:
     """Calls the layers of `model` again, on `x`, nested models opened up; the weights are shared, nothing is copied.
 
     Args:
-        model: A Functional or Sequential model with one output.
-        x: The symbolic tensor to start from, or a list of one for each input; its size may differ from the model's own.
-        around: Is given each operation and its output, and returns what goes on; for steps to put in between.
+        model: A Functional or Sequential model.
+        x: The symbolic tensors to start from: one tensor, a list with one for each input, or a dictionary by input name. Their
+            sizes may differ from those of the model's own inputs.
+        around: Is given each operation with one output, and this output, and returns the tensor that takes its place; for steps
+            to put in between.
 
     Returns:
-        The symbolic output.
+        The symbolic output; of a model with several outputs, what its own output is: a list or a dictionary.
     """
     graph = model._functional if isinstance(model, keras.Sequential) else model
-    known = {id(own): given for own, given in zip(graph.inputs, x if isinstance(x, list) else [x], strict=True)}
+    known = _by_own_input(graph, x)
     for node in nodes_in_order(graph):
-        args, kwargs = node.arguments.fill_in(known)
-        operation = node.operation
-        if is_nested(operation) and len(node.input_tensors) == 1 and len(node.outputs) == 1:
-            results = [lay_out(operation, known[id(node.input_tensors[0])], around=around)]
+        given, operation = _what_a_nested_model_is_given(node, known), node.operation
+        if given is not None:
+            called = lay_out(operation, given, around=around)
         else:
+            args, kwargs = node.arguments.fill_in(known)
             called = operation(*args, **kwargs)
-            results = list(called) if isinstance(called, list | tuple) else [called]
+        results = keras.tree.flatten(called)
         if around is not None and len(results) == 1:
             results = [around(operation, results[0])]
         known.update({id(old): new for old, new in zip(node.outputs, results, strict=True)})
-    return known[id(graph.outputs[0])]
+    if len(graph.outputs) == 1:
+        return known[id(graph.outputs[0])]
+    return keras.tree.map_structure(lambda own: known[id(own)], graph.output)
+
+
+def lay_out_above(model: keras.Model, given: Sequence[tuple[Tensor, Tensor]]) -> Any:
+    """Calls those layers of `model` again that lie above some of its own tensors.
+
+    `keras.Model(tensor, model.output)` does the same where no layer is called twice; of a layer that is, as in ALBERT, Keras 3.15
+    also replaces the calls that lie above.
+
+    Args:
+        model: A Functional model.
+        given: Tensors within the model, each with the symbolic tensor that takes its place; together they lie on every way to the
+            output.
+
+    Returns:
+        The symbolic output, in the structure of the model's own.
+
+    Raises:
+        BackboneError: There is a way to the output that runs through none of them.
+    """
+    known = {id(own): fresh for own, fresh in given}
+    for node in _needed_above(model, set(known)):
+        args, kwargs = node.arguments.fill_in(known)
+        results = keras.tree.flatten(node.operation(*args, **kwargs))
+        known.update({id(old): new for old, new in zip(node.outputs, results, strict=True)})
+    if len(model.outputs) == 1:
+        return known[id(model.outputs[0])]
+    return keras.tree.map_structure(lambda own: known[id(own)], model.output)
+
+
+def _needed_above(model: keras.Model, given: set[int]) -> list[Any]:
+    """The nodes that the output needs when these tensors are given, in order."""
+    nodes = nodes_in_order(model)
+    wanted = {id(tensor) for tensor in model.outputs} - given
+    needed = []
+    for node in reversed(nodes):
+        if wanted & {id(tensor) for tensor in node.outputs}:
+            needed.append(node)
+            wanted -= {id(tensor) for tensor in node.outputs}
+            wanted |= {id(tensor) for tensor in node.input_tensors} - given
+    if missing := wanted & {id(tensor) for tensor in model.inputs}:
+        names = [tensor.name for tensor in model.inputs if id(tensor) in missing]
+        raise BackboneError(f"The output of `{model.name}` also needs the input {', '.join(names)}.")
+    return needed[::-1]
+
+
+def _by_own_input(graph: Any, x: Any) -> dict[int, Tensor]:
+    """What stands for each input of the graph, by the identity of the graph's own tensor."""
+    if isinstance(x, Mapping):
+        own = graph.input if isinstance(graph.input, Mapping) else {tensor.name: tensor for tensor in graph.inputs}
+        return {id(tensor): x[name] for name, tensor in own.items()}
+    return {id(own): given for own, given in zip(graph.inputs, x if isinstance(x, list | tuple) else [x], strict=True)}
+
+
+def _what_a_nested_model_is_given(node: Any, known: dict[int, Tensor]) -> Any:
+    """What a call of a nested model stands on, in the structure of its inputs; None where the call is not to be opened up."""
+    if not is_nested(node.operation):
+        return None
+    if len(node.input_tensors) == 1:
+        return known[id(node.input_tensors[0])]
+    args, _ = node.arguments.fill_in(known)
+    return args[0] if args and len(keras.tree.flatten(args[0])) == len(node.input_tensors) else None
 
 
 def operations_inside(model: keras.Model) -> Iterator[Any]:

@@ -205,8 +205,14 @@ def _exists(path: Path) -> bool:
 
 
 def _read_sample(name: str, source: str) -> Examples:
+    from tfl.modalities.audio import sample as sounds
     from tfl.modalities.image.sample import load_sample
 
+    if name in sounds.SAMPLES:
+        drawn = sounds.load_sample(name)
+        return Examples(
+            class_names=drawn.class_names, labels=drawn.labels, contents=drawn.contents, source=source, note=drawn.note
+        )
     sample = load_sample(name)
     return Examples(class_names=sample.class_names, labels=sample.labels, arrays=sample.images, source=source, note=sample.note)
 

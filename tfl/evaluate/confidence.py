@@ -1,7 +1,7 @@
-"""How far a probability can be relied on: a temperature, the threshold of prediction sets, and out-of-distribution scores.
+"""How far the answers of a network can be relied on: what its task fits, and out-of-distribution scores.
 
-    validation logits ─▶ temperature ─▶ calibrated probabilities ─▶ set threshold        all kept in confidence.json
-    training features ─▶ bank ─▶ score of the validation images  ─▶ threshold            and confidence.npz
+    validation logits ─▶ what the task fits, such as a temperature or thresholds        all kept in confidence.json
+    training features ─▶ bank ─▶ score of the validation examples ─▶ threshold          and confidence.npz
 
 All of it is fitted on the validation split and measured on the test split. NumPy and SciPy only.
 """
@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tfl.errors import RunError
-from tfl.evaluate.conformal import clopper_pearson, measure_sets, prediction_sets, set_threshold
 from tfl.evaluate.out_of_distribution import NEAREST, make_bank, out_of_distribution_scores, score_threshold, with_current_names
 from tfl.storage import finite, storage_errors, write_atomically, write_json
-from tfl.tasks.calibration import calibrated, calibration_error, fit_temperature, log_loss, reliability
+from tfl.tasks.base import NAMES, Task, task_of
+from tfl.tasks.intervals import clopper_pearson
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -32,28 +32,26 @@ if TYPE_CHECKING:
     import tfl
 
 NAME, ARRAYS = "confidence.json", "confidence.npz"
-_NUMBERS = ("temperature", "coverage", "set_threshold", "in_distribution", "out_of_distribution_threshold")
+_NUMBERS = ("in_distribution", "out_of_distribution_threshold")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Confidence:
-    """Calibrated probabilities, prediction sets and out-of-distribution scores from a network's logits and features.
+    """What a task makes of a network's logits, such as calibrated probabilities, and out-of-distribution scores of its features.
 
     Attributes:
-        temperature: Logits are divided by it.
-        coverage: How often the set is to hold the right class.
-        set_threshold: The calibrated probability from which on a class is in the set.
-        in_distribution: The share of images like the validation images that is to count as in distribution.
-        out_of_distribution_threshold: An image whose score is larger is out of distribution.
-        bank: `(rows, width)` float32, features of training images at length one.
+        task: What is predicted.
+        values: What `task.fit_confidence` fitted, such as `temperature`.
+        in_distribution: The share of examples like the validation examples that is to count as in distribution.
+        out_of_distribution_threshold: An example whose score is larger is out of distribution.
+        bank: `(rows, width)` float32, features of training examples at length one.
         nearest: Which of the nearest rows of the bank counts, from 1.
-        figures: What was measured, plain data: `temperature`, `sets` and `out_of_distribution`, each with its `note`,
-            `validation` and `test`.
+        figures: What was measured, plain data: the task's parts, such as `temperature` and `sets`, and `out_of_distribution`,
+            each with its `note`, `validation` and `test`.
     """
 
-    temperature: float
-    coverage: float
-    set_threshold: float
+    task: Task
+    values: Mapping[str, Any]
     in_distribution: float
     out_of_distribution_threshold: float
     bank: NDArray[np.float32]
@@ -61,21 +59,19 @@ class Confidence:
     figures: Mapping[str, Any]
 
     def answer(self, logits: NDArray[np.floating], features: NDArray[np.floating]) -> dict[str, NDArray[Any]]:
-        """What the exported graph adds to the probabilities, computed here by NumPy.
+        """What the exported graph adds to the network's output, computed here by NumPy.
 
         Args:
-            logits: `(n, classes)`.
+            logits: `(n, width)`.
             features: `(n, width)`, of the layer `head_pool`.
 
         Returns:
-            `calibrated_probabilities`, `prediction_set` `(n, classes)`; `out_of_distribution_score`,
-            `is_out_of_distribution` `(n,)`.
+            The task's `answers`, such as `calibrated_probabilities` and `prediction_set` `(n, classes)`;
+            `out_of_distribution_score`, `is_out_of_distribution` `(n,)`.
         """
-        probabilities = calibrated(logits, self.temperature)
         scores = out_of_distribution_scores(features, self.bank, nearest=self.nearest)
         return {
-            "calibrated_probabilities": probabilities,
-            "prediction_set": prediction_sets(probabilities, self.set_threshold),
+            **self.task.answer(self.values, logits),
             "out_of_distribution_score": scores,
             "is_out_of_distribution": scores > np.float32(self.out_of_distribution_threshold),
         }
@@ -89,8 +85,8 @@ class Confidence:
         content = io.BytesIO()
         np.savez(content, bank=self.bank.astype(np.float16))
         write_atomically(Path(folder) / ARRAYS, content.getvalue())
-        numbers = {name: getattr(self, name) for name in (*_NUMBERS, "nearest")}
-        document = {"format": 1, **numbers, "bank_sha256": _hash_of(self.bank), "figures": self.figures}
+        numbers = {**self.values, **{name: getattr(self, name) for name in (*_NUMBERS, "nearest")}}
+        document = {"format": 1, "task": self.task.name, **numbers, "bank_sha256": _hash_of(self.bank), "figures": self.figures}
         return write_json(Path(folder) / NAME, document)
 
     @classmethod
@@ -108,11 +104,13 @@ class Confidence:
             with storage_errors(file, doing="read"):
                 document = with_current_names(json.loads(file.read_text(encoding="utf-8")))
                 bank = _read_bank(Path(folder) / ARRAYS)
+            task = _task_named({"task": "classify", **document}["task"])
             numbers = {name: _number(document[name]) for name in _NUMBERS}
+            values: dict[str, Any] = {name: _value(document[name]) for name in task.fits}
             nearest = int(document["nearest"])
-            if document["bank_sha256"] != _hash_of(bank) or not 1 <= nearest <= len(bank) or numbers["temperature"] <= 0:
+            if document["bank_sha256"] != _hash_of(bank) or not 1 <= nearest <= len(bank) or values.get("temperature", 1.0) <= 0:
                 raise ValueError(f"it does not fit {ARRAYS}")
-            return cls(**numbers, nearest=nearest, bank=bank, figures=dict(document["figures"]))
+            return cls(task=task, values=values, **numbers, nearest=nearest, bank=bank, figures=dict(document["figures"]))
         except (OSError, ValueError, LookupError, TypeError, EOFError, MemoryError, RecursionError, zipfile.BadZipFile) as error:
             raise RunError(f"{file} or {ARRAYS} beside it is damaged: {error}.", fix=fix) from error
 
@@ -122,59 +120,51 @@ def fit_confidence(
     *,
     logits: NDArray[np.floating],
     features: NDArray[np.floating],
-    labels: NDArray[np.integer],
+    targets: NDArray[np.floating],
     training_features: NDArray[np.floating],
+    task: Task | None = None,
 ) -> Confidence:
-    """Fits everything on the validation images; `measure_confidence` then judges it on others.
+    """Fits everything on the validation examples; `measure_confidence` then measures it on others.
 
     Args:
         settings: The recipe's.
-        logits: `(n, classes)`, of the validation images.
-        features: `(n, width)`, of the validation images, from the layer `head_pool`.
-        labels: `(n,)`, of the validation images.
-        training_features: `(rows, width)`, of the training images to compare with; their number is `bank_size`.
+        logits: `(n, width)`, of the validation examples.
+        features: `(n, width)`, of the validation examples, from the layer `head_pool`.
+        targets: `(n, width)`, of the validation examples, as `task.targets` makes them.
+        training_features: `(rows, width)`, of the training examples to compare with; their number is `bank_size`.
+        task: What is predicted, fitted to the training targets. Defaults to one of several classes.
 
     Raises:
-        TflError: There are no training images, or features that are not numbers.
+        TflError: There are no training examples, or features that are not numbers.
 
     Example:
 
     >>> import numpy as np, tfl
-    >>> features, labels = np.eye(2).repeat(20, axis=0), np.arange(2).repeat(20)
+    >>> features = np.eye(2).repeat(20, axis=0)
     >>> found = fit_confidence(
-    ...     tfl.Calibration(coverage=0.9), logits=4 * features, features=features, labels=labels, training_features=features
+    ...     tfl.Calibration(coverage=0.9), logits=4 * features, features=features, targets=features, training_features=features
     ... )
     >>> answer = found.answer(np.array([[4.0, 0.0]]), np.array([[-1.0, 0.0]]))
     >>> answer["prediction_set"].tolist(), answer["is_out_of_distribution"].tolist()
     ([[True, False]], [True])
     """
-    temperature, temperature_note = fit_temperature(logits, labels)
-    threshold, set_note = set_threshold(calibrated(logits, temperature), labels, coverage=settings.coverage)
+    task = task or task_of("classify")
+    fitted = task.fit_confidence(settings, logits, targets)
     bank = make_bank(training_features)
     nearest = min(NEAREST, len(bank))
     scores = out_of_distribution_scores(features, bank, nearest=nearest)
-    threshold_of_distance, distance_note = score_threshold(scores, share=settings.familiar)
-    fitted = Confidence(
-        temperature=temperature,
-        coverage=settings.coverage,
-        set_threshold=threshold,
+    threshold, note = score_threshold(scores, share=settings.familiar)
+    distant = {"promised": settings.familiar, "threshold": threshold, "note": note, "bank": len(bank), "nearest": nearest}
+    found = Confidence(
+        task=task,
+        values=fitted.values,
         in_distribution=settings.familiar,
-        out_of_distribution_threshold=threshold_of_distance,
+        out_of_distribution_threshold=threshold,
         bank=bank,
         nearest=nearest,
-        figures={
-            "temperature": {"value": temperature, "note": temperature_note},
-            "sets": {"promised": settings.coverage, "threshold": threshold, "note": set_note},
-            "out_of_distribution": {
-                "promised": settings.familiar,
-                "threshold": threshold_of_distance,
-                "note": distance_note,
-                "bank": len(bank),
-                "nearest": nearest,
-            },
-        },
+        figures={**fitted.figures, "out_of_distribution": distant},
     )
-    return measure_confidence(fitted, "validation", logits=logits, features=features, labels=labels)
+    return measure_confidence(found, "validation", logits=logits, features=features, targets=targets)
 
 
 def measure_confidence(
@@ -183,31 +173,23 @@ def measure_confidence(
     *,
     logits: NDArray[np.floating],
     features: NDArray[np.floating],
-    labels: NDArray[np.integer],
+    targets: NDArray[np.floating],
 ) -> Confidence:
-    """A copy whose `figures` also say how it does on these images.
+    """A copy whose `figures` also say how it does on these examples.
 
     Args:
         confidence: What was fitted.
         split: What the figures are called: `validation` or `test`.
-        logits, features, labels: Of the images.
+        logits, features, targets: Of the examples.
     """
-    answer = confidence.answer(logits, features)
-    before, after = calibrated(logits, 1.0), answer["calibrated_probabilities"]
-    distant = int(answer["is_out_of_distribution"].sum())
+    distant = int(confidence.answer(logits, features)["is_out_of_distribution"].sum())
     found = {
-        "temperature": {
-            "count": len(labels),
-            "log_loss": [log_loss(rows, labels) for rows in (before, after)],
-            "calibration_error": [calibration_error(rows.max(axis=1), rows.argmax(axis=1) == labels) for rows in (before, after)],
-            "reliability": [reliability(rows.max(axis=1), rows.argmax(axis=1) == labels) for rows in (before, after)],
-        },
-        "sets": measure_sets(answer["prediction_set"], labels),
+        **confidence.task.measure_confidence(confidence.values, logits, targets),
         "out_of_distribution": {
-            "count": len(labels),
+            "count": len(features),
             "out_of_distribution": distant,
-            "share": distant / len(labels),
-            "share_interval": clopper_pearson(distant, len(labels)),
+            "share": distant / len(features),
+            "share_interval": clopper_pearson(distant, len(features)),
         },
     }
     return replace(confidence, figures={part: {**rows, split: found[part]} for part, rows in confidence.figures.items()})
@@ -224,6 +206,16 @@ def _read_bank(file: Path) -> NDArray[np.float32]:
     if bank.dtype != np.float16 or bank.ndim != 2 or not len(bank) or not np.isfinite(bank).all():
         raise ValueError(f"its bank is {bank.dtype} of shape {bank.shape}")
     return bank.astype(np.float32)
+
+
+def _task_named(name: Any) -> Task:
+    if name not in NAMES:
+        raise ValueError(f"{name!r:.100} is no task")
+    return task_of(name)
+
+
+def _value(value: Any) -> float | list[float]:
+    return [_number(one) for one in value] if isinstance(value, list) else _number(value)
 
 
 def _number(value: Any) -> float:

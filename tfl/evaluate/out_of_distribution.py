@@ -10,7 +10,6 @@ a sample of the training examples, the k-th nearest. It is a product of matrices
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +17,7 @@ import numpy as np
 
 from tfl.errors import TflError
 from tfl.features.vectors import unit_length
+from tfl.tasks.conformal import examples_needed, rank_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -128,31 +128,8 @@ def score_threshold(scores: NDArray[np.floating], *, share: float) -> tuple[floa
     rank = rank_of(len(ordered), share)
     if rank <= len(ordered):
         return float(ordered[rank - 1]), ""
-    promised, needed = len(ordered) / (len(ordered) + 1), images_needed(share)
+    promised, needed = len(ordered) / (len(ordered) + 1), examples_needed(share)
     return float(ordered[-1]), (
         f"{len(ordered)} validation images are too few to call {share:.3g} of such images familiar, which takes {needed}: "
         f"the threshold is the largest of their scores, which promises {promised:.3g}."
     )
-
-
-def rank_of(count: int, share: float) -> int:
-    """The rank among `count` sorted values below which a new value lies with a probability of at least `share`; `count` + 1 if
-    there is none.
-
-    Example:
-
-    >>> rank_of(99, 0.9), rank_of(5, 0.9)
-    (90, 6)
-    """
-    return min(max(1, math.ceil((count + 1) * share - 1e-9)), count + 1)
-
-
-def images_needed(share: float) -> int:
-    """The smallest number of examples for which `rank_of` is one of them.
-
-    Example:
-
-    >>> images_needed(0.9), images_needed(0.99)
-    (9, 99)
-    """
-    return max(1, math.ceil(share / (1 - share) - 1e-9))

@@ -1,10 +1,10 @@
-"""`predictions.csv`: the predictions of the network for each validation and test example. No TensorFlow."""
+"""`predictions.csv`: what the network said of each validation and test example. No TensorFlow."""
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,12 +13,14 @@ import numpy as np
 
 from tfl.errors import RunError
 from tfl.storage import write_atomically
+from tfl.tasks.base import NAMES, Task, task_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 NAME = "predictions.csv"
-_FIXED = ("split", "index", "file", "label", "predicted", "probability")
+_FIXED = ("split", "index", "file")
+EDGES = ("lower", "upper")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,43 +28,80 @@ class Predictions:
     """The predictions on one split.
 
     Attributes:
-        class_names: Tuple of strings, the name of each column of `probabilities`.
-        files: Tuple of strings, the name of each example.
-        indices: Integer array of shape `(n,)`, the position of each example in the source.
-        labels: Array of shape `(n,)`, int32, the true classes.
-        probabilities: Array of shape `(n, classes)`, float64.
+        task: What was predicted.
+        class_names: The name of each output.
+        files: What each example is called.
+        indices: `(n,)`, the example's position in the source.
+        targets: `(n, width)` float64, the truth as the task has it; NaN where it is not known.
+        outputs: `(n, width)` float64, what the network gave.
+        predicted: The cells that say in words what was predicted, by column; empty for numbers.
+        edges: Lower and upper edges of the intervals, each `(n, width)` float64; None where there are none.
     """
 
+    task: Task
     class_names: tuple[str, ...]
     files: tuple[str, ...]
     indices: NDArray[np.int64]
-    labels: NDArray[np.int32]
-    probabilities: NDArray[np.float64]
+    targets: NDArray[np.float64]
+    outputs: NDArray[np.float64]
+    predicted: tuple[str, ...] = ()
+    edges: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
+
+    @property
+    def labels(self) -> NDArray[np.int32]:
+        """`(n,)`, the true class where each example has one."""
+        return self.targets.argmax(axis=1).astype(np.int32)
+
+    @property
+    def predicted_labels(self) -> NDArray[np.bool_]:
+        """`(n, width)`, the labels that were given, where an example has any number of them."""
+        given = [set(cell.split(";")) for cell in self.predicted]
+        return np.array([[name.replace(";", ",") in one for name in self.class_names] for one in given], bool)
+
+    @property
+    def probabilities(self) -> NDArray[np.float64]:
+        """The outputs, where these are probabilities."""
+        return self.outputs
 
 
-def write_predictions(folder: Path | str, examples: Any, split: Any, probabilities: Mapping[str, NDArray[np.floating]]) -> Path:
+def write_predictions(
+    folder: Path | str,
+    examples: Any,
+    split: Any,
+    outputs: Mapping[str, NDArray[np.floating]],
+    *,
+    task: Task | None = None,
+    answers: Mapping[str, Mapping[str, NDArray[Any]]] | None = None,
+) -> Path:
     """Writes `predictions.csv` into a run folder: one row per example, in the order of the split.
 
     Args:
-        folder: Path of the run folder.
-        examples: `Examples` that were predicted.
-        split: `Split`; its `val` and `test` are indices into `examples`.
-        probabilities: Dictionary of arrays of shape `(n, classes)` by split name (`val`, `test`), rows in the order of the
-            indices of the split.
+        folder: The run folder.
+        examples: The `tfl.data.examples.Examples` that were evaluated.
+        split: The `tfl.data.split.Split`; its `val` and `test` are indices into `examples`.
+        outputs: By split name (`val`, `test`), `(n, width)`, rows in the order of the split's indices.
+        task: What is predicted. Defaults to one of several classes.
+        answers: By split name, what the fitted confidence adds to the outputs, where there is one.
 
     Returns:
-        The file. Columns: split, index, file, label, predicted, probability, then `p_<class>` for each class.
+        The file. Columns: split, index, file, the task's `words`, then for each output its target where the words do not tell it,
+        and what the network gave; with intervals, their edges.
     """
+    task = task or task_of("classify")
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    names = [str(name) for name in examples.class_names]
-    writer.writerow([*_FIXED, *(f"p_{name}" for name in names)])
-    for split_name, rows in probabilities.items():
-        for index, row in zip(np.asarray(getattr(split, split_name)), np.asarray(rows), strict=True):
-            best = int(row.argmax())
-            label = names[int(examples.labels[index])]
-            shares = [f"{value:.9g}" for value in row]
-            writer.writerow([split_name, int(index), examples.name_of(int(index)), label, names[best], shares[best], *shares])
+    names, targets = [str(name) for name in examples.class_names], task.targets(examples)
+    edges = [name for name in EDGES if answers and name in task.answers]
+    writer.writerow([*_FIXED, *task.words, *_number_columns(task, names, edges)])
+    for split_name, rows in outputs.items():
+        indices = np.asarray(getattr(split, split_name))
+        added = None if answers is None else answers[split_name]
+        words = task.word_cells(names, np.asarray(rows), targets[indices], added)
+        tables = ([] if task.truth_prefix is None else [targets[indices]]) + [np.asarray(rows)]
+        tables += [added[name] for name in edges] if added is not None else []
+        for at, (index, said) in enumerate(zip(indices.tolist(), words, strict=True)):
+            cells = [_cell(table[at, column]) for column in range(len(names)) for table in tables]
+            writer.writerow([split_name, index, examples.name_of(index), *said, *cells])
     return write_atomically(Path(folder) / NAME, text.getvalue())
 
 
@@ -73,33 +112,70 @@ def read_predictions(folder: Path | str) -> dict[str, Predictions]:
         RunError: The file is missing or damaged.
     """
     path = Path(folder) / NAME
+    fix = f"Evaluate the run again with: tfl evaluate {folder}"
     try:
         with open(path, newline="", encoding="utf-8") as handle:
             rows = list(csv.reader(handle))
         header, body = rows[0], rows[1:]
         if tuple(header[: len(_FIXED)]) != _FIXED:
             raise ValueError(f"its columns are {header[: len(_FIXED)]}")
-        return _by_split(tuple(name.removeprefix("p_") for name in header[len(_FIXED) :]), body)
+        return _by_split(header, body)
     except FileNotFoundError as error:
-        raise RunError(f"{folder} has no {NAME}.", fix=f"Judge the run again with: tfl evaluate {folder}") from error
+        raise RunError(f"{folder} has no {NAME}.", fix=fix) from error
     except (ValueError, IndexError) as error:
-        raise RunError(f"{path} is damaged: {error}.", fix=f"Judge the run again with: tfl evaluate {folder}") from error
+        raise RunError(f"{path} is damaged: {error}.", fix=fix) from error
 
 
-def _by_split(class_names: tuple[str, ...], body: list[list[str]]) -> dict[str, Predictions]:
-    width = len(_FIXED)
+def _number_columns(task: Task, names: Sequence[str], edges: Sequence[str]) -> list[str]:
+    prefixes = [*([] if task.truth_prefix is None else [task.truth_prefix]), task.output_prefix, *(f"{edge}_" for edge in edges)]
+    return [f"{prefix}{name}" for name in names for prefix in prefixes]
+
+
+def _cell(value: float) -> str:
+    return "" if np.isnan(value) else f"{value:.9g}"
+
+
+def _by_split(header: list[str], body: list[list[str]]) -> dict[str, Predictions]:
+    start = len(_FIXED)
+    task = next(task for task in map(task_of, NAMES) if tuple(header[start : start + len(task.words)]) == task.words)
+    first = start + len(task.words)
+    numbers = header[first:]
+    outputs = [first + at for at, name in enumerate(numbers) if name.startswith(task.output_prefix)]
+    if not outputs:
+        raise ValueError(f"its columns are {header}")
+    names = tuple(header[at].removeprefix(task.output_prefix) for at in outputs)
+    truth = None if task.truth_prefix is None else [header.index(f"{task.truth_prefix}{name}", first) for name in names]
+    said = header.index("predicted") if "predicted" in task.words else None
+    edges = [[header.index(f"{edge}_{name}", first) for name in names] for edge in EDGES if f"{edge}_{names[0]}" in numbers]
     found: dict[str, list[list[str]]] = {}
     for row in body:
-        if len(row) != width + len(class_names):
-            raise ValueError(f"a row has {len(row)} cells instead of {width + len(class_names)}")
+        if len(row) != len(header):
+            raise ValueError(f"a row has {len(row)} cells instead of {len(header)}")
         found.setdefault(row[0], []).append(row)
     return {
         name: Predictions(
-            class_names=class_names,
+            task=task,
+            class_names=names,
             files=tuple(row[2] for row in rows),
             indices=np.array([int(row[1]) for row in rows], np.int64),
-            labels=np.array([class_names.index(row[3]) for row in rows], np.int32),
-            probabilities=np.array([[float(cell) for cell in row[width:]] for row in rows], np.float64),
+            targets=np.array([_targets(names, row, truth) for row in rows], np.float64),
+            outputs=np.array([[float(row[at]) for at in outputs] for row in rows], np.float64),
+            predicted=() if said is None else tuple(row[said] for row in rows),
+            edges=_edges(rows, edges),
         )
         for name, rows in found.items()
     }
+
+
+def _edges(rows: list[list[str]], places: list[list[int]]) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+    if len(places) != len(EDGES):
+        return None
+    lower, upper = (np.array([[float(row[at]) for at in edge] for row in rows], np.float64) for edge in places)
+    return lower, upper
+
+
+def _targets(names: tuple[str, ...], row: list[str], truth: list[int] | None) -> list[float]:
+    if truth is None:
+        true = names.index(row[len(_FIXED)])
+        return [float(at == true) for at in range(len(names))]
+    return [float(row[at]) if row[at] else float("nan") for at in truth]

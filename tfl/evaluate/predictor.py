@@ -29,12 +29,12 @@ class Outputs:
     """The outputs of a network for some examples.
 
     Attributes:
-        probabilities: Array of shape `(n, classes)`, float32.
-        logits: Array of shape `(n, classes)`, float32.
-        features: Array of shape `(n, width)`, float32, the output of the layer `head_pool`.
+        predictions: `(n, width)` float32, what the network gives: probabilities or numbers.
+        logits: `(n, width)` float32.
+        features: `(n, width)` float32, of the layer `head_pool`.
     """
 
-    probabilities: NDArray[np.float32]
+    predictions: NDArray[np.float32]
     logits: NDArray[np.float32]
     features: NDArray[np.float32]
 

@@ -16,7 +16,7 @@ def render(template: str, **values: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(percent=percent, duration=duration, grouped=_grouped, figure=_figure_number)
+    environment.filters.update(percent=percent, duration=duration, grouped=_grouped, figure=_figure_number, amount=amount)
     return environment.get_template(template).render(plotly=_plotly() if values.get("figures") else "", **values)
 
 
@@ -42,6 +42,19 @@ def _grouped(value: float | None) -> str:
 
 def _figure_number(value: float | None, digits: int = 3) -> str:
     return "–" if value is None else f"{value:.{digits}f}"
+
+
+def amount(value: float | None) -> str:
+    """A number of any size with four digits.
+
+    Example:
+
+    >>> amount(0.12344), amount(12345.6), amount(None)
+    ('0.1234', '12,346', '–')
+    """
+    if value is None:
+        return "–"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
 def percent(share: float | None, digits: int = 1) -> str:

@@ -45,18 +45,20 @@ def keep_confidence(
         console: rich `Console` for the figures.
     """
     train, seed = bundle.indices("train"), run.recipe.seed
-    chosen = train[choose_evenly(bundle.labels("train"), count=KEPT, seed=seed)]
+    strata = bundle.task.strata(bundle.examples)
+    chosen = train[choose_evenly(strata[train], count=KEPT, seed=seed)]
     features, origin = training(chosen)
-    compared = choose_evenly(bundle.examples.labels[chosen], count=bank_size(bundle.class_count), seed=seed)
+    compared = choose_evenly(strata[chosen], count=bank_size(bundle.class_count), seed=seed)
     val, test = outputs["val"], outputs["test"]
     fitted = fit_confidence(
         settings,
         logits=val.logits,
         features=val.features,
-        labels=bundle.labels("val"),
+        targets=bundle.targets_of("val"),
         training_features=features[compared],
+        task=bundle.task,
     )
-    confidence = measure_confidence(fitted, "test", logits=test.logits, features=test.features, labels=bundle.labels("test"))
+    confidence = measure_confidence(fitted, "test", logits=test.logits, features=test.features, targets=bundle.targets_of("test"))
     confidence.save(run.folder)
     write_neighbours(run.folder, features, bundle, chosen)
     first, *rest = console_lines(confidence.figures)

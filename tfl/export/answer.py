@@ -48,7 +48,7 @@ def build_answer(model: keras.Model, confidence: Confidence | None) -> keras.Mod
     probabilities, logits, features = network(pixels)
     outputs = {
         "probabilities": _float32(probabilities, "probabilities"),
-        **_sure(_float32(logits, "logits"), confidence),
+        **confidence.task.answer_tensors(confidence.values, _float32(logits, "logits")),
         **_out_of_distribution(_float32(features, "features"), confidence),
     }
     return keras.Model(pixels, outputs, name="answer")
@@ -69,15 +69,6 @@ def _inside(model: keras.Model, confidence: Confidence) -> tuple[Any, Any]:
             fix="Fit it again: tfl evaluate RUN --confidence",
         )
     return logits, features
-
-
-def _sure(logits: Any, confidence: Confidence) -> dict[str, Any]:
-    """Calibrated probabilities and the set; the most probable class is always in it."""
-    cooled = keras.layers.Rescaling(1 / confidence.temperature, dtype="float32", name="temperature")(logits)
-    probabilities = keras.layers.Softmax(dtype="float32", name="calibrated_probabilities")(cooled)
-    largest = keras.ops.max(probabilities, axis=-1, keepdims=True)
-    least = keras.ops.minimum(largest, confidence.set_threshold)
-    return {"calibrated_probabilities": probabilities, "prediction_set": keras.ops.greater_equal(probabilities, least)}
 
 
 def _out_of_distribution(features: Any, confidence: Confidence) -> dict[str, Any]:

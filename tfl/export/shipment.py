@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from tfl.evaluate.confidence import Confidence
 
 PROBABILITIES = "probabilities"
-_CONFIDENCE = ("temperature", "coverage", "set_threshold", "in_distribution", "out_of_distribution_threshold")
+_CONFIDENCE = ("in_distribution", "out_of_distribution_threshold")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,10 +94,14 @@ def prepare(
         **({} if data.bits is None else {"bits": data.bits}),
         "trained_in": trained_in,
         "outputs": {name: str(tensor.dtype) for name, tensor in answer.output.items()},
-        **({} if confidence is None else {"confidence": {name: getattr(confidence, name) for name in _CONFIDENCE}}),
+        **({} if confidence is None else {"confidence": _about_confidence(confidence)}),
         **(metadata or {}),
     }
     return Shipment(answer=answer, class_names=tuple(class_names), data=data, about=about, representative=representative)
+
+
+def _about_confidence(confidence: Confidence) -> dict[str, Any]:
+    return {**confidence.values, **{name: getattr(confidence, name) for name in _CONFIDENCE}}
 
 
 def in_float32(model: keras.Model) -> keras.Model:

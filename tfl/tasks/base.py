@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 if TYPE_CHECKING:
@@ -16,8 +17,24 @@ if TYPE_CHECKING:
     import tensorflow as tf
     from numpy.typing import NDArray
 
+    import tfl
+
 Examples = Any
 """A `tfl.data.examples.Examples`: `labels`, `targets` and `class_names` are read."""
+
+
+@dataclass(frozen=True)
+class FittedConfidence:
+    """What a task fitted on the validation split, as plain data.
+
+    Args:
+        values: What decides the answers, such as `temperature`: numbers, and lists of numbers with one for each output.
+        figures: What is told of it, by part, such as `temperature` or `sets`; each part has a `note`, empty where there is
+            nothing to warn of.
+    """
+
+    values: Mapping[str, Any]
+    figures: Mapping[str, Mapping[str, Any]]
 
 
 class Task(Protocol):
@@ -33,6 +50,14 @@ class Task(Protocol):
         metrics: Every metric that a monitor can watch, such as `val_accuracy`, with whether a higher value is better.
         default_metric: What is watched where the recipe does not say.
         step_metric: Name of the metric that training reports for each epoch, such as `accuracy`.
+        answers: Names of the further outputs that a fitted confidence gives.
+        fits: Names of the values that `fit_confidence` fits.
+        figures: Names of the figures of `evaluate` that tables show, the most important first.
+        each: Which part of `evaluate` has a row for each output, such as `per_class`.
+        columns: Names of the figures in such a row.
+        words: Columns of `predictions.csv` that say in words what was true and what was predicted.
+        truth_prefix, output_prefix: What the columns of `predictions.csv` with targets and outputs begin with; targets have no
+            columns where the first of `words` names the one that is true.
     """
 
     name: ClassVar[str]
@@ -40,9 +65,25 @@ class Task(Protocol):
     metrics: ClassVar[Mapping[str, bool]]
     default_metric: ClassVar[str]
     step_metric: ClassVar[str]
+    answers: ClassVar[tuple[str, ...]]
+    fits: ClassVar[tuple[str, ...]]
+    figures: ClassVar[tuple[str, ...]]
+    each: ClassVar[str]
+    columns: ClassVar[tuple[str, ...]]
+    words: ClassVar[tuple[str, ...]]
+    truth_prefix: ClassVar[str | None]
+    output_prefix: ClassVar[str]
 
-    def fitted(self, targets: NDArray[np.float32]) -> Task:
-        """The task with what it takes from the training targets, such as their mean and standard deviation."""
+    def fitted(self, targets: NDArray[np.float32], names: Sequence[str] = ()) -> Task:
+        """The task with what it takes from the training targets, such as their mean and standard deviation.
+
+        Args:
+            targets: `(n, width)`, of the training split.
+            names: Names of the outputs, for messages.
+
+        Raises:
+            DataError: Nothing can be learnt from these targets.
+        """
 
     def targets(self, examples: Examples) -> NDArray[np.float32]:
         """The targets of all examples, `(n, width)`."""
@@ -53,14 +94,20 @@ class Task(Protocol):
     def output_layers(self) -> list[keras.layers.Layer]:
         """The layers from logits to outputs, in float32 under every dtype policy; the last has the name of `output`."""
 
-    def loss(self, targets: tf.Tensor, logits: tf.Tensor, *, label_smoothing: float = 0.0) -> tf.Tensor:
-        """The loss of each example, `(n,)`, as TensorFlow operations."""
+    def loss(
+        self, targets: tf.Tensor, logits: tf.Tensor, *, weights: tf.Tensor | None = None, label_smoothing: float = 0.0
+    ) -> tf.Tensor:
+        """The loss of each example, `(n,)`, as TensorFlow operations; a missing target has no part in it.
+
+        Args:
+            targets: `(n, width)`.
+            logits: `(n, width)` float32.
+            weights: `(width,)`, of `balanced_weights`; None, or ones, weigh nothing.
+            label_smoothing: Share of each training label that is spread over the others.
+        """
 
     def step_score(self, targets: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
         """The step metric of each example, `(n,)`, as TensorFlow operations."""
-
-    def example_weights(self, targets: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
-        """The weight of each example's loss, `(n,)`, from the weights of the outputs, `(width,)`."""
 
     def balanced_weights(self, targets: NDArray[np.float32]) -> NDArray[np.float64] | None:
         """The weight of each output for `class_weight="balanced"`; None where balancing means nothing."""
@@ -73,11 +120,67 @@ class Task(Protocol):
     ) -> dict[str, Any]:
         """The metrics of one split as `metrics.json` holds them, with intervals."""
 
+    def counts(self, targets: NDArray[np.float32], names: Sequence[str]) -> dict[str, int]:
+        """How many examples each class, label or number has, by name."""
+
+    def sentence(self, metrics: Mapping[str, Any], *, noun: str, nouns: str) -> str:
+        """The result on the test split, as a sentence.
+
+        Args:
+            metrics: Of `evaluate`.
+            noun, nouns: What one example is called, and several.
+        """
+
+    def predictions(
+        self, names: Sequence[str], outputs: NDArray[np.floating], answers: Mapping[str, NDArray[Any]] | None = None
+    ) -> list[dict[str, Any]]:
+        """What is said of each example, as `tfl predict --json` writes it.
+
+        Args:
+            names: Of the outputs.
+            outputs: `(n, width)`, of the network.
+            answers: What `answer` gives for the same examples, where a confidence was fitted.
+        """
+
+    def in_words(self, prediction: Mapping[str, Any]) -> dict[str, str]:
+        """One entry of `predictions` as cells of a table for a terminal, by column."""
+
+    def word_cells(
+        self,
+        names: Sequence[str],
+        outputs: NDArray[np.floating],
+        targets: NDArray[np.floating],
+        answers: Mapping[str, NDArray[Any]] | None = None,
+    ) -> list[tuple[str, ...]]:
+        """The cells of `words` for each example."""
+
     def summary(self, examples: Examples) -> str:
         """What is predicted, as the end of a phrase such as ` of 3 classes`."""
 
     def strata(self, examples: Examples) -> NDArray[np.int32]:
         """A group number per example; a split keeps the shares of the groups."""
+
+    def fit_confidence(
+        self, settings: tfl.Calibration, logits: NDArray[np.floating], targets: NDArray[np.float32]
+    ) -> FittedConfidence:
+        """What makes calibrated answers and their uncertainty, fitted on the validation split.
+
+        Args:
+            settings: The recipe's.
+            logits: `(n, width)`, of examples that the network did not learn from.
+            targets: `(n, width)`, theirs.
+        """
+
+    def measure_confidence(
+        self, values: Mapping[str, Any], logits: NDArray[np.floating], targets: NDArray[np.float32]
+    ) -> dict[str, dict[str, Any]]:
+        """How what was fitted, the `values`, does on other examples: figures by the same parts as `FittedConfidence.figures`."""
+
+    def answer(self, values: Mapping[str, Any], logits: NDArray[np.floating]) -> dict[str, NDArray[Any]]:
+        """The outputs named in `answers`, each `(n, width)`, computed by NumPy."""
+
+    def answer_tensors(self, values: Mapping[str, Any], logits: Any) -> dict[str, Any]:
+        """The same from symbolic logits, by stock Keras layers and operations in float32."""
 
 
 NAMES = ("classify", "multilabel", "regress")

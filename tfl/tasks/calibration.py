@@ -88,12 +88,12 @@ def calibrated(logits: NDArray[np.floating], temperature: float) -> NDArray[np.f
 def fit_temperature(logits: NDArray[np.floating], labels: NDArray[np.integer]) -> tuple[float, str]:
     """The temperature by which the probabilities have the least log loss: temperature scaling (Guo et al. 2017).
 
-    Where every image is right the log loss has no minimum: it falls for ever as the temperature does. The temperature is then the
-    lowest one, at most 1, at which the network says on average no more than (n + 1) / (n + 2), which is what n right answers of n
-    are worth (Laplace's rule of succession). Between `SHARPEST` and `SOFTEST` in any case.
+    Where every example is right the log loss has no minimum: it falls for ever as the temperature does. The temperature is then
+    the lowest one, at most 1, at which the network says on average no more than (n + 1) / (n + 2), which is what n right answers
+    of n are worth (Laplace's rule of succession). Between `SHARPEST` and `SOFTEST` in any case.
 
     Args:
-        logits: `(n, classes)`, of images that the network did not learn from.
+        logits: `(n, classes)`, of examples that the network did not learn from.
         labels: `(n,)`, their classes.
 
     Returns:
@@ -137,7 +137,7 @@ def _temperature_where_all_is_right(logits: NDArray[np.float64]) -> tuple[float,
     else:
         value = float(np.exp(brentq(above, low, 0.0, xtol=1e-6)))
     return value, (
-        f"All {len(logits)} validation images are right, so the log loss has no minimum: the temperature is bounded at "
+        f"All {len(logits)} validation examples are right, so the log loss has no minimum: the temperature is bounded at "
         f"{value:.3g}, so that the network is not made surer than {limit:.4g} on average."
     )
 

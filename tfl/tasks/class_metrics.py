@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,13 +11,13 @@ from scipy import sparse
 
 from tfl.errors import TflError
 from tfl.tasks.calibration import BINS, calibration_error, confidence_bins, reliability
+from tfl.tasks.intervals import bootstrap, percentile_interval, resample_counts, share_interval
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+_NO_DRAWS = np.zeros(0)
 _SMALLEST_PROBABILITY = 1e-7  # as keras.config.epsilon(): the loss here is the loss that training reports
-_CHUNK_CELLS = 4_000_000  # resampling weights in memory at a time
-_Z95 = 1.959963984540054
 
 
 def evaluate_classes(
@@ -62,7 +61,7 @@ def evaluate_classes(
     probabilities, labels = _checked(probabilities, labels, class_names)
     cases = _Cases.of(probabilities, labels)
     point = cases.figures(np.ones((1, cases.count)))
-    draws = _draws(cases, seed=seed, bootstraps=bootstraps)
+    draws = bootstrap(lambda drawn: cases.figures(resample_counts(drawn)), cases.count, seed=seed, bootstraps=bootstraps)
     classes = len(class_names)
     confusion = np.zeros((classes, classes), np.int64)
     np.add.at(confusion, (labels, cases.predicted), 1)
@@ -71,9 +70,9 @@ def evaluate_classes(
         document[name] = float(point[name][0])
     confidences = probabilities.max(axis=1)
     document["calibration_error"] = calibration_error(confidences, cases.correct)
-    document["accuracy_interval"] = _share_interval(draws, "accuracy", None, int(cases.correct.sum()), cases.count)
+    document["accuracy_interval"] = share_interval(draws.get("accuracy", _NO_DRAWS), int(cases.correct.sum()), cases.count)
     for name in ("macro_f1", "loss"):
-        document[f"{name}_interval"] = _percentiles(draws[name]) if draws else None
+        document[f"{name}_interval"] = percentile_interval(draws[name]) if draws else None
     document["calibration_error_interval"] = _reversed(draws, document["calibration_error"])
     document["per_class"] = {
         name: _class_figures(point, draws, confusion, column) for column, name in enumerate(map(str, class_names))
@@ -81,24 +80,6 @@ def evaluate_classes(
     document["confusion"] = confusion.tolist()
     document["reliability"] = reliability(confidences, cases.correct)
     return document
-
-
-def wilson_interval(successes: int, count: int) -> list[float] | None:
-    """The 95% score interval of a share (Wilson 1927), None when there is nothing to share.
-
-    Example:
-
-    >>> [round(edge, 3) for edge in wilson_interval(20, 20)]
-    [0.839, 1.0]
-    """
-    if count == 0:
-        return None
-    share, z2 = successes / count, _Z95**2
-    middle = (share + z2 / (2 * count)) / (1 + z2 / count)
-    half = _Z95 * math.sqrt(share * (1 - share) / count + z2 / (4 * count**2)) / (1 + z2 / count)
-    low = 0.0 if successes == 0 else middle - half
-    high = 1.0 if successes == count else middle + half
-    return [max(0.0, low), min(1.0, high)]
 
 
 def macro_f1(predicted: NDArray[np.integer], labels: NDArray[np.integer]) -> float:
@@ -183,37 +164,8 @@ def _checked(
     return rows, labels.astype(np.intp)
 
 
-def _resamples(count: int, *, seed: int, bootstraps: int) -> Iterator[NDArray[np.float64]]:
-    generator = np.random.default_rng(seed)
-    at_once = max(1, min(bootstraps, _CHUNK_CELLS // count))
-    for start in range(0, bootstraps, at_once):
-        rows = min(at_once, bootstraps - start)
-        drawn = generator.integers(0, count, size=(rows, count)) + count * np.arange(rows)[:, None]
-        yield np.bincount(drawn.ravel(), minlength=rows * count).reshape(rows, count).astype(np.float64)
-
-
-def _draws(cases: _Cases, *, seed: int, bootstraps: int) -> dict[str, NDArray[np.float64]]:
-    parts = [cases.figures(weights) for weights in _resamples(cases.count, seed=seed, bootstraps=bootstraps)]
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]} if parts else {}
-
-
-def _percentiles(values: NDArray[np.float64]) -> list[float] | None:
-    known = values[np.isfinite(values)]
-    return [float(edge) for edge in np.percentile(known, [2.5, 97.5])] if len(known) else None
-
-
-def _share_interval(
-    draws: dict[str, NDArray[np.float64]], name: str, column: int | None, successes: int, count: int
-) -> list[float] | None:
-    if not draws or not count:
-        return None
-    if successes in (0, count):
-        return wilson_interval(successes, count)
-    return _percentiles(draws[name] if column is None else draws[name][:, column])
-
-
 def _reversed(draws: dict[str, NDArray[np.float64]], point: float) -> list[float] | None:
-    edges = _percentiles(draws["calibration_error"]) if draws else None
+    edges = percentile_interval(draws["calibration_error"]) if draws else None
     return [max(0.0, 2 * point - edges[1]), max(0.0, 2 * point - edges[0])] if edges else None
 
 
@@ -229,6 +181,6 @@ def _class_figures(
         **figures,
         "count": present,
         "predicted": predicted,
-        "precision_interval": _share_interval(draws, "precision", column, hits, predicted),
-        "recall_interval": _share_interval(draws, "recall", column, hits, present),
+        "precision_interval": share_interval(draws["precision"][:, column], hits, predicted) if draws else None,
+        "recall_interval": share_interval(draws["recall"][:, column], hits, present) if draws else None,
     }

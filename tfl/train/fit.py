@@ -59,7 +59,14 @@ class Fit:
         """Makes the batches and the optimiser, and brings both to where the state says the stage is."""
         examples, nouns = len(self.bundle.indices("train")), self.bundle.modality.nouns
         self.trainable, self._multipliers, self._class_weights = trainable, multipliers, class_weights
-        self.progress = StageProgress(self.console, self.stage, examples=examples, nouns=nouns, first_epoch=self.state.epoch + 1)
+        self.progress = StageProgress(
+            self.console,
+            self.stage,
+            examples=examples,
+            nouns=nouns,
+            first_epoch=self.state.epoch + 1,
+            metric=self.bundle.task.default_metric,
+        )
         self.batches: Batches
         if prefix is None:
             self.batches = InputBatches(self.bundle, self.stage)
@@ -191,7 +198,7 @@ class Fit:
         return [
             NanStop(self.run, stage, files_of=self._files_of, go_back=self.checkpoints.go_back, precision=self.recipe.precision),
             Best(state, self.recipe.monitor, epochs=stage.epochs),
-            History(self.run, stage.name, state),
+            History(self.run, stage.name, state, task=self.bundle.task),
             self.checkpoints,
             TensorBoardScalars(self.run.path("logs", stage.name), state),
             self.progress,

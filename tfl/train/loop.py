@@ -55,7 +55,7 @@ AfterSteps = Callable[[Ran], None]
 class Loop:
     """Trains and evaluates one network for one stage.
 
-    The loss of an example is the task's, times the task's weight of it; a step's loss is the mean over the batch, as in Keras.
+    The loss of an example is the task's, weighted by the task; a step's loss is the mean over the batch, as in Keras.
 
     Args:
         model: From the cut (or from the inputs of the whole network) to its outputs. What is
@@ -229,11 +229,10 @@ class Loop:
 
     def _gradients(self, inputs: Any, targets: tf.Tensor, *, share: tf.Tensor | float = 1.0) -> tuple[list[Any], tf.Tensor]:
         """Of `share` times the mean loss of these examples; and the sums."""
-        weights = self.task.example_weights(targets, self._class_weights)
         inputs = _as_float32(inputs)
         with tf.GradientTape() as tape:
             logits = tf.cast(self._logits(inputs, training=True), tf.float32)
-            losses = weights * self.task.loss(targets, logits, label_smoothing=self.label_smoothing)
+            losses = self.task.loss(targets, logits, weights=self._class_weights, label_smoothing=self.label_smoothing)
             loss = tf.reduce_mean(losses) + tf.add_n([tf.cast(extra, tf.float32) for extra in self._logits.losses] or [0.0])
             scaled = self.optimizer.scale_loss(loss if self.parts == 1 else loss * share)
         unconnected = tf.UnconnectedGradients.NONE if self.parts == 1 else tf.UnconnectedGradients.ZERO

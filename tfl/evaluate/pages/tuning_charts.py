@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tfl.evaluate.report.charts import _AXIS, COLOURS, Figure, _layout, _short, _titled
+from tfl.tasks.intervals import wilson_interval
 
 _LEGEND = {"orientation": "h", "y": -0.24, "x": 0, "font": {"color": COLOURS["ink"]}}
 _TICK_ROOM, _BESIDE = 0.07, 0.1
@@ -43,7 +44,7 @@ def depth_chart(
         trace["customdata"] = [row["number"] for row in rows]
         trace["hovertemplate"] = "trial %{customdata}: %{y:.4f}, %{x} blocks<extra></extra>"
         if metric == "val_accuracy":
-            edges = [wilson(row["value"], images) if row is best[row["depth"]] else None for row in rows]
+            edges = [wilson_interval(row["value"] * images, images) if row is best[row["depth"]] else None for row in rows]
             trace["error_y"] = _bars([row["value"] for row in rows], edges)
         data.append(trace)
     means = [row for row in confirmed if row["mean"] is not None and row["depth"] is not None]
@@ -139,22 +140,6 @@ def time_chart(trials: Sequence[Mapping[str, Any]], *, metric: str) -> Figure | 
         margin=_MARGIN,
     )
     return {"data": [line, dots], "layout": layout, "height": 340}
-
-
-def wilson(share: float, count: int, *, z: float = 1.959964) -> list[float]:
-    """The 95% interval of a share of `count` images, after Wilson 1927.
-
-    Example:
-
-    >>> [round(edge, 3) for edge in wilson(0.9, 100)]
-    [0.826, 0.945]
-    """
-    if count < 1:
-        return [0.0, 1.0]
-    scale = 1 + z * z / count
-    centre = (share + z * z / (2 * count)) / scale
-    half = z * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count)) / scale
-    return [max(0.0, centre - half), min(1.0, centre + half)]
 
 
 def _whole_blocks(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

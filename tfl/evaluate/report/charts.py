@@ -53,7 +53,7 @@ def curve(
     Args:
         history: Rows of `tfl.evaluate.report.facts.read_history`.
         stages: Of `tfl.evaluate.report.facts.stage_facts`.
-        train: The column for training images.
+        train: The column for training images; empty where there is none.
         validation: The column for validation images.
         title: Of the vertical axis.
         also: A further column of the validation images.
@@ -64,13 +64,15 @@ def curve(
     if not any(row.get(validation) is not None for row in history):
         return None
     lines = [
-        _line(history, train, "training", {"color": COLOURS["cool"], "width": 1.5, "dash": "dot"}),
+        *([_line(history, train, "training", {"color": COLOURS["cool"], "width": 1.5, "dash": "dot"})] if train else []),
         _line(history, validation, "validation", {"color": COLOURS["good"], "width": 2.5}),
         _best_markers(history, stages, validation),
     ]
     if also:
         name = also.removeprefix("val_").replace("_", " ")
-        lines.insert(2, _line(history, also, f"validation, {name}", {"color": COLOURS["muted"], "width": 1.5, "dash": "dash"}))
+        lines.insert(
+            len(lines) - 1, _line(history, also, f"validation, {name}", {"color": COLOURS["muted"], "width": 1.5, "dash": "dash"})
+        )
     shapes, notes = _stage_bands(history)
     share = train == "accuracy"
     layout = _layout(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from tfl.evaluate.out_of_distribution import with_current_names
@@ -14,11 +14,14 @@ def confidence_facts(metrics: Mapping[str, Any]) -> dict[str, Any]:
 
     Returns:
         `count` (test images), `rows` (name, on validation and on test before and after), `temperature`, and for each part
-        (`temperature_sentence`, `sets_sentence`, `out_of_distribution_sentence`) sentences; `reliability` before and after.
+        (`temperature_sentence`, `sets_sentence`, `out_of_distribution_sentence`) sentences; `reliability` before and after. Of
+        tasks without classes `parts`, by name the figures of each, and the sentences.
     """
     figures = with_current_names(metrics.get("confidence") or {})
     if not figures:
         return {}
+    if "temperature" not in figures:
+        return _other_facts(figures)
     temperature, sets, distant = (figures[part] for part in ("temperature", "sets", "out_of_distribution"))
     test = temperature["test"]
     return {
@@ -81,8 +84,67 @@ def out_of_distribution_sentence(figures: Mapping[str, Any]) -> str:
     )
 
 
+def calibration_sentence(figures: Mapping[str, Any]) -> str:
+    """What calibrating each label did to its probabilities, as a sentence."""
+    before, after = figures["test"]["calibration_error"]
+    loss, loss_after = figures["test"]["log_loss"]
+    return (
+        f"The probabilities of {figures['own']} labels were calibrated by their own validation examples: on the test split the "
+        f"calibration error goes from {percent(before)} to {percent(after)}, the log loss from {loss:.3f} to {loss_after:.3f}."
+    )
+
+
+def thresholds_sentence(figures: Mapping[str, Any]) -> str:
+    """How the chosen thresholds do, as a sentence."""
+    test = figures["test"]
+    return (
+        f"A label is given from its own threshold on, the one with the highest F1 on the validation split. On the test split "
+        f"these give a macro-F1 of {test['macro_f1']:.3f}{_interval(test, 'macro_f1')} and {percent(test['accuracy'])} right "
+        "labels."
+    )
+
+
+def intervals_sentence(figures: Mapping[str, Any]) -> str:
+    """How often the intervals hold the true number, as a sentence."""
+    test = figures["test"]
+    exact = test["coverage_interval"]
+    spread = f" (exact 95% interval {percent(exact[0])} to {percent(exact[1])})" if exact else ""
+    grows = " They are wider where errors are larger." if any(figures["growth"]) else ""
+    return (
+        f"{percent(test['coverage'])} of the intervals hold the true number{spread}; {percent(figures['promised'])} was promised."
+        f"{grows}"
+    )
+
+
+_SENTENCES: dict[str, Callable[[Mapping[str, Any]], str]] = {
+    "calibration": calibration_sentence,
+    "thresholds": thresholds_sentence,
+    "intervals": intervals_sentence,
+    "out_of_distribution": out_of_distribution_sentence,
+}
+
+
+def _other_facts(figures: Mapping[str, Any]) -> dict[str, Any]:
+    said = {f"{part}_sentence": _joined(_SENTENCES[part](rows), rows["note"]) for part, rows in figures.items()}
+    reliable = ((figures.get("calibration") or {}).get("test") or {}).get("reliability")
+    return {
+        "count": figures["out_of_distribution"]["test"]["count"],
+        "parts": dict(figures),
+        **said,
+        **({"reliability": {"before": reliable[0], "after": reliable[1]}} if reliable else {}),
+    }
+
+
+def _interval(figures: Mapping[str, Any], name: str) -> str:
+    edges = figures.get(f"{name}_interval")
+    return f" (95% interval {edges[0]:.3f} to {edges[1]:.3f})" if edges else ""
+
+
 def console_lines(figures: Mapping[str, Any]) -> list[str]:
     """A run's confidence in a few lines for a terminal."""
+    if "temperature" not in figures:
+        lines = [_SENTENCES[part](rows) for part, rows in figures.items()]
+        return [*lines, *(f"note: {note}" for note in dict.fromkeys(part["note"] for part in figures.values()) if note)]
     temperature, sets, distant = (figures[part] for part in ("temperature", "sets", "out_of_distribution"))
     (loss, loss_after), (error, error_after) = (temperature["test"][key] for key in ("log_loss", "calibration_error"))
     lines = [

@@ -9,12 +9,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from tfl.evaluate.render import percent
+from tfl.recipe import Monitor
+from tfl.tasks.base import task_of
 
 _HEAD = ("head", "(head)")
 
 
-def result_facts(metrics: Mapping[str, Any], manifest: Mapping[str, Any]) -> dict[str, Any]:
+def result_facts(metrics: Mapping[str, Any], manifest: Mapping[str, Any], *, task: str = "classify") -> dict[str, Any]:
     """The result in plain words: `sentence`, `measured_on`, `baseline` and `note`, from metrics.json and the manifest."""
+    if task != "classify":
+        return _other_result(metrics, manifest, task)
     data, test = manifest.get("data") or {}, metrics.get("test") or {}
     note = str(data.get("note") or "")
     facts: dict[str, Any] = {"note": note, "measured_on": "", "baseline": "", "sentence": _unfinished(manifest)}
@@ -35,6 +39,17 @@ def result_facts(metrics: Mapping[str, Any], manifest: Mapping[str, Any]) -> dic
     return facts
 
 
+def _other_result(metrics: Mapping[str, Any], manifest: Mapping[str, Any], task: str) -> dict[str, Any]:
+    data, test = manifest.get("data") or {}, metrics.get("test") or {}
+    facts = {"note": str(data.get("note") or ""), "measured_on": "", "baseline": "", "sentence": _unfinished(manifest)}
+    if not test:
+        return facts
+    source = f" from {data['source']}" if data.get("source") else ""
+    sentence = task_of(task).sentence(test, noun="example", nouns="examples")
+    measured = f"Measured on {test['count']} examples{source}, held out of training and of every choice."
+    return {**facts, "sentence": sentence, "measured_on": measured}
+
+
 def _unfinished(manifest: Mapping[str, Any]) -> str:
     words = {"interrupted": "The run was interrupted", "failed": "The run failed", "running": "The run has not ended"}
     start = words.get(str(manifest.get("status")), "The run ended")
@@ -42,7 +57,7 @@ def _unfinished(manifest: Mapping[str, Any]) -> str:
 
 
 def data_facts(manifest: Mapping[str, Any], metrics: Mapping[str, Any]) -> dict[str, Any]:
-    """The data of the run: source, note, one row per class with its count by split, findings, and notes of audit and split."""
+    """The data of the run: source, note, classes with their counts by split, findings, and notes of the audit and the split."""
     data = manifest.get("data") or {}
     names = [str(name) for name in data.get("class_names") or ()]
     counts = _counts_by_split(data.get("counts") or {}, names)
@@ -132,7 +147,8 @@ def _best_row(rows: list[dict[str, Any]], metric: str, told: Any) -> dict[str, A
     known = [row for row in rows if row.get(metric) is not None]
     if not known:
         return None
-    return min(known, key=lambda row: row[metric]) if metric == "val_loss" else max(known, key=lambda row: row[metric])
+    lowest = not Monitor(metric).higher_is_better  # type: ignore[arg-type]
+    return min(known, key=lambda row: row[metric]) if lowest else max(known, key=lambda row: row[metric])
 
 
 def _notices(told: Mapping[str, Any]) -> list[str]:

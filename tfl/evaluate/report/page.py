@@ -24,11 +24,13 @@ from tfl.evaluate.report.facts import (
     stage_facts,
     time_facts,
 )
+from tfl.evaluate.report.sections import Section, section_of
 from tfl.evaluate.report.use import usage
 from tfl.evaluate.run_files import optional_json, read_history, readable
 from tfl.fields import as_plain
 from tfl.runs import Run
 from tfl.storage import finite, write_atomically, write_json
+from tfl.tasks.base import Task, task_of
 
 _MEDIA = {".jpg": "image/jpeg", ".png": "image/png"}
 
@@ -41,12 +43,22 @@ def collect_report(run: Run | Path | str) -> dict[str, Any]:
 
     Returns:
         `recipe`, `manifest`, `result` (the headline), `data`, `blocks`, `stages`, `history`, `metrics`, `confused`, `confidence`,
-        `evaluations`, `time`, `pictures`. Parts that the run has not reached are empty.
+        `evaluations`, `time`, `pictures`, `section` (what the task adds). Parts that the run has not reached are empty.
 
     Raises:
         RunError: The folder holds no run, or a file of it is damaged.
     """
     run = run if isinstance(run, Run) else Run.open(run)
+    return _collect(run, _section(run))
+
+
+def _section(run: Run) -> Section:
+    metrics = optional_json(run, "metrics.json")
+    with readable(run, "metrics.json", "predictions.csv"):
+        return section_of(run, run.recipe.task, metrics)
+
+
+def _collect(run: Run, section: Section) -> dict[str, Any]:
     manifest, metrics = run.manifest, optional_json(run, "metrics.json")
     recipe, history = as_plain(run.recipe), read_history(run)
     with readable(run, "state.json", "manifest.json"):
@@ -61,7 +73,7 @@ def collect_report(run: Run | Path | str) -> dict[str, Any]:
             "folder": str(run.folder),
             "recipe": recipe,
             "manifest": manifest,
-            "result": result_facts(metrics, manifest),
+            "result": result_facts(metrics, manifest, task=run.recipe.task),
             "data": data_facts(manifest, metrics),
             "blocks": blocks,
             "stages": stages,
@@ -70,6 +82,7 @@ def collect_report(run: Run | Path | str) -> dict[str, Any]:
             "confused": confused_pairs(metrics.get("test") or {}),
             "confidence": confidence_facts(metrics),
             "evaluations": evaluations,
+            "section": section.facts,
             "time": time_facts(metrics, stages),
             "pictures": optional_json(run, "report/pictures.json"),
         }
@@ -87,12 +100,13 @@ def write_report(run_folder: Path | str) -> Path:
         StorageError: It cannot be written.
     """
     run = Run.open(run_folder)
-    document = collect_report(run)
+    section = _section(run)
+    document = _collect(run, section)
     with readable(run, "metrics.json", "manifest.json", "history.csv", "plans.json", "report/pictures.json"):
         page = render(
             "report.html.j2",
             report=document,
-            figures=_figures(document),
+            figures={**_figures(document), **section.figures},
             use=usage(run, document),
             calibration=calibration_sentence(document["metrics"].get("test") or {}),
             picture=lambda name: _data_uri(run, name),
@@ -102,7 +116,13 @@ def write_report(run_folder: Path | str) -> Path:
 
 
 def describe_data(
-    examples: Any, split: Any, *, findings: Iterable[Any] = (), notes: Iterable[str] = (), fingerprint: str = ""
+    examples: Any,
+    split: Any,
+    *,
+    findings: Iterable[Any] = (),
+    notes: Iterable[str] = (),
+    fingerprint: str = "",
+    task: Task | None = None,
 ) -> dict[str, Any]:
     """What `manifest["data"]` says, in the form that the report reads.
 
@@ -112,18 +132,17 @@ def describe_data(
         findings: Of the audit: dictionaries with `kind`, `severity`, `files`, `note`.
         notes: Of the split: sentences.
         fingerprint: Of the whole data.
+        task: What is predicted. Defaults to one of several classes.
     """
     names = [str(name) for name in examples.class_names]
-    labels = np.asarray(examples.labels)
-    counts = {
-        part: dict(zip(names, np.bincount(labels[np.asarray(getattr(split, part))], minlength=len(names)).tolist(), strict=True))
-        for part in ("train", "val", "test")
-    }
+    task = task or task_of("classify")
+    targets = task.targets(examples)
+    counts = {part: task.counts(targets[np.asarray(getattr(split, part))], names) for part in ("train", "val", "test")}
     return {
         "source": examples.source,
         "note": examples.note,
         "class_names": names,
-        "count": len(labels),
+        "count": len(targets),
         "counts": counts,
         "findings": [dict(finding) for finding in findings],
         "notes": [str(note) for note in notes],
@@ -133,9 +152,14 @@ def describe_data(
 
 def _figures(document: dict[str, Any]) -> dict[str, charts.Figure]:
     history, stages, test = document["history"], document["stages"], document["metrics"].get("test") or {}
-    also = "val_macro_f1" if document["recipe"]["monitor"]["metric"] == "val_macro_f1" else None
+    monitor = document["recipe"]["monitor"]["metric"]
+    also = "val_macro_f1" if monitor == "val_macro_f1" else None
+    watched = monitor if monitor not in ("val_accuracy", "val_loss") else task_of(document["recipe"]["task"]).default_metric
     drawn = {
         "accuracy": charts.curve(history, stages, train="accuracy", validation="val_accuracy", title="accuracy", also=also),
+        "watched": None
+        if document["recipe"]["task"] == "classify"
+        else charts.curve(history, stages, train="", validation=watched, title=watched.removeprefix("val_").replace("_", " ")),
         "loss": charts.curve(history, stages, train="loss", validation="val_loss", title="loss"),
         "confusion": charts.confusion(test),
         "reliability": charts.reliability(test.get("reliability") or ()),
@@ -147,7 +171,7 @@ def _figures(document: dict[str, Any]) -> dict[str, charts.Figure]:
 def calibration_sentence(test: dict[str, Any]) -> str:
     """Whether the network is surer than it should be, as a sentence."""
     bins = [row for row in test.get("reliability") or () if row["count"]]
-    if not bins:
+    if not bins or "per_class" not in test:
         return ""
     said = sum(row["count"] * row["confidence"] for row in bins) / sum(row["count"] for row in bins)
     gap = said - test["accuracy"]

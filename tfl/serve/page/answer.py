@@ -126,6 +126,6 @@ def _confidence_of(run: Run) -> dict[str, float | None]:
         _log.warning("The page knows no coverage: %s", error)
         found = None
     return {
-        "coverage": found.coverage if found else None,
+        "coverage": found.values.get("coverage") if found else None,
         "out_of_distribution_threshold": found.out_of_distribution_threshold if found else None,
     }

@@ -23,12 +23,21 @@ class StageProgress(keras.callbacks.Callback):
         examples: Number of training examples in one epoch.
         nouns: What messages call them.
         first_epoch: Where the stage goes on from; 1 unless it is resumed.
+        metric: Which validation metric is shown next to the losses.
     """
 
     def __init__(
-        self, console: Console | None, stage: Stage, *, examples: int, nouns: str = "examples", first_epoch: int = 1
+        self,
+        console: Console | None,
+        stage: Stage,
+        *,
+        examples: int,
+        nouns: str = "examples",
+        first_epoch: int = 1,
+        metric: str = "val_accuracy",
     ) -> None:
         super().__init__()
+        self.metric = metric
         self.console, self.stage, self.examples, self.nouns, self.first_epoch = console, stage, examples, nouns, first_epoch
         self._bar: Progress | None = None
         self._task: Any = None
@@ -74,8 +83,9 @@ class StageProgress(keras.callbacks.Callback):
         self._since = None
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        if logs and {"loss", "val_loss", "val_accuracy"} <= logs.keys():
-            self._metrics = f"loss {logs['loss']:.3f}/{logs['val_loss']:.3f} val acc {logs['val_accuracy']:.3f}"
+        if logs and {"loss", "val_loss", self.metric} <= logs.keys():
+            name = "val acc" if self.metric == "val_accuracy" else self.metric.replace("_", " ")
+            self._metrics = f"loss {logs['loss']:.3f}/{logs['val_loss']:.3f} {name} {logs[self.metric]:.3f}"
         self._show()
         if self.console is not None and self.console.is_interactive and not self.console.is_terminal:
             words = ", ".join(part for part in (self._epoch_words, self._metrics, self._rate) if part)

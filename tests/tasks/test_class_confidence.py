@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from scipy.stats import beta
 
-from tfl.evaluate.conformal import clopper_pearson, measure_sets, prediction_sets, set_threshold
+from tfl.tasks.class_confidence import measure_sets, prediction_sets, set_threshold
+from tfl.tasks.intervals import clopper_pearson
 
 
 def drawn(count, seed, classes=5, skill=1.5):
@@ -39,7 +40,7 @@ def test_too_few_images_give_sets_of_all_classes_and_say_so(count, coverage, nee
     if needed is None:
         assert note == "" and threshold > 0
         return
-    assert f"{count} validation images are too few" in note and str(needed) in note
+    assert f"{count} validation examples are too few" in note and str(needed) in note
     assert prediction_sets(drawn(20, 1)[0], threshold).all()
 
 

@@ -1,0 +1,75 @@
+"""What the report says of one task: a module and a template for each, found by the name of the task. No TensorFlow."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from tfl.evaluate.predictions import NAME, read_predictions
+from tfl.tasks.base import task_of
+
+if TYPE_CHECKING:
+    from tfl.evaluate.report.charts import Figure
+    from tfl.runs import Run
+
+WORDS = {
+    "mean_average_precision": "Mean average precision",
+    "macro_f1": "Macro-F1",
+    "micro_f1": "Micro-F1",
+    "accuracy": "Right labels",
+    "subset_accuracy": "Examples with all labels right",
+    "hamming_loss": "Hamming loss",
+    "coverage_error": "Coverage error",
+    "loss": "Log loss",
+    "calibration_error": "Calibration error",
+    "mae": "Mean absolute error",
+    "rmse": "Root mean squared error",
+    "r2": "R²",
+    "median_absolute_error": "Median absolute error",
+    "spearman": "Rank correlation",
+}
+"""What the figures of tasks other than classification are called."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Section:
+    """What a task adds to the report.
+
+    Args:
+        facts: Plain data, for `report.json` and the template.
+        figures: Plotly figures by name.
+    """
+
+    facts: Mapping[str, Any]
+    figures: Mapping[str, Figure] = field(default_factory=dict)
+
+
+def section_of(run: Run, name: str, metrics: Mapping[str, Any]) -> Section:
+    """The section of the task called `name`; empty where the run has no test result, and for classes, which need none.
+
+    Raises:
+        RunError: A file of the run is damaged.
+    """
+    if name == "classify" or "test" not in metrics or not run.path(NAME).is_file():
+        return Section(facts={})
+    module: Any = importlib.import_module(f"{__name__}.{name}")
+    made: Section = module.section(metrics, read_predictions(run.folder)["test"])
+    facts = {"name": name, "figures": overall_rows(name, metrics), **made.facts}
+    return Section(facts=facts, figures={key: figure for key, figure in made.figures.items() if figure})
+
+
+def overall_rows(name: str, metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The overall figures: `name`, `value` and `interval` on the test split, and `validation`."""
+    test, validation = metrics["test"], metrics.get("validation") or {}
+    return [
+        {
+            "key": key,
+            "name": WORDS[key],
+            "value": test.get(key),
+            "interval": test.get(f"{key}_interval"),
+            "validation": validation.get(key),
+        }
+        for key in task_of(name).figures
+    ]
