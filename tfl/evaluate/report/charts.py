@@ -241,8 +241,8 @@ def reliability(bins: Sequence[Mapping[str, Any]]) -> Figure | None:
 
 
 def runs_curve(runs: Sequence[Mapping[str, Any]], *, x: str, column: str = "val_accuracy") -> Figure | None:
-    """One validation curve a run: `x` is `step` (epochs) or `elapsed` (seconds); each run has `title` and `history`."""
-    data = []
+    """One validation curve per run: `x` is `step` (epochs) or `elapsed` (seconds); each run has `title` and `history`."""
+    data, form = [], ".1%" if column == "val_accuracy" else ".4g"
     for position, run in enumerate(runs):
         rows = [row for row in run["history"] if row.get(column) is not None and row.get(x) is not None]
         name = html.escape(_short(str(run["title"]), 40))
@@ -255,14 +255,18 @@ def runs_curve(runs: Sequence[Mapping[str, Any]], *, x: str, column: str = "val_
                 "y": [row[column] for row in rows],
                 "line": {"color": RUN_COLOURS[position % len(RUN_COLOURS)], "width": 2},
                 "marker": {"size": 4},
-                "hovertemplate": f"{name}: %{{y:.1%}}<extra></extra>",
+                "hovertemplate": f"{name}: %{{y:{form}}}<extra></extra>",
             }
         )
     if not any(trace["x"] for trace in data):
         return None
     layout = _layout(
         xaxis={**_AXIS, **_titled("epoch" if x == "step" else "seconds of training"), "rangemode": "tozero"},
-        yaxis={**_AXIS, **_titled("validation accuracy"), "tickformat": ".0%"},
+        yaxis={
+            **_AXIS,
+            **_titled(column.replace("val_", "validation ").replace("_", " ")),
+            **({"tickformat": ".0%"} if column == "val_accuracy" else {}),
+        },
         legend={"orientation": "h", "y": -0.24, "x": 0, "font": {"color": COLOURS["ink"]}},
         margin={"l": 10, "r": 10, "t": 10, "b": 10},
     )
