@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tfl.errors import RunError
 from tfl.fields import as_plain
-from tfl.job import check_recipe, prepare_data
+from tfl.job import audit_before_run, check_recipe, prepare_data
 from tfl.modalities.base import settled
+from tfl.prepare import prepare
 from tfl.progress import progress_shown
 from tfl.quiet import load_tensorflow
 from tfl.recipe import Recipe, Search
@@ -57,7 +58,7 @@ def profile_recipe(recipe: Recipe, console: Console) -> Profile:
     from tfl.advise.probe import probe_recipe
 
     count = len(bundle.indices("train")) + len(bundle.indices("val"))
-    with progress_shown(console, "images", count) as progress:
+    with progress_shown(console, bundle.modality.nouns, count) as progress:
         return probe_recipe(recipe, bundle, console=console, progress=progress)
 
 
@@ -98,13 +99,14 @@ def tune_recipe(recipe: Recipe, folder: Path, *, resume: bool, workers: int, con
     is_worker = Role.of_this_process() is Role.WORKER
     examples = None if is_worker else _check_search(recipe, folder, resume=resume)
     load_tensorflow()
+    bundle = None if examples is None else _audited(recipe, examples, console)
     from tfl.evaluate.pages.tuning import write_tuning_page
     from tfl.tuning.search import search
 
     found = search(
         recipe,
         out=folder,
-        prepare=_preparing(recipe, examples),
+        bundle=bundle,
         resume=resume,
         workers=workers,
         profile=lambda recipe, bundle: probe_scores(recipe, bundle, console),
@@ -113,6 +115,13 @@ def tune_recipe(recipe: Recipe, folder: Path, *, resume: bool, workers: int, con
     if not is_worker:
         write_tuning_page(found.folder)
     return found
+
+
+def _audited(recipe: Recipe, examples: Examples, console: Console) -> Bundle:
+    """The data of the recipe, with what the audit finds reported."""
+    prepared = prepare(recipe, console, examples=examples)
+    audit_before_run(recipe, prepared, console)
+    return prepared.bundle
 
 
 def probe_scores(recipe: Recipe, bundle: Bundle, console: Console) -> dict[str, float]:
@@ -138,14 +147,4 @@ def _check_search(recipe: Recipe, folder: Path, *, resume: bool) -> Examples:
             pass
     check_recipe(recipe)
     check_store()
-    return load_source(recipe.data, seed=recipe.split_seed)
-
-
-def _preparing(recipe: Recipe, examples: Examples | None) -> Callable[[Recipe, Console], tuple[Bundle, list[dict[str, Any]]]]:
-    """`prepare_data`, which does not read the recipe's own source a second time."""
-
-    def prepare(wanted: Recipe, console: Console) -> tuple[Bundle, list[dict[str, Any]]]:
-        same = (wanted.data, wanted.split_seed) == (recipe.data, recipe.split_seed)
-        return prepare_data(wanted, console, examples=examples if same else None)
-
-    return prepare
+    return load_source(recipe.data, seed=recipe.split_seed, task=recipe.task)

@@ -6,6 +6,7 @@ Running, tuning, probing, evaluating and exporting all begin with this.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -119,19 +120,46 @@ def data_fingerprint(bundle: Bundle) -> str:
     return digest.hexdigest()
 
 
-def prepare_again(run: Run, console: Console, *, skip_bad: bool = False) -> Bundle:
+def check_same_classes(found: Sequence[str], expected: Sequence[str], *, source: str) -> None:
+    """A class that is missing or added would shift every label after it, so it is an error.
+
+    Args:
+        found: The classes of the source, in any order.
+        expected: The classes of the run.
+        source: What the message calls the source.
+
+    Raises:
+        DataError: Naming the classes that are missing and those that are added.
+    """
+    missing, added = [name for name in expected if name not in found], [name for name in found if name not in expected]
+    if missing or added:
+        parts = [f"missing: {', '.join(missing)}"] if missing else []
+        parts += [f"added: {', '.join(added)}"] if added else []
+        raise DataError(
+            f"The classes of {source} are not those of the run.",
+            received="; ".join(parts),
+            allowed=tuple(expected),
+            fix="Rename, add or remove class folders so that the names are the same.",
+        )
+
+
+def prepare_again(run: Run, console: Console, *, skip_bad: bool = False, source: str | None = None) -> Bundle:
     """The examples of a finished run, split as they were.
 
     Args:
         run: The run.
         console: Where to report what was found.
         skip_bad: Whether to leave out files that cannot be read, whatever the recipe says.
+        source: Where the examples are now. Defaults to the source of the recipe.
 
     Raises:
         DataError: The source is missing, or its examples are not those of the run any more.
     """
     recipe = run.recipe.override("data.on_bad", "skip") if skip_bad else run.recipe
+    if source is not None:
+        recipe = recipe.override("data.source", source)
     bundle = prepare(recipe, console, trained=True).bundle
+    check_same_classes(bundle.examples.class_names, run.class_names, source=recipe.data.source)
     if data_fingerprint(bundle) != run.manifest["data"].get("fingerprint"):
         raise DataError(
             f"The {bundle.modality.nouns} of {recipe.data.source} are no longer those of the run, so its test split cannot be "

@@ -13,10 +13,10 @@ from click.testing import CliRunner
 from PIL import Image
 
 import tfl
-from tfl.cli.evaluate import check_same_classes
 from tfl.cli.main import cli
 from tfl.cli.options import latest_folder
 from tfl.errors import DataError, RecipeError, RunError
+from tfl.prepare import check_same_classes
 from tfl.runs import Run
 
 RECIPE = """

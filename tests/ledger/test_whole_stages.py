@@ -98,7 +98,6 @@ def test_a_run_that_was_killed_freezes_what_it_says(
 def test_every_trial_of_a_search_freezes_what_it_says(
     tmp_path: Path, draw_bars: Callable[[int, int], tuple[np.ndarray, np.ndarray]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from tfl.job import prepare_data
     from tfl.tuning import trial
     from tfl.tuning.search import search
 
@@ -134,6 +133,6 @@ def test_every_trial_of_a_search_freezes_what_it_says(
             stop_poor=False,
         ),
     )
-    found = search(recipe, out=tmp_path / "search", prepare=prepare_data)
+    found = search(recipe, out=tmp_path / "search")
     assert [row["status"] for row in found.outcomes()] == ["done"] * 6
     assert len({(stage.train, stage.batchnorm) for stage, _ in seen}) == 6 and all(moved for _, moved in seen)

@@ -45,10 +45,9 @@ def recipe(source):
 @pytest.fixture(scope="session")
 def whole(source, tmp_path_factory):
     """The rows of the recipe's search, run once and not disturbed."""
-    from tfl.job import prepare_data
     from tfl.tuning.search import search
 
-    return _scores(search(_recipe(source), out=tmp_path_factory.mktemp("whole") / "search", prepare=prepare_data))
+    return _scores(search(_recipe(source), out=tmp_path_factory.mktemp("whole") / "search"))
 
 
 @pytest.fixture
@@ -66,10 +65,9 @@ def look_for(tmp_path):
     """Searches into a folder below `tmp_path`."""
 
     def run(recipe, name="search", **options):
-        from tfl.job import prepare_data
         from tfl.tuning.search import search
 
-        return search(recipe, out=tmp_path / name, prepare=prepare_data, **options)
+        return search(recipe, out=tmp_path / name, **options)
 
     return run
 

@@ -39,7 +39,7 @@ def dies_after(self, epoch, logs):
     if seen == epochs:
         os._exit(9)
     self._ask()
-search(recipe, out=out, prepare=prepare_data, resume=Path(out, "search.json").is_file())
+search(recipe, out=out, resume=Path(out, "search.json").is_file())
 """
 
 

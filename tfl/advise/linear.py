@@ -213,7 +213,7 @@ def _standardised(features: NDArray[np.floating]) -> NDArray[np.float32]:
     if not np.isfinite(x).all():
         raise TflError(
             "Some features are not finite numbers, so nothing can be learnt from them.",
-            received=f"{int((~np.isfinite(x)).any(axis=1).sum())} of {len(x)} images",
+            received=f"{int((~np.isfinite(x)).any(axis=1).sum())} of {len(x)} examples",
             fix="The network's weights are damaged, or its values overflow: use features.dtype=bfloat16, or float32.",
         )
     x -= x.mean(axis=0, dtype=np.float64).astype(np.float32)

@@ -1,4 +1,4 @@
-"""What linear probes on a few training images say about each way to prepare the pixels of a model file.
+"""The accuracy of linear probes on a few training examples under each preprocessing, for a model file that does not state its own.
 
 They inform and do not decide: on some tasks two ways score alike, and a wrong way can score well by chance.
 """
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from rich.console import Console
 
-MOST_IMAGES = 200
+MOST_EXAMPLES = 200
 _FEWEST_OF_A_CLASS = 2
 _BATCH = 32
 
@@ -44,20 +44,22 @@ def refuse_undecided(recipe: Recipe, bundle: Bundle, console: Console | None = N
     if not len(indices):
         raise undecided(path, found.reason)
     if console is not None:
-        console.print(f"         linear probes on {len(indices)} images for each preprocessing of {path}", markup=False)
+        console.print(
+            f"         linear probes on {len(indices)} {bundle.modality.nouns} for each preprocessing of {path}", markup=False
+        )
     scores = probe_each(recipe, bundle, indices)
     shown = ", ".join(f"{name} {score:.3f}" for name, score in scores.items())
     chance = np.bincount(np.asarray(bundle.examples.labels)[indices]).max() / len(indices)
     raise undecided(
         path,
         found.reason,
-        evidence=f"Accuracy of a linear probe on {len(indices)} training images (largest class {chance:.3f}): {shown}; "
+        evidence=f"Accuracy of a linear probe on {len(indices)} training {bundle.modality.nouns} (largest class {chance:.3f}): {shown}; "
         "this is a hint and no proof.",
     )
 
 
 def few_of_each_class(labels: NDArray[np.integer], indices: NDArray[np.integer], *, seed: int) -> NDArray[np.int64]:
-    """At most 200 of the images at `indices`, evenly of the classes; none of a class that has a single one.
+    """At most 200 of the examples at `indices`, evenly of the classes; none of a class that has a single one.
 
     Example:
 
@@ -68,8 +70,8 @@ def few_of_each_class(labels: NDArray[np.integer], indices: NDArray[np.integer],
     rng = np.random.default_rng(derived_seed(seed, "preprocessing"))
     by_class = [rng.permutation(indices[labels[indices] == label]) for label in np.unique(labels[indices])]
     by_class = [rows for rows in by_class if len(rows) >= _FEWEST_OF_A_CLASS]
-    each = max(_FEWEST_OF_A_CLASS, MOST_IMAGES // max(1, len(by_class)))
-    taken = [rows[:each] for rows in by_class][: MOST_IMAGES // _FEWEST_OF_A_CLASS]
+    each = max(_FEWEST_OF_A_CLASS, MOST_EXAMPLES // max(1, len(by_class)))
+    taken = [rows[:each] for rows in by_class][: MOST_EXAMPLES // _FEWEST_OF_A_CLASS]
     return np.sort(np.concatenate(taken)).astype(np.int64) if len(taken) > 1 else np.zeros(0, np.int64)
 
 
@@ -85,17 +87,17 @@ def probe_each(recipe: Recipe, bundle: Bundle, indices: NDArray[np.integer]) -> 
     from tfl.advise.probe import FOLDS, make_folds
 
     labels = np.unique(np.asarray(bundle.examples.labels)[indices], return_inverse=True)[1]
-    images = [batch for batch, _ in bundle.dataset(indices, batch_size=_BATCH, cached=None).as_numpy_iterator()]
+    batches = [batch for batch, _ in bundle.dataset(indices, batch_size=_BATCH, cached=None).as_numpy_iterator()]
     folds = make_folds(labels, np.arange(len(labels)), most=FOLDS, seed=derived_seed(bundle.seed, "probe"))
     scores = {}
     for name in WAYS:
-        features = _pooled(recipe, name, images)
+        features = _pooled(recipe, name, batches)
         usable = np.isfinite(features).all()
         scores[name] = float((held_out(features, labels, folds).probabilities.argmax(axis=1) == labels).mean()) if usable else 0.0
     return scores
 
 
-def _pooled(recipe: Recipe, preprocessing: str, images: list[NDArray[np.float32]]) -> NDArray[np.float32]:
+def _pooled(recipe: Recipe, preprocessing: str, batches: list[NDArray[np.float32]]) -> NDArray[np.float32]:
     """`(n, channels)` the mean over the last feature map."""
     import keras
 
@@ -104,4 +106,4 @@ def _pooled(recipe: Recipe, preprocessing: str, images: list[NDArray[np.float32]
     stated = dataclasses.replace(recipe.backbone, preprocessing=preprocessing)  # type: ignore[arg-type]
     backbone = build_backbone(stated, image_size=recipe.data.settled_size)
     model = keras.Model(backbone.input, keras.layers.GlobalAveragePooling2D()(backbone.output))
-    return np.concatenate([np.asarray(model(batch, training=False), np.float32) for batch in images])
+    return np.concatenate([np.asarray(model(batch, training=False), np.float32) for batch in batches])

@@ -10,7 +10,7 @@ import rich_click as click
 
 from tfl.cli.command import Answer, command
 from tfl.cli.options import SOURCE_HELP, run_argument, skip_bad_option
-from tfl.errors import DataError, TflError
+from tfl.errors import TflError
 from tfl.quiet import load_tensorflow
 
 if TYPE_CHECKING:
@@ -108,20 +108,12 @@ def _keep(run: Run, source: str, document: dict[str, Any]) -> None:
 
 
 def _own_bundle(run: Run, skip_bad: bool) -> Bundle:
-    """The images of the run, as long as they still are what they were: another split would judge on training images."""
+    """The examples of the run, as long as they still are what they were: another split would evaluate on training examples."""
     from rich.console import Console
 
-    from tfl.job import data_fingerprint, prepare_data
+    from tfl.prepare import prepare_again
 
-    recipe = run.recipe.override("data.on_bad", "skip") if skip_bad else run.recipe
-    bundle, _ = prepare_data(recipe, Console(stderr=True), trained=True)
-    check_same_classes(bundle.examples.class_names, run.class_names, source=recipe.data.source)
-    if data_fingerprint(bundle) != run.manifest["data"].get("fingerprint"):
-        raise DataError(
-            f"The images of {recipe.data.source} are no longer those of the run, so its test split cannot be drawn again.",
-            fix="Put them back, or judge on other labelled images with --data SOURCE.",
-        )
-    return bundle
+    return prepare_again(run, Console(stderr=True), skip_bad=skip_bad)
 
 
 def _fit_confidence(run: Run, bundle: Bundle) -> dict[str, Any]:
@@ -168,6 +160,8 @@ def _other_source(run: Run, source: str, skip_bad: bool) -> Bundle:
     examples = load_source(data)
     if chosen is not None and set(expected) < set(examples.class_names):  # as the run chose among more classes, so here
         examples = load_source(dataclasses.replace(data, labels=chosen))
+    from tfl.prepare import check_same_classes
+
     check_same_classes(examples.class_names, expected, source=source)
     load_tensorflow()
     from tfl.modalities.base import modality_of
@@ -187,24 +181,6 @@ def _other_source(run: Run, source: str, skip_bad: bool) -> Bundle:
         fingerprints=found.fingerprints,
         cached=found.cached,
     )
-
-
-def check_same_classes(found: tuple[str, ...], expected: tuple[str, ...], *, source: str) -> None:
-    """A class that is missing or added would shift every label after it, so it is an error.
-
-    Raises:
-        DataError: Naming the classes that are missing and those that are added.
-    """
-    missing, added = [name for name in expected if name not in found], [name for name in found if name not in expected]
-    if missing or added:
-        parts = [f"missing: {', '.join(missing)}"] if missing else []
-        parts += [f"added: {', '.join(added)}"] if added else []
-        raise DataError(
-            f"The classes of {source} are not those of the run.",
-            received="; ".join(parts),
-            allowed=expected,
-            fix="Rename, add or remove class folders so that the names are the same.",
-        )
 
 
 def _probabilities(run: Run, bundle: Bundle) -> np.ndarray:

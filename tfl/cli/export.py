@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -141,17 +140,10 @@ def _images_of(run: Run, source: str | None) -> tuple[Bundle | None, str | None]
     """
     from rich.console import Console
 
-    from tfl.cli.evaluate import check_same_classes
-    from tfl.job import data_fingerprint, prepare_data
+    from tfl.prepare import prepare_again
 
-    recipe = run.recipe.override("data.audit", "quick")
-    if source is not None:
-        recipe = dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, source=source))
     try:
-        bundle, _ = prepare_data(recipe, Console(stderr=True, quiet=True), trained=True)
-        check_same_classes(bundle.examples.class_names, run.class_names, source=recipe.data.source)
-        if data_fingerprint(bundle) != run.manifest["data"].get("fingerprint"):
-            raise DataError(f"The images of {recipe.data.source} are no longer those of the run.")
+        bundle = prepare_again(run, Console(stderr=True, quiet=True), source=source)
     except DataError as error:
         if source is not None:
             raise

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 
 from tfl.backbones.blocks import find_cut_points
-from tfl.backbones.flat import lay_out, nodes_in_order
+from tfl.backbones.flat import lay_out_above, nodes_in_order
 from tfl.backbones.inputs import inputs_of, structured
 from tfl.errors import BackboneError
 from tfl.model.assemble import Assembled
@@ -54,7 +54,7 @@ def cut(assembled: Assembled, block_index: int) -> tuple[keras.Model, keras.Mode
     needed = _inputs_above(assembled.model, list(alive.values()))
     if len(alive) == 1 and not needed:
         return prefix, keras.Model(alive[FEATURES], output, name=f"suffix_{block_index}")
-    return prefix, _suffix_of_several(alive, needed, output, name=f"suffix_{block_index}")
+    return prefix, _suffix_of_several(assembled.model, alive, needed, name=f"suffix_{block_index}")
 
 
 def inputs_next_to(prefix: keras.Model, suffix: keras.Model) -> tuple[str, ...]:
@@ -82,12 +82,12 @@ def _inputs_above(model: keras.Model, alive: list[Any]) -> list[Any]:
     return [tensor for tensor in model.inputs if tensor.name in wanted]
 
 
-def _suffix_of_several(alive: dict[str, Any], needed: list[Any], output: Any, *, name: str) -> keras.Model:
-    """From several tensors to `output`; laid out flat, so that the layers under the output are at hand."""
+def _suffix_of_several(model: keras.Model, alive: dict[str, Any], needed: list[Any], *, name: str) -> keras.Model:
+    """From several tensors of the model to its output; laid out flat, so that the layers under the output are at hand."""
     given = {**alive, **{tensor.name: tensor for tensor in needed}}
     fresh = {key: keras.Input(tensor.shape[1:], dtype=tensor.dtype, name=key) for key, tensor in given.items()}
-    within = keras.Model(list(given.values()), output)
-    return keras.Model(fresh, lay_out(within, list(fresh.values())), name=name)
+    output = lay_out_above(model, [(tensor, fresh[key]) for key, tensor in given.items()])
+    return keras.Model(fresh, output, name=name)
 
 
 def tensor_at(model: keras.Model, name: str) -> Any:

@@ -85,7 +85,7 @@ def _title(found: Mapping[str, Any], recipe: Recipe, trials: int) -> str:
         f"{recipe.name}, after a search.",
         "",
         f"Came from  {came}, of {trials} trials around the recipe `{recipe.name}`, by `tfl tune`",
-        f"Expected   {metric} {found['score']:.4f} on the validation images ({how})",
+        f"Expected   {metric} {found['score']:.4f} on the validation split ({how})",
         *(["Changed", *changed] if changed else []),
     ]
     return "\n".join(lines)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from tfl.errors import RunError, TrainingError
 from tfl.fields import as_plain
+from tfl.prepare import prepare
 from tfl.recipe import Choice, Recipe, Search
 from tfl.storage import locked
 from tfl.tuning.confirm import confirm
@@ -24,7 +25,7 @@ from tfl.tuning.memory import start_again
 from tfl.tuning.prior import Profile, first_values, promising
 from tfl.tuning.results import write_results
 from tfl.tuning.space import check_space, depth_path, space_of
-from tfl.tuning.trial import Prepare, TrialRunner
+from tfl.tuning.trial import TrialRunner
 from tfl.tuning.trials import EXPECTED, Trials, search_of
 from tfl.tuning.workers import Role, run_workers, serve
 
@@ -41,7 +42,7 @@ def search(
     recipe: Recipe,
     *,
     out: Path | str,
-    prepare: Prepare,
+    bundle: Bundle | None = None,
     resume: bool = False,
     workers: int = 1,
     profile: Callable[[Recipe, Bundle], Profile] | None = None,
@@ -55,7 +56,7 @@ def search(
     Args:
         recipe: `Recipe`; without a `search` it is searched in the default space with the default budget.
         out: Path, the folder of the search; see `tfl.tuning.folder`.
-        prepare: Callable that loads and splits the data of a recipe, such as `tfl.job.prepare_data`.
+        bundle: `Bundle`, the data of the recipe. Defaults to what `tfl.prepare.prepare` finds.
         resume: Bool, whether to resume the search in `out`; everything but its budget must be the same. Defaults to False.
         workers: Int, the number of processes on this machine that run trials. Defaults to 1.
         profile: Callable from a recipe and its data to the scores of linear probes by block, for `prior="probe"`. Defaults to
@@ -73,7 +74,6 @@ def search(
     Example:
 
     >>> import tempfile, tfl
-    >>> from tfl.job import prepare_data
     >>> recipe = tfl.Recipe(
     ...     name="digits",
     ...     data=tfl.Sample("digits", image_size=(32, 32), per_class=6),
@@ -81,7 +81,7 @@ def search(
     ...     stages=(tfl.Stage("head", epochs=1),),
     ...     search=tfl.Search(space={"head.dropout": tfl.Choice((0.0, 0.5))}, algorithm="grid", seeds=0),
     ... )
-    >>> found = search(recipe, out=tempfile.mkdtemp(), prepare=prepare_data)
+    >>> found = search(recipe, out=tempfile.mkdtemp())
     >>> [row["values"]["head.dropout"] for row in found.outcomes()]
     [0.0, 0.5]
     """
@@ -91,15 +91,15 @@ def search(
     folder, role = SearchFolder(out), Role.of_this_process()
     if role is Role.WORKER:
         recipe = _wait_for_chief(folder)
-        if not Trials(folder, recipe, prepare, Clock(folder, search_of(recipe).minutes, writes=False), console=console).run():
+        if not Trials(folder, recipe, Clock(folder, search_of(recipe).minutes, writes=False), console=console).run():
             start_again()
         return folder
     folder.folder.mkdir(parents=True, exist_ok=True)
     with locked(folder.folder):
         recipe = recipe if recipe.search is not None else dataclasses.replace(recipe, search=Search())
         clock = Clock(folder, search_of(recipe).minutes)
-        bench = _prepare(folder, recipe, prepare, resume=resume, profile=profile, console=console)
-        trials = Trials(folder, recipe, prepare, clock, console=console, bench=bench)
+        runner = _begin(folder, recipe, bundle, resume=resume, profile=profile, console=console)
+        trials = Trials(folder, recipe, clock, console=console, runner=runner)
         trials.precompute_features()
         if role is Role.CHIEF:
             serve(trials.run, trials.tick, over=lambda: trials.clock.over)
@@ -113,10 +113,10 @@ def search(
     return folder
 
 
-def _prepare(
+def _begin(
     folder: SearchFolder,
     recipe: Recipe,
-    prepare: Prepare,
+    bundle: Bundle | None,
     *,
     resume: bool,
     profile: Callable[[Recipe, Bundle], Profile] | None,
@@ -127,14 +127,14 @@ def _prepare(
     from tfl.train.precision import choose_precision
 
     folder.refuse_if_taken(resume=resume)
-    bundle, _ = prepare(recipe, console)
+    bundle = bundle or prepare(recipe, console).bundle
     chosen = folder.about["precision"] if folder.exists else None
     precision = chosen or choose_precision(
         recipe, lambda: assemble_for(recipe, bundle), modality=bundle.modality, console=console
     )
-    bench = TrialRunner(folder, prepare, precision=precision)
-    bench.keep(recipe, bundle)
-    assembled = bench.network(recipe)
+    runner = TrialRunner(folder, precision=precision)
+    runner.keep(recipe, bundle)
+    assembled = runner.network(recipe)
     space = space_of(recipe, len(assembled.blocks))
     check_space(recipe, space)
     data = "".join(bundle.content_hash(part) for part in ("train", "val", "test"))
@@ -144,7 +144,7 @@ def _prepare(
     if folder.exists:
         refuse_if_changed(folder, now)
         folder.update(budget=budget, status="running")
-        return bench
+        return runner
     found = profile(recipe, bundle) if profile is not None and search_.prior == "probe" else {}
     first = first_values(recipe, space, assembled, found, most=(search_.trials or EXPECTED) // 2)
     if found and isinstance(tried := space.get(depth_path(recipe)), Choice):
@@ -157,12 +157,12 @@ def _prepare(
         "budget": budget,
         "precision": precision,
         "blocks": [block.name for block in assembled.blocks],
-        "images": {part: len(bundle.indices(part)) for part in ("train", "val")},
+        "examples": {part: len(bundle.indices(part)) for part in ("train", "val")},
         "profile": dict(found),
         "first": first,
     }
     folder.begin(recipe, about)
-    return bench
+    return runner
 
 
 def _wait_for_chief(folder: SearchFolder) -> Recipe:
@@ -186,8 +186,8 @@ def _conclude(folder: SearchFolder, recipe: Recipe, trials: Trials, console: Con
             received="; ".join(reasons[:3]) or "no time for one",
             fix=f"See {folder.path('trials.csv')}; change the space, or run again with --resume and more --minutes.",
         )
-    trials.bench.between = lambda: None
-    confirm(folder, recipe, trials.bench, console=console)
+    trials.runner.between = lambda: None
+    confirm(folder, recipe, trials.runner, console=console)
     if trials.search.algorithm == "hyperband" and not any(row["status"] == "unfinished" for row in rows):
         for row in rows:
             folder.tidy(row["trial"])

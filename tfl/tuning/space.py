@@ -20,7 +20,7 @@ Values = dict[str, Any]
 FIXED = ("name", "seed", "monitor", "export", "search")
 """What every trial must share, or their scores could not be compared."""
 FREE_DATA = ("image_size", "fit", "train_per_class")
-"""What of the data may differ between trials: the images they are judged on stay the same."""
+"""What of the data may differ between trials: the examples that they are evaluated on stay the same."""
 DEEPEST = 0.75
 """The built space trains at most this share of the blocks: nearly all of a network's time, and of a store's bytes, is below."""
 

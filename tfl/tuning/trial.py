@@ -23,6 +23,7 @@ from tfl.errors import RunLockedError
 from tfl.modalities.base import settled
 from tfl.model.assemble import Assembled
 from tfl.model.freeze import make_plan
+from tfl.prepare import prepare
 from tfl.recipe import Recipe, Stage
 from tfl.runs import Run
 from tfl.train.stage import train_stage
@@ -30,12 +31,10 @@ from tfl.tuning.folder import SearchFolder
 from tfl.tuning.reset import ResettableNetwork
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    pass
 
 Check = Callable[[Sequence[float]], None]
 """Called after each epoch with the metric of all epochs so far; raises what ends the trial."""
-Prepare = Callable[[Recipe, "Console"], tuple[Bundle, Any]]
-"""The images of a recipe, found and split, with what was found: `tfl.job.prepare_data`."""
 _WAIT_SECONDS = 0.5
 
 
@@ -48,15 +47,12 @@ class TrialRunner:
 
     Args:
         folder: `SearchFolder` of the search.
-        prepare: Callable that loads and splits the data of a recipe.
         precision: String, the Keras dtype policy of all trials.
         between: Callable without arguments, called after each epoch of any stage. An exception that it raises ends the search.
     """
 
-    def __init__(
-        self, folder: SearchFolder, prepare: Prepare, *, precision: str, between: Callable[[], None] = lambda: None
-    ) -> None:
-        self.folder, self.precision, self.between, self._prepare = folder, precision, between, prepare
+    def __init__(self, folder: SearchFolder, *, precision: str, between: Callable[[], None] = lambda: None) -> None:
+        self.folder, self.precision, self.between = folder, precision, between
         self._bundles: dict[str, Bundle] = {}
         self._network: ResettableNetwork | None = None
 
@@ -75,7 +71,7 @@ class TrialRunner:
         from rich.console import Console
 
         if _data_key(recipe) not in self._bundles:
-            self.keep(recipe, self._prepare(recipe, Console(quiet=True))[0])
+            self.keep(recipe, prepare(recipe, Console(quiet=True)).bundle)
         return dataclasses.replace(self._bundles[_data_key(recipe)], seed=recipe.seed)
 
     def network(self, recipe: Recipe) -> Assembled:

@@ -23,7 +23,7 @@ from tfl.tuning.precompute import precompute_features
 from tfl.tuning.results import describe
 from tfl.tuning.space import hyperparameters, recipe_of, values_of
 from tfl.tuning.stopping import is_poor
-from tfl.tuning.trial import Check, Prepare, StoppedTrialError, TrialRunner
+from tfl.tuning.trial import Check, StoppedTrialError, TrialRunner
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -44,28 +44,27 @@ class Trials:
         self,
         folder: SearchFolder,
         recipe: Recipe,
-        prepare: Prepare,
         clock: Clock,
         *,
         console: Console,
-        bench: TrialRunner | None = None,
+        runner: TrialRunner | None = None,
     ) -> None:
         about = folder.about
         self.folder, self.recipe, self.console, self.search = folder, recipe, console, search_of(recipe)
         self.space = build(Search, {"space": about["space"]}, "search").space
         self.first = about["first"]
         self.clock = clock
-        self.bench = bench or TrialRunner(folder, prepare, precision=about["precision"])
-        self.bench.between = self.between
+        self.runner = runner or TrialRunner(folder, precision=about["precision"])
+        self.runner.between = self.between
         self.growth = Growth()
         self._shown: set[int] = {row["number"] for row in folder.outcomes() if row["status"] != "unfinished"}
 
     def precompute_features(self) -> None:
         """Computes the features that trials share in one pass, within the time of the search."""
         rows, most = self.folder.outcomes(), self.search.trials or EXPECTED
-        if len(rows) >= most or not self.bench.holds(self.recipe):
+        if len(rows) >= most or not self.runner.holds(self.recipe):
             return
-        network, bundle = self.bench.network(self.recipe), self.bench.bundle(self.recipe)
+        network, bundle = self.runner.network(self.recipe), self.runner.bundle(self.recipe)
         precompute_features(self.recipe, self.space, network, bundle, trials=most, console=self.console)
 
     def run(self) -> bool:
@@ -143,7 +142,7 @@ class Trials:
             recipe = recipe_of(self.recipe, values)
             earlier = sampled.get("tuner/trial_id")
             after = self.folder.trial(earlier) / "run" if earlier else None
-            self.bench.train(recipe, place, check=self._check(sampled, recipe.stages[-1].epochs), after=after)
+            self.runner.train(recipe, place, check=self._check(sampled, recipe.stages[-1].epochs), after=after)
         except StoppedTrialError as stop:
             return "stopped", str(stop)
         except (EndOfSearchError, KeyboardInterrupt):

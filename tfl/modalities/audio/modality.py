@@ -184,6 +184,22 @@ class AudioModality:
 
         return build_backbone(backbone, image_size=self.size)
 
+    def network_note(self, backbone: tfl.Backbone) -> str | None:
+        """As of a network for images: the preprocessing of a model file."""
+        from tfl.modalities.image.backbones.settle import preprocessing_note
+
+        return preprocessing_note(backbone)
+
+    def network_about(self, backbone: tfl.Backbone) -> dict[str, Any]:
+        """The preprocessing that was decided."""
+        from tfl.modalities.image.backbones.settle import preprocessing_of
+
+        return {"preprocessing": preprocessing_of(backbone).preprocessing}
+
+    def recipe_notes(self, asked: tfl.Recipe) -> list[tuple[str, str]]:
+        """Nothing is to be reported of the recipe alone."""
+        return []
+
     def preview(self, content: bytes, *, attribution: NDArray[np.float32] | None = None) -> Preview:
         """See `tfl.modalities.audio.preview.preview_sound`."""
         from tfl.modalities.audio.preview import preview_sound
@@ -200,6 +216,13 @@ class AudioModality:
 def of_recipe(recipe: tfl.Recipe) -> AudioModality:
     """The modality of a recipe's sounds, as spectrograms of the size of its network where the recipe states none."""
     return AudioModality(recipe.data if recipe.data.image_size is not None else settled(recipe).data)
+
+
+def check_available(recipe: tfl.Recipe) -> None:
+    """See `tfl.modalities.image.backbones.available.check_available`."""
+    from tfl.modalities.image.backbones import available
+
+    available.check_available(recipe.backbone)
 
 
 def settled(recipe: tfl.Recipe) -> tfl.Recipe:

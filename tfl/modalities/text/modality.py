@@ -194,6 +194,18 @@ class TextModality:
 
         return build_backbone(backbone, pooled=self.pooled)
 
+    def network_note(self, backbone: tfl.Backbone) -> str | None:
+        """None: a preset brings its tokenizer."""
+        return None
+
+    def network_about(self, backbone: tfl.Backbone) -> dict[str, Any]:
+        """The hash of the tokenizer."""
+        return {"tokenizer": _tokenizer_identity(backbone.name)}
+
+    def recipe_notes(self, asked: tfl.Recipe) -> list[tuple[str, str]]:
+        """Nothing is to be reported of the recipe alone."""
+        return []
+
     def preview(self, content: bytes, *, attribution: NDArray[np.float32] | None = None) -> Preview:
         """The text; with an attribution of `(length,)`, its tokens shaded by it."""
         from tfl.modalities.text.preview import preview
@@ -218,6 +230,16 @@ def of_recipe(recipe: tfl.Recipe) -> TextModality:
     """The modality of a recipe's texts; its length is None before `chosen`."""
     recipe = settled(recipe)
     return TextModality(recipe.backbone, _text(recipe).length, pooled=recipe.head.pooling == "pooled")
+
+
+def check_available(recipe: tfl.Recipe) -> None:
+    """Makes sure that KerasHub is installed, and that a backbone that is named as a folder holds a text encoder.
+
+    Raises:
+        BackboneError: The folder holds no text encoder.
+        MissingExtraError: KerasHub is not installed.
+    """
+    settled(recipe)
 
 
 def settled(recipe: tfl.Recipe) -> tfl.Recipe:
