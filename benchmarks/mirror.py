@@ -54,7 +54,7 @@ def measure(examples: Any, seed: int) -> dict[str, Any]:
     """What the test of mirrored copies says, and the seconds that it takes."""
     import dataclasses
 
-    from tfl.advise.mirror import mirror_test
+    from tfl.cli.mirror import mirror_test
 
     began = time.perf_counter()
     found = mirror_test(examples, seed=seed)

@@ -172,7 +172,7 @@ def test_new_writes_the_bits_that_16_bit_images_use(here):
 
 
 def test_new_says_what_kind_of_pictures_a_sample_has(here, monkeypatch):
-    monkeypatch.setattr("tfl.advise.mirror.MOST_IMAGES", 20)  # too few to compare: no network is needed
+    monkeypatch.setattr("tfl.cli.mirror.MOST_IMAGES", 20)  # too few to compare: no network is needed
     monkeypatch.setattr("tfl.cli.new.load_tensorflow", lambda: None)
     invoke("new", "digits", "--data", "sample:digits")
     assert "scanned handwritten digits" in here.joinpath("digits.py").read_text()

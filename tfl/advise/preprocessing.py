@@ -1,4 +1,4 @@
-"""The accuracy of linear probes on a few training examples under each preprocessing, for a model file that does not state its own.
+"""Linear probes on a few training examples under each preprocessing, for a model file that does not state its own.
 
 They inform and do not decide: on some tasks two ways score alike, and a wrong way can score well by chance.
 """
@@ -53,8 +53,8 @@ def refuse_undecided(recipe: Recipe, bundle: Bundle, console: Console | None = N
     raise undecided(
         path,
         found.reason,
-        evidence=f"Accuracy of a linear probe on {len(indices)} training {bundle.modality.nouns} (largest class {chance:.3f}): {shown}; "
-        "this is a hint and no proof.",
+        evidence=f"Accuracy of a linear probe on {len(indices)} training {bundle.modality.nouns} (largest class {chance:.3f}): "
+        f"{shown}; this is a hint and no proof.",
     )
 
 

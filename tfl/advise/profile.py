@@ -207,7 +207,7 @@ def make_profile(
 def _figures(
     predicted: NDArray[np.integer], labels: NDArray[np.integer], weights: NDArray[np.floating]
 ) -> dict[str, NDArray[np.float64]]:
-    """Accuracy and macro-F1 `(resamples, rows)` under each row of `weights` `(resamples, n)`: how often each example was drawn."""
+    """Accuracy and macro-F1 `(resamples, rows)` by `weights` `(resamples, n)`: how often each example was drawn."""
     classes = int(max(labels.max(), predicted.max())) + 1
     present = weights @ _one_hot(labels, classes)
     found: dict[str, list[NDArray[np.float64]]] = {"accuracy": [], "macro_f1": []}

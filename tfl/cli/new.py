@@ -19,7 +19,7 @@ from tfl.quiet import load_tensorflow
 from tfl.recipe import Backbone, Data, Recipe
 
 if TYPE_CHECKING:
-    from tfl.advise.mirror import MirrorTest
+    from tfl.cli.mirror import MirrorTest
     from tfl.data.source import Examples
 
 _IMBALANCED = 3.0
@@ -155,7 +155,7 @@ def _test_flip(examples: Examples) -> MirrorTest:
     """Compares images with their mirrored copies; TensorFlow is imported only for as many images as can decide."""
     from rich.console import Console
 
-    from tfl.advise.mirror import enough_images, mirror_test
+    from tfl.cli.mirror import enough_images, mirror_test
 
     if enough_images(len(examples)):
         load_tensorflow()

@@ -90,7 +90,7 @@ def mirror_test(examples: Examples, *, seed: int = 0, console: Console | None = 
     Example:
 
     >>> import tfl
-    >>> from tfl.advise.mirror import mirror_test
+    >>> from tfl.cli.mirror import mirror_test
     >>> from tfl.data.source import load_source
     >>> found = mirror_test(load_source(tfl.Sample("digits", per_class=30)))
     >>> found.flip, found.told_apart > 0.8

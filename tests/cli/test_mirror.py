@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from tfl.advise import mirror
-from tfl.advise.mirror import ToldApart, enough_images, mirror_test, tell_apart
+from tfl.cli import mirror
+from tfl.cli.mirror import ToldApart, enough_images, mirror_test, tell_apart
 from tfl.data.examples import Examples
 from tfl.data.source import load_source
 from tfl.recipe import Data
