@@ -3,7 +3,7 @@
 Data      synthesised sounds that come with tfl (tones, glides, clicks, bursts); a folder of class folders of WAV, FLAC, MP3 or
           OGG files with --data, such as the Free Spoken Digit Dataset (8 kHz)
 Run       tfl run recipes/spoken_digits.py
-          tfl run recipes/spoken_digits.py --data FOLDER --set data.input.sample_rate=8000 --set backbone=MobileNet
+          tfl run recipes/spoken_digits.py --data FOLDER --set data.input.sample_rate=8000
 """
 
 import tfl

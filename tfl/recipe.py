@@ -73,7 +73,7 @@ class Audio:
         seconds: Length that every sound is cut or padded to, in seconds. None chooses it from the training sounds.
         sample_rate: Sounds are resampled to this rate, in Hz.
         mels: Number of mel bands.
-        window: Length of the analysis window, in seconds.
+        window: Length of the analysis window (Hann), in seconds.
         hop: Distance between two windows, in seconds.
         low, high: Lowest and highest frequency of the mel bands, in Hz; `high=None` is half the sample rate.
         range_db: Values further below the loudest than this are raised to that level, in dB.
@@ -87,10 +87,17 @@ class Audio:
     hop: float = number(0.01, at_least=0.0005, at_most=1.0)
     low: float = number(20.0, at_least=0.0)
     high: float | None = number(None, at_least=1.0)
-    range_db: float = number(80.0, at_least=10.0, at_most=200.0)
+    range_db: float = number(40.0, at_least=10.0, at_most=200.0)
 
     def __post_init__(self) -> None:
         check_fields(self)
+        top = self.sample_rate / 2
+        if not self.low < (top if self.high is None else self.high) <= top:
+            raise RecipeError(
+                "The mel bands of `Audio` do not lie between `low` and half the sample rate.",
+                received=f"low={self.low:g}, high={'None' if self.high is None else format(self.high, 'g')} Hz",
+                allowed=f"low < high <= {top:g} Hz, for sample_rate={self.sample_rate}",
+            )
 
     @classmethod
     def from_text(cls, text: str) -> Audio:
@@ -300,8 +307,10 @@ class AudioAugment:
     Args:
         shift: Largest shift in time, either way, as a share of the length; what is shifted out is filled with silence.
         noise: Largest level of added white noise, as a share of the sound's own level (root mean square).
-        gain_db: Largest change of the level, either way, in dB.
-        time_masks, frequency_masks: How many stretches of the spectrogram are hidden (SpecAugment, Park et al. 2019).
+        gain_db: Largest drift of the level from the start to the end of a sound, either way, in dB; a change of the whole level
+            would not be seen, since a spectrogram is relative to its loudest value.
+        time_masks, frequency_masks: How many stretches of the spectrogram are replaced by its mean (SpecAugment, Park et al.
+            2019).
         time_mask, frequency_mask: Largest length of each, as a share of the spectrogram's width or height.
         mixup: Alpha of MixUp's beta distribution (Zhang et al. 2017).
     """

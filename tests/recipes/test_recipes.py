@@ -61,6 +61,13 @@ def test_wild_animals(tmp_path):
     assert len(run.class_names) == 10
 
 
+@pytest.mark.xfail(strict=True, reason="exports and the report do not ask the modality yet")
+def test_spoken_digits(tmp_path):
+    run = smoke("spoken_digits", tmp_path / "run", "--set", "data.per_class=8")
+    assert run.recipe.data.input.seconds == 1.0
+    assert run.path("export", "saved_model", "1", "saved_model.pb").is_file()
+
+
 @pytest.mark.real_photos
 def test_fashion_then_digits(tmp_path, photos):
     source = smoke("fashion_source", tmp_path / "fashion", "--data", str(photos / "fashion_mnist"))

@@ -28,14 +28,14 @@ def test_each_trouble_is_found_once():
         wav(0.2 * clean + 0.3),
         wav(0.1 * rng.normal(size=8000)),
     ]
-    found = {one["kind"]: one["files"] for one in level_findings(examples_of(contents))}
+    found = {one.kind: list(one.files) for one in level_findings(examples_of(contents))}
     assert found == {"silent": ["#1", "#2"], "clipped": ["#3"], "very_short": ["#4"], "offset": ["#5"]}
 
 
 def test_notes_read_well_for_one_and_for_several():
-    notes = {one["kind"]: one["note"] for one in level_findings(examples_of([wav(np.zeros(8000)), wav(np.zeros(9000))]))}
+    notes = {one.kind: one.note for one in level_findings(examples_of([wav(np.zeros(8000)), wav(np.zeros(9000))]))}
     assert notes["silent"].startswith("2 sounds have no sample above -60 dB, and teach")
-    notes = {one["kind"]: one["note"] for one in level_findings(examples_of([wav(np.zeros(400))]))}
+    notes = {one.kind: one.note for one in level_findings(examples_of([wav(np.zeros(400))]))}
     assert notes["silent"] == "1 sound has no sample above -60 dB, and teaches a network nothing but silence: #0."
     assert notes["very_short"] == "1 sound is shorter than 50 ms: #0."
 
@@ -67,9 +67,9 @@ def test_copies_of_two_classes_are_a_conflict():
     one, two = SOUNDS.contents[:2]
     louder = wav(np.frombuffer(one[44:], "<i2") / 40000)
     copies, conflict = near_copy_findings(examples_of([one, two, louder], [0, 0, 1]))
-    assert (copies["kind"], copies["groups"]) == ("near_duplicate_sounds", [["#0", "#2"]])
-    assert (conflict["kind"], conflict["severity"]) == ("near_conflicting_sounds", "warning")
-    assert conflict["note"].startswith("2 sounds in 1 set are copies of each other or nearly so, under different labels")
+    assert (copies.kind, copies.files, copies.groups) == ("near_duplicate_sounds", ("#0", "#2"), ((0, 1),))
+    assert (conflict.kind, conflict.severity) == ("near_conflicting_sounds", "warning")
+    assert conflict.note.startswith("2 sounds in 1 set are copies of each other or nearly so, under different labels")
 
 
 def test_correlation_of_other_sounds_is_low():

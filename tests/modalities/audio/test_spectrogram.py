@@ -115,5 +115,7 @@ def test_resizing_is_that_of_tensorflow(count, wanted):
 
 
 def test_bands_that_cannot_be_are_refused():
-    with pytest.raises(RecipeError, match=r"low=5000 Hz, high=4000 Hz.*half the sample rate, 4000 Hz"):
-        mel_filters(tfl.Audio(sample_rate=8000, low=5000.0))
+    with pytest.raises(RecipeError, match=r"low=5000, high=None Hz.*low < high <= 4000 Hz"):
+        tfl.Audio(sample_rate=8000, low=5000.0)
+    with pytest.raises(RecipeError, match=r"high=8000 Hz.*4000 Hz, for sample_rate=8000"):
+        tfl.Audio(sample_rate=8000, high=8000.0)

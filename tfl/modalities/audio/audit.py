@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tfl.errors import BadImageError, MissingExtraError, listed
+from tfl.finding import Finding, Severity, of_groups
 from tfl.modalities.audio.convert import samples_of
 
 SILENT_DB = -60.0
@@ -79,14 +80,11 @@ def facts_of(content: bytes) -> SoundFacts:
     )
 
 
-def level_findings(examples: Any) -> list[dict[str, Any]]:
+def level_findings(examples: Any) -> list[Finding]:
     """Findings about single sounds: `silent`, `clipped`, `very_short`, `offset`.
 
     Args:
         examples: A `tfl.data.examples.Examples` of sounds that can be read.
-
-    Returns:
-        Dictionaries of `kind`, `severity`, `files` and `note`.
     """
     facts = _of_each(examples, facts_of)
     chosen = {
@@ -101,7 +99,7 @@ def level_findings(examples: Any) -> list[dict[str, Any]]:
         "very_short": f"are shorter than {SHORT_S * 1000:g} ms",
         "offset": f"do not swing around zero: their mean is more than {OFFSET_SHARE:.0%} of their loudest sample",
     }
-    severities = {"silent": "warning", "clipped": "info", "very_short": "warning", "offset": "info"}
+    severities: dict[str, Severity] = {"silent": "warning", "clipped": "info", "very_short": "warning", "offset": "info"}
     return [
         _finding(kind, severities[kind], [examples.name_of(index) for index in indices], words[kind])
         for kind, indices in chosen.items()
@@ -109,7 +107,7 @@ def level_findings(examples: Any) -> list[dict[str, Any]]:
     ]
 
 
-def near_copy_findings(examples: Any) -> list[dict[str, Any]]:
+def near_copy_findings(examples: Any) -> list[Finding]:
     """Findings about recordings that are there several times, at another level, shifted, cut or compressed.
 
     `near_duplicate_sounds`, and `near_conflicting_sounds` where the copies have different labels.
@@ -261,27 +259,20 @@ def _differ(examples: Any, members: Sequence[int]) -> bool:
     return bool(np.nanmax(np.ptp(examples.targets[list(members)], axis=0)) > 0)
 
 
-def _finding(kind: str, severity: str, files: list[str], words: str) -> dict[str, Any]:
+def _finding(kind: str, severity: Severity, files: list[str], words: str) -> Finding:
     count = len(files)
     subject = "1 sound" if count == 1 else f"{count:,} sounds"
     if count == 1:
-        for several, one in (
-            ("have ", "has "),
-            ("are ", "is "),
-            ("do not", "does not"),
-            ("their", "its"),
-            ("and teach", "and teaches"),
-        ):
+        for several, one in _SINGULAR:
             words = words.replace(several, one)
-    return {"kind": kind, "severity": severity, "files": files, "note": f"{subject} {words}: {listed(files, limit=5)}."}
+    return Finding(kind=kind, severity=severity, files=tuple(files), note=f"{subject} {words}: {listed(files, limit=5)}.")
 
 
-def _copies_finding(kind: str, severity: str, examples: Any, sets: Sequence[tuple[int, ...]], words: str) -> dict[str, Any]:
+_SINGULAR = (("have ", "has "), ("are ", "is "), ("do not", "does not"), ("their", "its"), ("and teach", "and teaches"))
+
+
+def _copies_finding(kind: str, severity: Severity, examples: Any, sets: Sequence[tuple[int, ...]], words: str) -> Finding:
     count = sum(map(len, sets))
-    return {
-        "kind": kind,
-        "severity": severity,
-        "files": [examples.name_of(index) for members in sets for index in members],
-        "groups": [[examples.name_of(index) for index in members] for members in sets],
-        "note": f"{count:,} sounds in {len(sets):,} {'set' if len(sets) == 1 else 'sets'} {words}.",
-    }
+    groups = [[examples.name_of(index) for index in members] for members in sets]
+    note = f"{count:,} sounds in {len(sets):,} {'set' if len(sets) == 1 else 'sets'} {words}."
+    return of_groups(kind, severity, groups, note)

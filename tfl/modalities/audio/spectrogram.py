@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tfl.errors import RecipeError
-
 if TYPE_CHECKING:
     import tensorflow as tf
     from numpy.typing import NDArray
@@ -57,7 +55,7 @@ def frame_count(audio: tfl.Audio, samples: int) -> int:
 
 def highest(audio: tfl.Audio) -> float:
     """The highest frequency of the mel bands, in Hz."""
-    return audio.sample_rate / 2 if audio.high is None else min(audio.high, audio.sample_rate / 2)
+    return audio.sample_rate / 2 if audio.high is None else audio.high
 
 
 def mel_of(hertz: NDArray[np.float64] | float) -> NDArray[np.float64]:
@@ -83,19 +81,8 @@ def hertz_of(mels: NDArray[np.float64] | float) -> NDArray[np.float64]:
 
 @functools.lru_cache(maxsize=16)
 def mel_filters(audio: tfl.Audio) -> NDArray[np.float32]:
-    """Triangular filters from the power spectrum to mel bands, `(bins, mels)`, each of area 2 over its width in Hz.
-
-    Raises:
-        RecipeError: The bands lie above half the sample rate, or in no order.
-    """
-    low, high = audio.low, highest(audio)
-    if low >= high:
-        raise RecipeError(
-            "`Audio.low` is not below the highest frequency of the mel bands.",
-            received=f"low={low:g} Hz, high={high:g} Hz",
-            allowed=f"frequencies up to half the sample rate, {audio.sample_rate / 2:g} Hz",
-        )
-    edges = hertz_of(np.linspace(mel_of(low), mel_of(high), audio.mels + 2))
+    """Triangular filters from the power spectrum to mel bands, `(bins, mels)`, each of area 1 in Hz."""
+    edges = hertz_of(np.linspace(mel_of(audio.low), mel_of(highest(audio)), audio.mels + 2))
     bins = np.linspace(0.0, audio.sample_rate / 2, fft_samples(audio) // 2 + 1)
     rise = (bins[:, None] - edges[:-2]) / (edges[1:-1] - edges[:-2])
     fall = (edges[2:] - bins[:, None]) / (edges[2:] - edges[1:-1])
