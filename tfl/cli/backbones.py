@@ -97,7 +97,7 @@ def _describe(name: str, image_size: tuple[int, int] | None, settings: Sequence[
     from tfl.fields import override
     from tfl.modalities.image.backbones.settle import native_size, preprocessing_of
 
-    own_model = model_file(name) is not None  # what cannot be one is told before TensorFlow's seconds of loading
+    own_model = model_file(name) is not None  # what cannot be one is reported before TensorFlow's seconds of loading
     backbone = Backbone(name) if own_model else Backbone(name, weights=None)
     for key, text in settings:
         backbone = override(backbone, key, text)

@@ -96,7 +96,7 @@ def new(name: str, source: str) -> Answer:
     horizontally if a comparison of up to 1,000 images with their mirrored copies finds no difference, and says why otherwise.
     """
     file = Path(name if name.endswith(".py") else f"{name}.py")
-    Recipe(name=file.stem, data=Data(source), backbone=Backbone("mini"))  # a bad name is told before the data is read
+    Recipe(name=file.stem, data=Data(source), backbone=Backbone("mini"))  # a bad name is reported before the data is read
     _refuse_if_there(file)
     from tfl.data.source import load_source
 
