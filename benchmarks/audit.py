@@ -137,11 +137,11 @@ def files_of(planted: Planted, found: Any, *kinds: str) -> set[str]:
 
 
 def judge_files(planted: Planted, found: Any, counts: Counts) -> None:
-    from tfl.finding import UNUSABLE
+    from tfl.modalities.image.check import TROUBLES
 
     poor = {file for kind in POOR for file in planted.files[kind]}
     for kind in SPOILERS:
-        named = files_of(planted, found, *(UNUSABLE if kind == "unreadable" else (kind,)))
+        named = files_of(planted, found, *(TROUBLES if kind == "unreadable" else (kind,)))
         add(counts, kind, named, set(planted.files[kind]), right=poor if kind in POOR else None)
 
 

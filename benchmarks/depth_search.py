@@ -30,9 +30,10 @@ from pathlib import Path
 from typing import Any
 
 from by_hand import SuffixTraining, build_suffix, compute_maps, forward_pass
-from flower_photos import choose_photos, cold_store, options_of, quietly, recipe_of, top_of, write_table
+from flower_photos import choose_photos, options_of, recipe_of, top_of, write_table
 from harness import document, figure, print_document
 from keras_guide import CUTS, build, open_datasets, thaw_from
+from stage_times import cold_store, quietly
 
 import tfl
 

@@ -18,8 +18,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from flower_photos import choose_photos, options_of, quietly
+from flower_photos import choose_photos, options_of
 from harness import document, figure, interval, print_document
+from stage_times import quietly
 
 import tfl
 

@@ -23,9 +23,10 @@ from pathlib import Path
 from typing import Any
 
 from by_hand import SuffixTraining, build_suffix, compute_maps
-from flower_photos import choose_photos, cold_store, options_of, prepare, quietly, recipe_of, run_stage, top_of, write_table
+from flower_photos import choose_photos, options_of, recipe_of, top_of, write_table
 from harness import document, figure, print_document
 from keras_guide import CUTS, open_datasets, open_guide
+from stage_times import cold_store, prepare, quietly, run_stage
 
 import tfl
 
@@ -42,7 +43,7 @@ class Measured:
         self.train, self.held_out = open_datasets(self.photos, size=self.size)
         self.classes = len(self.train.class_names)
         self.table = write_table(self.train.file_paths, self.held_out.file_paths, scratch / "photos.csv")
-        self.bundle = prepare(self.recipe(None))
+        self.bundle = prepare(self.recipe(None)).bundle
         self.rounds: list[dict[str, Any]] = []
 
     def recipe(self, block: int | None) -> tfl.Recipe:

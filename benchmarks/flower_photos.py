@@ -1,16 +1,11 @@
-"""What the benchmarks on flowers share: their options, the photos, a cold store, and a stage of tfl run as a library."""
+"""What the benchmarks on flowers share: their options, the photos, the network and the depths."""
 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import csv
 import os
-import sys
-import tempfile
-import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,11 +32,6 @@ def options_of(description: str | None, *, rounds: int, add: Callable[[Any], Non
     if not options.photos.is_dir():
         parser.error("set TFL_TEST_DATA to the folder that holds flowers/, and KERAS_HOME to the one with ImageNet weights")
     return options
-
-
-def quietly() -> contextlib.redirect_stdout[Any]:
-    """Keras prints to standard output, where the document belongs alone."""
-    return contextlib.redirect_stdout(sys.stderr)
 
 
 def choose_photos(photos: Path, limit: int | None, folder: Path) -> Path:
@@ -92,97 +82,3 @@ def recipe_of(table: Path, *stages: tfl.Stage, size: int, seed: int = 0, engine:
 def top_of(block: int | None) -> str:
     """`Stage.train` for the head alone (None), or for all from block N up: MobileNetV2 has 16 and a last convolution."""
     return "head" if block is None else tfl.top_blocks(18 - block)
-
-
-@contextlib.contextmanager
-def cold_store() -> Iterator[Path]:
-    """An empty feature store for as long as the block runs."""
-    before = os.environ.get("TFL_CACHE")
-    with tempfile.TemporaryDirectory() as folder:
-        os.environ["TFL_CACHE"] = folder
-        try:
-            yield Path(folder)
-        finally:
-            os.environ.pop("TFL_CACHE")
-            if before is not None:
-                os.environ["TFL_CACHE"] = before
-
-
-@dataclass
-class StageTimes:
-    """Seconds of one stage by what they went to; `processor` is that of all threads, which other jobs disturb less."""
-
-    total: float
-    processor: float
-    data: float
-    network: float
-    features: float
-    epochs: float
-    other: float
-    history: list[dict[str, Any]]
-    notices: list[str]
-
-    @property
-    def accuracy(self) -> float:
-        """Validation accuracy after the last epoch."""
-        return float(self.history[-1]["val_accuracy"])
-
-
-def prepare(recipe: tfl.Recipe) -> Any:
-    """The recipe's images, found, audited and split."""
-    from rich.console import Console
-
-    from tfl.job import prepare_data
-
-    return prepare_data(recipe, Console(file=sys.stderr, quiet=True))[0]
-
-
-def run_stage(
-    recipe: tfl.Recipe, folder: Path, *, bundle: Any = None, after_epoch: Callable[[int], None] | None = None
-) -> StageTimes:
-    """The recipe's first stage from nothing: data (unless at hand as `bundle`), network, features, epochs, checkpoints.
-
-    `after_epoch` is called when an epoch is over and on disk.
-    """
-    from tfl.model.assemble import assemble
-    from tfl.runs import Run
-    from tfl.train.stage import train_stage
-
-    began, processor = time.perf_counter(), time.process_time()
-    bundle = prepare(recipe) if bundle is None else bundle
-    ready = time.perf_counter()
-    assembled = assemble(recipe, bundle.examples.class_names)
-    built = time.perf_counter()
-    run = Run.create(folder, recipe, command=[])
-    watchers = [] if after_epoch is None else [_watcher(after_epoch)]
-    with run.lock():
-        result = train_stage(run, assembled, recipe.stages[0], bundle, recipe=recipe, watchers=watchers)
-    done = time.perf_counter()
-    spent = result.feature_seconds + result.train_seconds
-    return StageTimes(
-        total=done - began,
-        processor=time.process_time() - processor,
-        data=ready - began,
-        network=built - ready,
-        features=result.feature_seconds,
-        epochs=result.train_seconds,
-        other=done - built - spent,
-        history=list(result.history),
-        notices=list(result.notices),
-    )
-
-
-def _watcher(after_epoch: Callable[[int], None]) -> Any:
-    import keras
-
-    class Watcher(keras.callbacks.Callback):
-        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-            after_epoch(epoch)
-
-    return Watcher()
-
-
-def rounded(times: StageTimes) -> dict[str, float]:
-    """The seconds, for the document."""
-    names = ("total", "processor", "data", "network", "features", "epochs", "other")
-    return {name: round(getattr(times, name), 3) for name in names}

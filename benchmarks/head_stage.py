@@ -21,9 +21,10 @@ from pathlib import Path
 from typing import Any
 
 from by_hand import forward_pass
-from flower_photos import choose_photos, cold_store, options_of, quietly, recipe_of, rounded, run_stage, write_table
+from flower_photos import choose_photos, options_of, recipe_of, write_table
 from harness import document, figure, print_document
 from keras_guide import Guide, open_datasets, open_guide
+from stage_times import cold_store, engine_used, quietly, rounded, run_stage
 
 import tfl
 
@@ -137,14 +138,6 @@ class Measured:
         """A 95% interval of the difference of two shares of the held out photos, taken as independent."""
         half = 1.96 * ((ours * (1 - ours) + plain * (1 - plain)) / self.held_out) ** 0.5
         return ours - plain - half, ours - plain + half
-
-
-def engine_used() -> str:
-    """The engine that made the features in the store, with its precision."""
-    from tfl.features.budget import stored_spaces
-
-    (engine,) = {str(space.about["engine"]) for space in stored_spaces()}
-    return engine
 
 
 def main() -> None:

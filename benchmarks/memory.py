@@ -70,7 +70,7 @@ def child(case: str, photos: Path, scratch: Path) -> dict[str, Any]:
     sampler = Sampler()
     sampler.start()
     import tensorflow  # noqa: F401  (its share is reported on its own)
-    from flower_photos import run_stage
+    from stage_times import run_stage
 
     import tfl
 

@@ -26,8 +26,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from flower_photos import NETWORK, choose_photos, prepare, quietly
+from flower_photos import NETWORK, choose_photos
 from harness import document, figure, print_document
+from stage_times import prepare, quietly
 
 import tfl
 
@@ -58,7 +59,7 @@ def build(recipe: tfl.Recipe, policy: str) -> tuple[Any, Any, Any]:
     from tfl.evaluate.explain import tensor_of
     from tfl.model.assemble import assemble
 
-    bundle = prepare(recipe)
+    bundle = prepare(recipe).bundle
     keras.config.set_dtype_policy(policy)
     try:
         model = assemble(recipe, bundle.examples.class_names).model
@@ -104,18 +105,18 @@ def measure(title: str, recipe: tfl.Recipe, policy: str, folder: Path) -> tuple[
     from tfl.export.server import open_server
     from tfl.export.ship import ship
     from tfl.export.shipment import prepare as prepare_shipment
-    from tfl.export.trial import Trial, images_of
+    from tfl.export.trial import Trial, tensors_of
 
     model, bundle, confidence = build(recipe, policy)
     shipment = prepare_shipment(
         model,
         class_names=bundle.examples.class_names,
-        data=recipe.data,
+        modality=bundle.modality,
         metadata={"recipe": recipe.name},
         confidence=confidence,
-        representative=images_of(bundle.examples, bundle.indices("train"), data=recipe.data, at_most=REPRESENTATIVE),
+        representative=tensors_of(bundle.examples, bundle.indices("train"), modality=bundle.modality, at_most=REPRESENTATIVE),
     )
-    trial = Trial.of(recipe.data, examples=bundle.examples, indices=bundle.indices("test"), pixels=bundle.cached)
+    trial = Trial.of_bundle(bundle)
     certifier = Certifier(shipment, trial, trained=model, strict=False)
     done = ship(
         tuple(KINDS), shipment, folder, certifier=certifier, tell=lambda words: print(f"{title}: {words}", file=sys.stderr)

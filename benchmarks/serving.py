@@ -74,6 +74,7 @@ def make(folder: Path) -> None:
 
     import tfl
     from tfl.export.saved_model import export_saved_model
+    from tfl.modalities.base import modality_of_data
 
     weights = (
         Path(os.environ.get("KERAS_HOME", "/nonexistent"))
@@ -92,7 +93,9 @@ def make(folder: Path) -> None:
         model = keras.Model(inputs, keras.layers.Softmax(dtype="float32")(logits))
         target = folder / str(version)
         data = tfl.Data("unused", image_size=(SIDE, SIDE))
-        export_saved_model(model, class_names=list("abcde"), data=data, folder=target, metadata={"recipe": NAME})
+        export_saved_model(
+            model, class_names=list("abcde"), modality=modality_of_data(data), folder=target, metadata={"recipe": NAME}
+        )
     print(json.dumps({"weights": "imagenet" if weights.is_file() else "random"}))
 
 

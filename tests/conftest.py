@@ -17,13 +17,17 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "real_weights: needs ImageNet weights in KERAS_HOME")
     config.addinivalue_line("markers", "real_photos: needs photos in TFL_TEST_DATA")
+    config.addinivalue_line("markers", "real_text: needs a KerasHub preset of a sentence encoder in TFL_TEST_TEXT")
     config.addinivalue_line("markers", "slow: takes more than a few seconds; `-m 'not slow'` is the fast tier")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     weights = Path(os.environ.get("KERAS_HOME", "/nonexistent")) / "models" / "mobilenet_7_5_224_tf_no_top.h5"
     photos = Path(os.environ.get("TFL_TEST_DATA", "/nonexistent")) / "flowers"
+    encoder = Path(os.environ.get("TFL_TEST_TEXT", "/nonexistent")) / "config.json"
     for item in items:
+        if "real_text" in item.keywords and not encoder.is_file():
+            item.add_marker(pytest.mark.skip(reason=f"no text encoder: {encoder} is missing (set TFL_TEST_TEXT)"))
         if "real_weights" in item.keywords and not weights.is_file():
             item.add_marker(pytest.mark.skip(reason=f"no ImageNet weights: {weights} is missing (set KERAS_HOME)"))
         if "real_photos" in item.keywords and not photos.is_dir():
@@ -49,6 +53,12 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
 def photos() -> Path:
     """The folder that holds `strawberry/`, `flowers/` and `fashion_mnist/`."""
     return Path(os.environ["TFL_TEST_DATA"])
+
+
+@pytest.fixture(scope="session")
+def text_encoder() -> Path:
+    """The folder of the sentence encoder all-MiniLM-L6-v2 as a KerasHub preset, for tests that are marked `real_text`."""
+    return Path(os.environ["TFL_TEST_TEXT"])
 
 
 @pytest.fixture(scope="session")

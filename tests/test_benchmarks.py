@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 FOLDER = Path(__file__).parents[1] / "benchmarks"
-STEMS = ("flower_photos", "keras_guide", "by_hand", "harness", "planted", "serving_clients")
+STEMS = ("flower_photos", "stage_times", "sentences", "keras_guide", "by_hand", "harness", "planted", "serving_clients")
 SCRIPTS = sorted(file.stem for file in FOLDER.glob("*.py") if file.stem not in STEMS)
 
 
@@ -119,4 +119,4 @@ def test_the_engine_of_the_pass_by_hand_is_read_from_the_store(module, tmp_path,
     monkeypatch.setenv("TFL_CACHE", str(tmp_path))
     space = space_of(about={"engine": "openvino bfloat16"}, number=1)
     stored_features([space], ["a"], lambda missing: [[np.ones((len(missing), 2), "float32")]], dtypes=["float32"])
-    assert module("head_stage").engine_used() == "openvino bfloat16"
+    assert module("stage_times").engine_used() == "openvino bfloat16"

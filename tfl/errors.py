@@ -3,7 +3,9 @@
     TflError
      ├── RecipeError (ValueError)            a recipe, or a `--set`, says something that cannot be
      ├── DataError (ValueError)              a source of images cannot be used as it is
-     │    └── BadImageError                  one or more files are not images tfl can read
+     │    ├── BadContentError                one or more examples cannot be read
+     │    │    └── BadImageError             one or more files are not images tfl can read
+     │    └── MismatchError                  a source holds another kind of examples or targets than the recipe says
      ├── BackboneError (ValueError)          a network is unknown, unsuitable or badly cut
      │    └── WeightsNotFoundError (FileNotFoundError)
      ├── FrozenMovedError (RuntimeError)     a frozen layer changed while training: the stage is void
@@ -22,7 +24,8 @@ Anything else that escapes is a defect of tfl and exits with 1.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 
 
 class TflError(Exception):
@@ -81,8 +84,32 @@ class DataError(TflError, ValueError):
     """A source of images cannot be used as it is."""
 
 
-class BadImageError(DataError):
+class BadContentError(DataError):
+    """One or more examples cannot be read: they are damaged, too large or of another kind."""
+
+
+class BadImageError(BadContentError):
     """One or more files are not images that tfl can read."""
+
+
+class MismatchError(DataError):
+    """A source holds another kind of examples, or other targets, than the recipe says.
+
+    Attributes:
+        changes: Mapping from a field of the recipe, as `--set` writes it, to the value that fits the source.
+
+    Example:
+
+    >>> MismatchError("The cells are numbers.").suggesting({"task": "regress"}).changes
+    {'task': 'regress'}
+    """
+
+    changes: Mapping[str, str] = MappingProxyType({})
+
+    def suggesting(self, changes: Mapping[str, str]) -> MismatchError:
+        """This error with the fields of the recipe that fit the source."""
+        self.changes = changes
+        return self
 
 
 class BackboneError(TflError, ValueError):

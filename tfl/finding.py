@@ -11,11 +11,6 @@ Severity = Literal["error", "warning", "info"]
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "info")
 """The worst first. An `error` makes a result wrong, a `warning` may make it worse, an `info` is good to know."""
 
-UNUSABLE = (
-    *("unreadable", "zero_bytes", "not_an_image", "unsupported_format", "too_large", "too_small", "undecodable"),
-    "beyond_bits",
-)
-"""Kinds of files that are no image tfl can use."""
 LEAKS = ("exact_leaks", "near_leaks")
 CONFLICTS = ("conflicting_labels", "near_conflicting_labels")
 COPIES = ("exact_duplicates", "near_duplicates")

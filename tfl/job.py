@@ -19,7 +19,7 @@ import numpy as np
 
 from tfl.errors import MissingExtraError, StorageError
 from tfl.fields import as_plain
-from tfl.modalities.base import check_available, settled
+from tfl.modalities.base import NOUNS, check_available, settled
 from tfl.prepare import Prepared, data_fingerprint, prepare
 from tfl.quiet import load_tensorflow
 from tfl.recipe import Recipe
@@ -166,7 +166,7 @@ def check_recipe(recipe: Recipe) -> None:
     from tfl.export.kinds import check_packages
 
     if recipe.data.exclude is not None:
-        read_exclude(recipe.data.exclude)
+        read_exclude(recipe.data.exclude, nouns=NOUNS[recipe.data.kind][1])
     check_packages(recipe.export)
     check_available(recipe)
     if recipe.features.engine == "openvino" and importlib.util.find_spec("openvino") is None:

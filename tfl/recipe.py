@@ -127,7 +127,8 @@ class Data:
         on_bad: What happens when a file cannot be read as an image: `error` lists them and stops, `skip` lists them and goes on.
         exclude: A file that lists images to leave out, a path a line, relative to the source; `tfl audit` writes one.
         path_column: The column of a table that names the image files; None finds it.
-        label_column: The column of a table that names the class of each image; None finds it.
+        label_column: The column of a table that names the class of each example, or holds its labels or its number; several
+            columns of labels or numbers with commas between them. None finds it.
         test_fold: The value of the column `fold` whose images are the test split; the other folds are trained on.
         audit: What is checked before a run: `quick` reads headers, hashes and classes; `deep` also asks the backbone about
             copies, wrong labels and drift, and looks for poor pictures (extra `tfl[audit]`).
@@ -200,7 +201,8 @@ class Data:
 
 
 def Sample(name: str, **options: Any) -> Data:  # noqa: N802  (read as a noun, like keras.Input)
-    """Images that come with tfl or its dependencies: `strawberry` (drawn, not photographed) or `digits`."""
+    """Examples that come with tfl or its dependencies: images `strawberry` (drawn, not photographed) and `digits`, texts
+    `reviews` with `input=tfl.Text()`, sounds `sounds` with `input=tfl.Audio()`."""
     return Data(f"sample:{name}", **options)
 
 
@@ -459,6 +461,11 @@ class Monitor:
         """Whether a larger value of the metric is an improvement."""
         return self.metric not in ("val_loss", "val_mae", "val_rmse")
 
+    @property
+    def is_share(self) -> bool:
+        """Whether the metric lies between 0 and 1."""
+        return self.metric in ("val_accuracy", "val_macro_f1", "val_micro_f1", "val_mean_average_precision")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Calibration:
@@ -673,7 +680,20 @@ class Recipe:
         return build(cls, document, "recipe")
 
     def override(self, path: str, value: Any) -> Recipe:
-        """A copy with one field changed; `value` may be text as typed in a shell. See `tfl.fields.override`."""
+        """A copy with one field changed; `value` may be text as typed in a shell. See `tfl.fields.override`.
+
+        A monitor that watches no metric of another task watches the first of that task.
+
+        Example:
+
+        >>> import tfl
+        >>> recipe = tfl.Recipe(name="ages", data=tfl.Data("faces"), backbone=tfl.Backbone("mini"))
+        >>> recipe.override("task", "regress").monitor.metric
+        'val_mae'
+        """
+        if path == "task" and value in METRICS and self.monitor.metric not in METRICS[value]:
+            monitor = dataclasses.replace(self.monitor, metric="auto")
+            return dataclasses.replace(self, task=value, monitor=monitor)
         return override(self, path, value)
 
     def smoke(self) -> Recipe:

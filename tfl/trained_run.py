@@ -9,15 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from tfl.errors import DataError
+from tfl.modalities.base import NOUNS
 from tfl.page import Page
 from tfl.runs import Run
+from tfl.tasks.base import task_of
 
 if TYPE_CHECKING:
     import keras
 
     from tfl.serve.predictor import Predictor
-
-_FIGURES = ("accuracy", "macro_f1", "loss")
 
 
 class TrainedRun(Run):
@@ -117,18 +117,20 @@ class TrainedRun(Run):
     def _repr_html_(self) -> str:
         """The figures as a table, and where the files are."""
         parts = self.metrics if self.path("metrics.json").is_file() else {}
-        rows = "".join(_row(part, parts[part]) for part in ("test", "validation") if part in parts)
-        head = "".join(f"<th>{name}</th>" for name in ("", "accuracy", "95% interval", "macro-F1", "loss", "images"))
+        first, *others = task_of(self.recipe.task).figures[:3]
+        rows = "".join(_row(part, parts[part], (first, *others)) for part in ("test", "validation") if part in parts)
+        names = [name.replace("macro_f1", "macro-F1").replace("_", " ") for name in (first, "95% interval", *others)]
+        head = "".join(f"<th>{name}</th>" for name in ("", *names, NOUNS[self.recipe.data.kind][1]))
         table = f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>" if rows else ""
         folder, status = html.escape(str(self.folder)), html.escape(str(self.manifest["status"]))
         return f"<p>Run <code>{folder}</code>, {status}</p>{table}"
 
 
-def _row(name: str, figures: dict[str, Any]) -> str:
-    low, high = figures.get("accuracy_interval") or (None, None)
+def _row(name: str, figures: dict[str, Any], keys: tuple[str, ...]) -> str:
+    low, high = figures.get(f"{keys[0]}_interval") or (None, None)
     interval = "" if low is None else f"{low:.3f} to {high:.3f}"
-    accuracy, macro_f1, loss = (figures.get(key) for key in _FIGURES)
-    cells = (_figure(accuracy), interval, _figure(macro_f1), _figure(loss), str(figures.get("count", "")))
+    first, *others = (_figure(figures.get(key)) for key in keys)
+    cells = (first, interval, *others, str(figures.get("count", "")))
     return f"<tr><th>{name}</th>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
 
 

@@ -30,7 +30,9 @@ def pixels(images: Sequence[Image.Image], side: int = 96) -> np.ndarray:
 def examples_of(images: Sequence[Image.Image], labels: Sequence[int] | None = None, **options: object) -> Examples:
     """In memory, of two classes."""
     given = np.zeros(len(images), np.int32) if labels is None else np.asarray(labels, np.int32)
-    return Examples(class_names=("ant", "bee"), labels=given, arrays=pixels(images), source="scenes", **options)  # type: ignore[arg-type]
+    return Examples(
+        class_names=("ant", "bee"), labels=given, arrays=pixels(images), source="scenes", noun="image", nouns="images", **options
+    )  # type: ignore[arg-type]
 
 
 def folder_of_scenes(root: Path, counts: dict[str, int], *, start: int = 0, side: int = 96) -> Path:

@@ -15,7 +15,7 @@ from scenes import folder_of_scenes, recipe_of, scene
 import tfl
 from tfl.audit.audit import audit_source, summary
 from tfl.audit.proposal import exclude_text
-from tfl.audit.shown import page_pictures
+from tfl.audit.shown import page_examples
 from tfl.errors import DataError, MissingExtraError
 from tfl.job import prepare_data
 
@@ -102,17 +102,17 @@ def test_what_is_proposed_makes_the_source_clean(planted: Path, tmp_path: Path) 
     assert clean == {"excluded", "mistyped", "exact_duplicates", "conflicting_labels"}
 
 
-def test_pictures_of_a_page(planted: Path) -> None:
+def test_examples_of_a_page(planted: Path) -> None:
     found = audit_source(recipe_of(planted), deep=False)
-    shown = page_pictures(found.findings, found.examples, found.names, found.splits, most=2)
+    shown = page_examples(found.findings, found.examples, found.names, found.splits, modality=found.modality, most=2)
     by_kind = {finding.kind: rows for finding, rows in zip(found.findings, shown, strict=True)}
     assert by_kind["zero_bytes"] == [] and len(by_kind["exact_duplicates"]) == 2
     (pair,) = by_kind["near_leaks"]
-    assert [(one["name"], one["label"], one["split"]) for one in pair["pictures"]] == [
+    assert [(one["name"], one["label"], one["split"]) for one in pair["examples"]] == [
         ("test/bee/001.jpg", "bee", "test"),
         ("train/bee/again.jpg", "bee", "train"),
     ]
-    assert pair["pictures"][0]["uri"].startswith("data:image/jpeg;base64,")
+    assert pair["examples"][0]["html"].startswith('<img src="data:image/jpeg;base64,')
 
 
 def run_findings(recipe: tfl.Recipe) -> tuple[dict[str, list[str]], str]:
@@ -131,7 +131,7 @@ def test_a_run_looks_quickly(planted: Path) -> None:
 def test_a_run_looks_deeply_when_asked(planted: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
-    def refuse() -> None:
+    def refuse(*libraries: object) -> None:
         asked.append(True)
         raise MissingExtraError.of("audit", needed_for="The deep audit")
 

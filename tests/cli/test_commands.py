@@ -359,7 +359,7 @@ def predictor(monkeypatch):
     def scores(contents):
         return np.array([[0.25, 0.75]] * len(contents), "float32")
 
-    fake = Predictor(path=None, class_names=("ant", "bee"), probabilities=scores)
+    fake = Predictor(path=None, class_names=("ant", "bee"), outputs=scores)
     monkeypatch.setattr("tfl.serve.predictor.open_predictor", lambda path: fake)
 
 
@@ -454,7 +454,7 @@ import tfl.serve.predictor as module
 from tfl.cli.main import cli
 names = ("ant", "b\u00e9e")
 scores = lambda contents: np.array([[0.25, 0.75]] * len(contents), "float32")
-module.open_predictor = lambda path: module.Predictor(path=None, class_names=names, probabilities=scores)
+module.open_predictor = lambda path: module.Predictor(path=None, class_names=names, outputs=scores)
 from tfl.cli.streams import keep_streams_open
 keep_streams_open()
 cli(sys.argv[1:])

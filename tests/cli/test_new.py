@@ -68,6 +68,60 @@ def test_few_images_leave_the_flip_out_and_say_so(here):
     assert "# No flip=" in here.joinpath("insects.py").read_text()
 
 
+REVIEWS = "\n".join(
+    ["text,label", *(f"the {word} is fine and so are all of its parts {n},{n % 2}" for n, word in enumerate("abcdefghijkl"))]
+)
+
+
+def test_texts_are_found_with_their_network(here):
+    (here / "reviews.csv").write_text(REVIEWS)
+    result = invoke("mood", "--data", "reviews.csv", "--backbone", "presets/small")
+    assert result.exit_code == 0, result.stderr
+    recipe = tfl.load_recipe("mood.py")
+    assert recipe.data.input == tfl.Text() and recipe.backbone.name == "presets/small" and recipe.task == "classify"
+    assert result.stdout.startswith("mood.py: 12 texts\n") and "save_to_preset" in result.stdout
+    assert "one text → one of 2." in here.joinpath("mood.py").read_text()
+
+
+def test_sounds_are_found_with_their_sample_rate(here):
+    result = invoke("noises", "--data", "sample:sounds", "--json")
+    assert result.exit_code == 0, result.stderr
+    document = json.loads(result.stdout)
+    assert (document["kind"], document["task"], document["sounds"], document["flip"]) == ("audio", "classify", 300, None)
+    recipe = tfl.load_recipe("noises.py")
+    assert recipe.data.input == tfl.Audio() and recipe.backbone.name == "mini"
+    assert isinstance(recipe.stages[1].augment, tfl.AudioAugment)
+
+
+def test_numbers_and_several_labels_are_found(here):
+    class_folders(here, plain, shots=12)
+    rows = [f"shots/{n}.png,{n * 1.7:.1f},{n % 2},{n % 3 // 2}" for n in range(12)]
+    (here / "ages.csv").write_text("\n".join(["path,age", *(",".join(row.split(",")[:2]) for row in rows)]))
+    assert "ages.py: 12 images, numbers for each" in invoke("ages", "--data", "ages.csv").stdout
+    recipe = tfl.load_recipe("ages.py")
+    assert (recipe.task, recipe.monitor.metric, recipe.class_weight) == ("regress", "val_mae", None)
+    assert "12 images with age from 0 to 18.7" in here.joinpath("ages.py").read_text()
+    (here / "marks.csv").write_text(
+        "\n".join(["path,cat,dog", *(",".join(row.split(",")[::2] + row.split(",")[3:]) for row in rows)])
+    )
+    assert "marks.py: 12 images, several labels for each" in invoke("marks", "--data", "marks.csv").stdout
+    assert tfl.load_recipe("marks.py").task == "multilabel"
+
+
+def test_what_the_data_do_not_tell_is_said_with_set(here):
+    class_folders(here, plain, shots=12)
+    rows = [f"shots/{n}.png,{n * 1.7:.1f},{n * 2.3:.1f},{'ab'[n % 2]}" for n in range(12)]
+    (here / "all.csv").write_text("\n".join(["path,height,weight,kind", *rows]))
+    assert tfl.load_recipe(json.loads(invoke("kinds", "--data", "all.csv", "--json").stdout)["recipe"]).task == "classify"
+    several = invoke("sizes", "--data", "all.csv", "--set", "task=regress")
+    assert several.exit_code == 2 and "--set data.label_column=NAME or NAME,NAME" in several.stderr
+    named = invoke("sizes", "--data", "all.csv", "--set", "task=regress", "--set", "data.label_column=height,weight")
+    assert named.exit_code == 0, named.stderr
+    assert tfl.load_recipe("sizes.py").data.label_column == "height,weight"
+    other = invoke("more", "--data", "all.csv", "--set", "seed=3")
+    assert other.exit_code == 2 and "does not take --set seed" in other.stderr
+
+
 @pytest.mark.slow
 def test_classes_that_swap_in_the_mirror_are_not_flipped(here):
     class_folders(here / "photos", arrow, left=60, right=60)

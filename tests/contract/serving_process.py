@@ -21,6 +21,7 @@ def write_export(folder, *, seed=0):
 
     import tfl
     from tfl.export.saved_model import export_saved_model
+    from tfl.modalities.base import modality_of_data
 
     keras.utils.set_random_seed(seed)
     inputs = keras.Input((SIDE, SIDE, 3))
@@ -29,7 +30,9 @@ def write_export(folder, *, seed=0):
     x = keras.layers.Dense(3, kernel_initializer=keras.initializers.RandomNormal(stddev=3.0), name="logits")(x)
     model = keras.Model(inputs, keras.layers.Softmax()(x))
     data = tfl.Data("unused", image_size=(SIDE, SIDE))
-    return export_saved_model(model, class_names=CLASSES, data=data, folder=folder, metadata={"recipe": "leaves"})
+    return export_saved_model(
+        model, class_names=CLASSES, modality=modality_of_data(data), folder=folder, metadata={"recipe": "leaves"}
+    )
 
 
 def picture(kind="JPEG", *, seed=0, size=(40, 30)):

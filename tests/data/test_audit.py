@@ -124,7 +124,7 @@ def test_many_bad_files_are_counted(folder: Path) -> None:
 def test_a_folder_of_no_images_at_all_is_an_error_even_when_skipping(tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
-        (tmp_path / name / "notes.txt").write_text("nothing to see")
+        (tmp_path / name / "notes.dat").write_text("nothing to see")
     for on_bad in ("error", "skip"):
         with pytest.raises(BadImageError, match="None of the 2 files"):
             audit(load(tmp_path), on_bad=on_bad)

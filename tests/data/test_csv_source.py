@@ -158,7 +158,7 @@ def test_a_column_for_each_label_is_recognised(table: Path) -> None:
     write(table, "image,mel,nv", "a{n:02d},{one},{two}", one=["1.0", "0.0"] * 3, two=["0.0", "1.0"] * 3)
     refused(table, "one column for each label", "`mel`", "exactly one 1", "idxmax")
     write(table, "image,mel,nv", "a{n:02d},{one},{two}", one=["1", "0"] * 3, two=["1"] * 5 + ["0"])
-    refused(table, "one column for each label", "several labels per image are not trained yet")
+    refused(table, "one column for each label", "several labels per image: --set task=multilabel")
 
 
 def test_sets_and_numbers_are_refused_in_every_kind_of_table(table: Path) -> None:

@@ -58,7 +58,7 @@ def test_the_message_counts_the_sets_and_shows_them() -> None:
     with pytest.raises(DataError) as caught:
         check_labels(["daisy;wild"] * 3 + ["daisy"] * 4 + ["rose;wild"], where="x.csv, column `label`")
     message = str(caught.value)
-    assert "x.csv, column `label`" in message and "several labels per image" in message
+    assert "x.csv, column `label`" in message and "several labels per example" in message
     assert "4 of 8 cells" in message and "`daisy;wild` (3)" in message and "data.label_column" in message
 
 

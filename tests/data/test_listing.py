@@ -102,3 +102,21 @@ def test_a_damaged_list_is_named(tmp_path, content):
     (tmp_path / "data.csv").write_bytes(content)
     with pytest.raises(RunError, match=r"data\.csv is damaged"):
         read_listing(tmp_path)
+
+
+def test_labels_and_numbers_are_written_readably(tmp_path):
+    targets = np.array([[1, 1], [0, 1], [0, 0]])
+    pets = Examples(class_names=("cat", "dog"), targets=targets, contents=np.array([b"x", b"y", b"z"]))
+    split = Split(train=np.array([0]), val=np.array([1]), test=np.array([2]))
+    bundle = SimpleNamespace(
+        examples=pets,
+        split=split,
+        data=tfl.Data("pets.csv"),
+        fingerprints=[pets.fingerprint_of(index) for index in range(3)],
+        content_hash=lambda split: split,
+    )
+    write_listing(tmp_path, bundle)
+    assert [row.label for row in read_listing(tmp_path)] == ["cat;dog", "dog", ""]
+    sizes = Examples(class_names=("height", "kg"), targets=targets * 1.5, contents=pets.contents)
+    write_listing(tmp_path, SimpleNamespace(**{**vars(bundle), "examples": sizes}))
+    assert [row.label for row in read_listing(tmp_path)] == ["height=1.5;kg=1.5", "height=0;kg=1.5", "height=0;kg=0"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
@@ -202,3 +203,16 @@ def test_a_rare_class_of_three_groups_is_in_every_split(sizes: tuple[int, ...]) 
     for name, expected in (("train", 60), ("val", 20), ("test", 20)):
         counts = np.bincount(examples.labels[parts[name]])
         assert counts[0] == expected and counts[1] >= 1
+
+
+def test_strata_that_cannot_be_in_every_split_are_no_condition():
+    targets, groups = np.arange(30.0)[:, None], np.array(["a"] * 10 + [f"g{at}" for at in range(20)])
+    contents = np.array([b"%d" % at for at in range(30)])
+    examples = Examples(class_names=("age",), targets=targets, contents=contents, groups=groups)
+    strata = np.repeat(np.arange(3, dtype=np.int32), 10)
+    parts = split(examples, validation=0.2, test=0.2, seed=0, strata=strata)
+    of_each = parts.names(30)
+    assert len(set(of_each[:10])) == 1 and len(parts.val) and len(parts.test)
+    own = np.array(["train"] * 20 + ["val"] * 5 + ["test"] * 5)
+    kept = split(dataclasses.replace(examples, groups=None, splits=own), validation=0.2, test=0.2, seed=0, strata=strata)
+    assert kept.names(30).tolist() == own.tolist()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import wave
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from image_files import noise
 import tfl
 from tfl.data import tfds_source
 from tfl.data.source import load_source
-from tfl.errors import DataError
+from tfl.errors import DataError, MismatchError
 
 NAMES = ["plum", "apple", "apricot"]
 
@@ -93,5 +94,41 @@ def test_an_unknown_set_or_class_is_named_with_the_nearest() -> None:
 
 
 def test_a_set_that_does_not_classify_images_is_refused() -> None:
-    with pytest.raises(DataError, match="does not classify images"):
+    with pytest.raises(MismatchError, match=r"does not classify images.*--set data.input=text") as caught:
         load_source(tfl.Tfds("ag_news_subset"))
+    assert caught.value.changes == {"data.input": "text"}
+
+
+class TinyNotes(tfds.core.GeneratorBasedBuilder):
+    """Six texts of two classes, and a sound for each."""
+
+    VERSION = tfds.core.Version("1.0.0")
+
+    def _info(self) -> Any:
+        features = {
+            "title": tfds.features.Text(),
+            "text": tfds.features.Text(),
+            "sound": tfds.features.Audio(sample_rate=8000),
+            "label": tfds.features.ClassLabel(names=["low", "high"]),
+        }
+        return self.dataset_info_from_configs(features=tfds.features.FeaturesDict(features), disable_shuffling=True)
+
+    def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
+        return {"train": self._generate_examples()}
+
+    def _generate_examples(self) -> Iterator[tuple[int, dict[str, Any]]]:
+        for index in range(6):
+            sound = np.arange(100, dtype=np.int64) * index
+            yield index, {"title": f"t{index}", "text": f"the text {index} é", "sound": sound, "label": index % 2}
+
+
+def test_texts_and_sounds_of_a_set() -> None:
+    texts = load_source(tfl.Tfds("tiny_notes", input=tfl.Text()))
+    assert texts.class_names == ("low", "high") and texts.counts() == {"low": 3, "high": 3}
+    assert texts.bytes_of(0) == "the text 0 é".encode() and texts.name_of(0).endswith(".txt")
+    titles = load_source(tfl.Tfds("tiny_notes", input=tfl.Text(column="title")))
+    assert {titles.bytes_of(index) for index in range(6)} == {f"t{index}".encode() for index in range(6)}
+    sounds = load_source(tfl.Tfds("tiny_notes", input=tfl.Audio()))
+    with wave.open(sounds.name_of(1)) as file:
+        assert (file.getframerate(), file.getnchannels()) == (8000, 1)
+        assert np.frombuffer(file.readframes(100), "<i2").tolist() == (np.arange(100) * 2).tolist()

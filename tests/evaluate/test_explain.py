@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tfl.errors import BackboneError
-from tfl.evaluate.explain import grad_cam, overlay
+from tfl.evaluate.explain import attributions, explained_layer, grad_cam
 
 
 def _spot_finder(*, logits: str = "logits") -> keras.Model:
@@ -83,10 +83,37 @@ def test_a_layer_that_cannot_be_looked_at_is_refused(layer: str, message: str) -
         grad_cam(_spot_finder(), _picture(), np.array([0]), feature_layer=layer)
 
 
-def test_overlay_colours_only_where_it_is_warm() -> None:
-    image = np.full((4, 6, 3), 120, np.uint8)
-    heat = np.zeros((4, 6))
-    heat[0, 0] = 1.0
-    shown = overlay(image, heat)
-    assert shown.shape == image.shape and shown.dtype == np.uint8
-    assert (shown[1:] == 120).all() and abs(int(shown[0, 0, 1]) - int(shown[0, 0, 2])) > 50
+def _reader() -> keras.Model:
+    """Token 1 speaks for output 0, token 2 for output 1; the mean over the mask, so that the position says nothing."""
+    tokens, mask = keras.Input((6,), dtype="int32", name="token_ids"), keras.Input((6,), dtype="int32", name="padding_mask")
+    vectors = keras.layers.Embedding(4, 3, name="embeddings")(tokens)
+    shares = keras.layers.Rescaling(1.0)(keras.ops.expand_dims(keras.ops.cast(mask, "float32"), -1))
+    pooled = keras.ops.sum(vectors * shares, axis=1) / keras.ops.sum(shares, axis=1)
+    scores = keras.layers.Dense(2, use_bias=False, name="logits")(pooled)
+    model = keras.Model({"token_ids": tokens, "padding_mask": mask}, keras.layers.Softmax(name="probabilities")(scores))
+    model.get_layer("embeddings").set_weights([np.array([[0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]], np.float32)])
+    model.get_layer("logits").set_weights([np.array([[3.0, -3.0], [-1.0, 1.0], [0.0, 0.0]], np.float32)])
+    return model
+
+
+@pytest.mark.parametrize("frozen", [False, True])
+def test_tokens_speak_for_an_output_or_against_it(frozen: bool) -> None:
+    model = _reader()
+    model.trainable = not frozen
+    tokens = {
+        "token_ids": np.array([[3, 1, 2, 0, 1, 1]] * 10, np.int32),
+        "padding_mask": np.array([[1, 1, 1, 1, 0, 0]] * 10, np.int32),
+    }
+    layer = explained_layer(model, ["embeddings", "embeddings"])
+    found = attributions(model, tokens, np.array([0, 1] * 5), layer=layer)
+    assert found.shape == (10, 6) and found.dtype == np.float32
+    np.testing.assert_allclose(found[0], [0, 1, -1 / 3, 0, 0, 0], atol=1e-6)  # padding says nothing, whatever its token is
+    np.testing.assert_allclose(found[9], [0, -1, 1 / 3, 0, 0, 0], atol=1e-6)
+
+
+def test_feature_maps_are_explained_at_the_last_block_and_vectors_not_at_all() -> None:
+    model = _spot_finder()
+    assert explained_layer(model, ["rescaling", "features"]) == "features"
+    heat = attributions(model, _picture(), np.array([0]), layer="features")
+    np.testing.assert_array_equal(heat, grad_cam(model, _picture(), np.array([0]), feature_layer="features"))
+    assert explained_layer(model, ["logits", "logits"]) is None

@@ -11,10 +11,10 @@ from tfl.export.certificate import Certifier
 from tfl.export.kinds import KINDS
 from tfl.export.ship import ship
 from tfl.export.shipment import in_float32, prepare
-from tfl.export.trial import Trial, images_of
+from tfl.export.trial import Trial, tensors_of
 
 sys.path.insert(0, str(Path(__file__).parent))
-from small_network import DATA, LABELS, fit_small_confidence, make_network
+from small_network import LABELS, MODALITY, fit_small_confidence, make_network
 
 
 @pytest.fixture(scope="session")
@@ -32,12 +32,12 @@ def network():
 
 @pytest.fixture(scope="session")
 def shipment(network, examples):
-    images = images_of(examples, np.arange(20), data=DATA, at_most=20)
+    images = tensors_of(examples, np.arange(20), modality=MODALITY, at_most=20)
     confidence = fit_small_confidence(in_float32(network), images)
     return prepare(
         network,
         class_names=LABELS,
-        data=DATA,
+        modality=MODALITY,
         metadata={"recipe": "leaves"},
         confidence=confidence,
         representative=images,
@@ -46,7 +46,7 @@ def shipment(network, examples):
 
 @pytest.fixture(scope="session")
 def trial(examples):
-    return Trial.of(DATA, examples=examples, indices=np.arange(20, 40))
+    return Trial.of(MODALITY, examples=examples, indices=np.arange(20, 40))
 
 
 @pytest.fixture(scope="session")

@@ -6,10 +6,12 @@ import numpy as np
 import tfl
 from tfl.evaluate.confidence import fit_confidence
 from tfl.evaluate.explain import tensor_of
+from tfl.modalities.base import modality_of_data
 from tfl.model.head import head_layers, pooling_layer, put_on
 
 LABELS = ("blight", "healthy", "Läuse")
 DATA = tfl.Data("unused", image_size=(32, 48), fit="pad")
+MODALITY = modality_of_data(DATA)
 
 
 def make_network(policy="float32", *, seed=1):

@@ -12,10 +12,18 @@ import tfl
 from tfl.errors import ExportError
 from tfl.evaluate.confidence import fit_confidence
 from tfl.evaluate.explain import tensor_of
-from tfl.export.answer import EXTRA, build_answer
+from tfl.export.answer import build_answer
+from tfl.modalities.base import modality_of_data
 from tfl.model.assemble import assemble
+from tfl.tasks.base import task_of
 
 SIDE, NAMES = 32, ("a", "b", "c")
+EXTRA = ("calibrated_probabilities", "prediction_set", "out_of_distribution_score", "is_out_of_distribution")
+MODALITY = modality_of_data(tfl.Data("x", image_size=(SIDE, SIDE)))
+
+
+def built(model, confidence):
+    return build_answer(model, confidence, modality=MODALITY, task=task_of("classify"))
 
 
 def network(head=None, policy="float32"):
@@ -66,7 +74,7 @@ def plain():
 def test_the_graph_gives_what_numpy_gives(head, policy):
     model = network(head, policy)
     confidence, images = fitted(model, familiar=0.9), np.concatenate([pixels(4, seed=3), np.full((1, SIDE, SIDE, 3), 255.0)])
-    answer = build_answer(model, confidence)
+    answer = built(model, confidence)
     found = {name: keras.ops.convert_to_numpy(value) for name, value in answer(images, training=False).items()}
     logits, features = inside(model, images)
     expected = confidence.answer(logits, features)
@@ -82,7 +90,7 @@ def test_the_graph_gives_what_numpy_gives(head, policy):
 
 def test_without_confidence_there_are_only_probabilities(plain):
     images = pixels(2)
-    answer = build_answer(plain[0], None)
+    answer = built(plain[0], None)
     found = answer(images, training=False)
     assert list(found) == ["probabilities"]
     np.testing.assert_allclose(found["probabilities"], plain[0].predict(images, verbose=0), atol=1e-5)
@@ -90,7 +98,7 @@ def test_without_confidence_there_are_only_probabilities(plain):
 
 def test_the_most_probable_class_is_in_the_set_whatever_the_threshold(plain):
     strict = dataclasses.replace(plain[1], values={**plain[1].values, "set_threshold": 1.0})
-    found = build_answer(plain[0], strict)(pixels(6), training=False)
+    found = built(plain[0], strict)(pixels(6), training=False)
     sets, best = np.asarray(found["prediction_set"]), np.asarray(found["probabilities"]).argmax(-1)
     assert sets.sum(-1).tolist() == [1] * 6 and sets[np.arange(6), best].all()
 
@@ -98,7 +106,7 @@ def test_the_most_probable_class_is_in_the_set_whatever_the_threshold(plain):
 def test_the_third_nearest_counts_where_it_was_fitted_so(plain):
     model, confidence = plain
     third, images = dataclasses.replace(confidence, nearest=3), pixels(3)
-    found, first = (build_answer(model, one)(images, training=False)["out_of_distribution_score"] for one in (third, confidence))
+    found, first = (built(model, one)(images, training=False)["out_of_distribution_score"] for one in (third, confidence))
     np.testing.assert_allclose(found, third.answer(*inside(model, images))["out_of_distribution_score"], atol=1e-5)
     assert (np.asarray(found) > np.asarray(first)).all()
 
@@ -106,7 +114,7 @@ def test_the_third_nearest_counts_where_it_was_fitted_so(plain):
 @pytest.mark.slow
 def test_a_file_of_it_loads_where_there_is_no_tfl(plain, tmp_path):
     model = network(tfl.Head(hidden=(8,)), "mixed_bfloat16")
-    answer, images = build_answer(model, fitted(model)), pixels(2)
+    answer, images = built(model, fitted(model)), pixels(2)
     answer.save(tmp_path / "answer.keras")
     np.save(tmp_path / "images.npy", images)
     code = (
@@ -127,6 +135,6 @@ def test_another_model_is_refused(plain):
     inputs = keras.Input((SIDE, SIDE, 3))
     other = keras.Model(inputs, keras.layers.Dense(3)(keras.layers.GlobalAveragePooling2D()(inputs)))
     with pytest.raises(ExportError, match="head of a tfl model"):
-        build_answer(other, plain[1])
+        built(other, plain[1])
     with pytest.raises(ExportError, match="not those that the confidence was fitted on"):
-        build_answer(network(tfl.Head(taps=("unit1_out", "unit4_out"))), plain[1])
+        built(network(tfl.Head(taps=("unit1_out", "unit4_out"))), plain[1])

@@ -8,9 +8,12 @@ from tfl.errors import ExportError
 from tfl.export.parity import compare, require
 from tfl.export.runtimes import Runtime
 from tfl.export.trial import Trial
+from tfl.modalities.base import modality_of_data
 
 NAMES = ("a", "b")
-TRIAL = Trial(names=("gold", "one", "two", "three"), labels=np.array([-1, 0, 1, 1]), read=lambda at: b"", data=tfl.Data("unused"))
+MODALITY = modality_of_data(tfl.Data("unused", image_size=(8, 8)))
+TARGETS = np.array([[np.nan, np.nan], [1, 0], [0, 1], [0, 1]], "float32")
+TRIAL = Trial(names=("gold", "one", "two", "three"), golden=1, targets=TARGETS, read=lambda at: b"", modality=MODALITY)
 OURS = np.array([[0.9, 0.1], [0.6, 0.4], [0.3, 0.7], [0.2, 0.8]])
 EXPECTED = {
     "probabilities": OURS,
@@ -83,7 +86,7 @@ def test_int8_is_judged_by_accuracy():
     with pytest.raises(ExportError, match=r"loses 33 points of accuracy on 3 test images .* at most 1 point"):
         require(lost)
     assert judged(np.clip(OURS + 0.05, 0, 1), "int8")["holds"] is True
-    golden = Trial(names=("gold",), labels=np.array([-1]), read=lambda at: b"", data=tfl.Data("unused"))
+    golden = Trial(names=("gold",), golden=1, targets=TARGETS[:1], read=lambda at: b"", modality=MODALITY)
     first = {name: value[:1] for name, value in EXPECTED.items()}
     assert compare(exported("int8"), first, first, golden, NAMES)["holds"] is None
 

@@ -8,6 +8,7 @@ import tensorflow as tf
 import tfl
 from tfl.export.parity import check_parity
 from tfl.export.saved_model import export_saved_model
+from tfl.modalities.base import modality_of_data
 from tfl.modalities.image.resize import preprocess_batch
 from tfl.model.assemble import assemble
 
@@ -35,8 +36,8 @@ def test_the_export_agrees_on_photos(policy, photos, tmp_path):
     data, model = network(policy)
     files = sorted((photos / "flowers").rglob("*.jpg"))[::40][:24]
     assert len(files) > 10
-    target = export_saved_model(model, class_names=LABELS, data=data, folder=tmp_path)
-    assert check_parity(model, target, files, data)["holds"]
+    target = export_saved_model(model, class_names=LABELS, modality=modality_of_data(data), folder=tmp_path)
+    assert check_parity(model, target, files, modality_of_data(data))["holds"]
     if policy == "float32":  # against Keras' own predict as well
         contents = tf.constant([file.read_bytes() for file in files])
         expected = model.predict(preprocess_batch(contents, data.image_size, data.fit), verbose=0)

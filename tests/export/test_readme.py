@@ -9,8 +9,8 @@ import pytest
 import tensorflow as tf
 from small_network import DATA, LABELS
 
-from tfl.export.golden import golden_images
 from tfl.export.kinds import KINDS
+from tfl.modalities.image.golden import golden_images
 from tfl.modalities.image.resize import preprocess_batch
 
 PICTURE = "jpeg-turned-6.jpg"

@@ -6,18 +6,18 @@ import keras
 import numpy as np
 import pytest
 from rich.console import Console
-from small_network import DATA, LABELS
+from small_network import DATA, LABELS, MODALITY
 
 import tfl
 from tfl.cli.run import exports, refused
 from tfl.data.examples import Examples
 from tfl.errors import ExportError
 from tfl.export.certificate import FILE, Certifier
-from tfl.export.flatbuffer import operators_of, probabilities
+from tfl.export.flatbuffer import answers, operators_of
 from tfl.export.half import in_half
 from tfl.export.ship import ship
 from tfl.export.shipment import prepare, read_about
-from tfl.export.trial import Trial, images_of
+from tfl.export.trial import Trial, tensors_of
 from tfl.job import run_recipe
 from tfl.model.head import head_layers, pooling_layer, put_on
 
@@ -45,15 +45,15 @@ def network_of_unequal_channels():
 @pytest.fixture(scope="module")
 def unequal(examples):
     model = network_of_unequal_channels()
-    images = np.concatenate([images_of(examples, [at], data=DATA, at_most=1) for at in range(40)])
+    images = np.concatenate([tensors_of(examples, [at], modality=MODALITY, at_most=1) for at in range(40)])
     found = model.predict(images.astype("float32"), verbose=0)
     bias = model.get_layer("logits").bias
     bias.assign(bias - np.log(np.median(found, axis=0)))  # so that every class is an answer
     labels = model.predict(images.astype("float32"), verbose=0).argmax(-1)
     assert len(set(labels[20:].tolist())) > 1
     labelled = Examples(class_names=LABELS, labels=labels, arrays=examples.arrays)
-    shipment = prepare(model, class_names=LABELS, data=DATA, representative=images[:20])
-    return shipment, Trial.of(DATA, examples=labelled, indices=np.arange(20, 40))
+    shipment = prepare(model, class_names=LABELS, modality=MODALITY, representative=images[:20])
+    return shipment, Trial.of(MODALITY, examples=labelled, indices=np.arange(20, 40))
 
 
 @pytest.mark.slow
@@ -80,13 +80,13 @@ def test_each_file_of_litert_is_refused_on_its_own(unequal, tmp_path):
 def test_float16_keeps_in_float32_what_changes_the_probabilities_too_much(shipment, trial, tmp_path):
     folder = ship(("litert",), shipment, tmp_path, certifier=None, quantize=("float32",)).folders["litert"]
     whole = (folder / "model_float32.tflite").read_bytes()
-    images = np.concatenate([batch for _, batch in trial.pixels()])
-    expected = probabilities(whole, images)
+    images = np.concatenate([batch for _, batch in trial.tensors()])
+    expected = answers(whole, images, "probabilities")
     found = {most: in_half(whole, images, most=most) for most in (1.0, 0.0)}
     assert not kernels(found[1.0]) and len(kernels(found[0.0])) > 0
-    difference = np.abs(probabilities(found[1.0], images) - expected).max()
+    difference = np.abs(answers(found[1.0], images, "probabilities") - expected).max()
     half = in_half(whole, images, most=float(difference) / 2)
-    assert np.abs(probabilities(half, images) - expected).max() <= difference / 2
+    assert np.abs(answers(half, images, "probabilities") - expected).max() <= difference / 2
     assert 1 <= len(kernels(half)) <= len(kernels(whole)) and len(found[1.0]) < len(whole)
 
 

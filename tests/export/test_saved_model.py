@@ -12,13 +12,14 @@ from PIL import Image, ImageOps
 
 import tfl
 from tfl.errors import ExportError
-from tfl.export.parity import check_parity, probe_images
+from tfl.export.parity import check_parity, probe_contents
 from tfl.export.saved_model import export_saved_model
+from tfl.modalities.base import modality_of_data
 from tfl.modalities.image.resize import preprocess_batch
-from tfl.serve.about import bits_of_export
 
 LABELS = ("blight", "healthy", "Läuse")
 DATA = tfl.Data("unused", image_size=(32, 48))
+MODALITY = modality_of_data(DATA)
 
 
 def small_model(classes=3, size=(32, 48), seed=1):
@@ -74,7 +75,7 @@ def model():
 @pytest.fixture(scope="module")
 def exported(model, tmp_path_factory):
     folder = tmp_path_factory.mktemp("export")
-    return export_saved_model(model, class_names=LABELS, data=DATA, folder=folder, metadata={"recipe": "r"})
+    return export_saved_model(model, class_names=LABELS, modality=MODALITY, folder=folder, metadata={"recipe": "r"})
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +115,7 @@ def test_a_rotated_photo_is_turned_in_the_graph(served):
 @pytest.mark.slow
 def test_the_bits_of_16_bit_images_are_part_of_the_graph(model, tmp_path):
     data = tfl.Data("unused", image_size=(32, 48), bits=12)
-    folder = export_saved_model(model, class_names=LABELS, data=data, folder=tmp_path)
+    folder = export_saved_model(model, class_names=LABELS, modality=modality_of_data(data), folder=tmp_path)
     values = np.random.default_rng(0).integers(0, 4096, (40, 60)).astype("uint16")
     buffers = [io.BytesIO(), io.BytesIO()]
     Image.fromarray(values).save(buffers[0], "PNG")
@@ -125,7 +126,7 @@ def test_the_bits_of_16_bit_images_are_part_of_the_graph(model, tmp_path):
     np.testing.assert_array_equal(deep, shallow)
     dark = model.predict(preprocess_batch(contents[:1], DATA.image_size), verbose=0)[0]
     assert np.abs(deep - dark).max() > 1e-3  # as 16 bits they would be nearly black
-    assert json.loads((folder / "assets.extra" / "tfl.json").read_text())["bits"] == bits_of_export(folder) == 12
+    assert json.loads((folder / "assets.extra" / "tfl.json").read_text())["bits"] == 12
     assert "values of 12 bits, from 0 to 4,095" in (folder / "README.md").read_text()
 
 
@@ -171,27 +172,27 @@ def test_mixed_precision_gives_float32_probabilities(policy, tmp_path):
         mixed = small_model()
     finally:
         keras.mixed_precision.set_global_policy("float32")
-    target = export_saved_model(mixed, class_names=LABELS, data=DATA, folder=tmp_path)
+    target = export_saved_model(mixed, class_names=LABELS, modality=MODALITY, folder=tmp_path)
     answer = tf.saved_model.load(str(target)).signatures["serving_default"](image_bytes=tf.constant(list(FILES.values())))
     assert answer["probabilities"].dtype == tf.float32
     np.testing.assert_allclose(answer["probabilities"].numpy().sum(-1), 1, atol=1e-5)
-    assert check_parity(mixed, target, list(FILES.values()), DATA)["holds"]
+    assert check_parity(mixed, target, list(FILES.values()), MODALITY)["holds"]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("fit", ["crop", "pad"])
 def test_the_fit_travels_with_the_export(model, exported, tmp_path, fit):
     data = tfl.Data("unused", image_size=(32, 48), fit=fit)
-    target = export_saved_model(model, class_names=LABELS, data=data, folder=tmp_path)
-    assert check_parity(model, target, [FILES["gif"], FILES["png"]], data)["holds"]
+    target = export_saved_model(model, class_names=LABELS, modality=modality_of_data(data), folder=tmp_path)
+    assert check_parity(model, target, [FILES["gif"], FILES["png"]], modality_of_data(data))["holds"]
     with pytest.raises(ExportError, match="disagrees"):
-        check_parity(model, exported, [FILES["gif"], FILES["png"]], data)
+        check_parity(model, exported, [FILES["gif"], FILES["png"]], modality_of_data(data))
 
 
 @pytest.mark.slow
 def test_exporting_again_replaces_it_and_leaves_no_scratch(model, tmp_path):
-    first = export_saved_model(model, class_names=LABELS, data=DATA, folder=tmp_path)
-    again = export_saved_model(small_model(seed=2), class_names=("x", "y", "z"), data=DATA, folder=tmp_path)
+    first = export_saved_model(model, class_names=LABELS, modality=MODALITY, folder=tmp_path)
+    again = export_saved_model(small_model(seed=2), class_names=("x", "y", "z"), modality=MODALITY, folder=tmp_path)
     assert first == again and (again / "assets" / "labels.txt").read_text() == "x\ny\nz\n"
     assert [entry.name for entry in again.parent.iterdir()] == ["1"]
 
@@ -206,20 +207,20 @@ def test_exporting_again_replaces_it_and_leaves_no_scratch(model, tmp_path):
 )
 def test_what_does_not_fit_is_refused_and_nothing_is_written(model, tmp_path, labels, data, message):
     with pytest.raises(ExportError, match=message):
-        export_saved_model(model, class_names=labels, data=data, folder=tmp_path / "export")
+        export_saved_model(model, class_names=labels, modality=modality_of_data(data), folder=tmp_path / "export")
     assert not (tmp_path / "export").exists()
 
 
 @pytest.mark.slow
 def test_parity_sees_another_model(model, exported):
-    result = check_parity(model, exported, probe_images(), DATA)
-    assert result["holds"] and result["count"] == len(probe_images()) and result["changed_labels"] == 0
+    result = check_parity(model, exported, probe_contents(MODALITY), MODALITY)
+    assert result["holds"] and result["count"] == len(probe_contents(MODALITY)) and result["changed_labels"] == 0
     with pytest.raises(ExportError, match="disagrees"):
-        check_parity(small_model(seed=9), exported, probe_images(), DATA)
+        check_parity(small_model(seed=9), exported, probe_contents(MODALITY), MODALITY)
 
 
 def test_parity_needs_an_image_and_an_export(model, exported, tmp_path):
     with pytest.raises(ExportError, match="no file"):
-        check_parity(model, exported, [], DATA)
+        check_parity(model, exported, [], MODALITY)
     with pytest.raises(ExportError, match="cannot be loaded"):
-        check_parity(model, tmp_path, probe_images(), DATA)
+        check_parity(model, tmp_path, probe_contents(MODALITY), MODALITY)

@@ -6,7 +6,7 @@ import json
 import keras
 import numpy as np
 import pytest
-from small_network import DATA, LABELS, make_network
+from small_network import LABELS, MODALITY, make_network
 
 from tfl.errors import ExportError, MissingExtraError
 from tfl.export import certificate
@@ -70,7 +70,7 @@ def test_the_certificate_is_beside_the_exports(shipped):
 
 def test_a_certificate_keeps_what_it_says_of_other_formats_of_the_same_model(shipment, network, trial, tmp_path):
     def ship_keras(model, version):
-        made = prepare(model, class_names=LABELS, data=DATA)
+        made = prepare(model, class_names=LABELS, modality=MODALITY)
         return ship(("keras",), made, tmp_path, certifier=Certifier(made, trial), version=version).certificate
 
     first = ship_keras(network, 1)

@@ -24,9 +24,10 @@ from hypothesis import strategies as st
 from image_files import class_folders
 
 import tfl
-from tfl.data import archives, arrays
+from tfl.data import archives
 from tfl.data.source import load_source
 from tfl.errors import BackboneError, DataError, ExportError, RunError
+from tfl.modalities.image import arrays
 from tfl.storage import cache_home
 
 KINDS = ("zip", "tar", "tar.gz", "tar.xz")

@@ -72,7 +72,7 @@ def predictor(tmp_path_factory: pytest.TempPathFactory) -> Any:
         return tf.stack([1 - share, share], 1)
 
     place = tmp_path_factory.mktemp("model")
-    return Predictor(path=place, class_names=("dark", "bright"), probabilities=lambda c: bright(tf.constant(c)).numpy())
+    return Predictor(path=place, class_names=("dark", "bright"), outputs=lambda c: bright(tf.constant(c)).numpy())
 
 
 def laid_out(folder: Path, contents: list[bytes]) -> list[Path]:

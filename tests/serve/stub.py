@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from tfl.modalities.shipping import shipping_of_about
 from tfl.serve.batching import Batcher
 from tfl.serve.limits import Limits
 from tfl.serve.models import Models
 from tfl.serve.refusal import RefusedError
-from tfl.serve.version import Signature
+from tfl.serve.version import Input, Signature
 
 
 class StubVersion:
@@ -22,10 +23,10 @@ class StubVersion:
     def __init__(self, number=1, *, limits=None, run=None):
         self.number, self.folder, self.class_names = number, Path("nowhere"), ("dark", "light")
         self.signatures = {
-            "serving_default": Signature("serving_default", "image_bytes", True, (), dict),
-            "pixels": Signature("pixels", "pixels", False, (1, 1, 3), dict),
+            "serving_default": Signature("serving_default", {"image_bytes": Input("string")}, dict),
+            "pixels": Signature("pixels", {"pixels": Input("float32", (1, 1, 3))}, dict),
         }
-        self.definitions = {}
+        self.definitions, self.shipping = {}, shipping_of_about({})
         self.batcher = Batcher(
             run or self.run, limits=limits or Limits(), join=lambda parts: [row for part in parts for row in part]
         )

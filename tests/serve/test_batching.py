@@ -75,7 +75,7 @@ def test_what_waits_is_answered_together_each_with_its_own(make, model):
 
 
 def test_batches_end_at_their_size_their_pixels_and_another_signature(make, model):
-    batcher = make(max_batch_size=3, max_pixels=50)
+    batcher = make(max_batch_size=3, max_cost=50)
     held(batcher, model)
     for signature, rows, weight in (("s", 2, 0), ("s", 2, 0), ("t", 1, 0), ("t", 1, 70), ("t", 1, 70)):
         last = batcher.submit(signature, [b"x"] * rows, weight=weight)
@@ -196,7 +196,7 @@ def test_fewer_requests_than_the_running_batch_holds_are_collected():
 
 
 def test_two_batches_share_the_pixels_of_one(make, model):
-    batcher = make(parallel_batches=2, max_pixels=50)
+    batcher = make(parallel_batches=2, max_cost=50)
     first = batcher.submit("s", [b"first"], weight=70)
     until(lambda: model.batches)
     second = batcher.submit("s", [b"second"], weight=70)

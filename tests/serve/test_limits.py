@@ -4,13 +4,17 @@ import pytest
 from image_of import gif_of, jpeg, png_bomb
 
 from tfl.errors import BadImageError
-from tfl.serve.limits import Limits, check_image
+from tfl.modalities.shipping import shipping_of_about
 
-LIMITS = Limits(max_pixels=20_000)
+SHIPPING = shipping_of_about({})
+
+
+def cost(content):
+    return SHIPPING.cost(content, most=20_000)
 
 
 def test_a_photo_weighs_its_pixels():
-    assert check_image(jpeg(size=(100, 200)), LIMITS) == 20_000
+    assert cost(jpeg(size=(100, 200))) == 20_000
 
 
 @pytest.mark.parametrize(
@@ -25,11 +29,11 @@ def test_a_photo_weighs_its_pixels():
 )
 def test_what_would_take_too_much_or_is_none_is_refused(content, words):
     with pytest.raises(BadImageError, match=words):
-        check_image(content, LIMITS)
+        cost(content)
 
 
 def test_all_frames_of_an_animation_count():
-    assert check_image(gif_of(2), LIMITS) == 20_000
+    assert cost(gif_of(2)) == 20_000
 
 
 def test_a_jpeg_of_many_scans_counts_as_more_work():
@@ -37,6 +41,6 @@ def test_a_jpeg_of_many_scans_counts_as_more_work():
     at = photo.index(b"\xff\xda")
     end = photo.rindex(b"\xff\xd9")
     many = photo[:at] + photo[at:end] * 60 + photo[end:]
-    assert check_image(photo, LIMITS) == 10_000
+    assert cost(photo) == 10_000
     with pytest.raises(BadImageError, match="as much work"):
-        check_image(many, LIMITS)
+        cost(many)

@@ -8,6 +8,7 @@ from PIL import Image
 
 import tfl
 from tfl.errors import BadImageError, DataError, ExportError, RunError
+from tfl.modalities.shipping import shipping_of_about
 from tfl.runs import Run
 from tfl.serve.predictor import Predictor, expand, find_saved_model, open_predictor
 
@@ -36,7 +37,7 @@ def is_red(contents):
 
 @pytest.fixture
 def predictor(tmp_path):
-    return Predictor(path=tmp_path, class_names=LABELS, probabilities=is_red, batch_size=3)
+    return Predictor(path=tmp_path, class_names=LABELS, outputs=is_red, batch_size=3)
 
 
 @pytest.fixture
@@ -112,7 +113,7 @@ def sixteen_bits(folder, *, largest):
 @pytest.mark.parametrize(("largest", "bits", "said"), [(4095, None, True), (65_535, None, False), (4095, 12, False)])
 def test_16_bit_images_of_fewer_bits_are_said(tmp_path, largest, bits, said):
     sixteen_bits(tmp_path, largest=largest)
-    predictor = Predictor(path=tmp_path, class_names=LABELS, probabilities=is_red, bits=bits)
+    predictor = Predictor(path=tmp_path, class_names=LABELS, outputs=is_red, shipping=shipping_of_about({"bits": bits}))
     found = predictor.look_at([tmp_path])
     assert len(found.predictions) == 2 and len(found.notes) == said
     if said:
@@ -121,7 +122,7 @@ def test_16_bit_images_of_fewer_bits_are_said(tmp_path, largest, bits, said):
 
 def test_values_above_the_bits_of_the_model_are_refused(tmp_path):
     sixteen_bits(tmp_path, largest=5000)
-    predictor = Predictor(path=tmp_path, class_names=LABELS, probabilities=is_red, bits=12)
+    predictor = Predictor(path=tmp_path, class_names=LABELS, outputs=is_red, shipping=shipping_of_about({"bits": 12}))
     with pytest.raises(BadImageError, match=r"2 of the files .*up to 5,000; the model was trained on 12 bits, up to 4,095"):
         predictor.predict([tmp_path])
 
@@ -186,6 +187,7 @@ def run(tmp_path_factory):
     import keras
 
     from tfl.export.saved_model import export_saved_model
+    from tfl.modalities.base import modality_of_data
 
     keras.utils.set_random_seed(4)
     inputs = keras.Input((16, 16, 3))
@@ -195,7 +197,7 @@ def run(tmp_path_factory):
     run = Run.create(tmp_path_factory.mktemp("runs") / "x", recipe, command=[])
     run.update_manifest(data={"class_names": list(LABELS)})
     model.save(run.path("model.keras"))
-    export_saved_model(model, class_names=LABELS, data=recipe.data, folder=run.path("export"))
+    export_saved_model(model, class_names=LABELS, modality=modality_of_data(recipe.data), folder=run.path("export"))
     return run
 
 

@@ -13,15 +13,22 @@ from hypothesis import strategies as st
 from image_of import jpeg
 from PIL import Image
 
+from tfl.modalities.shipping import shipping_of_about
 from tfl.serve.limits import Limits
 from tfl.serve.refusal import RefusedError
-from tfl.serve.tensors import parse_json, parse_predict, signature_name, write_predict
-from tfl.serve.version import Signature
+from tfl.serve.tensors import parse_json, signature_name, write_predict
+from tfl.serve.tensors import parse_predict as parse_for
+from tfl.serve.version import Input, Signature
 
 LIMITS = Limits(max_instances=8, max_values=10_000)
-IMAGES = Signature("serving_default", "image_bytes", True, (), lambda rows: {})
-PIXELS = Signature("pixels", "pixels", False, (1, 2, 3), lambda rows: {})
+IMAGES = Signature("serving_default", {"image_bytes": Input("string")}, lambda rows: {})
+PIXELS = Signature("pixels", {"pixels": Input("float32", (1, 2, 3))}, lambda rows: {})
 PHOTO = jpeg()
+SHIPPING = shipping_of_about({})
+
+
+def parse_predict(document, signature, limits):
+    return parse_for(document, signature, limits, SHIPPING)
 
 
 def b64(content=PHOTO):
@@ -100,7 +107,7 @@ def test_as_many_images_as_are_allowed():
     with pytest.raises(RefusedError, match="from 1 to 8"):
         parse_predict({"instances": [b64()] * 9}, IMAGES, LIMITS)
     with pytest.raises(RefusedError, match="pixels"):
-        parse_predict({"instances": [b64()] * 4}, IMAGES, Limits(max_pixels=1500))
+        parse_predict({"instances": [b64()] * 4}, IMAGES, Limits(max_cost=1500))
 
 
 def test_the_image_at_fault_is_named():

@@ -37,7 +37,8 @@ def refuse_undecided(recipe: Recipe, bundle: Bundle, console: Console | None = N
     """
     if recipe.data.kind == "text":
         return
-    found, path = preprocessing_of(recipe.backbone), model_file(recipe.backbone.name)
+    found = preprocessing_of(recipe.backbone)
+    path = None if found.preprocessing is not None else model_file(recipe.backbone.name)
     if found.preprocessing is not None or path is None:
         return
     indices = few_of_each_class(np.asarray(bundle.examples.labels), bundle.indices("train"), seed=bundle.seed)

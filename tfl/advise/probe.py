@@ -27,13 +27,12 @@ from tfl.data.bundle import Bundle, derived_seed
 from tfl.data.split import tied_together
 from tfl.features.extract import extract
 from tfl.features.store import Features as Stored
-from tfl.features.vectors import side_by_side
 from tfl.modalities.base import MASK, settled
-from tfl.modalities.image.backbones.settle import preprocessing_note
 from tfl.model.assemble import Assembled, assemble_for
 from tfl.model.head import pool, pooling_layer
 from tfl.recipe import Features, Recipe
 from tfl.train.precision import choose_precision
+from tfl.vectors import side_by_side
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -82,9 +81,8 @@ def probe_recipe(
     whole = dataclasses.replace(recipe, head=dataclasses.replace(recipe.head, taps=()))
     precision = choose_precision(whole, lambda: assemble_for(whole, bundle), modality=bundle.modality, console=console)
     assembled = assemble_for(whole, bundle, precision=precision)
-    if console is not None and (note := preprocessing_note(recipe.backbone)) is not None:
-        height, width = recipe.data.settled_size
-        console.print(f"network  {recipe.backbone.name} at {height} × {width} px, {note}", markup=False)
+    if console is not None and (note := bundle.modality.network_note(recipe.backbone)) is not None:
+        console.print(f"network  {recipe.backbone.name} {bundle.modality.size_text()}, {note}", markup=False)
     return probe(
         assembled,
         bundle,

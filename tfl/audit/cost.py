@@ -1,4 +1,4 @@
-"""What a finding is expected to cost: an accuracy with and without its files, on the same images, with an interval."""
+"""What a finding is expected to cost: an accuracy with and without its files, on the same examples, with an interval."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ def cost_of(
     *,
     seed: int,
 ) -> Cost:
-    """The difference of two accuracies on the same images, and its interval by a paired bootstrap.
+    """The difference of two accuracies on the same examples, and its interval by a paired bootstrap.
 
     Args:
         measure: Which accuracy, as a phrase.
-        as_it_is, without: `(n,)` whether each image was answered rightly.
-        units: `(n,)` what is resampled together: groups, and copies of one photo.
+        as_it_is, without: `(n,)` whether each example was answered rightly.
+        units: `(n,)` what is resampled together: groups, and copies.
         seed: Of the resamples.
 
     Example:
@@ -67,9 +67,9 @@ def leak_cost(
     strength: float,
     seed: int,
 ) -> Cost | None:
-    """What leaked images make of a test: a linear probe trained with them and without, judged on the same test images.
+    """What leaked examples make of a test: a linear probe trained with them and without, evaluated on the same test examples.
 
-    None where a probe cannot be trained or judged: no test split, or fewer than two classes left to train on.
+    None where a probe cannot be trained or evaluated: no test split, or fewer than two classes left to train on.
 
     Args:
         features: `(n, width)`.

@@ -1,38 +1,25 @@
-"""The libraries of the extra `audit`, asked for by the deep audit only."""
+"""Whether the libraries of a deep audit are installed, before it begins."""
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
-from typing import Any
+from collections.abc import Sequence
 
-from tfl.errors import MissingExtraError
+from tfl.extras import require_audit_library
 
-
-def require_extra(module: str) -> Any:
-    """The module of that name, such as `cleanlab.rank`.
-
-    Raises:
-        MissingExtraError: It is not installed.
-    """
-    try:
-        return importlib.import_module(module)
-    except ImportError as error:
-        raise MissingExtraError(
-            f"The deep audit needs the extra `audit` ({module.split('.')[0]} cannot be imported).",
-            fix="Install it with: pip install 'tfl[audit]', or leave the deep checks out (--quick; data.audit=quick).",
-        ) from error
+_LIBRARIES = ("cleanlab.filter", "cleanlab.rank")
 
 
-def check_extra(*, imported: bool = True) -> None:
+def check_extra(libraries: Sequence[str] = (), *, imported: bool = True) -> None:
     """Raises at once what a deep audit would raise after minutes.
 
     Args:
+        libraries: What the audit checks of a modality need besides: `Modality.audit_libraries`.
         imported: Whether they are imported, which takes seconds and finds those that are broken; else only looked for.
 
     Raises:
         MissingExtraError: A library of the extra is not installed.
     """
-    for module in ("cleanlab.filter", "cleanlab.rank", "cleanvision.issue_managers.image_property_issue_manager"):
+    for module in (*_LIBRARIES, *libraries):
         if imported or importlib.util.find_spec(module.split(".")[0]) is None:
-            require_extra(module)
+            require_audit_library(module)

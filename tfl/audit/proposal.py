@@ -1,16 +1,16 @@
-"""What an audit proposes to leave out, as the text of an `exclude.txt`. It only ever writes that list: no image is touched."""
+"""What an audit proposes to leave out, as the text of an `exclude.txt`. It only ever writes that list: no file is touched."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from tfl.data.exclude import exclude_line
-from tfl.finding import CONFLICTS, COPIES, LEAKS, UNUSABLE, Finding
+from tfl.finding import CONFLICTS, COPIES, LEAKS, Finding
 
 _RANK = ("train", "val", "test")
-"""Of the copies of one photo in several splits, those in the last of these stay: a test split is what others compare with."""
+"""Of copies in several splits, those in the last of these stay: a test split is what others compare with."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,9 @@ class Proposed:
     sure: bool = True
 
 
-def propose(findings: Sequence[Finding], *, labels: Mapping[str, str], splits: Mapping[str, str]) -> list[Proposed]:
+def propose(
+    findings: Sequence[Finding], *, labels: Mapping[str, str], splits: Mapping[str, str], unusable: Collection[str] = ()
+) -> list[Proposed]:
     """What to leave out: files that cannot be used, the training copies of leaks, and copies beyond the first.
 
     Contradicting labels and labels that are likely wrong are for a person to judge, so they come as comments.
@@ -39,6 +41,7 @@ def propose(findings: Sequence[Finding], *, labels: Mapping[str, str], splits: M
         findings: Of the audit.
         labels: The class of each usable file.
         splits: The split of each usable file; empty where the source leaves it open.
+        unusable: The kinds of findings of files that cannot be used, `Modality.troubles`. Defaults to none.
 
     Example:
 
@@ -50,14 +53,14 @@ def propose(findings: Sequence[Finding], *, labels: Mapping[str, str], splits: M
     [('a/1', 'copy of a/2 (test)'), ('a/3', 'copy of a/2')]
     """
     rows: dict[str, Proposed] = {}
-    for row in (*_unusable(findings), *_copies(findings, labels, splits), *_doubtful(findings)):
+    for row in (*_unusable(findings, unusable), *_copies(findings, labels, splits), *_doubtful(findings)):
         rows.setdefault(row.file, row)
     return list(rows.values())
 
 
-def _unusable(findings: Iterable[Finding]) -> Iterable[Proposed]:
+def _unusable(findings: Iterable[Finding], kinds: Collection[str]) -> Iterable[Proposed]:
     for finding in findings:
-        if finding.kind in UNUSABLE:
+        if finding.kind in kinds:
             yield from (Proposed(file, finding.kind, finding.kind.replace("_", " ")) for file in finding.files)
 
 

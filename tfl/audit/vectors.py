@@ -1,4 +1,4 @@
-"""What a pretrained network makes of every image, from the store: the ground for copies, labels, drift and costs."""
+"""What a pretrained network makes of every example, from the store: the ground for copies, labels, drift and costs."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import numpy as np
 from tfl.advise.probe import pooled_models
 from tfl.data.bundle import Bundle
 from tfl.features.extract import extract
-from tfl.features.vectors import side_by_side
 from tfl.model.assemble import assemble
 from tfl.recipe import Recipe
 from tfl.tasks.base import task_of
+from tfl.vectors import side_by_side
 
 if TYPE_CHECKING:
     import keras
@@ -24,23 +24,23 @@ MOST_FEATURES = 2048
 """As many of the last blocks are read side by side as have so many features in all: the last alone is made for another task."""
 
 
-def image_vectors(
+def vectors_of(
     recipe: Recipe,
     bundle: Bundle,
     *,
     console: Console | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> NDArray[np.float32]:
-    """`(n, width)`: the pooled outputs of the last blocks of the recipe's backbone for every image of the bundle.
+    """`(n, width)`: the pooled outputs of the last blocks of the recipe's backbone for every example of the bundle.
 
-    They are stored under the same keys as those of `tfl probe`: whoever probes this network on these images later computes
+    They are stored under the same keys as those of `tfl probe`: whoever probes this network on these examples later computes
     nothing again.
 
     Args:
-        recipe: Its backbone, pooling and way of storing features.
-        bundle: The images.
+        recipe: Its backbone, pooling, precision and way of storing features. Where the precision is `auto`, float32 is taken.
+        bundle: The examples.
         console: Where to say which engine was chosen; None says nothing.
-        progress: Told after each batch how many images are done.
+        progress: Called after each batch with how many examples are done.
     """
     precision = "float32" if recipe.precision == "auto" else recipe.precision
     names = bundle.examples.class_names if len(bundle.examples.class_names) > 1 else ("a", "b")

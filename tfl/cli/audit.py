@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import rich_click as click
 
@@ -13,26 +13,28 @@ from tfl import __version__
 from tfl.cli.command import Answer, command
 from tfl.cli.options import parse_size
 from tfl.cli.tables import output, table
-from tfl.errors import RunError
-from tfl.modalities.base import settled
-from tfl.modalities.image.backbones.available import check_available
+from tfl.errors import RecipeError, RunError
+from tfl.modalities.base import KINDS, check_available, settled
 from tfl.progress import progress_shown
-from tfl.recipe import Backbone, Data, Recipe
+from tfl.recipe import Audio, Backbone, Data, Recipe, TaskName, Text
 from tfl.runs import default_folder
 from tfl.storage import check_can_write, write_atomically, write_json
+from tfl.tasks.base import NAMES
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from tfl.audit.audit import Audit
 
+Kind = Literal["image", "text", "audio"]
+_ANY_LENGTH = 8  # tokens: nothing is tokenised without a network
 DOCUMENT, PAGE, LIST = "audit.json", "audit.html", "exclude.txt"
 
 
 @command
 @click.argument("source", metavar="SOURCE")
 @click.option("--quick", is_flag=True, help="Only what needs no network: files, headers, copies, classes, groups.")
-@click.option("--backbone", metavar="NAME", default="mini", show_default=True, help="Whose features the deep checks use.")
+@click.option("--backbone", metavar="NAME", help="Whose features the deep checks use. [default: mini; none for texts]")
 @click.option(
     "--image-size",
     metavar="H,W",
@@ -41,43 +43,81 @@ DOCUMENT, PAGE, LIST = "audit.json", "audit.html", "exclude.txt"
 )
 @click.option("--exclude", metavar="FILE", help="Leave out what this list names, and audit the rest.")
 @click.option(
-    "--pictures", metavar="N", type=click.IntRange(0, 200), default=12, show_default=True, help="Shown of each finding."
+    "--examples",
+    "--pictures",
+    "most",
+    metavar="N",
+    type=click.IntRange(0, 200),
+    default=12,
+    show_default=True,
+    help="How many are shown of each finding.",
 )
+@click.option("--kind", type=click.Choice(KINDS[:3]), default="image", show_default=True, help="What SOURCE holds.")
+@click.option("--task", type=click.Choice(NAMES), default="classify", show_default=True, help="What its labels are.")
 @click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="Of folds and resamples.")
 @click.option("--out", metavar="DIR", type=click.Path(path_type=Path), help="Where to write. [default: runs/NAME/audit-TIME]")
 def audit(
     source: str,
     quick: bool,
-    backbone: str,
+    backbone: str | None,
     image_size: tuple[int, int] | None,
     exclude: str | None,
-    pictures: int,
+    most: int,
+    kind: Kind,
+    task: TaskName,
     seed: int,
     out: Path | None,
 ) -> Answer:
-    """Say what is wrong with the images of SOURCE, and what that is expected to cost.
+    """Say what is wrong with the examples of SOURCE, and what that is expected to cost.
 
-    Damaged files, copies within and across classes and splits, odd sizes and modes, rare and misnamed classes, torn groups; and,
-    from the features of a network, likely wrong labels, drift and poor pictures. Leaves audit.html, audit.json and exclude.txt,
-    which a recipe takes. It never deletes or moves a file.
+    Damaged files, copies within and across classes and splits, rare and misnamed classes, torn groups; odd sizes and modes of
+    images, garbled texts and words that give their class away, silent and clipped sounds; and, from the features of a network,
+    likely wrong labels, drift and poor images. Leaves audit.html, audit.json and exclude.txt, which a recipe takes. It never
+    deletes or moves a file.
 
-    SOURCE is a folder of class folders, a table of images (CSV, TSV, JSON Lines, Parquet), a .zip or .tar of either, an .npz,
+    SOURCE is a folder of class folders, a table of examples (CSV, TSV, JSON Lines, Parquet), a .zip or .tar of either, an .npz,
     a folder of IDX files, tfds:NAME, or sample:NAME.
     """
     name = _name_of(source)
-    data = Data(source, image_size=image_size, on_bad="skip", exclude=exclude)
-    recipe = settled(Recipe(name=name, data=data, backbone=Backbone(backbone), seed=seed))
+    recipe = settled(_recipe(name, source, kind, task, backbone, image_size, exclude, seed, deep=not quick))
     folder = out or default_folder(name, kind="audit")
     _check_folder(folder, source)
     if not quick:
-        check_available(recipe.backbone)
+        check_available(recipe)
     from rich.console import Console
 
     found = _audit(recipe, Console(stderr=True), deep=not quick)
     files = {"report": str(folder / PAGE), "exclude": str(folder / LIST), "audit": str(folder / DOCUMENT)}
     document = _document(recipe, found)
-    _write(folder, recipe, found, document, pictures)
+    _write(folder, recipe, found, document, most)
     return Answer({**document, "written": files}, lambda: _show(found, document, files))
+
+
+def _recipe(
+    name: str,
+    source: str,
+    kind: Kind,
+    task: TaskName,
+    backbone: str | None,
+    image_size: tuple[int, int] | None,
+    exclude: str | None,
+    seed: int,
+    *,
+    deep: bool,
+) -> Recipe:
+    """What is audited, and by whose features.
+
+    Raises:
+        RecipeError: There is no network to go by.
+    """
+    if kind == "text" and deep and backbone is None:
+        raise RecipeError(
+            "The deep checks need the features of a network, and none for texts comes with tfl.",
+            fix="Name one with --backbone, such as bert_tiny_en_uncased or the folder of a KerasHub preset, or add --quick.",
+        )
+    inputs = {"image": None, "text": Text(length=None if deep else _ANY_LENGTH), "audio": Audio()}
+    data = Data(source, image_size=image_size, on_bad="skip", exclude=exclude, input=inputs[kind])
+    return Recipe(name=name, data=data, backbone=Backbone(backbone or "mini"), task=task, seed=seed)
 
 
 def _audit(recipe: Recipe, console: Console, *, deep: bool) -> Audit:
@@ -93,7 +133,8 @@ def _document(recipe: Recipe, found: Audit) -> dict[str, Any]:
         "source": recipe.data.source,
         "deep": found.deep,
         "backbone": recipe.backbone.name,
-        "image_size": list(recipe.data.settled_size),
+        "kind": found.modality.kind,
+        **(found.modality.about() if found.deep or found.modality.audit_reads_tensors else {}),
         "seed": recipe.seed,
         "version": __version__,
         "files": found.count,
@@ -108,11 +149,13 @@ def _document(recipe: Recipe, found: Audit) -> dict[str, Any]:
 
 def _write(folder: Path, recipe: Recipe, found: Audit, document: dict[str, Any], most: int) -> None:
     from tfl.audit.proposal import exclude_text
-    from tfl.audit.shown import page_pictures
+    from tfl.audit.shown import page_examples
     from tfl.evaluate.pages.audit import write_audit_page
 
     folder.mkdir(parents=True, exist_ok=True)
-    write_audit_page(document, page_pictures(found.findings, found.examples, found.names, found.splits, most=most), folder / PAGE)
+    modality = found.modality
+    shown = page_examples(found.findings, found.examples, found.names, found.splits, modality=modality, most=most)
+    write_audit_page(document, shown, folder / PAGE, titles=modality.titles, nouns=(modality.noun, modality.nouns))
     write_atomically(folder / LIST, exclude_text(found.proposed(), found.names, source=recipe.data.source))
     write_json(folder / DOCUMENT, document)
 
@@ -154,7 +197,7 @@ def _show(found: Audit, document: dict[str, Any], files: dict[str, str]) -> None
     rows = [
         (
             finding.severity,
-            title(finding.kind),
+            title(finding.kind, found.modality.titles),
             len(finding.files),
             finding.note + ("" if finding.cost is None else f" {finding.cost}."),
         )

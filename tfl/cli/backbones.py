@@ -27,8 +27,9 @@ if TYPE_CHECKING:
 def backbones(name: str | None, image_size: tuple[int, int] | None, settings: Sequence[tuple[str, str]]) -> Answer:
     """List the networks, or print the blocks of NAME: layers, parameters, output shape, share of the compute.
 
-    NAME is one of the list, or the path of a model saved by Keras (.keras, or a whole model in .h5); of such a file it also says
-    how pixels are prepared for it. A network of the list is built with random weights: nothing is downloaded.
+    NAME is one of the list, the path of a model saved by Keras (.keras, or a whole model in .h5), or an encoder of KerasHub for
+    images or texts, by the name or the folder of its preset. Of a file it also says how pixels are prepared for it. A network
+    of the list is built with random weights: nothing is downloaded.
     """
     if name is None:
         if image_size is not None or settings:
@@ -95,8 +96,11 @@ def _show_list(document: dict[str, Any]) -> None:
 def _describe(name: str, image_size: tuple[int, int] | None, settings: Sequence[tuple[str, str]]) -> Answer:
     from tfl.backbones.model_files import model_file
     from tfl.fields import override
+    from tfl.modalities.image.backbones.presets import is_preset
     from tfl.modalities.image.backbones.settle import native_size, preprocessing_of
 
+    if is_preset(name):
+        return _describe_preset(name, settings)
     own_model = model_file(name) is not None  # what cannot be one is reported before TensorFlow's seconds of loading
     backbone = Backbone(name) if own_model else Backbone(name, weights=None)
     for key, text in settings:
@@ -109,9 +113,58 @@ def _describe(name: str, image_size: tuple[int, int] | None, settings: Sequence[
     from tfl.modalities.image.backbones.build import build_backbone
 
     model = build_backbone(shown, image_size=size)
+    about = {
+        "image_size": list(size),
+        "preprocessing": expected.preprocessing,
+        "preprocessing_reason": expected.reason,
+    }
+    document = {"name": backbone.name, **about, "parameters": int(model.count_params()), "blocks": _blocks_of(model)}
+    height, width = size
+    return Answer(document, lambda: _show_blocks(document, f"at {height} × {width} px"))
+
+
+def _describe_preset(name: str, settings: Sequence[tuple[str, str]]) -> Answer:
+    """The blocks of a KerasHub encoder, of images or of texts."""
+    from tfl.fields import override
+    from tfl.modalities.base import check_available, modality_of, settled
+    from tfl.recipe import Data, Recipe, Text
+
+    backbone = Backbone(name)
+    for key, text in settings:
+        backbone = override(backbone, key, text)
+    images = Recipe(name="backbone", data=Data("unused"), backbone=backbone)
+    recipe = images if _is_of_images(name) else dataclasses.replace(images, data=Data("unused", input=Text(length=128)))
+    check_available(recipe)
+    load_tensorflow()
+    modality = modality_of(settled(recipe))
+    model = modality.build_backbone(backbone)
+    document: dict[str, Any] = {
+        "name": name,
+        **modality.about(),
+        "preprocessing": "none",
+        "preprocessing_reason": "the preset prepares its inputs itself",
+        "parameters": int(model.count_params()),
+        "blocks": _blocks_of(model),
+    }
+    return Answer(document, lambda: _show_blocks(document, modality.size_text()))
+
+
+def _is_of_images(name: str) -> bool:
+    from tfl.errors import BackboneError
+    from tfl.modalities.image.encoders import class_of
+
+    load_tensorflow()
+    try:
+        class_of(name)
+    except BackboneError:
+        return False
+    return True
+
+
+def _blocks_of(model: Any) -> list[dict[str, Any]]:
     from tfl.backbones.blocks import find_blocks
 
-    blocks = [
+    return [
         {
             "name": block.name,
             "layers": list(block.layers),
@@ -122,18 +175,9 @@ def _describe(name: str, image_size: tuple[int, int] | None, settings: Sequence[
         }
         for block in find_blocks(model)
     ]
-    document = {
-        "name": backbone.name,
-        "image_size": list(size),
-        "preprocessing": expected.preprocessing,
-        "preprocessing_reason": expected.reason,
-        "parameters": int(model.count_params()),
-        "blocks": blocks,
-    }
-    return Answer(document, lambda: _show_blocks(document))
 
 
-def _show_blocks(document: dict[str, Any]) -> None:
+def _show_blocks(document: dict[str, Any], size: str) -> None:
     from tfl.cli.tables import output, readable_count, table
 
     blocks = document["blocks"]
@@ -148,11 +192,10 @@ def _show_blocks(document: dict[str, Any]) -> None:
         )
         for position, block in enumerate(blocks, start=1)
     ]
-    height, width = document["image_size"]
     total = readable_count(sum(block["flops"] for block in blocks))
     click.echo(
-        f"{document['name']} at {height} × {width} px: {len(blocks)} blocks, {document['parameters']:,} parameters, "
-        f"{total}FLOP an image. Input side first."
+        f"{document['name']} {size}: {len(blocks)} blocks, {document['parameters']:,} parameters, "
+        f"{total}FLOP per example. Input side first."
     )
     known = document["preprocessing"]
     click.echo(

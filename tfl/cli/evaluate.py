@@ -55,7 +55,7 @@ def evaluate(run_folder: Path, data: str | None, confidence: bool, skip_bad: boo
 
     from tfl.evaluate.overlap import overlap_with, overlap_within
 
-    document: dict[str, Any] = {"run": str(run.folder)}
+    document: dict[str, Any] = {"run": str(run.folder), "task": run.recipe.task}
     if data is None:
         bundle = _own_bundle(run, skip_bad)
         if confidence:
@@ -77,19 +77,16 @@ def evaluate(run_folder: Path, data: str | None, confidence: bool, skip_bad: boo
 
 def _figures(run: Run, bundle: Bundle, overlap: Overlap) -> dict[str, Any]:
     """`metrics` on all images, `metrics_unseen` on those that the run has not used, and the `overlap`."""
-    import numpy as np
+    examples, unseen, task = bundle.examples, overlap.unseen, bundle.task
+    order = [examples.class_names.index(name) for name in run.class_names]
+    targets, outputs = task.targets(examples)[:, order], _outputs(run, bundle)
 
-    from tfl.tasks.class_metrics import evaluate_classes
+    def evaluated(chosen: Any) -> dict[str, Any]:
+        return task.evaluate(outputs[chosen], targets[chosen], run.class_names, seed=run.recipe.seed)
 
-    examples, unseen = bundle.examples, overlap.unseen
-    order = np.array([run.class_names.index(name) for name in examples.class_names], "int32")
-    labels, scores = order[examples.labels], _probabilities(run, bundle)
-    metrics = evaluate_classes(scores, labels, run.class_names, seed=run.recipe.seed)
-    without = None
+    metrics, without = evaluated(slice(None)), None
     if unseen is not None and unseen.any():
-        without = (
-            metrics if unseen.all() else evaluate_classes(scores[unseen], labels[unseen], run.class_names, seed=run.recipe.seed)
-        )
+        without = metrics if unseen.all() else evaluated(unseen)
     names = [examples.name_of(index) for index in range(len(examples))]
     return {"metrics": metrics, "metrics_unseen": without, "overlap": overlap.to_json(names)}
 
@@ -157,14 +154,16 @@ def _other_source(run: Run, source: str, skip_bad: bool) -> Bundle:
 
     expected, chosen = run.class_names, run.recipe.data.labels
     data = dataclasses.replace(run.recipe.data, source=source, per_class=None, labels=None, exclude=None, test_fold=None)
-    examples = load_source(data)
+    task = run.recipe.task
+    examples = load_source(data, task=task)
     if chosen is not None and set(expected) < set(examples.class_names):  # as the run chose among more classes, so here
-        examples = load_source(dataclasses.replace(data, labels=chosen))
+        examples = load_source(dataclasses.replace(data, labels=chosen), task=task)
     from tfl.prepare import check_same_classes
 
     check_same_classes(examples.class_names, expected, source=source)
     load_tensorflow()
     from tfl.modalities.base import modality_of
+    from tfl.tasks.base import task_of
 
     found = audit(examples, modality=modality_of(run.recipe), on_bad="skip" if skip_bad else data.on_bad, keep=True)
     for finding in found.findings:
@@ -179,11 +178,12 @@ def _other_source(run: Run, source: str, skip_bad: bool) -> Bundle:
         data=data,
         seed=run.recipe.seed,
         fingerprints=found.fingerprints,
+        task=task_of(task),
         cached=found.cached,
     )
 
 
-def _probabilities(run: Run, bundle: Bundle) -> np.ndarray:
+def _outputs(run: Run, bundle: Bundle) -> np.ndarray:
     import numpy as np
 
     from tfl.serve.predictor import load_run_model
@@ -198,7 +198,9 @@ def _probabilities(run: Run, bundle: Bundle) -> np.ndarray:
 def _show(document: dict[str, Any]) -> None:
     from tfl.cli.tables import output, table
     from tfl.evaluate.report.evaluations import overlap_in_words
+    from tfl.tasks.base import task_of
 
+    task = task_of(document["task"])
     metrics, unseen, overlap = (document[name] for name in ("metrics", "metrics_unseen", "overlap"))
     click.echo(f"{document['run']} on {document['source']}: {metrics['count']} images")
     for words in (overlap_in_words(overlap, metrics["count"]), *overlap["notes"]):
@@ -212,19 +214,27 @@ def _show(document: dict[str, Any]) -> None:
         columns = {f"without them ({unseen['count']})": unseen, f"on all ({metrics['count']})": metrics}
     rows = [
         (name.replace("_", " "), *(cell for figures in columns.values() for cell in _with_interval(figures, name)))
-        for name in ("accuracy", "macro_f1", "loss", "calibration_error")
+        for name in task.figures
     ]
     heads = [head for title in columns for head in ("value" if len(columns) == 1 else title, "95% interval")]
     output().print(table(("figure", *heads), rows, right=heads[::2]))
     first = next(iter(columns.values()))
-    classes = [
-        (name, *(f"{row[key]:.3f}" for key in ("precision", "recall", "f1")), row["count"])
-        for name, row in first["per_class"].items()
-    ]
-    numbers = ("precision", "recall", "F1", "images")
-    output().print(table(("class", *numbers), classes, right=numbers))
+    each = [(name, *(_short(row[key]) for key in task.columns)) for name, row in first[task.each].items()]
+    numbers = tuple(_HEADS.get(key, key.replace("_", " ")) for key in task.columns)
+    output().print(table((task.each.removeprefix("per_"), *numbers), each, right=numbers))
 
 
 def _with_interval(figures: dict[str, Any], name: str) -> tuple[str, str]:
     low, high = figures.get(f"{name}_interval") or (None, None)
-    return f"{figures[name]:.4f}", "" if low is None else f"{low:.4f} to {high:.4f}"
+    value = figures.get(name)
+    return "" if value is None else f"{value:.4f}", "" if low is None else f"{low:.4f} to {high:.4f}"
+
+
+_HEADS = {"f1": "F1", "count": "images"}
+
+
+def _short(value: float | None) -> str:
+    """A count as it is, another number with three digits after the point."""
+    if value is None:
+        return ""
+    return str(value) if isinstance(value, int) else f"{value:.3f}"

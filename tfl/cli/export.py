@@ -49,7 +49,9 @@ def _parse_version(context: click.Context, parameter: click.Parameter, value: st
     help="Weights of the LiteRT files; repeatable. [default: all three]",
 )
 @click.option(
-    "--verify/--no-verify", default=True, help="Compare each with the model on golden images and the run's test split, or do not."
+    "--verify/--no-verify",
+    default=True,
+    help="Compare each with the model on golden examples and the run's test split, or do not.",
 )
 @click.option("--server", metavar="URL", help="Compare a running server as well, such as http://localhost:8501.")
 @click.option("--data", metavar="SOURCE", help="Where the run's images are now, if not where the recipe says.")
@@ -109,7 +111,7 @@ def _ship(
 ) -> Shipped:
     with run.lock():
         needed = verify or ("litert" in kinds and bool(set(quantize) - {"float32"}))
-        bundle, why = _images_of(run, source) if needed else (None, None)
+        bundle, why = _data_of(run, source) if needed else (None, None)
         load_tensorflow()
         from tfl.export.saved_model import VERSION, next_version
         from tfl.export.ship import ship_model
@@ -132,8 +134,8 @@ def _ship(
         )
 
 
-def _images_of(run: Run, source: str | None) -> tuple[Bundle | None, str | None]:
-    """The run's images, split as they were; or None, and why they are not to be had.
+def _data_of(run: Run, source: str | None) -> tuple[Bundle | None, str | None]:
+    """The run's data, split as it was; or None, and why they are not to be had.
 
     Raises:
         DataError: They were named with --data, and are not those of the run.
@@ -162,4 +164,6 @@ def _show(document: dict[str, Any], done: Shipped) -> None:
     for words in done.sentences:
         click.echo(f"parity   {words}")
     if why := done.certificate["test"]["why_none"]:
-        click.echo(f"note     compared on drawn images alone, since the test split is not to be had: {why}")
+        click.echo(
+            f"note     compared on drawn {done.certificate['words']['nouns']} alone, since the test split is not to be had: {why}"
+        )

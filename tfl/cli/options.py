@@ -17,7 +17,7 @@ from tfl.runs import default_folder
 F = TypeVar("F", bound=Callable[..., Any])
 
 SOURCE_HELP = (
-    "A folder of class folders, a table of images (CSV, TSV, JSON Lines, Parquet), a .zip or .tar of either, an .npz, "
+    "A folder of class folders, a table of examples (CSV, TSV, JSON Lines, Parquet), a .zip or .tar of either, an .npz, "
     "a folder of IDX files, tfds:NAME, or sample:NAME."
 )
 

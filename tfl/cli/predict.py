@@ -1,4 +1,4 @@
-"""`tfl predict`: what is on these photos?"""
+"""`tfl predict`: the answers of a model for files, or for texts."""
 
 from __future__ import annotations
 
@@ -6,19 +6,24 @@ import csv
 import io
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
 from tfl.cli.command import EXIT_WRONG_INPUT, Answer, command
-from tfl.errors import BadImageError
+from tfl.errors import BadContentError, BadImageError, DataError
 from tfl.storage import check_can_write, finite, write_atomically
+
+if TYPE_CHECKING:
+    from tfl.serve.predictor import Predictor
 
 
 @command
 @click.argument("model", metavar="RUN|EXPORT", type=click.Path(path_type=Path))
-@click.argument("files", metavar="FILES...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("files", metavar="FILES...", nargs=-1, type=click.Path(path_type=Path))
+@click.option("--text", "texts", metavar="TEXT", multiple=True, help="A text to answer, instead of a file; repeatable.")
 @click.option(
     "--format",
     "shape",
@@ -26,24 +31,33 @@ from tfl.storage import check_can_write, finite, write_atomically
     help="How the answer is written. [default: as --out ends, else table]",
 )
 @click.option("--out", metavar="FILE", type=click.Path(path_type=Path), help="Write the answer to this file.")
-@click.option("--skip-bad", is_flag=True, help="Exit with 0 although files were left out that cannot be read as images.")
-def predict(model: Path, files: tuple[Path, ...], shape: str | None, out: Path | None, skip_bad: bool) -> Answer:
-    """Label FILES with the model of a run, or with an export.
+@click.option("--skip-bad", is_flag=True, help="Exit with 0 although files were left out that cannot be read.")
+def predict(
+    model: Path, files: tuple[Path, ...], texts: tuple[str, ...], shape: str | None, out: Path | None, skip_bad: bool
+) -> Answer:
+    """Answer FILES with the model of a run, or with an export.
 
-    FILES are image files, and folders of them at any depth: the files that training would take, whatever their names end in.
-    Files that cannot be read as images are listed with the reason and left out; the exit code is then 2, or 0 with --skip-bad.
-    An export needs TensorFlow alone to be read.
+    FILES are files of the kind that the model was trained on (images, sounds, texts), and folders of them at any depth: the files
+    that training would take, whatever their names end in. Files that cannot be read are listed with the reason and left out; the
+    exit code is then 2, or 0 with --skip-bad. An export needs TensorFlow alone to be read.
     """
     from tfl.data.walk import skipped_findings
     from tfl.serve.files import expand
-    from tfl.serve.predictor import open_predictor
+    from tfl.serve.predictor import nouns_of, open_predictor
 
     if out is not None:
         check_can_write(out, folder=False)
+    if not files and not texts:
+        raise click.UsageError("Missing argument 'FILES...': name files or folders, or give texts with --text.")
     skipped: list[str] = []
-    images = expand(files, skipped)
+    noun, nouns = nouns_of(model)
+    chosen = expand(files, skipped, noun=noun) if files or not texts else []
     predictor = open_predictor(model)
-    found = predictor.look_at_files(images)
+    if texts:
+        _refuse_texts(predictor, files)
+        found = predictor.look_at_contents({text: text.encode("utf-8", "surrogateescape") for text in texts})
+    else:
+        found = predictor.look_at_files(chosen)
     predictions, unreadable = _named_in_utf_8(found.predictions), _named_in_utf_8(found.unreadable)
     for entry in unreadable:
         click.echo(f"left out: {entry['file']}: {entry['why']}", err=True)
@@ -52,10 +66,10 @@ def predict(model: Path, files: tuple[Path, ...], shape: str | None, out: Path |
     for finding in skipped_findings(_in_utf_8(skipped)):
         click.echo(f"{finding['severity']}: {finding['note']}", err=True)
     if not predictions:
-        raise BadImageError(_no_image(len(unreadable)), fix="Name image files, or folders of them.")
+        raise _nothing_readable(len(unreadable), noun, nouns)
     code = EXIT_WRONG_INPUT if unreadable and not skip_bad else 0
     if code:
-        click.echo(_what_was_left_out(len(unreadable), len(images)), err=True)
+        click.echo(_what_was_left_out(len(unreadable), len(chosen) or len(texts), nouns), err=True)
     document = {
         "model": str(model),
         "predictions": predictions,
@@ -70,15 +84,33 @@ def predict(model: Path, files: tuple[Path, ...], shape: str | None, out: Path |
     return Answer(document, lambda: click.echo(text, nl=False), code)
 
 
-def _what_was_left_out(count: int, files: int) -> str:
+def _refuse_texts(predictor: Predictor, files: tuple[Path, ...]) -> None:
+    """Raises where texts cannot be answered, or files are named as well."""
+    modality = predictor.shipping.modality
+    if modality.kind != "text":
+        raise DataError(
+            f"--text gives a text, and the model was trained on {modality.nouns}.", fix=f"Name {modality.noun} files."
+        )
+    if files:
+        raise DataError("--text gives texts, and files are named as well.", fix="Leave one of them out.")
+
+
+def _what_was_left_out(count: int, files: int, nouns: str) -> str:
     return (
-        f"tfl: {count} of {_counted(files, 'file')} cannot be read as images and have no prediction; the others have theirs. "
+        f"tfl: {count} of {_counted(files, 'file')} cannot be read as {nouns} and have no prediction; the others have theirs. "
         "With --skip-bad this is no error."
     )
 
 
-def _no_image(count: int) -> str:
-    return "The file cannot be read as an image." if count == 1 else f"None of the {count} files can be read as an image."
+def _nothing_readable(count: int, noun: str, nouns: str) -> DataError:
+    article = "an" if noun[0] in "aeiou" else "a"
+    words = (
+        f"The file cannot be read as {article} {noun}."
+        if count == 1
+        else f"None of the {count} files can be read as {article} {noun}."
+    )
+    kind = BadImageError if noun == "image" else BadContentError
+    return kind(words, fix=f"Name {noun} files, or folders of them.")
 
 
 def _counted(count: int, noun: str) -> str:
@@ -110,21 +142,74 @@ def _written(document: dict[str, Any], class_names: tuple[str, ...], shape: str)
 def _as_csv(predictions: list[dict[str, Any]], class_names: tuple[str, ...]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["file", "label", "probability", *(f"p_{name}" for name in class_names)])
+    columns = _COLUMNS[_task_of(predictions[0])](predictions[0], class_names)
+    writer.writerow(["file", *columns])
     for row in predictions:
-        shares = [f"{row['probabilities'][name]:.6f}" for name in class_names]
-        writer.writerow([row["file"], row["label"], f"{row['probability']:.6f}", *shares])
+        writer.writerow([row["file"], *(read(row) for read in columns.values())])
     return text.getvalue()
+
+
+Columns = dict[str, Callable[[dict[str, Any]], str]]
+
+
+def _task_of(row: dict[str, Any]) -> str:
+    return "classify" if "label" in row else "multilabel" if "labels" in row else "regress"
+
+
+def _class_columns(first: dict[str, Any], names: tuple[str, ...]) -> Columns:
+    shares: Columns = {f"p_{name}": lambda row, name=name: f"{row['probabilities'][name]:.6f}" for name in names}  # type: ignore[misc]
+    return {"label": lambda row: str(row["label"]), "probability": lambda row: f"{row['probability']:.6f}", **shares}
+
+
+def _label_columns(first: dict[str, Any], names: tuple[str, ...]) -> Columns:
+    shares: Columns = {f"p_{name}": lambda row, name=name: f"{row['probabilities'][name]:.6f}" for name in names}  # type: ignore[misc]
+    return {"labels": lambda row: ";".join(row["labels"]), **shares}
+
+
+def _number_columns(first: dict[str, Any], names: tuple[str, ...]) -> Columns:
+    columns: Columns = {name: lambda row, name=name: f"{row['values'][name]:.7g}" for name in names}  # type: ignore[misc]
+    for end in ("lower", "upper"):
+        if end in first:
+            columns |= {f"{name}_{end}": lambda row, name=name, end=end: f"{row[end][name]:.7g}" for name in names}  # type: ignore[misc]
+    return columns
+
+
+_COLUMNS = {"classify": _class_columns, "multilabel": _label_columns, "regress": _number_columns}
 
 
 def _as_table(predictions: list[dict[str, Any]]) -> str:
     from tfl.cli.tables import output, table
 
     console = output()
-    rows = [(row["file"], row["label"], f"{row['probability']:.3f}", _runner_up(row)) for row in predictions]
+    columns, rows, right = _table_of(predictions)
     with console.capture() as captured:
-        console.print(table(("file", "label", "probability", "next"), rows, right=("probability",)))
+        console.print(table(("file", *columns), rows, right=right))
     return captured.get()
+
+
+def _table_of(predictions: list[dict[str, Any]]) -> tuple[tuple[str, ...], list[tuple[str, ...]], tuple[str, ...]]:
+    """Names of the columns, the rows, and which columns are set to the right."""
+    task = _task_of(predictions[0])
+    rows: list[tuple[str, ...]]
+    if task == "classify":
+        rows = [(row["file"], row["label"], f"{row['probability']:.3f}", _runner_up(row)) for row in predictions]
+        return ("label", "probability", "next"), rows, ("probability",)
+    if task == "multilabel":
+        rows = [(row["file"], ", ".join(row["labels"]) or "none", _likeliest(row)) for row in predictions]
+        return ("labels", "likeliest"), rows, ()
+    names = tuple(predictions[0]["values"])
+    rows = [(row["file"], *(_with_interval(row, name) for name in names)) for row in predictions]
+    return names, rows, names
+
+
+def _likeliest(row: dict[str, Any]) -> str:
+    ranked = sorted(row["probabilities"].items(), key=lambda pair: -pair[1])[:3]
+    return ", ".join(f"{name} {value:.3f}" for name, value in ranked)
+
+
+def _with_interval(row: dict[str, Any], name: str) -> str:
+    value = f"{row['values'][name]:.4g}"
+    return f"{value} ({row['lower'][name]:.4g} to {row['upper'][name]:.4g})" if "lower" in row and "upper" in row else value
 
 
 def _runner_up(row: dict[str, Any]) -> str:

@@ -20,8 +20,10 @@ from tfl.cli.command import (
     terminated_as_interrupted,
 )
 from tfl.cli.options import changed, latest_folder, recipe_options, skip_bad_option
+from tfl.modalities.base import NOUNS
 from tfl.recipe import load_recipe
 from tfl.runs import default_folder
+from tfl.tasks.base import task_of
 
 if TYPE_CHECKING:
     from tfl.runs import Run
@@ -102,10 +104,13 @@ def _how_to_resume(folder: Path, recipe_file: Path, **options: Any) -> str:
 
 def _show(document: dict[str, Any], run: Run) -> None:
     test = document["metrics"].get("test", {})
-    if "accuracy" in test:
+    if "per_class" in test:
         interval = test.get("accuracy_interval")
         spread = f" [{interval[0]:.3f}, {interval[1]:.3f}]" if interval else ""
         click.echo(f"test accuracy {test['accuracy']:.3f}{spread}, macro-F1 {test['macro_f1']:.3f}, on {test['count']} images")
+    elif test:
+        noun, nouns = NOUNS[run.recipe.data.kind]
+        click.echo(task_of(run.recipe.task).sentence(test, noun=noun, nouns=nouns))
     click.echo(f"run      {run.folder}")
     if (report := run.path("report.html")).is_file():
         click.echo(f"report   {report}")

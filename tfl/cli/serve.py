@@ -1,4 +1,4 @@
-"""`tfl serve`: a model behind TensorFlow Serving's REST and gRPC calls, and a page to try a photo on."""
+"""`tfl serve`: a model behind TensorFlow Serving's REST and gRPC calls, and a page to try it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from tfl.quiet import load_tensorflow
     help="Asks every request for the token in this file. [default: that in TFL_SERVE_TOKEN, else none]",
 )
 @click.option(
-    "--max-batch-size", type=click.IntRange(1, 1024), default=32, show_default=True, help="Images the model sees at once."
+    "--max-batch-size", type=click.IntRange(1, 1024), default=32, show_default=True, help="Examples the model takes at once."
 )
 @click.option(
     "--max-wait",
@@ -51,7 +51,7 @@ def serve(
 ) -> Answer:
     """Serve the export of RUN, or EXPORT, until Ctrl-C.
 
-    Takes TensorFlow Serving's REST calls (and gRPC), with a page to try a photo on at /. A new version in the export's folder
+    Takes TensorFlow Serving's REST calls (and gRPC), with a page to try it at /. A new version in the export's folder
     is served without a restart. For trying and for small use; the same folder suits TensorFlow Serving.
     """
     from tfl.serve.folder import base_of

@@ -37,7 +37,7 @@ def is_archive(file: Path) -> bool:
     Example:
 
     >>> from tfl.data.archives import is_archive
-    >>> is_archive(Path("photos.tar.gz")), is_archive(Path("photos.ZIP")), is_archive(Path("photos.rar"))
+    >>> is_archive(Path("leaves.tar.gz")), is_archive(Path("leaves.ZIP")), is_archive(Path("leaves.rar"))
     (True, True, False)
     """
     return file.name.lower().endswith(SUFFIXES)

@@ -1,4 +1,4 @@
-"""Tables that list images (CSV, TSV, JSON Lines, Parquet): columns of paths and labels, and optionally group, split and fold."""
+"""Tables that list or hold examples (CSV, TSV, JSON Lines, Parquet): paths or contents, labels, and group, split or fold."""
 
 from __future__ import annotations
 
@@ -10,35 +10,31 @@ from typing import Any
 
 import numpy as np
 
-from tfl.data.columns import Columns, choose_columns, dividing_columns
+from tfl.data.columns import Chosen, Columns, dividing_columns
 from tfl.data.examples import Examples, listed
+from tfl.data.label_columns import choose_columns
 from tfl.data.label_values import check_labels
-from tfl.data.located import FilesBelow, locate, short
+from tfl.data.located import FilesBelow, Located, locate, short
 from tfl.data.split_names import SPLIT_FOLDERS
 from tfl.data.tables import Table, read_table
+from tfl.data.targets import problem_of, targets_of
 from tfl.errors import DataError
+
+__all__ = ["Chosen", "read_csv", "read_tables"]
 
 _MISSING = frozenset(("nan", "<na>", "#n/a"))
 """What pandas and spreadsheets write for a missing value and no class is called."""
 
 
 @dataclass(frozen=True)
-class Chosen:
-    """What a recipe says about the columns of its table: `data.path_column`, `data.label_column` and `data.test_fold`."""
-
-    path: str | None = None
-    label: str | None = None
-    test_fold: str | None = None
-
-
-@dataclass(frozen=True)
 class _Row:
     table: Table
+    columns: Columns
     number: int
     cell: str
     path: str
     trouble: str
-    label: str
+    cells: tuple[str, ...]
     group: str
     split: str
     fold: str
@@ -47,14 +43,20 @@ class _Row:
     def where(self) -> str:
         return f"{self.table.unit} {self.number}"
 
+    @property
+    def label(self) -> str:
+        """The cells of its labels, which is one where it has a class."""
+        return ", ".join(self.cells)
+
 
 def read_csv(file: Path, chosen: Chosen | None = None) -> Examples:
-    """The examples that a table lists: `read_tables` of one CSV, TSV or JSON Lines file."""
-    return read_tables([(read_table(file), "")], chosen or Chosen(), source=str(file))
+    """The examples that a table lists or holds: `read_tables` of one CSV, TSV or JSON Lines file."""
+    chosen = chosen or Chosen()
+    return read_tables([(read_table(file, prose=chosen.files.in_cells), "")], chosen, source=str(file))
 
 
 def read_tables(tables: Sequence[tuple[Table, str]], chosen: Chosen, *, source: str) -> Examples:
-    """The examples that tables list, in the order of their rows. Relative paths start at the folder of their table.
+    """The examples that tables list or hold, in the order of their rows. Relative paths start at the folder of their table.
 
     A relative path may not leave that folder by `..`: such a path was made for another place. A file elsewhere is named by
     its absolute path, or from `~`.
@@ -63,52 +65,67 @@ def read_tables(tables: Sequence[tuple[Table, str]], chosen: Chosen, *, source: 
 
     Args:
         tables: Each with the split that all its rows belong to, or an empty string.
-        chosen: The columns that the recipe names.
+        chosen: What the recipe says about columns, the kind of the examples and the task.
         source: What the recipe calls the data.
 
     Raises:
-        DataError: A column, a label or a file is missing, or the labels are no classes: one message with the line numbers.
+        DataError: A column, a label or a file is missing, or the labels do not fit the task: one message with the line numbers.
     """
     rows: list[_Row] = []
     notes: list[str] = []
     for table, split in tables:
         found, columns = _rows(table, split, chosen)
         if not found:
-            raise DataError(f"{table.file} lists no images.", allowed="one row for each image below the header")
-        found, left_out = _without_unlabelled_test(table, found)
+            nouns, noun = chosen.files.nouns, chosen.files.noun
+            raise DataError(f"{table.file} lists no {nouns}.", allowed=f"one row for each {noun} below the header")
+        found, left_out = _without_unlabelled_test(table, found, chosen, alone=len(tables) == 1)
         notes += left_out
-        _check_rows(table, found)
-        check_labels([row.label for row in found], where=f"{table.file}, column `{columns.label}`")
-        notes += _notes(table, columns, found)
+        if not found:
+            continue
+        _check_rows(table, found, chosen)
+        if chosen.task == "classify":
+            where = f"{table.file}, column `{columns.labels[0]}`"
+            check_labels([row.label for row in found], where=where, noun=chosen.files.noun, nouns=chosen.files.nouns)
+        notes += _notes(table, columns, found, chosen)
         rows += found
-    _check_agreement(rows)
+    _check_agreement(rows, chosen)
     found = rows if chosen.test_fold is None else _with_test_fold(rows, chosen.test_fold, source)
     if chosen.test_fold is None:
-        notes += _fold_notes(rows)
-    return _examples(found, tables, notes, source)
+        notes += _fold_notes(rows, chosen)
+    return _examples(found, chosen, notes, source)
 
 
 def _rows(table: Table, split: str, chosen: Chosen) -> tuple[list[_Row], Columns]:
-    known = FilesBelow(table.folder)
-    columns = choose_columns(table, path=chosen.path, label=chosen.label, known=known)
-    paths = table.cells(columns.path)
-    places = locate(table.folder, paths, table=table.file.stem, known=known)
-    names = table.class_names.get(columns.label)
+    known = FilesBelow(table.folder, chosen.files)
+    columns = choose_columns(table, chosen, known)
+    written = table.cells(columns.source)
+    if columns.in_cells:
+        places = [Located("", "")] * len(written)
+    else:
+        places = locate(table.folder, written, table=table.file.stem, known=known)
     empty = [""] * len(table.rows)
-    cells = [empty if name is None else table.cells(name) for name in (columns.label, columns.group, columns.split, columns.fold)]
+    cells = [empty if name is None else table.cells(name) for name in (columns.group, columns.split, columns.fold)]
+    labels = list(zip(*(_label_cells(table, name, chosen) for name in columns.labels), strict=True))
     rows = [
-        _Row(table, number, cell, place.path, place.trouble, _class_name(label, names), group, own.lower() or split, fold)
-        for number, cell, place, label, group, own, fold in zip(table.numbers, paths, places, *cells, strict=True)
+        _Row(table, columns, number, cell, place.path, place.trouble, label, group, own.lower() or split, fold)
+        for number, cell, place, label, group, own, fold in zip(table.numbers, written, places, labels, *cells, strict=True)
     ]
     return rows, columns
 
 
-def _without_unlabelled_test(table: Table, rows: list[_Row]) -> tuple[list[_Row], list[str]]:
+def _label_cells(table: Table, name: str, chosen: Chosen) -> list[str]:
+    """The cells of a label column; those of one class each by its name."""
+    names = table.class_names.get(name)
+    cells = table.cells(name)
+    return [_class_name(cell, names) for cell in cells] if chosen.task == "classify" else cells
+
+
+def _without_unlabelled_test(table: Table, rows: list[_Row], chosen: Chosen, *, alone: bool) -> tuple[list[_Row], list[str]]:
     """The rows without those of a test split that has no labels at all, and what was left out."""
     test = [row for row in rows if SPLIT_FOLDERS.get(row.split) == "test"]
-    if not test or len(test) == len(rows) or any(row.label for row in test):
+    if not test or (alone and len(test) == len(rows)) or any(any(row.cells) for row in test):
         return rows, []
-    note = f"{len(test)} images of the test split in {table.file} have no label and are left out."
+    note = f"{len(test)} {chosen.files.nouns} of the test split in {table.file} have no label and are left out."
     return [row for row in rows if SPLIT_FOLDERS.get(row.split) != "test"], [note]
 
 
@@ -118,9 +135,9 @@ def _class_name(label: str, names: Sequence[str] | None) -> str:
     return names[int(label)] if label.isdecimal() and int(label) < len(names) else ""
 
 
-def _check_rows(table: Table, rows: list[_Row]) -> None:
+def _check_rows(table: Table, rows: list[_Row], chosen: Chosen) -> None:
     """Raises one error for everything that is wrong with any row."""
-    problems = [(row.number, problem) for row in rows for problem in _problems(row)]
+    problems = [(row.number, problem) for row in rows for problem in _problems(row, chosen)]
     first: dict[str, _Row] = {}
     for row in rows:
         other = first.setdefault(row.path, row)
@@ -130,11 +147,12 @@ def _check_rows(table: Table, rows: list[_Row]) -> None:
             problems.append((row.number, f"{row.path} is in the split `{row.split}` here and `{other.split}` on {other.where}"))
     if problems:
         lines = [f"{table.unit} {number}: {problem}" for number, problem in sorted(problems)]
+        paths = "" if rows[0].columns.in_cells else f"Relative paths start at {table.folder.absolute()}.{_beginning(table, rows)}"
         raise DataError(
             f"{table.file} has {len(problems)} {'entry' if len(problems) == 1 else 'entries'} that cannot be used: "
             + listed([f"\n  {line}" for line in lines])
             + ".",
-            fix=f"Relative paths start at {table.folder.absolute()}.{_beginning(table, rows)}",
+            fix=paths or "Correct these rows, or remove them.",
         )
 
 
@@ -151,9 +169,15 @@ def _beginning(table: Table, rows: Sequence[_Row]) -> str:
     return ""
 
 
-def _problems(row: _Row) -> list[str]:
+def _problems(row: _Row, chosen: Chosen) -> list[str]:
     problems = [row.trouble] if row.trouble else []
-    if not row.label:
+    names = row.columns.labels
+    if chosen.task != "classify":
+        found = (
+            problem_of(cell, name, task=chosen.task, several=len(names) > 1) for cell, name in zip(row.cells, names, strict=True)
+        )
+        problems += [problem for problem in found if problem]
+    elif not row.label:
         problems.append("no label")
     elif row.label.lower() in _MISSING:
         problems.append(f"no label, only `{row.label}`, which stands for a missing value")
@@ -162,50 +186,56 @@ def _problems(row: _Row) -> list[str]:
     return problems
 
 
-def _check_agreement(rows: Sequence[_Row]) -> None:
-    """Raises where two tables name the same image with different labels or splits."""
+def _check_agreement(rows: Sequence[_Row], chosen: Chosen) -> None:
+    """Raises where two tables name the same file with different labels or splits, or have different columns of labels."""
     first: dict[str, _Row] = {}
     for row in rows:
         other = first.setdefault(row.path, row)
-        if other.table is not row.table and (other.label, other.split) != (row.label, row.split):
+        if row.path and other.table is not row.table and (other.label, other.split) != (row.label, row.split):
             raise DataError(
                 f"{row.table.file} and {other.table.file} do not agree on {row.path}.",
                 received=f"`{row.label}` {row.split} and `{other.label}` {other.split}".replace("  ", " "),
-                fix="Keep the image in one of them.",
+                fix=f"Keep the {chosen.files.noun} in one of them.",
+            )
+        if chosen.task != "classify" and row.columns.labels != rows[0].columns.labels:
+            raise DataError(
+                f"{row.table.file} and {rows[0].table.file} do not have the same columns of labels.",
+                received=f"{listed(row.columns.labels)} and {listed(rows[0].columns.labels)}",
+                fix="Name them with --set data.label_column=NAME,NAME, in the same order and spelling.",
             )
 
 
-def _notes(table: Table, columns: Columns, rows: Sequence[_Row]) -> list[str]:
-    if table.images is not None:
+def _notes(table: Table, columns: Columns, rows: Sequence[_Row], chosen: Chosen) -> list[str]:
+    if table.stored is not None:
         return []
     guessed = list(columns.guessed)
-    written = os.path.join(table.folder, os.path.expanduser(table.cells(columns.path)[0]))
-    if os.path.normpath(rows[0].path) != os.path.normpath(written):
-        guessed.append(f"the first path as {rows[0].path}")
+    if not columns.in_cells:
+        written = os.path.join(table.folder, os.path.expanduser(table.cells(columns.source)[0]))
+        if os.path.normpath(rows[0].path) != os.path.normpath(written):
+            guessed.append(f"the first path as {rows[0].path}")
     read = [f"{table.file} is read with {', '.join(guessed)}."] if guessed else []
-    return [*read, *(_not_a_split(table, name) for name in dividing_columns(table) if name not in _used(columns))]
+    if table.headless:
+        read.insert(0, f"{table.file} has no header: its first line is read as {chosen.files.article} {chosen.files.noun} too.")
+    noun = chosen.files.noun
+    return [*read, *(_not_a_split(table, name, noun) for name in dividing_columns(table) if name not in columns.used)]
 
 
-def _used(columns: Columns) -> tuple[str | None, ...]:
-    return (columns.path, columns.label, columns.group, columns.split, columns.fold)
-
-
-def _not_a_split(table: Table, name: str) -> str:
+def _not_a_split(table: Table, name: str, noun: str) -> str:
     values = sorted({cell for cell in table.cells(name) if cell})
     return (
-        f"The column `{name}` of {table.file} ({listed(values, limit=5)}) is not used. If it says the split of each image, write "
-        "train, val or test into a column `split`."
+        f"The column `{name}` of {table.file} ({listed(values, limit=5)}) is not used. If it says the split of each {noun}, "
+        "write train, val or test into a column `split`."
     )
 
 
-def _fold_notes(rows: Sequence[_Row]) -> list[str]:
+def _fold_notes(rows: Sequence[_Row], chosen: Chosen) -> list[str]:
     """That the table has folds, and how one of them becomes the test split."""
     folds = sorted({row.fold for row in rows if row.fold})
     if not folds or len(folds) > 50:
         return []
     return [
-        f"The column `fold` ({listed(folds)}) is not used to split the images. To test on one fold and train on the others: "
-        f"--set data.test_fold={folds[0]}"
+        f"The column `fold` ({listed(folds)}) is not used to split the {chosen.files.nouns}. To test on one fold and train on "
+        f"the others: --set data.test_fold={folds[0]}"
     ]
 
 
@@ -220,18 +250,39 @@ def _with_test_fold(rows: Sequence[_Row], fold: str, source: str) -> list[_Row]:
     return [replace(row, split="test" if row.fold == fold else "train") for row in rows]
 
 
-def _examples(rows: Sequence[_Row], tables: Sequence[tuple[Table, str]], notes: Sequence[str], source: str) -> Examples:
-    class_names = tuple(sorted({row.label for row in rows}))
-    index = {name: label for label, name in enumerate(class_names)}
+def _examples(rows: Sequence[_Row], chosen: Chosen, notes: Sequence[str], source: str) -> Examples:
+    targets, more = _targets(rows, chosen, source)
     groups = [f"group {row.group}" if row.group else f"{row.table.file.name} {row.where}" for row in rows]
-    findings: list[dict[str, Any]] = [{"kind": "table_read", "severity": "info", "files": [], "note": note} for note in notes]
+    found: list[dict[str, Any]] = [
+        {"kind": "table_read", "severity": "info", "files": [], "note": note} for note in (*notes, *more)
+    ]
     return Examples(
-        class_names=class_names,
-        labels=np.array([index[row.label] for row in rows], np.int32),
-        paths=np.array([row.path for row in rows]),
+        **targets,
+        **_contents(rows),
         groups=np.array(groups) if any(row.group for row in rows) else None,
         splits=np.array([SPLIT_FOLDERS.get(row.split, "") for row in rows]) if any(row.split for row in rows) else None,
         source=source,
-        root=next((table.root for table, _ in tables if table.root), ""),
-        findings=tuple(findings),
+        root=next((row.table.root for row in rows if row.table.root), ""),
+        findings=tuple(found),
     )
+
+
+def _contents(rows: Sequence[_Row]) -> dict[str, Any]:
+    """The paths, or the contents as UTF-8."""
+    if not rows[0].columns.in_cells:
+        return {"paths": np.array([row.path for row in rows])}
+    contents = np.empty(len(rows), object)
+    contents[:] = [row.cell.encode("utf-8", "replace") for row in rows]
+    return {"contents": contents}
+
+
+def _targets(rows: Sequence[_Row], chosen: Chosen, source: str) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """The classes, or the targets and what is to be said about them."""
+    if chosen.task == "classify":
+        class_names = tuple(sorted({row.label for row in rows}))
+        index = {name: label for label, name in enumerate(class_names)}
+        return {"class_names": class_names, "labels": np.array([index[row.label] for row in rows], np.int32)}, ()
+    columns = rows[0].columns.labels
+    names = rows[0].table.class_names.get(columns[0], ()) if len(columns) == 1 else ()
+    found = targets_of([row.cells for row in rows], columns, task=chosen.task, where=source, class_names=names)
+    return {"class_names": found.names, "targets": found.values}, found.notes

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tfl.errors import DataError, did_you_mean, listed
+from tfl.modalities.files import array_content
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -29,13 +30,13 @@ class Examples:
         targets: `(n, len(class_names))` float32 where an example has any number of labels (zeros and ones) or numbers; NaN marks
             a missing one. None where each example has one class.
         paths: `(n,)` str, the files.
-        arrays: `(n, ...)`, the examples as arrays, such as pixels `(n, height, width)` or `(n, height, width, 3)` uint8.
+        arrays: `(n, ...)`, the examples as arrays, such as `(n, height, width)` or `(n, height, width, 3)` uint8.
         contents: `(n,)` bytes, the examples as contents in memory: texts as UTF-8, or files. One of these three is given.
         groups: `(n,)` str or int, what must stay together in a split; None when the source names no groups.
         splits: `(n,)` str, `train`, `val`, `test`, or an empty string where the source leaves it open; None when it says nothing.
         source: What the recipe called it.
         root: The folder below which the files have their names, where it is not the source itself (an archive, Parquet).
-        note: What kind of examples these are, where that must be said (`drawn, not photographed`).
+        note: What kind of examples these are, where that must be said (`synthesised, not recorded`).
         noun, nouns: What messages call one of them, and several.
         findings: What was found on the way from the source to here, as the audit reports it: `kind`, `severity`, `files`, `note`.
 
@@ -93,14 +94,12 @@ class Examples:
         return f"#{index}" if self.paths is None else str(self.paths[index])
 
     def bytes_of(self, index: int) -> bytes:
-        """The content; an array is encoded as PNG, which keeps every value."""
+        """The content; an array is encoded without loss, see `tfl.modalities.files.array_content`."""
         if self.paths is not None:
             return Path(str(self.paths[index])).read_bytes()
         if self.contents is not None:
             return bytes(self.contents[index])
-        from tfl.modalities.image.convert import array_bytes
-
-        return array_bytes(self._array(index))
+        return array_content(self._array(index))
 
     def fingerprint_of(self, index: int) -> str:
         """SHA-256 of the content, or of the shape and the values of an array, as 64 hexadecimal digits."""

@@ -1,7 +1,7 @@
-"""`exclude.txt`: images of a source that are not to be used, as `tfl audit` proposes them or as somebody wrote them down.
+"""`exclude.txt`: examples of a source that are not to be used, as `tfl audit` proposes them or as somebody wrote them down.
 
-A path a line, relative to the source (a folder, or the folder of a CSV file); images of an array are `#12`. Empty lines are
-passed over, and so are lines that start with `#`: a file whose path does so is written with `./` before it.
+One path per line, relative to the source (a folder, or the folder of a CSV file); examples without files are `#12`. Empty
+lines are passed over, and so are lines that start with `#`: a file whose path does so is written with `./` before it.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ def leave_out(examples: Examples, file: Path | str) -> Examples:
     """The examples without those that `file` lists; what it did is in their `findings`.
 
     Args:
-        examples: All images of a source.
+        examples: All examples of a source.
         file: The list.
 
     Raises:
         DataError: The list is missing or is no text, or it leaves nothing.
     """
-    entries = read_exclude(file, arrays=examples.paths is None)
+    entries = read_exclude(file, arrays=examples.paths is None, nouns=examples.nouns)
     names = [_plain(name) for name in names_in_source(examples)]
     paths = names if examples.paths is None else [os.path.abspath(str(path)) for path in examples.paths]
     wanted = {_plain(os.path.expanduser(entry)) for entry in entries}
     inside = np.array([name in wanted or path in wanted for name, path in zip(names, paths, strict=True)], bool)
     if len(examples) and inside.all():
-        raise DataError(f"{file} leaves no image of {examples.source}.", received=f"all {len(examples)} are listed")
+        raise DataError(f"{file} leaves no {examples.noun} of {examples.source}.", received=f"all {len(examples)} are listed")
     known = {*names, *paths}
     unknown = [entry for entry in entries if _plain(os.path.expanduser(entry)) not in known]
     left = examples.take(np.flatnonzero(~inside))
@@ -45,22 +45,25 @@ def leave_out(examples: Examples, file: Path | str) -> Examples:
 
 def _findings(examples: Examples, inside: Any, unknown: list[str], file: Path) -> list[dict[str, Any]]:
     count = int(inside.sum())
-    note = f"{count} {'image is' if count == 1 else 'images are'} left out, as {file} says."
+    note = f"{count} {f'{examples.noun} is' if count == 1 else f'{examples.nouns} are'} left out, as {file} says."
     files = [examples.name_of(int(index)) for index in np.flatnonzero(inside)]
     found: list[dict[str, Any]] = [{"kind": "excluded", "severity": "info", "files": files, "note": note}]
     if unknown:
-        note = f"{len(unknown)} {'line' if len(unknown) == 1 else 'lines'} of {file} fit no image of {examples.source}: "
+        note = (
+            f"{len(unknown)} {'line' if len(unknown) == 1 else 'lines'} of {file} fit no {examples.noun} of {examples.source}: "
+        )
         note += f"{listed(unknown, limit=5)}. Paths are relative to the source."
         found.append({"kind": "exclude_unknown", "severity": "warning", "files": unknown, "note": note})
     return found
 
 
-def read_exclude(file: Path | str, *, arrays: bool = False) -> list[str]:
+def read_exclude(file: Path | str, *, arrays: bool = False, nouns: str = "examples") -> list[str]:
     """The entries of a list, as they are written.
 
     Args:
         file: The list, UTF-8.
-        arrays: Whether it is of images without files, so that `#12` is an entry and no comment.
+        arrays: Whether it is of examples without files, so that `#12` is an entry and no comment.
+        nouns: What messages call the examples.
 
     Raises:
         DataError: It is missing or is no text.
@@ -71,18 +74,18 @@ def read_exclude(file: Path | str, *, arrays: bool = False) -> list[str]:
         raise DataError(f"{file} is not UTF-8 text: {error.reason} at byte {error.start}.", fix="Save it as UTF-8.") from error
     except OSError as error:
         raise DataError(
-            f"The list of images to leave out, {file}, cannot be read: {error.strerror}.",
+            f"The list of {nouns} to leave out, {file}, cannot be read: {error.strerror}.",
             received=str(Path(file).absolute()),
             fix="`tfl audit SOURCE` writes one; a relative path starts at the folder where tfl is started.",
         ) from error
     if "\0" in text:
-        raise DataError(f"{file} is not a list of paths: it is no text.", fix="It has a path a line.")
+        raise DataError(f"{file} is not a list of paths: it is no text.", fix="It has one path per line.")
     lines = [line.rstrip("\r\n") for line in text.split("\n")]
     return [line for line in lines if line.strip() and (not line.startswith("#") or (arrays and _OF_ARRAY.fullmatch(line)))]
 
 
 def names_in_source(examples: Examples) -> list[str]:
-    """What each image is called in an `exclude.txt`: its path below the source, or `#index`; a path elsewhere is absolute.
+    """What each example is called in an `exclude.txt`: its path below the source, or `#index`; a path elsewhere is absolute.
 
     Example:
 

@@ -13,19 +13,13 @@ import numpy as np
 
 from tfl.data.examples import Examples, is_text, listed
 from tfl.data.label_values import FEWEST
-from tfl.data.located import IMAGE_SUFFIXES
 from tfl.data.split_names import SPLIT_FOLDERS, split_of
 from tfl.data.walk import folders_and_files
+from tfl.modalities.base import KINDS
+from tfl.modalities.files import FileKind, files_of
 
 _NAME = re.compile(r"(?P<label>.*?[^\W\d_].*?)[ _.\-]*\(?\d+\)?")
-_NUMBERED = frozenset(
-    (
-        *("img", "image", "images", "imag", "dsc", "dscn", "dscf", "pxl", "mvi", "vid", "gopr", "gp", "p", "sam", "cimg", "pict"),
-        *("picture", "photo", "pic", "foto", "screenshot", "screen", "frame", "scan", "whatsapp", "file", "page", "untitled"),
-        *("unnamed", "download", "crop", "tile", "patch", "sample", "item", "fig", "figure", "slide", "wp", "dji", "sdc", "hpim"),
-    )
-)
-"""What cameras, phones and programs put before a number."""
+_CROSSED = re.compile(r"(?P<label>[^_\W]+)_(?P<other>[^_\W]+)_\d+")
 
 
 def label_in(name: str) -> str | None:
@@ -41,9 +35,13 @@ def label_in(name: str) -> str | None:
     return match["label"].strip(" _.-(") if match else None
 
 
-def certain_labels(names: Sequence[str]) -> dict[str, str] | None:
+def certain_labels(names: Sequence[str], files: FileKind | None = None) -> dict[str, str] | None:
     """The label of each file name; None unless every name has one, and there are two classes or more, each with
-    several files and none of them what cameras and programs call their files.
+    several files and none of them what devices and programs call their files.
+
+    Args:
+        names: The names of the files.
+        files: What they are. Defaults to the kind of a recipe that says nothing.
 
     Example:
 
@@ -53,24 +51,52 @@ def certain_labels(names: Sequence[str]) -> dict[str, str] | None:
     >>> certain_labels([f"{word}_000{number}.jpg" for word in ("IMG", "DSC") for number in range(9)]) is None
     True
     """
+    files = files or files_of(KINDS[0])
+    if files.crossed_names and (crossed := crossed_labels(names)) is not None:
+        return crossed
     labels = {name: label for name in names if (label := label_in(name))}
     counts = Counter(labels.values())
     if len(labels) < len(names) or len(counts) < 2 or min(counts.values()) < FEWEST:
         return None
     words = {re.split(r"[\W_\d]+", label.lower())[0] for label in counts}
-    return None if words & (_NUMBERED | set(SPLIT_FOLDERS)) else labels
+    return None if words & (files.numbered | set(SPLIT_FOLDERS)) else labels
 
 
-def flat_images(folder: Path) -> list[str]:
-    """The names of the images in a folder that holds images and no folders; empty for any other folder."""
-    folders, files = folders_and_files(folder, [])
-    return [] if folders else [name for name in files if os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES]
+def crossed_labels(names: Sequence[str]) -> dict[str, str] | None:
+    """The first part of names such as `7_jackson_32.wav`, where every first part occurs with every second one; else None.
+
+    Example:
+
+    >>> from tfl.data.file_names import crossed_labels
+    >>> names = [f"{digit}_{speaker}_{take}.wav" for digit in (0, 1) for speaker in ("ann", "bob") for take in range(3)]
+    >>> crossed_labels(names)["1_bob_2.wav"]
+    '1'
+    >>> crossed_labels(["great_dane_1.wav", "great_dane_2.wav", "irish_setter_1.wav"]) is None
+    True
+    """
+    matches = {name: _CROSSED.fullmatch(os.path.splitext(name)[0]) for name in names}
+    parts = {name: (match["label"], match["other"]) for name, match in matches.items() if match}
+    labels, others = Counter(first for first, _ in parts.values()), {second for _, second in parts.values()}
+    if len(parts) < len(names) or min(len(labels), len(others)) < 2 or min(labels.values()) < FEWEST:
+        return None
+    crossed = len(set(parts.values())) == len(labels) * len(others)
+    return {name: first for name, (first, _) in parts.items()} if crossed else None
 
 
-def read_file_names(folder: Path) -> Examples | None:
-    """The examples of a folder of images, or of flat split folders, whose file names have their labels in them.
+def flat_files(folder: Path, files: FileKind) -> list[str]:
+    """The names of the files of a kind in a folder that holds such files and no folders; empty for any other folder."""
+    folders, names = folders_and_files(folder, [])
+    return [] if folders else [name for name in names if files.has(name)]
+
+
+def read_file_names(folder: Path, files: FileKind) -> Examples | None:
+    """The examples of a folder of files of a kind, or of flat split folders, whose file names have their labels in them.
 
     Split folders other than `train` whose file names have other labels or none are left out, and said.
+
+    Args:
+        folder: The folder.
+        files: What the examples are.
 
     Returns:
         None where the folder has another layout, or where it is not certain that the names have labels.
@@ -78,18 +104,18 @@ def read_file_names(folder: Path) -> Examples | None:
     Raises:
         DataError: A folder cannot be read.
     """
-    if names := flat_images(folder):
-        labels = certain_labels(names)
+    if names := flat_files(folder, files):
+        labels = certain_labels(names, files)
         return None if labels is None else _examples(folder, {"": list(labels.items())}, [])
-    parts = {child.name: flat_images(Path(child.path)) for child in folders_and_files(folder, [])[0]}
+    parts = {child.name: flat_files(Path(child.path), files) for child in folders_and_files(folder, [])[0]}
     splits = {name: split_of(name) for name in parts}
     train = [name for name, split in splits.items() if split == "train"]
-    if len(train) != 1 or not all(splits.values()) or (first := certain_labels(parts[train[0]])) is None:
+    if len(train) != 1 or not all(splits.values()) or (first := certain_labels(parts[train[0]], files)) is None:
         return None
     found: dict[str, list[tuple[str, str]]] = {"train": [(f"{train[0]}/{name}", label) for name, label in first.items()]}
     left: list[str] = []
-    for name, files in parts.items():
-        labels, split = certain_labels(files), splits[name] or ""
+    for name, inside in parts.items():
+        labels, split = certain_labels(inside, files), splits[name] or ""
         if labels is not None and split not in found and set(labels.values()) == set(first.values()):
             found[split] = [(f"{name}/{file}", label) for file, label in labels.items()]
         elif name != train[0]:
@@ -121,13 +147,13 @@ def _examples(folder: Path, found: dict[str, list[tuple[str, str]]], left: Seque
     )
 
 
-def suggestion(names: Sequence[str]) -> str:
+def suggestion(names: Sequence[str], nouns: str) -> str:
     """What to do about a flat folder whose file names are not certain to have labels in them."""
     labels = Counter(label for name in names if is_text(name) and (label := label_in(name)))
     if len(labels) < 2:
         return ""
     shown = listed([f"`{label}` ({count})" for label, count in labels.most_common(5)], limit=5)
     return (
-        f"If the labels are in the file names ({shown}), list the images in a CSV file with the columns path and label: names "
+        f"If the labels are in the file names ({shown}), list the {nouns} in a CSV file with the columns path and label: names "
         f"are read only where each has a label before its last number and each label has at least {FEWEST} files."
     )

@@ -7,22 +7,25 @@ from collections import Counter
 from collections.abc import Sequence
 
 from tfl.data.examples import listed
-from tfl.errors import DataError
+from tfl.errors import DataError, MismatchError
 
 FEWEST = 3
-"""Images that a class needs to be in a training, a validation and a test split."""
+"""Examples that a class needs to be in a training, a validation and a test split."""
+MISSING = frozenset(("", "nan", "<na>", "#n/a", "na", "n/a", "none", "null"))
+"""What stands for a number or a mark that nobody knows, in lower case."""
 _MOST_DECIMALS, _FEWEST_INTEGERS, _SMALL_SHARE = 30, 10, 0.25
 
 
-def check_labels(cells: Sequence[str], *, where: str) -> None:
+def check_labels(cells: Sequence[str], *, where: str, noun: str = "example", nouns: str = "examples") -> None:
     """Raises where the cells look like several labels each, or like numbers to predict.
 
     Args:
         cells: The label of each row, as text.
         where: The table and its column, for the message.
+        noun, nouns: What the message calls an example, and several.
 
     Raises:
-        DataError: They do not look like classes.
+        MismatchError: They do not look like classes.
 
     Example:
 
@@ -31,13 +34,13 @@ def check_labels(cells: Sequence[str], *, where: str) -> None:
     >>> check_labels(["daisy;wild", "daisy", "rose;wild"], where="list.csv, column `label`")
     Traceback (most recent call last):
     ...
-    tfl.errors.DataError: list.csv, column `label`: the cells look like several labels per image, separated by `;`. ...
+    tfl.errors.MismatchError: list.csv, column `label`: the cells look like several labels per example, separated by `;`. ...
     """
     counts = Counter(cell for cell in cells if cell)
     if (mark := separator_of_sets(list(counts))) is not None:
-        raise _several(counts, mark, where)
+        raise _several(counts, mark, where, noun)
     if looks_like_numbers(counts):
-        raise _numbers(counts, where)
+        raise _numbers(counts, where, noun, nouns)
 
 
 def separator_of_sets(values: Sequence[str]) -> str | None:
@@ -92,9 +95,9 @@ def _recur(cells: list[list[str]], *, least_share: float) -> bool:
 
 
 def looks_like_numbers(counts: Counter[str]) -> bool:
-    """Whether labels, counted, look like a number to predict: decimals or a long range of integers, most with too few images.
+    """Whether labels, counted, look like a number to predict: decimals or a long range of integers, most with too few examples.
 
-    Numbers that name classes are few, or number them without gaps, and have several images each.
+    Numbers that name classes are few, or number them without gaps, and have several examples each.
 
     Example:
 
@@ -105,7 +108,7 @@ def looks_like_numbers(counts: Counter[str]) -> bool:
     >>> looks_like_numbers(Counter({str(year): 20 for year in range(1990, 2020)}))
     False
     """
-    numbers = [_number(text) for text in counts]
+    numbers = [number_of(text) for text in counts]
     if len(numbers) < FEWEST or any(value is None for value in numbers):
         return False
     values = [value for value in numbers if value is not None]
@@ -116,7 +119,15 @@ def looks_like_numbers(counts: Counter[str]) -> bool:
     return len(values) >= _FEWEST_INTEGERS and not numbered and small >= _SMALL_SHARE * len(values)
 
 
-def _number(text: str) -> float | None:
+def number_of(text: str) -> float | None:
+    """The number that a cell says; None for other text, and for what is not finite.
+
+    Example:
+
+    >>> from tfl.data.label_values import number_of
+    >>> number_of("-3.5e2"), number_of("inf"), number_of("1_000"), number_of("cat")
+    (-350.0, None, None, None)
+    """
     try:
         value = float(text)
     except ValueError:
@@ -124,25 +135,37 @@ def _number(text: str) -> float | None:
     return value if math.isfinite(value) and "_" not in text else None
 
 
-def _several(counts: Counter[str], mark: str, where: str) -> DataError:
+def mark_of(text: str) -> float | None:
+    """1 or 0 for a cell that says whether an example has a label; None for another cell.
+
+    Example:
+
+    >>> from tfl.data.label_values import mark_of
+    >>> mark_of("1.0"), mark_of("False"), mark_of("2")
+    (1.0, 0.0, None)
+    """
+    return {"1": 1.0, "1.0": 1.0, "true": 1.0, "0": 0.0, "0.0": 0.0, "false": 0.0}.get(text.lower())
+
+
+def _several(counts: Counter[str], mark: str, where: str, noun: str) -> DataError:
     shown = {" ": "blanks"}.get(mark, f"`{mark}`")
     combined = {value: count for value, count in counts.items() if mark in value.strip("[](){}")}
     examples = listed([f"`{value[:60]}` ({count})" for value, count in list(combined.items())[:3]])
-    return DataError(
-        f"{where}: the cells look like several labels per image, separated by {shown}.",
+    return MismatchError(
+        f"{where}: the cells look like several labels per {noun}, separated by {shown}.",
         received=f"{sum(combined.values())} of {counts.total()} cells combine labels, such as {examples}",
-        allowed="one class per image; several labels per image are not trained yet",
-        fix="Write one label in each cell, or name another column with --set data.label_column=NAME. "
-        f"If these are names of classes, write them without {shown}.",
-    )
+        allowed=f"one class per {noun} where the task is classify",
+        fix=f"To train on several labels per {noun}: --set task=multilabel. Otherwise write one label in each cell, or name "
+        f"another column with --set data.label_column=NAME. If these are names of classes, write them without {shown}.",
+    ).suggesting({"task": "multilabel"})
 
 
-def _numbers(counts: Counter[str], where: str) -> DataError:
+def _numbers(counts: Counter[str], where: str, noun: str, nouns: str) -> DataError:
     values = sorted(counts, key=lambda text: float(text))
-    return DataError(
-        f"{where}: the cells look like a number to predict (regression), which tfl does not train yet.",
+    return MismatchError(
+        f"{where}: the cells look like a number to predict (regression), not like classes.",
         received=f"{len(counts)} different numbers from {values[0]} to {values[-1]} in {counts.total()} rows",
-        allowed=f"one class per image, each with at least {FEWEST} images",
-        fix="Write ranges as names of classes, such as `0-10` and `10-20`, or name another column with "
-        "--set data.label_column=NAME.",
-    )
+        allowed=f"one class per {noun}, each with at least {FEWEST} {nouns}, where the task is classify",
+        fix="To predict the number: --set task=regress. Otherwise write ranges as names of classes, such as `0-10` and `10-20`, "
+        "or name another column with --set data.label_column=NAME.",
+    ).suggesting({"task": "regress"})

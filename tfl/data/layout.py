@@ -10,11 +10,12 @@ from typing import Any
 
 from tfl.data.ambiguity import nested_class_finding, refuse_parts, refuse_unclear_classes
 from tfl.data.examples import listed
-from tfl.data.split_names import LAYOUT, SPLIT_FOLDERS, UNLABELLED, is_filler, split_of, splits_of
+from tfl.data.split_names import SPLIT_FOLDERS, UNLABELLED, is_filler, layout, split_of, splits_of
 from tfl.data.walk import files_below, folders_and_files
 from tfl.errors import DataError
+from tfl.modalities.files import FileKind
 
-__all__ = ["LAYOUT", "SPLIT_FOLDERS", "Layout", "find_layout"]
+__all__ = ["SPLIT_FOLDERS", "Layout", "find_layout"]
 
 _UNKNOWN = frozenset(("unknown", "unlabeled", "unlabelled", "none", "all"))
 """Names of the single folder in a test without labels, which `flow_from_directory` of Keras asked for."""
@@ -35,11 +36,12 @@ class Layout:
     findings: tuple[dict[str, Any], ...] = ()
 
 
-def find_layout(root: Path, skipped: list[str], *, chosen: bool = False) -> Layout:
+def find_layout(root: Path, kind: FileKind, skipped: list[str], *, chosen: bool = False) -> Layout:
     """Looks through wrapper folders and recognises folders of splits, in every spelling of their names.
 
     Args:
         root: The source.
+        kind: What the examples are.
         skipped: Is given the paths of what systems left behind; see `tfl.data.walk`.
         chosen: Whether the recipe names its classes itself, so that folders that hardly look like classes may be some.
 
@@ -49,14 +51,14 @@ def find_layout(root: Path, skipped: list[str], *, chosen: bool = False) -> Layo
     inner, findings = _inside_wrappers(root, skipped)
     named = splits_of([child.name for child in folders_and_files(inner, skipped)[0]])
     if any(split == "train" and _holds_folders(inner / name) for name, split in named.items()):
-        roots, more = _split_roots(inner, named, skipped)
+        roots, more = _split_roots(inner, named, kind, skipped)
         if not chosen:
-            refuse_parts(roots["train"])
+            refuse_parts(roots["train"], kind)
         return Layout(splits=roots, findings=(*findings, *more))
     if not chosen:
-        refuse_unclear_classes(inner, named)
-        refuse_parts(inner)
-        findings += nested_class_finding(inner, list(named))
+        refuse_unclear_classes(inner, named, kind)
+        refuse_parts(inner, kind)
+        findings += nested_class_finding(inner, list(named), kind.nouns)
     return Layout(splits={"": inner}, findings=(*findings, *(_loose_finding(inner) if named else ())))
 
 
@@ -76,13 +78,15 @@ def _holds_folders(folder: Path) -> bool:
     return bool(folders_and_files(folder, [])[0])
 
 
-def _split_roots(root: Path, named: Mapping[str, str | None], skipped: list[str]) -> tuple[dict[str, Path], list[dict[str, Any]]]:
+def _split_roots(
+    root: Path, named: Mapping[str, str | None], kind: FileKind, skipped: list[str]
+) -> tuple[dict[str, Path], list[dict[str, Any]]]:
     """The folder of each split, and findings about how it was recognised and about those without labels, which are left out."""
     if others := [name for name, split in named.items() if split is None]:
         raise DataError(
             f"{root} has a train folder and other folders next to it.",
             received=listed(others),
-            allowed=LAYOUT,
+            allowed=layout(kind.noun),
             fix="Move them elsewhere, or name the folder that holds the class folders.",
         )
     folders = {name: _inside_doubled(root / name, skipped) for name in named}
@@ -112,7 +116,7 @@ def _has_no_labels(folder: Path, classes: set[str]) -> bool:
 
 
 def _inside_doubled(folder: Path, skipped: list[str]) -> Path:
-    """The innermost folder of `training_set/training_set/CLASS` or `test/images/FILE`, where each wraps the next alone."""
+    """The innermost folder of `training_set/training_set/CLASS` or `test/data/FILE`, where each wraps the next alone."""
     folders, files = folders_and_files(folder, skipped)
     if len(folders) == 1 and not files:
         inner = Path(folders[0].path)

@@ -1,4 +1,4 @@
-"""`data.csv`: which images a run used, by content, so that a later look can say which were added, removed or relabelled."""
+"""`data.csv`: which examples a run used, by content, so that a later look can say which were added, removed or relabelled."""
 
 from __future__ import annotations
 
@@ -13,21 +13,22 @@ from typing import Any
 
 from tfl.data.bundle import Bundle
 from tfl.data.examples import SPLITS, Examples
+from tfl.data.targets import target_text
 from tfl.errors import RunError
 from tfl.storage import storage_errors, write_atomically
 
 NAME = "data.csv"
 _COLUMNS = ("split", "label", "fingerprint", "file")
-_DIGITS = 32  # of the SHA-256: 128 bits tell any two images apart
+_DIGITS = 32  # of the SHA-256: 128 bits tell any two contents apart
 
 
 @dataclass(frozen=True)
 class Listed:
-    """One image of a run.
+    """One example of a run.
 
     Args:
-        split: `train`, `val`, `test`, or empty for an image that was left out of all.
-        label: The name of its class.
+        split: `train`, `val`, `test`, or empty for an example that was left out of all.
+        label: The name of its class; its labels as `cat;dog`; its number, or its numbers as `age=3.5;weight=70`.
         fingerprint: The first 32 hexadecimal digits of the SHA-256 of its content.
         file: Its path, below the source where it lies there; `#index` of an array.
     """
@@ -40,14 +41,14 @@ class Listed:
 
 @dataclass(frozen=True, kw_only=True)
 class DataChanges:
-    """How the images of one run differ from those of another, as pairs (before, after) or single rows.
+    """How the examples of one run differ from those of another, as pairs (before, after) or single rows.
 
     Attributes:
         added, removed: Content that only one of them has.
         changed: Other content under the same name.
         relabelled: The same content with another label.
         moved: The same content and label in another split.
-        renamed: The same content, label and split under another name: the order of the images may differ.
+        renamed: The same content, label and split under another name: the order of the examples may differ.
         reordered: Whether nothing of that happened and yet the order differs.
     """
 
@@ -68,13 +69,13 @@ class DataChanges:
 
 
 def write_listing(folder: Path | str, bundle: Bundle) -> dict[str, str]:
-    """Writes `data.csv` into a run folder: a row an image, in the order of the examples.
+    """Writes `data.csv` into a run folder: one row per example, in their order.
 
     Returns:
-        By split, a hash of the content and label of each of its images, in order.
+        By split, a hash of the content and the target of each of its examples, in order.
     """
     examples, splits = bundle.examples, bundle.split.names(len(bundle.examples)).tolist()
-    labels = [examples.class_names[label] for label in examples.labels.tolist()]
+    labels = [target_text(examples, index) for index in range(len(examples))]
     prints = [short_fingerprint(fingerprint) for fingerprint in bundle.fingerprints]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -85,7 +86,7 @@ def write_listing(folder: Path | str, bundle: Bundle) -> dict[str, str]:
 
 
 def read_listing(folder: Path | str) -> list[Listed] | None:
-    """The images of a run, in the order of its examples; None for a run that has no `data.csv`.
+    """The examples of a run, in the order of its examples; None for a run that has no `data.csv`.
 
     Raises:
         RunError: It is damaged.
@@ -105,12 +106,12 @@ def read_listing(folder: Path | str) -> list[Listed] | None:
 
 
 def data_changes(before: Sequence[Listed], after: Sequence[Listed]) -> DataChanges:
-    """What changed from one list of images to another. Images are matched by content first, then by name.
+    """What changed from one list of examples to another. They are matched by content first, then by name.
 
     Example:
 
-    >>> before = [Listed("train", "ant", "f1", "1.png"), Listed("train", "bee", "f2", "2.png")]
-    >>> after = [Listed("train", "bee", "f1", "1.png"), Listed("test", "bee", "f2", "2.png"), Listed("val", "ant", "f3", "3.png")]
+    >>> before = [Listed("train", "ant", "f1", "1"), Listed("train", "bee", "f2", "2")]
+    >>> after = [Listed("train", "bee", "f1", "1"), Listed("test", "bee", "f2", "2"), Listed("val", "ant", "f3", "3")]
     >>> found = data_changes(before, after)
     >>> len(found.relabelled), len(found.moved), len(found.added), len(found.removed)
     (1, 1, 1, 0)
@@ -170,7 +171,7 @@ def split_of_content(listing: Iterable[Listed]) -> dict[str, str]:
 
     Example:
 
-    >>> split_of_content([Listed("test", "ant", "f1", "1.png"), Listed("train", "bee", "f1", "2.png")])
+    >>> split_of_content([Listed("test", "ant", "f1", "1"), Listed("train", "bee", "f1", "2")])
     {'f1': 'train'}
     """
     found: dict[str, str] = {}
@@ -185,7 +186,7 @@ def short_fingerprint(fingerprint: str) -> str:
 
 
 def _names(examples: Examples, source: str) -> list[str]:
-    """What each image is called, as seen from its source: a copy of the data elsewhere has the same names."""
+    """What each example is called, as seen from its source: a copy of the data elsewhere has the same names."""
     names = [examples.name_of(index) for index in range(len(examples))]
     if examples.paths is None or not names:
         return names

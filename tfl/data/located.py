@@ -1,4 +1,4 @@
-"""From the cells of a table to image files: as they are written, or under the one reading that finds every file."""
+"""From the cells of a table to files: as they are written, or under the one reading that finds every file."""
 
 from __future__ import annotations
 
@@ -11,14 +11,8 @@ from pathlib import Path, PureWindowsPath
 
 from tfl.data.examples import is_text
 from tfl.data.walk import is_left_behind
+from tfl.modalities.files import FileKind
 
-IMAGE_SUFFIXES = frozenset(
-    (
-        *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".webp", ".jxl", ".tif", ".tiff", ".avif", ".heic", ".heif"),
-        *(".jp2", ".j2k", ".jpx", ".ppm", ".pgm", ".pnm", ".pbm", ".tga"),
-    )
-)
-"""What the name of an image ends with, where that must be known before it is opened."""
 _MOST_FILES, _DEEPEST, _NEARLY_ALL = 1_000_000, 4, 0.8
 
 
@@ -35,7 +29,7 @@ class Located:
     trouble: str
 
 
-def locate(folder: Path, cells: Sequence[str], *, table: str, known: FilesBelow | None = None) -> list[Located]:
+def locate(folder: Path, cells: Sequence[str], *, table: str, known: FilesBelow) -> list[Located]:
     """The file that each cell names.
 
     A cell is a path that starts at `folder`, absolute, or from `~`; with backslashes where there is no such file with them. Where
@@ -46,13 +40,13 @@ def locate(folder: Path, cells: Sequence[str], *, table: str, known: FilesBelow 
         folder: The folder of the table.
         cells: The cells of the column of paths.
         table: The name of the table without its suffix; among folders that fit all cells, `train` prefers `train/`.
-        known: The files below `folder`, where they were listed before.
+        known: The files below `folder`.
     """
-    direct = [_direct(folder, cell) for cell in cells]
+    direct = [_direct(folder, cell, known.files.nouns) for cell in cells]
     lost = [index for index, one in enumerate(direct) if one.trouble and one.path]
     if not lost or not all(one.trouble for one in direct):
         return direct
-    found = (known or FilesBelow(folder)).find([cells[index] for index in lost], table=table)
+    found = known.find([cells[index] for index in lost], table=table)
     for index, place in zip(lost, found, strict=True):
         if place is not None:
             direct[index] = Located(place, "") if place else Located("", f"several files are called {short(cells[index])}")
@@ -64,7 +58,7 @@ def short(text: str) -> str:
     return text if len(text) <= 300 else text[:300] + "…"
 
 
-def _direct(folder: Path, cell: str) -> Located:
+def _direct(folder: Path, cell: str, nouns: str) -> Located:
     if not cell:
         return Located("", "no path")
     if "\0" in cell:
@@ -72,7 +66,7 @@ def _direct(folder: Path, cell: str) -> Located:
     if not is_text(cell):
         return Located("", f"a path that is not text: {short(cell)!r}")
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]+://", cell):
-        return Located("", f"{short(cell)} is an address on the network (download the images and write their paths)")
+        return Located("", f"{short(cell)} is an address on the network (download the {nouns} and write their paths)")
     as_written = _below(folder, cell)
     if as_written.trouble and "\\" in cell:
         return _windows(folder, cell)
@@ -100,9 +94,14 @@ class FilesBelow:
     """The files in a folder and in the folders below it; listed when first asked for.
 
     A cell names a file with its extension, in any case where no other file has that name, or without its extension.
+
+    Args:
+        folder: Where they are.
+        files: The kind whose files may be named without their extension.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, files: FileKind) -> None:
+        self.files = files
         self._folder = folder
         self._names: dict[str, list[str]] | None = None
         self._stems: dict[str, list[str]] = defaultdict(list)
@@ -145,9 +144,8 @@ class FilesBelow:
                 for name in files:
                     path = name if below == "." else f"{below}/{name}"
                     names[name.lower()].append(path)
-                    stem, suffix = os.path.splitext(name)
-                    if suffix.lower() in IMAGE_SUFFIXES:
-                        self._stems[stem].append(path)
+                    if self.files.has(name):
+                        self._stems[os.path.splitext(name)[0]].append(path)
                 count += len(files)
                 if count > _MOST_FILES:
                     break
@@ -156,6 +154,6 @@ class FilesBelow:
 
 
 def _belongs(base: str, table: str) -> bool:
-    """Whether a folder is called as the table is: `train/` and `train_images/` belong to `train` and `train_labels`."""
+    """Whether a folder is called as the table is: `train/` and `train_files/` belong to `train` and `train_labels`."""
     last = base.strip("/").split("/")[-1].lower().replace("-", "_").split("_")[0]
     return bool(last) and last == table.lower().replace("-", "_").split("_")[0]

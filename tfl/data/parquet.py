@@ -1,7 +1,7 @@
-"""Parquet files that hold images, as Hugging Face datasets do, or that list image files: read into a `Table`.
+"""Parquet files that hold examples, as Hugging Face datasets do, or that list files: read into a `Table`.
 
-Images in a column are written once to the cache as files, byte for byte. The names of the classes come from the schema's metadata
-(https://huggingface.co/docs/datasets, features `Image` and `ClassLabel`).
+Contents in a column of bytes are written once to the cache as files, byte for byte. The names of the classes come from the
+schema's metadata (https://huggingface.co/docs/datasets, feature `ClassLabel`).
 """
 
 from __future__ import annotations
@@ -18,16 +18,15 @@ from tfl.data.examples import listed
 from tfl.data.split_names import SPLIT_FOLDERS
 from tfl.data.tables import Table, as_cell
 from tfl.errors import DataError, MissingExtraError
+from tfl.modalities.files import FileKind
 from tfl.storage import cache_home, storage_errors, write_folder_atomically
 
 _SHARD = re.compile(r"(?P<split>[a-z_]+)-(?P<number>\d{5})-of-(?P<count>\d{5})(-\w+)?\.parquet", re.IGNORECASE)
 _ROWS_AT_ONCE = 16
+_ANY_BYTES = ("path", "filename", "file", "name", "id")
+"""Names of columns that do not say what their bytes are."""
 _UNLABELLED = -1
-"""The class number that Hugging Face datasets give to images without a label."""
-_SUFFIXES = (
-    *((b"\xff\xd8", ".jpg"), (b"\x89PNG", ".png"), (b"GIF8", ".gif"), (b"BM", ".bmp"), (b"RIFF", ".webp"), (b"II*\0", ".tif")),
-    *((b"MM\0*", ".tif"), (b"\xff\x0a", ".jxl")),
-)
+"""The class number that Hugging Face datasets give to examples without a label."""
 
 
 def split_in_name(file: Path) -> str:
@@ -65,26 +64,30 @@ def refuse_missing_shards(files: Sequence[Path]) -> None:
             )
 
 
-def read_parquet(files: Sequence[Path]) -> Table:
-    """The rows of Parquet files that belong together. Images become files in the cache; other columns become text.
+def read_parquet(files: Sequence[Path], kind: FileKind) -> Table:
+    """The rows of Parquet files that belong together. Contents become files in the cache; other columns become text.
 
     The splits that the names of the files say become a column `split`, where the files have none. Rows whose class number is -1,
     which means that they have no label, get an empty label.
 
+    Args:
+        files: The files.
+        kind: What the examples are; columns of bytes are not used where they are in cells of text.
+
     Raises:
-        DataError: A file is damaged, an image is missing, or the files do not have the same column of images.
+        DataError: A file is damaged, a content is missing, or the files do not have the same column of contents.
         MissingExtraError: pyarrow is not installed.
     """
     arrow = _pyarrow()
-    parts = [_Part(arrow, file) for file in files]
-    image = parts[0].image
-    if differing := [part for part in parts if part.image != image]:
+    parts = [_Part(arrow, file, kind) for file in files]
+    stored = parts[0].stored
+    if differing := [part for part in parts if part.stored != stored]:
         raise DataError(
-            f"{differing[0].file} and {files[0].name} do not have the same column of images.",
-            received=f"{differing[0].image or 'none'} and {image or 'none'}",
+            f"{differing[0].file} and {files[0].name} do not have the same column of {kind.nouns}.",
+            received=f"{differing[0].stored or 'none'} and {stored or 'none'}",
         )
-    paths, root = ([], "") if image is None else _as_files(parts, image)
-    columns: dict[str, list[str]] = {} if image is None else {image: paths}
+    paths, root = ([], "") if stored is None else _as_files(parts, stored, kind)
+    columns: dict[str, list[str]] = {} if stored is None else {stored: paths}
     for name in dict.fromkeys(name for part in parts for name in part.texts):
         columns[name] = [cell for part in parts for cell in part.cells(name)]
     splits = [split_in_name(file) for file in files]
@@ -98,16 +101,16 @@ def read_parquet(files: Sequence[Path]) -> Table:
         list(range(1, len(rows) + 1)),
         unit="row",
         folder=files[0].parent,
-        images=image,
+        stored=stored,
         class_names={name: names for part in reversed(parts) for name, names in part.class_names.items()},
         root=root,
     )
 
 
 class _Part:
-    """One Parquet file: its columns of text and of images, read a few rows at a time."""
+    """One Parquet file: its columns of text and of contents, read a few rows at a time."""
 
-    def __init__(self, arrow: Any, file: Path) -> None:
+    def __init__(self, arrow: Any, file: Path, kind: FileKind) -> None:
         self.file = file
         try:
             self._opened = arrow.parquet.ParquetFile(file)
@@ -116,8 +119,8 @@ class _Part:
         schema = self._opened.schema_arrow
         self.rows: int = self._opened.metadata.num_rows
         self.class_names = _class_names(schema)
-        self.image = _image_column(arrow, file, schema)
-        self.texts = [name for name in schema.names if name != self.image and _is_text(arrow.types, schema.field(name).type)]
+        self.stored = None if kind.in_cells else _stored_column(arrow, file, schema, kind)
+        self.texts = [name for name in schema.names if name != self.stored and _is_text(arrow.types, schema.field(name).type)]
 
     def cells(self, column: str) -> list[str]:
         """The cells of a column as text; all empty where the file does not have it."""
@@ -127,7 +130,7 @@ class _Part:
         return ["" if value == unlabelled else as_cell(value) for value in self._values(column, 4096)]
 
     def contents(self, column: str) -> Iterator[bytes | None]:
-        """The bytes of each image; None where there are none."""
+        """The bytes of each example; None where there are none."""
         for value in self._values(column, _ROWS_AT_ONCE):
             yield value.get("bytes") if isinstance(value, Mapping) else value
 
@@ -151,14 +154,15 @@ def _damaged(file: Path, error: Exception) -> DataError:
     return DataError(f"{file} is not a readable Parquet file: {' '.join(str(error).split())[:300]}.", fix="Download it again.")
 
 
-def _image_column(arrow: Any, file: Path, schema: Any) -> str | None:
-    """The column with the bytes of images: a struct with a field `bytes`, or binary; None where there is none."""
+def _stored_column(arrow: Any, file: Path, schema: Any, kind: FileKind) -> str | None:
+    """The column with the bytes of the examples: a struct with a field `bytes`, or binary; None where there is none."""
     found = [name for name in schema.names if _holds_bytes(arrow, schema.field(name).type)]
     if len(found) > 1:
-        preferred = [name for name in found if name.lower() in ("image", "img")]
-        found = preferred if len(preferred) == 1 else found
+        called = {name.lower(): name for name in found}
+        preferred = [called[word] for word in kind.columns if word in called and word not in _ANY_BYTES]
+        found = preferred[:1] or found
     if len(found) > 1:
-        raise DataError(f"{file} has several columns that hold images.", received=", ".join(found), allowed="one")
+        raise DataError(f"{file} has several columns that hold {kind.nouns}.", received=", ".join(found), allowed="one")
     return found[0] if found else None
 
 
@@ -180,27 +184,36 @@ def _class_names(schema: Any) -> dict[str, tuple[str, ...]]:
     """The names of the class numbers of each column, from the metadata that Hugging Face's `datasets` writes."""
     try:
         features = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))["info"]["features"]
-        found = {name: feature["names"] for name, feature in features.items() if feature.get("_type") == "ClassLabel"}
+        labels = {name: _class_label(feature) for name, feature in features.items()}
+        found = {name: label["names"] for name, label in labels.items() if label is not None}
     except (ValueError, KeyError, TypeError, AttributeError):
         return {}
     return {name: tuple(map(str, names)) for name, names in found.items() if isinstance(names, list)}
 
 
-def _as_files(parts: Sequence[_Part], column: str) -> tuple[list[str], str]:
-    """The path of each row's image, written to the cache where it is not there yet, and the folder of all."""
+def _class_label(feature: Any) -> Mapping[str, Any] | None:
+    """The feature `ClassLabel` in a feature: itself, or what a sequence is of; None for another."""
+    inner = feature[0] if isinstance(feature, list) and len(feature) == 1 else feature
+    if isinstance(inner, Mapping) and inner.get("_type") in ("Sequence", "List"):
+        inner = inner.get("feature")
+    return inner if isinstance(inner, Mapping) and inner.get("_type") == "ClassLabel" else None
+
+
+def _as_files(parts: Sequence[_Part], column: str, kind: FileKind) -> tuple[list[str], str]:
+    """The path of each row's content, written to the cache where it is not there yet, and the folder of all."""
     digest = hashlib.sha256(column.encode())
     for part in parts:
         with storage_errors(part.file, doing="read"), open(part.file, "rb") as handle:
             digest.update(hashlib.file_digest(handle, "sha256").digest())
-    folder = cache_home() / "parquet-images" / digest.hexdigest()[:24]
+    folder = cache_home() / f"parquet-{kind.nouns}" / digest.hexdigest()[:24]
     if not (folder / "index.json").is_file():
-        write_folder_atomically(folder, lambda scratch: _write(parts, column, scratch))
+        write_folder_atomically(folder, lambda scratch: _write(parts, column, scratch, kind))
     with storage_errors(folder, doing="read"):
         names = json.loads((folder / "index.json").read_text(encoding="utf-8"))
     return [str(folder / name) for name in names], str(folder)
 
 
-def _write(parts: Sequence[_Part], column: str, scratch: Path) -> None:
+def _write(parts: Sequence[_Part], column: str, scratch: Path, kind: FileKind) -> None:
     names: list[str] = []
     missing: list[str] = []
     left = shutil.disk_usage(scratch).free
@@ -212,25 +225,34 @@ def _write(parts: Sequence[_Part], column: str, scratch: Path) -> None:
                 missing.append(f"row {row} of {part.file.name}")
                 continue
             left -= len(content)
-            _check_room(part.file, left)
-            names.append(f"{stem}/{row:06d}{_suffix(content)}")
+            _check_room(part.file, left, kind.nouns)
+            names.append(f"{stem}/{row:06d}{suffix_of(content, kind)}")
             (scratch / names[-1]).write_bytes(content)
     if missing:
         more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
+        what = f"the bytes of {kind.article} {kind.noun} in `{column}`"
         raise DataError(
-            f"{parts[0].file} has rows without the bytes of an image in `{column}`: {', '.join(missing[:5])}{more}.",
+            f"{parts[0].file} has rows without {what}: {', '.join(missing[:5])}{more}.",
             fix="Keep the bytes in the file (`datasets` does with `push_to_hub`, or `embed_external_files=True`).",
         )
     (scratch / "index.json").write_text(json.dumps(names), encoding="utf-8")
 
 
-def _check_room(file: Path, left: int) -> None:
+def _check_room(file: Path, left: int, nouns: str) -> None:
     if left < 0:
         raise DataError(
-            f"{file} holds more images than fit on the disk of the cache, {cache_home()}.",
+            f"{file} holds more {nouns} than fit on the disk of the cache, {cache_home()}.",
             fix="Free some space, or name a folder on another disk with TFL_CACHE.",
         )
 
 
-def _suffix(content: bytes) -> str:
-    return next((suffix for start, suffix in _SUFFIXES if content.startswith(start)), ".img")
+def suffix_of(content: bytes, kind: FileKind) -> str:
+    """The end of the name of a file with that content, by its first bytes.
+
+    Example:
+
+    >>> from tfl.modalities.files import files_of
+    >>> suffix_of(b"fLaC\\0", files_of("audio")), suffix_of(b"?", files_of("audio"))
+    ('.flac', '.bin')
+    """
+    return next((suffix for start, suffix in kind.starts.items() if content.startswith(start)), kind.unknown)

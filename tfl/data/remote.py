@@ -27,7 +27,7 @@ def check_local(source: str) -> None:
     Example:
 
     >>> from tfl.data.remote import check_local
-    >>> check_local("photos/leaves")
+    >>> check_local("data/leaves")
     >>> check_local("https://example.org/leaves.zip")
     Traceback (most recent call last):
     ...
@@ -59,9 +59,9 @@ def _how(source: str, match: re.Match[str] | None) -> str:
         name = kaggle["name"] if kaggle else rest
         return f"kaggle datasets download -d {name}, then --data {name.split('/')[-1]}.zip"
     if scheme == "s3":
-        return f"aws s3 cp --recursive {source} photos, then --data photos"
+        return f"aws s3 cp --recursive {source} examples, then --data examples"
     if scheme == "gs":
-        return f"gcloud storage cp --recursive {source} photos, then --data photos"
+        return f"gcloud storage cp --recursive {source} examples, then --data examples"
     if scheme in ("http", "https", "ftp"):
         name = rest.split("?")[0].split("/")[-1] or "FILE"
         return f"curl -L -o {name} '{source}', then --data {name}"

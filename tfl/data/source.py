@@ -1,11 +1,11 @@
-"""From a SOURCE, as a recipe or the command line writes it, to labelled examples. Pixels stay on disk until they are needed.
+"""From a SOURCE, as a recipe or the command line writes it, to labelled examples. Files are not read before they are needed.
 
 SOURCE                                  read by
-sample:NAME                             tfl.modalities.image.sample
+sample:NAME                             tfl.modalities.samples
 tfds:NAME                               tfl.data.tfds_source
 FILE.csv · FILE.tsv · FILE.jsonl        tfl.data.csv_source
 FILE.parquet                            tfl.data.parquet
-FILE.npz · folder of IDX files          tfl.data.arrays
+FILE.npz · folder of IDX files          tfl.modalities.KIND.arrays
 folder with a table or Parquet files    tfl.data.table_folder
 flat folder, labels in the file names   tfl.data.file_names
 folder of class folders                 tfl.data.folder
@@ -15,30 +15,29 @@ FILE.zip · FILE.tar.gz and the like     tfl.data.archives, then one of the abov
 from __future__ import annotations
 
 import os
-import unicodedata
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from tfl.data import archives, arrays, csv_source, file_names, folder, parquet, table_folder, tfds_source
-from tfl.data.examples import Examples, is_text, listed, matching_names
+from tfl.data import archives, csv_source, file_names, folder, parquet, table_folder, tfds_source
+from tfl.data.class_names import check_classes_of, check_names
+from tfl.data.columns import Chosen, refuse_other_kind, say_kind
+from tfl.data.examples import Examples, listed
 from tfl.data.exclude import leave_out
+from tfl.data.label_values import number_of
 from tfl.data.remote import check_local
+from tfl.data.subset import choose_labels, draw_per_class
 from tfl.data.tables import TEXT_SUFFIXES
-from tfl.errors import DataError, did_you_mean
-from tfl.modalities.base import NOUNS
+from tfl.data.targets import refuse_constant
+from tfl.data.walk import files_below
+from tfl.errors import DataError, MismatchError, did_you_mean
+from tfl.modalities import samples
+from tfl.modalities.files import FileKind, array_reader, files_of
 from tfl.recipe import Data
 
 __all__ = ["Examples", "choose_labels", "draw_per_class", "load_source"]
 
-MOST_CHARACTERS = 200
-"""Of a class name."""
-GRAMMAR = (
-    "a folder of class folders, a table that lists images (.csv, .tsv, .jsonl, .parquet) or a folder with one, an archive of "
-    "these (.zip, .tar, .tar.gz), an .npz file, a folder of IDX files, tfds:NAME, or sample:NAME"
-)
 
 _UNPACK = "Unpack the archive first: a source cannot be a path inside it."
 _OTHER_TABLES = {
@@ -59,7 +58,7 @@ def load_source(data: Data, *, seed: int = 0, check_classes: bool = True, task: 
         task: What is predicted: `classify`, `multilabel` or `regress`.
 
     Raises:
-        DataError: The source is missing, unreadable, or does not hold at least two classes with an image each.
+        DataError: The source is missing, unreadable, or does not hold what the task needs, such as two classes.
 
     Example:
 
@@ -69,75 +68,144 @@ def load_source(data: Data, *, seed: int = 0, check_classes: bool = True, task: 
     >>> digits.class_names, len(digits)
     (('3', '8'), 20)
     """
-    noun, nouns = NOUNS[data.kind]
-    examples = replace(_read(data, same_classes=check_classes), noun=noun, nouns=nouns)
+    chosen = _chosen(data, task)
+    found = _read(data, chosen, same_classes=check_classes and task == "classify")
+    examples = _as_task(replace(found, noun=chosen.files.noun, nouns=chosen.files.nouns), task)
+    if examples.paths is not None:
+        names = [str(path) for path in examples.paths]
+        refuse_other_kind(names, chosen.files, examples.source)
+        examples = _with_note(examples, "format_not_read", "warning", _unread(names, chosen.files))
     if data.exclude is not None:
         examples = leave_out(examples, data.exclude)
     if data.labels is not None:
         examples = choose_labels(examples, data.labels)
-    if check_classes:
-        _check_classes(examples)
+    if examples.targets is not None:
+        check_names(examples)
+    elif check_classes:
+        check_classes_of(examples)
     if data.per_class is not None:
         examples = draw_per_class(examples, data.per_class, seed=seed if data.split_seed is None else data.split_seed)
     return examples
 
 
-def _read(data: Data, *, same_classes: bool) -> Examples:
+def _unread(names: list[str], files: FileKind) -> str:
+    """A sentence about files whose names say a format that is not read; empty where there are none."""
+    found = [name for name in names if os.path.splitext(name)[1].lower() in files.unread]
+    if not found:
+        return ""
+    endings = listed(sorted({os.path.splitext(name)[1].lower() for name in found}))
+    count = f"{len(found)} of {len(names)} {files.nouns}"
+    return f"{count} have names of formats that are not read ({endings}): {files.how_to_convert}"
+
+
+def grammar(files: FileKind) -> str:
+    """What a source can be, for messages."""
+    lists = "lists or holds" if files.in_cells else "lists"
+    arrays = " an .npz file, a folder of IDX files," if files.as_arrays else ""
+    return (
+        f"a folder of class folders, a table that {lists} {files.nouns} (.csv, .tsv, .jsonl, .parquet) or a folder with one, an "
+        f"archive of these (.zip, .tar, .tar.gz),{arrays} tfds:NAME, or sample:NAME"
+    )
+
+
+def _chosen(data: Data, task: str) -> Chosen:
+    content = getattr(data.input, "column", None)
+    return Chosen(data.path_column, data.label_column, data.test_fold, content, files_of(data.kind), task)
+
+
+def _as_task(examples: Examples, task: str) -> Examples:
+    """The examples with the targets of the task, where the source gave classes: names that are numbers can be predicted as such.
+
+    Raises:
+        DataError: The source gives one class to each example, and the task wants something else.
+    """
+    if task == "classify" or examples.targets is not None:
+        return examples
+    numbers = [number_of(name) for name in examples.class_names]
+    if task == "regress" and None not in numbers:
+        targets = np.array(numbers, np.float32)[examples.labels][:, None]
+        refuse_constant(targets, ["value"], examples.source)
+        return replace(examples, class_names=("value",), labels=np.zeros(0, np.int32), targets=targets)
+    wanted = "a number" if task == "regress" else "any number of labels"
+    raise MismatchError(
+        f"{examples.source} says one class of each {examples.noun}, and the task `{task}` needs {wanted}.",
+        received=listed(examples.class_names),
+        allowed="a table with a column of numbers, or several"
+        if task == "regress"
+        else "a table with labels such as cat;dog in one column, or one column of 0 and 1 for each label",
+        fix="To predict the class: --set task=classify",
+    ).suggesting({"task": "classify"})
+
+
+def _read(data: Data, chosen: Chosen, *, same_classes: bool) -> Examples:
     kind, _, name = data.source.partition(":")
     if kind == "sample":
-        return _without_table(_read_sample(name, data.source), data)
+        return _without_table(_read_sample(name, data.source, chosen.files), data)
     if kind == "tfds":
-        return _without_table(tfds_source.read_tfds(name, labels=data.labels), data)
+        return _without_table(tfds_source.read_tfds(name, chosen.files, labels=data.labels, content=chosen.content), data)
     path = Path(os.path.expanduser(data.source))
-    if not _exists(path):
+    if not _exists(path, chosen.files):
         check_local(data.source)
-        raise DataError("There is nothing at this source.", received=str(path.absolute()), allowed=GRAMMAR, fix=_neighbour(path))
+        allowed = grammar(chosen.files)
+        raise DataError("There is nothing at this source.", received=str(path.absolute()), allowed=allowed, fix=_neighbour(path))
     if not path.is_dir() and archives.is_archive(path):
-        return _read_archive(path, data, same_classes=same_classes)
-    return _read_path(path, data, same_classes=same_classes)
+        return _read_archive(path, data, chosen, same_classes=same_classes)
+    return _read_path(path, data, chosen, same_classes=same_classes)
 
 
-def _read_path(path: Path, data: Data, *, same_classes: bool) -> Examples:
+def _read_path(path: Path, data: Data, chosen: Chosen, *, same_classes: bool) -> Examples:
     """The examples of a folder or a file that is no archive."""
     if path.is_dir():
-        return _read_folder(path, data, same_classes=same_classes)
-    chosen = csv_source.Chosen(data.path_column, data.label_column, data.test_fold)
+        return _read_folder(path, data, chosen, same_classes=same_classes)
     suffix = path.suffix.lower()
     if suffix in TEXT_SUFFIXES:
         return csv_source.read_csv(path, chosen)
     if suffix == ".parquet":
-        return csv_source.read_tables([(parquet.read_parquet([path]), "")], chosen, source=str(path))
-    if suffix == ".npz":
-        return _without_table(arrays.read_npz(path), data)
+        return csv_source.read_tables([(parquet.read_parquet([path], chosen.files), "")], chosen, source=str(path))
+    reader = array_reader(chosen.files)
+    if suffix == ".npz" and reader is not None:
+        return _without_table(Examples(**reader.read_npz(path, task=chosen.task)), data)
     fix = "Unpack it with another program and name the folder." if suffix in archives.UNREAD else _OTHER_TABLES.get(suffix)
-    raise DataError("This file is not a source of labelled images.", received=str(path), allowed=GRAMMAR, fix=fix)
+    nouns = chosen.files.nouns
+    raise DataError(f"This file is not a source of labelled {nouns}.", received=str(path), allowed=grammar(chosen.files), fix=fix)
 
 
-def _read_folder(path: Path, data: Data, *, same_classes: bool) -> Examples:
-    if arrays.holds_idx(path):
-        return _without_table(arrays.read_idx(path), data)
+def _read_folder(path: Path, data: Data, chosen: Chosen, *, same_classes: bool) -> Examples:
     inner = _innermost(path)
-    if inner != path and arrays.holds_idx(inner):
-        return _without_table(arrays.read_idx(inner), data)
-    found, note = table_folder.read_table_folder(inner, csv_source.Chosen(data.path_column, data.label_column, data.test_fold))
+    reader = array_reader(chosen.files)
+    for place in dict.fromkeys((path, inner)) if reader is not None else ():
+        if reader.holds_idx(place):
+            return _without_table(Examples(**reader.read_idx(place)), data)
+    found, note = table_folder.read_table_folder(inner, chosen)
     if found is not None:
         return replace(found, source=str(path))
-    if (named := file_names.read_file_names(inner)) is not None:
+    if (named := file_names.read_file_names(inner, chosen.files)) is not None:
         return _without_table(_with_note(replace(named, source=str(path)), "table_not_used", "warning", note), data)
     try:
-        examples = folder.read_folder(path, same_classes=same_classes, chosen=data.labels is not None)
+        examples = folder.read_folder(path, chosen.files, same_classes=same_classes, chosen=data.labels is not None)
     except DataError as error:
-        packed = [file.name for file in table_folder.visible(inner) if file.is_file() and archives.is_archive(file)]
-        if advice := (
-            f"It holds archives: {listed(packed)}. Unpack it if need be, and name one of them with --data."
-            if packed
-            else file_names.suggestion(file_names.flat_images(inner))
-        ):
-            raise DataError(
-                error.what, received=error.received, allowed=error.allowed, fix=f"{error.fix or ''} {advice}".strip()
-            ) from error
+        refuse_other_kind(_names_below(path), chosen.files, str(path))
+        if advice := _advice(inner, chosen.files):
+            fix = f"{error.fix or ''} {advice}".strip()
+            raise DataError(error.what, received=error.received, allowed=error.allowed, fix=fix) from error
         raise
     return _without_table(_with_note(examples, "table_not_used", "warning", note), data)
+
+
+def _names_below(path: Path) -> list[str]:
+    """The names of the files below a folder; none where a folder cannot be read."""
+    try:
+        return [os.path.basename(file) for file in files_below(path, [])]
+    except DataError:
+        return []
+
+
+def _advice(inner: Path, files: FileKind) -> str:
+    """What to do about a folder that cannot be read, as far as what lies in it says."""
+    packed = [file.name for file in table_folder.visible(inner) if file.is_file() and archives.is_archive(file)]
+    if packed:
+        return f"It holds archives: {listed(packed)}. Unpack it if need be, and name one of them with --data."
+    return file_names.suggestion(file_names.flat_files(inner, files), files.nouns)
 
 
 def _innermost(path: Path) -> Path:
@@ -149,20 +217,23 @@ def _innermost(path: Path) -> Path:
         path = children[0]
 
 
-def _read_archive(path: Path, data: Data, *, same_classes: bool) -> Examples:
+def _read_archive(path: Path, data: Data, chosen: Chosen, *, same_classes: bool) -> Examples:
     """The examples in an archive: of the one table or file of arrays that it holds, or of its folders."""
     inside = archives.unpacked(path)
     top = _innermost(inside)
     files = table_folder.visible(top)
     alone = len(files) == 1 and files[0].suffix.lower() in (".npz", ".parquet")
     try:
-        examples = _read_path(files[0] if alone else inside, data, same_classes=same_classes)
+        examples = _read_path(files[0] if alone else inside, data, chosen, same_classes=same_classes)
     except DataError as error:  # the message names the archive, not the place in the cache
         fix = f"{error.fix} {_UNPACK}" if error.fix and str(inside) in error.fix else error.fix
         named = [
             text.replace(str(inside), str(path)) if isinstance(text, str) else text for text in (error.what, error.received, fix)
         ]
-        raise type(error)(str(named[0]), received=named[1], allowed=error.allowed, fix=error.fix and str(named[2])) from error
+        again = type(error)(str(named[0]), received=named[1], allowed=error.allowed, fix=error.fix and str(named[2]))
+        if isinstance(error, MismatchError) and isinstance(again, MismatchError):
+            again.suggesting(error.changes)
+        raise again from error
     findings = tuple({**one, "note": _outside(str(one["note"]), inside, path)} for one in examples.findings)
     root = None if examples.paths is None else examples.root or str(inside)
     return replace(examples, source=str(path), root=root or "", findings=findings)
@@ -197,95 +268,18 @@ def _neighbour(path: Path) -> str | None:
         return None
 
 
-def _exists(path: Path) -> bool:
+def _exists(path: Path, files: FileKind) -> bool:
     try:
         return path.exists()
     except OSError as error:
-        raise DataError(f"Cannot look at {path}: {error.strerror}.", allowed=GRAMMAR) from error
+        raise DataError(f"Cannot look at {path}: {error.strerror}.", allowed=grammar(files)) from error
 
 
-def _read_sample(name: str, source: str) -> Examples:
-    from tfl.modalities.audio import sample as sounds
-    from tfl.modalities.image.sample import load_sample
-
-    if name in sounds.SAMPLES:
-        drawn = sounds.load_sample(name)
-        return Examples(
-            class_names=drawn.class_names, labels=drawn.labels, contents=drawn.contents, source=source, note=drawn.note
-        )
-    sample = load_sample(name)
-    return Examples(class_names=sample.class_names, labels=sample.labels, arrays=sample.images, source=source, note=sample.note)
-
-
-def choose_labels(examples: Examples, patterns: Sequence[str]) -> Examples:
-    """Only the classes whose name is, or as a glob fits, one of `patterns`; they keep their order.
-
-    Raises:
-        DataError: A pattern fits no class.
-    """
-    names = examples.class_names
-    chosen_names = matching_names(names, patterns, source=examples.source)
-    kept = [index for index, name in enumerate(names) if name in chosen_names]
-    renumbered = np.full(len(names), -1, np.int32)
-    renumbered[kept] = np.arange(len(kept))
-    chosen = examples.take(np.flatnonzero(renumbered[examples.labels] >= 0))
-    return replace(chosen, class_names=chosen_names, labels=renumbered[chosen.labels])
-
-
-def draw_per_class(examples: Examples, count: int, *, seed: int) -> Examples:
-    """At most `count` examples of each class, drawn by `seed`, in their old order; a source's own splits keep their shares."""
-    rng = np.random.default_rng(seed)
-    splits = np.zeros(len(examples), "U1") if examples.splits is None else examples.splits
-    rank = np.empty(len(examples))
-    for label in range(len(examples.class_names)):
-        for split in np.unique(splits):
-            members = rng.permutation(np.flatnonzero((examples.labels == label) & (splits == split)))
-            rank[members] = np.arange(len(members)) / max(1, len(members))
-    order = np.lexsort((rank, examples.labels))
-    starts = np.searchsorted(examples.labels[order], examples.labels[order])
-    return examples.take(np.sort(order[np.arange(len(order)) - starts < count]))
-
-
-def _check_name(name: str, source: str) -> None:
-    """A name becomes a line of `labels.txt` and a word in tables: one of several lines would shift the labels after it."""
-    if name.strip() and len(name) <= MOST_CHARACTERS and is_text(name) and not any(map(_breaks_lines, name)):
-        return
-    raise DataError(
-        f"A class of {source} has a name that cannot be used.",
-        received=repr(name[:MOST_CHARACTERS]),
-        allowed=f"1 to {MOST_CHARACTERS} characters, without line breaks and other control characters",
-        fix="Rename the class.",
-    )
-
-
-def _breaks_lines(character: str) -> bool:
-    return unicodedata.category(character) in ("Cc", "Zl", "Zp")
-
-
-def _check_classes(examples: Examples) -> None:
-    names = examples.class_names
-    same: dict[str, str] = {}
-    for name in names:
-        _check_name(name, examples.source)
-        folded = unicodedata.normalize("NFC", name).casefold()
-        if (twin := same.get(folded)) is not None:
-            raise DataError(
-                f"Two classes of {examples.source} have names that "
-                + ("are the same." if twin == name else "differ only by case."),
-                received=f"`{twin}` and `{name}`",
-                fix="Rename one, or merge them: some file systems cannot tell them apart.",
-            )
-        same[folded] = name
-    empty = [name for name, count in examples.counts().items() if count == 0]
-    if empty:
-        raise DataError(
-            f"Of the classes of {examples.source}, these have no {examples.noun}: {listed(empty)}.",
-            fix=f"Add {examples.nouns}, remove the class, or choose the others with `data.labels`.",
-        )
-    if len(names) < 2:
-        raise DataError(
-            f"{examples.source} has fewer than two classes, and a classifier needs at least two.",
-            received=listed(names) or "none",
-            allowed="two classes or more",
-            fix="Each class is a folder (or a label in the CSV file) of its own.",
-        )
+def _read_sample(name: str, source: str, files: FileKind) -> Examples:
+    if (kind := samples.kind_of(name)) != files.kind:
+        own = files_of(kind)
+        raise MismatchError(
+            f"{source} holds {own.nouns} and no {files.nouns}.",
+            fix=say_kind(own) if own.recipe else f"Leave out `data.input`: {own.nouns} are the default.",
+        ).suggesting({"data.input": kind if own.recipe else "none"})
+    return Examples(**samples.load(name), source=source)

@@ -82,11 +82,11 @@ def split(
     >>> len(parts.train), len(parts.val), len(parts.test)
     (50, 20, 30)
     """
-    if examples.targets is not None:
-        examples = _with_strata(examples, np.zeros(len(examples), np.int32) if strata is None else strata)
     if fingerprints is None:
         fingerprints = [examples.fingerprint_of(index) for index in range(len(examples))]
     bundles = tied_together(examples, fingerprints)
+    if examples.targets is not None:
+        examples = _with_strata(examples, np.zeros(len(examples), np.int32) if strata is None else strata, bundles)
     own = np.zeros(len(examples), "U5") if examples.splits is None else examples.splits.astype("U5")
     pool, shares = _pool(own, {"val": validation, "test": test})
     of_each = np.where(own == "", "train", own)
@@ -100,9 +100,18 @@ def split(
     return Split(train=train, val=np.flatnonzero(of_each == "val"), test=np.flatnonzero(of_each == "test"), notes=notes)
 
 
-def _with_strata(examples: Examples, strata: NDArray[np.int32]) -> Examples:
-    """The examples with their strata in the place of classes."""
-    names, labels = np.unique(strata, return_inverse=True)
+def _with_strata(examples: Examples, strata: NDArray[np.int32], bundles: NDArray[np.int64]) -> Examples:
+    """The examples with their strata in the place of classes.
+
+    Strata are a wish and no condition: those that cannot be in every split join the largest, and where the source has splits of
+    its own, there is only one.
+    """
+    groups = np.unique(strata, return_inverse=True)[1]
+    pieces = np.array([len(np.unique(bundles[groups == group])) for group in range(int(groups.max(initial=0)) + 1)])
+    groups = np.where(pieces[groups] < len(SPLITS), pieces.argmax(), groups)
+    if examples.splits is not None and np.any(examples.splits.astype("U5") != ""):
+        groups = np.zeros_like(groups)
+    names, labels = np.unique(groups, return_inverse=True)
     return replace(examples, class_names=tuple(f"group {name}" for name in names), labels=labels.astype(np.int32), targets=None)
 
 

@@ -1,12 +1,25 @@
-"""Which split a folder's name says, in every spelling: `train`, `Training Images`, `test_set`, `seg_train`, `flowers_test`."""
+"""Which split a folder's name says, in every spelling: `train`, `Training Data`, `test_set`, `seg_train`, `flowers_test`."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
 
-LAYOUT = "FOLDER/CLASS/IMAGE or FOLDER/train/CLASS/IMAGE (with val/ and test/ next to train/)"
-"""What a folder of class folders looks like, for messages."""
+from tfl.modalities.files import words_of_all
+
+
+def layout(noun: str) -> str:
+    """What a folder of class folders looks like, for messages.
+
+    Example:
+
+    >>> from tfl.data.split_names import layout
+    >>> layout("text")
+    'FOLDER/CLASS/TEXT or FOLDER/train/CLASS/TEXT (with val/ and test/ next to train/)'
+    """
+    return f"FOLDER/CLASS/{noun.upper()} or FOLDER/train/CLASS/{noun.upper()} (with val/ and test/ next to train/)"
+
+
 SPLIT_FOLDERS = {
     **dict.fromkeys(("train", "training", "trn"), "train"),
     **dict.fromkeys(("val", "valid", "validation", "validate", "dev", "development"), "val"),
@@ -14,7 +27,7 @@ SPLIT_FOLDERS = {
 }
 UNLABELLED = "unlabelled"
 _UNLABELLED = frozenset(("pred", "predict", "prediction", "predictions", "unlabeled", "unlabelled", "submission"))
-_FILLERS = ("set", "sets", "data", "dataset", "images", "image", "imgs", "img", "pictures", "photos", "split", "seg", "folder")
+_FILLERS = ("set", "sets", "data", "dataset", *sorted(words_of_all("fillers")), "split", "seg", "folder")
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 
 
@@ -24,7 +37,7 @@ def split_of(name: str) -> str | None:
     Example:
 
     >>> from tfl.data.split_names import split_of
-    >>> [split_of(name) for name in ("training_set", "Test Images", "seg_train", "valset", "test_tube", "trams")]
+    >>> [split_of(name) for name in ("training_set", "Test Data", "seg_train", "valset", "test_tube", "trams")]
     ['train', 'test', 'train', 'val', None, None]
     """
     return _split_of(_words(name))
@@ -49,7 +62,7 @@ def splits_of(names: Sequence[str]) -> dict[str, str | None]:
 
 
 def is_filler(name: str) -> bool:
-    """Whether a folder's name only says that images are in it, such as `images` or `dataset`."""
+    """Whether a folder's name only says that examples are in it, such as `dataset`."""
     return name.lower() in _FILLERS
 
 

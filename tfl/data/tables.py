@@ -1,4 +1,4 @@
-"""Tables that list images, as rows of text cells: CSV, TSV and JSON Lines. Nothing is looked up on disk here."""
+"""Tables that list or hold examples, as rows of text cells: CSV, TSV and JSON Lines. Nothing is looked up on disk here."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,9 +33,10 @@ class Table:
         numbers: The line of each row, counted from 1, or its row in a Parquet file.
         unit: What `numbers` count: `line` or `row`.
         folder: Where relative paths start.
-        images: The column whose images were stored in the table and now lie in files (Parquet); its cells are their paths.
+        stored: The column whose contents were stored in the table and now lie in files (Parquet); its cells are their paths.
         class_names: For a column of class numbers whose names the table knows (Parquet), those names.
-        root: The folder of those files; empty when the images are files of their own.
+        root: The folder of those files; empty when the examples are files of their own.
+        headless: Whether its first line is a row like the others, so that its columns are called `column 1`, `column 2`, ...
     """
 
     file: Path
@@ -44,9 +45,10 @@ class Table:
     numbers: list[int]
     unit: str = "line"
     folder: Path = Path()
-    images: str | None = None
+    stored: str | None = None
     class_names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     root: str = ""
+    headless: bool = False
 
     def cells(self, column: str) -> list[str]:
         """The cells of a column, without surrounding blanks; empty where a row is too short.
@@ -61,17 +63,37 @@ class Table:
         return [row[at].strip() if at < len(row) else "" for row in self.rows]
 
 
-def read_table(file: Path) -> Table:
+def read_table(file: Path, *, prose: bool = False) -> Table:
     """The rows of a CSV, TSV or JSON Lines file. The encoding is UTF-8, or UTF-16 with a byte order mark.
 
     The columns of a `.csv` are separated by commas, semicolons, tabs or vertical bars: what the header and the first rows show.
+
+    Args:
+        file: The file.
+        prose: Boolean, whether its cells hold texts: quotes between tabs may then be part of them, and the first line may be a
+            row, where a value of it recurs in its column as classes do. Defaults to False.
 
     Raises:
         DataError: It cannot be read: one message with the line.
     """
     text = _text(file)
-    columns, rows, numbers = _json_lines(file, text) if file.suffix.lower() == ".jsonl" else _delimited(file, text)
+    if file.suffix.lower() == ".jsonl":
+        columns, rows, numbers = _json_lines(file, text)
+    else:
+        columns, rows, numbers = _delimited(file, text, prose=prose)
+        if prose and _is_row(columns, rows):
+            names = tuple(f"column {number}" for number in range(1, len(columns) + 1))
+            return Table(file, names, [list(columns), *rows], [1, *numbers], folder=file.parent, headless=True)
     return Table(file, columns, rows, numbers, folder=file.parent)
+
+
+def _is_row(header: Sequence[str], rows: Sequence[Sequence[str]]) -> bool:
+    """Whether the first line is a row and no header: a cell of it recurs below it, as classes do and names of columns do not."""
+    for at, name in enumerate(header):
+        cells = [row[at].strip() for row in rows if at < len(row)]
+        if name and cells.count(name.strip()) > 1 and len(set(cells)) <= max(2, len(cells) // 2):
+            return True
+    return False
 
 
 def _text(file: Path) -> str:
@@ -99,7 +121,9 @@ def _as_latin(content: bytes, at: int, utf16: bool) -> str:
     return f" (as Windows-1252 it would read {words!r}; only who wrote the file knows its encoding)"
 
 
-def _delimited(file: Path, text: str) -> tuple[tuple[str, ...], list[list[str]], list[int]]:
+def _delimited(file: Path, text: str, *, prose: bool = False) -> tuple[tuple[str, ...], list[list[str]], list[int]]:
+    if prose and _delimiter(file, text) == "\t" and (plain := _between_tabs(text)) is not None:
+        return plain
     first, _, rest = text.partition("\n")
     told = _TOLD.fullmatch(first.rstrip("\r"))
     text, skipped = (rest, 1) if told else (text, 0)
@@ -114,6 +138,26 @@ def _delimited(file: Path, text: str) -> tuple[tuple[str, ...], list[list[str]],
     except csv.Error as error:
         raise DataError(f"{file}, line {reader.line_num + skipped}: {error}.", fix="Check the quotes on that line.") from error
     return columns, rows, numbers
+
+
+def _between_tabs(text: str) -> tuple[tuple[str, ...], list[list[str]], list[int]] | None:
+    """The rows of a text whose quotes are part of the cells; None where they enclose cells, or where there are none.
+
+    Quotes enclose cells where every quote that begins a cell has one that ends a cell, and no cell so read has a line break.
+    """
+    if '"' not in text:
+        return None
+    try:
+        enclosed = list(csv.reader(io.StringIO(text, newline=""), delimiter="\t", strict=True))
+        if not any("\n" in cell for row in enclosed for cell in row):
+            return None
+    except csv.Error:
+        pass
+    lines = [(number, line.split("\t")) for number, line in enumerate(text.replace("\r\n", "\n").split("\n"), 1) if line.strip()]
+    if len({len(cells) for _, cells in lines}) != 1:
+        return None
+    columns = tuple(name.strip() for name in lines[0][1])
+    return columns, [cells for _, cells in lines[1:]], [number for number, _ in lines[1:]]
 
 
 def _delimiter(file: Path, text: str) -> str:

@@ -1,6 +1,6 @@
 """Which files below a folder are taken: all but hidden ones and what systems, cameras and sync programs leave behind.
 
-Training and `tfl predict` both walk folders by these functions, so they take the same files. Whether a file is an image is
+Training and `tfl predict` both walk folders by these functions, so they take the same files. Whether a file can be used is
 decided later, by its content.
 """
 
@@ -24,7 +24,7 @@ _NAMES = frozenset(
         *("$recycle.bin", "system volume information"),
         # macOS, also in archives and on drives of other systems
         *("__macosx", "icon\r", "network trash folder", "temporary items"),
-        # phones, cameras, picture managers
+        # phones, cameras, media managers
         *("lost.dir", "picasa.ini", "zbthumbnail.info", "albumartsmall.jpg"),
         "__pycache__",
     )
@@ -131,8 +131,8 @@ def skipped_findings(skipped: Sequence[str], root: Path | None = None) -> list[d
     Example:
 
     >>> from tfl.data.walk import skipped_findings
-    >>> skipped_findings(["photos/cat/Thumbs.db"])[0]["note"]
-    '1 hidden or system entry was skipped: photos/cat/Thumbs.db.'
+    >>> skipped_findings(["animals/cat/Thumbs.db"])[0]["note"]
+    '1 hidden or system entry was skipped: animals/cat/Thumbs.db.'
     """
     paths = list(dict.fromkeys(skipped))
     left_behind = [path for path in paths if is_left_behind(os.path.basename(path), folder=os.path.isdir(path))]

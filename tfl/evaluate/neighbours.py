@@ -19,8 +19,8 @@ import numpy as np
 from PIL import Image
 
 from tfl.data.bundle import Bundle
-from tfl.features.vectors import unit_length
 from tfl.storage import write_atomically
+from tfl.vectors import unit_length
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

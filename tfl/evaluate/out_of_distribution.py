@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tfl.errors import TflError
-from tfl.features.vectors import unit_length
 from tfl.tasks.conformal import examples_needed, rank_of
+from tfl.vectors import unit_length
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

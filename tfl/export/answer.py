@@ -1,11 +1,11 @@
-"""The graph that leaves the house: from pixels to probabilities, and to what says how far to trust them.
+"""The graph that is exported: from tensors to the task's outputs, and to what says how far they can be relied on.
 
-    pixels ─▶ network ─┬─▶ probabilities
-                       ├─▶ logits ─▶ / temperature ─▶ calibrated_probabilities ─▶ prediction_set
-                       └─▶ head_pool ─▶ nearest training images ─▶ out_of_distribution_score ─▶ is_out_of_distribution
+    tensors ─▶ network ─┬─▶ probabilities or values
+                        ├─▶ logits ─▶ what the task adds, such as calibrated probabilities and prediction sets
+                        └─▶ head_pool ─▶ nearest training examples ─▶ out_of_distribution_score ─▶ is_out_of_distribution
 
-Stock Keras layers and operations only: it saves as `.keras`, loads without tfl, and converts to every format. All that is added
-computes in float32, whatever the network computes in.
+Stock Keras layers and operations only: it saves as `.keras`, and loads without tfl unless the network itself needs more. All
+that is added computes in float32, whatever the network computes in.
 """
 
 from __future__ import annotations
@@ -14,44 +14,57 @@ from typing import Any
 
 import keras
 
+from tfl.backbones.inputs import inputs_of, structured
 from tfl.errors import BackboneError, ExportError
 from tfl.evaluate.confidence import Confidence
 from tfl.evaluate.explain import tensor_of
+from tfl.modalities.base import Modality
 from tfl.model.head import LOGITS, POOL
+from tfl.tasks.base import Task
 
-PIXELS, NETWORK = "pixels", "network"
-EXTRA = ("calibrated_probabilities", "prediction_set", "out_of_distribution_score", "is_out_of_distribution")
-"""The outputs beside `probabilities`, where there is a `Confidence`."""
+NETWORK, IS_LABEL = "network", "is_label"
+THRESHOLD = 0.5
+"""The probability from which on a label is given, where no threshold was fitted."""
 
 
-def build_answer(model: keras.Model, confidence: Confidence | None) -> keras.Model:
-    """A model with every answer that an export gives.
+def build_answer(model: keras.Model, confidence: Confidence | None, *, modality: Modality, task: Task) -> keras.Model:
+    """A model with every output of an export.
 
     Args:
-        model: From pixels 0..255, `(batch, height, width, 3)`, to probabilities `(batch, classes)`, with a head of tfl's.
-        confidence: Of the run; None leaves out all but the probabilities.
+        model: From the tensors of the modality to the task's output `(batch, width)`, with a head of tfl's.
+        confidence: Of the run; None leaves out what it adds.
+        modality: What the network takes.
+        task: What the network predicts.
 
     Returns:
-        A Functional model from `pixels` to a dictionary: `probabilities` float32 `(batch, classes)`, and with a `confidence`
-        `calibrated_probabilities` float32 and `prediction_set` bool `(batch, classes)`, `out_of_distribution_score` float32 and
-        `is_out_of_distribution` bool `(batch,)`. It shares the weights of `model`.
+        A Functional model from the tensors, by name where there are several, to a dictionary: the task's output, and with a
+        `confidence` what the task adds to it, `out_of_distribution_score` float32 and `is_out_of_distribution` bool `(batch,)`.
+        For several classes the former are `calibrated_probabilities` float32 and `prediction_set` bool `(batch, classes)`. It
+        shares the weights of `model`.
 
     Raises:
         ExportError: The model has no such head, or another width than the confidence was fitted on.
     """
-    pixels = keras.Input(model.input_shape[1:], name=PIXELS, dtype="float32")
+    tensors = structured({name: keras.Input(spec.shape, name=name, dtype=spec.dtype) for name, spec in modality.spec().items()})
     if confidence is None:
-        network = keras.Model(model.input, model.output, name=NETWORK)
-        return keras.Model(pixels, {"probabilities": _float32(network(pixels), "probabilities")}, name="answer")
+        network = keras.Model(inputs_of(model), model.output, name=NETWORK)
+        outputs = {task.output: _float32(network(tensors), task.output)}
+        return keras.Model(tensors, {**outputs, **_without_thresholds(outputs, task)}, name="answer")
     logits, features = _inside(model, confidence)
-    network = keras.Model(model.input, [model.output, logits, features], name=NETWORK)
-    probabilities, logits, features = network(pixels)
+    network = keras.Model(inputs_of(model), [model.output, logits, features], name=NETWORK)
+    main, logits, features = network(tensors)
     outputs = {
-        "probabilities": _float32(probabilities, "probabilities"),
+        task.output: _float32(main, task.output),
         **confidence.task.answer_tensors(confidence.values, _float32(logits, "logits")),
         **_out_of_distribution(_float32(features, "features"), confidence),
     }
-    return keras.Model(pixels, outputs, name="answer")
+    return keras.Model(tensors, outputs, name="answer")
+
+
+def _without_thresholds(outputs: dict[str, Any], task: Task) -> dict[str, Any]:
+    if task.name != "multilabel":
+        return {}
+    return {IS_LABEL: keras.ops.greater_equal(outputs[task.output], THRESHOLD)}
 
 
 def _inside(model: keras.Model, confidence: Confidence) -> tuple[Any, Any]:
@@ -64,7 +77,7 @@ def _inside(model: keras.Model, confidence: Confidence) -> tuple[Any, Any]:
     if features.shape[-1] != confidence.bank.shape[1]:
         raise ExportError(
             "The model's features are not those that the confidence was fitted on.",
-            received=f"{features.shape[-1]} numbers per image",
+            received=f"{features.shape[-1]} numbers for each example",
             allowed=str(confidence.bank.shape[1]),
             fix="Fit it again: tfl evaluate RUN --confidence",
         )
@@ -72,10 +85,10 @@ def _inside(model: keras.Model, confidence: Confidence) -> tuple[Any, Any]:
 
 
 def _out_of_distribution(features: Any, confidence: Confidence) -> dict[str, Any]:
-    """One minus the cosine to the k-th nearest training image."""
+    """One minus the cosine to the k-th nearest training example."""
     rows = len(confidence.bank)
     unit = keras.layers.UnitNormalization(dtype="float32", name="unit_length")(features)
-    bank = keras.layers.Dense(rows, use_bias=False, trainable=False, dtype="float32", name="training_images")
+    bank = keras.layers.Dense(rows, use_bias=False, trainable=False, dtype="float32", name="training_examples")
     likeness = bank(unit)
     bank.set_weights([confidence.bank.T])
     if confidence.nearest == 1:

@@ -1,46 +1,49 @@
-"""The parity certificate, `parity.json` in the export folder: the model and each of its exports on the same files.
+"""The parity certificate, `parity.json` in the export folder: the model and each of its exports on the same contents.
 
-    files ─▶ tfl's decoder ─▶ the model in float32 ─▶ what every export has to say
-      ├───────────────────────▶ SavedModel, running server          they decode by themselves: bytes to label
-      └─▶ tfl's decoder ──────▶ LiteRT, ONNX, OpenVINO, .keras      they take pixels: tfl's
-      └─▶ the README's lines ─▶ the model in float32                what another decoder alone changes (`read_by_pillow`)
+    contents ─▶ tfl's decoder ─▶ the model in float32 ─▶ what every export has to say
+      ├───────────────────────▶ SavedModel, running server          they decode by themselves
+      └─▶ tfl's decoder ──────▶ LiteRT, ONNX, OpenVINO, .keras      they take tensors: tfl's
+      └─▶ the README's lines ─▶ the model in float32                what another decoder alone changes (such as `read_by_pillow`)
 
-It counts for one model: exports of another one that are still beside it are dropped from it. An export that could not be
+It counts for one model: exports of another one that are still next to it are dropped from it. An export that could not be
 written, or was past its tolerance, is not put in place; it is listed under `refused`, with the reason and its figures.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
+from tfl.backbones.inputs import joined
 from tfl.backbones.weight_hash import weights_fingerprint
 from tfl.errors import ExportError
 from tfl.export.kinds import MOST_ACCURACY_LOST, MOST_ROUNDING, TIMES_ROUNDING, TOLERANCES
-from tfl.export.parity import compare, require
-from tfl.export.pillow import pillow_pixels
+from tfl.export.measures import OfClasses, measure_of
+from tfl.export.parity import compare, require, words_of
 from tfl.export.runtimes import Outputs, Runtime, of_model
-from tfl.export.shipment import PROBABILITIES, Shipment
+from tfl.export.shipment import Shipment
 from tfl.export.trial import GOLDEN, TEST, Trial
+from tfl.modalities.base import KINDS, NOUNS
 from tfl.model.forward import constant_forward
 from tfl.model.policies import policy_of
 from tfl.storage import write_json
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from collections.abc import Iterator
 
 FILE = "parity.json"
 _DECODING = (
-    "The model, LiteRT, ONNX, OpenVINO and .keras take pixels and got those of tfl's decoder; SavedModel and server decoded the "
-    "files by themselves. read_by_pillow is the model on pixels that the README's lines made."
+    "The model, LiteRT, ONNX, OpenVINO and .keras take {tensors} and got those of tfl's decoder; SavedModel and server decoded "
+    "the {nouns} by themselves."
 )
+_READING = " {key} is the model on {tensors} that the README's lines made."
 
 
 class Certifier:
@@ -48,7 +51,7 @@ class Certifier:
 
     Args:
         shipment: What the exports are written from.
-        trial: The files.
+        trial: The contents.
         trained: The model as it was trained, where it computes in less than float32: how far float32 is from it is told.
         no_test: Why there is no test split, where there is none.
         strict: Whether an export past its tolerance is refused; otherwise its row says that it does not hold.
@@ -65,6 +68,7 @@ class Certifier:
     ) -> None:
         self.shipment, self.trial = shipment, trial
         self._model = of_model(shipment.answer)
+        self._measure = measure_of(shipment.task)
         self.expected: Outputs = self._model.look_at(trial)
         self.rows: dict[str, dict[str, Any]] = {}
         self.refused: dict[str, dict[str, Any]] = {}
@@ -122,8 +126,8 @@ class Certifier:
             "as_trained": self._trained,
             "golden": {"count": self.trial.count(GOLDEN), "files": list(self.trial.names[: self.trial.count(GOLDEN)])},
             "test": {"count": self.trial.count(TEST), "why_none": self._no_test},
-            "decoding": _DECODING,
-            "read_by_pillow": self._by_pillow(),
+            "words": words_of(self._measure, self.shipment.modality.nouns),
+            **self._of_reading(),
             "exports": dict(self.rows),
             "refused": dict(self.refused),
         }
@@ -135,31 +139,48 @@ class Certifier:
         runtime folds it.
         """
         if self._rounding is None:
-            probabilities = {PROBABILITIES: self.shipment.answer.output[PROBABILITIES]}
-            folded = constant_forward(keras.Model(self.shipment.answer.input, probabilities))
-            found = [np.asarray(folded(tf.constant(pixels))[0]) for _, pixels in self.trial.pixels()]
-            self._rounding = float(np.abs(np.concatenate(found) - self.expected[PROBABILITIES]).max())
+            output = self.shipment.output
+            model = keras.Model(self.shipment.answer.input, {output: self.shipment.answer.output[output]})
+            folded = constant_forward(model)
+            found = {output: np.concatenate([np.asarray(folded(tensors)[0]) for _, tensors in self.trial.tensors()])}
+            self._rounding = float(self._measure.gaps(found, self.expected).max())
         tolerance = max(TOLERANCES["float32"], min(TIMES_ROUNDING * self._rounding, MOST_ROUNDING))
         return {"rounding": self._rounding, "tolerance": tolerance, "holds": bool(difference <= tolerance)}
 
     def _compare(self, runtime: Runtime, found: Outputs) -> dict[str, Any]:
-        return compare(runtime, found, self.expected, self.trial, self.shipment.class_names)
+        shipment = self.shipment
+        return compare(runtime, found, self.expected, self.trial, shipment.class_names, task=shipment.task)
 
     def _of_trained(self, trained: keras.Model) -> dict[str, Any]:
-        runtime = of_model(trained, name="as_trained")
-        found = {**self.expected, PROBABILITIES: runtime.look_at(self.trial)[PROBABILITIES]}
+        output = self.shipment.output
+        runtime = of_model(trained, name="as_trained", output=output)
+        found = {**self.expected, output: runtime.look_at(self.trial)[output]}
         return {"policy": policy_of(trained), **_brief(self._compare(runtime, found), certified=False)}
 
-    def _by_pillow(self) -> dict[str, Any] | None:
-        """What the README's decoding changes; None where every export that was judged has its own decoder."""
-        if all(row["decodes"] for row in self.rows.values()):
+    def _of_reading(self) -> dict[str, Any]:
+        """How contents became tensors, and what the README's way there changes."""
+        nouns, tensors = self.shipment.modality.nouns, ", ".join(f"`{name}`" for name in self.shipment.modality.spec())
+        told = {"decoding": _DECODING.format(nouns=nouns, tensors=tensors)}
+        if not (reading := self.shipment.shipping.reading):
+            return told
+        key = f"read_by_{reading}"
+        return {"decoding": told["decoding"] + _READING.format(key=key, tensors=tensors), key: self._by_readme()}
+
+    def _by_readme(self) -> dict[str, Any] | None:
+        """What the README's decoding changes; None where every export has its own decoder, or it cannot be run."""
+        if all(row["decodes"] for row in self.rows.values()) or self.shipment.shipping.how_to_read() is None:
             return None
-        found = self._model.look_at_batches(self._read_by_pillow(self.trial.contents()))
+        try:
+            found = self._model.look_at_batches(self._read_by_readme())
+        except ImportError:  # the packages of the README are not needed to export
+            return None
         return _brief(self._compare(self._model, found), certified=False)
 
-    def _read_by_pillow(self, batches: Iterator[tuple[slice, list[bytes]]]) -> Iterator[NDArray[np.float32]]:
-        for _, contents in batches:
-            yield np.stack([pillow_pixels(content, self.shipment.data) for content in contents])
+    def _read_by_readme(self) -> Iterator[Any]:
+        read = self.shipment.shipping.read
+        for _, contents in self.trial.contents():
+            rows = [read(content) for content in contents]
+            yield joined([_batch_of_one(row) for row in rows])
 
     def _weights(self) -> str:
         return weights_fingerprint(self.shipment.answer)
@@ -168,7 +189,18 @@ class Certifier:
         inside = self.trial.part(TEST)
         if not inside.any():
             return {}
-        return {"accuracy": float((outputs[PROBABILITIES][inside].argmax(-1) == self.trial.labels[inside]).mean())}
+        of_test = {name: values[inside] for name, values in outputs.items()}
+        return {self._measure.metric: self._measure.figure(of_test, self.trial.targets[inside])}
+
+
+def _batch_of_one(row: Any) -> Any:
+    return {name: value[None] for name, value in row.items()} if isinstance(row, dict) else row[None]
+
+
+@functools.cache
+def _words_before() -> dict[str, str]:
+    """Words of certificates that were written when there was one kind of example and one task."""
+    return words_of(OfClasses(), NOUNS[KINDS[0]][1])
 
 
 def sentence(name: str, row: Mapping[str, Any]) -> str:
@@ -181,19 +213,31 @@ def sentence(name: str, row: Mapping[str, Any]) -> str:
     >>> sentence("onnx", {**row, "test": {"count": 10, "accuracy": 0.9, "accuracy_of_model": 0.9}})
     'onnx: probabilities within 2.0e-07 of the model, no label of 40 changed; accuracy 0.9000, the model 0.9000 on 10 test images'
     """
-    labels = f"{row['changed']} labels of {row['count']} changed" if row["changed"] else f"no label of {row['count']} changed"
-    words = f"{name}: probabilities within {row['largest_difference']:.1e} of the model, {labels}"
+    said = row.get("words", _words_before())
+    answers, metric = said["answers"], said["metric"]
+    changed = (
+        f"{row['changed']} {answers} of {row['count']} changed"
+        if row["changed"]
+        else f"no {said['answer']} of {row['count']} changed"
+    )
+    words = f"{name}: {_plural(said)} within {row['largest_difference']:.1e} of the model, {changed}"
     if test := row["test"]:
-        words += f"; accuracy {test['accuracy']:.4f}, the model {test['accuracy_of_model']:.4f} on {test['count']} test images"
+        words += (
+            f"; {metric} {test[metric]:.4f}, the model {test[f'{metric}_of_model']:.4f} on {test['count']} test {said['nouns']}"
+        )
     if row.get("rounding"):
         words += f"; in float32 the model itself rounds by {row['rounding']:.1e}, so {row['tolerance']:.1e} is allowed"
     if row["tolerance"] is None and row["holds"] is not True:
         words += (
-            "; no test images to say what it loses"
+            f"; no test {said['nouns']} to say what it loses"
             if row["holds"] is None
-            else f". MORE THAN {100 * MOST_ACCURACY_LOST:g} POINT OF ACCURACY IS LOST"
+            else f". MORE THAN {100 * MOST_ACCURACY_LOST:g} POINT OF {metric.upper()} IS LOST"
         )
     return words
+
+
+def _plural(words: Mapping[str, str]) -> str:
+    return "probabilities" if words["noun"] == "probability" else words["answers"]
 
 
 def summary(certificate: Mapping[str, Any], names: Sequence[str] | None = None) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Reading and writing the inside of a `.tflite` file: its operators, their kernels, and what it says of images.
+"""Reading and writing the inside of a `.tflite` file: its operators, their kernels, and what it answers.
 
 Format: https://github.com/tensorflow/tensorflow/blob/master/tensorflow/compiler/mlir/lite/schema/schema.fbs
 """
@@ -10,8 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tfl.backbones.inputs import count_of
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from tfl.modalities.base import Tensors
 
 
 @dataclass(frozen=True)
@@ -47,12 +51,23 @@ def operators_of(content: bytes) -> list[Operator]:
     return found
 
 
-def probabilities(content: bytes, images: NDArray[Any]) -> NDArray[np.float32]:
-    """What a `.tflite` file says of images `(n, height, width, 3)`, one at a time."""
+def answers(content: bytes, tensors: Tensors, output: str) -> NDArray[np.float32]:
+    """An output of a `.tflite` file for examples, one at a time.
+
+    Args:
+        content: The file.
+        tensors: `(n, …)`, or a dictionary of such arrays by input name; cast to what the file takes.
+        output: Name of the output.
+    """
     from ai_edge_litert.interpreter import Interpreter
 
     run = Interpreter(model_content=content).get_signature_runner()
-    return np.concatenate([run(pixels=image[None].astype(np.float32))["probabilities"] for image in images])
+    taken = {name: detail["dtype"] for name, detail in run.get_input_details().items()}
+    given = tensors if isinstance(tensors, dict) else {next(iter(taken)): tensors}
+    rows = range(count_of(tensors))
+    return np.concatenate(
+        [run(**{name: given[name][at : at + 1].astype(kind) for name, kind in taken.items()})[output] for at in rows]
+    )
 
 
 def read(content: bytes) -> Any:

@@ -11,37 +11,43 @@ The float16 constants are dequantised at the start of the graph, as TensorFlow's
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tfl.export.flatbuffer import operators_of, packed, probabilities, read
+from tfl.export.flatbuffer import answers, operators_of, packed, read
 from tfl.export.kinds import TOLERANCES
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from tfl.modalities.base import Tensors
+
 MARGIN = 0.25
-"""The share of the tolerance that the images looked at here may use up; the certificate measures on others."""
+"""The share of the tolerance that the examples looked at here may use up; the certificate measures on others."""
 
 
-def in_half(content: bytes, images: NDArray[Any], *, most: float = MARGIN * TOLERANCES["float16"]) -> bytes:
+def in_half(
+    content: bytes, tensors: Tensors, *, output: str = "probabilities", most: float = MARGIN * TOLERANCES["float16"]
+) -> bytes:
     """The same network with as many of its weights in float16 as stay near enough.
 
     Args:
-        content: A `.tflite` file in float32, with the input `pixels` and the output `probabilities`.
-        images: `(n, height, width, 3)`, 0 to 255, on which both are compared.
-        most: The largest difference of a probability on these.
+        content: A `.tflite` file in float32.
+        tensors: Those of some examples, on which both are compared.
+        output: Name of the output that is compared. Values are compared as shares of the largest.
+        most: The largest difference of it on these.
 
     Returns:
         The content of a `.tflite` file; all weights stay float32 where nothing else is near enough.
     """
     weights = {operator.kernel: operator.size for operator in operators_of(content) if operator.kernel is not None}
-    expected = probabilities(content, images)
+    expected = answers(content, tensors, output)
+    scale = np.maximum(np.abs(expected).max(axis=0, initial=0.0), 1e-12) if output == "values" else 1.0
 
     def gaps(halved: Sequence[int]) -> NDArray[np.float64]:
-        found = probabilities(_halved(content, halved), images)
-        differences = np.abs(found.astype(np.float64) - expected)
+        found = answers(_halved(content, halved), tensors, output)
+        differences = np.abs(found.astype(np.float64) - expected) / scale
         return np.where(np.isfinite(differences), differences, np.inf)
 
     if gaps(list(weights)).max() <= most:

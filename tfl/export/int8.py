@@ -1,37 +1,42 @@
 """LiteRT int8: which operators stay float32, found by measuring.
 
 The head stays float32 always. Quantised too, a probability is one of 256 steps, and which classes are in the prediction set
-changes for many images. Where int8 alone is too far from the model, the first operators stay float32 as well, as few as it takes:
-errors of the first layers are amplified by all others, and these layers have few weights.
+changes for many examples. Where int8 alone is too far from the model, the first operators stay float32 as well, as few as it
+takes: errors of the first layers are amplified by all others, and these layers have few weights.
 """
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tfl.export.flatbuffer import Operator, operators_of, probabilities
+from tfl.export.flatbuffer import Operator, answers, operators_of
 from tfl.model.head import POOL
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from tfl.modalities.base import Tensors
+
 MOST = 0.01
-"""The root mean square difference of a probability on the training images looked at, at which labels seldom change."""
+"""The root mean square difference of a probability on the training examples looked at, at which labels seldom change."""
 LEAST = 1 / 3
 """The share of the weights before the head that is int8 whatever it costs; the certificate says what it costs."""
 _HEAD = re.compile(rf"(^|/){POOL}(_\d+)?(/|$)")
 
 
-def in_int8(calibrated: bytes, images: NDArray[Any], expected: NDArray[np.float32], *, most: float = MOST) -> bytes:
+def in_int8(
+    calibrated: bytes, tensors: Tensors, expected: NDArray[np.float32], *, output: str = "probabilities", most: float = MOST
+) -> bytes:
     """The quantised network, near enough to the model where that can be had.
 
     Args:
         calibrated: A `.tflite` file in float32 that holds the ranges of its activations.
-        images: `(n, height, width, 3)`, 0 to 255, on which both are compared.
-        expected: The model's probabilities of these.
+        tensors: Those of some examples, on which both are compared.
+        expected: The model's output for these.
+        output: Name of the output that is compared. Values are compared as shares of their deviation.
         most: The root mean square difference that is near enough.
 
     Returns:
@@ -39,13 +44,15 @@ def in_int8(calibrated: bytes, images: NDArray[Any], expected: NDArray[np.float3
     """
     body, head = split_at_head(operators_of(calibrated))
     weights = np.cumsum([operator.size for operator in reversed(body)])[::-1]  # of an operator and all that follow
+    scale = np.maximum(expected.std(axis=0), 1e-12) if output == "values" else 1.0
     last = max((at for at, left in enumerate(weights) if left >= LEAST * weights[0]), default=0)
 
     def quantised(first: int) -> bytes:
         return quantise(calibrated, body[:first] + head)
 
     def holds(first: int) -> bool:
-        return float(np.sqrt(((probabilities(quantised(first), images) - expected) ** 2).mean())) <= most
+        found = answers(quantised(first), tensors, output)
+        return float(np.sqrt((((found - expected) / scale) ** 2).mean())) <= most
 
     if last == 0 or holds(0):
         return quantised(0)

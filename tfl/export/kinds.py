@@ -21,7 +21,7 @@ class Kind:
         name: As `tfl export --format` takes it, and the folder below the export folder.
         title: As people call it.
         packages: What writing and comparing it needs beside tfl's own dependencies; all of the extra `export`.
-        decodes: Whether it takes image files as they are; the others take pixels that something else decoded.
+        decodes: Whether it takes contents as they are; the others take tensors that something else decoded.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""LiteRT (`.tflite`): float32, float16 weights, and int8 whose ranges come from training images. One image at a time.
+"""LiteRT (`.tflite`): float32, float16 weights, and int8 whose ranges come from training examples. One example at a time.
 
 Keras writes it (`model.export(format="litert")`). What float16 or int8 would change too much stays float32: see `tfl.export.half`
 and `tfl.export.int8`; `benchmarks/parity.py` measures what that comes to.
@@ -11,23 +11,23 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import keras
 import numpy as np
 import tensorflow as tf
 
+from tfl.backbones.inputs import count_of, joined, rows_of
 from tfl.errors import ExportError
 from tfl.export.half import in_half
 from tfl.export.int8 import in_int8, quantise
-from tfl.export.shipment import PROBABILITIES, Shipment
-from tfl.export.trial import Trial
+from tfl.export.shipment import Shipment
+from tfl.export.trial import as_taken, decoder
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from tfl.modalities.base import Tensors
 
 REPRESENTATIVE = 200
-"""Training images that the ranges of int8 come from."""
+"""Training examples that the ranges of int8 come from."""
 TRIED = 64
-"""Of these, and beside the golden images, those on which the weights that stay float32 are chosen."""
+"""Of these, and next to the golden contents, those on which the weights that stay float32 are chosen."""
 
 
 def file_of(quantized: str) -> str:
@@ -51,7 +51,7 @@ def fill_litert(shipment: Shipment, folder: Path, *, weights: str) -> tuple[str,
         weights: One of `tfl.export.kinds.QUANTIZED`.
 
     Raises:
-        ExportError: The network has an operation that LiteRT lacks, or int8 has no images to look at.
+        ExportError: The network has an operation that LiteRT lacks, or int8 has no examples to look at.
     """
     writers = {"float32": _write_float32, "float16": _write_float16, "int8": _write_int8}
     try:
@@ -69,13 +69,15 @@ def _write_float32(shipment: Shipment, file: Path) -> None:
 
 def _write_float16(shipment: Shipment, file: Path) -> None:
     _write_float32(shipment, file)
-    file.write_bytes(in_half(file.read_bytes(), _images_to_try(shipment)))
+    file.write_bytes(in_half(file.read_bytes(), _tensors_to_try(shipment), output=shipment.output))
 
 
-def _images_to_try(shipment: Shipment) -> NDArray[np.uint8]:
-    """The golden images and some training images: what weights are chosen on. The test split is not among them."""
-    golden = np.concatenate([pixels for _, pixels in Trial.of(shipment.data).pixels()]).astype(np.uint8)
-    return golden if shipment.representative is None else np.concatenate([golden, shipment.representative[:TRIED]])
+def _tensors_to_try(shipment: Shipment) -> Tensors:
+    """Those of the golden contents and of some training examples, on which weights are chosen; none is of the test split."""
+    golden = decoder(shipment.modality)(list(shipment.shipping.golden().values()))
+    if shipment.representative is None:
+        return golden
+    return joined([golden, as_taken(rows_of(shipment.representative, slice(TRIED)), shipment.modality)])
 
 
 def _write_int8(shipment: Shipment, file: Path, *, float_tail: bool = True) -> None:
@@ -83,16 +85,18 @@ def _write_int8(shipment: Shipment, file: Path, *, float_tail: bool = True) -> N
 
     Keras' exporter does both in one step and quantises all; `QuantizationDebugger` takes the same two steps as here.
     """
-    images = shipment.representative
-    if images is None or not len(images):
+    stored = shipment.representative
+    if stored is None or not count_of(stored):
         raise ExportError(
-            "LiteRT int8 needs images of the run's training data, and there are none.",
+            f"LiteRT int8 needs {shipment.modality.nouns} of the run's training data, and there are none.",
             fix="Put the data back, name where it is with --data SOURCE, or leave it out: --quantize float32 --quantize float16",
         )
+    tensors = as_taken(stored, shipment.modality)
 
-    def look_at() -> Iterator[list[np.ndarray]]:
-        for image in images:
-            yield [np.asarray(image, np.float32)[None]]
+    def look_at() -> Iterator[Any]:
+        for at in range(count_of(tensors)):
+            one = rows_of(tensors, slice(at, at + 1))
+            yield one if isinstance(one, dict) else [one]
 
     _export(
         shipment,
@@ -106,15 +110,15 @@ def _write_int8(shipment: Shipment, file: Path, *, float_tail: bool = True) -> N
     if not float_tail:
         file.write_bytes(quantise(calibrated, []))
         return
-    tried = images[:TRIED]
-    expected = np.concatenate([shipment.answer(image[None].astype(np.float32))[PROBABILITIES] for image in tried])
-    file.write_bytes(in_int8(calibrated, tried, expected))
+    tried = rows_of(tensors, slice(TRIED))
+    output = shipment.output
+    singly = [shipment.answer(rows_of(tried, slice(at, at + 1)))[output] for at in range(count_of(tried))]
+    file.write_bytes(in_int8(calibrated, tried, np.concatenate(singly), output=output))
 
 
 def _export(shipment: Shipment, file: Path, target_spec: dict[str, Any], **options: Any) -> None:
-    height, width = shipment.data.settled_size
-    pixels = keras.InputSpec(shape=(1, height, width, 3), dtype="float32", name="pixels")
-    shipment.answer.export(file, format="litert", verbose=False, input_signature=[pixels], target_spec=target_spec, **options)
+    signature = shipment.input_signature(batch=1)
+    shipment.answer.export(file, format="litert", verbose=False, input_signature=signature, target_spec=target_spec, **options)
 
 
 def _reason(error: Exception) -> str:

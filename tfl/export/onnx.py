@@ -1,4 +1,4 @@
-"""ONNX, by Keras and tf2onnx: any number of images at a time, outputs by name."""
+"""ONNX, by Keras and tf2onnx: any number of examples at a time, outputs by name."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ import logging
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-
-import keras
 
 from tfl.errors import ExportError
 from tfl.export.shipment import Shipment
@@ -26,19 +24,13 @@ def fill_onnx(shipment: Shipment, folder: Path) -> tuple[str, ...]:
 
     with _quietly():
         try:
-            shipment.answer.export(folder / FILE, format="onnx", verbose=False, input_signature=[pixels_of(shipment)])
+            shipment.answer.export(folder / FILE, format="onnx", verbose=False, input_signature=shipment.input_signature())
             onnx.checker.check_model(str(folder / FILE))
         except OSError:
             raise
         except Exception as error:  # tf2onnx raises a dozen kinds, by what it lacks
             raise ExportError(f"This model cannot be written as ONNX: {' '.join(str(error).split())[:500]}") from error
     return (FILE,)
-
-
-def pixels_of(shipment: Shipment) -> keras.InputSpec:
-    """The input `pixels`, any number of images at a time."""
-    height, width = shipment.data.settled_size
-    return keras.InputSpec(shape=(None, height, width, 3), dtype="float32", name="pixels")
 
 
 @contextlib.contextmanager

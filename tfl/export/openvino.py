@@ -10,7 +10,6 @@ import tempfile
 from pathlib import Path
 
 from tfl.errors import ExportError
-from tfl.export.onnx import pixels_of
 from tfl.export.shipment import Shipment
 
 FILES = ("model.xml", "model.bin")
@@ -26,7 +25,8 @@ def fill_openvino(shipment: Shipment, folder: Path) -> tuple[str, ...]:
 
     try:
         with tempfile.TemporaryDirectory() as elsewhere:
-            shipment.answer.export(elsewhere, format="tf_saved_model", verbose=False, input_signature=[pixels_of(shipment)])
+            signature = shipment.input_signature()
+            shipment.answer.export(elsewhere, format="tf_saved_model", verbose=False, input_signature=signature)
             model = openvino.Core().read_model(elsewhere)
             openvino.save_model(model, str(folder / FILES[0]), compress_to_fp16=False)
     except OSError:

@@ -1,46 +1,50 @@
-"""Does an export say what its model says? The same files through both: the largest difference, and every changed answer."""
+"""Does an export say what its model says? The same contents through both: the largest difference, and every changed answer."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import keras
 import numpy as np
 
 from tfl.errors import ExportError
-from tfl.export.golden import golden_images
 from tfl.export.kinds import MOST_ACCURACY_LOST, TOLERANCES
+from tfl.export.measures import Measure, gaps_of, measure_of
 from tfl.export.runtimes import Outputs, Runtime, of_model, open_export
-from tfl.export.shipment import PROBABILITIES, in_float32
+from tfl.export.shipment import in_float32
 from tfl.export.trial import GOLDEN, TEST, Trial
-from tfl.recipe import Data
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+from tfl.modalities.base import Modality
+from tfl.modalities.shipping import shipping_of
+from tfl.tasks.base import Task, task_of
 
 TOLERANCE = TOLERANCES["float32"]
-_FIGURES = ("calibrated_probabilities", "out_of_distribution_score")
 _FIXES = {
     "float32": "Please report it, with the recipe's backbone.",
     "float16": "Leave float16 out: --quantize float32 --quantize int8",
     "int8": "Leave int8 out: --quantize float32 --quantize float16. To write it all the same: --quantize int8 --no-verify",
 }
-_CLAIMS = ("prediction_set", "is_out_of_distribution")
 
 
 def check_parity(
-    model: keras.Model, saved_model_folder: Path, files: Sequence[Path | bytes], data: Data, *, tolerance: float = TOLERANCE
+    model: keras.Model,
+    saved_model_folder: Path,
+    files: Sequence[Path | bytes],
+    modality: Modality,
+    *,
+    task: Task | None = None,
+    tolerance: float = TOLERANCE,
 ) -> dict[str, Any]:
-    """Compares the probabilities of a Keras model, in float32, and of the SavedModel made from it.
+    """Compares the task's output of a Keras model, in float32, and of the SavedModel made from it.
 
     Args:
-        model: From pixels in 0..255 to probabilities.
+        model: From the tensors of the modality to the task's output.
         saved_model_folder: What `export_saved_model` returned.
-        files: Paths of image files, or their contents.
-        data: The recipe's data: image size and fit.
-        tolerance: The largest difference of a probability that still holds.
+        files: Paths of files, or contents.
+        modality: How contents become tensors.
+        task: What is predicted. Defaults to one of several classes.
+        tolerance: The largest difference that still holds.
 
     Returns:
         `largest_difference`, `changed_labels` (how many files), `count`, `tolerance`, `holds`.
@@ -49,17 +53,19 @@ def check_parity(
         ExportError: They disagree by more than the tolerance, or the SavedModel cannot be loaded.
     """
     if not files:
-        raise ExportError("There is no file to compare the export on.", fix="Give it at least one image.")
+        raise ExportError("There is no file to compare the export on.", fix=f"Give it at least one {modality.noun}.")
     contents = [file if isinstance(file, bytes) else Path(file).read_bytes() for file in files]
     [exported] = open_export("saved_model", Path(saved_model_folder))
+    task = task_of("classify") if task is None else task
     trial = Trial(
         names=tuple(map(str, range(len(contents)))),
-        labels=np.full(len(contents), -1, np.int32),
+        golden=len(contents),
+        targets=np.full((len(contents), 1), np.nan, np.float32),
         read=contents.__getitem__,
-        data=data,
+        modality=modality,
     )
-    expected, found = of_model(in_float32(model)).look_at(trial), exported.look_at(trial)
-    row = compare(exported, found, expected, trial, [""] * expected[PROBABILITIES].shape[-1])
+    expected, found = of_model(in_float32(model), output=task.output).look_at(trial), exported.look_at(trial)
+    row = compare(exported, found, expected, trial, [""] * expected[task.output].shape[-1], task=task)
     row = {**row, "tolerance": tolerance, "holds": row["largest_difference"] <= tolerance}
     require(row)
     return {
@@ -68,61 +74,78 @@ def check_parity(
     }
 
 
-def probe_images() -> list[bytes]:
-    """The contents of the golden images, for comparing an export where no photo is at hand."""
-    return list(golden_images().values())
+def probe_contents(modality: Modality) -> list[bytes]:
+    """The golden contents, for comparing an export where no example is at hand."""
+    return list(shipping_of(modality).golden().values())
 
 
-def compare(exported: Runtime, found: Outputs, expected: Outputs, trial: Trial, class_names: Sequence[str]) -> dict[str, Any]:
+def compare(
+    exported: Runtime,
+    found: Outputs,
+    expected: Outputs,
+    trial: Trial,
+    class_names: Sequence[str],
+    *,
+    task: Task | None = None,
+) -> dict[str, Any]:
     """What the certificate says of one export.
 
     Args:
         exported: Which.
-        found, expected: The outputs of the export and of the model for every file of the trial.
-        trial: The files.
-        class_names: In the order of the probabilities.
+        found, expected: The outputs of the export and of the model for every content of the trial.
+        trial: The contents.
+        class_names: In the order of the task's output.
+        task: What is predicted. Defaults to one of several classes.
 
     Returns:
-        `largest_difference` in a probability over all files, `changed` (how many labels), `count`, `golden` and `test` (the
-        same for these alone, `test` with `accuracy` and `accuracy_of_model`), `other_outputs` (the largest differences in
-        them, and how many answers changed), `changed_labels` (each file), `tolerance`, `holds` (None where it cannot be said).
+        `largest_difference` over all contents, `changed` (how many answers), `count`, `golden` and `test` (the same for these
+        alone, `test` with the task's metric, such as `accuracy` and `accuracy_of_model`), `other_outputs` (the largest
+        differences in them, and how many answers changed), `changed_labels` (each content), `tolerance`, `holds` (None where it
+        cannot be said).
     """
+    measure = measure_of(task_of("classify") if task is None else task)
     _check_outputs(exported, found, expected)
-    theirs, ours = found[PROBABILITIES], expected[PROBABILITIES]
-    gaps = _gaps(theirs, ours)
+    gaps, changed = measure.gaps(found, expected), measure.changed(found, expected)
     row: dict[str, Any] = {
         "decodes": exported.decodes,
         "weights": exported.quantized,
         "largest_difference": _largest(gaps),
-        "changed": int((theirs.argmax(-1) != ours.argmax(-1)).sum()),
+        "changed": int(changed.sum()),
         "count": len(trial),
+        "words": words_of(measure, trial.modality.nouns),
     }
     for part in (GOLDEN, TEST):
-        row[part] = _part(trial, part, gaps, found, expected)
-    row["other_outputs"] = _other_outputs(found, expected)
-    row["changed_labels"] = list(_changed_labels(theirs, ours, trial, class_names))
+        row[part] = _part(trial, part, gaps, changed, found, expected, measure)
+    row["other_outputs"] = _other_outputs(found, expected, measure)
+    row["changed_labels"] = list(_changed_labels(found, expected, changed, trial, class_names, measure))
     return {**row, **_verdict(row)}
 
 
+def words_of(measure: Measure, nouns: str) -> dict[str, str]:
+    """How a row is put into words: `metric`, `noun`, `answer`, `answers`, and `nouns`, which examples are called."""
+    return {name: getattr(measure, name) for name in ("metric", "noun", "answer", "answers")} | {"nouns": nouns}
+
+
 def require(row: dict[str, Any], *, name: str = "The export") -> None:
-    """Raises where an export is past its tolerance: of a probability, or of accuracy where its weights are int8.
+    """Raises where an export is past its tolerance: of the task's output, or of its metric where its weights are int8.
 
     Raises:
         ExportError: It is.
     """
     if row["holds"] is not False:
         return
+    words = row["words"]
     if row["tolerance"] is None:
-        test = row["test"]
+        test, metric = row["test"], words["metric"]
         raise ExportError(
-            f"{name} loses {100 * test['accuracy_lost']:.2g} points of accuracy on {test['count']} test images "
-            f"({test['accuracy']:.4f}, the model {test['accuracy_of_model']:.4f}).",
+            f"{name} loses {100 * test['accuracy_lost']:.2g} points of {metric} on {test['count']} test {words['nouns']} "
+            f"({test[metric]:.4f}, the model {test[f'{metric}_of_model']:.4f}).",
             allowed=f"a loss of at most {100 * MOST_ACCURACY_LOST:g} point",
             fix=_FIXES[row["weights"]],
         )
     raise ExportError(
-        f"{name} disagrees with its model by {row['largest_difference']:.2g} in probability "
-        f"({row['changed']} of {row['count']} labels change).",
+        f"{name} disagrees with its model by {row['largest_difference']:.2g} in {words['noun']} "
+        f"({row['changed']} of {row['count']} {words['answers']} change).",
         allowed=f"a difference of at most {row['tolerance']:g}",
         fix=_FIXES[row["weights"]],
     )
@@ -149,57 +172,48 @@ def _check_outputs(exported: Runtime, found: Outputs, expected: Outputs) -> None
         )
 
 
-def _gaps(theirs: NDArray[Any], ours: NDArray[Any]) -> NDArray[np.float64]:
-    """The largest difference of each file; infinite where either is no number."""
-    differences = np.abs(theirs.astype(np.float64) - ours.astype(np.float64))
-    per_file = differences.reshape(len(differences), -1).max(axis=1, initial=0.0)
-    return np.where(np.isfinite(per_file), per_file, np.inf)
-
-
-def _largest(gaps: NDArray[np.float64]) -> float:
+def _largest(gaps: Any) -> float:
     return float(gaps.max(initial=0.0))
 
 
-def _part(trial: Trial, name: str, gaps: NDArray[np.float64], found: Outputs, expected: Outputs) -> dict[str, Any] | None:
+def _part(
+    trial: Trial, name: str, gaps: Any, changed: Any, found: Outputs, expected: Outputs, measure: Measure
+) -> dict[str, Any] | None:
     inside = trial.part(name)
     if not inside.any():
         return None
-    theirs, ours = (outputs[PROBABILITIES][inside].argmax(-1) for outputs in (found, expected))
-    row = {"count": int(inside.sum()), "largest_difference": _largest(gaps[inside]), "changed": int((theirs != ours).sum())}
+    row = {"count": int(inside.sum()), "largest_difference": _largest(gaps[inside]), "changed": int(changed[inside].sum())}
     if name == GOLDEN:
         return row
-    labels = trial.labels[inside]
-    accuracy, model = float((theirs == labels).mean()), float((ours == labels).mean())
-    return {**row, "accuracy": accuracy, "accuracy_of_model": model, "accuracy_lost": model - accuracy}
+    targets = trial.targets[inside]
+    theirs, ours = (
+        measure.figure({output: values[inside] for output, values in outputs.items()}, targets) for outputs in (found, expected)
+    )
+    metric = measure.metric
+    return {**row, metric: theirs, f"{metric}_of_model": ours, "accuracy_lost": measure.lost(theirs, ours, targets)}
 
 
-def _other_outputs(found: Outputs, expected: Outputs) -> dict[str, Any]:
-    """For numbers the largest difference, for claims how many files have another answer."""
+def _other_outputs(found: Outputs, expected: Outputs, measure: Measure) -> dict[str, Any]:
+    """For numbers the largest difference, for claims how many contents have another answer."""
     rows: dict[str, Any] = {}
-    for name in _FIGURES:
-        if name in expected:
-            rows[name] = {"largest_difference": _largest(_gaps(found[name], expected[name]))}
-    for name in _CLAIMS:
-        if name in expected:
-            other = (found[name].astype(bool) != expected[name].astype(bool)).reshape(len(expected[name]), -1).any(axis=1)
+    for name, values in expected.items():
+        if name == measure.output:
+            continue
+        if values.dtype == bool:
+            other = (found[name].astype(bool) != values).reshape(len(values), -1).any(axis=1)
             rows[name] = {"changed": int(other.sum())}
+        else:
+            rows[name] = {"largest_difference": _largest(gaps_of(found[name], values))}
     return rows
 
 
 def _changed_labels(
-    theirs: NDArray[Any], ours: NDArray[Any], trial: Trial, class_names: Sequence[str]
+    found: Outputs, expected: Outputs, changed: Any, trial: Trial, class_names: Sequence[str], measure: Measure
 ) -> Iterator[dict[str, Any]]:
-    before, after = ours.argmax(-1), theirs.argmax(-1)
-    for at in np.flatnonzero(before != after):
-        both = dict.fromkeys((int(before[at]), int(after[at])))
+    for at in np.flatnonzero(changed):
+        target = trial.targets[at]
         yield {
             "file": trial.names[at],
-            "set": GOLDEN if trial.labels[at] < 0 else TEST,
-            "from": class_names[before[at]],
-            "to": class_names[after[at]],
-            "truth": None if trial.labels[at] < 0 else class_names[trial.labels[at]],
-            "probabilities": {
-                "model": {class_names[column]: float(ours[at, column]) for column in both},
-                "export": {class_names[column]: float(theirs[at, column]) for column in both},
-            },
+            "set": GOLDEN if at < trial.golden else TEST,
+            **measure.told(found, expected, int(at), target, class_names),
         }

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
+from tfl.export.answer import IS_LABEL
 from tfl.export.kinds import KINDS
-from tfl.export.pillow import reading_lines
 
 if TYPE_CHECKING:
     from tfl.export.shipment import Shipment
@@ -14,10 +14,14 @@ if TYPE_CHECKING:
 _SHOWN = 20
 _MEANS = {
     "probabilities": "one per class, in the order of `labels.txt`",
+    "values": "one per number, in the order of `labels.txt`",
     "calibrated_probabilities": "the same, scaled so that 0.8 comes true in about eight cases of ten",
     "prediction_set": "true for each class that the answer may be; `tfl.json` has how often the right one is among them",
-    "out_of_distribution_score": "how far the image is from the images that the model learnt from",
-    "is_out_of_distribution": "true where that is too far: the label is then worth little",
+    IS_LABEL: "true for each label whose probability reaches its threshold",
+    "lower": "the lower end of an interval around each value; `tfl.json` has how often the right value lies inside",
+    "upper": "its upper end",
+    "out_of_distribution_score": "how far the {noun} is from the {nouns} that the model learnt from",
+    "is_out_of_distribution": "true where that is too far: the answer is then worth little",
 }
 _IMPORTS = {
     "litert": "from ai_edge_litert.interpreter import Interpreter",
@@ -26,60 +30,58 @@ _IMPORTS = {
     "keras": "import keras",
 }
 _PACKAGES = {
-    "saved_model": "tensorflow",
-    "litert": "ai-edge-litert numpy pillow",
-    "onnx": "onnxruntime numpy pillow",
-    "openvino": "openvino numpy pillow",
-    "keras": "keras tensorflow numpy pillow",
+    "litert": "ai-edge-litert",
+    "onnx": "onnxruntime",
+    "openvino": "openvino",
+    "keras": "keras tensorflow",
 }
 _RUN = {
-    "litert": 'interpreter = Interpreter("{file}")\nanswer = interpreter.get_signature_runner()(pixels=pixels)',
+    "litert": 'interpreter = Interpreter("{file}")\nanswer = interpreter.get_signature_runner()({named})',
     "onnx": (
         'session = onnxruntime.InferenceSession("{file}")\n'
         "names = [output.name for output in session.get_outputs()]\n"
-        'answer = dict(zip(names, session.run(None, {{"pixels": pixels}})))'
+        "answer = dict(zip(names, session.run(None, {dictionary})))"
     ),
-    "openvino": (
-        'model = openvino.compile_model("{file}", "CPU", {{"INFERENCE_PRECISION_HINT": "f32"}})\nanswer = model(pixels)'
-    ),
-    "keras": 'answer = keras.saving.load_model("{file}")(pixels)',
+    "openvino": 'model = openvino.compile_model("{file}", "CPU", {{"INFERENCE_PRECISION_HINT": "f32"}})\nanswer = model({given})',
+    "keras": 'answer = keras.saving.load_model("{file}")({given})',
 }
 _SAVED_MODEL = """\
 import tensorflow as tf
-
+{imports}
 model = tf.saved_model.load(".")
-answer = model.signatures["serving_default"](image_bytes=tf.constant([open("photo.jpg", "rb").read()]))
-print(answer["label"].numpy()[0].decode())
-"""
-_PILLOW_NOTE = (
-    "The model takes pixels, and what decodes the photo decides a little of the answer. These lines turn a photo upright and "
-    "resize it as in training (fit `{fit}`); Pillow rounds otherwise than TensorFlow, so a pixel may differ by one or two of "
-    "255, and a probability by a little. `parity.json`, beside this folder, has how much on the run's own test images. "
-    "{deep} of 16 bits a channel need another decoder, and HEIC files need `pillow_heif.register_heif_opener()` first. The "
-    "SavedModel holds its own decoder and needs none of this."
-)
-_SAVED_MODEL_NOTE = (
-    "Decoding (JPEG, PNG, GIF, BMP, WebP, JPEG XL), EXIF orientation, resizing (fit `{fit}`), preprocessing and labels are "
-    "inside. The signature `pixels` takes RGB of 0 to 255 instead, float32 `(batch, {height}, {width}, 3)`. TensorFlow Serving "
-    "takes the folder above this one, and warms up on `assets.extra/tf_serving_warmup_requests`.\n\n"
-    "TIFF, AVIF, HEIC, JPEG 2000 and PNM files cannot be decoded inside the graph. `tfl predict` and `tfl serve` convert them. "
-    "Anywhere else, convert them to PNG first, for example with Pillow (HEIC after `pillow_heif.register_heif_opener()`; grey "
-    'images of 16 bits without `.convert`): `ImageOps.exif_transpose(Image.open("photo.tif")).convert("RGB").save("photo.png")`.'
-)
-_BITS_NOTE = (
-    "16-bit images: the model expects values of {bits} bits, from 0 to {largest:,}; larger ones count as white. Images of 8 bits "
-    "are taken as they are."
-)
+answer = model.signatures["serving_default"]({content_input}=tf.constant([{example}]))
+{shown}"""
+_OF_CONTENTS = {
+    "classify": 'print(answer["label"].numpy()[0].decode())\n',
+    "multilabel": (
+        'print([name.decode() for name, given in zip(answer["labels"].numpy()[0], answer["is_label"].numpy()[0]) if given])\n'
+    ),
+    "regress": (
+        'names, values = answer["labels"].numpy()[0], answer["values"].numpy()[0]\n'
+        "print({name.decode(): float(value) for name, value in zip(names, values)})\n"
+    ),
+}
+_OF_TENSORS = {
+    "classify": 'print(labels[int(np.argmax(answer["probabilities"]))])\n',
+    "multilabel": 'print([name for name, given in zip(labels, np.array(answer["is_label"])[0]) if given])\n',
+    "regress": 'print({name: float(value) for name, value in zip(labels, np.array(answer["values"])[0])})\n',
+}
 _NOTES = {
     "litert": (
-        "One image at a time. `model_float16` keeps its weights in half the bytes and computes in float32. `model_int8` computes "
-        "in whole numbers, whose ranges come from the run's training images, up to the pooled features, and in float32 from "
+        "One {noun} at a time. `model_float16` keeps its weights in half the bytes and computes in float32. `model_int8` "
+        "computes "
+        "in whole numbers, whose ranges come from the run's training {nouns}, up to the pooled features, and in float32 from "
         "there; first layers that would change the answer too much compute in float32 as well. Input and outputs are float32 in "
         "all of them."
     ),
     "openvino": "Without the hint, newer processors compute in bfloat16, which is faster and differs by up to a point.",
     "keras": "Loads with Keras alone; no layer is tfl's.",
 }
+_NEEDS_KERAS_HUB = "Its layers are KerasHub's: `import keras_hub` before it is loaded (`pip install keras-hub`)."
+_TENSORS_ONLY = (
+    "The model takes tensors, and no lines without tfl are known that make them of a {noun}. The SavedModel holds its own "
+    "decoder."
+)
 
 
 def readme(kind: str, shipment: Shipment, *, files: tuple[str, ...] = ()) -> str:
@@ -90,35 +92,70 @@ def readme(kind: str, shipment: Shipment, *, files: tuple[str, ...] = ()) -> str
         shipment: What was written.
         files: The model's files, the one to run first; not needed for a SavedModel.
     """
-    height, width = shipment.data.settled_size
-    bits = shipment.data.bits
-    deep = "Images" if bits is None else "Colours"
-    words = {"fit": shipment.data.fit, "height": height, "width": width, "deep": deep}
-    note = _SAVED_MODEL_NOTE if KINDS[kind].decodes else _PILLOW_NOTE
+    modality = shipment.modality
+    words = {"noun": modality.noun, "nouns": modality.nouns}
+    lines = code(kind, shipment, file=files[0] if files else "")
     parts = [
         f"# {shipment.about.get('recipe', 'Model')}: {KINDS[kind].title}",
         f"Written by tfl {shipment.about['tfl']}. " + _files(files),
         _table(kind, shipment),
         _labels(kind, shipment),
-        f"In this folder, with `pip install {_PACKAGES[kind]}`:",
-        f"```python\n{code(kind, shipment, file=files[0] if files else '')}```",
-        note.format(**words),
-        "" if bits is None else _BITS_NOTE.format(bits=bits, largest=2**bits - 1),
-        _NOTES.get(kind, ""),
+        f"In this folder, with `pip install {_packages(kind, shipment)}`:" if lines else "",
+        f"```python\n{lines}```" if lines else "",
+        _reading_note(kind, shipment),
+        _note(kind, shipment).format(**words),
     ]
     return "\n\n".join(part.strip() for part in parts if part) + "\n"
 
 
 def code(kind: str, shipment: Shipment, *, file: str) -> str:
-    """The lines that run it on `photo.jpg` and print the label; standard packages and the runtime alone."""
+    """Lines that run it on one example and print the answer, by common packages and the runtime; empty where there are none."""
+    shipping, task = shipment.shipping, shipment.task.name
     if KINDS[kind].decodes:
-        return _SAVED_MODEL
-    return (
-        f"{_IMPORTS[kind]}\nimport numpy as np\nfrom PIL import Image, ImageOps\n\n"
-        f"{reading_lines(shipment.data)}{_RUN[kind].format(file=file)}\n"
-        'labels = open("labels.txt", encoding="utf-8").read().splitlines()\n'
-        'print(labels[int(np.argmax(answer["probabilities"]))])\n'
+        content = shipment.modality.content_input
+        return _SAVED_MODEL.format(
+            imports=shipping.imports, content_input=content, example=shipping.example, shown=_OF_CONTENTS[task]
+        )
+    reading = shipping.how_to_read()
+    if reading is None:
+        return ""
+    names = list(shipment.modality.spec())
+    dictionary = "{" + ", ".join(f'"{name}": {name}' for name in names) + "}"
+    run = _RUN[kind].format(
+        file=file,
+        named=", ".join(f"{name}={name}" for name in names),
+        dictionary=dictionary,
+        given=names[0] if len(names) == 1 else dictionary,
     )
+    extra = "import keras_hub  # its layers\n" if kind == "keras" and needs_keras_hub(shipment) else ""
+    return (
+        f"{_IMPORTS[kind]}\n{extra}{reading.imports}\n{reading.lines}{run}\n"
+        'labels = open("labels.txt", encoding="utf-8").read().splitlines()\n' + _OF_TENSORS[task]
+    )
+
+
+def needs_keras_hub(shipment: Shipment) -> bool:
+    """Whether a layer of the network is KerasHub's."""
+    return any(type(layer).__module__.startswith("keras_hub") for layer in shipment.answer._flatten_layers())
+
+
+def _packages(kind: str, shipment: Shipment) -> str:
+    if KINDS[kind].decodes:
+        return shipment.shipping.packages
+    reading = shipment.shipping.how_to_read()
+    extra = " keras-hub" if kind == "keras" and needs_keras_hub(shipment) else ""
+    return f"{_PACKAGES[kind]}{extra} {reading.packages if reading else ''}".strip()
+
+
+def _reading_note(kind: str, shipment: Shipment) -> str:
+    if KINDS[kind].decodes:
+        return shipment.shipping.content_note()
+    reading = shipment.shipping.how_to_read()
+    return reading.note if reading else _TENSORS_ONLY.format(noun=shipment.modality.noun)
+
+
+def _note(kind: str, shipment: Shipment) -> str:
+    return _NEEDS_KERAS_HUB if kind == "keras" and needs_keras_hub(shipment) else _NOTES.get(kind, "")
 
 
 def _files(files: tuple[str, ...]) -> str:
@@ -126,19 +163,28 @@ def _files(files: tuple[str, ...]) -> str:
 
 
 def _table(kind: str, shipment: Shipment) -> str:
-    height, width = shipment.data.settled_size
-    classes = len(shipment.class_names)
+    modality, classes = shipment.modality, len(shipment.class_names)
     batch = "1" if kind == "litert" else "batch"
     rows = [("", "name", "type", "shape", "what"), ("---",) * 5]
     if KINDS[kind].decodes:
-        rows.append(("input", "`image_bytes`", "string", "(batch,)", "the content of image files"))
-        rows.append(("output", "`label`", "string", "(batch,)", "the likeliest class"))
-        rows.append(("output", "`labels`", "string", f"(batch, {classes})", "the class of each probability"))
+        rows.append(("input", f"`{modality.content_input}`", "string", "(batch,)", shipment.shipping.takes))
+        if shipment.task.name == "classify":
+            rows.append(("output", "`label`", "string", "(batch,)", "the likeliest class"))
+        of_each = (
+            "the class of each probability"
+            if shipment.task.name == "classify"
+            else f"the name of each of the `{shipment.output}`"
+        )
+        rows.append(("output", "`labels`", "string", f"(batch, {classes})", of_each))
     else:
-        rows.append(("input", "`pixels`", "float32", f"({batch}, {height}, {width}, 3)", "RGB, 0 to 255, upright"))
+        meanings = shipment.shipping.tensor_meanings()
+        for name, spec in modality.spec().items():
+            shape = ", ".join(str(side) for side in spec.shape)
+            rows.append(("input", f"`{name}`", spec.dtype, f"({batch}, {shape})", meanings.get(name, "")))
     for name, tensor in shipment.answer.output.items():
         shape = f"({batch}, {classes})" if len(tensor.shape) > 1 else f"({batch},)"
-        rows.append(("output", f"`{name}`", str(tensor.dtype), shape, _MEANS.get(name, "")))
+        meaning = _MEANS.get(name, "").format(noun=modality.noun, nouns=modality.nouns)
+        rows.append(("output", f"`{name}`", str(tensor.dtype), shape, meaning))
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import tensorflow as tf
 
+from tfl.backbones.inputs import count_of, structured
 from tfl.errors import ExportError
 from tfl.export import keras_file, litert, onnx, openvino
 from tfl.export.kinds import KINDS, QUANTIZED
@@ -30,7 +31,7 @@ class Runtime:
 
     Attributes:
         name: Of the export in the certificate, such as `litert_int8`.
-        decodes: Whether it is given the content of files; otherwise pixels `(batch, height, width, 3)` float32.
+        decodes: Whether it is given contents; otherwise the tensors of the modality.
         answer: From a batch of those to the outputs by name.
         quantized: What its weights are.
         exact: Whether it computes as Keras does, operation by operation; other runtimes fold BatchNorm into convolutions first.
@@ -43,16 +44,16 @@ class Runtime:
     exact: bool = False
 
     def look_at(self, trial: Trial) -> Outputs:
-        """Its outputs for every file of the trial, joined.
+        """Its outputs for every content of the trial, joined.
 
         Raises:
             ExportError: It cannot be run.
         """
-        batches = trial.contents() if self.decodes else trial.pixels()
+        batches = trial.contents() if self.decodes else trial.tensors()
         return self.look_at_batches(batch for _, batch in batches)
 
     def look_at_batches(self, batches: Iterator[Any]) -> Outputs:
-        """As `look_at`, for batches of file contents or of pixels."""
+        """As `look_at`, for batches of contents or of tensors."""
         try:
             found = [{name: np.asarray(value) for name, value in self.answer(batch).items()} for batch in batches]
         except ExportError:
@@ -62,15 +63,27 @@ class Runtime:
         return {name: np.concatenate([part[name] for part in found]) for name in found[0]} if found else {}
 
 
-def of_model(answer: keras.Model, *, name: str = "model") -> Runtime:
-    """A Keras model that gives a dictionary, or probabilities alone, as one graph."""
+def of_model(answer: keras.Model, *, name: str = "model", output: str = "probabilities") -> Runtime:
+    """A Keras model that gives a dictionary, or the task's `output` alone, as one graph."""
+    names = [tensor.name for tensor in answer.inputs]
 
-    def call(pixels: tf.Tensor) -> Any:
-        outputs = answer(pixels, training=False)
-        return outputs if isinstance(outputs, dict) else {"probabilities": tf.cast(outputs, tf.float32)}
+    def call(*tensors: tf.Tensor) -> Any:
+        outputs = answer(structured(dict(zip(names, tensors, strict=True))), training=False)
+        return outputs if isinstance(outputs, dict) else {output: tf.cast(outputs, tf.float32)}
 
-    pixels = tf.TensorSpec((None, *answer.input_shape[1:]), tf.float32)
-    return Runtime(name, False, tf.function(call, input_signature=[pixels], autograph=False), exact=True)
+    specs = [tf.TensorSpec((None, *tensor.shape[1:]), _graph_dtype(tensor)) for tensor in answer.inputs]
+    graph = tf.function(call, input_signature=specs, autograph=False)
+
+    def run(tensors: Any) -> Mapping[str, Any]:
+        given = tensors if isinstance(tensors, dict) else {names[0]: tensors}
+        return dict(graph(*(given[one] for one in names)))
+
+    return Runtime(name, False, run, exact=True)
+
+
+def _graph_dtype(tensor: Any) -> tf.DType:
+    """The dtype that is fed: float32 for every floating type."""
+    return tf.float32 if tf.as_dtype(tensor.dtype).is_floating else tf.as_dtype(tensor.dtype)
 
 
 def open_export(kind: str, folder: Path, *, name: str | None = None) -> list[Runtime]:
@@ -97,7 +110,8 @@ def open_export(kind: str, folder: Path, *, name: str | None = None) -> list[Run
         ]
     if kind == "saved_model":
         served = open_saved_model(folder)
-        return [Runtime(name or kind, True, lambda contents: served(image_bytes=tf.constant(contents)), exact=True)]
+        (content_input,) = served.structured_input_signature[1]
+        return [Runtime(name or kind, True, lambda contents: served(**{content_input: tf.constant(contents)}), exact=True)]
     file, opener = _FILES[kind]
     return [Runtime(name or kind, False, _open(opener, folder / file), exact=kind == "keras")]
 
@@ -116,9 +130,14 @@ def _litert(file: Path) -> Callable[[Any], Mapping[str, Any]]:
 
     interpreter = Interpreter(str(file))
     runner = interpreter.get_signature_runner()
+    (first, *_) = runner.get_input_details()
 
-    def answer(pixels: NDArray[np.float32]) -> dict[str, Any]:
-        rows = [{name: np.array(value) for name, value in runner(pixels=image[None]).items()} for image in pixels]
+    def answer(tensors: Any) -> dict[str, Any]:
+        given = tensors if isinstance(tensors, dict) else {first: tensors}
+        rows = []
+        for at in range(count_of(tensors)):
+            one = {name: values[at : at + 1] for name, values in given.items()}
+            rows.append({name: np.array(value) for name, value in runner(**one).items()})
         return {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
 
     return answer
@@ -129,7 +148,13 @@ def _onnx(file: Path) -> Callable[[Any], Mapping[str, Any]]:
 
     session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]
-    return lambda pixels: dict(zip(names, session.run(None, {"pixels": pixels}), strict=True))
+    first = session.get_inputs()[0].name
+
+    def answer(tensors: Any) -> dict[str, Any]:
+        given = tensors if isinstance(tensors, dict) else {first: tensors}
+        return dict(zip(names, session.run(None, given), strict=True))
+
+    return answer
 
 
 def _openvino(file: Path) -> Callable[[Any], Mapping[str, Any]]:
@@ -138,8 +163,8 @@ def _openvino(file: Path) -> Callable[[Any], Mapping[str, Any]]:
     compiled = openvino.Core().compile_model(str(file), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     names = [output.get_any_name() for output in compiled.outputs]
 
-    def answer(pixels: NDArray[np.float32]) -> dict[str, Any]:
-        found = compiled(pixels)
+    def answer(tensors: Any) -> dict[str, Any]:
+        found = compiled(tensors)
         return {name: np.array(found[name]) for name in names}
 
     return answer
@@ -148,8 +173,10 @@ def _openvino(file: Path) -> Callable[[Any], Mapping[str, Any]]:
 def _keras(file: Path) -> Callable[[Any], Mapping[str, Any]]:
     import keras
 
+    from tfl.backbones.foreign import import_layers_of
     from tfl.backbones.weight_files import refuse_bomb
 
+    import_layers_of(file)
     refuse_bomb(file)
     return of_model(keras.models.load_model(file, compile=False, safe_mode=True)).answer
 

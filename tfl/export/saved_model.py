@@ -1,104 +1,128 @@
-"""A SavedModel that needs TensorFlow and nothing else: bytes in, label out, the labels inside the graph.
+"""A SavedModel that needs TensorFlow and nothing else: contents in, answers out, the labels inside the graph.
 
     <folder>/saved_model/1/
-        saved_model.pb, variables/     the graph: decode, resize, preprocess, network, labels
-        assets/labels.txt              one class per line, in the order of the probabilities
-        assets.extra/tfl.json          image size, fit, class names, and where the model came from
+        saved_model.pb, variables/     the graph: decode, preprocess, network, labels
+        assets/labels.txt              one label per line, in the order of the task's output
+        assets.extra/tfl.json          what decides the tensors, the labels, and where the model came from
         assets.extra/tf_serving_warmup_requests
         README.md
 
-The signature `serving_default` takes `image_bytes`, the content of image files, so that TensorFlow Serving's REST
-`{"b64": …}` works; `pixels` takes float32 RGB in 0..255 at the network's size. Both give `label`, `probabilities` and
-`labels`, and what confidence adds. Format: https://www.tensorflow.org/guide/saved_model
+The signature `serving_default` takes contents by the modality's name for them, such as `image_bytes`, `audio_bytes` or `text`,
+so that TensorFlow Serving's REST `{"b64": …}` works, and texts as they are. A second signature takes the tensors by name:
+`pixels`, `spectrogram`, or `tokens` with `token_ids`, `padding_mask` and `segment_ids`. Both give the task's output
+(`probabilities` or `values`), `labels` (the name of each of its columns), for several classes `label`, and what confidence adds.
+Format: https://www.tensorflow.org/guide/saved_model
 """
 
 from __future__ import annotations
 
 import errno
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import keras
 import tensorflow as tf
 
+from tfl.backbones.inputs import structured
 from tfl.errors import ExportError
 from tfl.export.kinds import LABELS_FILE, README_FILE
+from tfl.export.operations import ABOUT_FILE, import_operations
 from tfl.export.readme import readme
-from tfl.export.shipment import PROBABILITIES, Shipment, prepare
+from tfl.export.shipment import Shipment, prepare
 from tfl.export.warmup import write_warmup
-from tfl.modalities.image.resize import preprocess_batch
-from tfl.recipe import Data
+from tfl.modalities.base import Modality
 from tfl.storage import write_folder_atomically
+from tfl.tasks.base import Task
 
 VERSION = 1
-ABOUT_FILE = Path("assets.extra") / "tfl.json"
 
 
 class ServedModel(tf.Module):
     """A Keras model with its decoding before it and its labels behind it, as plain TensorFlow functions.
 
     Args:
-        shipment: The model in float32 with its outputs, its labels, and how images are read.
-        labels_file: Becomes an asset of the SavedModel; its content is one label a line.
+        shipment: The model in float32 with its outputs, its labels, and how contents are read.
+        labels_file: Becomes an asset of the SavedModel; its content is one label per line.
     """
 
     def __init__(self, shipment: Shipment, *, labels_file: Path | None = None) -> None:
         super().__init__(name="tfl")
-        model, data = shipment.answer, shipment.data
+        model, modality, main = shipment.answer, shipment.modality, shipment.output
         # Only the variables are tracked, not the Keras objects: the SavedModel must not ask for Keras when it is loaded.
         self.weights = [variable.value for variable in model.variables]
+        self.resources = trackables(modality.resources())
         if labels_file is not None:
             self.labels_file = tf.saved_model.Asset(str(labels_file))
-        height, width = data.settled_size
         names = [name.encode() for name in shipment.class_names]
+        single = shipment.task.name == "classify"
 
-        def answer(pixels: tf.Tensor) -> dict[str, tf.Tensor]:
-            outputs = model(pixels, training=False)
-            probabilities, labels = outputs[PROBABILITIES], tf.constant(names)
-            return {
-                **outputs,
-                "label": tf.gather(labels, tf.argmax(probabilities, axis=-1)),
-                "labels": tf.broadcast_to(labels, tf.shape(probabilities)),
-            }
+        def answer(tensors: Any) -> dict[str, tf.Tensor]:
+            outputs = model(tensors, training=False)
+            labels = tf.constant(names)
+            label = {"label": tf.gather(labels, tf.argmax(outputs[main], axis=-1))} if single else {}
+            return {**outputs, **label, "labels": tf.broadcast_to(labels, tf.shape(outputs[main]))}
 
-        def from_bytes(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
-            return answer(preprocess_batch(image_bytes, data.settled_size, data.fit, data.bits))
+        def from_contents(contents: tf.Tensor) -> dict[str, tf.Tensor]:
+            return answer(modality.encode(contents))
 
-        bytes_spec = tf.TensorSpec([None], tf.string, name="image_bytes")
-        pixels_spec = tf.TensorSpec([None, height, width, 3], tf.float32, name="pixels")
-        self.from_bytes = tf.function(from_bytes, input_signature=[bytes_spec], autograph=False)
-        self.from_pixels = tf.function(answer, input_signature=[pixels_spec], autograph=False)
+        def from_tensors(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
+            return answer(structured(dict(zip(specs, tensors, strict=True))))
+
+        content = tf.TensorSpec([None], tf.string, name=modality.content_input)
+        specs = {name: tf.TensorSpec([None, *spec.shape], spec.dtype, name=name) for name, spec in modality.spec().items()}
+        self.from_contents = tf.function(from_contents, input_signature=[content], autograph=False)
+        self.from_tensors = tf.function(from_tensors, input_signature=list(specs.values()), autograph=False)
+
+
+def trackables(resources: Sequence[Any]) -> list[Any]:
+    """The tables and files inside some objects, such as the vocabulary of a tokenizer, for a SavedModel to hold on to.
+
+    The objects themselves are not held: those of Keras would ask for Keras when the SavedModel is loaded.
+    """
+    found: list[Any] = []
+    for resource in resources:
+        inside = [value for value in vars(resource).values() if _is_resource(value)]
+        found += inside or [resource]
+    return found
+
+
+def _is_resource(value: Any) -> bool:
+    from tensorflow.python.trackable.resource import CapturableResource
+
+    return isinstance(value, CapturableResource | tf.Module)
 
 
 def export_saved_model(
     model: keras.Model,
     *,
     class_names: Sequence[str],
-    data: Data,
+    modality: Modality,
     folder: Path,
+    task: Task | None = None,
     metadata: Mapping[str, Any] | None = None,
     version: int = VERSION,
 ) -> Path:
     """Writes `folder/saved_model/<version>`, whole or not at all: `write_export` without confidence and certificate.
 
     Args:
-        model: From pixels in 0..255 to probabilities, its last axis in the order of `class_names`.
-        class_names: The labels, which travel inside.
-        data: The recipe's data: image size and fit become part of the graph.
+        model: From the tensors of the modality to the task's output, its last axis in the order of `class_names`.
+        class_names: The labels, which are part of the graph.
+        modality: How contents become tensors, which is part of the graph.
         folder: The export folder; the same version in it is replaced.
-        metadata: Plain values kept beside the graph, in `assets.extra/tfl.json`.
+        task: What is predicted. Defaults to one of several classes.
+        metadata: Plain values kept next to the graph, in `assets.extra/tfl.json`.
         version: A number; TensorFlow Serving takes the highest.
 
     Returns:
         The folder of the version, which `tf.saved_model.load` takes.
 
     Raises:
-        ExportError: The model does not fit the labels or the image size, or TensorFlow could not write it.
+        ExportError: The model does not fit the labels or the modality, or TensorFlow could not write it.
         StorageError: The disk is full, read-only or not permitted.
     """
-    shipment = prepare(model, class_names=class_names, data=data, metadata=metadata)
+    shipment = prepare(model, class_names=class_names, modality=modality, task=task, metadata=metadata)
     return write_folder_atomically(version_folder(folder, version), lambda scratch: fill_saved_model(shipment, scratch))
 
 
@@ -123,24 +147,30 @@ def fill_saved_model(shipment: Shipment, folder: Path) -> None:
     """Writes a version into `folder`, which exists and is empty.
 
     Raises:
-        ExportError: TensorFlow could not write it.
+        ExportError: TensorFlow could not write it, or contents cannot be decoded in a graph.
     """
+    if not shipment.modality.in_graph:
+        raise ExportError(
+            f"{shipment.modality.nouns.capitalize()} cannot be decoded inside a SavedModel.",
+            fix="Export a format that takes tensors: --format keras, onnx, litert or openvino",
+        )
     with tempfile.TemporaryDirectory() as elsewhere:
         labels = Path(elsewhere) / LABELS_FILE
         labels.write_text(shipment.labels_text, encoding="utf-8")
-        _save(ServedModel(shipment, labels_file=labels), folder)
+        _save(ServedModel(shipment, labels_file=labels), shipment, folder)
     (folder / ABOUT_FILE).parent.mkdir()
     (folder / ABOUT_FILE).write_text(shipment.about_text(), encoding="utf-8")
-    write_warmup(folder / "assets.extra", name=str(shipment.about.get("recipe", "model")), size=shipment.data.settled_size)
+    write_warmup(folder / "assets.extra", shipment, name=str(shipment.about.get("recipe", "model")))
     (folder / README_FILE).write_text(readme("saved_model", shipment), encoding="utf-8")
 
 
-def open_saved_model(folder: Path) -> Callable[..., Any]:
+def open_saved_model(folder: Path) -> Any:
     """The signature `serving_default` of a version's folder.
 
     Raises:
         ExportError: It cannot be loaded.
     """
+    import_operations(folder)
     try:
         loaded = tf.saved_model.load(str(folder))
         served = loaded.signatures["serving_default"]
@@ -150,10 +180,10 @@ def open_saved_model(folder: Path) -> Callable[..., Any]:
     return served
 
 
-def _save(served: ServedModel, folder: Path) -> None:
+def _save(served: ServedModel, shipment: Shipment, folder: Path) -> None:
     signatures = {
-        "serving_default": served.from_bytes.get_concrete_function(),
-        "pixels": served.from_pixels.get_concrete_function(),
+        "serving_default": served.from_contents.get_concrete_function(),
+        shipment.shipping.tensor_signature: served.from_tensors.get_concrete_function(),
     }
     try:
         tf.saved_model.save(served, str(folder), signatures=signatures)

@@ -91,7 +91,7 @@ def _ask(url: str, contents: list[bytes]) -> Outputs:
 def _columns(rows: Any, url: str, count: int) -> Outputs:
     try:
         if len(rows) != count:
-            raise ValueError(f"{len(rows)} answers to {count} images")
+            raise ValueError(f"{len(rows)} answers to {count} contents")
         return {name: np.asarray([row[name] for row in rows]) for name in rows[0] if name not in ("label", "labels")}
     except (LookupError, TypeError, ValueError) as error:
         raise ExportError(f"The server at {url} answers in another form: {error}") from error

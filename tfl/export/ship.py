@@ -17,8 +17,10 @@ from tfl.export.runtimes import open_export
 from tfl.export.saved_model import VERSION
 from tfl.export.server import open_server
 from tfl.export.shipment import Shipment, prepare
-from tfl.export.trial import Trial, images_of
+from tfl.export.trial import Trial, tensors_of
 from tfl.export.write import folder_of, write_shipment
+from tfl.modalities.base import modality_of
+from tfl.tasks.base import task_of
 
 if TYPE_CHECKING:
     import keras
@@ -185,13 +187,13 @@ def ship_model(
     confidence: Confidence | None = None,
     tell: Callable[[str], None] = lambda words: None,
 ) -> Shipped:
-    """Ships the model of a run: its own labels, confidence, training images for int8, and test split to be compared on.
+    """Ships the model of a run: its own labels, confidence, training examples for int8, and test split to be compared on.
 
     Args:
         run: Its manifest gets the certificate's summary, where `folder` is its own export folder.
         model: Of the run, in the precision it was trained in.
         kinds, folder, version, quantize, server, tell: See `ship`.
-        bundle: The run's images; None leaves the golden images alone to compare on, and int8 without images.
+        bundle: The run's examples; None leaves the golden contents alone to compare on, and int8 without examples.
         no_bundle: Why there is none.
         verify: Whether to compare.
         confidence: Of the run; None reads it from its folder.
@@ -202,23 +204,23 @@ def ship_model(
     check_packages(kinds)
     folder_of("saved_model", folder, version=version)  # raises for a version that is none, before anything is computed
     recipe, class_names = run.recipe, run.class_names
-    data = recipe.data
+    modality = modality_of(recipe) if bundle is None else bundle.modality
     representative = None
     if bundle is not None and "litert" in kinds and set(quantize) - {"float32"}:
-        representative = images_of(bundle.examples, bundle.indices("train"), data=data, at_most=REPRESENTATIVE, seed=recipe.seed)
+        train = bundle.indices("train")
+        representative = tensors_of(bundle.examples, train, modality=modality, at_most=REPRESENTATIVE, seed=recipe.seed)
     shipment = prepare(
         model,
         class_names=class_names,
-        data=data,
+        modality=modality,
+        task=task_of(recipe.task),
         metadata={"recipe": recipe.name, "data_fingerprint": run.manifest["data"].get("fingerprint")},
         confidence=confidence if confidence is not None else Confidence.load(run.folder),
         representative=representative,
     )
     certifier = None
     if verify:
-        chosen = () if bundle is None else bundle.indices("test")
-        examples, cached = (None, None) if bundle is None else (bundle.examples, bundle.cached)
-        trial = Trial.of(data, examples=examples, indices=chosen, cached=cached)
+        trial = Trial.of(modality) if bundle is None else Trial.of_bundle(bundle)
         certifier = Certifier(shipment, trial, trained=model, no_test=no_bundle)
     done = ship(kinds, shipment, folder, certifier=certifier, version=version, quantize=quantize, server=server, tell=tell)
     if done.certificate is not None and Path(folder).resolve() == run.path("export").resolve():

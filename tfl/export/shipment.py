@@ -1,8 +1,9 @@
-"""What every format is written from: the model in float32 with all that it answers, its labels, and how its images are read."""
+"""What every format is written from: the model in float32 with all its outputs, their names, and how contents are read."""
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,36 +15,47 @@ import keras
 from tfl import __version__
 from tfl.errors import ExportError, TflError
 from tfl.export.answer import build_answer
+from tfl.modalities.shipping import Shipping, shipping_of
 from tfl.model.policies import policy_of, under_policy
-from tfl.recipe import Data
 from tfl.storage import finite
+from tfl.tasks.base import Task, task_of
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from tfl.evaluate.confidence import Confidence
+    from tfl.modalities.base import Modality, Tensors
 
-PROBABILITIES = "probabilities"
 _CONFIDENCE = ("in_distribution", "out_of_distribution_threshold")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Shipment:
-    """A model that is about to leave.
+    """A model that is about to be exported.
 
     Args:
-        answer: From pixels, `(batch, height, width, 3)` float32 in 0..255, to a dictionary of outputs; computes in float32.
-        class_names: One a column of `probabilities`.
-        data: Image size and fit.
-        about: What `tfl.json` says beside the model.
-        representative: Training images `(n, height, width, 3)`, uint8, for the ranges of int8; None where there are none.
+        answer: From the tensors of the modality to a dictionary of outputs; computes in float32.
+        class_names: The name of each column of the task's output.
+        modality: How contents become tensors.
+        task: What is predicted.
+        about: What `tfl.json` says next to the model.
+        representative: Tensors of training examples as they are stored, for the ranges of int8; None where there are none.
     """
 
     answer: keras.Model
     class_names: tuple[str, ...]
-    data: Data
+    modality: Modality
+    task: Task
     about: Mapping[str, Any]
-    representative: NDArray[Any] | None = None
+    representative: Tensors | None = None
+
+    @functools.cached_property
+    def shipping(self) -> Shipping:
+        """What exports need of the modality."""
+        return shipping_of(self.modality)
+
+    @property
+    def output(self) -> str:
+        """Name of the task's output."""
+        return self.task.output
 
     @property
     def outputs(self) -> dict[str, str]:
@@ -52,8 +64,20 @@ class Shipment:
 
     @property
     def labels_text(self) -> str:
-        """`labels.txt`: one class per line, in the order of the probabilities."""
+        """`labels.txt`: one name per line, in the order of the task's output."""
         return "".join(f"{name}\n" for name in self.class_names)
+
+    def input_signature(self, *, batch: int | None = None) -> list[Any]:
+        """The inputs of the model as Keras' exporters take them.
+
+        Args:
+            batch: Integer, examples at a time. None leaves it open.
+        """
+        specs = {
+            name: keras.InputSpec(shape=(batch, *spec.shape), dtype=spec.dtype, name=name)
+            for name, spec in self.modality.spec().items()
+        }
+        return [specs if len(specs) > 1 else next(iter(specs.values()))]
 
     def about_text(self, **more: Any) -> str:
         """`tfl.json`: what it is, where it came from, and `more`."""
@@ -64,40 +88,44 @@ def prepare(
     model: keras.Model,
     *,
     class_names: Sequence[str],
-    data: Data,
+    modality: Modality,
+    task: Task | None = None,
     metadata: Mapping[str, Any] | None = None,
     confidence: Confidence | None = None,
-    representative: NDArray[Any] | None = None,
+    representative: Tensors | None = None,
 ) -> Shipment:
     """Makes a model ready to be written: rebuilt in float32 where it computes in less, with what `confidence` adds.
 
     Args:
-        model: From pixels in 0..255 to probabilities, its last axis in the order of `class_names`.
-        class_names: The labels, which travel with it.
-        data: The recipe's data: image size and fit.
-        metadata: Plain values kept beside the model, in `tfl.json`.
+        model: From the tensors of the modality to the task's output, its last axis in the order of `class_names`.
+        class_names: The name of each output; they travel with the model.
+        modality: How contents become tensors.
+        task: What is predicted. Defaults to one of several classes.
+        metadata: Plain values kept next to the model, in `tfl.json`.
         confidence: Calibration and what belongs to it; None leaves these outputs out.
-        representative: Training images for int8, `(n, height, width, 3)` uint8.
+        representative: Tensors of training examples for int8, as they are stored.
 
     Raises:
-        ExportError: The model does not fit the labels or the image size, or cannot be built again.
+        ExportError: The model does not fit the names or the modality, or cannot be built again.
     """
-    check_fits(model, class_names, data)
+    task = task_of("classify") if task is None else task
+    check_fits(model, class_names, modality)
     trained_in = policy_of(model)
-    answer = build_answer(in_float32(model), confidence)
+    answer = build_answer(in_float32(model), confidence, modality=modality, task=task)
     about = {
         "format": 1,
         "tfl": __version__,
+        "modality": modality.kind,
+        "task": task.name,
         "class_names": list(class_names),
-        "image_size": list(data.settled_size),
-        "fit": data.fit,
-        **({} if data.bits is None else {"bits": data.bits}),
+        **shipping_of(modality).about(),
         "trained_in": trained_in,
         "outputs": {name: str(tensor.dtype) for name, tensor in answer.output.items()},
         **({} if confidence is None else {"confidence": _about_confidence(confidence)}),
         **(metadata or {}),
     }
-    return Shipment(answer=answer, class_names=tuple(class_names), data=data, about=about, representative=representative)
+    names = tuple(class_names)
+    return Shipment(answer=answer, class_names=names, modality=modality, task=task, about=about, representative=representative)
 
 
 def _about_confidence(confidence: Confidence) -> dict[str, Any]:
@@ -121,13 +149,19 @@ def in_float32(model: keras.Model) -> keras.Model:
         raise ExportError(f"The model computes in {policy_of(model)} and cannot be exported in float32: {error}") from error
 
 
-def with_representative(shipment: Shipment, images: NDArray[Any]) -> Shipment:
-    """The same shipment with images for int8."""
-    return dataclasses.replace(shipment, representative=images)
+def with_representative(shipment: Shipment, tensors: Tensors) -> Shipment:
+    """The same shipment with tensors for int8."""
+    return dataclasses.replace(shipment, representative=tensors)
 
 
-def check_fits(model: keras.Model, class_names: Sequence[str], data: Data) -> None:
-    """Raises unless the model takes such images and has a column for each label.
+def check_fits(model: keras.Model, class_names: Sequence[str], modality: Modality, *, exactly: bool = False) -> None:
+    """Raises unless the model takes such tensors and has an output for each name.
+
+    Args:
+        model: The model.
+        class_names: The name of each output.
+        modality: What its tensors are.
+        exactly: Whether a size that the model leaves open is another one. Sequences may have any length.
 
     Raises:
         ExportError: It does not.
@@ -141,9 +175,21 @@ def check_fits(model: keras.Model, class_names: Sequence[str], data: Data) -> No
             received=f"{outputs} outputs",
             allowed=f"{len(class_names)} labels",
         )
-    sides = model.input_shape[1:3]
-    if any(side not in (None, given) for side, given in zip(sides, data.settled_size, strict=True)):
-        raise ExportError("The model takes another image size.", received=data.settled_size, allowed=str(sides))
+    specs = modality.spec()
+    taken = {tensor.name: tensor.shape[1:] for tensor in model.inputs}
+    if len(specs) == 1 and len(taken) == 1:
+        taken = dict(zip(specs, taken.values(), strict=True))
+    if set(taken) != set(specs):
+        raise ExportError("The model takes other inputs.", received=", ".join(specs), allowed=", ".join(taken))
+    for name, spec in specs.items():
+        sides = taken[name]
+        if len(sides) != len(spec.shape) or any(
+            ((exactly and len(sides) > 1) or None not in (side, given)) and side != given
+            for side, given in zip(sides, spec.shape, strict=True)
+        ):
+            raise ExportError(
+                f"The model takes another {modality.noun} size.", received=f"{name} {spec.shape}", allowed=str(sides)
+            )
 
 
 def read_about(folder: Path) -> dict[str, Any]:

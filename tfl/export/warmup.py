@@ -12,44 +12,47 @@ from typing import Any
 
 import tensorflow as tf
 
-from tfl.export.golden import golden_images
+from tfl.export.shipment import Shipment
 
 FILE = "tf_serving_warmup_requests"
 _BATCHES = (1, 8)
 
 
-def write_warmup(folder: Path, *, name: str, size: tuple[int, int]) -> Path:
-    """Writes the requests into `assets.extra`: JPEG, PNG and both in one batch, and pixels.
+def write_warmup(folder: Path, shipment: Shipment, *, name: str) -> Path:
+    """Writes the requests into `assets.extra`: contents one by one and in one batch, and tensors.
 
     Args:
         folder: `assets.extra` of a version; exists.
+        shipment: What was exported.
         name: What the requests call the model.
-        size: (height, width) of the signature `pixels`.
 
     Returns:
         The file.
     """
     with tf.io.TFRecordWriter(str(folder / FILE)) as writer:
-        for log in _logs(name, size):
+        for log in _logs(shipment, name):
             writer.write(log.SerializeToString())
     return folder / FILE
 
 
-def _logs(name: str, size: tuple[int, int]) -> Iterator[Any]:
-    images = golden_images()
-    jpeg, png = images["jpeg-rgb-large.jpg"], images["png-rgb-wide.png"]
-    for contents in ([jpeg], [png], [jpeg, png] * (_BATCHES[-1] // 2)):
-        yield _log(name, "serving_default", {"image_bytes": tf.make_tensor_proto(contents, tf.string)})
+def _logs(shipment: Shipment, name: str) -> Iterator[Any]:
+    golden, shipping, modality = shipment.shipping.golden(), shipment.shipping, shipment.modality
+    contents = [golden[one] for one in shipping.warm_up]
+    for some in ([contents[0]], [contents[1]], contents * (_BATCHES[-1] // 2)):
+        yield _log(name, "serving_default", {modality.content_input: tf.make_tensor_proto(some, tf.string)})
     for count in _BATCHES:
-        yield _log(name, "pixels", {"pixels": _grey(count, size)})
+        tensors = {one: _constant((count, *spec.shape), spec.dtype) for one, spec in modality.spec().items()}
+        yield _log(name, shipping.tensor_signature, tensors)
 
 
-def _grey(count: int, size: tuple[int, int]) -> Any:
+def _constant(shape: tuple[int | None, ...], dtype: str) -> Any:
     """A tensor all of one value, which a TensorProto keeps as one number."""
-    proto = tf.make_tensor_proto(0.0, tf.float32, (count, *size, 3))
+    kind = tf.as_dtype(dtype)
+    proto = tf.make_tensor_proto(0, kind, shape)
     proto.ClearField("tensor_content")
-    del proto.float_val[:]
-    proto.float_val.append(127.0)
+    values = proto.float_val if kind.is_floating else proto.int_val
+    del values[:]
+    values.append(127.0 if kind.is_floating else 1)
     return proto
 
 

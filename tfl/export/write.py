@@ -25,12 +25,11 @@ from tfl.export.openvino import fill_openvino
 from tfl.export.readme import readme
 from tfl.export.saved_model import VERSION, fill_saved_model, version_folder
 from tfl.export.shipment import Shipment, prepare
-from tfl.recipe import Data
+from tfl.modalities.base import Modality, Tensors
 from tfl.storage import write_folder_atomically
+from tfl.tasks.base import Task
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from tfl.evaluate.confidence import Confidence
 
 Check = Callable[[Path, str], None]
@@ -44,11 +43,12 @@ def write_export(
     model: keras.Model,
     *,
     class_names: Sequence[str],
-    data: Data,
+    modality: Modality,
     folder: Path,
+    task: Task | None = None,
     metadata: Mapping[str, Any] | None = None,
     confidence: Confidence | None = None,
-    representative: NDArray[Any] | None = None,
+    representative: Tensors | None = None,
     version: int = VERSION,
     quantize: Sequence[str] = QUANTIZED,
 ) -> Path:
@@ -56,13 +56,15 @@ def write_export(
 
     Args:
         kind: `saved_model`, `litert`, `onnx`, `openvino` or `keras`.
-        model: From pixels in 0..255 to probabilities, its last axis in the order of `class_names`; of any dtype policy.
+        model: From the tensors of the modality to the task's output, its last axis in the order of `class_names`; of any dtype
+            policy.
         class_names: The labels, which travel with it.
-        data: The recipe's data: image size and fit.
+        modality: How contents become tensors.
         folder: The export folder; what it held in this format is replaced.
+        task: What is predicted. Defaults to one of several classes.
         metadata: Plain values for `tfl.json`; `recipe` is its name.
-        confidence: Of the run: adds calibrated probabilities, the prediction set, and whether the image is unfamiliar.
-        representative: For LiteRT int8: training images `(n, height, width, 3)` uint8.
+        confidence: Of the run: adds what the task makes of it, and whether an example is out of distribution.
+        representative: For LiteRT int8: tensors of training examples, as they are stored.
         version: Of a SavedModel.
         quantize: For LiteRT: which files.
 
@@ -70,14 +72,15 @@ def write_export(
         The folder of the format; of a SavedModel that of its version.
 
     Raises:
-        ExportError: The model does not fit the labels or the image size, or the format has no such operation.
+        ExportError: The model does not fit the labels or the modality, or the format has no such operation.
         MissingExtraError: A package is not installed.
         StorageError: The disk is full, read-only or not permitted.
     """
     shipment = prepare(
         model,
         class_names=class_names,
-        data=data,
+        modality=modality,
+        task=task,
         metadata=metadata,
         confidence=confidence,
         representative=representative,
@@ -160,7 +163,8 @@ def _fill(kind: str, shipment: Shipment, folder: Path, weights: str) -> tuple[st
 
 
 def _describe(kind: str, shipment: Shipment, folder: Path, files: tuple[str, ...]) -> None:
-    """Labels, origin and README beside the files of a model."""
+    """Labels, origin and README next to the files of a model, and what the README's lines need."""
+    shipment.shipping.how_to_read(folder)
     (folder / LABELS_FILE).write_text(shipment.labels_text, encoding="utf-8")
     (folder / ABOUT_FILE).write_text(shipment.about_text(kind=kind, files=list(files)), encoding="utf-8")
     (folder / README_FILE).write_text(readme(kind, shipment, files=files), encoding="utf-8")

@@ -7,7 +7,7 @@ Everything else in tfl works on contents and on tensors, and asks the modality w
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     import tfl
+    from tfl.finding import Finding
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,60 @@ class Preview:
     text: str
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Audited:
+    """The usable examples of a source, as the audit checks of a modality read them.
+
+    Args:
+        examples: The `tfl.data.examples.Examples`.
+        batches: Goes over all examples once: where each batch starts, and its decoded tensors as they are kept on disk.
+        room: Called with a number of rows and the shape of one: room for such uint8 rows on the disk, or None.
+    """
+
+    examples: Any
+    batches: Callable[[], Iterator[tuple[int, Tensors]]]
+    room: Callable[..., Any] = lambda count, shape: None
+
+
+class CopyPrints(Protocol):
+    """By what near copies are found: something small of the content of each example, from one source or from several."""
+
+    def __add__(self, others: Any) -> CopyPrints:
+        """These, and behind them the prints of other examples."""
+
+    def near_sets(
+        self, fingerprints: Sequence[str], *, features: NDArray[np.floating] | None = None, also_equal: bool = False
+    ) -> list[NDArray[np.int64]]:
+        """The positions of examples that are near copies of each other, a set each; those of one content alone are none.
+
+        Args:
+            fingerprints: One of the content of each example.
+            features: `(n, width)` of the network that `Modality.compared_with` names, or of any other.
+            also_equal: Whether examples of equal prints are copies too where the prints are too poor to say so.
+        """
+
+    def comparable(self) -> bool:
+        """Whether any example can be compared at all, so that features are of use."""
+
+
+class AuditChecks(Protocol):
+    """What can be wrong with one kind of example besides duplicates, labels and splits; for the examples of one audit.
+
+    Attributes:
+        prints: By what near copies are found.
+    """
+
+    @property
+    def prints(self) -> CopyPrints:
+        """By what near copies are found."""
+
+    def findings(self) -> list[Finding]:
+        """What is odd about the examples, found in little time and without an extra."""
+
+    def deep_findings(self) -> list[Finding]:
+        """What takes longer to find, or the libraries of `Modality.audit_libraries`."""
+
+
 Tensors = Any
 """One tensor, or a dictionary of tensors by input name where a network has several inputs. The batch is the first axis."""
 Augmenter = Callable[..., tuple[Any, Any]]
@@ -96,6 +151,10 @@ class Modality(Protocol):
         troubles: What each `Checked.trouble` means, as the end of a sentence that begins with the name of a file.
         trouble_fixes: What to do about some of them.
         allowed: Which contents can be used, in a few words.
+        near_copies: What near copies have in common, as the end of a sentence that begins with their number.
+        titles: What a person reads for the kinds of finding that only this modality has, or that it calls otherwise.
+        audit_reads_tensors: Whether its audit checks read tensors; else they read contents alone.
+        audit_libraries: Modules that its deep audit checks import, of the extra `audit`.
     """
 
     kind: ClassVar[str]
@@ -108,6 +167,10 @@ class Modality(Protocol):
     troubles: ClassVar[Mapping[str, str]]
     trouble_fixes: ClassVar[Mapping[str, str]]
     allowed: ClassVar[str]
+    near_copies: ClassVar[str]
+    titles: ClassVar[Mapping[str, str]]
+    audit_reads_tensors: ClassVar[bool]
+    audit_libraries: ClassVar[Sequence[str]]
 
     def identity(self) -> dict[str, Any]:
         """All that decides the tensors of a content, and the version of this modality: part of the key of stored features."""
@@ -154,6 +217,9 @@ class Modality(Protocol):
     def encode(self, contents: tf.Tensor) -> Tensors:
         """Tensors of a batch of contents, a string tensor `(batch,)`, by graph operations; the one way there."""
 
+    def resources(self) -> Sequence[Any]:
+        """Objects with tables or files that `encode` uses, which a SavedModel has to hold on to."""
+
     def augmenter(self, settings: Any) -> Augmenter:
         """A function that changes a batch of decoded tensors at random, and finishes it.
 
@@ -179,8 +245,18 @@ class Modality(Protocol):
     def preview(self, content: bytes, *, attribution: NDArray[np.float32] | None = None) -> Preview:
         """How a person sees the example; `attribution` says how much each part speaks for the answer."""
 
-    def audit_checks(self) -> Sequence[Callable[..., Any]]:
-        """What can be wrong with this kind of example besides duplicates and labels."""
+    def audit_checks(self, audited: Audited) -> AuditChecks:
+        """What can be wrong with this kind of example besides duplicates, labels and splits."""
+
+    def compared_with(self, data: tfl.Data) -> tuple[tfl.Data, tfl.Backbone | None]:
+        """How examples of two sources are looked at to find near copies among them.
+
+        Args:
+            data: A recipe's.
+
+        Returns:
+            The data with the sizes at which they are compared, and the network whose features are compared too; None for none.
+        """
 
 
 MASK = "padding_mask"

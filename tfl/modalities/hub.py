@@ -1,7 +1,7 @@
 """Presets of KerasHub: names, addresses and folders. KerasHub is imported only where it is asked for more than a folder says.
 
 A preset is one of KerasHub's names (`bert_tiny_en_uncased`), an address (`hf://USER/MODEL`, `kaggle://…`, `modelscope://…`), or a
-folder that `save_to_preset` wrote, with `config.json` and `model.weights.h5`.
+folder that `save_to_preset` wrote, with `config.json` and `model.weights.h5`; `SHIPPED` names those that come with tfl.
 """
 
 from __future__ import annotations
@@ -14,14 +14,19 @@ import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tfl.errors import BackboneError, MissingExtraError, WeightsNotFoundError, did_you_mean
+
+if TYPE_CHECKING:
+    import tfl
 
 EXTRA = "text"
 """The extra of tfl that brings KerasHub and tensorflow-text, which it imports."""
 ADDRESSES = ("hf://", "kaggle://", "modelscope://")
-CONFIG = "config.json"
+CONFIG, WEIGHTS = "config.json", "model.weights.h5"
+SHIPPED = {"tiny": Path(__file__).with_name("text") / "tiny"}
+"""Presets that come with tfl, by name: `tiny` is a small BERT without weights."""
 OWN_FOLDER = (
     "Where there is a network: keras_hub.models.Backbone.from_preset(NAME).save_to_preset(FOLDER), and the same with "
     "keras_hub.models.Tokenizer for texts or keras_hub.layers.ImageConverter for images; then name FOLDER as the backbone."
@@ -46,7 +51,7 @@ def folder_of(name: str) -> Path | None:
     """
     if name.startswith(ADDRESSES):
         return None
-    path = Path(os.path.expanduser(name))
+    path = SHIPPED.get(name) or Path(os.path.expanduser(name))
     if path.is_file():
         raise BackboneError(f"{path} is a file.", allowed="the folder of a KerasHub preset, or the name of one")
     if not path.is_dir():
@@ -56,6 +61,21 @@ def folder_of(name: str) -> Path | None:
     if not (path / CONFIG).is_file():
         raise BackboneError(f"The folder {path} is no preset of KerasHub: it has no {CONFIG}.", fix=OWN_FOLDER)
     return path
+
+
+def refuse_missing_weights(backbone: tfl.Backbone) -> None:
+    """Makes sure that a folder has weights, where the recipe takes its own. No TensorFlow is imported.
+
+    Raises:
+        WeightsNotFoundError: It has none, as `tiny`.
+    """
+    folder = folder_of(backbone.name)
+    if folder is not None and backbone.weights == "pretrained" and not (folder / WEIGHTS).is_file():
+        raise WeightsNotFoundError(
+            f"The preset `{backbone.name}` has no weights ({folder / WEIGHTS}).",
+            fix="Begin with random ones (Backbone.weights=None, --set backbone.weights=none), name a weights file, or name a "
+            "preset with weights.",
+        )
 
 
 def config_of(folder: Path) -> dict[str, Any]:

@@ -1,1 +1,1 @@
-"""Using a trained model: from image files to labels."""
+"""Using a trained model: from contents to answers."""

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 Rows = Any
-"""A list of contents of files, or an array with a row each."""
+"""A list of contents, an array with a row each, or a list of dictionaries of arrays where there are several inputs."""
 Outputs = Mapping[str, "np.ndarray"]
 Run = Callable[[str, Rows], Outputs]
 
@@ -37,21 +37,21 @@ class Request:
 
     Attributes:
         signature: Which of the model's functions.
-        rows: Contents of files, or an array `(rows, height, width, 3)`.
-        pixels: That decoding the rows takes.
+        rows: Contents, or tensors with a row each.
+        cost: Of decoding the rows.
         deadline: When the answer is of no use any more, by `time.monotonic`.
     """
 
     signature: str
     rows: Rows
-    pixels: int = 0
+    cost: int = 0
     deadline: float = math.inf
     future: Future[Outputs] = field(default_factory=Future)
 
     @property
     def work(self) -> int:
         """What it takes, by `work_of`."""
-        return work_of(len(self.rows), self.pixels)
+        return work_of(len(self.rows), self.cost)
 
 
 class BatcherClosedError(Exception):
@@ -66,13 +66,20 @@ class Batcher:
             is at fault.
         limits: Of a batch and of the queue.
         join: Makes one sequence of rows of several.
-        on_batch: Told the rows of each batch.
+        on_batch: Called with the number of rows of each batch.
+        nouns: What examples are called in messages. Defaults to `examples`.
     """
 
     def __init__(
-        self, run: Run, *, limits: Limits, join: Callable[[list[Rows]], Rows], on_batch: Callable[[int], None] | None = None
+        self,
+        run: Run,
+        *,
+        limits: Limits,
+        join: Callable[[list[Rows]], Rows],
+        on_batch: Callable[[int], None] | None = None,
+        nouns: str = "examples",
     ) -> None:
-        self._run, self._limits, self._join = run, limits, join
+        self._run, self._limits, self._join, self._nouns = run, limits, join, nouns
         self._on_batch = on_batch or (lambda rows: None)
         self._queue: deque[Request] = deque()
         self._running: list[Request] = []
@@ -101,8 +108,8 @@ class Batcher:
 
         Args:
             signature: Which of the model's functions.
-            rows: Contents of files, or an array with a row each.
-            weight: Pixels that decoding the rows takes.
+            rows: Contents, or tensors with a row each.
+            weight: Cost of decoding the rows.
             deadline: When the answer is of no use any more, by `time.monotonic`: what still waits then is not run.
 
         Raises:
@@ -132,7 +139,9 @@ class Batcher:
     def _admit(self, request: Request) -> None:
         """Where nothing waits everything is taken, so that a wrong estimate never closes the server."""
         if self._waiting and self._waiting + len(request.rows) > self._limits.max_waiting:
-            raise RefusedError("UNAVAILABLE", f"Too many images wait for the model ({self._waiting}). Try again in a moment.")
+            raise RefusedError(
+                "UNAVAILABLE", f"Too many {self._nouns} wait for the model ({self._waiting}). Try again in a moment."
+            )
         wait, limit, left = self.expected_wait_s, self._limits.max_expected_wait_s, request.deadline - time.monotonic()
         if wait <= min(limit, left):
             return
@@ -159,7 +168,7 @@ class Batcher:
             except Exception as error:  # the thread must live whatever a model returns
                 _fail([request for request in batch if not request.future.done()], error)
             self._end(batch, began)
-            batch = None  # nothing keeps the images while the thread waits
+            batch = None  # nothing keeps the rows while the thread waits
 
     def _next(self) -> list[Request] | None:
         """The next batch, waited for; None when there will be none."""
@@ -179,8 +188,8 @@ class Batcher:
     def _may_begin(self) -> bool:
         if not self._queue or self._gathering:
             return False
-        pixels = sum(request.pixels for request in self._running)
-        fits = not self._running or pixels + self._queue[0].pixels <= 2 * self._limits.max_pixels
+        cost = sum(request.cost for request in self._running)
+        fits = not self._running or cost + self._queue[0].cost <= 2 * self._limits.max_cost
         return fits and len(self._queue) >= len(self._running)
 
     def _wait_for_more(self, until: float) -> None:
@@ -190,20 +199,20 @@ class Batcher:
         self._gathering = False
 
     def _take(self) -> list[Request]:
-        """The first requests of the queue that go together: one signature, not too many rows, not too many pixels."""
+        """The first requests of the queue that go together: one signature, not too many rows, not too much to decode."""
         batch: list[Request] = []
-        rows, pixels = 0, sum(request.pixels for request in self._running)
+        rows, cost = 0, sum(request.cost for request in self._running)
         while self._queue:
             request = self._queue[0]
-            rows, pixels = rows + len(request.rows), pixels + request.pixels
-            too_much = rows > self._limits.max_batch_size or pixels > 2 * self._limits.max_pixels
+            rows, cost = rows + len(request.rows), cost + request.cost
+            too_much = rows > self._limits.max_batch_size or cost > 2 * self._limits.max_cost
             if batch and (too_much or request.signature != batch[0].signature):
                 break
             self._waiting -= len(self._queue.popleft().rows)
             if self._is_wanted(request):
                 batch.append(request)
             else:
-                rows, pixels = rows - len(request.rows), pixels - request.pixels
+                rows, cost = rows - len(request.rows), cost - request.cost
                 self._work -= request.work
         return batch
 

@@ -1,4 +1,4 @@
-"""The image files that a user names, as their contents: nothing is read that could not be an image, or never ends."""
+"""The files that a user names, as their contents: nothing is read that could not be an example, or never ends."""
 
 from __future__ import annotations
 
@@ -7,33 +7,17 @@ from pathlib import Path
 
 from tfl.data.examples import listed
 from tfl.data.walk import files_below
-from tfl.errors import BadImageError, DataError
-from tfl.modalities.image.convert import largest_value, readable_by_graph
-from tfl.modalities.image.headers import (
-    MOST_BYTES,
-    MOST_PIXELS,
-    SMALLEST_SIDE,
-    Header,
-    is_deep_png,
-    no_size_warnings,
-    read_header,
-)
-
-UNDECODABLE = "damaged, or not an image of a format that tfl reads"
-_WHY = {
-    "zero_bytes": "empty",
-    "not_an_image": "not an image: {}",
-    "unsupported_format": "a format that is not read: {}",
-    "too_large": f"{{}}: more than {MOST_PIXELS // 1_000_000} million pixels, or as much work",
-    "undecodable": UNDECODABLE,
-}
+from tfl.errors import BadContentError, DataError
+from tfl.modalities.base import KINDS, NOUNS
+from tfl.modalities.shipping import Shipping
 
 
-def expand(files: Iterable[Path | str], skipped: list[str] | None = None) -> list[Path]:
+def expand(files: Iterable[Path | str], skipped: list[str] | None = None, *, noun: str = NOUNS[KINDS[0]][0]) -> list[Path]:
     """The files meant by `files`: a file as it is, a folder as every file that training would take from it, sorted.
 
     Args:
         files: Files, and folders that are searched at any depth.
+        noun: What messages call an example.
         skipped: Is given the hidden and system files, and the links to folders, that were not taken; see `tfl.data.walk`.
 
     Raises:
@@ -47,61 +31,43 @@ def expand(files: Iterable[Path | str], skipped: list[str] | None = None) -> lis
             inside = sorted(map(Path, files_below(file, passed_over)))
             if not inside:
                 raise DataError(
-                    f"There is no image below {file}.",
+                    f"There is no {noun} below {file}.",
                     received=f"only hidden, system or linked entries: {listed(passed_over[before:], limit=5)}"
                     if len(passed_over) > before
                     else None,
-                    fix="Name image files, or folders of them.",
+                    fix=f"Name {noun} files, or folders of them.",
                 )
             found += inside
         elif file.exists():
             found.append(file)
         else:
-            raise DataError(f"There is no file {file}.", fix="Name image files, or folders of them.")
+            raise DataError(f"There is no file {file}.", fix=f"Name {noun} files, or folders of them.")
     if not found:
-        raise DataError("There is nothing to predict.", fix="Name image files, or folders of them.")
+        raise DataError("There is nothing to predict.", fix=f"Name {noun} files, or folders of them.")
     return found
 
 
-def read_image_file(file: Path) -> bytes:
+def read_file(file: Path, shipping: Shipping) -> bytes:
     """The file's content as the model's graph decodes it, once its header says that decoding it is worth the memory.
 
+    Args:
+        file: Its path.
+        shipping: Of the model that will see it.
+
     Raises:
-        BadImageError: It is no image, or would take too much memory; the message says why, and not which file.
+        BadContentError: It is no example of that kind, or would take too much memory; the message says why, and not which file.
     """
+    most = shipping.modality.most_bytes
     try:
         if not file.is_file():  # a pipe or a device could go on for ever
-            raise BadImageError("not a regular file")
-        if file.stat().st_size > MOST_BYTES:
-            raise BadImageError(f"more than {MOST_BYTES // 2**30} GB")
+            raise BadContentError("not a regular file")
+        if file.stat().st_size > most:
+            raise BadContentError(f"more than {_size(most)}")
         content = file.read_bytes()
     except OSError as error:
-        raise BadImageError(error.strerror or "cannot be read") from error
-    with no_size_warnings():
-        header = read_header(content)
-        if header.trouble:
-            raise BadImageError(why_not(header))
-        if min(header.width, header.height) < SMALLEST_SIDE:
-            raise BadImageError(f"smaller than {SMALLEST_SIDE}×{SMALLEST_SIDE} pixels ({header.width}×{header.height})")
-        return readable_by_graph(content)
+        raise BadContentError(error.strerror or "cannot be read") from error
+    return shipping.accept(content)
 
 
-def largest_allowed(content: bytes, bits: int | None) -> int:
-    """The largest value of a 16-bit image; zero for one of 8 bits.
-
-    Args:
-        content: As `read_image_file` returns it.
-        bits: As `tfl.recipe.Data.bits`, of the model that will see it.
-
-    Raises:
-        BadImageError: It has values that the model was not trained on, above those bits, or it is damaged.
-    """
-    largest = largest_value(content) if is_deep_png(content) else 0
-    if bits is not None and largest >= 2**bits:
-        raise BadImageError(f"values up to {largest:,}; the model was trained on {bits} bits, up to {2**bits - 1:,}")
-    return largest
-
-
-def why_not(header: Header) -> str:
-    """Why an image file with this header is not decoded, in words."""
-    return _WHY[header.trouble].format(header.detail or UNDECODABLE)
+def _size(count: int) -> str:
+    return f"{count // 2**30} GB" if count >= 2**30 else f"{count // 2**20} MB"

@@ -23,8 +23,10 @@ class Metrics:
         kept: dict[str, Any] = {"registry": self.registry}
         self._requests = Counter("tfl_serving_requests", "Requests answered.", ["entrypoint", "code"], **kept)
         self._seconds = Histogram("tfl_serving_seconds", "Seconds from head to answer.", ["entrypoint"], buckets=_SECONDS, **kept)
-        self._rows = Histogram("tfl_serving_batch_images", "Images the model saw at once.", buckets=_ROWS, **kept)
-        Gauge("tfl_serving_waiting_images", "Images that wait for the model.", **kept).set_function(
+        nouns = models.latest.shipping.modality.nouns
+        about_batches = f"{nouns.capitalize()} the model saw at once."
+        self._rows = Histogram(f"tfl_serving_batch_{nouns}", about_batches, buckets=_ROWS, **kept)
+        Gauge(f"tfl_serving_waiting_{nouns}", f"{nouns.capitalize()} that wait for the model.", **kept).set_function(
             lambda: float(models.latest.waiting)
         )
         Gauge("tfl_serving_expected_wait_seconds", "How long a new request is expected to wait.", **kept).set_function(

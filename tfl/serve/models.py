@@ -19,9 +19,9 @@ from tfl.serve.batching import BatcherClosedError, Outputs, Rows
 from tfl.serve.folder import Stamp, base_of, recipe_name, stamp_of, versions_in
 from tfl.serve.limits import Limits
 from tfl.serve.refusal import RefusedError
-from tfl.serve.version import BYTES, PIXELS, ServedVersion, Signature
+from tfl.serve.version import CONTENTS, Input, ServedVersion, Signature
 
-__all__ = ["BYTES", "PIXELS", "Models", "ServedVersion", "Signature"]
+__all__ = ["CONTENTS", "Input", "Models", "ServedVersion", "Signature"]
 _log = logging.getLogger("tfl.serve")
 
 
@@ -95,7 +95,7 @@ class Models:
         rows: Rows,
         *,
         version: ServedVersion,
-        signature: str = BYTES,
+        signature: str = CONTENTS,
         weight: int = 0,
         exactly: bool = False,
         deadline: float = math.inf,

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-ROW_PIXELS = 250_000
-"""The network's share of the work on one image, in pixels that are decoded: a small network on two cores. Where all requests are
-alike it cancels out; it weighs large photos against small ones in one queue."""
+ROW_COST = 250_000
+"""The network's share of the work on one example, in the cost of decoding: a small network on two cores. Where all requests are
+alike it cancels out; it weighs large examples against small ones in one queue."""
 _KEPT = 0.9
 """Share of the earlier batches that counts on after each batch: the latest ten or so decide, a second or two under load."""
 
 
-def work_of(rows: int, pixels: int) -> int:
-    """The work on so many images, in pixels.
+def work_of(rows: int, cost: int) -> int:
+    """The work on so many examples.
 
     Args:
-        rows: Images.
-        pixels: That decoding them takes.
+        rows: Integer, examples.
+        cost: Of decoding them, as `Shipping.cost` counts.
 
     Example:
 
@@ -22,7 +22,7 @@ def work_of(rows: int, pixels: int) -> int:
     >>> work_of(2, 12_000_000)
     12500000
     """
-    return rows * ROW_PIXELS + pixels
+    return rows * ROW_COST + cost
 
 
 class Pace:

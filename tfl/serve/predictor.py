@@ -1,4 +1,4 @@
-"""From image files to labels, by a run's model or by its export. An export needs TensorFlow and no Keras.
+"""From contents to answers, by a run's model or by its export. An export needs TensorFlow and no Keras.
 
 >>> predictor = open_predictor("runs/leaves")                    # doctest: +SKIP
 >>> predictor.predict(["leaf.jpg"])[0]["label"]                  # doctest: +SKIP
@@ -7,44 +7,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import contextlib
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from tfl.errors import BadImageError, ExportError, RunError
-from tfl.modalities.image.bits import unused_bits_text
+from tfl.errors import BadContentError, BadImageError, ExportError, RunError, TflError
+from tfl.modalities.base import KINDS, NOUNS
+from tfl.modalities.shipping import Shipping, shipping_of, shipping_of_about
 from tfl.quiet import load_tensorflow
 from tfl.runs import Run
-from tfl.serve.about import bits_of_export
-from tfl.serve.files import UNDECODABLE, expand, largest_allowed, read_image_file
+from tfl.serve.about import about_of_export, shipping_of_export, task_of_export
+from tfl.serve.files import expand, read_file
+from tfl.serve.rows import MAIN, row_of
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from tfl.modalities.base import Modality
 
 _SHOWN = 10
 _FILE_OPERATIONS = frozenset(
     ("ReadFile", "WriteFile", "MatchingFiles", "PyFunc", "PyFuncStateless", "EagerPyFunc", "LoadLibrary", "PrintV2")
 )
 
-Probabilities = Callable[[list[bytes]], "np.ndarray"]
+Outputs = Callable[[list[bytes]], "Mapping[str, np.ndarray] | np.ndarray"]
 
 
 @dataclass(frozen=True)
 class Predictions:
-    """What a predictor says of some files.
+    """What a predictor says of some contents.
 
     Attributes:
-        predictions: For each readable file `file`, `label`, `probability`, and `probabilities` by class.
+        predictions: For each one that can be read `file`, and the answer by task: `label`, `probability` and `probabilities` by
+            class; `labels` and `probabilities` by label; `values`, and `lower` and `upper` where the run measured intervals, by
+            name.
         unreadable: For each other one `file` and `why`.
-        largest: Of each file of 16 bits, its largest value.
         notes: What else is to be said, as sentences.
     """
 
     predictions: list[dict[str, Any]] = field(default_factory=list)
     unreadable: list[dict[str, str]] = field(default_factory=list)
-    largest: dict[str, int] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
 
@@ -54,93 +60,126 @@ class Predictor:
 
     Attributes:
         path: The run or the export it was opened from.
-        class_names: The labels, in the order of the probabilities.
-        probabilities: From file contents to an array `(count, classes)` of float32. Raises what TensorFlow raises on bad ones.
-        batch_size: Files that are in memory at a time.
-        bits: How many bits of 16-bit images the model takes for in use; None means 16.
+        class_names: The labels, in the order of the task's output.
+        outputs: From contents to arrays by name of the output, each `(count, …)`, or the task's output alone. Raises what
+            TensorFlow raises on bad ones.
+        shipping: How contents are read. Defaults to that of exports without `tfl.json`.
+        task: Name of the task.
+        batch_size: Integer, contents that are in memory at a time.
     """
 
     path: Path
     class_names: tuple[str, ...]
-    probabilities: Probabilities
+    outputs: Outputs
+    shipping: Shipping = field(default_factory=lambda: shipping_of_about({}))
+    task: str = "classify"
     batch_size: int = 32
-    bits: int | None = None
 
     def predict(self, files: Iterable[Path | str], *, on_bad: Literal["error", "skip"] = "error") -> list[dict[str, Any]]:
-        """The label of each file, folders searched through.
+        """The answer for each file, folders searched through.
 
         Args:
-            files: Image files, and folders of them.
+            files: Files, and folders of them.
             on_bad: `error` raises when one cannot be read, `skip` leaves it out.
 
         Returns:
-            For each file, in order: `file`, `label`, `probability`, `probabilities` (by class).
+            For each file, in order, what `Predictions.predictions` has.
 
         Raises:
-            DataError: A file or folder is missing, or there is no image in a folder.
-            BadImageError: Files that are no images, all of them named.
+            DataError: A file or folder is missing, or there is no file in a folder.
+            BadContentError: Files that are no examples, all of them named.
         """
         return self.look_at(files, on_bad=on_bad).predictions
 
     def look_at(self, files: Iterable[Path | str], *, on_bad: Literal["error", "skip"] = "error") -> Predictions:
-        """As `predict`, with the files that could not be read beside the predictions."""
-        result = self.look_at_files(expand(files))
+        """As `predict`, with the files that could not be read next to the predictions."""
+        result = self.look_at_files(expand(files, noun=self.shipping.modality.noun))
         if result.unreadable and on_bad == "error":
-            raise _unreadable(result.unreadable)
+            raise self._unreadable(result.unreadable)
         return result
 
     def look_at_files(self, files: Sequence[Path]) -> Predictions:
-        """What is said of exactly these files, as `tfl.serve.files.expand` found them; one that has vanished is unreadable."""
-        result = Predictions()
-        for batch in _batches(files, self.batch_size):
-            self._look_at_batch(batch, result)
-        if self.bits is None and (text := unused_bits_text(result.largest)):
-            result.notes.append(f"{text}: the model takes them for 16 bits. Scale them as its training images were.")
+        """The answers for exactly these files, as `tfl.serve.files.expand` found them; one that has vanished is unreadable."""
+        return self._answered((str(file), lambda file=file: read_file(file, self.shipping)) for file in files)  # type: ignore[misc]
+
+    def look_at_contents(self, contents: Mapping[str, bytes]) -> Predictions:
+        """The answers for contents that are at hand, each called by its name, such as texts that were typed."""
+        return self._answered(
+            (name, lambda content=content: self.shipping.accept(content))  # type: ignore[misc]
+            for name, content in contents.items()
+        )
+
+    def _answered(self, sources: Iterable[tuple[str, Callable[[], bytes]]]) -> Predictions:
+        result, notable = Predictions(), Noted(self.shipping)
+        for batch in _batches(sources, self.batch_size):
+            self._answer_batch(batch, result, notable)
+        result.notes.extend(notable.sentences())
         return result
 
-    def _look_at_batch(self, files: Sequence[Path], result: Predictions) -> None:
+    def _answer_batch(self, sources: Sequence[tuple[str, Callable[[], bytes]]], result: Predictions, notable: Noted) -> None:
         contents, good = [], []
-        for file in files:
+        for name, read in sources:
             try:
-                content = read_image_file(file)
-                if largest := largest_allowed(content, self.bits):
-                    result.largest[str(file)] = largest
-                contents.append(content)
-                good.append(file)
-            except BadImageError as error:
-                result.unreadable.append({"file": str(file), "why": str(error)})
-        for file, row in zip(good, self._rows(contents), strict=True):
-            if isinstance(row, str):
-                result.unreadable.append({"file": str(file), "why": row})
+                content = read()
+            except BadContentError as error:
+                result.unreadable.append({"file": name, "why": str(error)})
             else:
-                result.predictions.append({"file": str(file), **self._named(row)})
+                contents.append(content)
+                good.append(name)
+        notable.add(dict(zip(good, contents, strict=True)))
+        for name, row in zip(good, self._rows(contents), strict=True):
+            if isinstance(row, str):
+                result.unreadable.append({"file": name, "why": row})
+            else:
+                result.predictions.append({"file": name, **row_of(self.task, row, self.class_names)})
 
     def _rows(self, contents: list[bytes]) -> list[Any]:
-        """A row of probabilities for each content, or why there is none; one bad file does not spoil its batch."""
+        """The outputs for each content, or why there are none; one bad content does not spoil its batch."""
         import tensorflow as tf
 
         if not contents:
             return []
         try:
-            return list(self.probabilities(contents))
+            return self._by_row(contents)
         except tf.errors.ResourceExhaustedError:
             raise
         except tf.errors.OpError:
             rows: list[Any] = []
             for content in contents:
                 try:
-                    rows.append(self.probabilities([content])[0])
+                    rows += self._by_row([content])
                 except tf.errors.OpError:
-                    rows.append(UNDECODABLE)
+                    rows.append(self.shipping.undecodable())
             return rows
 
-    def _named(self, row: np.ndarray) -> dict[str, Any]:
-        best = int(row.argmax())
-        return {
-            "label": self.class_names[best],
-            "probability": float(row[best]),
-            "probabilities": {name: float(value) for name, value in zip(self.class_names, row, strict=True)},
-        }
+    def _by_row(self, contents: list[bytes]) -> list[dict[str, Any]]:
+        found = self.outputs(contents)
+        columns = found if isinstance(found, Mapping) else {MAIN[self.task]: found}
+        return [{name: values[at] for name, values in columns.items()} for at in range(len(contents))]
+
+    def _unreadable(self, bad: Sequence[dict[str, str]]) -> BadContentError:
+        named = "; ".join(f"{entry['file']} ({entry['why']})" for entry in bad[:_SHOWN])
+        more = f"; and {len(bad) - _SHOWN} more" if len(bad) > _SHOWN else ""
+        kind = BadImageError if self.shipping.modality.kind == KINDS[0] else BadContentError
+        return kind(
+            f"{len(bad)} of the files cannot be read as {self.shipping.modality.nouns}: {named}{more}.",
+            fix='Leave them out: `tfl predict` lists them, on_bad="skip" skips them.',
+        )
+
+
+class Noted:
+    """Collects what the modality wants to say of all contents together, without keeping them."""
+
+    def __init__(self, shipping: Shipping) -> None:
+        self._shipping, self._facts = shipping, {}  # type: ignore[var-annotated]
+
+    def add(self, contents: Mapping[str, bytes]) -> None:
+        """Takes note of some contents."""
+        self._facts.update(self._shipping.facts(contents))
+
+    def sentences(self) -> list[str]:
+        """What is to be said."""
+        return self._shipping.notes(self._facts)
 
 
 def open_predictor(path: Path | str) -> Predictor:
@@ -156,6 +195,18 @@ def open_predictor(path: Path | str) -> Predictor:
     found = find_model(path)
     load_tensorflow(with_keras=isinstance(found, Run))
     return _of_run(found) if isinstance(found, Run) else _of_saved_model(found)
+
+
+def nouns_of(path: Path | str) -> tuple[str, str]:
+    """What one example of a run or an export is called, and several; those of the first kind where there is neither.
+
+    No TensorFlow is imported.
+    """
+    kind: Any = KINDS[0]
+    with contextlib.suppress(TflError):
+        found = find_model(path)
+        kind = found.recipe.data.kind if isinstance(found, Run) else about_of_export(found).get("modality", kind)
+    return NOUNS.get(kind, NOUNS[KINDS[0]])
 
 
 def find_model(path: Path | str) -> Run | Path:
@@ -195,7 +246,7 @@ def find_saved_model(folder: Path) -> Path | None:
 
 
 def load_run_model(run: Run) -> Any:
-    """The Keras model of a run, whole, from pixels to probabilities.
+    """The Keras model of a run, whole, from tensors to the task's output.
 
     Raises:
         RunError: The run has none yet, or it cannot be read.
@@ -203,44 +254,61 @@ def load_run_model(run: Run) -> Any:
     file = run.model_file
     import keras
 
+    from tfl.backbones.foreign import import_layers_of
     from tfl.backbones.weight_files import refuse_bomb
+    from tfl.modalities.base import modality_of
 
+    modality = modality_of(run.recipe)
+    import_layers_of(file)
     try:
         refuse_bomb(file)
         model = keras.models.load_model(file, compile=False, safe_mode=True)
     except Exception as error:  # Keras raises a dozen kinds, by what is damaged
         raise RunError(f"{file} cannot be loaded: {error}", fix="Run the recipe again in another folder.") from error
-    _check_model(model, run)
+    _check_model(model, run, modality)
     return model
 
 
-def _check_model(model: Any, run: Run) -> None:
-    """Raises unless the model goes from the recipe's images to the run's classes: either file may have been changed since."""
-    takes, gives = getattr(model, "input_shape", None), getattr(model, "output_shape", None)
-    wanted = (None, *run.recipe.data.settled_size, 3), (None, len(run.class_names))
-    if (takes, gives) != wanted:
+def _check_model(model: Any, run: Run, modality: Modality) -> None:
+    """Raises unless the model goes from the recipe's tensors to the run's classes: either file may have been changed since."""
+    from tfl.export.shipment import check_fits
+
+    try:
+        check_fits(model, run.class_names, modality, exactly=True)
+    except (ExportError, AttributeError, TypeError, IndexError) as error:
+        takes, gives = getattr(model, "input_shape", None), getattr(model, "output_shape", None)
+        shapes = [(None, *spec.shape) for spec in modality.spec().values()]
         raise RunError(
             f"{run.path('model.keras')} is not the model of this run's recipe and classes.",
             received=f"a model from {takes} to {gives}",
-            allowed=f"one from {wanted[0]} to {wanted[1]}",
+            allowed=f"one from {shapes[0] if len(shapes) == 1 else shapes} to {(None, len(run.class_names))}",
             fix="Put the files of the run back, or run the recipe again in another folder.",
-        )
+        ) from error
 
 
 def _of_run(run: Run) -> Predictor:
-    model, class_names, data = load_run_model(run), run.class_names, run.recipe.data
+    """The run's own model, with what its confidence adds."""
     import tensorflow as tf
 
-    from tfl.modalities.image.resize import preprocess_batch
+    from tfl.evaluate.confidence import Confidence
+    from tfl.export.answer import build_answer
+    from tfl.modalities.base import modality_of
+    from tfl.tasks.base import task_of
 
-    scored = tf.function(
-        lambda contents: tf.cast(
-            model(preprocess_batch(contents, data.settled_size, data.fit, data.bits), training=False), tf.float32
-        ),
-        input_signature=[tf.TensorSpec([None], tf.string)],
-        autograph=False,
-    )
-    return Predictor(run.folder, class_names, lambda contents: scored(tf.constant(contents)).numpy(), bits=data.bits)
+    model, modality, task = load_run_model(run), modality_of(run.recipe), task_of(run.recipe.task)
+    if task.name != "classify":  # what is answered needs the thresholds or intervals of the run
+        model = build_answer(model, Confidence.load(run.folder), modality=modality, task=task)
+
+    def scored(contents: tf.Tensor) -> dict[str, tf.Tensor]:
+        outputs = model(modality.encode(contents), training=False)
+        return outputs if isinstance(outputs, dict) else {task.output: tf.cast(outputs, tf.float32)}
+
+    graph = tf.function(scored, input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
+
+    def answer(contents: list[bytes]) -> dict[str, np.ndarray]:
+        return {name: tensor.numpy() for name, tensor in graph(tf.constant(contents)).items()}
+
+    return Predictor(run.folder, run.class_names, answer, shipping=shipping_of(modality), task=task.name)
 
 
 def _of_saved_model(folder: Path) -> Predictor:
@@ -248,12 +316,12 @@ def _of_saved_model(folder: Path) -> Predictor:
 
     loaded, names = load_saved_model(folder)
     served = loaded.signatures["serving_default"]
+    (content_input,) = served.structured_input_signature[1]
 
-    def probabilities(contents: list[bytes], _keep: object = loaded) -> np.ndarray:
-        scores: np.ndarray = served(image_bytes=tf.constant(contents))["probabilities"].numpy()
-        return scores
+    def answer(contents: list[bytes], _keep: object = loaded) -> dict[str, np.ndarray]:
+        return {name: tensor.numpy() for name, tensor in served(**{content_input: tf.constant(contents)}).items()}
 
-    return Predictor(folder, names, probabilities, bits=bits_of_export(folder))
+    return Predictor(folder, names, answer, shipping=shipping_of_export(folder), task=task_of_export(folder))
 
 
 def load_saved_model(folder: Path) -> tuple[Any, tuple[str, ...]]:
@@ -261,15 +329,19 @@ def load_saved_model(folder: Path) -> tuple[Any, tuple[str, ...]]:
 
     Raises:
         ExportError: It is none, or damaged, or its graph reaches beyond the model.
+        MissingExtraError: Its graph has operations of a package that is not installed.
     """
     import tensorflow as tf
 
+    from tfl.export.operations import import_operations
+
     _refuse_file_operations(folder)
+    import_operations(folder)
     try:
         loaded = tf.saved_model.load(str(folder))
         served = loaded.signatures["serving_default"]
         names = (folder / "assets" / "labels.txt").read_text(encoding="utf-8").removesuffix("\n").split("\n")
-        outputs = served.structured_outputs["probabilities"].shape[-1]
+        outputs = served.structured_outputs[MAIN[task_of_export(folder)]].shape[-1]
         if outputs != len(names):
             raise ValueError(f"it has {outputs} outputs and {len(names)} labels")
     except Exception as error:  # TensorFlow raises a dozen kinds, by what is damaged
@@ -309,15 +381,7 @@ def _refuse_file_operations(folder: Path) -> None:
         )
 
 
-def _batches(files: Sequence[Path], size: int) -> Iterator[Sequence[Path]]:
-    for start in range(0, len(files), size):
-        yield files[start : start + size]
-
-
-def _unreadable(bad: Sequence[dict[str, str]]) -> BadImageError:
-    named = "; ".join(f"{entry['file']} ({entry['why']})" for entry in bad[:_SHOWN])
-    more = f"; and {len(bad) - _SHOWN} more" if len(bad) > _SHOWN else ""
-    return BadImageError(
-        f"{len(bad)} of the files cannot be read as images: {named}{more}.",
-        fix='Leave them out: `tfl predict` lists them, on_bad="skip" skips them.',
-    )
+def _batches(sources: Iterable[Any], size: int) -> Iterator[list[Any]]:
+    rest = iter(sources)
+    while batch := list(itertools.islice(rest, size)):
+        yield batch

@@ -46,7 +46,7 @@ def rest_routes(models: Models, limits: Limits) -> APIRouter:
         return json_response(write_predict(await outputs_of(answer, request), asked.layout))
 
     # the call that is made most comes first: routes are tried in order
-    @router.post("/v1/models/{name}:predict", summary="What the model says of images", openapi_extra=_BODY, responses=_ANSWER)
+    @router.post("/v1/models/{name}:predict", summary="The model's answers", openapi_extra=_BODY, responses=_ANSWER)
     async def predict_latest(name: str, request: Request) -> Response:
         return await predict(name, request, None)
 
@@ -77,7 +77,7 @@ def rest_routes(models: Models, limits: Limits) -> APIRouter:
 
     @router.post(
         "/v1/models/{name}/versions/{version}:predict",
-        summary="What one version says of images",
+        summary="The answers of one version",
         openapi_extra=_BODY,
         responses=_ANSWER,
     )
@@ -125,7 +125,7 @@ def _parse(models: Models, limits: Limits, name: str, number: int | None, body: 
     document = parse_json(body, limits)
     wanted = signature_name(document)
     version = models.find(name, number)
-    return version, parse_predict(document, find_signature(version, wanted), limits)
+    return version, parse_predict(document, find_signature(version, wanted), limits, version.shipping)
 
 
 def find_signature(version: ServedVersion, name: str) -> Any:
@@ -213,7 +213,7 @@ def _answers(description: str, key: str, kind: str) -> dict[int | str, dict[str,
 
 _STATUS = _answers("States", "model_version_status", "array")
 _METADATA = _answers("Signatures", "metadata", "object")
-_IMAGE = {"type": "object", "required": ["b64"], "properties": {"b64": {"type": "string", "format": "byte"}}}
+_CONTENT = {"type": "object", "required": ["b64"], "properties": {"b64": {"type": "string", "format": "byte"}}}
 _BODY = {
     "requestBody": {
         "required": True,
@@ -223,7 +223,10 @@ _BODY = {
                     "type": "object",
                     "properties": {
                         "signature_name": {"type": "string"},
-                        "instances": {"type": "array", "items": {"anyOf": [_IMAGE, {"type": "object"}, {"type": "array"}]}},
+                        "instances": {
+                            "type": "array",
+                            "items": {"anyOf": [_CONTENT, {"type": "string"}, {"type": "object"}, {"type": "array"}]},
+                        },
                         "inputs": {"anyOf": [{"type": "array"}, {"type": "object"}]},
                     },
                 }

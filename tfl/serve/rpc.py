@@ -26,11 +26,12 @@ from tensorflow_serving.apis import (
 
 from tfl.errors import ServingError
 from tfl.evaluate.out_of_distribution import OLD_NAMES
+from tfl.modalities.shipping import Shipping
 from tfl.serve.limits import Limits
 from tfl.serve.metrics import Metrics
-from tfl.serve.models import BYTES, Models, ServedVersion, Signature
+from tfl.serve.models import CONTENTS, Input, Models, ServedVersion, Signature
 from tfl.serve.refusal import Code, RefusedError
-from tfl.serve.tensors import check_contents, check_count, decodable_contents
+from tfl.serve.tensors import check_contents, check_count, decodable_contents, rows_of_inputs
 
 _STATUS: dict[Code, grpc.StatusCode] = {
     "INVALID_ARGUMENT": grpc.StatusCode.INVALID_ARGUMENT,
@@ -140,8 +141,8 @@ class _Prediction(prediction_service_pb2_grpc.PredictionServiceServicer):
     def _predict(self, request: Any, context: grpc.ServicerContext) -> Any:
         calls = self._calls
         version, exactly = calls.version(request.model_spec)
-        signature = _signature(version, request.model_spec.signature_name or BYTES)
-        rows, weight = _rows(request.inputs, signature, calls.limits)
+        signature = _signature(version, request.model_spec.signature_name or CONTENTS)
+        rows, weight = _rows(request.inputs, signature, calls.limits, version.shipping)
         wanted = _filter(request.output_filter)
         left = context.time_remaining()
         timeout_s = calls.limits.answer_timeout_s if left is None else min(calls.limits.answer_timeout_s, left)
@@ -203,28 +204,36 @@ def _signature(version: ServedVersion, name: str) -> Signature:
     return found
 
 
-def _rows(inputs: Any, signature: Signature, limits: Limits) -> tuple[Any, int]:
-    """The rows of a request. Its shape is believed only as far as there are values for it."""
-    if set(inputs) != {signature.input_name}:
-        sent = ",".join(sorted(inputs))[:200]
-        message = f"input size does not match signature: sent {{{sent}}}, expected {{{signature.input_name}}}"
+def _rows(inputs: Any, signature: Signature, limits: Limits, shipping: Shipping) -> tuple[Any, int]:
+    """The rows of a request. Its shapes are believed only as far as there are values for them."""
+    if set(inputs) != set(signature.inputs):
+        sent, expected = ",".join(sorted(inputs))[:200], ",".join(sorted(signature.inputs))
+        message = f"input size does not match signature: sent {{{sent}}}, expected {{{expected}}}"
         raise RefusedError("INVALID_ARGUMENT", message)
-    tensor = inputs[signature.input_name]
-    wanted = tf.string if signature.of_strings else tf.float32
+    counts = {name: _count(inputs[name], taken) for name, taken in signature.inputs.items()}
+    count = next(iter(counts.values()))
+    if len(set(counts.values())) > 1:
+        raise RefusedError("INVALID_ARGUMENT", f"The inputs do not have the same number of rows: {counts}")
+    check_count(count, limits, shipping)
+    if signature.of_strings:
+        contents = list(inputs[signature.input_name].string_val)
+        if len(contents) != count:
+            raise RefusedError("INVALID_ARGUMENT", f"The tensor has {len(contents)} values for shape {[count]}")
+        weight = check_contents(contents, limits, shipping)
+        return decodable_contents(contents, shipping), weight
+    with _as_refusal():
+        return rows_of_inputs({name: np.array(tf.make_ndarray(inputs[name])) for name in signature.inputs}), 0
+
+
+def _count(tensor: Any, taken: Input) -> int:
+    """How many rows a tensor promises, once its dtype and shape fit."""
+    wanted = tf.as_dtype(taken.dtype)
     if tensor.dtype != wanted.as_datatype_enum:
         raise RefusedError("INVALID_ARGUMENT", f"Expected dtype {wanted.name}")
     shape = tuple(dimension.size for dimension in tensor.tensor_shape.dim)
-    if len(shape) != 1 + len(signature.row_shape) or shape[1:] != signature.row_shape:
-        raise RefusedError("INVALID_ARGUMENT", f"Expecting shape {['?', *signature.row_shape]} but got: {list(shape)[:10]}")
-    check_count(shape[0], limits)
-    if signature.of_strings:
-        contents = list(tensor.string_val)
-        if len(contents) != shape[0]:
-            raise RefusedError("INVALID_ARGUMENT", f"The tensor has {len(contents)} values for shape {list(shape)}")
-        weight = check_contents(contents, limits)
-        return decodable_contents(contents), weight
-    with _as_refusal():
-        return np.array(tf.make_ndarray(tensor)), 0
+    if len(shape) != 1 + len(taken.row_shape) or shape[1:] != taken.row_shape:
+        raise RefusedError("INVALID_ARGUMENT", f"Expecting shape {['?', *taken.row_shape]} but got: {list(shape)[:10]}")
+    return int(shape[0])
 
 
 @contextlib.contextmanager

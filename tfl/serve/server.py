@@ -171,7 +171,7 @@ def open_server(
     limits = _as_many_as_files(limits or Limits())
     try:
         check_extra(rpc=rpc_port is not None)
-        warnings.simplefilter("ignore")  # Pillow warns of large images, which are judged by their headers
+        warnings.simplefilter("ignore")  # Pillow warns of large files, whose headers are checked
         models = Models.open(path, name=name, limits=limits)
         return _compose(models, listener, rpc_port=rpc_port, token=token, page=_page(models, Path(path)))
     except BaseException:

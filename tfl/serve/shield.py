@@ -30,7 +30,7 @@ HEADERS = (
 POLICY = (
     b"content-security-policy",
     b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; connect-src 'self'; "
-    b"media-src 'self' blob:; manifest-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
+    b"media-src 'self' data: blob:; manifest-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'",
 )
 OPEN_PATHS = ("/", "/healthz", "/readyz", "/favicon.ico")
 _DISCARD_S = 2.0

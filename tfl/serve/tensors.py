@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import orjson
 
-from tfl.errors import BadImageError
-from tfl.modalities.image.convert import readable_by_graph
+from tfl.errors import BadContentError
+from tfl.modalities.shipping import Shipping
 from tfl.serve.batching import Outputs, Rows
-from tfl.serve.limits import Limits, check_image
-from tfl.serve.models import BYTES, Signature
+from tfl.serve.limits import Limits
+from tfl.serve.models import CONTENTS, Input, Signature
 from tfl.serve.refusal import RefusedError
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class Asked:
     Attributes:
         signature: Its name.
         rows: For the signature.
-        weight: Pixels that decoding the rows takes.
+        weight: Cost of decoding the rows.
         layout: `instances` (a row an instance) or `inputs` (a column an input); the answer has the same.
     """
 
@@ -84,52 +84,70 @@ def signature_name(document: Mapping[str, Any]) -> str:
     Raises:
         RefusedError: Its name is no string.
     """
-    name = document.get("signature_name", BYTES)
+    name = document.get("signature_name", CONTENTS)
     if not isinstance(name, str):
         raise _refused(f"JSON Value: {_shown(document)} not formatted correctly. 'signature_name' key must be a string value.")
-    return name or BYTES
+    return name or CONTENTS
 
 
-def parse_predict(document: Mapping[str, Any], signature: Signature, limits: Limits) -> Asked:
+def parse_predict(document: Mapping[str, Any], signature: Signature, limits: Limits, shipping: Shipping) -> Asked:
     """The rows of a predict request.
 
+    Args:
+        document: The JSON of its body.
+        signature: Of the model, which it asks for.
+        limits: Of requests.
+        shipping: How contents are checked and converted.
+
     Raises:
-        RefusedError: They do not fit the signature or the limits, or an image is none.
+        RefusedError: They do not fit the signature or the limits, or a content cannot be used.
     """
-    layout, values = _values_of(document, signature)
-    check_count(len(values), limits)
+    layout, columns = _columns_of(document, signature)
+    count = len(next(iter(columns.values())))
+    check_count(count, limits, shipping)
     if signature.of_strings:
-        contents = [_content(value, at) for at, value in enumerate(values)]
-        weight = check_contents(contents, limits)
-        return Asked(signature.name, decodable_contents(contents), weight, layout)
-    return Asked(signature.name, _pixels(values, signature), 0, layout)
+        contents = [_content(value, at) for at, value in enumerate(columns[signature.input_name])]
+        weight = check_contents(contents, limits, shipping)
+        return Asked(signature.name, decodable_contents(contents, shipping), weight, layout)
+    arrays = {name: _numbers(columns[name], taken) for name, taken in signature.inputs.items()}
+    return Asked(signature.name, rows_of_inputs(arrays), 0, layout)
 
 
-def check_count(count: int, limits: Limits) -> None:
+def rows_of_inputs(arrays: Mapping[str, np.ndarray]) -> Rows:
+    """Arrays by input as rows of a request: the array where there is one input, else a dictionary for each row."""
+    if len(arrays) == 1:
+        return next(iter(arrays.values()))
+    return [dict(zip(arrays, row, strict=True)) for row in zip(*arrays.values(), strict=True)]
+
+
+def check_count(count: int, limits: Limits, shipping: Shipping) -> None:
     """Raises `RefusedError` where a request has no row, or too many."""
     if not 1 <= count <= limits.max_instances:
-        raise _refused(f"The request has {count} images; from 1 to {limits.max_instances} are allowed")
+        nouns = shipping.modality.nouns
+        raise _refused(f"The request has {count} {nouns}; from 1 to {limits.max_instances} are allowed")
 
 
-def check_contents(contents: list[bytes], limits: Limits) -> int:
-    """The pixels that decoding all contents takes.
+def check_contents(contents: list[bytes], limits: Limits, shipping: Shipping) -> int:
+    """The cost of decoding all contents.
 
     Raises:
-        RefusedError: One is no image, or they would take too much.
+        RefusedError: One cannot be used, or they would take too much.
     """
-    weight = 0
+    weight, modality = 0, shipping.modality
     for at, content in enumerate(contents):
         try:
-            weight += check_image(content, limits)
-        except BadImageError as error:
-            raise _refused(f"Image {at} of the request: {error}") from error
-    if weight > 2 * limits.max_pixels:
-        raise _refused(f"The images of the request have {weight:,} pixels; {2 * limits.max_pixels:,} are allowed")
+            weight += shipping.cost(content, most=limits.max_cost)
+        except BadContentError as error:
+            raise _refused(f"{modality.noun.capitalize()} {at} of the request: {error}") from error
+    if weight > 2 * limits.max_cost:
+        raise _refused(
+            f"The {modality.nouns} of the request have {weight:,} {shipping.unit}; {2 * limits.max_cost:,} are allowed"
+        )
     return weight
 
 
-def decodable_contents(contents: list[bytes]) -> list[bytes]:
-    """The contents of image files, those converted whose format the model's graph does not read. Check them first.
+def decodable_contents(contents: list[bytes], shipping: Shipping) -> list[bytes]:
+    """The contents, those converted whose format the model's graph does not read. Check them first.
 
     Raises:
         RefusedError: One cannot be converted.
@@ -137,13 +155,13 @@ def decodable_contents(contents: list[bytes]) -> list[bytes]:
     found = []
     for at, content in enumerate(contents):
         try:
-            found.append(readable_by_graph(content))
-        except BadImageError as error:
-            raise _refused(f"Image {at} of the request: {error}") from error
+            found.append(shipping.modality.readable(content))
+        except BadContentError as error:
+            raise _refused(f"{shipping.modality.noun.capitalize()} {at} of the request: {error}") from error
     return found
 
 
-def _values_of(document: Mapping[str, Any], signature: Signature) -> tuple[Literal["instances", "inputs"], list[Any]]:
+def _columns_of(document: Mapping[str, Any], signature: Signature) -> tuple[Literal["instances", "inputs"], dict[str, list[Any]]]:
     if "instances" in document and "inputs" in document:
         what = "Not formatted correctly expecting only one of 'inputs' or 'instances' keys to exist"
         raise _refused(f"JSON Value: {_shown(document)} {what}")
@@ -154,33 +172,38 @@ def _values_of(document: Mapping[str, Any], signature: Signature) -> tuple[Liter
     raise _refused("Missing 'inputs' or 'instances' key")
 
 
-def _instances(document: Mapping[str, Any], signature: Signature) -> list[Any]:
+def _instances(document: Mapping[str, Any], signature: Signature) -> dict[str, list[Any]]:
     values = document["instances"]
     if not isinstance(values, list):
         raise _refused(f"JSON Value: {_shown(document)} Expecting 'instances' to be an list/array")
     if not values:
         raise _refused(f"JSON Value: {_shown(document)} No values in 'instances' array")
-    named = _is_named(values[0])
-    rows = []
+    named, names = _is_named(values[0]), list(signature.inputs)
+    if not named and len(names) > 1:
+        raise _refused(f"Expecting object with keys: {','.join(names)} at item 0 of input list")
     for at, value in enumerate(values):
         if _is_named(value) != named:
             what = "Expecting object but got list at item" if named else "Expecting value/list but got object at item"
             raise _refused(f"{what} {at} of input list")
-        if named and set(value) != {signature.input_name}:
-            what = f"JSON object: {_shown(value)} keys must be equal to: {signature.input_name}"
+        if named and set(value) != set(names):
+            what = f"JSON object: {_shown(value)} keys must be equal to: {','.join(names)}"
             raise _refused(f"Failed to process element: {at} of 'instances' list. {what}")
-        rows.append(value[signature.input_name] if named else value)
-    return rows
+    if not named:
+        return {names[0]: values}
+    return {name: [value[name] for value in values] for name in names}
 
 
-def _inputs(value: Any, signature: Signature) -> list[Any]:
-    if _is_named(value):
-        if signature.input_name not in value:
-            raise _refused(f"Missing named input: {signature.input_name} in 'inputs' object.")
-        value = value[signature.input_name]
-    if not isinstance(value, list):
-        raise _refused(f"JSON Value: {_shown(value)} is a single value, but '{signature.input_name}' is a list of them")
-    return value
+def _inputs(value: Any, signature: Signature) -> dict[str, list[Any]]:
+    names = list(signature.inputs)
+    columns = value if _is_named(value) else {names[0]: value}
+    for name in names:
+        if name not in columns:
+            raise _refused(f"Missing named input: {name} in 'inputs' object.")
+        if not isinstance(columns[name], list):
+            raise _refused(f"JSON Value: {_shown(columns[name])} is a single value, but '{name}' is a list of them")
+    if len({len(columns[name]) for name in names}) > 1:
+        raise _refused("The inputs do not have the same number of rows")
+    return {name: columns[name] for name in names}
 
 
 def _is_named(value: Any) -> bool:
@@ -199,22 +222,26 @@ def _content(value: Any, at: int) -> bytes:
     raise _refused(f"Failed to process element: {at}. Error: {_type_error(value, 'string')}")
 
 
-def _pixels(values: list[Any], signature: Signature) -> np.ndarray:
-    """float32 rows. By way of objects, since NumPy would take "1" and true for numbers, and make room for the longest string."""
+def _numbers(values: list[Any], taken: Input) -> np.ndarray:
+    """Rows of numbers, by way of objects: NumPy would take "1" and true for numbers, and make room for the longest string."""
     import numpy as np
 
     try:
         array = np.array(values, dtype=object)
     except ValueError as error:
         raise _refused("Encountered list at unexpected size: the rows do not have one shape") from error
-    if array.shape[1:] != signature.row_shape:
-        raise _refused(f"Expecting shape {list(signature.row_shape)} but got: {list(array.shape[1:])}")
+    if array.shape[1:] != taken.row_shape:
+        raise _refused(f"Expecting shape {list(taken.row_shape)} but got: {list(array.shape[1:])}")
     flat = array.ravel().tolist()
-    if not set(map(type, flat)) <= {int, float}:
-        odd = next(value for value in flat if type(value) not in (int, float))
-        raise _refused(_type_error(odd, "float"))
+    whole = np.dtype(taken.dtype).kind in "iu"
+    allowed = {int} if whole else {int, float}
+    if not set(map(type, flat)) <= allowed:
+        odd = next(value for value in flat if type(value) not in allowed)
+        raise _refused(_type_error(odd, taken.dtype if whole else "float"))
+    if whole and flat and not np.iinfo(taken.dtype).min <= min(flat) <= max(flat) <= np.iinfo(taken.dtype).max:
+        raise _refused(f"A number is out of the range of {taken.dtype}")
     try:
-        return array.astype(np.float32)
+        return array.astype(taken.dtype)
     except OverflowError as error:
         raise _refused("A number is out of the range of float") from error
 

@@ -4,39 +4,59 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tfl.errors import BadContentError, ExportError
+from tfl.serve.about import shipping_of_export
 from tfl.serve.batching import Batcher, Outputs, Rows
-from tfl.serve.files import UNDECODABLE
 from tfl.serve.limits import Limits
 from tfl.serve.predictor import load_saved_model
 from tfl.serve.refusal import RefusedError
 
 _WARM_UP_S = 5.0
-BYTES, PIXELS = "serving_default", "pixels"
+CONTENTS = "serving_default"
+
+
+@dataclass(frozen=True)
+class Input:
+    """One input of a signature.
+
+    Attributes:
+        dtype: Name of its dtype, `string` for contents.
+        row_shape: Of one row: `()` for contents.
+    """
+
+    dtype: str
+    row_shape: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
 class Signature:
-    """A function of the SavedModel, with one input.
+    """A function of the SavedModel.
 
     Attributes:
         name: As in the SavedModel.
-        input_name: Of its only input.
-        of_strings: Whether it takes strings; else float32.
-        row_shape: Of one row: `()` for strings.
-        call: From a tensor with a row each to tensors by name.
+        inputs: Its inputs by name.
+        call: From tensors with a row each, by name, to tensors by name.
     """
 
     name: str
-    input_name: str
-    of_strings: bool
-    row_shape: tuple[int, ...]
-    call: Callable[[Any], dict[str, Any]]
+    inputs: Mapping[str, Input]
+    call: Callable[[dict[str, Any]], dict[str, Any]]
+
+    @property
+    def of_strings(self) -> bool:
+        """Whether it takes contents."""
+        return any(taken.dtype == "string" for taken in self.inputs.values())
+
+    @property
+    def input_name(self) -> str:
+        """Name of the first input, which is the only one of a signature that takes contents."""
+        return next(iter(self.inputs))
 
 
 class ServedVersion:
@@ -45,7 +65,8 @@ class ServedVersion:
     Attributes:
         number: The version.
         folder: Where it was loaded from.
-        class_names: In the order of the probabilities.
+        class_names: In the order of the task's output.
+        shipping: How contents are read.
         signatures: By name.
         definitions: The signatures as the SavedModel's protobuf has them (`SignatureDef`), by name.
     """
@@ -54,11 +75,15 @@ class ServedVersion:
         self, folder: Path, number: int, *, limits: Limits | None = None, on_batch: Callable[[int], None] | None = None
     ) -> None:
         self.number, self.folder, self.limits = number, folder, limits or Limits()
+        try:
+            self.shipping = shipping_of_export(folder)
+        except BadContentError as error:
+            raise ExportError(f"{folder}: {error}") from error
         self._loaded, self.class_names = load_saved_model(folder)
         self.signatures = _signatures(self._loaded)
         self.definitions = _definitions(folder)
         self._warm_up()
-        self._batcher = Batcher(self._run, limits=self.limits, join=_join, on_batch=on_batch)
+        self._batcher = Batcher(self._run, limits=self.limits, join=_join, on_batch=on_batch, nouns=self.shipping.modality.nouns)
 
     @property
     def waiting(self) -> int:
@@ -70,13 +95,13 @@ class ServedVersion:
         """How long a request that comes now is expected to wait."""
         return self._batcher.expected_wait_s
 
-    def submit(self, rows: Rows, *, signature: str = BYTES, weight: int = 0, deadline: float = math.inf) -> Future[Outputs]:
-        """Puts rows in the queue: file contents that `check_image` let pass, or pixels for the signature `pixels`.
+    def submit(self, rows: Rows, *, signature: str = CONTENTS, weight: int = 0, deadline: float = math.inf) -> Future[Outputs]:
+        """Puts rows in the queue: contents that `Shipping.cost` let pass, or tensors for the other signature.
 
         Args:
-            rows: Contents of files, or an array `(rows, height, width, 3)`.
+            rows: Contents, an array with a row each, or a list of dictionaries of arrays.
             signature: Which function of the SavedModel.
-            weight: Pixels that decoding the rows takes.
+            weight: Cost of decoding the rows.
             deadline: When the answer is of no use any more, by `time.monotonic`.
 
         Returns:
@@ -89,65 +114,72 @@ class ServedVersion:
         """
         return self._batcher.submit(signature, rows, weight=weight, deadline=deadline)
 
-    def predict(self, images: Sequence[bytes]) -> Outputs:
-        """The outputs for the contents of image files, waited for.
+    def predict(self, contents: Sequence[bytes]) -> Outputs:
+        """The outputs for contents, waited for.
 
         Raises:
             RefusedError: One cannot be decoded, or too much waits.
         """
-        return self.submit(list(images)).result()
+        return self.submit(list(contents)).result()
 
     def close(self) -> None:
         """Answers what was begun and takes nothing new. The model goes with the last reference to it."""
         self._batcher.close()
 
     def _warm_up(self) -> None:
-        """The first batch of a size is slow, and takes memory for good: grey pictures go first, so that no request has to.
+        """The first batch of a size is slow, and takes memory for good: a golden content goes first, so that no request has to.
 
         Sizes that do not fit into the time are left to the requests.
         """
-        import tensorflow as tf
-
-        grey = tf.io.encode_jpeg(tf.fill((64, 64, 3), tf.constant(128, tf.uint8))).numpy()
+        content = self.shipping.golden()[self.shipping.warm_up[0]]
         most = self.limits.max_batch_size
         powers = [2**power for power in range(most.bit_length())]
         until = time.monotonic() + _WARM_UP_S
         for count in dict.fromkeys([*powers, *range(most, 0, -1)]):
             if count > 1 and time.monotonic() > until:
                 break
-            self._run(BYTES, [grey] * count)
+            self._run(CONTENTS, [content] * count)
 
     def _run(self, signature: str, rows: Rows) -> Outputs:
         import tensorflow as tf
 
+        found, modality = self.signatures[signature], self.shipping.modality
         try:
-            outputs = self.signatures[signature].call(tf.constant(rows))
+            outputs = found.call({name: tf.constant(values) for name, values in _by_input(rows, found).items()})
             return {name: tensor.numpy() for name, tensor in outputs.items()}
         except tf.errors.InvalidArgumentError as error:
-            if signature == BYTES:
-                raise RefusedError("INVALID_ARGUMENT", f"An image cannot be decoded: {UNDECODABLE}.") from error
-            raise RefusedError("INVALID_ARGUMENT", "The model does not take these pixels.") from error
+            if signature == CONTENTS:
+                article = "An" if modality.noun[0] in "aeiou" else "A"
+                message = f"{article} {modality.noun} cannot be decoded: {self.shipping.undecodable()}."
+                raise RefusedError("INVALID_ARGUMENT", message) from error
+            raise RefusedError("INVALID_ARGUMENT", f"The model does not take these {' and '.join(found.inputs)}.") from error
         except tf.errors.ResourceExhaustedError as error:
             raise RefusedError(
-                "UNAVAILABLE", "The server's memory is used up. Try again in a moment, with fewer images."
+                "UNAVAILABLE", f"The server's memory is used up. Try again in a moment, with fewer {modality.nouns}."
             ) from error
 
 
-def _signatures(loaded: Any) -> dict[str, Signature]:
-    import tensorflow as tf
+def _by_input(rows: Rows, signature: Signature) -> dict[str, Any]:
+    """The rows as one value for each input."""
+    if len(signature.inputs) == 1:
+        return {signature.input_name: rows}
+    import numpy as np
 
+    return {name: np.stack([row[name] for row in rows]) for name in signature.inputs}
+
+
+def _signatures(loaded: Any) -> dict[str, Signature]:
     found = {}
     for name, function in loaded.signatures.items():
-        inputs = function.structured_input_signature[1]
-        if len(inputs) != 1:
-            continue
-        ((input_name, spec),) = inputs.items()
+        given = function.structured_input_signature[1]
+        inputs = {one: Input(spec.dtype.name, tuple(spec.shape[1:])) for one, spec in given.items()}
 
-        def call(rows: Any, function: Any = function, input_name: str = input_name) -> dict[str, Any]:
-            answer: dict[str, Any] = function(**{input_name: rows})
+        def call(values: dict[str, Any], function: Any = function) -> dict[str, Any]:
+            answer: dict[str, Any] = function(**values)
             return answer
 
-        found[name] = Signature(name, input_name, spec.dtype == tf.string, tuple(spec.shape[1:]), call)
+        if inputs and (len(inputs) == 1 or all(taken.dtype != "string" for taken in inputs.values())):
+            found[name] = Signature(name, inputs, call)
     return found
 
 
@@ -163,7 +195,7 @@ def _definitions(folder: Path) -> dict[str, Any]:
 
 
 def _join(parts: list[Rows]) -> Rows:
-    """The rows of several requests as one: lists of contents, or arrays of pixels."""
+    """The rows of several requests as one: lists of contents or of dictionaries, or arrays."""
     if len(parts) == 1:
         return parts[0]
     if isinstance(parts[0], list):

@@ -131,20 +131,6 @@ class Task(Protocol):
             noun, nouns: What one example is called, and several.
         """
 
-    def predictions(
-        self, names: Sequence[str], outputs: NDArray[np.floating], answers: Mapping[str, NDArray[Any]] | None = None
-    ) -> list[dict[str, Any]]:
-        """What is said of each example, as `tfl predict --json` writes it.
-
-        Args:
-            names: Of the outputs.
-            outputs: `(n, width)`, of the network.
-            answers: What `answer` gives for the same examples, where a confidence was fitted.
-        """
-
-    def in_words(self, prediction: Mapping[str, Any]) -> dict[str, str]:
-        """One entry of `predictions` as cells of a table for a terminal, by column."""
-
     def word_cells(
         self,
         names: Sequence[str],

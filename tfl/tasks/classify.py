@@ -135,25 +135,6 @@ class Classify:
         right = round(metrics["accuracy"] * count)
         return f"Named {right} of {count} test {nouns} correctly: {metrics['accuracy']:.1%}{spread}."
 
-    def predictions(
-        self, names: Sequence[str], outputs: NDArray[np.floating], answers: Mapping[str, NDArray[Any]] | None = None
-    ) -> list[dict[str, Any]]:
-        """`label`, `probability`, and `probabilities` by class."""
-        return [
-            {
-                "label": str(names[int(row.argmax())]),
-                "probability": float(row.max()),
-                "probabilities": {str(name): float(value) for name, value in zip(names, row, strict=True)},
-            }
-            for row in outputs
-        ]
-
-    def in_words(self, prediction: Mapping[str, Any]) -> dict[str, str]:
-        """The label with its probability, and the class that comes next."""
-        others = [(value, name) for name, value in prediction["probabilities"].items() if name != prediction["label"]]
-        after = f"{max(others)[1]} {max(others)[0]:.3f}" if others else ""
-        return {"label": prediction["label"], "probability": f"{prediction['probability']:.3f}", "next": after}
-
     def word_cells(
         self,
         names: Sequence[str],

@@ -175,30 +175,6 @@ class Multilabel:
             f"{metrics['accuracy']:.1%} of all labels right on {metrics['count']} test {nouns}."
         )
 
-    def predictions(
-        self, names: Sequence[str], outputs: NDArray[np.floating], answers: Mapping[str, NDArray[Any]] | None = None
-    ) -> list[dict[str, Any]]:
-        """`labels` (at or above their threshold), and by label `probabilities` and, where fitted, `calibrated_probabilities`."""
-        chosen = outputs >= 0.5 if answers is None else answers["is_label"]
-        more = {} if answers is None else {"calibrated_probabilities": answers["calibrated_probabilities"]}
-        return [
-            {
-                "labels": [str(name) for name, has in zip(names, chosen[at], strict=True) if has],
-                **{
-                    kind: {str(name): float(value) for name, value in zip(names, rows[at], strict=True)}
-                    for kind, rows in {"probabilities": outputs, **more}.items()
-                },
-            }
-            for at in range(len(outputs))
-        ]
-
-    def in_words(self, prediction: Mapping[str, Any]) -> dict[str, str]:
-        """The labels with their probabilities, and the most probable other label."""
-        shares = prediction.get("calibrated_probabilities") or prediction["probabilities"]
-        others = [(value, name) for name, value in shares.items() if name not in prediction["labels"]]
-        named = ", ".join(f"{name} {shares[name]:.3f}" for name in prediction["labels"])
-        return {"labels": named or "none", "next": f"{max(others)[1]} {max(others)[0]:.3f}" if others else ""}
-
     def word_cells(
         self,
         names: Sequence[str],

@@ -169,24 +169,6 @@ class Regress:
         explained = "" if metrics["r2"] is None else f", and {max(0.0, metrics['r2']):.1%} of the variance explained,"
         return f"Off by {metrics['mae']:.4g}{unit} on average{spread}{explained} on {metrics['count']} test {nouns}."
 
-    def predictions(
-        self, names: Sequence[str], outputs: NDArray[np.floating], answers: Mapping[str, NDArray[Any]] | None = None
-    ) -> list[dict[str, Any]]:
-        """`values` by name and, where fitted, the `lower` and `upper` edges of their intervals."""
-        parts = {"values": outputs, **({} if answers is None else {name: answers[name] for name in self.answers})}
-        return [
-            {kind: {str(name): float(value) for name, value in zip(names, rows[at], strict=True)} for kind, rows in parts.items()}
-            for at in range(len(outputs))
-        ]
-
-    def in_words(self, prediction: Mapping[str, Any]) -> dict[str, str]:
-        """Each number with its interval."""
-        lower, upper = prediction.get("lower"), prediction.get("upper")
-        return {
-            name: f"{value:.4g}" + (f" ({lower[name]:.4g} to {upper[name]:.4g})" if lower and upper else "")
-            for name, value in prediction["values"].items()
-        }
-
     def word_cells(
         self,
         names: Sequence[str],

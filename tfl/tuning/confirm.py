@@ -76,7 +76,7 @@ def _scores(folder: SearchFolder, recipe: Recipe, runner: TrialRunner, seeds: in
     except TflError as error:
         return {"scores": scores, "depth": depth, "mean": None, "interval": None, "reason": str(error)}
     interval = t_interval(scores)
-    if interval and recipe.monitor.metric != "val_loss":  # a share of the examples
+    if interval and recipe.monitor.is_share:
         interval = [max(0.0, interval[0]), min(1.0, interval[1])]
     return {"scores": scores, "depth": depth, "mean": statistics.fmean(scores), "interval": interval, "reason": ""}
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tfl.errors import RecipeError
 from tfl.fields import as_plain
-from tfl.modalities.image.backbones.settle import preprocessing_of
+from tfl.modalities.base import check_available
 from tfl.recipe import Augment, Between, Choice, Recipe, Stage
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ def check_space(recipe: Recipe, space: Space) -> None:
         for value in tried.values if isinstance(tried, Choice) else _limits(recipe, path, tried):
             changed = _override(recipe, path, value)
             if path.split(".")[0] == "backbone":
-                preprocessing_of(changed.backbone)  # an unknown name is told before the first trial
+                check_available(changed)  # an unknown name is reported before the first trial
 
 
 def _may_differ(words: list[str]) -> bool:

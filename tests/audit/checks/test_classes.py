@@ -17,7 +17,8 @@ def examples(*counts: int, names: tuple[str, ...] = ("ant", "bee", "cow"), split
     labels = np.repeat(np.arange(len(counts)), counts)
     images = np.zeros((len(labels), 8, 8), np.uint8)
     given = None if splits is None else np.array(splits)
-    return Examples(class_names=names[: len(counts)], labels=labels, arrays=images, splits=given, source="x")
+    nouns = {"noun": "image", "nouns": "images"}
+    return Examples(class_names=names[: len(counts)], labels=labels, arrays=images, splits=given, source="x", **nouns)
 
 
 def kinds(of: Examples, units: np.ndarray | None = None) -> dict[str, str]:

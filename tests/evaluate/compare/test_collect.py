@@ -37,7 +37,9 @@ def judged_on(run: Run, right: np.ndarray, *, images: str = "photo", first: int 
         def __len__(self) -> int:
             return len(right)
 
-    examples = Listed(class_names=("a", "b"), labels=labels, paths=None, name_of=lambda index: f"{images}-{numbers[index]}.jpg")
+    examples = Listed(
+        class_names=("a", "b"), labels=labels, targets=None, paths=None, name_of=lambda index: f"{images}-{numbers[index]}.jpg"
+    )
     split = SimpleNamespace(test=every, names=lambda count: np.full(count, "test"))
     write_predictions(run.folder, examples, split, {"test": probabilities})
     if listing:

@@ -5,8 +5,10 @@ import pytest
 from sound_files import encoded, tone, wav
 
 from tfl.data.examples import Examples
-from tfl.modalities.audio.audit import correlation, facts_of, level_findings, near_copies, near_copy_findings
+from tfl.modalities.audio.audit import compared_waves, correlation, facts_of, level_findings, near_copies
+from tfl.modalities.audio.checks import AudioChecks
 from tfl.modalities.audio.sample import draw_sounds
+from tfl.modalities.base import Audited
 
 SOUNDS = draw_sounds(per_class=4, seed=5)
 
@@ -28,14 +30,14 @@ def test_each_trouble_is_found_once():
         wav(0.2 * clean + 0.3),
         wav(0.1 * rng.normal(size=8000)),
     ]
-    found = {one.kind: list(one.files) for one in level_findings(examples_of(contents))}
+    found = {one["kind"]: one["files"] for one in level_findings(examples_of(contents))}
     assert found == {"silent": ["#1", "#2"], "clipped": ["#3"], "very_short": ["#4"], "offset": ["#5"]}
 
 
 def test_notes_read_well_for_one_and_for_several():
-    notes = {one.kind: one.note for one in level_findings(examples_of([wav(np.zeros(8000)), wav(np.zeros(9000))]))}
+    notes = {one["kind"]: one["note"] for one in level_findings(examples_of([wav(np.zeros(8000)), wav(np.zeros(9000))]))}
     assert notes["silent"].startswith("2 sounds have no sample above -60 dB, and teach")
-    notes = {one.kind: one.note for one in level_findings(examples_of([wav(np.zeros(400))]))}
+    notes = {one["kind"]: one["note"] for one in level_findings(examples_of([wav(np.zeros(400))]))}
     assert notes["silent"] == "1 sound has no sample above -60 dB, and teaches a network nothing but silence: #0."
     assert notes["very_short"] == "1 sound is shorter than 50 ms: #0."
 
@@ -43,7 +45,7 @@ def test_notes_read_well_for_one_and_for_several():
 def test_the_drawn_sounds_are_clean():
     everything = Examples(class_names=SOUNDS.class_names, labels=SOUNDS.labels, contents=SOUNDS.contents)
     assert level_findings(everything) == []
-    assert near_copy_findings(everything) == []
+    assert near_copies(compared_waves(everything)) == []
 
 
 @pytest.mark.parametrize("change", ["louder", "shifted", "noise", "mp3", "rate", "cut"])
@@ -60,16 +62,16 @@ def test_a_changed_copy_is_found_among_others(change):
         "rate": lambda: wav(librosa.resample(samples, orig_sr=16000, target_sr=22050), 22050),
         "cut": lambda: wav(samples[200:-200]),
     }[change]()
-    assert near_copies(examples_of([*SOUNDS.contents, copy])) == [(1, len(SOUNDS.contents))]
+    assert near_copies(compared_waves(examples_of([*SOUNDS.contents, copy]))) == [(1, len(SOUNDS.contents))]
 
 
-def test_copies_of_two_classes_are_a_conflict():
-    one, two = SOUNDS.contents[:2]
+def test_copies_of_two_sources_are_found_by_their_prints():
+    one, two, three = SOUNDS.contents[:3]
     louder = wav(np.frombuffer(one[44:], "<i2") / 40000)
-    copies, conflict = near_copy_findings(examples_of([one, two, louder], [0, 0, 1]))
-    assert (copies.kind, copies.files, copies.groups) == ("near_duplicate_sounds", ("#0", "#2"), ((0, 1),))
-    assert (conflict.kind, conflict.severity) == ("near_conflicting_sounds", "warning")
-    assert conflict.note.startswith("2 sounds in 1 set are copies of each other or nearly so, under different labels")
+    here, there = (AudioChecks(Audited(examples=examples_of(some), batches=iter)) for some in ([two, one], [three, louder]))
+    prints = here.prints + there.prints
+    assert [members.tolist() for members in prints.near_sets(["a", "b", "c", "d"])] == [[1, 3]]
+    assert prints.near_sets(["a", "b", "c", "b"]) == []  # exact copies alone
 
 
 def test_correlation_of_other_sounds_is_low():

@@ -1,7 +1,8 @@
-"""KerasHub's image transformers, small and random, from preset folders: the same answers, one block per transformer layer."""
+"""Image transformers of KerasHub, small and random, from preset folders: the same answers, a block for each transformer layer."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -188,3 +189,24 @@ def test_presets_of_other_kinds_are_refused(tmp_path: Path) -> None:
     models.BertBackbone(vocabulary_size=20, intermediate_dim=32, **SMALL).save_to_preset(str(tmp_path))
     with pytest.raises(BackboneError, match=r"no image encoder.*BertBackbone.*DINOv2"):
         class_of(str(tmp_path))
+
+
+@pytest.mark.slow
+def test_a_run_freezes_cuts_trains_and_exports_a_preset(folder: Callable[[str], tuple[Any, str]], tmp_path: Path) -> None:
+    recipe = tfl.Recipe(
+        name="digits",
+        data=tfl.Sample("digits", per_class=10, labels=("0", "1")),
+        backbone=tfl.Backbone(folder("DINOV2Backbone")[1]),
+        head=tfl.Head(pooling="first"),
+        stages=(tfl.Stage("head", epochs=1), tfl.Stage("finetune", train="top:1", epochs=1)),
+    )
+    run = tfl.run(recipe, out=tmp_path / "run")
+    assert run.recipe.data.image_size == (SIDE, SIDE)
+    moved = {row["block"] for row in _ledger(run.folder) if row["moved"]}
+    assert len(moved) == 2 and "head" in moved
+    assert (run.folder / "export" / "saved_model" / "1" / "saved_model.pb").is_file()
+
+
+def _ledger(folder: Path) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = json.loads((folder / "ledger.json").read_text())["finetune"]
+    return rows

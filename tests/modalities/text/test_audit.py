@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from tfl.data.examples import Examples
+from tfl.modalities.base import Audited
 from tfl.modalities.text.audit import text_findings
+from tfl.modalities.text.checks import TextChecks
 from tfl.modalities.text.copies import near_sets
 from tfl.modalities.text.language import is_mojibake, language_of, script_of
 
@@ -70,6 +72,15 @@ def test_near_copies() -> None:
     long = " ".join(plain(30, seed=1))
     texts[60], texts[61] = long, long.replace("evening", "night", 1)
     assert [members.tolist() for members in near_sets(texts)] == [[2, 50, 300], [60, 61]]
+
+
+def test_copies_of_two_sources_are_found_by_their_prints() -> None:
+    here, there = plain(20), plain(5, seed=2)
+    there[3] = here[7].upper()
+    first, second = (TextChecks(Audited(examples=examples(some), batches=iter)) for some in (here, there))
+    prints = [str(index) for index in range(25)]
+    assert [members.tolist() for members in (first.prints + second.prints).near_sets(prints)] == [[7, 23]]
+    assert [finding.kind for finding in first.findings()] == [] and first.deep_findings() == []
 
 
 def test_short_texts_are_copies_only_where_they_are_the_same() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+import tfl
 from tests.modalities.text.conftest import SMALL, small_backbones
 from tfl.errors import BackboneError, MissingExtraError, WeightsNotFoundError
 from tfl.modalities import hub
@@ -93,3 +94,18 @@ def test_without_keras_hub_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match=r"pip install 'tfl\[text\]'"):
         presets.class_of("bert_tiny_en_uncased")
+
+
+def test_tiny_ships_with_a_vocabulary_and_without_weights() -> None:
+    settings = presets.settings_of(hub.SHIPPED["tiny"])
+    words = (hub.SHIPPED["tiny"] / "assets" / "tokenizer" / "vocabulary.txt").read_text().split()
+    assert len(words) == len(set(words)) == settings["config"]["vocabulary_size"] and words[0] == "[PAD]"
+    tokenizer = presets.load_tokenizer("tiny")
+    spelt = [int(one) for one in tokenizer(["the zebra !"])[0]]
+    assert [tokenizer.id_to_token(one) for one in spelt] == ["the", "z", "##e", "##b", "##r", "##a", "!"]
+
+
+def test_weights_that_a_folder_does_not_have() -> None:
+    hub.refuse_missing_weights(tfl.Backbone("tiny", weights=None))
+    with pytest.raises(WeightsNotFoundError, match=r"`tiny` has no weights.*--set backbone.weights=none"):
+        hub.refuse_missing_weights(tfl.Backbone("tiny"))

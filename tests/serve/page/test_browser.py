@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 
 import tfl
+from tfl.modalities.shipping import shipping_of_about
 from tfl.serve.limits import Limits
 
 pytest.importorskip("fastapi", reason="fastapi is not installed: pip install 'tfl[serve]'")
@@ -39,7 +40,7 @@ class Answering:
     """A served model: green pictures are healthy, blue ones out of distribution, others have two classes in the set."""
 
     name = "leaves"
-    latest = SimpleNamespace(number=2, class_names=CLASSES, folder=Path("nowhere"))
+    latest = SimpleNamespace(number=2, class_names=CLASSES, folder=Path("nowhere"), shipping=shipping_of_about({}))
 
     def __init__(self, limits=None):
         self.limits = limits or Limits()

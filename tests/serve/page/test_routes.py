@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 import tfl
+from tfl.modalities.shipping import shipping_of_about
 from tfl.runs import Run
 from tfl.serve.limits import Limits
 
@@ -26,7 +27,7 @@ CLASSES = ("ant", "bee", "cat")
 
 
 class Version:
-    number, class_names, folder = 3, CLASSES, Path("nowhere")
+    number, class_names, folder, shipping = 3, CLASSES, Path("nowhere"), shipping_of_about({})
 
 
 class Answering:
@@ -116,6 +117,9 @@ def test_the_page_knows_what_is_served(client):
         "version": 3,
         "classes": list(CLASSES),
         "most_bytes": Limits().max_body_bytes,
+        "kind": "image",
+        "noun": "image",
+        "nouns": "images",
     }
 
 
@@ -141,7 +145,7 @@ def test_an_export_without_confidence_is_not_called_calibrated():
 
 
 def test_what_cannot_be_looked_at_is_refused():
-    client = client_of(Answering(limits=Limits(max_body_bytes=3000, max_pixels=5000)))
+    client = client_of(Answering(limits=Limits(max_body_bytes=3000, max_cost=5000)))
     for content, status, words in (
         (b"", 400, "empty"),
         (b"once upon a time", 400, "not an image"),

@@ -24,12 +24,14 @@ FEW = 10
 
 
 def class_findings(examples: Examples, units: NDArray[np.int64]) -> list[Finding]:
-    """`class_imbalance`, `classes_too_small` and `classes_small`.
+    """`class_imbalance`, `classes_too_small` and `classes_small`; nothing where each example has not one class.
 
     Args:
         examples: The usable ones.
         units: `(n,)` what stays together in a split: groups, and exact copies.
     """
+    if examples.targets is not None:
+        return []
     return [*_imbalance(examples), *_small(examples, units)]
 
 
@@ -40,29 +42,32 @@ def _imbalance(examples: Examples) -> list[Finding]:
     few, many = min(counts, key=lambda name: counts[name]), max(counts, key=lambda name: counts[name])
     times = counts[many] / counts[few]
     note = (
-        f"Class `{many}` has {counts[many]:,} images, {times:.1f} times those of `{few}` ({counts[few]:,}): accuracy says "
-        "little about the rare classes. Watch `val_macro_f1`, and consider `class_weight=balanced`."
+        f"Class `{many}` has {counts[many]:,} {examples.nouns}, {times:.1f} times those of `{few}` ({counts[few]:,}): accuracy "
+        "says little about the rare classes. Watch `val_macro_f1`, and consider `class_weight=balanced`."
     )
     return [Finding(kind="class_imbalance", severity="warning" if times >= VERY_IMBALANCED else "info", files=(), note=note)]
 
 
 def _small(examples: Examples, units: NDArray[np.int64]) -> list[Finding]:
-    """By what can be put apart: images of one group, and exact copies, count once."""
+    """By what can be put apart: examples of one group, and exact copies, count once."""
     pieces = [len(np.unique(units[examples.labels == label])) for label in range(len(examples.class_names))]
     found = []
     kinds = (
         ("classes_too_small", "error", 0, FEWEST, "cannot be in a training, a validation and a test split"),
-        ("classes_small", "warning", FEWEST, FEW, "have so few images that a score on them is mostly luck"),
+        ("classes_small", "warning", FEWEST, FEW, f"have so few {examples.nouns} that a score on them is mostly luck"),
     )
     for kind, severity, low, high, text in kinds:
         small = [label for label, count in enumerate(pieces) if low <= count < high]
         if not small:
             continue
-        shown = listed([f"`{examples.class_names[label]}` ({plural(pieces[label], 'image')})" for label in small])
+        shown = listed(
+            [f"`{examples.class_names[label]}` ({plural(pieces[label], examples.noun, examples.nouns)})" for label in small]
+        )
         files = tuple(examples.name_of(int(index)) for index in np.flatnonzero(np.isin(examples.labels, small)))
         words = plural(len(small), "class", "classes")
         note = (
-            f"{words} {text}: {shown}. Images of one group, and exact copies, count once. Add images, or leave the class out "
+            f"{words} {text}: {shown}. {examples.nouns.capitalize()} of one group, and exact copies, count once. "
+            f"Add {examples.nouns}, or leave the class out "
             "with `data.labels`."
         )
         found.append(Finding(kind=kind, severity=severity, files=files, note=note))  # type: ignore[arg-type]
@@ -87,6 +92,8 @@ def merge_variants(examples: Examples) -> tuple[Examples, list[Finding]]:
 
     A run refuses such a source: a class that is missing in a split would shift every index.
     """
+    if examples.targets is not None:
+        return examples, []
     spellings: dict[str, list[int]] = {}
     for label, name in enumerate(examples.class_names):
         spellings.setdefault(alike(name), []).append(label)
@@ -126,7 +133,7 @@ def _where(examples: Examples, label: int) -> str:
 
 
 def _missing(examples: Examples) -> tuple[list[str], tuple[str, ...]]:
-    """Classes that a split of the source lacks, and the images of those classes elsewhere."""
+    """Classes that a split of the source lacks, and the examples of those classes elsewhere."""
     if examples.splits is None:
         return [], ()
     sentences, lacking = [], set()
@@ -138,7 +145,6 @@ def _missing(examples: Examples) -> tuple[list[str], tuple[str, ...]]:
         absent = [label for label in absent if np.any(examples.labels == label)]
         if absent and len(absent) < len(examples.class_names):
             lacking.update(absent)
-            sentences.append(
-                f"The {split} split has no images of {listed([f'`{examples.class_names[label]}`' for label in absent])}."
-            )
+            names = listed([f"`{examples.class_names[label]}`" for label in absent])
+            sentences.append(f"The {split} split has no {examples.nouns} of {names}.")
     return sentences, tuple(examples.name_of(int(index)) for index in np.flatnonzero(np.isin(examples.labels, sorted(lacking))))

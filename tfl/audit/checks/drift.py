@@ -1,9 +1,9 @@
 """Whether two splits are of one kind: a classifier two-sample test (Lopez-Paz and Oquab 2017) on features.
 
-A linear probe learns to tell the splits apart on one half of the images and is judged on the other half. (Cross-validation would
-use all images for both, but then the scores hang together, and the test would find drift where there is none.) An area under
-the ROC curve of 0.5 is guessing: the splits look alike. At 1.0 each image betrays its split: another camera, another season,
-another way of saving files.
+A linear probe learns to tell the splits apart on one half of the examples and is evaluated on the other half. (Cross-validation
+would use all examples for both, but then the scores hang together, and the test would find drift where there is none.) An area
+under the ROC curve of 0.5 is guessing: the splits look alike. At 1.0 each example betrays its split: another camera, another
+season, another way of saving files.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Drift:
         auc: The area under the ROC curve, 0.5 to 1 for splits that differ.
         interval: 95%, by bootstrap.
         p_value: Of the Mann-Whitney U test: how likely so large an area is where the splits do not differ.
-        strangest: Positions of those of the second split's images that it was judged on, the least like the first ones first.
+        strangest: Positions of the second split's examples that it was evaluated on, the least like the first ones first.
     """
 
     auc: float
@@ -54,7 +54,7 @@ def drift_findings(
     """`drift` of the validation and of the test split against training, where there is any.
 
     Args:
-        examples: The images.
+        examples: The examples.
         features: `(n, width)`.
         splits: `(n,)` split names.
         units: `(n,)` what is held out together.
@@ -67,10 +67,10 @@ def drift_findings(
             continue
         low, high = drift.interval
         note = (
-            f"The {other} split is not like the train split: a linear probe tells one image of each apart in {drift.auc:.0%} of "
-            f"cases (AUC {drift.auc:.2f}, 95% interval {low:.2f} to {high:.2f}, p {_p(drift.p_value)}; 50% would be guessing). "
-            "Other shares of the classes, another camera or another way of saving files do that. The files are the strangest of "
-            "them, seen from train."
+            f"The {other} split is not like the train split: a linear probe tells one {examples.noun} of each apart in "
+            f"{drift.auc:.0%} of cases (AUC {drift.auc:.2f}, 95% interval {low:.2f} to {high:.2f}, p {_p(drift.p_value)}; 50% "
+            "would be guessing). Other shares of the classes, another camera or another way of saving files do that. The files "
+            "are the strangest of them, seen from train."
         )
         files = tuple(examples.name_of(int(index)) for index in drift.strangest[:_SHOWN])
         found.append(Finding(kind="drift", severity="warning", files=files, note=note, scores=(drift.auc,)))
@@ -80,11 +80,11 @@ def drift_findings(
 def splits_apart(
     features: NDArray[np.floating], first: NDArray[np.bool_], second: NDArray[np.bool_], units: NDArray[np.int64], *, seed: int
 ) -> Drift | None:
-    """The two-sample test; None where a part has fewer than 40 images or everything is tied together.
+    """The two-sample test; None where a part has fewer than 40 examples or everything is tied together.
 
     Args:
         features: `(n, width)`.
-        first, second: `(n,)` which images are in each part; of larger ones 2,000 each are drawn.
+        first, second: `(n,)` which examples are in each part; of larger ones 2,000 each are drawn.
         units: `(n,)` what is held out together.
         seed: Decides the draw, the halves and the resamples.
     """

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def group_findings(examples: Examples, splits: NDArray[Any] | None) -> list[Finding]:
-    """`straddling_groups`: images of one group in several splits, so that the test asks about what was trained on.
+    """`straddling_groups`: examples of one group in several splits, so that the test asks about what was trained on.
 
     Args:
         examples: Those of a source that names groups; others have no such finding.
@@ -30,8 +30,8 @@ def group_findings(examples: Examples, splits: NDArray[Any] | None) -> list[Find
         return []
     count = sum(len(some) for some in torn)
     note = (
-        f"{plural(len(torn), 'group')} of {plural(count, 'image')} in several splits: the test asks about what was trained on, "
-        "so scores look better than they are."
+        f"{plural(len(torn), 'group')} of {plural(count, examples.noun, examples.nouns)} in several splits: the test asks "
+        "about what was trained on, so scores look better than they are."
     )
     return [
         of_groups(

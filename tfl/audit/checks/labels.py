@@ -11,8 +11,8 @@ import numpy as np
 from tfl.advise.linear import held_out
 from tfl.advise.probe import FOLDS, make_folds
 from tfl.audit.cost import cost_of
-from tfl.audit.extra import require_extra
 from tfl.data.examples import Examples
+from tfl.extras import require_audit_library
 from tfl.finding import Cost, Finding, plural
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ _SURE, _DOUBTED = 0.5, 0.2
 
 @dataclass(frozen=True, eq=False)
 class Opinions:
-    """What probes that have not seen an image say of its label.
+    """What probes that have not seen an example say of its label.
 
     Args:
         indices: `(n,)` the examples that were asked about: those of classes with two pieces or more.
@@ -51,7 +51,7 @@ def opinions(
     Args:
         features: `(n, width)`.
         labels: `(n,)`.
-        units: `(n,)` what is held out together: groups, and copies of one photo.
+        units: `(n,)` what is held out together: groups, and copies.
         seed: Decides the folds.
     """
     pieces = {label: len(np.unique(units[labels == label])) for label in np.unique(labels)}
@@ -71,7 +71,7 @@ def rank_labels(said: Opinions) -> NDArray[np.int64]:
 
     By the probability of the given label, which found more planted errors than cleanlab's other scores did.
     """
-    rank = require_extra("cleanlab.rank")
+    rank = require_audit_library("cleanlab.rank")
     scores = rank.get_label_quality_scores(said.labels, _clean(said.probabilities), method="self_confidence")
     return np.asarray(said.indices[np.argsort(scores, kind="stable")])
 
@@ -79,9 +79,9 @@ def rank_labels(said: Opinions) -> NDArray[np.int64]:
 def suspects(said: Opinions) -> NDArray[np.int64]:
     """Those examples that cleanlab counts as wrong and that the probes are sure of, the most doubtful first.
 
-    Where probes are often wrong themselves, cleanlab alone names a third of all images.
+    Where probes are often wrong themselves, cleanlab alone names a third of all examples.
     """
-    wrong = require_extra("cleanlab.filter").find_label_issues(
+    wrong = require_audit_library("cleanlab.filter").find_label_issues(
         said.labels, _clean(said.probabilities), filter_by="prune_by_noise_rate", n_jobs=1
     )
     given = said.probabilities[np.arange(len(said.labels)), said.labels]
@@ -105,8 +105,8 @@ def label_finding(examples: Examples, said: Opinions, wrong: NDArray[np.int64], 
         )
         scores.append(float(chances[given]))
     note = (
-        f"{plural(len(wrong), 'image')} whose label is likely wrong, the most doubtful first; the score is the probability that "
-        "a probe which never saw the image gives its label. Look at them before you believe it."
+        f"{plural(len(wrong), examples.noun, examples.nouns)} whose label is likely wrong, the most doubtful first; the score is "
+        f"the probability that a probe which never saw the {examples.noun} gives its label. Look at them before you believe it."
     )
     return Finding(
         kind=KIND,
@@ -125,8 +125,10 @@ def _clean(probabilities: NDArray[np.float32]) -> NDArray[np.float64]:
     return np.asarray(exact / exact.sum(axis=1, keepdims=True))
 
 
-def accuracy_without(features: NDArray[np.floating], said: Opinions, wrong: NDArray[np.int64], *, seed: int) -> Cost | None:
-    """What the suspected labels cost: probes trained with and without them, judged on the same other images."""
+def accuracy_without(
+    features: NDArray[np.floating], said: Opinions, wrong: NDArray[np.int64], *, seed: int, nouns: str = "examples"
+) -> Cost | None:
+    """What the suspected labels cost: probes trained with and without them, evaluated on the same other examples."""
     inside = ~np.isin(said.indices, wrong)
     columns, units = said.labels[inside], np.unique(said.units[inside], return_inverse=True)[1]
     pieces = [len(np.unique(units[columns == label])) for label in range(len(said.classes))]
@@ -136,4 +138,4 @@ def accuracy_without(features: NDArray[np.floating], said: Opinions, wrong: NDAr
     again = held_out(features[said.indices[inside]], columns, folds, first=said.strength)
     before = said.probabilities[inside].argmax(axis=1) == columns
     after = again.probabilities.argmax(axis=1) == columns
-    return cost_of("Cross-validated accuracy of a linear probe on all other images", before, after, units, seed=seed)
+    return cost_of(f"Cross-validated accuracy of a linear probe on all other {nouns}", before, after, units, seed=seed)

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from tfl.evaluate.compare.collect import compare_runs
-from tfl.evaluate.render import percent, render
+from tfl.evaluate.render import amount, percent, render
 from tfl.evaluate.report import charts
 from tfl.evaluate.report.facts import time_facts
+from tfl.evaluate.report.sections import overall_rows
 from tfl.evaluate.run_files import optional_json, read_history
 from tfl.fields import as_plain
 from tfl.runs import Run
@@ -29,10 +30,10 @@ def write_comparison(run_folders: Sequence[Path | str], out: Path | str) -> Path
         StorageError: `out` cannot be written.
     """
     document = collect_page(run_folders)
-    metric = document["metric"]
+    column = task_of(document["runs"][0]["recipe"]["task"]).default_metric
     drawn = {
-        "epochs": charts.runs_curve(document["runs"], x="step", column=metric),
-        "seconds": charts.runs_curve(document["runs"], x="elapsed", column=metric),
+        "epochs": charts.runs_curve(document["runs"], x="step", column=column),
+        "seconds": charts.runs_curve(document["runs"], x="elapsed", column=column),
     }
     figures = {name: figure for name, figure in drawn.items() if figure}
     return write_atomically(out, render("comparison.html.j2", comparison=document, figures=figures))
@@ -44,7 +45,7 @@ def collect_page(run_folders: Sequence[Path | str]) -> dict[str, Any]:
     Returns:
         As of `tfl.evaluate.compare.collect.compare_runs`; each of `runs` also has `recipe`, `test`, `history` with `elapsed`
         seconds, and `total` seconds; `pairs` holds those on the very same test examples; `same_test` (whether all that were
-        tested are among them), `sentence`, `metric` (of the curves) and `columns` (the figures of the test) come on top.
+        tested are among them) and `sentence` come on top.
 
     Raises:
         RunError: Fewer than two runs, or one that cannot be read.
@@ -54,16 +55,7 @@ def collect_page(run_folders: Sequence[Path | str]) -> dict[str, Any]:
     pairs = [pair for pair in document["pairs"] if pair.get("same_examples")]
     same_test = len(pairs) >= sum(1 for run in runs if run["test"]) - 1
     sentence = _sentence(runs, document, pairs, same_test=same_test)
-    metric = task_of(runs[0]["recipe"]["task"]).default_metric
-    columns = [row for row in document["figures"] if row["split"] == "test" and row["figure"] != "count"]
-    return document | {
-        "runs": runs,
-        "pairs": pairs,
-        "same_test": same_test,
-        "sentence": sentence,
-        "metric": metric,
-        "columns": columns,
-    }
+    return document | {"runs": runs, "pairs": pairs, "same_test": same_test, "sentence": sentence}
 
 
 def _of_run(run: Run) -> dict[str, Any]:
@@ -75,6 +67,7 @@ def _of_run(run: Run) -> dict[str, Any]:
         "recipe": as_plain(run.recipe),
         "note": (run.manifest.get("data") or {}).get("note") or "",
         "test": metrics.get("test") or {},
+        "figures": overall_rows(run.recipe.task, metrics) if "test" in metrics else [],
         "history": history,
         "total": time_facts(metrics, [])["total"] or elapsed,
     }
@@ -87,12 +80,10 @@ def _sentence(
     if best is None:
         one_task = len({run["recipe"]["task"] for run in runs}) == 1
         return "None of these runs has a test result yet." if one_task else "These runs have different tasks."
-    test, task = runs[best]["test"], task_of(runs[best]["recipe"]["task"])
-    if task.name == "classify":
-        highest = f"{runs[best]['title']} scores highest: {percent(test['accuracy'])} of its test {nouns}."
-    else:
-        name = task.default_metric.removeprefix("val_")
-        highest = f"{runs[best]['title']} is the best: {name.replace('_', ' ')} {test[name]:.4g} on its test {nouns}."
+    highest = f"{runs[best]['title']} scores highest: {percent(runs[best]['test'].get('accuracy'))} of its test {nouns}."
+    if runs[best]["recipe"]["task"] != "classify":
+        first = runs[best]["figures"][0]
+        highest = f"{runs[best]['title']} does best: {first['name'].lower()} {amount(first['value'])} on its test {nouns}."
     if not pairs or not same_test:
         return f"{highest} The runs were not all tested on the same {nouns}, so the figures do not settle which is better."
     if all(pair["verdict"] == "better" for pair in pairs):

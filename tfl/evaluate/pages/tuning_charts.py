@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tfl.evaluate.report.charts import _AXIS, COLOURS, Figure, _layout, _short, _titled
+from tfl.recipe import Monitor
 from tfl.tasks.intervals import wilson_interval
 
 _LEGEND = {"orientation": "h", "y": -0.24, "x": 0, "font": {"color": COLOURS["ink"]}}
@@ -34,7 +35,7 @@ def depth_chart(
     scored = [row for row in trials if row["value"] is not None and row["depth"] is not None]
     if not scored:
         return None
-    best = _best_by_depth(scored, higher=metric != "val_loss")
+    best = _best_by_depth(scored, higher=Monitor(metric).higher_is_better)  # type: ignore[arg-type]
     data = []
     for status, (name, symbol) in _LOOKS.items():
         rows = [row for row in scored if row["status"] == status]
@@ -75,7 +76,8 @@ def parallel_chart(trials: Sequence[Mapping[str, Any]], *, metric: str) -> Figur
 
     Drawn from plain lines: Plotly's own parallel coordinates need WebGL, which a printed page and some browsers do not have.
     """
-    rows = sorted((row for row in trials if row["value"] is not None), key=lambda row: row["value"], reverse=metric == "val_loss")
+    lower = not Monitor(metric).higher_is_better  # type: ignore[arg-type]
+    rows = sorted((row for row in trials if row["value"] is not None), key=lambda row: row["value"], reverse=lower)
     if len(rows) < 2:
         return None
     axes = [_axis(path, [row["values"].get(path) for row in rows]) for path in rows[0]["values"]]
@@ -122,7 +124,7 @@ def time_chart(trials: Sequence[Mapping[str, Any]], *, metric: str) -> Figure | 
     rows = sorted((row for row in trials if row["value"] is not None and row.get("ended_s")), key=lambda row: row["ended_s"])
     if not rows:
         return None
-    better = min if metric == "val_loss" else max
+    better = max if Monitor(metric).higher_is_better else min  # type: ignore[arg-type]
     so_far, best = [], rows[0]["value"]
     for row in rows:
         best = better(best, row["value"])

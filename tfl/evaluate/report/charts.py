@@ -241,8 +241,8 @@ def reliability(bins: Sequence[Mapping[str, Any]]) -> Figure | None:
 
 
 def runs_curve(runs: Sequence[Mapping[str, Any]], *, x: str, column: str = "val_accuracy") -> Figure | None:
-    """One validation curve per run: `x` is `step` (epochs) or `elapsed` (seconds); each run has `title` and `history`."""
-    data, form = [], ".1%" if column == "val_accuracy" else ".4g"
+    """One validation curve a run: `x` is `step` (epochs) or `elapsed` (seconds); each run has `title` and `history`."""
+    data = []
     for position, run in enumerate(runs):
         rows = [row for row in run["history"] if row.get(column) is not None and row.get(x) is not None]
         name = html.escape(_short(str(run["title"]), 40))
@@ -255,7 +255,7 @@ def runs_curve(runs: Sequence[Mapping[str, Any]], *, x: str, column: str = "val_
                 "y": [row[column] for row in rows],
                 "line": {"color": RUN_COLOURS[position % len(RUN_COLOURS)], "width": 2},
                 "marker": {"size": 4},
-                "hovertemplate": f"{name}: %{{y:{form}}}<extra></extra>",
+                "hovertemplate": f"{name}: %{{y:{'.1%' if column == 'val_accuracy' else '.4g'}}}<extra></extra>",
             }
         )
     if not any(trace["x"] for trace in data):

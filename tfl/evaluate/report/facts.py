@@ -9,16 +9,19 @@ from collections.abc import Mapping
 from typing import Any
 
 from tfl.evaluate.render import percent
+from tfl.modalities.base import NOUNS
 from tfl.recipe import Monitor
 from tfl.tasks.base import task_of
 
 _HEAD = ("head", "(head)")
 
 
-def result_facts(metrics: Mapping[str, Any], manifest: Mapping[str, Any], *, task: str = "classify") -> dict[str, Any]:
+def result_facts(
+    metrics: Mapping[str, Any], manifest: Mapping[str, Any], *, task: str = "classify", kind: str = "image"
+) -> dict[str, Any]:
     """The result in plain words: `sentence`, `measured_on`, `baseline` and `note`, from metrics.json and the manifest."""
     if task != "classify":
-        return _other_result(metrics, manifest, task)
+        return _other_result(metrics, manifest, task, *NOUNS[kind])
     data, test = manifest.get("data") or {}, metrics.get("test") or {}
     note = str(data.get("note") or "")
     facts: dict[str, Any] = {"note": note, "measured_on": "", "baseline": "", "sentence": _unfinished(manifest)}
@@ -39,14 +42,14 @@ def result_facts(metrics: Mapping[str, Any], manifest: Mapping[str, Any], *, tas
     return facts
 
 
-def _other_result(metrics: Mapping[str, Any], manifest: Mapping[str, Any], task: str) -> dict[str, Any]:
+def _other_result(metrics: Mapping[str, Any], manifest: Mapping[str, Any], task: str, noun: str, nouns: str) -> dict[str, Any]:
     data, test = manifest.get("data") or {}, metrics.get("test") or {}
     facts = {"note": str(data.get("note") or ""), "measured_on": "", "baseline": "", "sentence": _unfinished(manifest)}
     if not test:
         return facts
     source = f" from {data['source']}" if data.get("source") else ""
-    sentence = task_of(task).sentence(test, noun="example", nouns="examples")
-    measured = f"Measured on {test['count']} examples{source}, held out of training and of every choice."
+    sentence = task_of(task).sentence(test, noun=noun, nouns=nouns)
+    measured = f"Measured on {test['count']} {nouns}{source}, held out of training and of every choice."
     return {**facts, "sentence": sentence, "measured_on": measured}
 
 

@@ -73,7 +73,7 @@ def _collect(run: Run, section: Section) -> dict[str, Any]:
             "folder": str(run.folder),
             "recipe": recipe,
             "manifest": manifest,
-            "result": result_facts(metrics, manifest, task=run.recipe.task),
+            "result": result_facts(metrics, manifest, task=run.recipe.task, kind=run.recipe.data.kind),
             "data": data_facts(manifest, metrics),
             "blocks": blocks,
             "stages": stages,

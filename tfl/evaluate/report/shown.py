@@ -12,9 +12,10 @@ import numpy as np
 import tensorflow as tf
 from PIL import Image
 
-from tfl.evaluate.explain import grad_cam, overlay, tensor_of
+from tfl.evaluate.explain import grad_cam, tensor_of
 from tfl.modalities.image.convert import readable_by_graph
 from tfl.modalities.image.decode import decode_image
+from tfl.modalities.image.preview import overlay
 from tfl.modalities.image.resize import preprocess_bytes
 from tfl.recipe import Data
 from tfl.storage import write_atomically, write_json

@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tfl.errors import BadImageError, MissingExtraError, listed
-from tfl.finding import Finding, Severity, of_groups
 from tfl.modalities.audio.convert import samples_of
 
 SILENT_DB = -60.0
@@ -80,11 +79,14 @@ def facts_of(content: bytes) -> SoundFacts:
     )
 
 
-def level_findings(examples: Any) -> list[Finding]:
+def level_findings(examples: Any) -> list[dict[str, Any]]:
     """Findings about single sounds: `silent`, `clipped`, `very_short`, `offset`.
 
     Args:
         examples: A `tfl.data.examples.Examples` of sounds that can be read.
+
+    Returns:
+        Dictionaries of `kind`, `severity`, `files` and `note`.
     """
     facts = _of_each(examples, facts_of)
     chosen = {
@@ -99,7 +101,7 @@ def level_findings(examples: Any) -> list[Finding]:
         "very_short": f"are shorter than {SHORT_S * 1000:g} ms",
         "offset": f"do not swing around zero: their mean is more than {OFFSET_SHARE:.0%} of their loudest sample",
     }
-    severities: dict[str, Severity] = {"silent": "warning", "clipped": "info", "very_short": "warning", "offset": "info"}
+    severities = {"silent": "warning", "clipped": "info", "very_short": "warning", "offset": "info"}
     return [
         _finding(kind, severities[kind], [examples.name_of(index) for index in indices], words[kind])
         for kind, indices in chosen.items()
@@ -107,38 +109,27 @@ def level_findings(examples: Any) -> list[Finding]:
     ]
 
 
-def near_copy_findings(examples: Any) -> list[Finding]:
-    """Findings about recordings that are there several times, at another level, shifted, cut or compressed.
-
-    `near_duplicate_sounds`, and `near_conflicting_sounds` where the copies have different labels.
+def compared_waves(examples: Any) -> dict[int, NDArray[np.float32]]:
+    """The samples of each sound that can be read, at one low rate, by its position.
 
     Args:
-        examples: A `tfl.data.examples.Examples` of sounds that can be read.
+        examples: A `tfl.data.examples.Examples`.
     """
-    sets = near_copies(examples)
-    if not sets:
-        return []
-    findings = [_copies_finding("near_duplicate_sounds", "info", examples, sets, "are copies of each other or nearly so")]
-    conflicting = [members for members in sets if _differ(examples, members)]
-    if conflicting:
-        words = "are copies of each other or nearly so, under different labels; at least one label is wrong"
-        findings.append(_copies_finding("near_conflicting_sounds", "warning", examples, conflicting, words))
-    return findings
+    return _of_each(examples, _compared)
 
 
-def near_copies(examples: Any) -> list[tuple[int, ...]]:
+def near_copies(waves: dict[int, NDArray[np.float32]]) -> list[tuple[int, ...]]:
     """Sets of sounds that are the same recording, byte by byte or nearly so.
 
     Sounds with like spectrograms are candidates; whether two of them are copies is decided by the correlation of their samples
     at the shift at which it is largest.
 
     Args:
-        examples: A `tfl.data.examples.Examples` of sounds that can be read.
+        waves: Of `compared_waves`.
 
     Returns:
         Indices of the sounds of each set, in order.
     """
-    waves = _of_each(examples, _compared)
     order = [index for index, wave in waves.items() if np.ptp(wave) > 0]
     if len(order) < 2:
         return []
@@ -253,26 +244,16 @@ def _joined(pairs: Sequence[tuple[int, int]]) -> list[tuple[int, ...]]:
     return sorted({tuple(sorted(members)) for members in of.values()})
 
 
-def _differ(examples: Any, members: Sequence[int]) -> bool:
-    if examples.targets is None:
-        return len({int(examples.labels[index]) for index in members}) > 1
-    return bool(np.nanmax(np.ptp(examples.targets[list(members)], axis=0)) > 0)
-
-
-def _finding(kind: str, severity: Severity, files: list[str], words: str) -> Finding:
+def _finding(kind: str, severity: str, files: list[str], words: str) -> dict[str, Any]:
     count = len(files)
     subject = "1 sound" if count == 1 else f"{count:,} sounds"
     if count == 1:
-        for several, one in _SINGULAR:
+        for several, one in (
+            ("have ", "has "),
+            ("are ", "is "),
+            ("do not", "does not"),
+            ("their", "its"),
+            ("and teach", "and teaches"),
+        ):
             words = words.replace(several, one)
-    return Finding(kind=kind, severity=severity, files=tuple(files), note=f"{subject} {words}: {listed(files, limit=5)}.")
-
-
-_SINGULAR = (("have ", "has "), ("are ", "is "), ("do not", "does not"), ("their", "its"), ("and teach", "and teaches"))
-
-
-def _copies_finding(kind: str, severity: Severity, examples: Any, sets: Sequence[tuple[int, ...]], words: str) -> Finding:
-    count = sum(map(len, sets))
-    groups = [[examples.name_of(index) for index in members] for members in sets]
-    note = f"{count:,} sounds in {len(sets):,} {'set' if len(sets) == 1 else 'sets'} {words}."
-    return of_groups(kind, severity, groups, note)
+    return {"kind": kind, "severity": severity, "files": files, "note": f"{subject} {words}: {listed(files, limit=5)}."}

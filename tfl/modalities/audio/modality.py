@@ -17,7 +17,7 @@ from tfl.modalities.audio.check import ALLOWED, FIXES, MOST_BYTES, TROUBLES, che
 from tfl.modalities.audio.convert import readable_by_graph
 from tfl.modalities.audio.decode import decode_wav, sample_count
 from tfl.modalities.audio.length import chosen_length, durations_of
-from tfl.modalities.base import Checked, Preview, TensorSpec
+from tfl.modalities.base import Audited, Checked, Preview, TensorSpec
 from tfl.recipe import Audio
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     import tfl
+    from tfl.modalities.audio.checks import AudioChecks
 
 VERSION = "tfl sound 1"
 """Part of the key of stored features; raise the number when other spectrograms come of the same bytes."""
@@ -56,6 +57,21 @@ class AudioModality:
     troubles: ClassVar[Mapping[str, str]] = TROUBLES
     trouble_fixes: ClassVar[Mapping[str, str]] = FIXES
     allowed: ClassVar[str] = ALLOWED
+    near_copies: ClassVar[str] = "are the same recording, at another level or rate, shifted, cut or compressed"
+    titles: ClassVar[Mapping[str, str]] = {
+        "not_a_sound": "Files that are no sounds",
+        "no_samples": "Sounds without samples",
+        "too_long": "Too long to read",
+        "silent": "Silent sounds",
+        "clipped": "Clipped sounds",
+        "very_short": "Very short sounds",
+        "offset": "Sounds that do not swing around zero",
+        "near_leaks": "Leaks: the same recording in several splits",
+        "near_conflicting_labels": "The same recording under different labels",
+        "near_duplicates": "Copies of a recording",
+    }
+    audit_reads_tensors: ClassVar[bool] = False
+    audit_libraries: ClassVar[Sequence[str]] = ()
 
     def __post_init__(self) -> None:
         if self.audio.seconds is None:
@@ -166,6 +182,10 @@ class AudioModality:
         decode = functools.partial(decode_wav, seconds=self.seconds, sample_rate=self.audio.sample_rate)
         return self.finish(tf.map_fn(decode, contents, fn_output_signature=tf.TensorSpec([count], tf.float32)))
 
+    def resources(self) -> Sequence[Any]:
+        """Nothing has to be held on to."""
+        return ()
+
     def augmenter(self, settings: tfl.AudioAugment) -> Callable[..., tuple[Any, Any]]:
         """See `tfl.modalities.audio.augment.augmenter`."""
         from tfl.modalities.audio.augment import augmenter
@@ -206,11 +226,15 @@ class AudioModality:
 
         return preview_sound(content, self, attribution=attribution)
 
-    def audit_checks(self) -> Sequence[Callable[..., Any]]:
-        """See `tfl.modalities.audio.audit`."""
-        from tfl.modalities.audio.audit import level_findings, near_copy_findings
+    def audit_checks(self, audited: Audited) -> AudioChecks:
+        """See `tfl.modalities.audio.checks`."""
+        from tfl.modalities.audio.checks import AudioChecks
 
-        return (level_findings, near_copy_findings)
+        return AudioChecks(audited)
+
+    def compared_with(self, data: tfl.Data) -> tuple[tfl.Data, tfl.Backbone | None]:
+        """As they are, without a network."""
+        return data, None
 
 
 def of_recipe(recipe: tfl.Recipe) -> AudioModality:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -11,7 +12,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from tfl.errors import BadImageError
-from tfl.modalities.base import Checked, TensorSpec
+from tfl.modalities.base import Audited, Checked, Preview, TensorSpec
+from tfl.modalities.image.audit.titles import TITLES
 from tfl.modalities.image.bits import refuse_unused_bits
 from tfl.modalities.image.check import ALLOWED, FIXES, TROUBLES, check_arrays, file_findings
 from tfl.modalities.image.convert import IN_GRAPH, IN_GRAPH_BOXED, largest_value, readable_by_graph
@@ -23,10 +25,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     import tfl
+    from tfl.modalities.image.audit.checks import ImageChecks
 
 DECODE_VERSION = "tfl 3"
 """Part of the key of stored features; raise the number when other pixels come of the same bytes."""
 PIXELS = "pixels"
+COMPARED = 96
+"""Pixels of a side at which images of two sources are compared."""
 
 
 @dataclass(frozen=True)
@@ -35,9 +40,11 @@ class ImageModality:
 
     Args:
         data: The data of a recipe, whose `settled_size`, `fit` and `bits` decide the pixels.
+        pooling: String, as `Head.pooling`, which image transformers have to know. Defaults to `avg`.
     """
 
     data: tfl.Data
+    pooling: str = "avg"
     kind: ClassVar[str] = "image"
     noun: ClassVar[str] = "image"
     nouns: ClassVar[str] = "images"
@@ -48,6 +55,10 @@ class ImageModality:
     troubles: ClassVar[Mapping[str, str]] = TROUBLES
     trouble_fixes: ClassVar[Mapping[str, str]] = FIXES
     allowed: ClassVar[str] = ALLOWED
+    near_copies: ClassVar[str] = "show the same photo, encoded, resized, cropped or mirrored"
+    titles: ClassVar[Mapping[str, str]] = TITLES
+    audit_reads_tensors: ClassVar[bool] = True
+    audit_libraries: ClassVar[Sequence[str]] = ("cleanvision.issue_managers.image_property_issue_manager",)
 
     def identity(self) -> dict[str, Any]:
         """Versions, size, fit and bits; equal to what keys of stored features held before there were other modalities."""
@@ -145,6 +156,10 @@ class ImageModality:
 
         return preprocess_batch(contents, self.data.settled_size, self.data.fit, self.data.bits)
 
+    def resources(self) -> Sequence[Any]:
+        """Nothing has to be held on to."""
+        return ()
+
     def augmenter(self, settings: tfl.Augment) -> Callable[..., tuple[Any, Any]]:
         """See `tfl.modalities.image.augment.augmenter`."""
         from tfl.modalities.image.augment import augmenter
@@ -176,15 +191,40 @@ class ImageModality:
         return [] if note is None else [("image_size", note)]
 
     def build_backbone(self, backbone: tfl.Backbone) -> keras.Model:
-        """See `tfl.modalities.image.backbones.build.build_backbone`."""
+        """See `tfl.modalities.image.backbones.build.build_backbone`, and for presets `tfl.modalities.image.encoders`."""
         from tfl.modalities.image.backbones.build import build_backbone
+        from tfl.modalities.image.backbones.presets import is_preset
+
+        if is_preset(backbone.name):
+            from tfl.modalities.image.encoders import build_encoder
+
+            return build_encoder(backbone, image_size=self.data.settled_size, pooling=self.pooling)
 
         return build_backbone(backbone, image_size=self.data.settled_size)
+
+    def preview(self, content: bytes, *, attribution: NDArray[np.float32] | None = None) -> Preview:
+        """The image itself; with an attribution, the image as the network sees it, next to the same with colour."""
+        from tfl.modalities.image.preview import preview
+
+        return preview(content, data=self.data, attribution=attribution)
+
+    def audit_checks(self, audited: Audited) -> ImageChecks:
+        """See `tfl.modalities.image.audit.checks`."""
+        from tfl.modalities.image.audit.checks import ImageChecks
+
+        return ImageChecks(audited)
+
+    def compared_with(self, data: tfl.Data) -> tuple[tfl.Data, tfl.Backbone | None]:
+        """At 96 px, with the features of `mini`, which was trained at that size."""
+        from tfl.recipe import Backbone
+
+        return dataclasses.replace(data, image_size=(COMPARED, COMPARED)), Backbone("mini")
 
 
 def of_recipe(recipe: tfl.Recipe) -> ImageModality:
     """The modality of a recipe's images, at the size of its network where the recipe states none."""
-    return ImageModality(recipe.data if recipe.data.image_size is not None else settled(recipe).data)
+    stated = recipe if recipe.data.image_size is not None else settled(recipe)
+    return ImageModality(stated.data, pooling=recipe.head.pooling)
 
 
 def check_available(recipe: tfl.Recipe) -> None:

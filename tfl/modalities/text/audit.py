@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -67,10 +67,6 @@ def text_findings(examples: Any) -> list[dict[str, Any]]:
     """
     texts = Texts.of(examples)
     return [finding for look in (short_texts, mojibake, other_scripts, other_languages, telling_words) for finding in look(texts)]
-
-
-CHECKS: tuple[Callable[[Any], list[dict[str, Any]]], ...] = (text_findings,)
-"""What the text modality adds to an audit; each takes the examples."""
 
 
 def short_texts(texts: Texts) -> list[dict[str, Any]]:

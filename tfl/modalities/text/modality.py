@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from tfl.errors import DataError, RecipeError
 from tfl.modalities import hub
-from tfl.modalities.base import MASK, Checked, Preview, TensorSpec
+from tfl.modalities.base import MASK, Audited, Checked, Preview, TensorSpec
 from tfl.modalities.text import check as checks
 from tfl.modalities.text import presets
 from tfl.recipe import Text
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     import tfl
+    from tfl.modalities.text.checks import TextChecks
     from tfl.modalities.text.tokenise import Tokenise
 
 VERSION = "text 1"
@@ -56,6 +57,22 @@ class TextModality:
     troubles: ClassVar[Mapping[str, str]] = checks.TROUBLES
     trouble_fixes: ClassVar[Mapping[str, str]] = checks.FIXES
     allowed: ClassVar[str] = checks.ALLOWED
+    near_copies: ClassVar[str] = "say the same but for case, signs or a few words"
+    titles: ClassVar[Mapping[str, str]] = {
+        "blank": "Texts of white space",
+        "binary": "Files that are no texts",
+        "not_utf8": "Texts that are not UTF-8",
+        "short_texts": "Texts of a single word",
+        "mojibake": "Garbled texts",
+        "other_script": "Texts in other letters",
+        "other_language": "Texts in another language",
+        "telling_word": "Words that give their class away",
+        "near_leaks": "Leaks: nearly the same text in several splits",
+        "near_conflicting_labels": "Nearly the same text under different labels",
+        "near_duplicates": "Nearly the same texts",
+    }
+    audit_reads_tensors: ClassVar[bool] = False
+    audit_libraries: ClassVar[Sequence[str]] = ()
 
     @property
     def settled_length(self) -> int:
@@ -219,11 +236,15 @@ class TextModality:
         tokens = self.tokenise.words(found[TOKENS].numpy()[0, :used])
         return preview(content, tokens=tokens[1:-1], attribution=attribution.reshape(-1)[1 : used - 1])
 
-    def audit_checks(self) -> Sequence[Callable[..., Any]]:
-        """See `tfl.modalities.text.audit`."""
-        from tfl.modalities.text.audit import CHECKS
+    def audit_checks(self, audited: Audited) -> TextChecks:
+        """See `tfl.modalities.text.checks`."""
+        from tfl.modalities.text.checks import TextChecks
 
-        return CHECKS
+        return TextChecks(audited)
+
+    def compared_with(self, data: tfl.Data) -> tuple[tfl.Data, tfl.Backbone | None]:
+        """As they are, without a network."""
+        return data, None
 
 
 def of_recipe(recipe: tfl.Recipe) -> TextModality:
@@ -248,8 +269,10 @@ def settled(recipe: tfl.Recipe) -> tfl.Recipe:
     Raises:
         BackboneError: The backbone is a folder that holds no text encoder, or takes fewer tokens than the recipe asks for.
         MissingExtraError: KerasHub is not installed.
+        WeightsNotFoundError: The backbone is a folder without weights, and the recipe takes its own.
     """
     presets.require_extra()
+    hub.refuse_missing_weights(recipe.backbone)
     folder, length = hub.folder_of(recipe.backbone.name), _text(recipe).length
     if folder is not None:
         most = presets.most_tokens(presets.settings_of(folder)["config"])

@@ -104,4 +104,7 @@ def tokenise_of(name: str) -> Tokenise:
         MissingExtraError: KerasHub is not installed.
         WeightsNotFoundError: It is not on this machine and cannot be fetched.
     """
-    return Tokenise(load_tokenizer(name))
+    import tensorflow as tf
+
+    with tf.init_scope():  # its tables must not belong to a graph that asks for it first
+        return Tokenise(load_tokenizer(name))

@@ -1,4 +1,5 @@
-"""All that the page shows of one picture, as plain data: the answer, the picture, Grad-CAM, the nearest training pictures.
+"""All that the page shows of one example, as plain data: the answer, the example, what spoke for it, the nearest training
+examples.
 
 What cannot be shown is named in `missing`, each with the reason. Reasons hold no path: who looks at the page need not be who
 started the server. The log has the particulars.
@@ -10,14 +11,13 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from tfl.errors import BackboneError, TflError
 from tfl.evaluate.out_of_distribution import with_current_names
+from tfl.modalities.shipping import Shipping
 from tfl.runs import Run
 from tfl.serve.page.neighbours import Neighbours, load_neighbours
 from tfl.serve.page.network import RunNetwork
-from tfl.serve.page.shown import heat_picture, in_words, placed_heat, shown_picture
+from tfl.serve.rows import row_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -28,49 +28,46 @@ _log = logging.getLogger("tfl.serve")
 
 
 class Answers:
-    """Makes the page's answers; what it needs of the run is loaded with the first picture.
+    """Makes the page's answers; what it needs of the run is loaded with the first example.
 
     Args:
         run: Which the model came from, or None for an export alone.
-        bits: How many bits of 16-bit images are in use; None means 16.
+        shipping: How contents are read.
+        task: Name of the task. Defaults to one of several classes.
     """
 
-    def __init__(self, run: Run | None, *, bits: int | None = None) -> None:
-        self._bits = bits
+    def __init__(self, run: Run | None, *, shipping: Shipping, task: str = "classify") -> None:
+        self._shipping, self._task = shipping, task
         self._network = RunNetwork(run) if run else None
         self._neighbours: Neighbours | None = None
-        self._no_neighbours = _NO_RUN.format("The nearest training pictures need")
+        self._no_neighbours = _NO_RUN.format(f"The nearest training {_examples(shipping)} need")
         self._about: dict[str, float | None] = {"coverage": None, "out_of_distribution_threshold": None}
         if run is not None:
-            self._neighbours, self._no_neighbours = _neighbours_of(run)
+            self._neighbours, self._no_neighbours = _neighbours_of(run, _examples(shipping))
             self._about = _confidence_of(run)
 
     def answer(self, content: bytes, outputs: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
-        """The answer to one picture.
+        """The answer to one example.
 
         Args:
-            content: Of an image file that the model could decode, converted where its format is not one that graphs read.
+            content: Which the model could decode, converted where its format is not one that graphs read.
             outputs: What the model gave for it, a row of each output.
 
         Returns:
-            `label`; `probabilities`, `calibrated_probabilities` and `prediction_set` by class; `is_out_of_distribution`,
-            `out_of_distribution_score`; `picture`, `grad_cam`, `neighbours`; `missing`, why any of them is None.
+            `task`, and by task: `label`, `probabilities`, `calibrated_probabilities` and `prediction_set` by class; `labels` and
+            `probabilities` by label; `values`, `lower` and `upper` by name. `is_out_of_distribution`,
+            `out_of_distribution_score`; what `Shipping.shown` and `Shipping.explained` give; `neighbours`; `missing`, why any of
+            them is None.
         """
-        import tensorflow as tf
-
-        from tfl.modalities.image.decode import decode_image
-
-        pixels = decode_image(tf.constant(content), self._bits).numpy()
         names = [name.decode() for name in outputs["labels"][0].tolist()]
-        said = _said(names, outputs)
-        missing = {} if said["calibrated_probabilities"] else {"confidence": _NOT_CALIBRATED}
-        explained, why = self._explained(pixels, names, names.index(said["label"]))
-        return {**said, **self._about, "picture": shown_picture(pixels), **explained, "missing": {**missing, **why}}
+        said = _said(self._task, names, outputs)
+        missing = {} if self._task != "classify" or said["calibrated_probabilities"] else {"confidence": _NOT_CALIBRATED}
+        explained, why = self._explained(content, names, _explained_column(self._task, names, said))
+        shown = self._shipping.shown(content)
+        return {**said, **self._about, **shown, **explained, "missing": {**missing, **why}}
 
-    def _explained(
-        self, pixels: NDArray[np.uint8], names: Sequence[str], class_index: int
-    ) -> tuple[dict[str, Any], dict[str, str]]:
-        """Grad-CAM and the neighbours, and why there are none."""
+    def _explained(self, content: bytes, names: Sequence[str], column: int) -> tuple[dict[str, Any], dict[str, str]]:
+        """The attribution and the neighbours, and why there are none."""
         nothing = {"grad_cam": None, "looked": None, "neighbours": None}
         if self._network is None:
             return nothing, {"grad_cam": _NO_RUN.format("Where it looked needs"), "neighbours": self._no_neighbours}
@@ -78,29 +75,49 @@ class Answers:
             if tuple(names) != self._network.class_names:
                 reason = "The version that is served has other classes than the run."
                 return nothing, {"grad_cam": reason, "neighbours": reason}
-            seen = self._network.see(pixels, class_index)
+            seen = self._network.see(content, column)
             near = None if self._neighbours is None else self._neighbours.nearest(seen.vector)
         except TflError as error:
-            _log.warning("The page has no Grad-CAM: %s", error)
+            _log.warning("The page has no attribution: %s", error)
             unsuited = isinstance(error, BackboneError)
             reason = "This network has no feature map." if unsuited else "The run cannot be read; the server's log says why."
             return nothing, {"grad_cam": reason, "neighbours": reason}
-        placed = placed_heat(seen.heat, pixels.shape[:2], self._network.data.fit)
-        shown = {"grad_cam": heat_picture(placed), "looked": in_words(placed), "neighbours": near}
-        return shown, {} if near is not None else {"neighbours": self._no_neighbours}
+        missing = {} if near is not None else {"neighbours": self._no_neighbours}
+        if seen.heat is None:
+            return {**nothing, "neighbours": near}, {**missing, "grad_cam": "This network has no feature map."}
+        return {**nothing, **self._shipping.explained(content, seen.heat), "neighbours": near}, missing
 
 
-def _said(names: Sequence[str], outputs: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
-    """The model's outputs for one picture, by class."""
+def _examples(shipping: Shipping) -> str:
+    """What the page calls several examples."""
+    return shipping.modality.nouns
+
+
+def _explained_column(task: str, names: Sequence[str], said: Mapping[str, Any]) -> int:
+    """Which output is explained: that of the label, or of the likeliest one, or the first."""
+    if task == "classify":
+        return names.index(said["label"])
+    shares = said.get("probabilities")
+    return 0 if not shares else names.index(max(shares, key=shares.__getitem__))
+
+
+def _said(task: str, names: Sequence[str], outputs: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
+    """The model's outputs for one example, by name."""
     row = with_current_names({name: values[0] for name, values in outputs.items()})
+    distant = {
+        "is_out_of_distribution": bool(row["is_out_of_distribution"]) if "is_out_of_distribution" in row else None,
+        "out_of_distribution_score": float(row["out_of_distribution_score"]) if "out_of_distribution_score" in row else None,
+    }
+    if task != "classify":
+        return {"task": task, **row_of(task, row, names), **distant}
     inside = row.get("prediction_set")
     return {
+        "task": task,
         "label": row["label"].decode(),
         "probabilities": _by_class(names, row["probabilities"]),
         "calibrated_probabilities": _by_class(names, row.get("calibrated_probabilities")),
         "prediction_set": None if inside is None else [name for name, is_in in zip(names, inside, strict=True) if is_in],
-        "is_out_of_distribution": bool(row["is_out_of_distribution"]) if "is_out_of_distribution" in row else None,
-        "out_of_distribution_score": float(row["out_of_distribution_score"]) if "out_of_distribution_score" in row else None,
+        **distant,
     }
 
 
@@ -108,13 +125,13 @@ def _by_class(names: Sequence[str], values: NDArray[Any] | None) -> dict[str, fl
     return None if values is None else {name: float(value) for name, value in zip(names, values, strict=True)}
 
 
-def _neighbours_of(run: Run) -> tuple[Neighbours | None, str]:
+def _neighbours_of(run: Run, nouns: str) -> tuple[Neighbours | None, str]:
     try:
         found = load_neighbours(run)
     except TflError as error:
-        _log.warning("The page shows no training pictures: %s", error)
-        return None, "The run's training pictures cannot be read; the server's log says why."
-    return found, "This run keeps no training pictures to compare with. They come with: tfl evaluate RUN --confidence"
+        _log.warning("The page shows no training examples: %s", error)
+        return None, f"The run's training {nouns} cannot be read; the server's log says why."
+    return found, f"This run keeps no training {nouns} to compare with. They come with: tfl evaluate RUN --confidence"
 
 
 def _confidence_of(run: Run) -> dict[str, float | None]:

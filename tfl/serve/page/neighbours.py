@@ -1,4 +1,4 @@
-"""The training pictures nearest to a new one: `neighbours.npz` of a run, read without opening its training data."""
+"""The training examples nearest to a new one: `neighbours.npz` of a run, read without opening its training data."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import numpy as np
 
 from tfl.data.listing import read_listing
 from tfl.errors import RunError
-from tfl.features.vectors import unit_length
+from tfl.modalities.image.shown import data_uri
 from tfl.runs import Run
-from tfl.serve.page.shown import data_uri
 from tfl.storage import storage_errors
+from tfl.vectors import unit_length
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -24,7 +24,7 @@ SHOWN = 6
 
 @dataclass(frozen=True, eq=False)
 class Neighbours:
-    """Training pictures of a run, with what its head read of them.
+    """Training examples of a run, with what its head read of them.
 
     Attributes:
         vectors: `(n, features)` float32, each of length one.
@@ -39,7 +39,7 @@ class Neighbours:
     thumbnails: tuple[bytes, ...]
 
     def nearest(self, vector: NDArray[np.floating], *, count: int = SHOWN) -> list[dict[str, Any]]:
-        """The nearest pictures by cosine distance, the nearest first: `label`, `file`, `distance`, `thumbnail` (a data URI).
+        """The nearest examples by cosine distance, the nearest first: `label`, `file`, `distance`, `thumbnail` (a data URI).
 
         Raises:
             RunError: The vector has another length than these.
@@ -52,7 +52,7 @@ class Neighbours:
         [('bee', 0.0), ('ant', 1.0)]
         """
         if self.vectors.shape[1:] != vector.shape:
-            raise RunError("The training pictures were described by another network.", received=str(self.vectors.shape))
+            raise RunError("The training examples were described by another network.", received=str(self.vectors.shape))
         distances = 1.0 - self.vectors @ unit_length(np.asarray(vector, np.float32)[None])[0]
         return [
             {
@@ -66,7 +66,7 @@ class Neighbours:
 
 
 def load_neighbours(run: Run) -> Neighbours | None:
-    """The training pictures that a run keeps; None where it keeps none.
+    """The training examples that a run keeps; None where it keeps none.
 
     The file has `vectors` `(n, features)` float16, `labels` and `indices` `(n,)` of the run's classes and examples, and the
     JPEGs one behind the other in `thumbnails` `(bytes,)` uint8, each up to its `ends` `(n,)`.

@@ -10,76 +10,77 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tfl.errors import RunError
-from tfl.recipe import Data
 from tfl.runs import Run
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+_MAP_AXES = 4
+"""Of feature maps, the batch among them."""
+
 
 @dataclass(frozen=True)
 class Seen:
-    """What a run's network made of one picture.
+    """What a run's network made of one example.
 
     Attributes:
-        heat: Grad-CAM's map over the network's input, `(height, width)` float32, 0..1.
-        vector: What its head reads, `(features,)` float32.
+        heat: How much each part of the network's input speaks for the answer, such as Grad-CAM's map `(height, width)` float32,
+            0..1; None for a network without feature maps.
+        vector: The head's input, `(features,)` float32.
     """
 
-    heat: NDArray[np.float32]
+    heat: NDArray[np.float32] | None
     vector: NDArray[np.float32]
 
 
 class RunNetwork:
-    """The network of a run: `model.keras`, the layer that Grad-CAM looks at, and the vector that the head reads."""
+    """The network of a run: `model.keras`, the layer that attributions look at, and the vector that is the head's input."""
 
     def __init__(self, run: Run) -> None:
         self._run = run
         self._lock = threading.Lock()
-        self._loaded: tuple[Any, Any] | None = None
+        self._loaded: tuple[Any, Any, Any] | None = None
 
     @functools.cached_property
     def class_names(self) -> tuple[str, ...]:
         """The run's classes."""
         return self._run.class_names
 
-    @functools.cached_property
-    def data(self) -> Data:
-        """The recipe's data: the size and fit of the network's input."""
-        return self._run.recipe.data
-
-    def see(self, pixels: NDArray[np.uint8], class_index: int) -> Seen:
-        """Looks at a decoded picture, `(height, width, 3)`, for what speaks for one of the classes.
+    def see(self, content: bytes, column: int) -> Seen:
+        """Looks at a content for what speaks for one of the outputs.
 
         Raises:
             RunError: The run has no model, or it cannot be read.
-            BackboneError: The network has no feature map to look at.
         """
         from tfl.evaluate.explain import maps_of
-        from tfl.modalities.image.resize import resize_image
 
-        mapped, features = self._parts()
-        image = resize_image(pixels, self.data.settled_size, self.data.fit).numpy()[None]
-        heat = maps_of(mapped, image, np.array([class_index]))[0]
-        return Seen(heat, np.asarray(features(image, training=False), np.float32)[0])
+        mapped, features, decode = self._parts()
+        tensors = decode([content])
+        heat = None if mapped is None else maps_of(mapped, tensors, np.array([column]))[0]
+        return Seen(heat, np.asarray(features(tensors, training=False), np.float32)[0])
 
-    def _parts(self) -> tuple[Any, Any]:
+    def _parts(self) -> tuple[Any, Any, Any]:
         with self._lock:
             if self._loaded is None:
                 self._loaded = self._load()
             return self._loaded
 
-    def _load(self) -> tuple[Any, Any]:
+    def _load(self) -> tuple[Any, Any, Any]:
         from tfl.serve.predictor import load_run_model
 
         feature_layer = last_block(self._run)
         model = load_run_model(self._run)
         import keras
 
+        from tfl.backbones.inputs import inputs_of
         from tfl.evaluate.explain import tensor_of, with_features
+        from tfl.export.trial import decoder
+        from tfl.modalities.base import modality_of
         from tfl.model.head import POOL
 
-        return with_features(model, feature_layer), keras.Model(model.input, tensor_of(model, POOL))
+        has_map = len(tensor_of(model, feature_layer).shape) == _MAP_AXES
+        features = keras.Model(inputs_of(model), tensor_of(model, POOL))
+        return with_features(model, feature_layer) if has_map else None, features, decoder(modality_of(self._run.recipe))
 
 
 def last_block(run: Run) -> str:

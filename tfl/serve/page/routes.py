@@ -1,10 +1,10 @@
-"""The page of `tfl serve`: drop a picture, see the answer, how sure it is, and why.
+"""The page of `tfl serve`: drop a file or type a text, see the answer, how sure it is, and why.
 
     GET  /                  the page                   GET /page/static/NAME   its style, scripts and icon, from a fixed table
-    GET  /page/about        the model's name, version and classes
-    POST /page/look         the content of an image file; the answer, the picture as decoded, Grad-CAM, nearest training pictures
+    GET  /page/about        the model's name, version, classes and kind of example
+    POST /page/look         a content; the answer, the content as decoded, what spoke for the answer, nearest training examples
 
-Grad-CAM and the training pictures come from the run; an export alone is served without them, and the page says so.
+Attributions and the training examples come from the run; an export alone is served without them, and the page says so.
 """
 
 from __future__ import annotations
@@ -18,10 +18,9 @@ import anyio
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
-from tfl.errors import BadImageError
-from tfl.modalities.image.convert import readable_by_graph
+from tfl.errors import BadContentError
+from tfl.modalities.shipping import Shipping
 from tfl.runs import Run
-from tfl.serve.limits import check_image
 from tfl.serve.models import Models
 from tfl.serve.refusal import RefusedError
 
@@ -33,9 +32,9 @@ _KINDS = {
     "page.js": "text/javascript; charset=utf-8",
     "client.js": "text/javascript; charset=utf-8",
     "answer.js": "text/javascript; charset=utf-8",
+    "record.js": "text/javascript; charset=utf-8",
     "icon.svg": "image/svg+xml",
 }
-_READ = "JPEG, PNG, WebP, GIF, BMP, JPEG XL, TIFF, AVIF, HEIC, JPEG 2000 and PNM are read."
 _AT_ONCE = 1  # explanations: each uses every core
 _MOST_WAITING = 8
 
@@ -45,7 +44,7 @@ def page_routes(models: Models, run: Run | None) -> APIRouter:
 
     Args:
         models: What answers.
-        run: The run that the model came from, for Grad-CAM and the training pictures; None for an export alone.
+        run: The run that the model came from, for attributions and the training examples; None for an export alone.
     """
     router = APIRouter(include_in_schema=False)
     files = _packaged()
@@ -73,7 +72,7 @@ def page_routes(models: Models, run: Run | None) -> APIRouter:
 
 
 class _Desk:
-    """Takes pictures in, one after the other, and hands out what the page shows of them."""
+    """Takes contents in, one after the other, and hands out what the page shows of them."""
 
     def __init__(self, models: Models, run: Run | None) -> None:
         self.models, self.run = models, run
@@ -88,11 +87,15 @@ class _Desk:
             "version": version.number,
             "classes": list(version.class_names),
             "most_bytes": self.models.limits.max_body_bytes,
+            "kind": version.shipping.modality.kind,
+            "noun": version.shipping.modality.noun,
+            "nouns": version.shipping.modality.nouns,
         }
 
     async def look(self, content: bytes) -> dict[str, Any]:
         if self._inside >= _AT_ONCE + _MOST_WAITING:
-            raise RefusedError("UNAVAILABLE", "Many pictures wait to be looked at. Try again in a moment.")
+            nouns = self.models.latest.shipping.modality.nouns
+            raise RefusedError("UNAVAILABLE", f"Many {nouns} wait to be looked at. Try again in a moment.")
         self._inside += 1
         try:
             return await self._look(content)
@@ -100,15 +103,26 @@ class _Desk:
             self._inside -= 1
 
     async def _look(self, content: bytes) -> dict[str, Any]:
-        try:
-            weight = await anyio.to_thread.run_sync(check_image, content, self.models.limits)
-            content = await anyio.to_thread.run_sync(readable_by_graph, content)
-        except BadImageError as error:
-            raise RefusedError("INVALID_ARGUMENT", f"This is no picture that can be looked at: {error}. {_READ}") from error
         version = self.models.latest
+        shipping = version.shipping
+        try:
+            weight = await anyio.to_thread.run_sync(self._cost, content, shipping)
+            content = await anyio.to_thread.run_sync(shipping.modality.readable, content)
+        except BadContentError as error:
+            noun = shipping.modality.noun
+            raise RefusedError(
+                "INVALID_ARGUMENT", f"This is no {noun} that can be looked at: {error}. {shipping.formats}"
+            ) from error
         outputs = await asyncio.wrap_future(self.models.submit([content], version=version, weight=weight))
         answer = await anyio.to_thread.run_sync(self._explained, content, outputs, limiter=self._queue())
         return {"model": self.models.name, "version": version.number, **answer}
+
+    def _cost(self, content: bytes, shipping: Shipping) -> int:
+        """What decoding takes, of a content that is not empty either."""
+        cost = shipping.cost(content, most=self.models.limits.max_cost)
+        if shipping.harmless:
+            shipping.accept(content)
+        return cost
 
     def _queue(self) -> anyio.CapacityLimiter:
         if self._limiter is None:  # which belongs to the loop that serves
@@ -117,10 +131,11 @@ class _Desk:
 
     def _explained(self, content: bytes, outputs: Any) -> dict[str, Any]:
         if self._answers is None:
-            from tfl.serve.about import bits_of_export
+            from tfl.serve.about import task_of_export
             from tfl.serve.page.answer import Answers
 
-            self._answers = Answers(self.run, bits=bits_of_export(self.models.latest.folder))
+            version = self.models.latest
+            self._answers = Answers(self.run, shipping=version.shipping, task=task_of_export(version.folder))
         return self._answers.answer(content, outputs)
 
 

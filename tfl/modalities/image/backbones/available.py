@@ -7,7 +7,9 @@ from pathlib import Path
 
 from tfl.backbones.model_files import model_file
 from tfl.errors import WeightsNotFoundError
+from tfl.modalities import hub
 from tfl.modalities.image.backbones import catalog
+from tfl.modalities.image.backbones.presets import is_preset
 from tfl.recipe import Backbone
 
 _NO_FILES = (None, "pretrained", "imagenet")
@@ -30,6 +32,10 @@ def check_available(backbone: Backbone) -> None:
     >>> import tfl
     >>> check_available(tfl.Backbone("MobileNet", arguments={"alpha": 0.5}))
     """
+    if is_preset(backbone.name):
+        hub.require_extra(needed_for=f"The network `{backbone.name}`")
+        hub.folder_of(backbone.name)
+        return
     if model_file(backbone.name) is None:
         catalog.entry(backbone.name)
     weights = backbone.weights

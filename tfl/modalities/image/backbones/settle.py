@@ -13,6 +13,7 @@ from tfl.backbones.weight_files import find_imagenet_file
 from tfl.errors import BackboneError
 from tfl.modalities.image.backbones import catalog
 from tfl.modalities.image.backbones.architectures import Expectation, architecture, expected_preprocessing
+from tfl.modalities.image.backbones.presets import is_preset
 from tfl.recipe import Backbone, Recipe
 
 UNKNOWN_SIZE = (224, 224)
@@ -58,7 +59,8 @@ def settled(recipe: Recipe) -> Recipe:
     (299, 299)
     """
     found = preprocessing_of(recipe.backbone).preprocessing
-    if found is not None and model_file(recipe.backbone.name) is not None and recipe.backbone.preprocessing == "auto":
+    is_file = not is_preset(recipe.backbone.name) and model_file(recipe.backbone.name) is not None
+    if found is not None and is_file and recipe.backbone.preprocessing == "auto":
         recipe = dataclasses.replace(recipe, backbone=dataclasses.replace(recipe.backbone, preprocessing=found))
     if recipe.data.image_size is None:
         size = native_size(recipe.backbone).size
@@ -78,6 +80,9 @@ def preprocessing_of(backbone: Backbone) -> Expectation:
     >>> preprocessing_of(tfl.Backbone("VGG16")).preprocessing
     'caffe'
     """
+    if is_preset(backbone.name):
+        stated = backbone.preprocessing
+        return Expectation("none" if stated == "auto" else stated, "the preset prepares the pixels itself")
     path, stated = model_file(backbone.name), backbone.preprocessing
     if path is None:
         entry = catalog.entry(backbone.name)
@@ -107,7 +112,7 @@ def preprocessing_note(backbone: Backbone) -> str | None:
     >>> preprocessing_note(tfl.Backbone("VGG16")) is None
     True
     """
-    if model_file(backbone.name) is None:
+    if is_preset(backbone.name) or model_file(backbone.name) is None:
         return None
     found = preprocessing_of(backbone)
     return f"preprocessing {found.preprocessing}: {found.reason}"
@@ -144,6 +149,10 @@ def native_size(backbone: Backbone) -> NativeSize:
     >>> native_size(tfl.Backbone("EfficientNetB1")).size
     (240, 240)
     """
+    if is_preset(backbone.name):
+        from tfl.modalities.image.encoders import size_of
+
+        return NativeSize(size_of(backbone.name))
     path = model_file(backbone.name)
     if path is None:
         side = catalog.entry(backbone.name).native_size
@@ -193,6 +202,8 @@ _SET = "Set data.image_size to the size that it was trained at."
 
 def _trained_at(backbone: Backbone, size: tuple[int, int], native: tuple[int, int]) -> tuple[int, int]:
     """The size of the weights that are loaded for an image size: some networks have weights of their own for several."""
+    if is_preset(backbone.name):
+        return native
     if model_file(backbone.name) is not None or backbone.weights not in ("pretrained", "imagenet") or size[0] != size[1]:
         return native
     entry = catalog.entry(backbone.name)

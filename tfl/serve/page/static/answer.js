@@ -11,18 +11,71 @@ export function percent(share) {
 
 // One sentence for the status line and those who listen to it.
 export function spoken(answer) {
+  const odd = answer.is_out_of_distribution ? "Unlike the training examples. " : "";
+  if (answer.task === "multilabel") return `${odd}${answer.labels.length ? answer.labels.join(", ") : "None of the labels"}.`;
+  if (answer.task === "regress") return odd + Object.keys(answer.values).map((name) => `${name}: ${number(answer, name)}.`).join(" ");
   const shares = answer.calibrated_probabilities ?? answer.probabilities;
   const first = `${answer.is_out_of_distribution ? "Out of distribution. Nearest class: " : ""}${answer.label}, ${percent(shares[answer.label])}.`;
   const set = answer.prediction_set;
   return set && set.length > 1 ? `${first} Prediction set: ${set.join(", ")}.` : first;
 }
 
-export function showAnswer(answer, fileName) {
-  showPicture(answer, fileName);
-  showLabel(answer);
+export function showAnswer(answer, fileName, nouns) {
+  showExample(answer, fileName);
+  showLabel(answer, nouns);
   showSet(answer);
+  showNumbers(answer);
   showBars(answer);
-  showNeighbours(answer);
+  showNeighbours(answer, nouns);
+}
+
+function showExample(answer, fileName) {
+  if (answer.picture) showPicture(answer, fileName);
+  else byId("looked").hidden = true;
+  byId("player").hidden = !answer.audio;
+  if (answer.audio) byId("player").src = answer.audio;
+  else byId("player").removeAttribute("src");
+  showText(answer);
+  const why = byId("looked-why");
+  why.hidden = Boolean(answer.grad_cam || answer.tokens);
+  why.textContent = answer.missing.grad_cam ?? "";
+}
+
+// A text, or its tokens with a colour that says how much each speaks for the answer.
+function showText(answer) {
+  const shown = byId("shown-text");
+  shown.hidden = answer.text == null;
+  if (answer.text == null) return;
+  byId("invite").hidden = true;
+  shown.replaceChildren(...(answer.tokens ? answer.tokens.map(token) : [answer.text]));
+}
+
+function token([word, weight]) {
+  const continued = word.startsWith("##");
+  const made = element("span", weight >= 0 ? "for" : "against");
+  made.textContent = word.replace(/^(##|▁|Ġ)/, "");
+  made.style.setProperty("--weight", `${Math.round(60 * Math.abs(weight))}%`);
+  made.title = weight.toFixed(2);
+  const whole = document.createDocumentFragment();
+  whole.append(continued ? "" : " ", made);
+  return whole;
+}
+
+function number(answer, name) {
+  const short = (value) => String(Number(value.toPrecision(4)));
+  const value = short(answer.values[name]);
+  return answer.lower ? `${value} (${short(answer.lower[name])} to ${short(answer.upper[name])})` : value;
+}
+
+function showNumbers(answer) {
+  const shown = answer.task === "regress";
+  byId("numbers").hidden = !shown;
+  byId("bars-title").hidden = shown;
+  if (!shown) return;
+  const often = answer.coverage == null ? "" : `The interval is to hold the right value in ${Number((100 * answer.coverage).toPrecision(3))}% of cases.`;
+  const rows = Object.keys(answer.values).flatMap((name) => [element("dt", "", name), element("dd", "", number(answer, name))]);
+  byId("number-list").replaceChildren(...rows);
+  byId("bars-note").textContent = answer.lower ? often : "";
 }
 
 function showPicture(answer, fileName) {
@@ -43,21 +96,29 @@ function showPicture(answer, fileName) {
   } else {
     heat.removeAttribute("src");
   }
-  const why = byId("looked-why");
-  why.hidden = Boolean(answer.grad_cam);
-  why.textContent = answer.missing.grad_cam ?? "";
 }
 
-function showLabel(answer) {
+// What stands in large letters, and how sure it is.
+function headline(answer) {
+  if (answer.task === "multilabel") return [answer.labels.join(", ") || "None of the labels", ""];
+  if (answer.task === "regress") {
+    const [first] = Object.keys(answer.values);
+    return [`${first}: ${Number(answer.values[first].toPrecision(4))}`, ""];
+  }
   const shares = answer.calibrated_probabilities ?? answer.probabilities;
-  byId("answer-eyebrow").textContent = answer.is_out_of_distribution ? "Nearest class" : "The answer";
-  byId("label").replaceChildren(...breakable(answer.label));
-  byId("sure").textContent = percent(shares[answer.label]);
+  return [answer.label, percent(shares[answer.label])];
+}
+
+function showLabel(answer, nouns) {
+  const [words, sure] = headline(answer);
+  byId("answer-eyebrow").textContent = answer.is_out_of_distribution && answer.label ? "Nearest class" : "The answer";
+  byId("label").replaceChildren(...breakable(words));
+  byId("sure").textContent = sure;
   byId("out-of-distribution").hidden = !answer.is_out_of_distribution;
   const score = answer.out_of_distribution_score?.toPrecision(3);
   const beyond = answer.out_of_distribution_threshold == null ? "" : ` Its score is ${score}; up to ${answer.out_of_distribution_threshold.toPrecision(3)} counts as like them.`;
   byId("out-of-distribution-text").textContent =
-    `This picture is unlike the training pictures, so the answer says little: it is only the nearest of the classes.${beyond}`;
+    `This ${nouns.replace(/s$/, "")} is unlike the training ${nouns}, so the answer says little${answer.label ? ": it is only the nearest of the classes" : ""}.${beyond}`;
 }
 
 function showSet(answer) {
@@ -65,16 +126,21 @@ function showSet(answer) {
   byId("set").hidden = !set;
   if (!set) return;
   byId("chips").replaceChildren(...set.map((name) => element("li", "", name)));
-  const often = answer.coverage == null ? "" : ` Over many pictures like the training ones, the true class is in the set at least ${Number((100 * answer.coverage).toPrecision(3))}% of the time.`;
+  const often = answer.coverage == null ? "" : ` Over many examples like the training ones, the true class is in the set at least ${Number((100 * answer.coverage).toPrecision(3))}% of the time.`;
   const what = set.length === 0 ? "No class fits well enough to be in the set." : set.length === 1 ? "One class fits." : `Any of these ${set.length} classes fits.`;
   byId("set-note").textContent = what + often;
 }
 
 function showBars(answer) {
+  if (answer.task === "regress") {
+    byId("bars").replaceChildren();
+    byId("more").hidden = true;
+    return;
+  }
   const calibrated = answer.calibrated_probabilities;
   const shares = calibrated ?? answer.probabilities;
   const names = Object.keys(shares).sort((one, other) => shares[other] - shares[one]);
-  const inside = new Set(answer.prediction_set ?? []);
+  const inside = new Set(answer.labels ?? answer.prediction_set ?? []);
   const rows = names.map((name) => bar(name, shares[name], calibrated ? answer.probabilities[name] : null, inside.has(name)));
   byId("bars").replaceChildren(...rows);
   fold(rows);
@@ -100,7 +166,7 @@ function bar(name, share, before, inside) {
     track.append(mark);
     value.append(element("span", "unseen", `, before calibration ${percent(before)}`));
   }
-  if (inside) value.append(element("span", "unseen", ", in the prediction set"));
+  if (inside) value.append(element("span", "unseen", ", part of the answer"));
   row.append(element("span", "name", name), track, value);
   return row;
 }
@@ -118,12 +184,13 @@ function fold(rows) {
   open(false);
 }
 
-function showNeighbours(answer) {
+function showNeighbours(answer, nouns) {
   const found = answer.neighbours ?? [];
   const why = answer.missing.neighbours ?? "";
+  byId("neighbours-title").textContent = `Nearest training ${nouns}`;
   byId("neighbours").hidden = found.length === 0 && !why;
   byId("neighbours-note").textContent = found.length
-    ? "The pictures whose features are nearest to this one's; distance 0 is the same, 1 has nothing in common."
+    ? `The ${nouns} whose features are nearest to this one's; distance 0 is the same, 1 has nothing in common.`
     : why;
   byId("gallery").replaceChildren(...found.map(neighbour));
 }
@@ -132,7 +199,7 @@ function neighbour(found) {
   const row = element("li");
   const image = element("img");
   image.src = found.thumbnail;
-  image.alt = `Training picture of ${found.label}`;
+  image.alt = `Training example of ${found.label}`;
   image.onload = () => image.classList.toggle("tiny", Math.max(image.naturalWidth, image.naturalHeight) < 64);
   const words = element("p");
   words.append(element("strong", "", found.label), element("span", "file", found.file ?? ""), element("span", "file", `distance ${found.distance.toFixed(3)}`));

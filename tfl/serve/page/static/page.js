@@ -2,6 +2,7 @@
 
 import { showAnswer, spoken } from "./answer.js";
 import { Refused, about, look, useToken } from "./client.js";
+import { Recorder } from "./record.js";
 
 const byId = (id) => document.getElementById(id);
 const TITLES = {
@@ -11,10 +12,17 @@ const TITLES = {
   refused: "This cannot be looked at",
 };
 const TIMEOUT_MS = 120000;
+const KINDS = {
+  image: ["What is in the picture?", "a picture", "pictures", ""],
+  text: ["What does the model make of the text?", "a text file", "texts", "text/plain,.txt"],
+  audio: ["What is to be heard?", "a sound", "sounds", "audio/*,.wav,.flac,.mp3,.ogg,.oga,.opus"],
+};
 let limit = Infinity;
 let last = null; // the file that was asked about last
 let going = null; // the request that is under way
 let preview = "";
+let kind = "image"; // of the examples
+let nouns = "pictures";
 
 function enter(state) {
   document.body.dataset.state = state;
@@ -66,7 +74,7 @@ async function ask(file) {
     const answer = await look(file, own.signal);
     if (going !== own) return;
     enter("answer");
-    showAnswer(answer, nameOf(file));
+    showAnswer(answer, nameOf(file), nouns);
     fade();
     say(spoken(answer));
     bringIntoView(byId("answer"));
@@ -100,13 +108,18 @@ function showPreview(file) {
   const picture = byId("picture");
   byId("figure").hidden = true;
   byId("invite").hidden = false;
+  byId("shown-text").hidden = true;
+  byId("player").hidden = true;
   picture.style.width = "";
   picture.onload = () => {
     byId("figure").hidden = false;
     byId("invite").hidden = true;
   };
   picture.onerror = null; // what the browser cannot show, the server may read all the same
-  if (preview) {
+  if (preview && kind === "audio") {
+    byId("player").src = preview;
+    byId("player").hidden = false;
+  } else if (preview && kind === "image") {
     picture.alt = `Your picture, ${nameOf(file)}`;
     picture.src = preview;
   } else {
@@ -128,7 +141,7 @@ function bringIntoView(part) {
 }
 
 function nameOf(file) {
-  return file.name || "the picture";
+  return file.name || { image: "the picture", text: "the text", audio: "the sound" }[kind];
 }
 
 function size(bytes) {
@@ -136,9 +149,9 @@ function size(bytes) {
 }
 
 function take(files) {
-  const file = [...files].find((one) => one.type.startsWith("image/")) ?? files[0];
+  const file = [...files].find((one) => one.type.startsWith({ image: "image/", text: "text/", audio: "audio/" }[kind])) ?? files[0];
   if (file) ask(file);
-  else fail("refused", "There was no file in what was dropped or pasted. Save the picture and choose the file.");
+  else fail("refused", "There was no file in what was dropped or pasted. Save it and choose the file.");
 }
 
 async function introduce() {
@@ -147,12 +160,28 @@ async function introduce() {
     limit = known.most_bytes ?? Infinity;
     byId("model").textContent = `${known.model}, version ${known.version}`;
     document.title = `${known.model} · tfl`;
+    suit(known);
     byId("about").textContent = `${known.classes.length} classes: ${listed(known.classes)}.`;
     return true;
   } catch (error) {
     settle(error);
     return false;
   }
+}
+
+// The page for the kind of example that the model takes.
+function suit(known) {
+  kind = known.kind ?? "image";
+  const [question, noun, several, accept] = KINDS[kind] ?? KINDS.image;
+  nouns = several;
+  byId("question").textContent = question;
+  byId("drop-noun").textContent = noun;
+  byId("choose").textContent = `Choose ${noun}`;
+  byId("photograph").hidden = kind !== "image";
+  byId("record").hidden = kind !== "audio" || !Recorder.possible;
+  byId("typed").hidden = kind !== "text";
+  byId("choose").classList.toggle("main", kind !== "text");
+  if (accept) byId("file").accept = accept;
 }
 
 function listed(names) {
@@ -171,6 +200,11 @@ function listen() {
       if (file) ask(file);
     });
   }
+  byId("typed").addEventListener("submit", (event) => {
+    event.preventDefault();
+    ask(new File([byId("text").value], "the text", { type: "text/plain" }));
+  });
+  listenToMicrophone();
   byId("again").addEventListener("click", async () => {
     if (last) ask(last);
     else if (await introduce()) enter("start");
@@ -190,6 +224,28 @@ function listen() {
     take(event.clipboardData.files);
   });
   listenToDrops();
+}
+
+function listenToMicrophone() {
+  const button = byId("record");
+  let recorder = null;
+  button.addEventListener("click", async () => {
+    if (recorder) {
+      const done = recorder;
+      recorder = null;
+      button.textContent = "Record a sound";
+      ask(await done.stop());
+      return;
+    }
+    try {
+      recorder = await Recorder.start();
+      button.textContent = "Stop and ask the model";
+      say("Recording …");
+    } catch (error) {
+      recorder = null;
+      fail("refused", `The microphone cannot be used: ${error.message}`);
+    }
+  });
 }
 
 function listenToDrops() {

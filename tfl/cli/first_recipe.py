@@ -1,0 +1,297 @@
+"""The text of a first recipe, fit to the kind of the examples and to the task."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import textwrap
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tfl.recipe import METRICS, Data, Text
+
+if TYPE_CHECKING:
+    from tfl.cli.mirror import MirrorTest
+    from tfl.data.examples import Examples
+
+DEFAULT_BACKBONES = {"image": "mini", "audio": "mini", "text": "distil_bert_base_en_uncased"}
+IMBALANCED = 3.0
+SHARE = 0.2
+"""Of the examples for validation, and for the test."""
+_TINY_PX, _LOOKED_AT = 48, 50
+"""Pictures up to this size are not enlarged to the network's own; so many of them are looked at."""
+_PLAIN_PATH = re.compile(r"[\w./-]+")
+
+_TEMPLATE = '''"""{title}
+
+Data      {about}{note}{left_out}
+Run       tfl run {file}
+          tfl run {file} --smoke          does everything work, in seconds?
+"""
+
+import tfl
+
+recipe = tfl.Recipe(
+    name={name},{task}
+    data=tfl.Data(
+        {source},
+{input}
+        validation={share},
+        test={share},
+    ),
+{backbone}
+    head=tfl.Head(dropout=0.2),
+    stages=(
+        # First the new head, on features of the frozen backbone that are computed once.
+        tfl.Stage("head", train="head", epochs=30, batch_size={batch_size}, learning_rate={head_rate}),
+{finetune}
+    ),
+    # A stage ends when this has not improved for `patience` epochs, and its best epoch is kept.
+    monitor=tfl.Monitor({metric}, patience=6),{class_weight}
+    export=("saved_model",),
+)
+'''
+
+_MINI = """\
+    # Ships with tfl. `tfl backbones` lists the others, such as "MobileNetV2" or "EfficientNetV2B0".
+    backbone=tfl.Backbone("mini"),"""
+_NAMED = """\
+    # `tfl backbones` lists others.
+    backbone=tfl.Backbone({0}),"""
+_PRESET = """\
+    # A KerasHub preset by name, fetched at the first run, or the folder of one. Others: "bert_small_en_uncased", and for 100
+    # languages "xlm_roberta_base_multi". To save one where there is a network:
+    # keras_hub.models.Backbone.from_preset(NAME).save_to_preset(FOLDER), and the same with keras_hub.models.Tokenizer.
+    backbone=tfl.Backbone({0}),"""
+_OWN_SIZE = """\
+        # The network sees images at its own size: 96 px for mini, 224 px for most others.
+        # More pixels are slower, and help where small details decide:
+        # image_size=(160, 160),"""
+_SMALL = f"""\
+        # The pictures are small themselves ({{0}} × {{1}} px): the network's own size would cost time and add no detail.
+        image_size=({_TINY_PX}, {_TINY_PX}),"""
+_BITS = """
+        # The 16-bit images use values of {bits} bits only; without this they would be too dark.
+        bits={bits},"""
+_TEXT = """\
+        # Cut or padded to a length that fits nearly all training texts; state it with length=128.
+        input=tfl.Text({0}),"""
+_AUDIO = """\
+        # The network sees sounds as log-mel spectrograms, at its own size. The length is chosen from the training sounds;
+        # state it with seconds=2.0.{about_rate}
+        input=tfl.Audio({rate}),"""
+_RATE = " Most files have {0:,} Hz."
+_FINETUNE = """\
+        # Then the top blocks with it, lower ones more slowly.
+        tfl.Stage(
+            "finetune",
+            train=tfl.top_blocks(4),
+            epochs=20,
+            batch_size={batch_size},
+            learning_rate=1e-3,
+            layer_decay=0.8,
+            schedule="cosine",
+{about_flip}
+            augment=tfl.Augment({flip}brightness=0.1),
+        ),"""
+_FINETUNE_TEXT = """\
+        # Then the top transformer layers with it, lower ones more slowly.
+        tfl.Stage(
+            "finetune",
+            train=tfl.top_blocks(4),
+            epochs=4,
+            batch_size={batch_size},
+            learning_rate=5e-5,
+            layer_decay=0.8,
+            warmup_epochs=0.5,
+            schedule="cosine",
+        ),"""
+_FINETUNE_AUDIO = """\
+        # Then the whole network with it, lower blocks more slowly: spectrograms are far from the images it knows.
+        tfl.Stage(
+            "finetune",
+            train="all",
+            epochs=20,
+            batch_size={batch_size},
+            learning_rate=2e-3,
+            layer_decay=0.9,
+            schedule="cosine",
+            batchnorm="train",
+            # Moved in time, and stretches of time and of frequency hidden (SpecAugment).
+            augment=tfl.AudioAugment(shift=0.1, time_masks=1, frequency_masks=1),
+        ),"""
+_CLASS_WEIGHT = """
+    # Some classes are much rarer than others: each weighs the same.
+    class_weight="balanced","""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """What a first recipe is written for.
+
+    Args:
+        data: The data as the recipe will name it, with the kind of the examples.
+        task: String, what is predicted.
+        examples: What is there.
+        backbone: String, the network.
+        mirror: Whether the recipe flips images, and why; None where there is nothing to flip.
+    """
+
+    data: Data
+    task: str
+    examples: Examples
+    backbone: str
+    mirror: MirrorTest | None = None
+
+    @property
+    def imbalanced(self) -> bool:
+        """Whether the largest class is much larger than the smallest."""
+        counts = self.examples.counts().values()
+        return self.task == "classify" and max(counts) > IMBALANCED * min(counts)
+
+    @property
+    def metric(self) -> str:
+        """What the recipe watches."""
+        return "val_macro_f1" if self.imbalanced else METRICS[self.task][0]
+
+
+def recipe_text(file: Path, seen: Seen) -> str:
+    """The recipe as Python.
+
+    Args:
+        file: Where it will be written.
+        seen: What it is written for.
+    """
+    examples, kind = seen.examples, seen.data.kind
+    batch_size = 16 if len(examples) < 500 or kind == "text" else 32
+    return _TEMPLATE.format(
+        title=f"{file.stem}: one {'photo' if kind == 'image' else examples.noun} → {_predicted(seen)}.",
+        about=_about(seen),
+        note=f"; {examples.note}" if examples.note else "",
+        left_out=_left_out(examples),
+        file=file if _PLAIN_PATH.fullmatch(str(file)) else file.name,
+        name=quoted(file.stem),
+        task="" if seen.task == "classify" else f"\n    task={quoted(seen.task)},",
+        source=quoted(seen.data.source),
+        input=_input(seen) + _own_columns(seen.data),
+        share=SHARE,
+        backbone=_backbone(seen),
+        batch_size=batch_size,
+        head_rate="1e-3" if kind == "text" else "3e-3",
+        finetune=_finetune(seen, batch_size),
+        metric=quoted(seen.metric),
+        class_weight=_CLASS_WEIGHT if seen.imbalanced else "",
+    )
+
+
+def _predicted(seen: Seen) -> str:
+    names = seen.examples.class_names
+    if seen.task == "regress":
+        return names[0] if len(names) == 1 else f"{len(names)} numbers"
+    return f"one of {len(names)}" if seen.task == "classify" else f"any of {len(names)} labels"
+
+
+def _about(seen: Seen) -> str:
+    examples, counts = seen.examples, seen.examples.counts()
+    count = f"{len(examples)} {examples.nouns}"
+    if seen.task == "regress":
+        import numpy as np
+
+        targets: Any = examples.targets
+        low, high = np.nanmin(targets, axis=0), np.nanmax(targets, axis=0)
+        ranges = [f"{name} from {a:g} to {b:g}" for name, a, b in zip(examples.class_names, low, high, strict=True)]
+        return f"{count} with {', '.join(ranges[:5])}{', …' if len(ranges) > 5 else ''}"
+    smallest, largest = min(counts.values()), max(counts.values())
+    if seen.task == "multilabel":
+        return f"{count} with {len(counts)} labels ({smallest} to {largest} {examples.nouns} a label)"
+    return f"{count} in {len(counts)} classes ({smallest} to {largest} a class)"
+
+
+def _input(seen: Seen) -> str:
+    """The lines of the data that say what the examples are."""
+    if isinstance(seen.data.input, Text):
+        column = seen.data.input.column
+        return _TEXT.format("" if column is None else f"column={quoted(column)}")
+    if seen.data.kind == "audio":
+        rate = usual_rate(seen.examples)
+        if rate is None or rate >= 16000:
+            return _AUDIO.format(about_rate="", rate="")
+        return _AUDIO.format(about_rate=_RATE.format(rate), rate=f"sample_rate={rate}")
+    from tfl.modalities.image.bits import bits_in_use
+
+    bits, small = bits_in_use(seen.examples), _small_pictures(seen.examples)
+    return (_SMALL.format(*small) if small else _OWN_SIZE) + ("" if bits is None else _BITS.format(bits=bits))
+
+
+def _own_columns(data: Data) -> str:
+    named = {name: getattr(data, name) for name in ("path_column", "label_column", "test_fold")}
+    return "".join(f"\n        {name}={quoted(value)}," for name, value in named.items() if value is not None)
+
+
+def _backbone(seen: Seen) -> str:
+    if seen.data.kind == "text":
+        return _PRESET.format(quoted(seen.backbone))
+    return _MINI if seen.backbone == "mini" else _NAMED.format(quoted(seen.backbone))
+
+
+def _finetune(seen: Seen, batch_size: int) -> str:
+    if seen.data.kind == "text":
+        return _FINETUNE_TEXT.format(batch_size=batch_size)
+    if seen.mirror is None:
+        return _FINETUNE_AUDIO.format(batch_size=batch_size)
+    flip = 'flip="horizontal", ' if seen.mirror.flip else ""
+    return _FINETUNE.format(batch_size=batch_size, about_flip=_about_flip(seen.mirror), flip=flip)
+
+
+def _about_flip(mirror: MirrorTest) -> str:
+    start = "Flipped too" if mirror.flip else 'No flip="horizontal"'
+    lines = textwrap.wrap(f"{start}: {mirror.reason}.", 96, break_long_words=False)
+    return textwrap.indent("\n".join(lines), 12 * " " + "# ")
+
+
+def _left_out(examples: Examples) -> str:
+    """Lines of the recipe's docstring about splits without labels, and how to label them."""
+    notes = [finding["note"] for finding in examples.findings if finding["kind"] == "unlabelled_split"]
+    lines = [note.replace(". Label", ".\n          Label").replace("\\", "/").replace('"""', "") for note in notes]
+    return "".join(f"\nLeft out  {line}" for line in lines)
+
+
+def quoted(text: str) -> str:
+    """A Python string in double quotes; a name that is no Unicode keeps its escapes."""
+    return json.dumps(text, ensure_ascii=not text.isprintable())
+
+
+def usual_rate(examples: Examples) -> int | None:
+    """The sample rate that most of some sounds have, in Hz; None where none of them can be read."""
+    from tfl.modalities.audio.check import check_sound
+
+    rates = Counter(int(found.about["rate"]) for content in _some(examples) if not (found := check_sound(content)).trouble)
+    return rates.most_common(1)[0][0] if rates else None
+
+
+def _small_pictures(examples: Examples) -> tuple[int, int] | None:
+    """(height, width) of the largest pictures, where all that were looked at are tiny; else None."""
+    if examples.arrays is not None:
+        height, width = examples.arrays.shape[1:3]
+        return (height, width) if max(height, width) <= _TINY_PX else None
+    from tfl.modalities.image.headers import no_size_warnings, read_header
+
+    with no_size_warnings():
+        found = [read_header(content) for content in _some(examples)]
+    height, width = max(one.height for one in found), max(one.width for one in found)
+    return (height, width) if 0 < max(height, width) <= _TINY_PX else None
+
+
+def _some(examples: Examples) -> list[bytes]:
+    """The contents of some examples; an empty one where a file cannot be read, which a run says."""
+    step = max(1, len(examples) // _LOOKED_AT)
+    return [_bytes_of(examples, index) for index in range(0, len(examples), step)]
+
+
+def _bytes_of(examples: Examples, index: int) -> bytes:
+    with contextlib.suppress(OSError):
+        return examples.bytes_of(index)
+    return b""

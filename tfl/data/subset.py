@@ -1,0 +1,67 @@
+"""Parts of the examples of a source: some of its classes or labels, or a few examples of each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tfl.data.examples import Examples, matching_names
+from tfl.data.targets import are_labels
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_BINS = 5
+"""Parts of the range of a number that examples are drawn from alike."""
+
+
+def choose_labels(examples: Examples, patterns: Sequence[str]) -> Examples:
+    """Only the classes whose name is, or as a glob fits, one of `patterns`; they keep their order.
+
+    Where examples have labels or numbers, all examples stay, with the targets of these names alone.
+
+    Raises:
+        DataError: A pattern fits no class.
+    """
+    names = examples.class_names
+    chosen_names = matching_names(names, patterns, source=examples.source)
+    kept = [index for index, name in enumerate(names) if name in chosen_names]
+    if examples.targets is not None:
+        return replace(examples, class_names=chosen_names, targets=examples.targets[:, kept])
+    renumbered = np.full(len(names), -1, np.int32)
+    renumbered[kept] = np.arange(len(kept))
+    chosen = examples.take(np.flatnonzero(renumbered[examples.labels] >= 0))
+    return replace(chosen, class_names=chosen_names, labels=renumbered[chosen.labels])
+
+
+def draw_per_class(examples: Examples, count: int, *, seed: int) -> Examples:
+    """At most `count` examples of each class, drawn by `seed`, in their old order; a source's own splits keep their shares.
+
+    An example of several labels counts for the rarest of them; numbers count by fifths of the examples in their order.
+    """
+    labels = examples.labels if examples.targets is None else _groups(examples)
+    rng = np.random.default_rng(seed)
+    splits = np.zeros(len(examples), "U1") if examples.splits is None else examples.splits
+    rank = np.empty(len(examples))
+    for label in np.unique(labels):
+        for split in np.unique(splits):
+            members = rng.permutation(np.flatnonzero((labels == label) & (splits == split)))
+            rank[members] = np.arange(len(members)) / max(1, len(members))
+    order = np.lexsort((rank, labels))
+    starts = np.searchsorted(labels[order], labels[order])
+    return examples.take(np.sort(order[np.arange(len(order)) - starts < count]))
+
+
+def _groups(examples: Examples) -> NDArray[np.int32]:
+    """A group number for each example: its rarest label, or the part of the range that its first number is in."""
+    targets: Any = examples.targets
+    if are_labels(examples):
+        targets = np.nan_to_num(targets)
+        rarity = np.where(targets > 0, targets.sum(axis=0), np.inf)
+        return np.where(targets.any(axis=1), rarity.argmin(axis=1), -1).astype(np.int32)
+    first = targets[:, 0]
+    edges = np.nanquantile(first, np.linspace(0, 1, _BINS + 1)[1:-1]) if np.isfinite(first).any() else []
+    return np.where(np.isnan(first), -1, np.searchsorted(edges, first)).astype(np.int32)

@@ -1,0 +1,48 @@
+"""The samples that come with tfl, of every kind: which there are, and how one is loaded."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from tfl.errors import DataError, did_you_mean
+
+KIND_OF = {"strawberry": "image", "digits": "image", "reviews": "text", "sounds": "audio"}
+"""The kind of each sample by its name."""
+
+
+def kind_of(name: str) -> str:
+    """The kind of a sample's examples; no sample is loaded.
+
+    Raises:
+        DataError: There is no sample of that name.
+
+    Example:
+
+    >>> from tfl.modalities.samples import kind_of
+    >>> kind_of("reviews")
+    'text'
+    """
+    if name not in KIND_OF:
+        raise DataError(
+            "There is no such sample.", received=name, allowed=tuple(KIND_OF), fix=did_you_mean(name, KIND_OF) or None
+        )
+    return KIND_OF[name]
+
+
+def load(name: str) -> dict[str, Any]:
+    """A sample as the fields of `tfl.data.examples.Examples`: `class_names`, `labels`, `note`, and `arrays` or `contents`.
+
+    Raises:
+        DataError: There is no sample of that name.
+    """
+    module: Any = importlib.import_module(f"tfl.modalities.{kind_of(name)}.sample")
+    sample = module.load_sample(name)
+    held = "contents" if hasattr(sample, "contents") else "images"
+    where = "contents" if held == "contents" else "arrays"
+    return {
+        "class_names": sample.class_names,
+        "labels": sample.labels,
+        "note": sample.note,
+        where: getattr(sample, held),
+    }

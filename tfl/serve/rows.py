@@ -1,0 +1,50 @@
+"""The outputs for one example as a row of plain data, by task: what `tfl predict` and the page show."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tfl.tasks.base import NAMES
+
+MAIN = dict(zip(NAMES, ("probabilities", "probabilities", "values"), strict=True))
+"""Name of each task's output."""
+_THRESHOLD = 0.5
+
+
+def row_of(task: str, outputs: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    """The answer for one example.
+
+    Args:
+        task: Its name.
+        outputs: A row of each output.
+        names: Of the columns of the task's output.
+
+    Returns:
+        For several classes `label`, `probability`, `probabilities` by class; for several labels `labels`, `probabilities` by
+        label; for numbers `values` by name, and `lower` and `upper` where there are intervals.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from tfl.serve.rows import row_of
+    >>> row_of("multilabel", {"probabilities": np.array([0.9, 0.2])}, ("cat", "dog"))["labels"]
+    ['cat']
+    """
+    main = by_name(names, outputs[MAIN[task]])
+    if task == "classify":
+        best = int(outputs["probabilities"].argmax())
+        return {"label": names[best], "probability": main[names[best]], "probabilities": main}
+    if task == "multilabel":
+        given = outputs.get("is_label")
+        inside = [value >= _THRESHOLD for value in main.values()] if given is None else [bool(one) for one in given]
+        calibrated = outputs.get("calibrated_probabilities")
+        shares = main if calibrated is None else by_name(names, calibrated)
+        return {"labels": [name for name, one in zip(names, inside, strict=True) if one], "probabilities": shares}
+    ends = {end: by_name(names, outputs[end]) for end in ("lower", "upper") if end in outputs}
+    return {"values": main, **ends}
+
+
+def by_name(names: Sequence[str], values: Any) -> dict[str, float]:
+    """Numbers by the name of their column."""
+    return {name: float(value) for name, value in zip(names, values, strict=True)}
