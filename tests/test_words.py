@@ -11,7 +11,7 @@ WORDS = re.compile(r"image|pixel|photo|picture", re.IGNORECASE)
 ALLOWED = re.compile(
     r"image_size|modalities\.image|BadImageError|[Ii]mage[Nn]et|image/(jpeg|png|svg)|`?image_bytes`?|scikit-image"
 )
-"""The recipe's shorthand by its name, a module by its path, an error and a signature's input that programs use, and proper names."""
+"""Names that programs use: the recipe's shorthand, a module, an error, an input of a signature; and proper names."""
 MODULES = sorted(path for path in Path("tfl").rglob("*.py") if not str(path).startswith(OUTSIDE))
 
 

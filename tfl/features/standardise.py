@@ -1,4 +1,4 @@
-"""The input of a head with taps, brought to mean 0 and deviation 1 over the training examples, as the probes that advise taps do."""
+"""The input of a head with taps, brought to mean 0 and deviation 1 over the training examples, as in the probes for taps."""
 
 from __future__ import annotations
 
