@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tfl.modalities.image.audit.thumbnails import BANDS, MIRROR
-from tfl.vectors import unit_length
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
