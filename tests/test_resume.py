@@ -16,7 +16,7 @@ from rich.console import Console
 import tfl
 from tfl.errors import DataError, RunError, RunLockedError
 from tfl.modalities.image.modality import ImageModality
-from tfl.resume import earlier_run, refuse_other_inputs, status_of, vanished_files_told, with_choices_of
+from tfl.resume import earlier_run, refuse_other_inputs, status_of, vanished_files_reported, with_choices_of
 from tfl.runs import Run
 
 
@@ -182,7 +182,7 @@ def test_a_file_that_vanishes_in_the_middle_is_named(photos, reader):
 
     bundle = bundle_of(photos)
     (photos / "bee" / "4.png").unlink()
-    with pytest.raises(DataError, match=r"1 of 12 images vanished.*bee/4\.png\. Put them back"), vanished_files_told(bundle):
+    with pytest.raises(DataError, match=r"1 of 12 images vanished.*bee/4\.png\. Put them back"), vanished_files_reported(bundle):
         if reader == "python":
             [bundle.examples.bytes_of(index) for index in range(12)]
         else:
@@ -190,7 +190,7 @@ def test_a_file_that_vanishes_in_the_middle_is_named(photos, reader):
 
 
 def test_another_failure_stays_what_it_is(photos):
-    with pytest.raises(ZeroDivisionError), vanished_files_told(bundle_of(photos)):
+    with pytest.raises(ZeroDivisionError), vanished_files_reported(bundle_of(photos)):
         raise ZeroDivisionError
 
 

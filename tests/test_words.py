@@ -8,8 +8,10 @@ import pytest
 OUTSIDE = ("tfl/modalities/", "tfl/cli/", "tfl/recipe.py", "tfl/__init__.py")
 """The rooms of the kinds of examples, the shorthand of recipes, and the command line."""
 WORDS = re.compile(r"image|pixel|photo|picture", re.IGNORECASE)
-ALLOWED = re.compile(r"image_size|modalities\.image|BadImageError|from PIL import Image|keras\.applications")
-"""The recipe's shorthand by its name, a module by its path, and an error that programs catch."""
+ALLOWED = re.compile(
+    r"image_size|modalities\.image|BadImageError|[Ii]mage[Nn]et|image/(jpeg|png|svg)|`?image_bytes`?|scikit-image"
+)
+"""Names that programs use: the recipe's shorthand, a module, an error, an input of a signature; and proper names."""
 MODULES = sorted(path for path in Path("tfl").rglob("*.py") if not str(path).startswith(OUTSIDE))
 
 

@@ -1,4 +1,4 @@
-"""What `import tfl` offers beside recipes: `run`, `probe`, `tune` and `load_run`, for notebooks and scripts.
+"""What `import tfl` offers besides recipes: `run`, `probe`, `tune` and `load_run`, for notebooks and scripts.
 
 Importing this module imports no TensorFlow; the functions do, once they have found nothing wrong with the input.
 """
@@ -136,7 +136,7 @@ def tune(
 
 
 def load_run(folder: Path | str) -> TrainedRun:
-    """The run in a folder.
+    """Opens the run in a folder.
 
     Args:
         folder: Path of a run folder that `tfl.run` or `tfl run` wrote.

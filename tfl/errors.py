@@ -77,7 +77,7 @@ def _rebuild(
 
 
 class RecipeError(TflError, ValueError):
-    """A recipe, or a `--set`, says something that cannot be."""
+    """A recipe, or a `--set`, has a value that is not allowed."""
 
 
 class DataError(TflError, ValueError):
@@ -125,7 +125,7 @@ class FrozenMovedError(TflError, RuntimeError):
 
 
 class TrainingError(TflError, RuntimeError):
-    """Training cannot go on."""
+    """Training cannot continue."""
 
 
 class RunError(TflError, RuntimeError):

@@ -23,7 +23,7 @@ from tfl.modalities.base import NOUNS, check_available, settled
 from tfl.prepare import Prepared, data_fingerprint, prepare
 from tfl.quiet import load_tensorflow
 from tfl.recipe import Recipe
-from tfl.resume import earlier_run, refuse_other_inputs, status_of, vanished_files_told, with_choices_of
+from tfl.resume import earlier_run, refuse_other_inputs, status_of, vanished_files_reported, with_choices_of
 from tfl.runs import Run, default_folder
 from tfl.storage import check_can_write, check_is_text, remove_scratch, write_atomically
 
@@ -128,7 +128,7 @@ def run_recipe(
     weights = _describe_weights(recipe, assembled, bundle)
     if earlier:
         refuse_other_inputs(earlier, bundle, fingerprint=about_data["fingerprint"], weights=weights)
-    with run.lock(), status_of(run), vanished_files_told(bundle):
+    with run.lock(), status_of(run), vanished_files_reported(bundle):
         remove_scratch(run.folder)
         about_data["hashes"] = write_listing(run.folder, bundle)
         run.update_manifest(data=about_data, precision=precision, weights=weights)

@@ -1,4 +1,4 @@
-"""What a new run's `manifest.json` says: the code, the versions, the machine and the seeds that decide its result.
+"""The contents of a new run's `manifest.json`: code, versions, machine and seeds that decide its result.
 
 Standard library only. What is learned later (data, weights, precision, status) is added by those who learn it.
 """
@@ -37,7 +37,7 @@ _INSTRUCTIONS = ("avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16", "amx_ti
 
 
 def first_manifest(recipe: Recipe, command: Sequence[str]) -> dict[str, Any]:
-    """The manifest of a run that begins now.
+    """The manifest of a run that is about to start.
 
     Args:
         recipe: What is run.
@@ -105,7 +105,7 @@ def seeds_of(recipe: Recipe) -> dict[str, int]:
 
 @functools.cache
 def source_hash() -> str:
-    """SHA-256 of tfl's own Python files: an edited checkout of one version is told from the release."""
+    """SHA-256 of tfl's own Python files: an edited checkout differs from the release of the same version."""
     package = Path(__file__).parent
     digest = hashlib.sha256()
     for file in sorted(package.rglob("*.py"), key=lambda path: path.relative_to(package).as_posix()):

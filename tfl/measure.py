@@ -29,7 +29,7 @@ PROFILE, PAGE = "probe.json", "probe.html"
 
 
 def check_profile_folder(folder: Path) -> None:
-    """Makes sure that a profile can be written into `folder`.
+    """Checks that a profile can be written into `folder`.
 
     Raises:
         RunError: It holds one.
@@ -58,12 +58,12 @@ def profile_recipe(recipe: Recipe, console: Console) -> Profile:
     from tfl.advise.probe import probe_recipe
 
     count = len(bundle.indices("train")) + len(bundle.indices("val"))
-    with progress_shown(console, "images", count) as progress:
+    with progress_shown(console, bundle.modality.nouns, count) as progress:
         return probe_recipe(recipe, bundle, console=console, progress=progress)
 
 
 def write_profile(folder: Path, recipe: Recipe, profile: Profile) -> dict[str, Any]:
-    """Writes `probe.json` and `probe.html`; returns what the first of them says."""
+    """Writes `probe.json` and `probe.html`; returns the document of the former."""
     from tfl.evaluate.pages.probe import write_probe_page
 
     document = {"recipe": as_plain(settled(recipe)), **profile.as_json()}
@@ -74,7 +74,7 @@ def write_profile(folder: Path, recipe: Recipe, profile: Profile) -> dict[str, A
 
 
 def with_options(recipe: Recipe, options: Mapping[str, Any]) -> Recipe:
-    """The recipe with fields of its search replaced; minutes alone lift the limit of trials that nobody had set."""
+    """The recipe with fields of its search replaced. If only `minutes` is given, a default limit of trials is removed."""
     search = recipe.search or Search()
     if "minutes" in options and "trials" not in options and search.trials == Search().trials:
         options = {**options, "trials": None}
@@ -125,7 +125,7 @@ def _audited(recipe: Recipe, examples: Examples, console: Console) -> Bundle:
 
 
 def probe_scores(recipe: Recipe, bundle: Bundle, console: Console) -> dict[str, float]:
-    """What linear probes score at each block, by the block's name: the prior of a search."""
+    """The scores of linear probes by block name: the prior of a search."""
     from tfl.advise.probe import probe_recipe
 
     console.print("linear probes at every block, for the order of the first trials", highlight=False, markup=False)
@@ -134,7 +134,7 @@ def probe_scores(recipe: Recipe, bundle: Bundle, console: Console) -> dict[str, 
 
 
 def _check_search(recipe: Recipe, folder: Path, *, resume: bool) -> Examples:
-    """Finds what is wrong with a search without TensorFlow; returns what the source holds."""
+    """Checks a search without TensorFlow; returns the examples of the source."""
     from tfl.data.source import load_source
     from tfl.features.budget import check_store
     from tfl.tuning.folder import SearchFolder

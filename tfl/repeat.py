@@ -77,7 +77,7 @@ def repeat_run(
 
 
 def finished(run_folder: Path | str) -> Run:
-    """The run in a folder, which must have come to its end.
+    """Opens the run in a folder, which must be finished.
 
     Raises:
         RunError: There is none, or it was cut short.
@@ -95,7 +95,7 @@ def finished(run_folder: Path | str) -> Run:
 
 
 def compare_repeat(first: Run, second: Run) -> dict[str, Any]:
-    """Whether two runs came to the same, and if not, which of their inputs differ.
+    """Compares the results of two runs, and their inputs if the results differ.
 
     Returns:
         As of `repeat_run`, without `store`.
@@ -144,7 +144,7 @@ def _with_data(recipe: Recipe, source: str) -> Recipe:
 
 @contextlib.contextmanager
 def _where_it_began(run: Run, recipe: Recipe) -> Iterator[None]:
-    """Relative paths of a recipe are looked up here, else in the folder where the run was started, for the block."""
+    """Relative paths of a recipe are resolved from the current folder, else from the folder where the run was started."""
     start = Path(str(run.manifest.get("started_in") or "."))
     named = [recipe.data.source, getattr(recipe.data, "exclude", None), recipe.backbone.name, recipe.backbone.weights]
     paths = [Path(name) for name in named if isinstance(name, str) and name and not Path(name).is_absolute()]
@@ -157,7 +157,7 @@ def _where_it_began(run: Run, recipe: Recipe) -> Iterator[None]:
 
 @contextlib.contextmanager
 def fresh_store() -> Iterator[Path]:
-    """An empty feature store for the block, on the disk of the usual one; all else in the cache is still found.
+    """An empty feature store for the block, on the disk of the usual one; everything else in the cache is still found.
 
     Raises:
         StorageError: The cache cannot be written.

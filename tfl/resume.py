@@ -1,4 +1,4 @@
-"""Going on with a run: what was begun, whether it is still the same recipe, data and weights, and how it ended."""
+"""Resuming a run: whether it is still the same recipe, data and weights, and how it ended."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def with_choices_of(run: Run, recipe: Recipe) -> Recipe:
 
 
 def _differences(before: Any, now: Any, path: str = "") -> Iterator[str]:
-    """What differs between two recipes as plain data, as `stages.head.epochs was 2 and is 4`; stages go by their names."""
+    """The differences between two recipes as plain data, such as `stages.head.epochs was 2 and is 4`; stages are named."""
     if before == now:
         return
     before_parts, now_parts = _parts(before), _parts(now)
@@ -97,7 +97,7 @@ def _short(value: Any) -> str:
 
 
 def _from_its_network(run: Run) -> str:
-    """How to train on from where a run ended, where it left a network."""
+    """How to train the network of a run further, if it has one."""
     if not run.path("model.keras").is_file():
         return ""
     return f"; to train its network further, with a new head: tfl run RECIPE --set {shlex.quote(f'backbone={run.folder}')}"
@@ -121,7 +121,7 @@ def _refuse_other_preprocessing(run: Run, before: dict[str, Any], now: dict[str,
 
 
 def _nothing_begun(folder: Path) -> bool:
-    """Whether there is no run yet; what a process left that died while it made one is removed."""
+    """Whether there is no run yet; the remains of a process that died while it created one are removed."""
     if not folder.exists():
         return True
     if not folder.is_dir() or (folder / "manifest.json").exists():
@@ -178,7 +178,7 @@ _CAUSES = ("added", "removed", "changed", "relabelled")
 
 @contextlib.contextmanager
 def status_of(run: Run) -> Iterator[None]:
-    """Writes into the manifest how the block ended."""
+    """Writes the status of the block into the manifest: running, done, failed or interrupted."""
     run.update_manifest(status="running", **({"error": None} if "error" in run.manifest else {}))  # a resumed run starts clean
     try:
         yield
@@ -193,8 +193,8 @@ def status_of(run: Run) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def vanished_files_told(bundle: Bundle) -> Iterator[None]:
-    """Says which images are gone, where the block failed and some are.
+def vanished_files_reported(bundle: Bundle) -> Iterator[None]:
+    """Reports which files are missing, if the block failed and some are.
 
     Raises:
         DataError: They are.

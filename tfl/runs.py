@@ -1,4 +1,4 @@
-"""The run folder: one execution, with enough in it to resume, to repeat, to report and to ship. Standard library only.
+"""The run folder: one execution, with everything needed to resume, repeat, report and export it. Standard library only.
 
 manifest.json   what ran, where, by which versions, and how it ended    recipe.json   what was asked, every default
 state.json      where to resume from                                  .lock         held while a process writes
@@ -63,7 +63,7 @@ class Run:
 
     @classmethod
     def create(cls, folder: Path | str, recipe: Recipe, *, command: list[str]) -> Run:
-        """Makes `folder` into a run of `recipe`: its recipe and its manifest, status `running`.
+        """Creates the run folder of `recipe`, with its recipe and its manifest; the status is `running`.
 
         Raises:
             RunError: The folder is not empty, or is a file.
@@ -84,7 +84,7 @@ class Run:
 
     @staticmethod
     def refuse_if_taken(folder: Path | str) -> None:
-        """Makes sure that `folder` can become a run: it is new, or empty.
+        """Checks that `folder` can become a run: it is new, or empty.
 
         Raises:
             RunError: It is not.
@@ -112,7 +112,7 @@ class Run:
 
     @classmethod
     def open(cls, folder: Path | str) -> Self:
-        """The run in `folder`.
+        """Opens the run in `folder`.
 
         Raises:
             RunError: There is no run there, or its manifest or recipe is damaged.
@@ -136,7 +136,7 @@ class Run:
 
     @property
     def recipe(self) -> Recipe:
-        """The recipe as run, every default written out."""
+        """The recipe of the run, with every default written out."""
         file = self.path("recipe.json")
         if not file.is_file():
             raise RunError(f"{file} is missing.", fix="The run cannot be used without it: run the recipe again.")
@@ -147,7 +147,7 @@ class Run:
 
     @property
     def manifest(self) -> dict[str, Any]:
-        """The manifest as it stands on disk."""
+        """The manifest as it is on disk."""
         document = self.read_json("manifest.json")
         missing = [key for key in _NEEDED if key not in document]
         if missing:
@@ -215,27 +215,27 @@ class Run:
         return document
 
     def stage_state(self, name: str) -> dict[str, Any]:
-        """What `state.json` says about one stage; `{"done": False}` for one that has not begun."""
+        """The state of one stage from `state.json`; `{"done": False}` for one that has not started."""
         return dict(self.state["stages"].get(name, {"done": False}))
 
     def update_stage_state(self, name: str, document: dict[str, Any]) -> None:
-        """Replaces what `state.json` says about one stage."""
+        """Replaces the state of one stage in `state.json`."""
         state = self.state
         state["stages"][name] = document
         self.write_json("state.json", state)
 
     def repeat_choices_of(self, other: Run) -> None:
-        """Makes this run take over what another one measured and chose, stage by stage, instead of measuring again."""
+        """Takes over what another run measured and chose, stage by stage, instead of measuring again."""
         stages = {name: {key: state[key] for key in _CHOICES if key in state} for name, state in other.state["stages"].items()}
         self.update_manifest(repeats={"run": str(other.folder), "stages": stages})
 
     def repeated_choices(self, stage_name: str) -> dict[str, Any]:
-        """What a stage that has not begun takes over from the run that this one repeats; empty where it repeats none."""
+        """The choices that a stage takes over from the run that this one repeats; empty if it repeats none."""
         return dict((self.manifest.get("repeats") or {}).get("stages", {}).get(stage_name, {}))
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
-        """Holds the folder for the block; a process that died holds nothing.
+        """Holds the lock of the folder for the block; the lock of a dead process is released by the kernel.
 
         Raises:
             RunLockedError: Another living process holds it.

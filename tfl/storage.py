@@ -105,7 +105,7 @@ def write_atomically(path: Path | str, content: bytes | str | Callable[[Path], N
 
 
 def check_can_write(path: Path | str, *, folder: bool, fix: str = "Name another place with --out.") -> None:
-    """Makes sure that a file or a folder can be written there, by writing beside it or into it and leaving nothing.
+    """Checks that a file or a folder can be written, by a scratch file that is removed again.
 
     Args:
         path: What will be written later; nothing of it need exist.
@@ -129,7 +129,7 @@ def check_can_write(path: Path | str, *, folder: bool, fix: str = "Name another 
 
 
 def check_is_text(path: Path | str, *, fix: str = "Name another place with --out.") -> None:
-    """Makes sure that TensorFlow can write there: it takes paths that are UTF-8 text, and no others.
+    """Checks that TensorFlow can write to a path: it accepts only paths that are UTF-8 text.
 
     Args:
         path: What will be written later.

@@ -1,4 +1,4 @@
-"""A run as a notebook or a script uses it: its figures, its report, and its model on new photos."""
+"""A run as a notebook or a script uses it: its figures, its report, and predictions of its model."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class TrainedRun(Run):
-    """A run folder with what is asked of it after training. `tfl.run` and `tfl.load_run` return one.
+    """A run folder with its figures, report and model. `tfl.run` and `tfl.load_run` return one.
 
     Example:
 
@@ -40,7 +40,7 @@ class TrainedRun(Run):
 
     @property
     def metrics(self) -> dict[str, Any]:
-        """What `metrics.json` says: `test`, `validation` and `seconds`.
+        """The contents of `metrics.json`: `test`, `validation` and `seconds`.
 
         Raises:
             RunError: The run did not come so far.
@@ -56,7 +56,7 @@ class TrainedRun(Run):
 
     @property
     def report(self) -> Page:
-        """The report, shown in place where it is the last line of a cell; written anew where the run has none.
+        """The report, shown in place if it is the last line of a cell; written again if the run has none.
 
         Raises:
             RunError: A file of the run is damaged.
@@ -84,7 +84,7 @@ class TrainedRun(Run):
     def predict(
         self, files: Path | str | Iterable[Path | str], *, on_bad: Literal["error", "skip"] = "error"
     ) -> list[dict[str, Any]]:
-        """The label of each photo; the model is loaded at the first call only.
+        """Predicts files; the model is loaded at the first call.
 
         Args:
             files: Path of a file, path of a folder, or a sequence of these.

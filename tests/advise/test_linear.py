@@ -119,7 +119,7 @@ def test_a_fold_may_lack_a_class():
 def test_what_is_no_number_is_an_error():
     features, labels, folds = problem(60, 4)
     features[5, 2] = np.inf
-    with pytest.raises(TflError, match=r"1 of 60 images.*bfloat16"):
+    with pytest.raises(TflError, match=r"1 of 60 examples.*bfloat16"):
         held_out(features, labels, folds)
 
 

@@ -85,7 +85,7 @@ def test_the_block_that_knows_is_found(profile) -> None:
 
 
 def test_it_says_what_it_saw(profile) -> None:
-    assert (profile.images, profile.classes, profile.folds) == (COUNT - 24, 3, 5)
+    assert (profile.examples, profile.classes, profile.folds) == (COUNT - 24, 3, 5)
     assert [row.features for row in profile.rows] == [4] * 4
     assert profile.rows[0].output_shape == (SIZE, SIZE, 4)
     assert [round(row.compute, 2) for row in profile.rows] == pytest.approx([0.2, 0.47, 0.73, 1.0], abs=0.02)

@@ -133,7 +133,7 @@ def test_an_earlier_block_that_is_tied_saves_computation():
     poor, good = (answers(labels, share, np.random.default_rng(0)) for share in (0.4, 0.8))
     rows = [describe(f"block{number}", compute=number / 3) for number in (1, 2, 3)]
     said = make_profile(rows, np.stack([poor, good, good]), labels, np.arange(90), classes=3, folds=5).advice
-    assert "Not distinguishable from it on 90 images: `block3`." in said
+    assert "Not distinguishable from it on 90 examples: `block3`." in said
     assert "is one of these" in said[2] and "`block2`, takes 67% of the computation" in said[3]
 
 
@@ -160,7 +160,7 @@ def test_it_is_json_and_a_table():
 
 def test_a_run_on_far_fewer_images_is_a_reason_for_doubt():
     profile = profile_of([0.5, 0.9, 0.6], count=300)
-    said = dataclasses.replace(profile, train_images=40).advice
+    said = dataclasses.replace(profile, train_examples=40).advice
     assert said[:-1] == profile.advice
-    assert "240 images" in said[-1] and "train on 40" in said[-1]
-    assert dataclasses.replace(profile, train_images=225).advice == profile.advice
+    assert "240 examples" in said[-1] and "train on 40" in said[-1]
+    assert dataclasses.replace(profile, train_examples=225).advice == profile.advice

@@ -47,7 +47,7 @@ def folder(recipe, tmp_path):
         "fingerprint": fingerprint(recipe, SPACE, "data"),
         "space": {path: {} for path in SPACE},
         "metric": "val_accuracy",
-        "images": {"train": 80, "val": 40},
+        "examples": {"train": 80, "val": 40},
         "blocks": ["a", "b"],
     }
     made.begin(recipe, about)
@@ -153,7 +153,7 @@ def test_the_page_says_how_far_the_winner_is_from_the_recipe_as_it_was(folder, r
 
 
 def test_an_interval_stands_at_the_best_of_each_depth(folder):
-    figure = depth_chart(folder.outcomes(), [], metric="val_accuracy", images=40)
+    figure = depth_chart(folder.outcomes(), [], metric="val_accuracy", count=40)
     done = next(trace for trace in figure["data"] if trace["name"] == "trial")
     widths = dict(zip(zip(done["x"], done["y"], strict=True), done["error_y"]["array"], strict=True))
     assert widths[(2, 0.9)] > 0 and widths[(2, 0.85)] == 0 and widths[(0, 0.7)] > 0

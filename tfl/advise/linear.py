@@ -17,6 +17,7 @@ import numpy as np
 from scipy.optimize import minimize
 
 from tfl.errors import TflError
+from tfl.tasks.base import task_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -106,8 +107,9 @@ def class_weights(labels: NDArray[np.integer]) -> NDArray[np.float32]:
     >>> [round(float(weight), 2) for weight in class_weights(np.array([0, 0, 0, 2]))]
     [0.67, 0.67, 0.67, 2.0]
     """
-    counts = np.bincount(labels)
-    return np.asarray(len(labels) / (np.count_nonzero(counts) * counts[labels]), np.float32)
+    names, classes = np.unique(labels, return_inverse=True)
+    weights = task_of("classify").balanced_weights(np.eye(len(names), dtype=np.float32)[classes])
+    return np.asarray(weights, np.float32)[classes]
 
 
 def _lowest(value: Callable[[int], float], first: int, count: int) -> int:
@@ -213,7 +215,7 @@ def _standardised(features: NDArray[np.floating]) -> NDArray[np.float32]:
     if not np.isfinite(x).all():
         raise TflError(
             "Some features are not finite numbers, so nothing can be learnt from them.",
-            received=f"{int((~np.isfinite(x)).any(axis=1).sum())} of {len(x)} images",
+            received=f"{int((~np.isfinite(x)).any(axis=1).sum())} of {len(x)} examples",
             fix="The network's weights are damaged, or its values overflow: use features.dtype=bfloat16, or float32.",
         )
     x -= x.mean(axis=0, dtype=np.float64).astype(np.float32)

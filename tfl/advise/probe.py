@@ -1,7 +1,7 @@
 """A linear probe at every block (Alain and Bengio 2016): which block's features serve this task best, in one pass.
 
 The pooled output of a block is given to a logistic regression, as Kornblith et al. (2019) compare networks by, but under
-cross-validation over the training and validation images. Test images are never touched.
+cross-validation over the training and validation examples. Test examples are never used.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def probe_recipe(
     ...     name="digits", data=tfl.Sample("digits", image_size=(32, 32), per_class=10), backbone=tfl.Backbone("mini")
     ... )
     >>> profile = probe_recipe(recipe, prepare_data(recipe, Console(quiet=True))[0])
-    >>> len(profile.rows), profile.images, 0.5 < profile.best.accuracy <= 1
+    >>> len(profile.rows), profile.examples, 0.5 < profile.best.accuracy <= 1
     (8, 80, True)
     """
     recipe = settled(recipe)
@@ -107,9 +107,9 @@ def probe(
     console: Console | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Profile:
-    """Probes every block of a network as it is: one pass over the training and validation images, then the regressions.
+    """Probes every block of a network as it is: one pass over the training and validation examples, then the regressions.
 
-    Folds are stratified; images of one group, and exact duplicates, are held out together and resampled together. The
+    Folds are stratified; examples of one group, and exact duplicates, are held out together and resampled together. The
     regressions run side by side, one to a core.
 
     Args:
@@ -150,7 +150,7 @@ def probe(
     predicted = np.stack([probe_.probabilities.argmax(axis=1) for probe_ in found])
     seconds = {"features": computed - began, "probes": time.perf_counter() - computed}
     about: dict[str, Any] = {"classes": bundle.class_count, "folds": int(held.max()) + 1, "seconds": seconds}
-    about["train_images"] = len(bundle.indices("train"))
+    about |= {"train_examples": len(bundle.indices("train")), "nouns": bundle.modality.nouns}
     return make_profile(rows, predicted, labels, units, metric=metric, seed=derived_seed(bundle.seed, "resample"), **about)
 
 

@@ -67,22 +67,24 @@ class Profile:
         rows: Sequence of `Row`, one for each block, input side first.
         together: `Row` of the best few blocks side by side, as `head.taps` reads them. None if there is only one block.
         metric: String, `accuracy` or `macro_f1`: the metric that *best* refers to.
-        images, classes, folds: Ints, the size of the data that the probes were run on.
+        examples, classes, folds: Ints, the size of the data that the probes were run on.
         units: Int, the number of independent examples or groups of examples: the units of the bootstrap.
         commonest: Float, the accuracy of always predicting the most frequent class.
-        train_images: Int, the number of training examples of a run of the recipe. None if it is not known.
+        train_examples: Int, the number of training examples of a run of the recipe. None if it is not known.
+        nouns: String, what messages call the examples. Defaults to `examples`.
         seconds: Dictionary of floats, the seconds spent on `features` and on `probes`.
     """
 
     rows: tuple[Row, ...]
     together: Row | None
     metric: Metric
-    images: int
+    examples: int
     classes: int
     folds: int
     units: int
     commonest: float
-    train_images: int | None = None
+    train_examples: int | None = None
+    nouns: str = "examples"
     seconds: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
     @property
@@ -132,7 +134,7 @@ class Profile:
         from rich import box
         from rich.table import Table
 
-        title = f"Linear probes on {self.images} images, {self.folds} folds"
+        title = f"Linear probes on {self.examples} {self.nouns}, {self.folds} folds"
         table = Table(box=box.SIMPLE_HEAD, pad_edge=False, title=title, title_justify="left")
         table.add_column("block", overflow="fold")
         for column in ("output", "features", "accuracy", "95% interval", "macro-F1", "C", "P(best)", "compute"):
@@ -157,8 +159,8 @@ def make_profile(
     """The profile of held-out predictions, with bootstrap intervals.
 
     Intervals are percentile bootstraps (Efron 1979) over the independent units, the same resamples for every block, so that two
-    blocks are compared on the same images. They hold for probes trained on as many images; that the folds share training
-    images is not in them. A score of exactly 0 or 1 cannot vary in a resample and gets Wilson's interval (Wilson 1927).
+    blocks are compared on the same examples. They hold for probes trained on as many examples; that the folds share training
+    examples is not in them. A score of exactly 0 or 1 cannot vary in a resample and gets Wilson's interval (Wilson 1927).
 
     Args:
         rows: Sequence of dictionaries with `block`, `taps`, `output_shape`, `features`, `C` and `compute`; a row with several
@@ -195,7 +197,7 @@ def make_profile(
         rows=tuple(found[:count]),
         together=found[count] if count < len(found) else None,
         metric=metric,
-        images=len(labels),
+        examples=len(labels),
         units=int(units.max()) + 1,
         commonest=float(np.bincount(labels).max() / len(labels)),
         **about,
@@ -205,7 +207,7 @@ def make_profile(
 def _figures(
     predicted: NDArray[np.integer], labels: NDArray[np.integer], weights: NDArray[np.floating]
 ) -> dict[str, NDArray[np.float64]]:
-    """Accuracy and macro-F1 `(resamples, rows)` under each row of `weights` `(resamples, n)`: how often each image was drawn."""
+    """Accuracy and macro-F1 `(resamples, rows)` by `weights` `(resamples, n)`: how often each example was drawn."""
     classes = int(max(labels.max(), predicted.max())) + 1
     present = weights @ _one_hot(labels, classes)
     found: dict[str, list[NDArray[np.float64]]] = {"accuracy": [], "macro_f1": []}
@@ -268,7 +270,7 @@ def _advice(profile: Profile) -> Iterator[str]:
         f"{getattr(best, profile.metric):.3f} [{edges[0]:.3f}, {edges[1]:.3f}], the best in {best.p_best:.0%} of resamples."
     )
     if tied:
-        yield f"Not distinguishable from it on {profile.images} images: {', '.join(f'`{block}`' for block in tied)}."
+        yield f"Not distinguishable from it on {profile.examples} {profile.nouns}: {', '.join(f'`{block}`' for block in tied)}."
     read = last if last.block in (best.block, *tied) else best
     if best.block == last.block:
         yield "The head reads the last block by default, which is right here."
@@ -284,11 +286,11 @@ def _advice(profile: Profile) -> Iterator[str]:
         yield f"The earliest of these, `{first.block}`, takes {first.compute:.0%} of the computation: {_setting(first)}."
     if profile.together is not None:
         yield _together(profile.together, best)
-    learnt_from = profile.images * (profile.folds - 1) // profile.folds
-    if profile.train_images is not None and learnt_from > _MANY_MORE * profile.train_images:
+    learnt_from = profile.examples * (profile.folds - 1) // profile.folds
+    if profile.train_examples is not None and learnt_from > _MANY_MORE * profile.train_examples:
         yield (
-            f"Each probe learnt from {learnt_from} images, validation images among them, and a run would train on "
-            f"{profile.train_images}: with so few the best block may be another."
+            f"Each probe learnt from {learnt_from} {profile.nouns}, those of validation among them, and a run would train on "
+            f"{profile.train_examples}: with so few the best block may be another."
         )
 
 

@@ -101,7 +101,7 @@ def _describe(name: str, image_size: tuple[int, int] | None, settings: Sequence[
 
     if is_preset(name):
         return _describe_preset(name, settings)
-    own_model = model_file(name) is not None  # what cannot be one is told before TensorFlow's seconds of loading
+    own_model = model_file(name) is not None  # what cannot be one is reported before TensorFlow's seconds of loading
     backbone = Backbone(name) if own_model else Backbone(name, weights=None)
     for key, text in settings:
         backbone = override(backbone, key, text)

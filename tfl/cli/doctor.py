@@ -156,7 +156,7 @@ def _tensorflow(problems: Problems) -> dict[str, Any] | None:
 def _try(measure: Callable[[], float], problems: Problems) -> float | None:
     try:
         return measure()
-    except Exception as error:  # whatever stands in the way is what is to be told
+    except Exception as error:  # whatever fails is what is to be reported
         fix = "Install tfl again: its files may be damaged."
         problems.append({"problem": f"The mini backbone does not run: {type(error).__name__}: {error}", "fix": fix})
         return None

@@ -36,7 +36,7 @@ class LazyGroup(click.RichGroup):
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="tfl", help="Show the version and exit.")
 def cli() -> None:
-    """Transfer learning by measurement: from a folder of photos to a trained, judged and shipped model.
+    """Transfer learning by measurement: from labelled data to a trained, evaluated and exported model.
 
     Start with `tfl new NAME --data FOLDER`, then `tfl run NAME.py`. `tfl doctor` says what this machine can do.
     """

@@ -21,7 +21,7 @@ def keep_streams_open() -> None:
     such as a log on a full disk: the command continues. Standard output that cannot be written for another reason is an error.
     A descriptor that is closed becomes the null device, so that no file takes its number.
 
-    Where the locale is ASCII, text is written as UTF-8, as Python itself does unless it is told not to (PEP 540).
+    Where the locale is ASCII, text is written as UTF-8, as Python itself does unless it is asked not to (PEP 540).
     """
     codecs.register_error(ERRORS, _file_names)
     for number in (0, 1, 2):

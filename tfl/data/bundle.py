@@ -110,22 +110,6 @@ class Bundle:
         return " ".join(f"{value:.9g}" for value in self.examples.targets[index])
 
 
-def balanced_class_weights(labels: np.ndarray, *, class_count: int) -> np.ndarray:
-    """Weights that let each class count the same in all: `n / (classes * count)`, as scikit-learn's `balanced`.
-
-    Args:
-        labels: int `(n,)`, of the training split.
-        class_count: How many classes there are; one that has no example weighs as if it had one.
-
-    Example:
-
-    >>> balanced_class_weights(np.array([0, 0, 0, 1]), class_count=2).round(2).tolist()
-    [0.67, 2.0]
-    """
-    counts = np.bincount(np.asarray(labels), minlength=class_count)
-    return np.asarray(len(labels) / (class_count * np.maximum(counts, 1)), np.float64)
-
-
 def derived_seed(*parts: Any) -> int:
     """A seed in 0..2**31-1 that is a function of `parts` only: the same in every process and on every machine.
 

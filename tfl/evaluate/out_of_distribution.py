@@ -1,10 +1,10 @@
 """Is an example of the kind that the network was trained on? How far its features lie from those of the nearest training
 examples.
 
-    score(x) = 1 - cos(f(x), f(k-th nearest training image)),   f = what the head reads of an image, its layer `head_pool`
+    score(x) = 1 - cos(f(x), f(k-th nearest training example)),   f = the head's input, the output of the layer `head_pool`
 
 Nearest neighbours as in Sun et al. 2022, *Out-of-Distribution Detection with Deep Nearest Neighbors*: features of length one,
-a sample of the training images, the k-th nearest. It is a product of matrices and a maximum, so every runtime has it.
+a sample of the training examples, the k-th nearest. It is a product of matrices and a maximum, so every runtime has it.
 `benchmarks/out_of_distribution.py` compares it with the Mahalanobis distance. NumPy only.
 """
 
@@ -31,7 +31,7 @@ OLD_NAMES = {
 }
 """Names in run folders and exports that tfl up to 0.4 wrote, with what they are called now."""
 BANK, PER_CLASS = 500, 5
-"""An image is compared with so many training images, or with so many of each class where that is more. They travel in every
+"""An example is compared with this many training examples, or with this many per class if that is more. They travel in every
 export; in `benchmarks/out_of_distribution.py` 200 did nearly as well."""
 NEAREST = 1
 """Which of the nearest counts; the first needs no `top_k`, and did best in `benchmarks/out_of_distribution.py`."""
@@ -69,11 +69,11 @@ def make_bank(features: NDArray[np.floating]) -> NDArray[np.float32]:
         TflError: There are none, or one is not a number.
     """
     if not len(features):
-        raise TflError("There are no training images to compare an image with.")
+        raise TflError("There are no training examples to compare an example with.")
     bank = unit_length(features).astype(np.float16).astype(np.float32)
     if not np.isfinite(bank).all():
         raise TflError(
-            "Some features of the training images are not numbers.",
+            "Some features of the training examples are not numbers.",
             fix="The network's weights are damaged or overflowed: train again with a lower learning rate or in float32.",
         )
     return bank
@@ -116,7 +116,7 @@ def score_threshold(scores: NDArray[np.floating], *, share: float) -> tuple[floa
         share: Float between 0 and 1.
 
     Returns:
-        The threshold; and what must be said where there are too few images for that share, else an empty string.
+        The threshold; and what must be said where there are too few examples for that share, else an empty string.
 
     Example:
 
@@ -130,6 +130,6 @@ def score_threshold(scores: NDArray[np.floating], *, share: float) -> tuple[floa
         return float(ordered[rank - 1]), ""
     promised, needed = len(ordered) / (len(ordered) + 1), examples_needed(share)
     return float(ordered[-1]), (
-        f"{len(ordered)} validation images are too few to call {share:.3g} of such images familiar, which takes {needed}: "
-        f"the threshold is the largest of their scores, which promises {promised:.3g}."
+        f"{len(ordered)} validation examples are too few to call {share:.3g} of such examples in distribution, "
+        f"which takes {needed}: the threshold is the largest of their scores, which promises {promised:.3g}."
     )

@@ -63,6 +63,6 @@ def keep_confidence(
     write_neighbours(run.folder, features, bundle, chosen)
     first, *rest = console_lines(confidence.figures)
     console.print(f"\n[bold]confidence[/] {first}", highlight=False)
-    for line in [*rest, f"compared with {len(compared)} of {len(train)} training images, {origin}"]:
+    for line in [*rest, f"compared with {len(compared)} of {len(train)} training {bundle.modality.nouns}, {origin}"]:
         console.print(f"         {line}", highlight=False, markup=False)
     return confidence

@@ -15,7 +15,7 @@ from tfl.runs import Run
 
 
 def optional_json(run: Run, name: str) -> dict[str, Any]:
-    """A JSON file of the run, or an empty dictionary where there is none (yet).
+    """A JSON file of the run, or an empty dictionary if there is none yet.
 
     Raises:
         RunError: The file is there, and damaged.
@@ -25,7 +25,7 @@ def optional_json(run: Run, name: str) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def readable(run: Run, *names: str) -> Iterator[None]:
-    """Says which files are damaged, or were edited, where the block stumbles over what they say.
+    """Raises a clear error for damaged or edited files if the block fails on their contents.
 
     Raises:
         RunError: The block raised what Python raises over a value of another kind than expected.

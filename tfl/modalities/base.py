@@ -274,6 +274,13 @@ MASK = "padding_mask"
 """Name of the input that says which positions of a sequence are in use, as in KerasHub."""
 NOUNS = {"image": ("image", "images"), "text": ("text", "texts"), "audio": ("sound", "sounds"), "table": ("row", "rows")}
 """What one example of each kind is called, and several."""
+EXAMPLE_FILES = {
+    "image": ("photo.jpg", "more_photos/"),
+    "text": ("review.txt", "more_reviews/"),
+    "audio": ("sound.wav", "more_sounds/"),
+    "table": ("row.csv", "more_rows/"),
+}
+"""A file and a folder of each kind, for examples in messages and pages."""
 KINDS = tuple(NOUNS)
 
 

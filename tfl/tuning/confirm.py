@@ -18,22 +18,22 @@ from tfl.tuning.space import recipe_of
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from tfl.tuning.trial import Bench
+    from tfl.tuning.trial import TrialRunner
 
 FINALISTS = 2
 """So many of the best trials are confirmed, beside the recipe as it was."""
 
 
-def confirm(folder: SearchFolder, recipe: Recipe, bench: Bench, *, console: Console) -> None:
+def confirm(folder: SearchFolder, recipe: Recipe, runner: TrialRunner, *, console: Console) -> None:
     """Trains the finalists and the recipe as it was over seeds that no trial has seen; writes `confirmed.json`.
 
-    All of them keep the split of the recipe, so that no image of its test split is ever trained or judged on.
+    All of them keep the split of the recipe, so that no example of its test split is ever trained or evaluated on.
     """
     seeds = (recipe.search or Search()).seeds
     rows = []
     for name, values in finalists(folder, recipe) if seeds else []:
         candidate = recipe_of(recipe, values)
-        row = {"name": name, "values": values, **_scores(folder, candidate, bench, seeds)}
+        row = {"name": name, "values": values, **_scores(folder, candidate, runner, seeds)}
         rows.append(row)
         told = (
             row["reason"] or f"{recipe.monitor.metric} {row['mean']:.4f}{spread(row['interval'])} over {len(row['scores'])} seeds"
@@ -56,7 +56,7 @@ def finalists(folder: SearchFolder, recipe: Recipe) -> list[tuple[str, dict[str,
     return found
 
 
-def _scores(folder: SearchFolder, recipe: Recipe, bench: Bench, seeds: int) -> dict[str, Any]:
+def _scores(folder: SearchFolder, recipe: Recipe, runner: TrialRunner, seeds: int) -> dict[str, Any]:
     scores: list[float] = []
     depth = None
     split = dataclasses.replace(recipe.data, split_seed=recipe.split_seed)
@@ -65,7 +65,7 @@ def _scores(folder: SearchFolder, recipe: Recipe, bench: Bench, seeds: int) -> d
             seeded = dataclasses.replace(recipe, seed=recipe.seed + number, data=split)
             place = folder.path("confirm", hashlib.sha256(seeded.to_json().encode()).hexdigest()[:16])
             if not (place / "score.json").is_file():
-                bench.train(seeded, place / "run")
+                runner.train(seeded, place / "run")
                 write_json(place / "score.json", {"seed": seeded.seed, **progress(place / "run")})
                 drop_weights(place / "run")
             found = read_document(place / "score.json")

@@ -52,7 +52,7 @@ class SearchFolder:
 
     @property
     def about(self) -> dict[str, Any]:
-        """What `search.json` says.
+        """The contents of `search.json`.
 
         Raises:
             RunError: There is no search there, or it is damaged or of another version.
@@ -67,11 +67,11 @@ class SearchFolder:
 
     @property
     def recipe(self) -> Recipe:
-        """The recipe as it was before the search."""
+        """The recipe before the search."""
         return Recipe.from_json(self.path("recipe.json").read_text(encoding="utf-8"))
 
     def refuse_if_taken(self, *, resume: bool) -> None:
-        """Makes sure that a search can be started in the folder, or resumed.
+        """Checks that a search can be started or resumed in the folder.
 
         Raises:
             RunError: It holds a search that is not to be resumed, or something else.
@@ -89,7 +89,7 @@ class SearchFolder:
 
     @property
     def best_recipe(self) -> Recipe:
-        """The recipe that came out best: what `best_recipe.py` says.
+        """The best recipe of the search: that of `best_recipe.py`.
 
         Raises:
             RecipeError: The search has none yet.
@@ -102,7 +102,7 @@ class SearchFolder:
         return Page(self.path("tune.html"))
 
     def begin(self, recipe: Recipe, about: Mapping[str, Any]) -> None:
-        """Writes what is searched; the folder is a search from then on.
+        """Writes what is searched; from then on the folder is a search.
 
         Raises:
             RunError: The folder is taken.
@@ -120,17 +120,17 @@ class SearchFolder:
         return self.path("trials", f"trial_{trial_id}")
 
     def outcome(self, trial_id: str) -> dict[str, Any] | None:
-        """How a trial ended; None while it has not."""
+        """The outcome of a trial; None if it has not ended."""
         file = self.trial(trial_id) / "outcome.json"
         return read_document(file) if file.is_file() else None
 
     def outcomes(self) -> list[dict[str, Any]]:
-        """Every trial that ended, and, as `unfinished`, every one that began; in the order of their numbers."""
+        """The outcomes of all trials by number; a trial that has started and not ended is `unfinished`."""
         found = [row for place in self.path("trials").glob("trial_*") if (row := _row(place)) is not None]
         return sorted(found, key=lambda row: row["number"])
 
     def tidy(self, trial_id: str) -> None:
-        """Drops the weights of a trial that ended: its recipe, its history and its logs stay."""
+        """Removes the weights of a trial that has ended; its recipe, history and logs stay."""
         drop_weights(self.trial(trial_id) / "run")
 
 
@@ -150,7 +150,7 @@ class Clock:
 
     @property
     def seconds(self) -> float:
-        """Spent so far."""
+        """Float, the seconds spent so far."""
         return float(self._before + time.monotonic() - self._began)
 
     @property
@@ -159,7 +159,7 @@ class Clock:
         return self.minutes is not None and self.seconds >= 60 * self.minutes
 
     def tick(self, *, at_least: float = 1.0) -> None:
-        """Writes the seconds down, when the last time was `at_least` seconds ago."""
+        """Writes the seconds to disk, if the last time was at least `at_least` seconds ago."""
         if self.writes and time.monotonic() - self._written >= at_least:
             write_json(self.file, {"seconds": self.seconds})
             self._written = time.monotonic()
@@ -175,7 +175,7 @@ def fingerprint(recipe: Recipe, space: Mapping[str, Any], data: str) -> dict[str
 
 
 def refuse_if_changed(folder: SearchFolder, now: Mapping[str, str]) -> None:
-    """Makes sure that a search is resumed as it was started: KerasTuner itself would silently continue in the old space.
+    """Checks that a search is resumed as it was started: KerasTuner itself would silently continue in the old space.
 
     Raises:
         RunError: The recipe, the space, the algorithm or the data are others; the message says which.
@@ -205,7 +205,7 @@ def read_document(file: Path) -> dict[str, Any]:
 
 
 def drop_weights(run_folder: Path) -> None:
-    """Removes the checkpoints of a run whose score is all that is needed of it."""
+    """Removes the checkpoints of a run of which only the score is needed."""
     for file in sorted(_files(run_folder / "checkpoints")):
         file.unlink(missing_ok=True)
 
@@ -224,7 +224,7 @@ def _row(place: Path) -> dict[str, Any] | None:
 
 
 def progress(run_folder: Path) -> dict[str, Any]:
-    """What the run of a trial has come to: `value`, `epochs`, `best_epoch`, `history` (the metric, epoch by epoch), seconds.
+    """The progress of a trial's run: `value`, `epochs`, `best_epoch`, `history` (the metric after each epoch), seconds.
 
     All of the last stage, which the trials differ in.
     """

@@ -48,7 +48,7 @@ def growth_limit_mb() -> float:
 
 
 def give_back() -> None:
-    """Frees what nothing holds, and gives free pages back to the system where the C library can do that."""
+    """Frees unused memory, and returns free pages to the system if the C library can."""
     gc.collect()
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
@@ -63,7 +63,7 @@ class Growth:
 
     @property
     def too_far(self) -> bool:
-        """Whether the next trial should run in a new process; asked between trials."""
+        """Whether the next trial should run in a new process; called between trials."""
         give_back()
         now = resident_mb()
         if not self._first:

@@ -22,7 +22,8 @@ _NEVER = 10**9
 
 
 class _Kept:
-    """Files appear whole; a trial that a kill left half registered is chosen again; `first` is tried before anything drawn."""
+    """Writes its files atomically; a trial that was half registered at a kill is chosen again; `first` is tried before anything
+    drawn."""
 
     first: Sequence[Mapping[str, Any]] = ()
     trials: dict[str, Any]
@@ -55,7 +56,7 @@ class HyperbandOracle(_Kept, keras_tuner.oracles.HyperbandOracle):
 
 
 class BayesianOracle(_Kept, keras_tuner.oracles.BayesianOptimizationOracle):
-    """Random values first, then what a Gaussian process over the scores speaks for; what was tried is not tried again."""
+    """Random values first, then the values that a Gaussian process over the scores suggests; nothing is tried twice."""
 
     def populate_space(self, trial_id: str) -> dict[str, Any]:
         self._random_state = np.random.RandomState(derived_seed(self.seed, trial_id))

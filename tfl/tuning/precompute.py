@@ -1,4 +1,4 @@
-"""One pass before the first trial: what the trials will read of the frozen blocks, at every depth of the space at once."""
+"""One pass before the first trial: the features that trials read, at every depth of the space at once."""
 
 from __future__ import annotations
 
@@ -55,8 +55,8 @@ def precompute_features(
     room = ROOM * room_bytes()
     for first_trainable, stage in sorted(_unchanged(recipe, assembled, stages).items(), reverse=True):
         one = Extractor([cut(assembled, first_trainable)[0]], bundle, features=recipe.features)
-        images = len(bundle.indices("train")) * min(views_of(stage), stage.epochs) + len(bundle.indices("val"))
-        needed = one.row_bytes(0) * images
+        examples = len(bundle.indices("train")) * min(views_of(stage), stage.epochs) + len(bundle.indices("val"))
+        needed = one.row_bytes(0) * examples
         if needed <= room and storing(one, dataclasses.replace(stage, epochs=stage.epochs * each)).stored:
             chosen[first_trainable] = one
             room -= needed
@@ -68,7 +68,9 @@ def precompute_features(
 def _run(models: list[keras.Model], recipe: Recipe, bundle: Bundle, console: Console | None) -> None:
     stage = recipe.stages[-1]
     if console is not None:
-        console.print(f"features at {len(models)} depths, in one pass over the images", highlight=False, markup=False)
+        console.print(
+            f"features at {len(models)} depths, in one pass over the {bundle.modality.nouns}", highlight=False, markup=False
+        )
     together = Extractor(models, bundle, features=recipe.features, console=console)
     for view in range(min(views_of(stage), stage.epochs)):
         together.run("train", augment=stage.augment, view=view)

@@ -1,4 +1,4 @@
-"""What linear probes say before the first trial: which depths to try first."""
+"""The prior of a search: the depths that linear probes suggest are tried first."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def first_values(recipe: Recipe, space: Space, assembled: Assembled, profile: Pr
 
 
 def promising(recipe: Recipe, depths: tuple[Any, ...], assembled: Assembled, profile: Profile) -> list[Any]:
-    """The depths by the probe of the last block that each leaves frozen, best first; those that do not fit are left out."""
+    """The depths by the score of the last block that each leaves frozen, best first; depths that do not fit are left out."""
     from tfl.model.freeze import make_plan
 
     found = []

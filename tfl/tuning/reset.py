@@ -12,7 +12,7 @@ from tfl.recipe import Recipe
 class ResettableNetwork:
     """A recipe's network that can be reset to the state in which it was built.
 
-    Building takes a second or more, setting back some hundredths of one. What a stage changes beside variables is which layers
+    Building takes a second or more, resetting some hundredths of one. Besides the variables, a stage changes which layers
     train, which every stage sets anew for all of them, and BatchNorm's momentum.
 
     Args:

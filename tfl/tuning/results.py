@@ -1,4 +1,4 @@
-"""What a search leaves: `trials.csv`, the summary in `search.json`, and `best_recipe.py`. No TensorFlow, no KerasTuner."""
+"""The results of a search: `trials.csv`, the summary in `search.json`, and `best_recipe.py`. No TensorFlow, no KerasTuner."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def trials_csv(rows: list[dict[str, Any]], paths: list[str]) -> str:
 
 
 def winner(folder: SearchFolder, recipe: Recipe) -> dict[str, Any] | None:
-    """The best by its mean over seeds; without such means, the best trial; None where no trial has a score.
+    """The best recipe by its mean over seeds; without such means, the best trial; None if no trial has a score.
 
     Returns:
         `name` (`trial N`, or `as it was`), `values`, `score`, `interval`, `seeds`, and `trial_score`, of the trial itself.
@@ -67,7 +67,7 @@ def winner(folder: SearchFolder, recipe: Recipe) -> dict[str, Any] | None:
 
 
 def describe(row: Mapping[str, Any], recipe: Recipe, *, most: int | None) -> str:
-    """A trial that ended, on one line."""
+    """The outcome of a trial, on one line."""
     of = f"/{most}" if most else ""
     values = ", ".join(f"{path.split('.')[-1]} {_short(value)}" for path, value in row["values"].items())
     score = f"{recipe.monitor.metric} {row['value']:.4f}" if row["value"] is not None else "no score"
@@ -85,7 +85,7 @@ def _title(found: Mapping[str, Any], recipe: Recipe, trials: int) -> str:
         f"{recipe.name}, after a search.",
         "",
         f"Came from  {came}, of {trials} trials around the recipe `{recipe.name}`, by `tfl tune`",
-        f"Expected   {metric} {found['score']:.4f} on the validation images ({how})",
+        f"Expected   {metric} {found['score']:.4f} on the validation split ({how})",
         *(["Changed", *changed] if changed else []),
     ]
     return "\n".join(lines)

@@ -25,7 +25,7 @@ from tfl.tuning.memory import start_again
 from tfl.tuning.prior import Profile, first_values, promising
 from tfl.tuning.results import write_results
 from tfl.tuning.space import check_space, depth_path, space_of
-from tfl.tuning.trial import Bench
+from tfl.tuning.trial import TrialRunner
 from tfl.tuning.trials import EXPECTED, Trials, search_of
 from tfl.tuning.workers import Role, run_workers, serve
 
@@ -98,8 +98,8 @@ def search(
     with locked(folder.folder):
         recipe = recipe if recipe.search is not None else dataclasses.replace(recipe, search=Search())
         clock = Clock(folder, search_of(recipe).minutes)
-        bench = _begin(folder, recipe, bundle, resume=resume, profile=profile, console=console)
-        trials = Trials(folder, recipe, clock, console=console, bench=bench)
+        runner = _begin(folder, recipe, bundle, resume=resume, profile=profile, console=console)
+        trials = Trials(folder, recipe, clock, console=console, runner=runner)
         trials.precompute_features()
         if role is Role.CHIEF:
             serve(trials.run, trials.tick, over=lambda: trials.clock.over)
@@ -121,8 +121,8 @@ def _begin(
     resume: bool,
     profile: Callable[[Recipe, Bundle], Profile] | None,
     console: Console,
-) -> Bench:
-    """Finds all that can be wrong before the first trial; makes the folder a search, or makes sure that it is this one."""
+) -> TrialRunner:
+    """Checks everything before the first trial; makes the folder a search, or checks that it is this one."""
     from tfl.model.assemble import assemble_for
     from tfl.train.precision import choose_precision
 
@@ -132,9 +132,9 @@ def _begin(
     precision = chosen or choose_precision(
         recipe, lambda: assemble_for(recipe, bundle), modality=bundle.modality, console=console
     )
-    bench = Bench(folder, precision=precision)
-    bench.keep(recipe, bundle)
-    assembled = bench.network(recipe)
+    runner = TrialRunner(folder, precision=precision)
+    runner.keep(recipe, bundle)
+    assembled = runner.network(recipe)
     space = space_of(recipe, len(assembled.blocks))
     check_space(recipe, space)
     data = "".join(bundle.content_hash(part) for part in ("train", "val", "test"))
@@ -144,7 +144,7 @@ def _begin(
     if folder.exists:
         refuse_if_changed(folder, now)
         folder.update(budget=budget, status="running")
-        return bench
+        return runner
     found = profile(recipe, bundle) if profile is not None and search_.prior == "probe" else {}
     first = first_values(recipe, space, assembled, found, most=(search_.trials or EXPECTED) // 2)
     if found and isinstance(tried := space.get(depth_path(recipe)), Choice):
@@ -157,16 +157,16 @@ def _begin(
         "budget": budget,
         "precision": precision,
         "blocks": [block.name for block in assembled.blocks],
-        "images": {part: len(bundle.indices(part)) for part in ("train", "val")},
+        "examples": {part: len(bundle.indices(part)) for part in ("train", "val")},
         "profile": dict(found),
         "first": first,
     }
     folder.begin(recipe, about)
-    return bench
+    return runner
 
 
 def _wait_for_chief(folder: SearchFolder) -> Recipe:
-    """The recipe of the search, as soon as the chief has written it."""
+    """The recipe of the search, once the chief has written it."""
     for _ in range(_CHIEF_WAIT_S * _TRIES_A_SECOND):
         if folder.exists:
             budget = folder.about["budget"]
@@ -186,8 +186,8 @@ def _conclude(folder: SearchFolder, recipe: Recipe, trials: Trials, console: Con
             received="; ".join(reasons[:3]) or "no time for one",
             fix=f"See {folder.path('trials.csv')}; change the space, or run again with --resume and more --minutes.",
         )
-    trials.bench.between = lambda: None
-    confirm(folder, recipe, trials.bench, console=console)
+    trials.runner.between = lambda: None
+    confirm(folder, recipe, trials.runner, console=console)
     if trials.search.algorithm == "hyperband" and not any(row["status"] == "unfinished" for row in rows):
         for row in rows:
             folder.tidy(row["trial"])

@@ -1,4 +1,4 @@
-"""A recipe as a Python file: what `tfl run` takes, and a person reads and changes. Standard library only."""
+"""A recipe as a Python file that `tfl run` takes and a person can edit. Standard library only."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _POSITIONAL = {"Data": "source", "Backbone": "name", "Stage": "name", "Monitor":
 
 
 def recipe_source(recipe: Recipe, *, title: str) -> str:
-    """The file: a docstring, an import, and the recipe without its defaults.
+    """The text of the file: a docstring, an import, and the recipe without its defaults.
 
     Example:
 

@@ -20,7 +20,7 @@ Values = dict[str, Any]
 FIXED = ("name", "seed", "monitor", "export", "search")
 """What every trial must share, or their scores could not be compared."""
 FREE_DATA = ("image_size", "fit", "train_per_class")
-"""What of the data may differ between trials: the images they are judged on stay the same."""
+"""What of the data may differ between trials: the examples that they are evaluated on stay the same."""
 DEEPEST = 0.75
 """The built space trains at most this share of the blocks: nearly all of a network's time, and of a store's bytes, is below."""
 
@@ -76,7 +76,7 @@ def _augmentation(path: str, stage: Stage) -> dict[str, Choice]:
 
 
 def check_space(recipe: Recipe, space: Space) -> None:
-    """Makes sure that every value of a space fits its field.
+    """Checks that every value of a space fits its field.
 
     Raises:
         RecipeError: A path is no field, may not differ between trials, or a value does not fit; the path is named.
@@ -145,7 +145,7 @@ def hyperparameters(recipe: Recipe, space: Space, *, own_first: bool = True) -> 
 
 
 def values_of(space: Space, sampled: Mapping[str, Any]) -> Values:
-    """What KerasTuner sampled, as values of the recipe's fields; numbers have six digits, so that a recipe can be read.
+    """The values that KerasTuner sampled, as values of the recipe's fields; numbers are rounded to six digits.
 
     Example:
 
@@ -164,7 +164,7 @@ def values_of(space: Space, sampled: Mapping[str, Any]) -> Values:
 
 
 def recipe_of(recipe: Recipe, values: Mapping[str, Any]) -> Recipe:
-    """The recipe with these values, and without the search it came from.
+    """The recipe with these values, without its search.
 
     Raises:
         RecipeError: A value does not fit, or does not go together with the others; its path is named.
@@ -198,5 +198,5 @@ def value_at(recipe: Recipe, path: str) -> Any:
 
 
 def depth_path(recipe: Recipe) -> str:
-    """The path that says how many blocks the last stage trains."""
+    """The `--set` path of the number of blocks that the last stage trains."""
     return f"stages.{recipe.stages[-1].name}.train"

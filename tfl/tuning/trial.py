@@ -1,4 +1,4 @@
-"""One trial: the network of a recipe, its stages in a run folder of their own, and nothing that a score does not need.
+"""One trial: the network of a recipe, trained in a run folder of its own, without anything that its score does not need.
 
 Trials read the feature store, so that a trial pays for its trainable suffix alone. The stages before the last are trained
 once for all trials that share them. A trial that was killed resumes at its latest whole epoch.
@@ -39,10 +39,10 @@ _WAIT_SECONDS = 0.5
 
 
 class StoppedTrialError(Exception):
-    """A rule ends a trial before its epochs are used up; the message says which."""
+    """A trial was stopped before its last epoch; the message says by which rule."""
 
 
-class Bench:
+class TrialRunner:
     """What the trials of one process share: the data, and the network that is reset between trials.
 
     Args:
@@ -57,17 +57,17 @@ class Bench:
         self._network: ResettableNetwork | None = None
 
     def keep(self, recipe: Recipe, bundle: Bundle) -> None:
-        """Takes a bundle that is at hand already; the latest two are kept."""
+        """Caches a prepared bundle; the latest two are kept."""
         self._bundles[_data_key(recipe)] = bundle
         for key in list(self._bundles)[:-2]:
             del self._bundles[key]
 
     def holds(self, recipe: Recipe) -> bool:
-        """Whether the recipe's images are at hand."""
+        """Whether the data of the recipe is cached."""
         return _data_key(recipe) in self._bundles
 
     def bundle(self, recipe: Recipe) -> Bundle:
-        """The recipe's images, ordered and augmented by its seed."""
+        """The data of the recipe, ordered and augmented by its seed."""
         from rich.console import Console
 
         if _data_key(recipe) not in self._bundles:
@@ -75,7 +75,7 @@ class Bench:
         return dataclasses.replace(self._bundles[_data_key(recipe)], seed=recipe.seed)
 
     def network(self, recipe: Recipe) -> Assembled:
-        """The recipe's network as it is before the first stage: the latest one set back, where it is the same."""
+        """The recipe's network before the first stage: the latest one, reset, if it is the same."""
         bundle = self.bundle(recipe)
         if self._network is None or not self._network.fits(recipe, bundle):
             self._network = None  # two would be in memory
@@ -160,7 +160,7 @@ class _Watch(_Between):
         self.history = [row[self.metric] for row in self._state.get("history", ())]
 
     def check_what_was_done(self) -> None:
-        """Asks again what was to be asked when the trial was killed: it ends as it would have ended."""
+        """Repeats the checks of the epochs before a kill, so that the trial ends as it would have ended."""
         if self.history and not self._state["done"]:
             self._ask()
 
@@ -174,8 +174,8 @@ class _Watch(_Between):
             self.between()
 
 
-def live_blocks(assembled: Assembled, stage: Stage) -> int:
-    """How many blocks of the backbone train in a stage, counted from the first that does."""
+def trainable_blocks(assembled: Assembled, stage: Stage) -> int:
+    """The number of blocks of the backbone from the first one that a stage trains."""
     return len(assembled.blocks) - make_plan(assembled, stage).first_trainable_block
 
 

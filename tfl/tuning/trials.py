@@ -23,7 +23,7 @@ from tfl.tuning.precompute import precompute_features
 from tfl.tuning.results import describe
 from tfl.tuning.space import hyperparameters, recipe_of, values_of
 from tfl.tuning.stopping import is_poor
-from tfl.tuning.trial import Bench, Check, StoppedTrialError
+from tfl.tuning.trial import Check, StoppedTrialError, TrialRunner
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -38,7 +38,7 @@ def search_of(recipe: Recipe) -> Search:
 
 
 class Trials:
-    """The trials of a search, as this process takes part in them."""
+    """The trials of a search that this process runs or serves."""
 
     def __init__(
         self,
@@ -47,28 +47,28 @@ class Trials:
         clock: Clock,
         *,
         console: Console,
-        bench: Bench | None = None,
+        runner: TrialRunner | None = None,
     ) -> None:
         about = folder.about
         self.folder, self.recipe, self.console, self.search = folder, recipe, console, search_of(recipe)
         self.space = build(Search, {"space": about["space"]}, "search").space
         self.first = about["first"]
         self.clock = clock
-        self.bench = bench or Bench(folder, precision=about["precision"])
-        self.bench.between = self.between
+        self.runner = runner or TrialRunner(folder, precision=about["precision"])
+        self.runner.between = self.between
         self.growth = Growth()
         self._shown: set[int] = {row["number"] for row in folder.outcomes() if row["status"] != "unfinished"}
 
     def precompute_features(self) -> None:
-        """The features that trials share, in one pass; within the time of the search."""
+        """Computes the features that trials share in one pass, within the time of the search."""
         rows, most = self.folder.outcomes(), self.search.trials or EXPECTED
-        if len(rows) >= most or not self.bench.holds(self.recipe):
+        if len(rows) >= most or not self.runner.holds(self.recipe):
             return
-        network, bundle = self.bench.network(self.recipe), self.bench.bundle(self.recipe)
+        network, bundle = self.runner.network(self.recipe), self.runner.bundle(self.recipe)
         precompute_features(self.recipe, self.space, network, bundle, trials=most, console=self.console)
 
     def run(self) -> bool:
-        """Runs trials, or serves those that do, until the budget or the space is used up.
+        """Runs trials, or serves the processes that do, until the budget or the space is exhausted.
 
         Returns:
             False where trials are left, and a new process should run them: this one has grown.
@@ -103,7 +103,7 @@ class Trials:
             raise EndOfSearchError
 
     def tick(self) -> None:
-        """Writes the time down, and shows the trials that have ended since the last time."""
+        """Writes the time, and prints the trials that have ended since the last call."""
         self.clock.tick()
         for row in self.folder.outcomes():
             if row["status"] != "unfinished" and row["number"] not in self._shown:
@@ -111,7 +111,7 @@ class Trials:
                 self.console.print(describe(row, self.recipe, most=self.search.trials), highlight=False, markup=False)
 
     def train(self, trial: Any) -> dict[str, float]:
-        """One trial, to its metric. One that had ended before a kill is not run again.
+        """Runs one trial and returns its metric; one that has already ended is not run again.
 
         Raises:
             FailedTrialError: With the reason, which is also in the trial's outcome.
@@ -142,7 +142,7 @@ class Trials:
             recipe = recipe_of(self.recipe, values)
             earlier = sampled.get("tuner/trial_id")
             after = self.folder.trial(earlier) / "run" if earlier else None
-            self.bench.train(recipe, place, check=self._check(sampled, recipe.stages[-1].epochs), after=after)
+            self.runner.train(recipe, place, check=self._check(sampled, recipe.stages[-1].epochs), after=after)
         except StoppedTrialError as stop:
             return "stopped", str(stop)
         except (EndOfSearchError, KeyboardInterrupt):
@@ -199,7 +199,7 @@ class Tuner(keras_tuner.engine.base_tuner.BaseTuner):
 
 
 class EndOfSearchError(keras_tuner.errors.FatalError):
-    """Ends KerasTuner's loop without an end of the trial: its time is over, or its cause must reach the user."""
+    """Ends KerasTuner's loop without an outcome of the trial: the time is over, or an error must reach the user."""
 
 
 class _GrownError(keras_tuner.errors.FatalError):

@@ -25,7 +25,7 @@ _LAST_LINES = 15
 
 
 class Role(enum.Enum):
-    """What this process is in a search, by KerasTuner's variables."""
+    """The role of this process in a search, from KerasTuner's environment variables."""
 
     ALONE = "alone"
     CHIEF = "chief"
@@ -73,7 +73,7 @@ def run_workers(folder: SearchFolder, count: int, *, chief: Callable[[], object]
 
 
 def serve(chief: Callable[[], object], tick: Callable[[], None], *, over: Callable[[], bool]) -> None:
-    """Serves workers on other machines until the search is over, or its time is.
+    """Serves workers on other machines until the search or its time is over.
 
     KerasTuner's own server waits for the end of every trial, and a worker whose time is over leaves its trial open. So the
     server has a thread of its own, which answers to the end of this process.

@@ -37,7 +37,9 @@ def judged_on(run: Run, right: np.ndarray, *, images: str = "photo", first: int 
         def __len__(self) -> int:
             return len(right)
 
-    examples = Listed(class_names=("a", "b"), labels=labels, paths=None, name_of=lambda index: f"{images}-{numbers[index]}.jpg")
+    examples = Listed(
+        class_names=("a", "b"), labels=labels, targets=None, paths=None, name_of=lambda index: f"{images}-{numbers[index]}.jpg"
+    )
     split = SimpleNamespace(test=every, names=lambda count: np.full(count, "test"))
     write_predictions(run.folder, examples, split, {"test": probabilities})
     if listing:
@@ -85,7 +87,7 @@ def test_partly_common_tests_are_compared_on_what_is_common(new_run: Maker) -> N
     one = judged_on(new_run("one"), np.arange(100) >= 10)
     two = judged_on(new_run("two"), np.arange(100) >= 10, first=50)
     pair = compare_runs([one.folder, two.folder])["pairs"][0]
-    assert pair["count"] == 50 and not pair["same_images"] and pair["accuracy"] == pytest.approx([1.0, 0.8])
+    assert pair["count"] == 50 and not pair["same_examples"] and pair["accuracy"] == pytest.approx([1.0, 0.8])
     assert "Their test images are not the same; this is about those that both have." in pair["sentence"]
 
 
@@ -153,8 +155,8 @@ def test_many_images_are_counted_and_some_named() -> None:
     from tfl.data.listing import DataChanges, Listed
 
     rows = tuple(Listed("train", "a", f"f{n}", f"{n}.png") for n in range(8))
-    assert data_in_words(DataChanges(removed=rows)) == "8 images removed (0.png, 1.png, 2.png, 3.png, 4.png and 3 more)."
-    assert data_in_words(DataChanges(reordered=True)) == "The same images in another order."
+    assert data_in_words(DataChanges(removed=rows)) == "8 examples removed (0.png, 1.png, 2.png, 3.png, 4.png and 3 more)."
+    assert data_in_words(DataChanges(reordered=True)) == "The same examples in another order."
 
 
 def test_swapped_stages_are_a_difference() -> None:

@@ -14,6 +14,7 @@ from tfl.evaluate.compare.page import collect_page, write_comparison
 from tfl.evaluate.compare.paired import paired_difference
 from tfl.evaluate.predictions import write_predictions
 from tfl.runs import Run
+from tfl.tasks.base import task_of
 from tfl.tasks.class_metrics import evaluate_classes
 
 Maker = Callable[..., Run]
@@ -90,3 +91,21 @@ def test_the_paired_interval_covers_the_truth() -> None:
         low, high = paired_difference(shared < 0.85, shared < 0.80, seed=int(generator.integers(1 << 30)))[1]
         covered += low <= 0.05 <= high
     assert covered >= 178
+
+
+def test_runs_that_predict_numbers_are_compared_by_their_errors(new_run: Maker, tmp_path) -> None:  # type: ignore[no-untyped-def]
+    truth = np.linspace(0, 10, 40)
+    runs = []
+    for name, error in (("rough", 2.0), ("fine", 0.5)):
+        run = new_run(name, whole=False, task="regress")
+        examples = SimpleNamespace(class_names=("age",), targets=truth[:, None], name_of=lambda index: f"{index}.jpg")
+        outputs = (truth + error * np.where(np.arange(40) % 2, 1, -1.1))[:, None]
+        write_predictions(run.folder, examples, SimpleNamespace(test=np.arange(40)), {"test": outputs}, task=task_of("regress"))
+        targets = truth[:, None].astype(np.float32)
+        run.write_json("metrics.json", {"test": task_of("regress").evaluate(outputs.astype(np.float32), targets, ["age"])})
+        runs.append(run)
+    document = collect_page([run.folder for run in runs])
+    assert document["sentence"].startswith("fine does best: mean absolute error 0.5") and "clear lead" in document["sentence"]
+    assert document["pairs"][0]["mae"] == pytest.approx([2.1, 0.525])
+    page = write_comparison([run.folder for run in runs], tmp_path / "comparison.html").read_text(encoding="utf-8")
+    assert "Wilcoxon" in page and "R²" in page and "McNemar" not in page

@@ -13,7 +13,7 @@ from rich.console import Console
 import tfl
 from tfl.errors import BackboneError
 from tfl.job import prepare_data, run_recipe
-from tfl.modalities.image.preprocessing import MOST_IMAGES, few_of_each_class
+from tfl.modalities.image.preprocessing import MOST_EXAMPLES, few_of_each_class
 
 
 @pytest.fixture
@@ -62,5 +62,5 @@ def test_once_it_is_stated_nothing_is_asked(recipe: tfl.Recipe, tmp_path: Path) 
 def test_few_images_are_taken_evenly() -> None:
     labels = np.repeat([0, 1, 2], [900, 150, 1])
     taken = few_of_each_class(labels, np.arange(len(labels)), seed=0)
-    assert np.bincount(labels[taken], minlength=3).tolist() == [MOST_IMAGES // 2, MOST_IMAGES // 2, 0]
+    assert np.bincount(labels[taken], minlength=3).tolist() == [MOST_EXAMPLES // 2, MOST_EXAMPLES // 2, 0]
     assert not len(few_of_each_class(np.zeros(9, int), np.arange(9), seed=0))

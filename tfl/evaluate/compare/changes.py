@@ -8,6 +8,7 @@ from typing import Any, Literal
 from tfl.data.listing import DataChanges, data_changes, read_listing
 from tfl.evaluate.run_files import readable
 from tfl.fields import as_plain
+from tfl.modalities.base import NOUNS
 from tfl.runs import Run
 
 Input = Literal["recipe", "data", "backbone weights", "code", "versions", "machine", "environment", "choices"]
@@ -108,30 +109,40 @@ def _data(before: Run, after: Run) -> dict[str, Any] | None:
     if listings[0] is None or listings[1] is None:
         counts = [(run.manifest["data"] or {}).get("count") for run in (before, after)]
         note = (
-            f"The images differ ({counts[0]} and {counts[1]}); which ones is not known: a run by an older tfl keeps no data.csv."
+            f"The {nouns_of(before)[1]} differ ({counts[0]} and {counts[1]}); which ones is not known: a run by an older tfl "
+            "keeps no data.csv."
         )
         return {"note": note, "details": {"counts": counts}}
     found = data_changes(listings[0], listings[1])
-    return {"note": data_in_words(found), "details": _data_details(found)}
+    return {"note": data_in_words(found, nouns=nouns_of(before)), "details": _data_details(found)}
 
 
-def data_in_words(found: DataChanges) -> str:
-    """Which images changed, as a sentence.
+def nouns_of(run: Run) -> tuple[str, str]:
+    """The words for one example of a run and for several."""
+    return NOUNS[run.recipe.data.kind]
+
+
+def data_in_words(found: DataChanges, *, nouns: tuple[str, str] = ("example", "examples")) -> str:
+    """The changes of the data, as a sentence.
+
+    Args:
+        found: `DataChanges` between two runs.
+        nouns: Pair of strings, the words for one example and for several. Defaults to `("example", "examples")`.
 
     Example:
 
     >>> from tfl.data.listing import Listed
     >>> data_in_words(DataChanges(added=(Listed("train", "ant", "f1", "ant/1.png"),)))
-    '1 image added (ant/1.png).'
+    '1 example added (ant/1.png).'
     """
     parts = []
     for kind, rows in found.of_kind().items():
         if rows:
             names = [_row_in_words(kind, row) for row in rows[:_SHOWN]]
             more = f" and {len(rows) - _SHOWN} more" if len(rows) > _SHOWN else ""
-            parts.append(f"{len(rows)} image{'s' if len(rows) > 1 else ''} {CHANGE_WORDS[kind]} ({', '.join(names)}{more})")
+            parts.append(f"{len(rows)} {nouns[len(rows) > 1]} {CHANGE_WORDS[kind]} ({', '.join(names)}{more})")
     if not parts:
-        return "The same images in another order." if found.reordered else "The classes differ."
+        return f"The same {nouns[1]} in another order." if found.reordered else "The classes differ."
     return "; ".join(parts) + "."
 
 

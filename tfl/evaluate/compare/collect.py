@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tfl.errors import RunError
-from tfl.evaluate.compare.changes import input_changes, recipe_differences
+from tfl.evaluate.compare.changes import input_changes, nouns_of, recipe_differences
 from tfl.evaluate.compare.paired import Answers, compare_tests, holm, pair_in_words, read_answers, verdict_of
 from tfl.evaluate.run_files import optional_json, readable
 from tfl.fields import as_plain
@@ -47,14 +47,16 @@ def compare_runs(run_folders: Sequence[Path | str], *, reference: Literal["first
     changes = [{"title": title, **input_changes(runs[0], run)} for run, title in zip(runs[1:], titles[1:], strict=True)]
     figures = [figures for _, figures in facts]
     tests = [read_answers(run.folder) for run in runs]
-    best = _best(figures, task_of(runs[0].recipe.task))
+    best = _best(runs, figures)
+    nouns = nouns_of(runs[0]) if len({run.recipe.data.kind for run in runs}) == 1 else ("example", "examples")
     return {
         "runs": [fact for fact, _ in facts],
         "recipe": recipe_differences([as_plain(run.recipe) for run in runs]),
         "changes": changes,
+        "nouns": list(nouns),
         "figures": _rows(figures),
         "best": best,
-        "pairs": _pairs(titles, tests, best if reference == "best" else 0, last=reference == "best"),
+        "pairs": _pairs(titles, tests, best if reference == "best" else 0, last=reference == "best", nouns=nouns),
         "notes": _notes(runs, titles),
     }
 
@@ -82,15 +84,15 @@ def _facts(run: Run, title: str) -> tuple[dict[str, Any], Figures]:
             "counts": {split: sum(counts.values()) for split, counts in (data.get("counts") or {}).items()},
             "seconds": (metrics.get("seconds") or {}).get("total"),
         }
-        return facts, _figures(metrics, task_of(run.recipe.task).figures)
+        return facts, _figures(metrics, task_of(run.recipe.task))
 
 
-def _figures(metrics: Mapping[str, Any], names: Sequence[str]) -> Figures:
+def _figures(metrics: Mapping[str, Any], task: Task) -> Figures:
     """Each figure of test and validation with its 95% interval, by split and name."""
     found: Figures = {}
     for split in ("test", "validation"):
         part = metrics.get(split) or {}
-        for name in names:
+        for name in task.figures:
             if part.get(name) is not None:
                 interval = part.get(f"{name}_interval")
                 found[split, name] = float(part[name]), [float(edge) for edge in interval] if interval else None
@@ -109,15 +111,20 @@ def _rows(figures: Sequence[Figures]) -> list[dict[str, Any]]:
     return rows
 
 
-def _best(figures: Sequence[Figures], task: Task) -> int | None:
-    """The position of the run that is best on the test split by the first run's task; None where no run has such a figure."""
-    key = "test", task.figures[0]
-    sign = 1 if task.metrics[f"val_{task.figures[0]}"] else -1
-    found = {at: sign * (one[key][0] or 0.0) for at, one in enumerate(figures) if key in one}
-    return max(found, key=lambda at: found[at], default=None)
+def _best(runs: Sequence[Run], figures: Sequence[Figures]) -> int | None:
+    """The position of the run with the best test result by the task's own metric; None if none has one or the tasks differ."""
+    if len({run.recipe.task for run in runs}) > 1:
+        return None
+    task = task_of(runs[0].recipe.task)
+    name, sign = task.default_metric.removeprefix("val_"), 1 if task.metrics[task.default_metric] else -1
+    scores = {at: one["test", name][0] for at, one in enumerate(figures) if ("test", name) in one}
+    known = {at: sign * score for at, score in scores.items() if score is not None}
+    return max(known, key=lambda at: known[at], default=None)
 
 
-def _pairs(titles: Sequence[str], tests: Sequence[Answers | None], at: int | None, *, last: bool) -> list[dict[str, Any]]:
+def _pairs(
+    titles: Sequence[str], tests: Sequence[Answers | None], at: int | None, *, last: bool, nouns: tuple[str, str]
+) -> list[dict[str, Any]]:
     """The run at `at` with each other one; as the second of the two where `last`."""
     if at is None:
         return []
@@ -130,9 +137,9 @@ def _pairs(titles: Sequence[str], tests: Sequence[Answers | None], at: int | Non
         if pair:
             row |= {**pair, "p_corrected": next(corrected)}
             row["verdict"] = verdict_of(row)
-            row["sentence"] = pair_in_words(titles[first], titles[second], row) + _about_examples(row)
+            row["sentence"] = pair_in_words(titles[first], titles[second], row, nouns=nouns) + _about_examples(row, nouns[1])
         else:
-            row["sentence"] = _why_not(titles[first], titles[second], tests[first], tests[second])
+            row["sentence"] = _why_not(titles[first], titles[second], tests[first], tests[second], nouns)
         pairs.append(row)
     return pairs
 
@@ -141,25 +148,25 @@ def _pair(first: Answers | None, second: Answers | None) -> dict[str, Any] | Non
     return None if first is None or second is None else compare_tests(first, second)
 
 
-def _about_examples(pair: Mapping[str, Any]) -> str:
-    if pair["same_images"]:
-        return (
-            "" if pair["matched_by"] == "content" else " The images were matched by name: older runs did not keep their content."
-        )
-    words = " Their test images are not the same; this is about those that both have."
+def _about_examples(pair: Mapping[str, Any], nouns: str) -> str:
+    if pair["same_examples"]:
+        by_name = f" The {nouns} were matched by name: older runs did not keep their content."
+        return "" if pair["matched_by"] == "content" else by_name
+    words = f" Their test {nouns} are not the same; this is about those that both have."
     if pair["relabelled"]:
         words += f" {pair['relabelled']} that the two label differently are left out."
     return words
 
 
-def _why_not(first: str, second: str, one: Answers | None, other: Answers | None) -> str:
-    if one is None and other is None:
-        return f"{second} and {first} are compared by their figures alone: no two test results that are right or wrong."
+def _why_not(first: str, second: str, one: Answers | None, other: Answers | None, nouns: tuple[str, str]) -> str:
     missing = [title for title, test in ((first, one), (second, other)) if test is None]
-    if missing:
-        return f"Nothing can be said of {second} against {first}: {' and '.join(missing)} has no test result."
-    by = "" if one and other and one.contents and other.contents else ", and one of them kept only names"
-    return f"Nothing can be said of {second} against {first}: they share no test image{by}. Their figures are about other images."
+    start = f"Nothing can be said of {second} against {first}:"
+    if one is None or other is None:
+        return f"{start} {' and '.join(missing)} has no test result."
+    if one.task != other.task:
+        return f"{start} they predict different things, {one.task} and {other.task}."
+    by = "" if one.contents and other.contents else ", and one of them kept only names"
+    return f"{start} they share no test {nouns[0]}{by}. Their figures are about other {nouns[1]}."
 
 
 def _notes(runs: Sequence[Run], titles: Sequence[str]) -> list[str]:

@@ -52,9 +52,9 @@ def collect_page(run_folders: Sequence[Path | str]) -> dict[str, Any]:
     """
     document = compare_runs(run_folders, reference="best")
     runs = [facts | _of_run(Run.open(facts["folder"])) for facts in document["runs"]]
-    pairs = [pair for pair in document["pairs"] if pair.get("same_images")]
+    pairs = [pair for pair in document["pairs"] if pair.get("same_examples")]
     same_test = len(pairs) >= sum(1 for run in runs if run["test"]) - 1
-    sentence = _sentence(runs, document["best"], pairs, same_test=same_test)
+    sentence = _sentence(runs, document, pairs, same_test=same_test)
     return document | {"runs": runs, "pairs": pairs, "same_test": same_test, "sentence": sentence}
 
 
@@ -73,15 +73,19 @@ def _of_run(run: Run) -> dict[str, Any]:
     }
 
 
-def _sentence(runs: Sequence[Mapping[str, Any]], best: int | None, pairs: Sequence[Mapping[str, Any]], *, same_test: bool) -> str:
+def _sentence(
+    runs: Sequence[Mapping[str, Any]], document: Mapping[str, Any], pairs: Sequence[Mapping[str, Any]], *, same_test: bool
+) -> str:
+    best, nouns = document["best"], document["nouns"][1]
     if best is None:
-        return "None of these runs has a test result yet."
-    if "per_class" not in runs[best]["test"]:
+        one_task = len({run["recipe"]["task"] for run in runs}) == 1
+        return "None of these runs has a test result yet." if one_task else "These runs have different tasks."
+    highest = f"{runs[best]['title']} scores highest: {percent(runs[best]['test'].get('accuracy'))} of its test {nouns}."
+    if runs[best]["recipe"]["task"] != "classify":
         first = runs[best]["figures"][0]
-        return f"{runs[best]['title']} does best: {first['name'].lower()} {amount(first['value'])} on its test split."
-    highest = f"{runs[best]['title']} scores highest: {percent(runs[best]['test']['accuracy'])} of its test images."
+        highest = f"{runs[best]['title']} does best: {first['name'].lower()} {amount(first['value'])} on its test {nouns}."
     if not pairs or not same_test:
-        return f"{highest} The runs were not all tested on the same images, so the figures do not settle which is better."
+        return f"{highest} The runs were not all tested on the same {nouns}, so the figures do not settle which is better."
     if all(pair["verdict"] == "better" for pair in pairs):
         return f"{highest} That is a clear lead over every other run."
     return f"{highest} Its lead over {'the other' if len(pairs) == 1 else 'some of the others'} could be chance."

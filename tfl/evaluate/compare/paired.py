@@ -1,7 +1,8 @@
-"""Whether one network is better than another, from their answers on the same test images. No TensorFlow.
+"""Whether one network is better than another, from their answers on the same test examples. No TensorFlow.
 
-The test is McNemar's (1947), exact: of the images that only one of the two names correctly, as many should fall to either if
-they are equally good. Several comparisons are corrected by Holm (1979).
+For classes and labels the test is McNemar's (1947), exact: of the examples on which only one of the two is right, as many should
+fall to either if they are equally good. For numbers it is Wilcoxon's signed-rank test (1945) on the absolute errors. Several
+comparisons are corrected by Holm (1979).
 """
 
 from __future__ import annotations
@@ -41,32 +42,44 @@ class Answers:
     contents: tuple[str, ...] | None
 
     @property
-    def right(self) -> NDArray[np.bool_]:
-        """`(n,)`, whether each example was named correctly: its class, or all of its known labels."""
-        found = self.predictions
-        if found.task.name == "multilabel":
-            return np.asarray(((found.predicted_labels == (found.targets > 0.5)) | np.isnan(found.targets)).all(axis=1))
-        return np.asarray(found.probabilities.argmax(axis=1) == found.labels)
+    def task(self) -> str:
+        """The name of the task."""
+        return self.predictions.task.name
 
     @property
-    def label_names(self) -> list[str]:
-        """The true class of each example, or its labels."""
+    def right(self) -> NDArray[np.bool_]:
+        """Boolean array of shape `(n,)`, whether the class, or every label, of an example was predicted correctly."""
         found = self.predictions
-        if found.task.name == "multilabel":
-            return [";".join(sorted(np.array(found.class_names)[row > 0.5])) for row in found.targets]
-        return [found.class_names[label] for label in found.labels]
+        if self.task == "classify":
+            return np.asarray(found.outputs.argmax(axis=1) == found.labels)
+        unknown = np.isnan(found.targets)
+        return np.asarray(((found.predicted_labels == (found.targets > 0)) | unknown).all(axis=1))
+
+    @property
+    def errors(self) -> NDArray[np.float64]:
+        """Array of shape `(n,)`, the mean absolute error of each example over its known numbers."""
+        return np.asarray(np.nanmean(np.abs(self.predictions.outputs - self.predictions.targets), axis=1))
+
+    @property
+    def truths(self) -> list[Hashable]:
+        """The targets of each example, by name, so that two runs can be compared whatever the order of their outputs."""
+        names, found = self.predictions.class_names, self.predictions
+        if self.task == "classify":
+            return [names[label] for label in found.labels]
+        order = sorted(range(len(names)), key=lambda at: names[at])
+        return [tuple((names[at], float(row[at])) for at in order if not np.isnan(row[at])) for row in found.targets]
 
 
 def read_answers(run_folder: Path | str) -> Answers | None:
-    """The test of a run, or None where it was not tested, or predicts numbers, which are not right or wrong.
+    """The answers of a run on its test split; None if it was not tested.
 
     Raises:
-        RunError: Its predictions or its list of images are damaged.
+        RunError: Its predictions or its list of examples are damaged.
     """
     if not (Path(run_folder) / NAME).is_file():
         return None
     predictions = read_predictions(run_folder).get("test")
-    if predictions is None or predictions.task.name == "regress":
+    if predictions is None:
         return None
     listing, contents = read_listing(run_folder), None
     if listing is not None and predictions.indices.max(initial=-1) < len(listing):
@@ -92,8 +105,8 @@ class Pairing:
     same: bool
 
 
-def pair_images(first: Answers, second: Answers) -> Pairing:
-    """Finds the test images that two runs share. By name only whole tests are taken: names alone prove little."""
+def pair_examples(first: Answers, second: Answers) -> Pairing:
+    """The test examples that two runs share. By name only whole test splits are matched: names alone prove little."""
     if first.contents is not None and second.contents is not None:
         return _pairing(first, second, first.contents, second.contents, by="content")
     found = _pairing(first, second, first.predictions.files, second.predictions.files, by="name")
@@ -108,7 +121,7 @@ def _pairing(
     for at in reversed(range(len(others))):
         waiting[others[at]].append(at)
     shared = [(at, waiting[key].pop()) for at, key in enumerate(keys) if waiting[key]]
-    labels, other_labels = first.label_names, second.label_names
+    labels, other_labels = first.truths, second.truths
     kept = [(at, to) for at, to in shared if labels[at] == other_labels[to]]
     places = np.array(kept, np.int64).reshape(-1, 2)
     whole = len(kept) == len(keys) == len(others) > 0
@@ -116,30 +129,52 @@ def _pairing(
 
 
 def compare_tests(first: Answers, second: Answers) -> dict[str, Any] | None:
-    """The second run against the first, on the test images that both have; None where there are none.
+    """The second run against the first, on the test examples that both have; None if there are none or the tasks differ.
 
     Returns:
-        `count`, `same_images`, `matched_by`, `relabelled`; `accuracy` of both on these images; `only_first` and `only_second`,
-        how many images only the one named correctly; `difference` (second minus first) with its 95% bootstrap `interval`; and
-        `p`, of McNemar's exact test.
+        `task`, `count`, `same_examples`, `matched_by`, `relabelled`; `difference` (second minus first) with its 95% bootstrap
+        `interval`; and `p`. For classes and labels `accuracy` of both, `only_first` and `only_second`: the numbers of examples on
+        which only the one is right; `p` is that of McNemar's exact test. For numbers `mae` of both, the mean absolute error;
+        `p` is that of Wilcoxon's signed-rank test.
     """
-    pairing = pair_images(first, second)
+    if first.task != second.task:
+        return None
+    pairing = pair_examples(first, second)
     if not len(pairing.first):
         return None
+    about = {
+        "task": first.task,
+        "count": len(pairing.first),
+        "same_examples": pairing.same,
+        "matched_by": pairing.by,
+        "relabelled": pairing.relabelled,
+    }
+    if first.task == "regress":
+        return about | _errors_compared(first.errors[pairing.first], second.errors[pairing.second])
     one, other = first.right[pairing.first], second.right[pairing.second]
     only_first, only_second = int((one & ~other).sum()), int((other & ~one).sum())
     difference, interval = paired_difference(other, one)
     return {
-        "count": len(one),
-        "same_images": pairing.same,
-        "matched_by": pairing.by,
-        "relabelled": pairing.relabelled,
+        **about,
         "accuracy": [float(one.mean()), float(other.mean())],
         "only_first": only_first,
         "only_second": only_second,
         "difference": difference,
         "interval": interval,
         "p": mcnemar(only_first, only_second),
+    }
+
+
+def _errors_compared(one: NDArray[np.float64], other: NDArray[np.float64]) -> dict[str, Any]:
+    from scipy.stats import wilcoxon  # imported here: it takes half a second
+
+    gaps = other - one
+    drawn = np.random.default_rng(0).integers(0, len(gaps), size=(_RESAMPLES, len(gaps)))
+    return {
+        "mae": [float(one.mean()), float(other.mean())],
+        "difference": float(gaps.mean()),
+        "interval": [float(edge) for edge in np.percentile(gaps[drawn].mean(axis=1), [2.5, 97.5])],
+        "p": float(wilcoxon(gaps).pvalue) if gaps.any() else 1.0,
     }
 
 
@@ -181,28 +216,56 @@ def verdict_of(pair: Mapping[str, Any]) -> Verdict:
     """What a pair of `compare_tests`, with its `p_corrected`, says of the second run."""
     if pair["p_corrected"] >= ALPHA or not pair["difference"]:
         return "no evidence"
-    return "better" if pair["difference"] > 0 else "worse"
+    return _side(pair)
 
 
-def pair_in_words(first: str, second: str, pair: Mapping[str, Any]) -> str:
-    """A pair of `compare_tests`, with its `p_corrected`, as a sentence about the two titles."""
-    low, high = pair["interval"]
-    figures = (
-        f"{percent(pair['accuracy'][1])} against {percent(pair['accuracy'][0])} of the same {pair['count']} test images, "
-        f"{100 * pair['difference']:+.1f} points (95% interval {100 * low:+.1f} to {100 * high:+.1f}), "
-        f"McNemar p {_p_in_words(pair['p_corrected'])}"
-    )
+def _side(pair: Mapping[str, Any]) -> Literal["better", "worse"]:
+    """Which side of the first run the second one is on; an error is better where it is smaller."""
+    gain = -pair["difference"] if "mae" in pair else pair["difference"]
+    return "better" if gain > 0 else "worse"
+
+
+def pair_in_words(first: str, second: str, pair: Mapping[str, Any], *, nouns: tuple[str, str] = ("example", "examples")) -> str:
+    """The result of a paired test as a sentence.
+
+    Args:
+        first, second: Strings, the titles of the two runs.
+        pair: Dictionary from `compare_tests`, with its `p_corrected`.
+        nouns: Pair of strings, the words for one example and for several. Defaults to `("example", "examples")`.
+    """
+    figures = (_mae_in_words if "mae" in pair else _accuracy_in_words)(pair, nouns[1])
     found = verdict_of(pair)
     if found != "no evidence":
         return f"{second} is {found} than {first}: {figures}."
+    if "mae" in pair:
+        if not pair["difference"]:
+            return f"{second} and {first} have the same mean absolute error: {figures}."
+        return f"There is no evidence that {second} is {_side(pair)} than {first}: {figures}; the difference could be chance."
     apart = pair["only_first"] + pair["only_second"]
     if not apart:
-        return f"{second} and {first} are right and wrong on the same images: {percent(pair['accuracy'][0])} of {pair['count']}."
-    side = "worse" if pair["difference"] < 0 else "better"
-    words = f"There is no evidence that {second} is {side} than {first}: {figures}; the difference could be chance."
+        share = percent(pair["accuracy"][0])
+        return f"{second} and {first} are right and wrong on the same {nouns[1]}: {share} of {pair['count']}."
+    words = f"There is no evidence that {second} is {_side(pair)} than {first}: {figures}; the difference could be chance."
     if 0.5 ** (apart - 1) > ALPHA:  # even if all of them fell to one side
-        words += f" The two differ on {apart} image{'s' if apart > 1 else ''} only: too few for any difference to show."
+        words += f" The two differ on {apart} {nouns[apart > 1]} only: too few for any difference to show."
     return words
+
+
+def _accuracy_in_words(pair: Mapping[str, Any], nouns: str) -> str:
+    low, high = pair["interval"]
+    return (
+        f"{percent(pair['accuracy'][1])} against {percent(pair['accuracy'][0])} of the same {pair['count']} test {nouns}, "
+        f"{100 * pair['difference']:+.1f} points (95% interval {100 * low:+.1f} to {100 * high:+.1f}), "
+        f"McNemar p {_p_in_words(pair['p_corrected'])}"
+    )
+
+
+def _mae_in_words(pair: Mapping[str, Any], nouns: str) -> str:
+    low, high = pair["interval"]
+    return (
+        f"off by {pair['mae'][1]:.4g} against {pair['mae'][0]:.4g} on average on the same {pair['count']} test {nouns}, "
+        f"{pair['difference']:+.3g} (95% interval {low:+.3g} to {high:+.3g}), Wilcoxon p {_p_in_words(pair['p_corrected'])}"
+    )
 
 
 def paired_difference(
@@ -223,7 +286,7 @@ def paired_difference(
     """
     gains = better.astype(float) - other.astype(float)
     generator = np.random.default_rng(seed)
-    # Only three outcomes exist for an image (gain, loss, tie), so a resample is one multinomial draw.
+    # Only three outcomes exist for an example (gain, loss, tie), so a resample is one multinomial draw.
     shares = np.array([(gains > 0).mean(), (gains < 0).mean(), (gains == 0).mean()])
     drawn = generator.multinomial(len(gains), shares / shares.sum(), size=resamples)
     edges = np.percentile((drawn[:, 0] - drawn[:, 1]) / len(gains), [2.5, 97.5])

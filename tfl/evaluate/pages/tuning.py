@@ -9,6 +9,7 @@ from typing import Any
 from tfl.evaluate.pages.tuning_charts import depth_chart, parallel_chart, time_chart
 from tfl.evaluate.render import render
 from tfl.fields import as_plain
+from tfl.modalities.base import NOUNS
 from tfl.storage import write_atomically
 from tfl.tuning.folder import SearchFolder, read_document
 
@@ -17,8 +18,8 @@ def collect_tuning(folder: Path | str) -> dict[str, Any]:
     """Everything the page says, as plain data.
 
     Returns:
-        `recipe`, `about` (search.json), `trials`, `confirmed`, `best`, `counts` by status, `seconds`, `sentence`, `source` of
-        the best recipe.
+        `recipe`, `about` (search.json), `trials`, `confirmed`, `best`, `counts` by status, `seconds`, `validation` (how many
+        examples), `nouns`, `sentence`, `source` of the best recipe.
 
     Raises:
         RunError: The folder holds no search, or a file of it is damaged.
@@ -39,6 +40,8 @@ def collect_tuning(folder: Path | str) -> dict[str, Any]:
         "best": best,
         "counts": counts,
         "seconds": about.get("seconds"),
+        "validation": _validation_count(about),
+        "nouns": NOUNS[search.recipe.data.kind][1],
         "sentence": _sentence(best, confirmed, about["metric"]),
         "source": code.read_text(encoding="utf-8") if code.is_file() else "",
     }
@@ -53,7 +56,7 @@ def write_tuning_page(folder: Path | str) -> Path:
     document = collect_tuning(folder)
     trials, metric = document["trials"], document["about"]["metric"]
     drawn = {
-        "depth": depth_chart(trials, document["confirmed"], metric=metric, images=document["about"]["images"]["val"]),
+        "depth": depth_chart(trials, document["confirmed"], metric=metric, count=document["validation"]),
         "parallel": parallel_chart(trials, metric=metric),
         "time": time_chart(trials, metric=metric),
     }
@@ -74,3 +77,10 @@ def _sentence(best: Mapping[str, Any] | None, confirmed: Sequence[Mapping[str, A
         return f"The best recipe has {metric} {score}, mean of {best['seeds']} seeds."
     was = f"{100 * before['mean']:.1f}%" if metric == "val_accuracy" else f"{before['mean']:.3f}"
     return f"The best recipe has {metric} {score} where the recipe as it was has {was}, means of {best['seeds']} seeds."
+
+
+def _validation_count(about: Mapping[str, Any]) -> int:
+    """The number of validation examples; in earlier versions the counts stood under another name."""
+    named = (part for part in about.values() if isinstance(part, Mapping) and set(part) == {"train", "val"})
+    counts = about.get("examples") or next(named)
+    return int(counts["val"])

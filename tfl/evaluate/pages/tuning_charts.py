@@ -19,18 +19,18 @@ _LOOKS = {"done": ("trial", "circle"), "stopped": ("stopped early", "circle-open
 
 
 def depth_chart(
-    trials: Sequence[Mapping[str, Any]], confirmed: Sequence[Mapping[str, Any]], *, metric: str, images: int
+    trials: Sequence[Mapping[str, Any]], confirmed: Sequence[Mapping[str, Any]], *, metric: str, count: int
 ) -> Figure | None:
     """Each trial's score over the number of blocks it trained, and the means over seeds.
 
-    The best trial at each depth has the 95% interval that so many validation images allow (Wilson 1927), where the metric is
+    The best trial at each depth has the 95% interval that so many validation examples allow (Wilson 1927), where the metric is
     the accuracy; a mean has the interval over its seeds.
 
     Args:
         trials: Sequence of dictionaries with `status`, `depth`, `value` and `number`.
         confirmed: Sequence of dictionaries with `name`, `depth`, `mean` and `interval`.
         metric: String, the name of the score.
-        images: Int, the number of validation examples.
+        count: Int, the number of validation examples.
     """
     scored = [row for row in trials if row["value"] is not None and row["depth"] is not None]
     if not scored:
@@ -45,7 +45,7 @@ def depth_chart(
         trace["customdata"] = [row["number"] for row in rows]
         trace["hovertemplate"] = "trial %{customdata}: %{y:.4f}, %{x} blocks<extra></extra>"
         if metric == "val_accuracy":
-            edges = [wilson_interval(row["value"] * images, images) if row is best[row["depth"]] else None for row in rows]
+            edges = [wilson_interval(row["value"] * count, count) if row is best[row["depth"]] else None for row in rows]
             trace["error_y"] = _bars([row["value"] for row in rows], edges)
         data.append(trace)
     means = [row for row in confirmed if row["mean"] is not None and row["depth"] is not None]

@@ -35,6 +35,10 @@ _PLAIN = ((0, b"RIFF"), (8, b"WAVEfmt \x10\x00\x00\x00\x01\x00"), (34, b"\x10\x0
 """What stands where in the shortest header of 16-bit PCM."""
 
 
+CONTENT_INPUT = "audio_bytes"
+"""Name of the input of an export that takes contents."""
+
+
 @dataclass(frozen=True)
 class AudioModality:
     """Sounds of one length, as spectrograms of one size.
@@ -51,7 +55,7 @@ class AudioModality:
     noun: ClassVar[str] = "sound"
     nouns: ClassVar[str] = "sounds"
     in_graph: ClassVar[bool] = True
-    content_input: ClassVar[str] = "audio_bytes"
+    content_input: ClassVar[str] = CONTENT_INPUT
     most_bytes: ClassVar[int] = MOST_BYTES
     finishes: ClassVar[bool] = True
     troubles: ClassVar[Mapping[str, str]] = TROUBLES

@@ -34,6 +34,10 @@ COMPARED = 96
 """Pixels of a side at which images of two sources are compared."""
 
 
+CONTENT_INPUT = "image_bytes"
+"""Name of the input of an export that takes contents."""
+
+
 @dataclass(frozen=True)
 class ImageModality:
     """Images at one size.
@@ -49,7 +53,7 @@ class ImageModality:
     noun: ClassVar[str] = "image"
     nouns: ClassVar[str] = "images"
     in_graph: ClassVar[bool] = True
-    content_input: ClassVar[str] = "image_bytes"
+    content_input: ClassVar[str] = CONTENT_INPUT
     most_bytes: ClassVar[int] = MOST_BYTES
     finishes: ClassVar[bool] = False
     troubles: ClassVar[Mapping[str, str]] = TROUBLES

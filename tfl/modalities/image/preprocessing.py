@@ -1,4 +1,4 @@
-"""What linear probes on a few training images say about each way to prepare the pixels of a model file.
+"""Linear probes on a few training examples under each preprocessing, for a model file that does not state its own.
 
 They inform and do not decide: on some tasks two ways score alike, and a wrong way can score well by chance.
 """
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from rich.console import Console
 
-MOST_IMAGES = 200
+MOST_EXAMPLES = 200
 _FEWEST_OF_A_CLASS = 2
 _BATCH = 32
 
@@ -55,13 +55,13 @@ def refuse_undecided(recipe: Recipe, bundle: Any, console: Console | None = None
     raise undecided(
         path,
         found.reason,
-        evidence=f"Accuracy of a linear probe on {len(indices)} training images (largest class {chance:.3f}): {shown}; "
-        "this is a hint and no proof.",
+        evidence=f"Accuracy of a linear probe on {len(indices)} training {bundle.modality.nouns} (largest class {chance:.3f}): "
+        f"{shown}; this is a hint and no proof.",
     )
 
 
 def few_of_each_class(labels: NDArray[np.integer], indices: NDArray[np.integer], *, seed: int) -> NDArray[np.int64]:
-    """At most 200 of the images at `indices`, evenly of the classes; none of a class that has a single one.
+    """At most 200 of the examples at `indices`, evenly of the classes; none of a class that has a single one.
 
     Example:
 
@@ -73,8 +73,8 @@ def few_of_each_class(labels: NDArray[np.integer], indices: NDArray[np.integer],
     rng = np.random.default_rng(int.from_bytes(digest[:4], "big") & 0x7FFFFFFF)
     by_class = [rng.permutation(indices[labels[indices] == label]) for label in np.unique(labels[indices])]
     by_class = [rows for rows in by_class if len(rows) >= _FEWEST_OF_A_CLASS]
-    each = max(_FEWEST_OF_A_CLASS, MOST_IMAGES // max(1, len(by_class)))
-    taken = [rows[:each] for rows in by_class][: MOST_IMAGES // _FEWEST_OF_A_CLASS]
+    each = max(_FEWEST_OF_A_CLASS, MOST_EXAMPLES // max(1, len(by_class)))
+    taken = [rows[:each] for rows in by_class][: MOST_EXAMPLES // _FEWEST_OF_A_CLASS]
     return np.sort(np.concatenate(taken)).astype(np.int64) if len(taken) > 1 else np.zeros(0, np.int64)
 
 
@@ -87,16 +87,16 @@ def probe_each(recipe: Recipe, bundle: Any, indices: NDArray[np.integer], *, sco
         indices: Integer array, positions of the examples to use, from at least two classes.
     """
     labels = np.unique(np.asarray(bundle.examples.labels)[indices], return_inverse=True)[1]
-    images = [batch for batch, _ in bundle.dataset(indices, batch_size=_BATCH, cached=None).as_numpy_iterator()]
+    batches = [batch for batch, _ in bundle.dataset(indices, batch_size=_BATCH, cached=None).as_numpy_iterator()]
     scores = {}
     for name in WAYS:
-        features = _pooled(recipe, name, images)
+        features = _pooled(recipe, name, batches)
         usable = np.isfinite(features).all()
         scores[name] = score(features, labels) if usable else 0.0
     return scores
 
 
-def _pooled(recipe: Recipe, preprocessing: str, images: list[NDArray[np.float32]]) -> NDArray[np.float32]:
+def _pooled(recipe: Recipe, preprocessing: str, batches: list[NDArray[np.float32]]) -> NDArray[np.float32]:
     """`(n, channels)` the mean over the last feature map."""
     import keras
 
@@ -105,4 +105,4 @@ def _pooled(recipe: Recipe, preprocessing: str, images: list[NDArray[np.float32]
     stated = dataclasses.replace(recipe.backbone, preprocessing=preprocessing)  # type: ignore[arg-type]
     backbone = build_backbone(stated, image_size=recipe.data.settled_size)
     model = keras.Model(backbone.input, keras.layers.GlobalAveragePooling2D()(backbone.output))
-    return np.concatenate([np.asarray(model(batch, training=False), np.float32) for batch in images])
+    return np.concatenate([np.asarray(model(batch, training=False), np.float32) for batch in batches])

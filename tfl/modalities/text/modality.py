@@ -32,6 +32,10 @@ VERSION = "text 1"
 TOKENS, SEGMENTS = "token_ids", "segment_ids"
 
 
+CONTENT_INPUT = "text"
+"""Name of the input of an export that takes contents."""
+
+
 @dataclass(frozen=True)
 class TextModality:
     """Texts, as one encoder reads them.
@@ -51,7 +55,7 @@ class TextModality:
     noun: ClassVar[str] = "text"
     nouns: ClassVar[str] = "texts"
     in_graph: ClassVar[bool] = True
-    content_input: ClassVar[str] = "text"
+    content_input: ClassVar[str] = CONTENT_INPUT
     most_bytes: ClassVar[int] = checks.MOST_BYTES
     finishes: ClassVar[bool] = True
     troubles: ClassVar[Mapping[str, str]] = checks.TROUBLES
