@@ -301,6 +301,13 @@ EXAMPLE_FILES = {
     "table": ("row.csv", "more_rows/"),
 }
 """A file and a folder of each kind, for examples in messages and pages."""
+NEAR_COPIES = {
+    "image": "encoded, resized, cropped or mirrored",
+    "text": "with other case, other signs or a few other words",
+    "audio": "at another level or rate, shifted, cut or compressed",
+    "table": "equal but for some columns",
+}
+"""How near copies of each kind differ from what they are copies of."""
 KINDS = tuple(NOUNS)
 
 

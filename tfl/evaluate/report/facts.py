@@ -19,7 +19,7 @@ _HEAD = ("head", "(head)")
 def result_facts(
     metrics: Mapping[str, Any], manifest: Mapping[str, Any], *, task: str = "classify", kind: str = "image"
 ) -> dict[str, Any]:
-    """The result in plain words: `sentence`, `measured_on`, `baseline`, `comparison` and `note`, from metrics.json and the manifest."""
+    """The result in plain words: `sentence`, `measured_on`, `baseline`, `comparison` and `note`."""
     found = _class_result(metrics, manifest, kind) if task == "classify" else _other_result(metrics, manifest, task, *NOUNS[kind])
     return {**found, "comparison": _comparison(metrics, task, *NOUNS[kind])}
 
@@ -31,7 +31,8 @@ def _comparison(metrics: Mapping[str, Any], task: str, noun: str, nouns: str) ->
         return f"{baseline['name']}: {baseline['refused']}"
     if "test" not in baseline:
         return ""
-    return f"Without a network, for comparison ({baseline['name']}): {task_of(task).sentence(baseline['test'], noun=noun, nouns=nouns)}"
+    sentence = task_of(task).sentence(baseline["test"], noun=noun, nouns=nouns)
+    return f"Without a network, for comparison ({baseline['name']}): {sentence}"
 
 
 def _class_result(metrics: Mapping[str, Any], manifest: Mapping[str, Any], kind: str) -> dict[str, Any]:
