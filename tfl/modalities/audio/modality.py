@@ -74,6 +74,7 @@ class AudioModality:
         "near_conflicting_labels": "The same recording under different labels",
         "near_duplicates": "Copies of a recording",
     }
+    has_baseline: ClassVar[bool] = False
     audit_reads_tensors: ClassVar[bool] = False
     small_preview_media: ClassVar[str] = "image/jpeg"
     audit_libraries: ClassVar[Sequence[str]] = ()
@@ -236,6 +237,23 @@ class AudioModality:
         from tfl.modalities.audio.preview import preview_sound
 
         return preview_sound(content, self, attribution=attribution)
+
+    def baseline(
+        self,
+        task: str,
+        *,
+        train: tuple[Sequence[bytes], NDArray[np.float32]],
+        val: tuple[Sequence[bytes], NDArray[np.float32]],
+        contents: Sequence[bytes],
+    ) -> tuple[str, NDArray[np.float32]]:
+        """There is none.
+
+        Raises:
+            TflError: Always.
+        """
+        from tfl.errors import TflError
+
+        raise TflError(f"There is no baseline for {self.nouns}.")
 
     def small_preview(self, read: Callable[[], bytes], tensors: Any) -> bytes:
         """A JPEG of the spectrogram."""
