@@ -16,7 +16,7 @@ from rich.console import Console
 import tfl
 from tfl.errors import DataError, RunError, RunLockedError
 from tfl.modalities.image.modality import ImageModality
-from tfl.resume import earlier_run, refuse_other_inputs, status_of, vanished_files_reported
+from tfl.resume import earlier_run, refuse_other_inputs, status_of, vanished_files_reported, with_choices_of
 from tfl.runs import Run
 
 
@@ -58,6 +58,16 @@ def test_a_run_of_another_recipe_is_refused(tmp_path, recipe, console):
     with pytest.raises(RunError, match=r"another recipe: seed was 0 and is 3\."):
         earlier_run(tmp_path / "run", dataclasses.replace(recipe, seed=3), console)
     assert earlier_run(tmp_path / "run", recipe, console) is not None
+
+
+def test_what_the_examples_decided_is_no_other_recipe(tmp_path, recipe, console):
+    asked = dataclasses.replace(recipe, data=tfl.Data("reviews.csv", input=tfl.Text()))
+    settled = asked.override("data.input.length", 48)
+    run = Run.create(tmp_path / "run", settled, command=[])
+    assert earlier_run(tmp_path / "run", asked, console) is not None and with_choices_of(run, asked) == settled
+    assert with_choices_of(run, recipe) == recipe
+    with pytest.raises(RunError, match=r"data\.input\.length was 48 and is 32"):
+        earlier_run(tmp_path / "run", asked.override("data.input.length", 32), console)
     Run.open(tmp_path / "run").path("model.keras").touch()
     with pytest.raises(
         RunError, match=f"to train its network further, with a new head: tfl run RECIPE --set backbone={tmp_path / 'run'}"

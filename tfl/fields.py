@@ -134,7 +134,7 @@ def override(part: T, path: str, text: Any) -> T:
     Example:
 
     >>> import tfl
-    >>> recipe = tfl.Recipe(name="leaves", data=tfl.Data("photos"), backbone=tfl.Backbone("mini"))
+    >>> recipe = tfl.Recipe(name="leaves", data=tfl.Data("leaves"), backbone=tfl.Backbone("mini"))
     >>> recipe.override("dropout", "0.5")
     Traceback (most recent call last):
     ...

@@ -61,7 +61,7 @@ class Finding:
     Example:
 
     >>> from tfl.finding import Finding
-    >>> Finding(kind="dark", severity="warning", files=("a/1.jpg",), note="1 image is dark.").to_json()["files"]
+    >>> Finding(kind="dark", severity="warning", files=("a/1.jpg",), note="1 file is dark.").to_json()["files"]
     ['a/1.jpg']
     """
 
@@ -134,7 +134,7 @@ def plural(count: int, noun: str, several: str | None = None) -> str:
     Example:
 
     >>> from tfl.finding import plural
-    >>> plural(1, "image"), plural(1200, "image"), plural(2, "class", "classes")
-    ('1 image', '1,200 images', '2 classes')
+    >>> plural(1, "file"), plural(1200, "file"), plural(2, "class", "classes")
+    ('1 file', '1,200 files', '2 classes')
     """
     return f"{count:,} {noun if count == 1 else several or noun + 's'}"

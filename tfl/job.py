@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,7 @@ from tfl.modalities.base import NOUNS, check_available, settled
 from tfl.prepare import Prepared, data_fingerprint, prepare
 from tfl.quiet import load_tensorflow
 from tfl.recipe import Recipe
-from tfl.resume import earlier_run, refuse_other_inputs, status_of, vanished_files_reported
+from tfl.resume import earlier_run, refuse_other_inputs, status_of, vanished_files_reported, with_choices_of
 from tfl.runs import Run, default_folder
 from tfl.storage import check_can_write, check_is_text, remove_scratch, write_atomically
 
@@ -95,6 +95,8 @@ def run_recipe(
     earlier = earlier_run(folder, recipe, console) if resume else None
     if earlier is None:
         Run.refuse_if_taken(folder)
+    else:
+        asked, recipe = with_choices_of(earlier, asked), with_choices_of(earlier, recipe)
     check_recipe(recipe)
     _tell_if_not_stored(recipe, console, earlier or repeats)
     clock = _Clock(earlier.read_json("seconds.json") if earlier and earlier.path("seconds.json").is_file() else {})
@@ -143,7 +145,7 @@ def run_recipe(
         with clock.step("export", into=run):
             _save(run, recipe, assembled.model, bundle, confidence, console)
         with clock.step("report", into=run):
-            _picture(run, recipe, assembled, bundle, {name: found.predictions for name, found in outputs.items()})
+            _save_album(run, recipe, assembled, bundle, {name: found.predictions for name, found in outputs.items()})
         run.write_json("metrics.json", {**metrics, "seconds": clock.document()})
         run.update_manifest(status="done")
         write_report(run.folder)  # which says how the run ended
@@ -227,7 +229,6 @@ def audit_before_run(asked: Recipe, prepared: Prepared, console: Console, *, tra
     Raises:
         BackboneError: The preprocessing of the network cannot be decided.
     """
-    from tfl.advise.preprocessing import refuse_undecided
     from tfl.audit.audit import findings_before_run
     from tfl.finding import Finding
 
@@ -235,12 +236,26 @@ def audit_before_run(asked: Recipe, prepared: Prepared, console: Console, *, tra
     notes: list[tuple[str, str]] = []
     if not trained:
         notes = bundle.modality.recipe_notes(asked)
-        refuse_undecided(recipe, bundle, console)
+        bundle.modality.refuse_undecided(recipe, bundle, console, score=_probe_score(bundle.seed))
     noted = [Finding(kind=kind, severity="info", files=(), note=note) for kind, note in notes]
     more = [*noted, *findings_before_run(recipe, bundle, console=console)]
     for one in more:
         console.print(f"         {one.severity}: {one.note}", markup=False)
     return [one.to_json() for one in more]
+
+
+def _probe_score(seed: int) -> Callable[[NDArray[np.float32], NDArray[np.integer]], float]:
+    """What a linear probe on features scores under cross-validation."""
+
+    def score(features: NDArray[np.float32], labels: NDArray[np.integer]) -> float:
+        from tfl.advise.linear import held_out
+        from tfl.advise.probe import FOLDS, make_folds
+        from tfl.data.bundle import derived_seed
+
+        folds = make_folds(labels, np.arange(len(labels)), most=FOLDS, seed=derived_seed(seed, "probe"))
+        return float((held_out(features, labels, folds).probabilities.argmax(axis=1) == labels).mean())
+
+    return score
 
 
 def _prepare_model(
@@ -363,21 +378,12 @@ def _save(run: Run, recipe: Recipe, model: keras.Model, bundle: Bundle, confiden
     )
 
 
-def _picture(
-    run: Run, recipe: Recipe, assembled: Assembled, bundle: Bundle, probabilities: dict[str, NDArray[np.float32]]
-) -> None:
-    from tfl.evaluate.report.shown import save_pictures
+def _save_album(run: Run, recipe: Recipe, assembled: Assembled, bundle: Bundle, outputs: dict[str, NDArray[np.float32]]) -> None:
+    from tfl.evaluate.explain import explained_layer
+    from tfl.evaluate.report.album import save_album
 
-    save_pictures(
-        run.folder,
-        assembled.model,
-        bundle.examples,
-        bundle.split,
-        probabilities,
-        data=recipe.data,
-        feature_layer=assembled.blocks[-1].name,
-        seed=recipe.seed,
-    )
+    layer = explained_layer(assembled.model, [block.name for block in assembled.blocks])
+    save_album(run.folder, assembled.model, bundle, outputs, layer=layer, seed=recipe.seed)
 
 
 def _class_weights(recipe: Recipe, bundle: Bundle) -> NDArray[Any] | None:

@@ -6,7 +6,7 @@ import html
 from pathlib import Path
 
 HEIGHT = 700
-"""Of a page in a notebook, in pixels; it scrolls."""
+"""Of a page in a notebook, in CSS px; it scrolls."""
 
 
 class Page:

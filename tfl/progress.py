@@ -1,4 +1,4 @@
-"""How far a pass over images is: a bar on a terminal, now and then a line in a notebook, nothing in a log."""
+"""How far a pass over examples is: a bar on a terminal, now and then a line in a notebook, nothing in a log."""
 
 from __future__ import annotations
 
@@ -38,13 +38,16 @@ def progress_console() -> Console:
 
 
 @contextlib.contextmanager
-def progress_shown(console: Console | None, title: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
-    """Shows a pass for the block; gives a function to be called with how many images are done.
+def progress_shown(
+    console: Console | None, title: str, total: int | None = None, *, nouns: str = "examples"
+) -> Iterator[Callable[[int], None]]:
+    """Shows a pass for the block; gives a function to be called with how many examples are done.
 
     Args:
         console: Where to; None shows nothing, and neither does one that is no terminal and not interactive.
         title: What is done.
-        total: How many images there are, where that is known.
+        total: How many examples there are, where that is known.
+        nouns: What they are called.
     """
     if console is None or not (console.is_terminal or console.is_interactive):
         yield lambda done: None
@@ -52,21 +55,21 @@ def progress_shown(console: Console | None, title: str, total: int | None = None
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
         ends = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        columns = ends if total is not None else (TextColumn("{task.completed:.0f} images"),)
+        columns = ends if total is not None else (TextColumn(f"{{task.completed:.0f}} {nouns}"),)
         with Progress(TextColumn("{task.description}"), *columns, console=console, transient=True) as bar:
             task = bar.add_task(title, total=total)
             yield lambda done: bar.update(task, completed=done)
     else:
-        yield _lines(console, title, total)
+        yield _lines(console, title, total, nouns)
 
 
-def _lines(console: Console, title: str, total: int | None) -> Callable[[int], None]:
+def _lines(console: Console, title: str, total: int | None, nouns: str) -> Callable[[int], None]:
     of, last = "" if total is None else f" of {total}", time.monotonic()
 
     def tell(done: int) -> None:
         nonlocal last
         if time.monotonic() - last >= LINE_SECONDS:
             last = time.monotonic()
-            console.print(f"{title}: {done}{of} images", highlight=False, markup=False)
+            console.print(f"{title}: {done}{of} {nouns}", highlight=False, markup=False)
 
     return tell

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import os
 import shlex
@@ -45,7 +46,7 @@ def earlier_run(folder: Path, recipe: Recipe, console: Console) -> Run | None:
     run = Run.open(folder)
     with run.lock():  # known before the data is read again
         pass
-    before, now = as_plain(run.recipe), as_plain(recipe)
+    before, now = as_plain(run.recipe), as_plain(with_choices_of(run, recipe))
     _refuse_other_preprocessing(run, before["backbone"], now["backbone"])
     changed = list(_differences(before, now))
     if changed:
@@ -54,6 +55,20 @@ def earlier_run(folder: Path, recipe: Recipe, console: Console) -> Run | None:
             fix=f"Resume it with its own recipe, {run.path('recipe.json')}, or start a new run{_from_its_network(run)}.",
         )
     return run
+
+
+def with_choices_of(run: Run, recipe: Recipe) -> Recipe:
+    """The recipe with what an earlier run took from its examples, such as the length of texts, where it leaves that open.
+
+    Args:
+        run: The earlier run, whose recipe has everything written out.
+        recipe: As it was written.
+    """
+    earlier, asked = run.recipe.data.input, recipe.data.input
+    if earlier is None or asked is None or earlier.kind != asked.kind:
+        return recipe
+    chosen = {name: value for name, value in dataclasses.asdict(earlier).items() if getattr(asked, name) is None}
+    return dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, input=dataclasses.replace(asked, **chosen)))
 
 
 def _differences(before: Any, now: Any, path: str = "") -> Iterator[str]:

@@ -29,7 +29,7 @@ class _PlainDepthwise(keras.layers.DepthwiseConv2D):
 
 
 def load_network(path: Path) -> keras.Model:
-    """The Functional or Sequential model in a `.keras` or `.h5` file, from an RGB image to one output.
+    """The Functional or Sequential model in a `.keras` or `.h5` file, from an RGB input to one output.
 
     No code of the file is run. A model of Keras 2 with DepthwiseConv2D layers (MobileNets, Teachable Machine) loads too.
 
@@ -48,11 +48,11 @@ def load_network(path: Path) -> keras.Model:
         raise BackboneError(
             f"{path} is not a Functional model with one input and one output.",
             received=f"{type(model).__name__} (inputs: {inputs}, outputs: {outputs})",
-            fix="Build it with keras.Model(inputs, outputs), from an image to a feature map or to class probabilities.",
+            fix="Build it with keras.Model(inputs, outputs), from an RGB input to a feature map or to class probabilities.",
         )
     if len(model.input_shape) != 4 or model.input_shape[-1] not in (3, None):
         raise BackboneError(
-            f"{path} does not take RGB images.", received=f"input {model.input_shape}", allowed="(batch, height, width, 3)"
+            f"{path} does not take RGB inputs.", received=f"input {model.input_shape}", allowed="(batch, height, width, 3)"
         )
     return model
 

@@ -177,7 +177,7 @@ def settings_of(layer: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def input_size(config: Mapping[str, Any]) -> tuple[int, int] | None:
-    """(height, width) of the images that a model was built for; None where it takes any size, or does not say.
+    """(height, width) of the inputs that a model was built for; None where it takes any size, or does not say.
 
     Example:
 

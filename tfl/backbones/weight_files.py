@@ -23,7 +23,7 @@ def weights_folders() -> list[Path]:
 def find_imagenet_file(*file_names: str) -> Path | None:
     """The first of these files that is on this machine.
 
-    A network has files of their own for some image sizes; a convolution's weights fit every size, so the file for 224 px
+    A network has files of their own for some input sizes; a convolution's weights fit every size, so the file for 224 px
     stands in for one that is not there.
     """
     for name in file_names:

@@ -1,23 +1,25 @@
-"""Training pictures that a run keeps to compare new ones with: what its head reads of them, and how they look.
+"""Training examples that a run keeps to compare new ones with: the head's input for them, and a small preview of each.
 
 `neighbours.npz`, rows in the order of the examples:
     vectors      (n, width) float16   features of the layer `head_pool`, at length one
-    labels       (n,) int32           classes
+    labels       (n,) int32           classes; of several labels or numbers, the largest
     indices      (n,) int64           positions in the examples, so in `data.csv`
-    thumbnails   (bytes,) uint8       JPEGs as the network sees the pictures, one behind the other
-    ends         (n,) int64           where each JPEG ends
+    thumbnails   (bytes,) uint8       the small previews of `Modality.small_preview`, one behind the other
+    ends         (n,) int64           where each of them ends
+    media        () str               what they are, such as `text/plain`; `Modality.small_preview_media`
 """
 
 from __future__ import annotations
 
+import functools
 import io
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image
 
+from tfl.backbones.inputs import count_of, rows_of
 from tfl.data.bundle import Bundle
 from tfl.storage import write_atomically
 from tfl.vectors import unit_length
@@ -26,8 +28,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 NAME = "neighbours.npz"
-KEPT, EDGE = 2000, 96
-"""At most so many pictures, each at most so many pixels a side."""
+KEPT = 2000
+"""At most so many examples."""
 _BATCH = 64
 
 
@@ -58,27 +60,23 @@ def write_neighbours(folder: Path | str, features: NDArray[np.floating], bundle:
         bundle: The data.
         indices: `(n,)`, the examples that `features` are of.
     """
-    thumbnails = [_thumbnail(image) for image in _images(bundle, indices)]
+    previews = list(_previews(bundle, indices))
     content = io.BytesIO()
     np.savez(
         content,
         vectors=unit_length(features).astype(np.float16),
-        labels=np.asarray(bundle.examples.labels)[indices].astype(np.int32),
+        labels=np.nan_to_num(bundle.targets[indices]).argmax(axis=1).astype(np.int32),
         indices=np.asarray(indices, np.int64),
-        thumbnails=np.frombuffer(b"".join(thumbnails), np.uint8),
-        ends=np.cumsum([len(thumbnail) for thumbnail in thumbnails], dtype=np.int64),
+        thumbnails=np.frombuffer(b"".join(previews), np.uint8),
+        ends=np.cumsum([len(preview) for preview in previews], dtype=np.int64),
+        media=np.array(bundle.modality.small_preview_media),
     )
     return write_atomically(Path(folder) / NAME, content.getvalue())
 
 
-def _images(bundle: Bundle, indices: NDArray[np.int64]) -> Iterator[NDArray[np.uint8]]:
-    dataset = bundle.dataset(indices, batch_size=_BATCH)
-    for images, _ in dataset.as_numpy_iterator():
-        yield from images.astype(np.uint8)
-
-
-def _thumbnail(pixels: NDArray[np.uint8]) -> bytes:
-    picture, content = Image.fromarray(pixels), io.BytesIO()
-    picture.thumbnail((EDGE, EDGE), Image.Resampling.BILINEAR)
-    picture.save(content, "JPEG", quality=85)
-    return content.getvalue()
+def _previews(bundle: Bundle, indices: NDArray[np.int64]) -> Iterator[bytes]:
+    """The small preview of each example, by its modality."""
+    places = iter(indices.tolist())
+    for tensors, _ in bundle.dataset(indices, batch_size=_BATCH).as_numpy_iterator():
+        for row in range(count_of(tensors)):
+            yield bundle.modality.small_preview(functools.partial(bundle.examples.bytes_of, next(places)), rows_of(tensors, row))

@@ -9,7 +9,7 @@
 
 The signature `serving_default` takes contents by the modality's name for them, such as `image_bytes`, `audio_bytes` or `text`,
 so that TensorFlow Serving's REST `{"b64": …}` works, and texts as they are. A second signature takes the tensors by name:
-`pixels`, `spectrogram`, or `tokens` with `token_ids`, `padding_mask` and `segment_ids`. Both give the task's output
+`spectrogram`, or `tokens` with `token_ids`, `padding_mask` and `segment_ids`, and so on. Both give the task's output
 (`probabilities` or `values`), `labels` (the name of each of its columns), for several classes `label`, and what confidence adds.
 Format: https://www.tensorflow.org/guide/saved_model
 """

@@ -14,7 +14,7 @@ NEWLY = "tfl cache forget-engines"
 
 
 def choices_home() -> Path:
-    """The folder with a JSON file for each choice: `engine`, `images_per_second` and `errors` by engine."""
+    """The folder with a JSON file for each choice: `engine`, `examples_per_second` and `errors` by engine."""
     return cache_home() / "engines"
 
 

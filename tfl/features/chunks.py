@@ -31,7 +31,7 @@ from tfl.errors import RecipeError, StorageError
 from tfl.storage import storage_errors, write_atomically
 
 BATCH = 32
-"""Images that a prefix computes at once. Chunks hold a multiple of it: a pass that goes on computes the same batches."""
+"""Examples that a prefix computes at once. Chunks hold a multiple of it: a pass that is resumed computes the same batches."""
 CHUNK_BYTES, CHUNK_ROWS = 16 * 2**20, 512
 BITS: dict[str, np.dtype[Any]] = {
     name: np.dtype(f"uint{bits}") for name, bits in (("float16", 16), ("bfloat16", 16), ("float32", 32))

@@ -1,4 +1,4 @@
-"""What a tapping head reads, brought to mean 0 and deviation 1 over the training images, as the probes that advise taps do."""
+"""The input of a head with taps, brought to mean 0 and deviation 1 over the training examples, as in the probes for taps."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ _ROWS = 4096
 
 
 def standardise(assembled: Assembled, bundle: Bundle, *, features: Features, console: Console | None = None) -> None:
-    """Sets the head's layer `STANDARD` from the training images, not augmented; does nothing where the head has none.
+    """Sets the head's layer `STANDARD` from the training examples, not augmented; does nothing where the head has none.
 
     Once, before anything trains: fine-tuning later moves the features, and the head along with them. One pass over the training
-    images, whose result a first stage that trains the head alone, without augmentation, then finds in the store.
+    examples, whose result a first stage that trains the head alone, without augmentation, then finds in the store.
 
     Args:
         assembled: The network; changed in place.

@@ -154,6 +154,7 @@ class Modality(Protocol):
         near_copies: What near copies have in common, as the end of a sentence that begins with their number.
         titles: What a person reads for the kinds of finding that only this modality has, or that it calls otherwise.
         audit_reads_tensors: Whether its audit checks read tensors; else they read contents alone.
+        small_preview_media: What `small_preview` gives, such as `text/plain`.
         audit_libraries: Modules that its deep audit checks import, of the extra `audit`.
     """
 
@@ -171,6 +172,7 @@ class Modality(Protocol):
     titles: ClassVar[Mapping[str, str]]
     audit_reads_tensors: ClassVar[bool]
     audit_libraries: ClassVar[Sequence[str]]
+    small_preview_media: ClassVar[str]
 
     def identity(self) -> dict[str, Any]:
         """All that decides the tensors of a content, and the version of this modality: part of the key of stored features."""
@@ -242,8 +244,17 @@ class Modality(Protocol):
     def recipe_notes(self, asked: tfl.Recipe) -> list[tuple[str, str]]:
         """Findings about the recipe as it was written, as pairs of a kind and a sentence."""
 
+    def refuse_undecided(self, recipe: tfl.Recipe, bundle: Any, console: Any, *, score: Callable[..., float]) -> None:
+        """Raises a BackboneError where only the user can say how the network takes its inputs.
+
+        `score` evaluates a linear probe on features and labels, for the message.
+        """
+
     def preview(self, content: bytes, *, attribution: NDArray[np.float32] | None = None) -> Preview:
         """How a person sees the example; `attribution` says how much each part speaks for the answer."""
+
+    def small_preview(self, read: Callable[[], bytes], tensors: Tensors) -> bytes:
+        """A small preview, of which a run keeps thousands; `read` gives the content, `tensors` are without a batch."""
 
     def audit_checks(self, audited: Audited) -> AuditChecks:
         """What can be wrong with this kind of example besides duplicates, labels and splits."""

@@ -19,7 +19,7 @@ from tfl.recipe import Stage
 BatchNorm = Literal["inference", "train"]
 BATCHNORM_MOMENTUM = 0.9
 """The most that BatchNorm which trains keeps of its statistics in a step. Keras Applications have up to 0.999, made for a
-million images: on some hundred steps the statistics would lag behind the weights, and evaluation would see the old ones."""
+million examples: on some hundred steps the statistics would lag behind the weights, and evaluation would see the old ones."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,7 +21,7 @@ def supported_precisions() -> tuple[str, ...]:
 
 
 def policy_of(model: keras.Model) -> str:
-    """The policy that a network computes under: the one that some of its layers have beside float32, which pixels stay in.
+    """The policy that a network computes under: the one that some of its layers have next to float32, which inputs stay in.
 
     Example:
 
@@ -37,21 +37,21 @@ def policy_of(model: keras.Model) -> str:
 def under_policy(model: keras.Model, policy: str) -> keras.Model:
     """A copy of a flat Functional model that computes under a dtype policy, with the same weights.
 
-    What prepares pixels stays float32, as in `tfl.backbones.flat.use_policy`; quantised layers keep their policy.
+    What prepares the inputs stays float32, as in `tfl.backbones.flat.use_policy`; quantised layers keep their policy.
 
     Raises:
         BackboneError: A layer cannot be made again from its configuration.
     """
-    pixels = set()
+    preparing = set()
     for operation in flat.operations_inside(model):
         if not flat.prepares_inputs(operation):
             break
-        pixels.add(operation.name)
+        preparing.add(operation.name)
 
     def copy(operation: Any) -> Any:
         config = operation.get_config()
         if isinstance(operation, keras.layers.Layer) and operation.dtype_policy.name in flat.POLICIES:
-            config["dtype"] = "float32" if operation.name in pixels else policy
+            config["dtype"] = "float32" if operation.name in preparing else policy
         return type(operation).from_config(config)
 
     try:

@@ -127,8 +127,8 @@ class Classify:
 
         Example:
 
-        >>> TASK.sentence({"accuracy": 0.9, "count": 10}, noun="image", nouns="images")
-        'Named 9 of 10 test images correctly: 90.0%.'
+        >>> TASK.sentence({"accuracy": 0.9, "count": 10}, noun="leaf", nouns="leaves")
+        'Named 9 of 10 test leaves correctly: 90.0%.'
         """
         count, interval = int(metrics["count"]), metrics.get("accuracy_interval")
         spread = f" (95% interval {interval[0]:.1%} to {interval[1]:.1%})" if interval else ""

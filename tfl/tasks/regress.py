@@ -161,8 +161,8 @@ class Regress:
 
         Example:
 
-        >>> TASK.sentence({"mae": 3.21, "r2": 0.8, "unit": "own", "count": 9}, noun="image", nouns="images")
-        'Off by 3.21 on average, and 80.0% of the variance explained, on 9 test images.'
+        >>> TASK.sentence({"mae": 3.21, "r2": 0.8, "unit": "own", "count": 9}, noun="leaf", nouns="leaves")
+        'Off by 3.21 on average, and 80.0% of the variance explained, on 9 test leaves.'
         """
         interval, unit = metrics.get("mae_interval"), "" if metrics["unit"] == "own" else " standard deviations"
         spread = f" (95% interval {interval[0]:.4g} to {interval[1]:.4g})" if interval else ""

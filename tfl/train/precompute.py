@@ -58,7 +58,7 @@ def precompute(
     for part, models, chosen in (("train", plain, plain_extractor), ("val", every, extractor)):
         if models:
             words = f"frozen blocks, {part} {bundle.modality.nouns}"
-            with progress_shown(console, words, len(bundle.indices(part))) as progress:
+            with progress_shown(console, words, len(bundle.indices(part)), nouns=bundle.modality.nouns) as progress:
                 chosen.run(part, progress=progress)
     return tuple(storing)
 

@@ -178,7 +178,7 @@ def test_a_missing_or_foreign_picture_is_left_out(new_run: Maker) -> None:
     document["samples"][0]["pictures"][1]["file"] = "report/gone.jpg"
     run.write_json("report/pictures.json", document)
     text = write_report(run.folder).read_text(encoding="utf-8")
-    assert text.count("picture is missing") == 2
+    assert text.count("the preview is missing") == 2
     assert "c2VjcmV0" not in text  # "secret" in base64
 
 

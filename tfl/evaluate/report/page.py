@@ -6,7 +6,9 @@ run folder ─▶ collect_report ─▶ report.json ─▶ templates/report.html
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable
+import html
+import mimetypes
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +30,12 @@ from tfl.evaluate.report.sections import Section, section_of
 from tfl.evaluate.report.use import usage
 from tfl.evaluate.run_files import optional_json, read_history, readable
 from tfl.fields import as_plain
+from tfl.modalities.base import NOUNS
 from tfl.runs import Run
 from tfl.storage import finite, write_atomically, write_json
 from tfl.tasks.base import Task, task_of
 
-_MEDIA = {".jpg": "image/jpeg", ".png": "image/png"}
+_NO_WORDS = 'alt=""'
 
 
 def collect_report(run: Run | Path | str) -> dict[str, Any]:
@@ -43,7 +46,7 @@ def collect_report(run: Run | Path | str) -> dict[str, Any]:
 
     Returns:
         `recipe`, `manifest`, `result` (the headline), `data`, `blocks`, `stages`, `history`, `metrics`, `confused`, `confidence`,
-        `evaluations`, `time`, `pictures`, `section` (what the task adds). Parts that the run has not reached are empty.
+        `evaluations`, `time`, `album`, `section` (what the task adds). Parts that the run has not reached are empty.
 
     Raises:
         RunError: The folder holds no run, or a file of it is damaged.
@@ -84,7 +87,7 @@ def _collect(run: Run, section: Section) -> dict[str, Any]:
             "evaluations": evaluations,
             "section": section.facts,
             "time": time_facts(metrics, stages),
-            "pictures": optional_json(run, "report/pictures.json"),
+            "album": _album(run),
         }
     return dict(finite(document))  # type: ignore[call-overload]
 
@@ -93,7 +96,7 @@ def write_report(run_folder: Path | str) -> Path:
     """Writes `report.json` and `report.html` into a run folder.
 
     Returns:
-        The page: one file with its pictures, its styles and Plotly inside, that asks the network for nothing.
+        The page: one file with its examples, its styles and Plotly inside, that asks the network for nothing.
 
     Raises:
         RunError: The folder holds no run, or a file of it is damaged.
@@ -102,14 +105,15 @@ def write_report(run_folder: Path | str) -> Path:
     run = Run.open(run_folder)
     section = _section(run)
     document = _collect(run, section)
-    with readable(run, "metrics.json", "manifest.json", "history.csv", "plans.json", "report/pictures.json"):
+    with readable(run, "metrics.json", "manifest.json", "history.csv", "plans.json", "report/"):
         page = render(
             "report.html.j2",
             report=document,
             figures={**_figures(document), **section.figures},
             use=usage(run, document),
             calibration=calibration_sentence(document["metrics"].get("test") or {}),
-            picture=lambda name: _data_uri(run, name),
+            fragment=lambda source, says: _fragment(run, source, says),
+            nouns=NOUNS[run.recipe.data.kind],
         )
         write_json(run.path("report.json"), document)
         return write_atomically(run.path("report.html"), page)
@@ -185,10 +189,33 @@ def calibration_sentence(test: dict[str, Any]) -> str:
     return f"On average it says {percent(said)} and is right in {percent(test['accuracy'])}: {verdict}."
 
 
-def _data_uri(run: Run, name: str) -> str:
-    """A picture of the run as a `data:` address; empty where it is missing, or not a picture of the run."""
-    path = run.path(name).resolve()
-    media = _MEDIA.get(path.suffix)
-    if media is None or not path.is_relative_to(run.folder.resolve()) or not path.is_file():
+def _album(run: Run) -> dict[str, Any]:
+    """The examples that the run shows; of an older run in the form of today, where previews were files of their own kind."""
+    found = optional_json(run, "report/album.json")
+    for path in sorted(run.path("report").glob("*.json")) if not found else ():
+        found = optional_json(run, f"report/{path.name}")
+        for row in found.get("samples") or ():
+            row["examples"] = next((value for value in row.values() if isinstance(value, list)), [])
+        for row in found.get("explanations") or ():
+            row["group"] = row["label"]
+    return found
+
+
+def _fragment(run: Run, source: Mapping[str, Any], says: str) -> str:
+    """The preview of an example as HTML; empty where it is missing, or not one of the run.
+
+    Args:
+        run: `Run`.
+        source: Dictionary, an entry of the album.
+        says: String, what the preview shows, for people who cannot see it.
+    """
+    path = run.path(source["file"]).resolve()
+    if not path.is_relative_to(run.folder.resolve()) or not path.is_file():
         return ""
-    return f"data:{media};base64,{base64.b64encode(path.read_bytes()).decode()}"
+    if path.suffix == ".html":
+        return path.read_text(encoding="utf-8").replace(_NO_WORDS, f'alt="{html.escape(says)}"', 1)
+    media, size = mimetypes.guess_type(path.name)[0], f'width="{source.get("width")}" height="{source.get("height")}"'
+    if media is None:
+        return ""
+    content = base64.b64encode(path.read_bytes()).decode()
+    return f'<img src="data:{media};base64,{content}" alt="{html.escape(says)}" {size} loading="lazy">'

@@ -71,6 +71,7 @@ class AudioModality:
         "near_duplicates": "Copies of a recording",
     }
     audit_reads_tensors: ClassVar[bool] = False
+    small_preview_media: ClassVar[str] = "image/jpeg"
     audit_libraries: ClassVar[Sequence[str]] = ()
 
     def __post_init__(self) -> None:
@@ -216,6 +217,12 @@ class AudioModality:
 
         return {"preprocessing": preprocessing_of(backbone).preprocessing}
 
+    def refuse_undecided(self, recipe: tfl.Recipe, bundle: Any, console: Any, *, score: Callable[..., float]) -> None:
+        """See `tfl.modalities.image.preprocessing.refuse_undecided`."""
+        from tfl.modalities.image.preprocessing import refuse_undecided
+
+        refuse_undecided(recipe, bundle, console, score=score)
+
     def recipe_notes(self, asked: tfl.Recipe) -> list[tuple[str, str]]:
         """Nothing is to be reported of the recipe alone."""
         return []
@@ -225,6 +232,13 @@ class AudioModality:
         from tfl.modalities.audio.preview import preview_sound
 
         return preview_sound(content, self, attribution=attribution)
+
+    def small_preview(self, read: Callable[[], bytes], tensors: Any) -> bytes:
+        """A JPEG of the spectrogram."""
+        from tfl.modalities.audio.preview import coloured
+        from tfl.modalities.image.preview import small_jpeg
+
+        return small_jpeg(coloured(tensors[..., 0]))
 
     def audit_checks(self, audited: Audited) -> AudioChecks:
         """See `tfl.modalities.audio.checks`."""

@@ -58,6 +58,7 @@ class ImageModality:
     near_copies: ClassVar[str] = "show the same photo, encoded, resized, cropped or mirrored"
     titles: ClassVar[Mapping[str, str]] = TITLES
     audit_reads_tensors: ClassVar[bool] = True
+    small_preview_media: ClassVar[str] = "image/jpeg"
     audit_libraries: ClassVar[Sequence[str]] = ("cleanvision.issue_managers.image_property_issue_manager",)
 
     def identity(self) -> dict[str, Any]:
@@ -183,6 +184,12 @@ class ImageModality:
 
         return {"preprocessing": preprocessing_of(backbone).preprocessing}
 
+    def refuse_undecided(self, recipe: tfl.Recipe, bundle: Any, console: Any, *, score: Callable[..., float]) -> None:
+        """See `tfl.modalities.image.preprocessing.refuse_undecided`."""
+        from tfl.modalities.image.preprocessing import refuse_undecided
+
+        refuse_undecided(recipe, bundle, console, score=score)
+
     def recipe_notes(self, asked: tfl.Recipe) -> list[tuple[str, str]]:
         """A note about an image size that is assumed, or far from the one that the weights were trained at."""
         from tfl.modalities.image.backbones.settle import size_note
@@ -207,6 +214,12 @@ class ImageModality:
         from tfl.modalities.image.preview import preview
 
         return preview(content, data=self.data, attribution=attribution)
+
+    def small_preview(self, read: Callable[[], bytes], tensors: Any) -> bytes:
+        """A JPEG of what the network sees."""
+        from tfl.modalities.image.preview import small_jpeg
+
+        return small_jpeg(tensors)
 
     def audit_checks(self, audited: Audited) -> ImageChecks:
         """See `tfl.modalities.image.audit.checks`."""

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 EDGE = 224
 """Pixels of a preview's longer side: sharp at 112 CSS pixels on a phone's screen."""
+_SMALL = 96
 _TINY = 64  # pixels; below, each one shows, and JPEG would smear them
 _PIXELATED = ' style="image-rendering: pixelated"'
 # Dark violet, magenta, orange, yellow: anchors of matplotlib's `plasma`, which stays readable in grey and for the colour-blind.
@@ -86,6 +87,16 @@ def thumbnail(pixels: NDArray[np.uint8], *, edge: int = EDGE) -> Image:
     small = Image.fromarray(np.ascontiguousarray(pixels))
     small.thumbnail((edge, edge), Image.Resampling.LANCZOS)
     return small
+
+
+def small_jpeg(pixels: NDArray[np.floating] | NDArray[np.uint8]) -> bytes:
+    """A JPEG of `(height, width, 3)` pixels, 0..255, whose longer side is 96 at most."""
+    from PIL import Image
+
+    small, content = Image.fromarray(np.asarray(pixels).astype(np.uint8)), io.BytesIO()
+    small.thumbnail((_SMALL, _SMALL), Image.Resampling.BILINEAR)
+    small.save(content, "JPEG", quality=85)
+    return content.getvalue()
 
 
 def overlay(image: NDArray[np.uint8], heat: NDArray[np.floating], *, strength: float = 0.65) -> NDArray[np.uint8]:

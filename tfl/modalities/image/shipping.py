@@ -146,8 +146,11 @@ class ImageShipping(Shipping):
 
     def explained(self, content: bytes, attribution: NDArray[np.float32]) -> dict[str, Any]:
         """The map, laid where the network saw the image."""
+        from tfl.modalities.image.preview import patch_heat
         from tfl.modalities.image.shown import heat_picture, in_words, placed_heat
 
+        if attribution.ndim == 1:
+            attribution = patch_heat(attribution, self.data.settled_size)
         placed = placed_heat(attribution, self._pixels(content).shape[:2], self.data.fit)
         return {"grad_cam": heat_picture(placed), "looked": in_words(placed)}
 

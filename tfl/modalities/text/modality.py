@@ -72,6 +72,7 @@ class TextModality:
         "near_duplicates": "Nearly the same texts",
     }
     audit_reads_tensors: ClassVar[bool] = False
+    small_preview_media: ClassVar[str] = "text/plain"
     audit_libraries: ClassVar[Sequence[str]] = ()
 
     @property
@@ -219,6 +220,9 @@ class TextModality:
         """The hash of the tokenizer."""
         return {"tokenizer": _tokenizer_identity(backbone.name)}
 
+    def refuse_undecided(self, recipe: tfl.Recipe, bundle: Any, console: Any, *, score: Callable[..., float]) -> None:
+        """Nothing is undecided: a preset brings its tokenizer."""
+
     def recipe_notes(self, asked: tfl.Recipe) -> list[tuple[str, str]]:
         """Nothing is to be reported of the recipe alone."""
         return []
@@ -235,6 +239,10 @@ class TextModality:
         used = int(found[MASK].numpy().sum())
         tokens = self.tokenise.words(found[TOKENS].numpy()[0, :used])
         return preview(content, tokens=tokens[1:-1], attribution=attribution.reshape(-1)[1 : used - 1])
+
+    def small_preview(self, read: Callable[[], bytes], tensors: Any) -> bytes:
+        """The beginning of the text on one line, as UTF-8."""
+        return self.preview(read()).text.encode()
 
     def audit_checks(self, audited: Audited) -> TextChecks:
         """See `tfl.modalities.text.checks`."""

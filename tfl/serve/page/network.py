@@ -52,11 +52,9 @@ class RunNetwork:
         Raises:
             RunError: The run has no model, or it cannot be read.
         """
-        from tfl.evaluate.explain import maps_of
-
-        mapped, features, decode = self._parts()
+        attribute, features, decode = self._parts()
         tensors = decode([content])
-        heat = None if mapped is None else maps_of(mapped, tensors, np.array([column]))[0]
+        heat = None if attribute is None else attribute(tensors, np.array([column]))[0]
         return Seen(heat, np.asarray(features(tensors, training=False), np.float32)[0])
 
     def _parts(self) -> tuple[Any, Any, Any]:
@@ -68,23 +66,28 @@ class RunNetwork:
     def _load(self) -> tuple[Any, Any, Any]:
         from tfl.serve.predictor import load_run_model
 
-        feature_layer = last_block(self._run)
+        blocks = block_names(self._run)
         model = load_run_model(self._run)
         import keras
 
         from tfl.backbones.inputs import inputs_of
-        from tfl.evaluate.explain import tensor_of, with_features
+        from tfl.evaluate.explain import attributions, explained_layer, maps_of, tensor_of, with_features
         from tfl.export.trial import decoder
         from tfl.modalities.base import modality_of
         from tfl.model.head import POOL
 
-        has_map = len(tensor_of(model, feature_layer).shape) == _MAP_AXES
+        layer = explained_layer(model, blocks)
+        attribute: Any = None
+        if layer == blocks[-1] and len(tensor_of(model, layer).shape) == _MAP_AXES:
+            attribute = functools.partial(maps_of, with_features(model, layer))  # built once, not for each example
+        elif layer is not None:
+            attribute = functools.partial(attributions, model, layer=layer)
         features = keras.Model(inputs_of(model), tensor_of(model, POOL))
-        return with_features(model, feature_layer) if has_map else None, features, decoder(modality_of(self._run.recipe))
+        return attribute, features, decoder(modality_of(self._run.recipe))
 
 
-def last_block(run: Run) -> str:
-    """The last block of the run's backbone, by its plans: the layer whose output the report's Grad-CAM shows too.
+def block_names(run: Run) -> list[str]:
+    """The blocks of the run's backbone, input side first, by its plans: the report explains the same layers.
 
     Raises:
         RunError: `plans.json` is missing or damaged.
@@ -92,11 +95,11 @@ def last_block(run: Run) -> str:
     plans = run.read_json("plans.json")
     try:
         rows = next(iter(plans.values()))["rows"]
-        name = [row["block"] for row in rows][-2]  # the head is the last row
+        names = [row["block"] for row in rows][:-1]  # the head is the last row
     except (StopIteration, LookupError, TypeError) as error:
         raise RunError(f"{run.path('plans.json')} is damaged.", fix="Run the recipe again in another folder.") from error
-    if not isinstance(name, str):
+    if not names or not all(isinstance(name, str) for name in names):
         raise RunError(
-            f"{run.path('plans.json')} is damaged.", received=repr(name), fix="Run the recipe again in another folder."
+            f"{run.path('plans.json')} is damaged.", received=repr(names)[:200], fix="Run the recipe again in another folder."
         )
-    return name
+    return names

@@ -71,5 +71,5 @@ class NanStop(keras.callbacks.Callback):
         tries = [f"lower stages.{name}.learning_rate (say {self.stage.learning_rate / 10:g})"]
         tries += [f"warm up (stages.{name}.warmup_epochs=1)"] if self.stage.warmup_epochs == 0 else []
         tries += ["use precision=float32"] if self.precision != "float32" else []
-        tries += ["look at the pictures of that batch and of the one before it"] if look else []
+        tries += ["look at the examples of that batch and of the one before it"] if look else []
         return f"Try in this order: {', '.join(tries)}."

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tfl.modalities.image.audit.thumbnails import BANDS, MIRROR
-from tfl.vectors import unit_length
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -94,4 +93,5 @@ def directions(features: NDArray[np.floating]) -> NDArray[np.float32]:
     vectors = np.array(features, np.float32)
     vectors -= vectors.mean(axis=0)
     vectors /= np.maximum(vectors.std(axis=0), 1e-6)
-    return unit_length(vectors)
+    vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+    return vectors

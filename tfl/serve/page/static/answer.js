@@ -141,7 +141,7 @@ function showBars(answer) {
   const shares = calibrated ?? answer.probabilities;
   const names = Object.keys(shares).sort((one, other) => shares[other] - shares[one]);
   const inside = new Set(answer.labels ?? answer.prediction_set ?? []);
-  const rows = names.map((name) => bar(name, shares[name], calibrated ? answer.probabilities[name] : null, inside.has(name)));
+  const rows = names.map((name) => bar(name, shares[name], calibrated ? answer.probabilities[name] : null, inside.has(name), answer.labels ? "given" : "in the prediction set"));
   byId("bars").replaceChildren(...rows);
   fold(rows);
   const note = byId("bars-note");
@@ -152,7 +152,7 @@ function showBars(answer) {
   }
 }
 
-function bar(name, share, before, inside) {
+function bar(name, share, before, inside, insideWords) {
   const row = element("li", inside ? "inside" : "");
   const track = element("span", "track");
   track.setAttribute("aria-hidden", "true");
@@ -166,7 +166,7 @@ function bar(name, share, before, inside) {
     track.append(mark);
     value.append(element("span", "unseen", `, before calibration ${percent(before)}`));
   }
-  if (inside) value.append(element("span", "unseen", ", part of the answer"));
+  if (inside) value.append(element("span", "unseen", `, ${insideWords}`));
   row.append(element("span", "name", name), track, value);
   return row;
 }

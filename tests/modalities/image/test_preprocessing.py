@@ -11,9 +11,9 @@ import pytest
 from rich.console import Console
 
 import tfl
-from tfl.advise.preprocessing import MOST_EXAMPLES, few_of_each_class
 from tfl.errors import BackboneError
 from tfl.job import prepare_data, run_recipe
+from tfl.modalities.image.preprocessing import MOST_EXAMPLES, few_of_each_class
 
 
 @pytest.fixture

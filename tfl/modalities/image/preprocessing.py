@@ -6,12 +6,13 @@ They inform and do not decide: on some tasks two ways score alike, and a wrong w
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING
+import hashlib
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tfl.backbones.model_files import model_file
-from tfl.data.bundle import Bundle, derived_seed
 from tfl.modalities.image.backbones.settle import WAYS, preprocessing_of, undecided
 from tfl.recipe import Recipe
 
@@ -24,7 +25,11 @@ _FEWEST_OF_A_CLASS = 2
 _BATCH = 32
 
 
-def refuse_undecided(recipe: Recipe, bundle: Bundle, console: Console | None = None) -> None:
+Score = Callable[["NDArray[np.float32]", "NDArray[np.integer]"], float]
+"""From features `(n, width)` and labels `(n,)` to the cross-validated accuracy of a linear probe."""
+
+
+def refuse_undecided(recipe: Recipe, bundle: Any, console: Console | None = None, *, score: Score) -> None:
     """Makes sure that the preprocessing of the recipe's network is known.
 
     Args:
@@ -35,8 +40,6 @@ def refuse_undecided(recipe: Recipe, bundle: Bundle, console: Console | None = N
     Raises:
         BackboneError: Only the user can say it; the message has the accuracy of a linear probe for each choice.
     """
-    if recipe.data.kind == "text":
-        return
     found = preprocessing_of(recipe.backbone)
     path = None if found.preprocessing is not None else model_file(recipe.backbone.name)
     if found.preprocessing is not None or path is None:
@@ -45,10 +48,8 @@ def refuse_undecided(recipe: Recipe, bundle: Bundle, console: Console | None = N
     if not len(indices):
         raise undecided(path, found.reason)
     if console is not None:
-        console.print(
-            f"         linear probes on {len(indices)} {bundle.modality.nouns} for each preprocessing of {path}", markup=False
-        )
-    scores = probe_each(recipe, bundle, indices)
+        console.print(f"         linear probes on {len(indices)} images for each preprocessing of {path}", markup=False)
+    scores = probe_each(recipe, bundle, indices, score=score)
     shown = ", ".join(f"{name} {score:.3f}" for name, score in scores.items())
     chance = np.bincount(np.asarray(bundle.examples.labels)[indices]).max() / len(indices)
     raise undecided(
@@ -68,7 +69,8 @@ def few_of_each_class(labels: NDArray[np.integer], indices: NDArray[np.integer],
     >>> few_of_each_class(np.array([0, 0, 0, 1, 1, 2]), np.arange(6), seed=0).tolist()
     [0, 1, 2, 3, 4]
     """
-    rng = np.random.default_rng(derived_seed(seed, "preprocessing"))
+    digest = hashlib.sha256(f"{seed}\x1fpreprocessing".encode()).digest()
+    rng = np.random.default_rng(int.from_bytes(digest[:4], "big") & 0x7FFFFFFF)
     by_class = [rng.permutation(indices[labels[indices] == label]) for label in np.unique(labels[indices])]
     by_class = [rows for rows in by_class if len(rows) >= _FEWEST_OF_A_CLASS]
     each = max(_FEWEST_OF_A_CLASS, MOST_EXAMPLES // max(1, len(by_class)))
@@ -76,7 +78,7 @@ def few_of_each_class(labels: NDArray[np.integer], indices: NDArray[np.integer],
     return np.sort(np.concatenate(taken)).astype(np.int64) if len(taken) > 1 else np.zeros(0, np.int64)
 
 
-def probe_each(recipe: Recipe, bundle: Bundle, indices: NDArray[np.integer]) -> dict[str, float]:
+def probe_each(recipe: Recipe, bundle: Any, indices: NDArray[np.integer], *, score: Score) -> dict[str, float]:
     """The cross-validated accuracy of a linear probe on the pooled last feature map, for each preprocessing.
 
     Args:
@@ -84,17 +86,13 @@ def probe_each(recipe: Recipe, bundle: Bundle, indices: NDArray[np.integer]) -> 
         bundle: `Bundle`, the data.
         indices: Integer array, positions of the examples to use, from at least two classes.
     """
-    from tfl.advise.linear import held_out
-    from tfl.advise.probe import FOLDS, make_folds
-
     labels = np.unique(np.asarray(bundle.examples.labels)[indices], return_inverse=True)[1]
     batches = [batch for batch, _ in bundle.dataset(indices, batch_size=_BATCH, cached=None).as_numpy_iterator()]
-    folds = make_folds(labels, np.arange(len(labels)), most=FOLDS, seed=derived_seed(bundle.seed, "probe"))
     scores = {}
     for name in WAYS:
         features = _pooled(recipe, name, batches)
         usable = np.isfinite(features).all()
-        scores[name] = float((held_out(features, labels, folds).probabilities.argmax(axis=1) == labels).mean()) if usable else 0.0
+        scores[name] = score(features, labels) if usable else 0.0
     return scores
 
 

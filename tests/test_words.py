@@ -1,0 +1,28 @@
+"""What knows one kind of example is in its modality's folder: nothing else speaks of images, pixels, photos or pictures."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+OUTSIDE = ("tfl/modalities/", "tfl/cli/", "tfl/recipe.py", "tfl/__init__.py")
+"""The rooms of the kinds of examples, the shorthand of recipes, and the command line."""
+WORDS = re.compile(r"image|pixel|photo|picture", re.IGNORECASE)
+ALLOWED = re.compile(
+    r"image_size|modalities\.image|BadImageError|[Ii]mage[Nn]et|image/(jpeg|png|svg)|`?image_bytes`?|scikit-image"
+)
+"""Names that programs use: the recipe's shorthand, a module, an error, an input of a signature; and proper names."""
+MODULES = sorted(path for path in Path("tfl").rglob("*.py") if not str(path).startswith(OUTSIDE))
+
+
+def lines_with_words(path: Path) -> list[str]:
+    return [
+        f"{path}:{number}: {line.strip()}"
+        for number, line in enumerate(path.read_text().splitlines(), 1)
+        if WORDS.search(ALLOWED.sub("", line))
+    ]
+
+
+@pytest.mark.parametrize("path", MODULES, ids=str)
+def test_nothing_outside_the_modalities_knows_a_kind_of_example(path: Path) -> None:
+    assert not lines_with_words(path)
