@@ -78,7 +78,7 @@ def test_smoke_is_short(here, calls):
 
 def test_run_says_the_figures_and_what_next(here, calls):
     result = invoke("run", "leaves.py")
-    assert "test accuracy 0.900" in result.stdout and "tfl predict runs/leaves/" in result.stdout
+    assert "Named 9 of 10 test images correctly: 90.0%" in result.stdout and "tfl predict runs/leaves/" in result.stdout
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Unfamiliar images: the distance is that of a plain search, and the threshold keeps its promise."""
+"""Out-of-distribution scores: the distance is that of a plain search, and the threshold keeps its promise."""
 
 import numpy as np
 import pytest
@@ -19,25 +19,25 @@ def test_the_score_is_the_cosine_distance_to_the_kth_nearest(nearest):
     np.testing.assert_allclose(out_of_distribution_scores(features, bank, nearest=nearest), expected, atol=1e-3)
 
 
-def test_length_does_not_count_and_a_picture_of_nothing_is_unfamiliar():
+def test_length_does_not_count_and_nothing_is_like_an_example_of_zeros():
     bank = make_bank(np.array([[2.0, 0.0, 0.0], [0.0, 3.0, 0.0]]))
     scores = out_of_distribution_scores(np.array([[9.0, 0, 0], [0.001, 0, 0], [0, 0, 5.0], [0, 0, 0]]), bank)
     np.testing.assert_allclose(scores, [0, 0, 1, 1], atol=1e-3)
 
 
 @pytest.mark.parametrize("share", [0.9, 0.95])
-def test_new_images_of_the_kind_are_familiar_as_often_as_promised(share):
-    generator, familiar = np.random.default_rng(0), []
+def test_new_examples_are_in_distribution_as_often_as_promised(share):
+    generator, inside = np.random.default_rng(0), []
     for _ in range(400):
         threshold, note = score_threshold(generator.random(50), share=share)
-        familiar.append(threshold)  # of uniform scores, the threshold is the share below it
+        inside.append(threshold)  # of uniform scores, the threshold is the share below it
         assert note == ""
-    assert share - 0.005 <= np.mean(familiar) <= share + 0.03
+    assert share - 0.005 <= np.mean(inside) <= share + 0.03
 
 
 def test_too_few_images_take_the_largest_score_and_say_so():
     threshold, note = score_threshold(np.array([0.1, 0.4, 0.2]), share=0.99)
-    assert threshold == 0.4 and "3 validation images are too few" in note and "99" in note and "0.75" in note
+    assert threshold == 0.4 and "3 validation examples are too few" in note and "99" in note and "0.75" in note
 
 
 @pytest.mark.parametrize("share", [0.5, 0.8, 0.9, 0.95, 0.99])
@@ -47,7 +47,7 @@ def test_so_many_images_are_needed_and_not_one_less(share):
 
 
 def test_a_bank_needs_images_and_numbers():
-    with pytest.raises(TflError, match="no training images"):
+    with pytest.raises(TflError, match="no training examples"):
         make_bank(np.zeros((0, 4)))
     with pytest.raises(TflError, match="not numbers"):
         make_bank(np.array([[1.0, np.nan]]))
