@@ -88,6 +88,7 @@ def measure(options: argparse.Namespace, scratch: Path) -> list[dict[str, Any]]:
             recipe = dataclasses.replace(shipped, data=data, seed=seed).override("data.input.sample_rate", SAMPLE_RATE)
             found = run(recipe.smoke() if options.smoke else recipe, scratch / f"{part}-{seed}")
             rounds.append({"part": part, "seed": seed, **found})
+            print(part, seed, found["accuracy"], file=sys.stderr, flush=True)
     return rounds
 
 
