@@ -307,11 +307,15 @@ def _train(
 
 
 def _evaluate(recipe: Recipe, predictor: SplitPredictor, bundle: Bundle) -> tuple[dict[str, Outputs], dict[str, Any]]:
-    """The network's outputs by split, and the metrics of validation and test."""
+    """The network's outputs by split, the metrics of validation and test, and those of a baseline where there is one."""
+    from tfl.evaluate.baseline import baseline_metrics
+
     names, found, metrics = bundle.examples.class_names, {}, {}
     for name, title in (("val", "validation"), ("test", "test")):
         found[name] = predictor.predict(bundle, bundle.indices(name))
         metrics[title] = bundle.task.evaluate(found[name].predictions, bundle.targets_of(name), names, seed=recipe.seed)
+    if (baseline := baseline_metrics(bundle)) is not None:
+        metrics["baseline"] = baseline
     return found, metrics
 
 

@@ -19,7 +19,16 @@ from tfl.errors import RunError
 
 few, many = (settings(settings.get_profile("malformed"), max_examples=count) for count in (25, 100))
 DAMAGE = ("missing", "empty", "half", "most", "zeros", "text", "a list")
-JSON_FILES = ("manifest.json", "recipe.json", "metrics.json", "state.json", "plans.json", "ledger.json", "report/pictures.json")
+JSON_FILES = (
+    "manifest.json",
+    "recipe.json",
+    "metrics.json",
+    "state.json",
+    "plans.json",
+    "ledger.json",
+    "report/pictures.json",
+    "report/album.json",
+)
 REPORT_FILES = (*JSON_FILES, "history.csv", "seconds.json", "predictions.csv")
 EXPORT = "export/saved_model/1/"
 

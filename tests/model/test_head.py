@@ -161,7 +161,7 @@ def test_a_run_with_taps_trains_exports_explains_and_goes_on(tmp_path: Path) -> 
     assert [row["block"] for row in ledger["upper"] if row["was_to_move"]] == ["unit4_out", "unit5_out", "head"]
     assert run.read_json("metrics.json")["test"]["accuracy"] > 0.6
     assert run.manifest["parity"]["saved_model"]["holds"]
-    assert run.read_json("report/pictures.json")["feature_layer"] == "unit5_out"
+    assert run.read_json("report/album.json")["feature_layer"] == "unit5_out"
     assert not [layer.name for layer in keras.models.load_model(run.path("model.keras")).layers if "unit6" in layer.name]
     Image.fromarray(load_sample("digits").images[0]).save(tmp_path / "digit.png")
     by_run, by_export = (

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from tfl.audit.audit import Audit
 
 Kind = Literal["image", "text", "audio"]
+_BACKBONES = {"image": "mini", "text": "tiny", "audio": "mini"}
 _ANY_LENGTH = 8  # tokens: nothing is tokenised without a network
 DOCUMENT, PAGE, LIST = "audit.json", "audit.html", "exclude.txt"
 
@@ -117,7 +118,7 @@ def _recipe(
         )
     inputs = {"image": None, "text": Text(length=None if deep else _ANY_LENGTH), "audio": Audio()}
     data = Data(source, image_size=image_size, on_bad="skip", exclude=exclude, input=inputs[kind])
-    return Recipe(name=name, data=data, backbone=Backbone(backbone or "mini"), task=task, seed=seed)
+    return Recipe(name=name, data=data, backbone=Backbone(backbone or _BACKBONES[kind]), task=task, seed=seed)
 
 
 def _audit(recipe: Recipe, console: Console, *, deep: bool) -> Audit:

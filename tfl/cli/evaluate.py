@@ -24,21 +24,21 @@ if TYPE_CHECKING:
 @command
 @run_argument
 @click.option(
-    "--data", metavar="SOURCE", help=f"Evaluate on every image of this source, with the same class names. {SOURCE_HELP}"
+    "--data", metavar="SOURCE", help=f"Evaluate on every example of this source, with the same class names. {SOURCE_HELP}"
 )
 @click.option(
     "--confidence", is_flag=True, help="Also fit temperature, prediction sets and out-of-distribution scores again, into RUN."
 )
 @skip_bad_option
-@click.option("--quick", is_flag=True, help="Do not look for near copies of the run's images in SOURCE.")
+@click.option("--quick", is_flag=True, help="Do not look for near copies of the run's examples in SOURCE.")
 def evaluate(run_folder: Path, data: str | None, confidence: bool, skip_bad: bool, quick: bool) -> Answer:
     """Evaluate the model of RUN again: accuracy, macro-F1 and more, with intervals.
 
-    Without --data on the run's own test split, drawn again from its source by its seed. With --data on every image of
+    Without --data on the run's own test split, drawn again from its source by its seed. With --data on every example of
     another source; its classes must be those of the run, none missing and none added.
 
     Images that the model was trained or validated on, and near copies of them, are counted. The figures are then given without
-    them as well, since figures on images that a model has seen say nothing about new ones. An evaluation on another source is
+    them as well, since figures on examples that a model has seen say nothing about new ones. An evaluation on another source is
     kept in RUN/evaluations and shown in RUN/report.html.
 
     A run keeps what its calibrated probabilities, prediction sets and out-of-distribution scores come from. --confidence fits
@@ -48,14 +48,14 @@ def evaluate(run_folder: Path, data: str | None, confidence: bool, skip_bad: boo
     from tfl.runs import Run
 
     if confidence and data is not None:
-        raise click.UsageError("--confidence is fitted on the run's own images: leave out --data.")
+        raise click.UsageError("--confidence is fitted on the run's own examples: leave out --data.")
     run = Run.open(run_folder)
     run.model_file  # noqa: B018  (raises where the run has none)
     from rich.console import Console
 
     from tfl.evaluate.overlap import overlap_with, overlap_within
 
-    document: dict[str, Any] = {"run": str(run.folder), "task": run.recipe.task}
+    document: dict[str, Any] = {"run": str(run.folder), "task": run.recipe.task, "kind": run.recipe.data.kind}
     if data is None:
         bundle = _own_bundle(run, skip_bad)
         if confidence:
@@ -68,7 +68,7 @@ def evaluate(run_folder: Path, data: str | None, confidence: bool, skip_bad: boo
     else:
         bundle = _other_source(run, data, skip_bad)
         overlap = overlap_with(run, bundle, near=not quick, console=Console(stderr=True))
-        document["source"] = f"{data} (all images)"
+        document["source"] = f"{data} (all {bundle.modality.nouns})"
     document |= _figures(run, bundle, overlap)
     if data is not None:
         _keep(run, data, document)
@@ -76,7 +76,7 @@ def evaluate(run_folder: Path, data: str | None, confidence: bool, skip_bad: boo
 
 
 def _figures(run: Run, bundle: Bundle, overlap: Overlap) -> dict[str, Any]:
-    """`metrics` on all images, `metrics_unseen` on those that the run has not used, and the `overlap`."""
+    """`metrics` on all examples, `metrics_unseen` on those that the run has not used, and the `overlap`."""
     examples, unseen, task = bundle.examples, overlap.unseen, bundle.task
     order = [examples.class_names.index(name) for name in run.class_names]
     targets, outputs = task.targets(examples)[:, order], _outputs(run, bundle)
@@ -143,7 +143,7 @@ def _fit_confidence(run: Run, bundle: Bundle) -> dict[str, Any]:
 
 
 def _other_source(run: Run, source: str, skip_bad: bool) -> Bundle:
-    """Every image of `source` that can be read."""
+    """Every example of `source` that can be read."""
     import numpy as np
 
     from tfl.data.audit import audit
@@ -165,12 +165,13 @@ def _other_source(run: Run, source: str, skip_bad: bool) -> Bundle:
     from tfl.modalities.base import modality_of
     from tfl.tasks.base import task_of
 
-    found = audit(examples, modality=modality_of(run.recipe), on_bad="skip" if skip_bad else data.on_bad, keep=True)
+    modality = modality_of(run.recipe)
+    found = audit(examples, modality=modality, on_bad="skip" if skip_bad else data.on_bad, keep=True)
     for finding in found.findings:
         if finding["kind"] == UNUSED:
             click.echo(f"warning: {finding['note']}", err=True)
     if len(found.examples) < len(examples):
-        click.echo(f"{len(examples) - len(found.examples)} files cannot be read as images and are left out.", err=True)
+        click.echo(f"{len(examples) - len(found.examples)} files cannot be read as {modality.nouns} and are left out.", err=True)
     none = np.empty(0, np.int64)
     return Bundle(
         examples=found.examples,
@@ -178,6 +179,7 @@ def _other_source(run: Run, source: str, skip_bad: bool) -> Bundle:
         data=data,
         seed=run.recipe.seed,
         fingerprints=found.fingerprints,
+        modality=modality,
         task=task_of(task),
         cached=found.cached,
     )
@@ -198,19 +200,23 @@ def _outputs(run: Run, bundle: Bundle) -> np.ndarray:
 def _show(document: dict[str, Any]) -> None:
     from tfl.cli.tables import output, table
     from tfl.evaluate.report.evaluations import overlap_in_words
+    from tfl.modalities.base import NOUNS
     from tfl.tasks.base import task_of
 
-    task = task_of(document["task"])
+    task, kind = task_of(document["task"]), document["kind"]
+    noun, nouns = NOUNS[kind]
     metrics, unseen, overlap = (document[name] for name in ("metrics", "metrics_unseen", "overlap"))
-    click.echo(f"{document['run']} on {document['source']}: {metrics['count']} images")
-    for words in (overlap_in_words(overlap, metrics["count"]), *overlap["notes"]):
+    click.echo(f"{document['run']} on {document['source']}: {metrics['count']} {nouns}")
+    for words in (overlap_in_words(overlap, metrics["count"], kind=kind), *overlap["notes"]):
         if words:
             click.echo(words)
-    columns = {"on all images": metrics}
+    columns = {f"on all {nouns}": metrics}
     if overlap["unseen"] == 0:
-        click.echo("No other image is left: these figures are of images that the model has seen, and say nothing about new ones.")
+        click.echo(
+            f"No other {noun} is left: these figures are of {nouns} that the model has seen, and say nothing about new ones."
+        )
     elif unseen is not None and unseen["count"] < metrics["count"]:
-        click.echo(f"The first column is without them, on {unseen['count']} images: it is what to expect on new images.")
+        click.echo(f"The first column is without them, on {unseen['count']} {nouns}: it is what to expect on new {nouns}.")
         columns = {f"without them ({unseen['count']})": unseen, f"on all ({metrics['count']})": metrics}
     rows = [
         (name.replace("_", " "), *(cell for figures in columns.values() for cell in _with_interval(figures, name)))
@@ -220,7 +226,7 @@ def _show(document: dict[str, Any]) -> None:
     output().print(table(("figure", *heads), rows, right=heads[::2]))
     first = next(iter(columns.values()))
     each = [(name, *(_short(row[key]) for key in task.columns)) for name, row in first[task.each].items()]
-    numbers = tuple(_HEADS.get(key, key.replace("_", " ")) for key in task.columns)
+    numbers = tuple({"f1": "F1", "count": nouns}.get(key, key.replace("_", " ")) for key in task.columns)
     output().print(table((task.each.removeprefix("per_"), *numbers), each, right=numbers))
 
 
@@ -228,9 +234,6 @@ def _with_interval(figures: dict[str, Any], name: str) -> tuple[str, str]:
     low, high = figures.get(f"{name}_interval") or (None, None)
     value = figures.get(name)
     return "" if value is None else f"{value:.4f}", "" if low is None else f"{low:.4f} to {high:.4f}"
-
-
-_HEADS = {"f1": "F1", "count": "images"}
 
 
 def _short(value: float | None) -> str:

@@ -61,7 +61,7 @@ def keep_confidence(
     confidence = measure_confidence(fitted, "test", logits=test.logits, features=test.features, targets=bundle.targets_of("test"))
     confidence.save(run.folder)
     write_neighbours(run.folder, features, bundle, chosen)
-    first, *rest = console_lines(confidence.figures)
+    first, *rest = console_lines(confidence.figures, nouns=bundle.modality.nouns)
     console.print(f"\n[bold]confidence[/] {first}", highlight=False)
     for line in [*rest, f"compared with {len(compared)} of {len(train)} training {bundle.modality.nouns}, {origin}"]:
         console.print(f"         {line}", highlight=False, markup=False)

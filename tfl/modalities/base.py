@@ -153,6 +153,7 @@ class Modality(Protocol):
         allowed: Which contents can be used, in a few words.
         near_copies: What near copies have in common, as the end of a sentence that begins with their number.
         titles: What a person reads for the kinds of finding that only this modality has, or that it calls otherwise.
+        has_baseline: Whether reports compare with a model that has no network.
         audit_reads_tensors: Whether its audit checks read tensors; else they read contents alone.
         small_preview_media: What `small_preview` gives, such as `text/plain`.
         audit_libraries: Modules that its deep audit checks import, of the extra `audit`.
@@ -171,6 +172,7 @@ class Modality(Protocol):
     near_copies: ClassVar[str]
     titles: ClassVar[Mapping[str, str]]
     audit_reads_tensors: ClassVar[bool]
+    has_baseline: ClassVar[bool]
     audit_libraries: ClassVar[Sequence[str]]
     small_preview_media: ClassVar[str]
 
@@ -253,6 +255,24 @@ class Modality(Protocol):
     def preview(self, content: bytes, *, attribution: NDArray[np.float32] | None = None) -> Preview:
         """How a person sees the example; `attribution` says how much each part speaks for the answer."""
 
+    def baseline(
+        self,
+        task: str,
+        *,
+        train: tuple[Sequence[bytes], NDArray[np.float32]],
+        val: tuple[Sequence[bytes], NDArray[np.float32]],
+        contents: Sequence[bytes],
+    ) -> tuple[str, NDArray[np.float32]]:
+        """A simple model without any network that a report compares with: its name, and its outputs for `contents`.
+
+        Is called only where `has_baseline`.
+
+        Args:
+            task: Name of the task.
+            train, val: Contents, and their targets `(n, width)`.
+            contents: What it answers for.
+        """
+
     def small_preview(self, read: Callable[[], bytes], tensors: Tensors) -> bytes:
         """A small preview, of which a run keeps thousands; `read` gives the content, `tensors` are without a batch."""
 
@@ -274,6 +294,20 @@ MASK = "padding_mask"
 """Name of the input that says which positions of a sequence are in use, as in KerasHub."""
 NOUNS = {"image": ("image", "images"), "text": ("text", "texts"), "audio": ("sound", "sounds"), "table": ("row", "rows")}
 """What one example of each kind is called, and several."""
+EXAMPLE_FILES = {
+    "image": ("photo.jpg", "more_photos/"),
+    "text": ("review.txt", "more_reviews/"),
+    "audio": ("sound.wav", "more_sounds/"),
+    "table": ("row.csv", "more_rows/"),
+}
+"""A file and a folder of each kind, for examples in messages and pages."""
+NEAR_COPIES = {
+    "image": "encoded, resized, cropped or mirrored",
+    "text": "with other case, other signs or a few other words",
+    "audio": "at another level or rate, shifted, cut or compressed",
+    "table": "equal but for some columns",
+}
+"""How near copies of each kind differ from what they are copies of."""
 KINDS = tuple(NOUNS)
 
 

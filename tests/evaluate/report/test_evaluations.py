@@ -90,5 +90,5 @@ def test_a_damaged_evaluation_is_named(new_run):
     ],
 )
 def test_the_overlap_in_words(overlap, words):
-    assert words in overlap_in_words({**overlap, "unseen": 1}, 120)
-    assert overlap_in_words({**overlap, "unseen": None}, 120) == ""
+    assert words in overlap_in_words({**overlap, "unseen": 1}, 120, kind="image")
+    assert overlap_in_words({**overlap, "unseen": None}, 120, kind="image") == ""

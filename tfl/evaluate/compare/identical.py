@@ -89,7 +89,7 @@ def _figures(run: Run) -> dict[str, Any]:
 
 
 def compare_predictions(before: Run, after: Run) -> dict[str, Any]:
-    """`identical`, and, where the images are the same, `largest_difference` of a probability and `other_labels`."""
+    """`identical`, and, where the examples are the same, `largest_difference` of a probability and `other_labels`."""
     files = [run.path(NAME) for run in (before, after)]
     if not all(file.is_file() for file in files):
         return {"identical": None}

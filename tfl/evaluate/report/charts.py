@@ -48,15 +48,15 @@ def curve(
     title: str,
     also: str | None = None,
 ) -> Figure | None:
-    """One quantity over all epochs of all stages, on training and validation images, the best epochs marked.
+    """One quantity over all epochs of all stages, on training and validation examples, the best epochs marked.
 
     Args:
         history: Rows of `tfl.evaluate.report.facts.read_history`.
         stages: Of `tfl.evaluate.report.facts.stage_facts`.
-        train: The column for training images; empty where there is none.
-        validation: The column for validation images.
+        train: The column for the training split; empty where there is none.
+        validation: The column for the validation split.
         title: Of the vertical axis.
-        also: A further column of the validation images.
+        also: A further column of the validation split.
 
     Returns:
         A figure, or None where the history has no such column.
@@ -193,8 +193,8 @@ def _cells(counts: Sequence[Sequence[int]], names: Sequence[str], *, right: bool
     }
 
 
-def reliability(bins: Sequence[Mapping[str, Any]]) -> Figure | None:
-    """Promised against delivered: the accuracy in each bin of confidence, and below it how many images are in the bin."""
+def reliability(bins: Sequence[Mapping[str, Any]], *, nouns: str = "examples") -> Figure | None:
+    """Promised against delivered: the accuracy in each bin of confidence, and below it how many examples are in the bin."""
     held = [row for row in bins if row["count"]]
     if not held:
         return None
@@ -208,7 +208,7 @@ def reliability(bins: Sequence[Mapping[str, Any]]) -> Figure | None:
         "width": width * 0.92,
         "marker": {"color": COLOURS["good"]},
         "customdata": [[row["count"], row["confidence"]] for row in held],
-        "hovertemplate": "said %{customdata[1]:.1%}, right %{y:.1%}, %{customdata[0]} images<extra></extra>",
+        "hovertemplate": f"said %{{customdata[1]:.1%}}, right %{{y:.1%}}, %{{customdata[0]}} {nouns}<extra></extra>",
         "showlegend": False,
     }
     ideal = {
@@ -227,13 +227,13 @@ def reliability(bins: Sequence[Mapping[str, Any]]) -> Figure | None:
         "width": width * 0.92,
         "yaxis": "y2",
         "marker": {"color": COLOURS["cool"]},
-        "hovertemplate": "%{y} images<extra></extra>",
+        "hovertemplate": f"%{{y}} {nouns}<extra></extra>",
         "showlegend": False,
     }
     layout = _layout(
         xaxis={**share, **_titled("how sure it was"), "range": [0, 1], "dtick": 0.2, "anchor": "y2"},
         yaxis={**share, **_titled("how often right"), "range": [0, 1.02], "domain": [0.32, 1]},
-        yaxis2={**_AXIS, **_titled("images"), "domain": [0, 0.2], "nticks": 3},
+        yaxis2={**_AXIS, **_titled(nouns), "domain": [0, 0.2], "nticks": 3},
         margin={"l": 10, "r": 28, "t": 10, "b": 10},
         bargap=0,
     )

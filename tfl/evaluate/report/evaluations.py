@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from tfl.modalities.base import NEAR_COPIES, NOUNS
 from tfl.runs import Run
 from tfl.storage import finite
 
@@ -38,7 +39,7 @@ def evaluation_facts(run: Run) -> list[dict[str, Any]]:
     """What the report shows of each evaluation, the earliest first.
 
     Returns:
-        `source`, `created`, `sentence` (the overlap in words), `metrics` of all images, `metrics_unseen` of those that the run
+        `source`, `created`, `sentence` (the overlap in words), `metrics` of all examples, `metrics_unseen` of those that the run
         has not used (None where there are none, or where that is not known), `known` (whether it is), `notes`, and some of the
         `files` that it has used, with `more_files`, how many others there are.
 
@@ -50,7 +51,7 @@ def evaluation_facts(run: Run) -> list[dict[str, Any]]:
         {
             "source": row["source"],
             "created": row["created"],
-            "sentence": overlap_in_words(row["overlap"], row["metrics"]["count"]),
+            "sentence": overlap_in_words(row["overlap"], row["metrics"]["count"], kind=run.recipe.data.kind),
             "known": row["overlap"]["unseen"] is not None,
             "metrics": row["metrics"],
             "metrics_unseen": row["metrics_unseen"],
@@ -62,32 +63,35 @@ def evaluation_facts(run: Run) -> list[dict[str, Any]]:
     ]
 
 
-def overlap_in_words(overlap: Mapping[str, Any], count: int) -> str:
-    """How many of the images a run has used, as sentences; empty where that could not be checked.
+def overlap_in_words(overlap: Mapping[str, Any], count: int, *, kind: str) -> str:
+    """How many of the examples a run has used, as sentences; empty where that could not be checked.
 
     Args:
         overlap: Dictionary, from `tfl.evaluate.overlap.Overlap.to_json`.
         count: Int, the number of examples.
+        kind: String, their modality, such as `text`.
 
     Example:
 
-    >>> overlap_in_words({"train": 80, "val": 16, "test": 24, "near": 0, "unseen": 24}, 120)
-    '96 of the 120 images are images that this model was trained on (80 train, 16 validation). 24 are images of its test split.'
-    >>> overlap_in_words({"train": 0, "val": 0, "test": 0, "near": None, "unseen": 120}, 120)
-    'None of the 120 images was used to train or validate this model.'
+    >>> overlap_in_words({"train": 80, "val": 16, "test": 24, "near": 0, "unseen": 24}, 120, kind="text")
+    '96 of the 120 texts are texts that this model was trained on (80 train, 16 validation). 24 are texts of its test split.'
+    >>> overlap_in_words({"train": 0, "val": 0, "test": 0, "near": None, "unseen": 120}, 120, kind="audio")
+    'None of the 120 sounds was used to train or validate this model.'
     """
     if overlap["unseen"] is None:
         return ""
+    noun, nouns = NOUNS[kind]
+    one = f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
     used, near, of_test = overlap["train"] + overlap["val"], overlap["near"], overlap["test"]
     if used:
-        said = f"{used} of the {count} images {_are(used, 'an image', 'images')} that this model was trained on"
+        said = f"{used} of the {count} {nouns} {_are(used, one, nouns)} that this model was trained on"
         said += f" ({overlap['train']} train, {overlap['val']} validation)."
     else:
-        said = f"None of the {count} images was used to train or validate this model."
+        said = f"None of the {count} {nouns} was used to train or validate this model."
     if near:
-        said += f" {near} {_are(near, 'a near copy', 'near copies')} of images that were: encoded, resized, cropped or mirrored."
+        said += f" {near} {_are(near, 'a near copy', 'near copies')} of {nouns} that were: {NEAR_COPIES[kind]}."
     if of_test and of_test < count:
-        said += f" {of_test} {_are(of_test, 'an image', 'images')} of its test split."
+        said += f" {of_test} {_are(of_test, one, nouns)} of its test split."
     return said
 
 

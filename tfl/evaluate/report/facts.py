@@ -19,9 +19,24 @@ _HEAD = ("head", "(head)")
 def result_facts(
     metrics: Mapping[str, Any], manifest: Mapping[str, Any], *, task: str = "classify", kind: str = "image"
 ) -> dict[str, Any]:
-    """The result in plain words: `sentence`, `measured_on`, `baseline` and `note`, from metrics.json and the manifest."""
-    if task != "classify":
-        return _other_result(metrics, manifest, task, *NOUNS[kind])
+    """The result in plain words: `sentence`, `measured_on`, `baseline`, `comparison` and `note`."""
+    found = _class_result(metrics, manifest, kind) if task == "classify" else _other_result(metrics, manifest, task, *NOUNS[kind])
+    return {**found, "comparison": _comparison(metrics, task, *NOUNS[kind])}
+
+
+def _comparison(metrics: Mapping[str, Any], task: str, noun: str, nouns: str) -> str:
+    """What the baseline without a network reaches, as a sentence; empty where there is none."""
+    baseline = metrics.get("baseline") or {}
+    if "refused" in baseline:
+        return f"{baseline['name']}: {baseline['refused']}"
+    if "test" not in baseline:
+        return ""
+    sentence = task_of(task).sentence(baseline["test"], noun=noun, nouns=nouns)
+    return f"Without a network, for comparison ({baseline['name']}): {sentence}"
+
+
+def _class_result(metrics: Mapping[str, Any], manifest: Mapping[str, Any], kind: str) -> dict[str, Any]:
+    nouns = NOUNS[kind][1]
     data, test = manifest.get("data") or {}, metrics.get("test") or {}
     note = str(data.get("note") or "")
     facts: dict[str, Any] = {"note": note, "measured_on": "", "baseline": "", "sentence": _unfinished(manifest)}
@@ -31,11 +46,11 @@ def result_facts(
     right = round(test["accuracy"] * count)
     interval = test.get("accuracy_interval")
     spread = f" (95% interval {percent(interval[0])} to {percent(interval[1])})" if interval else ""
-    facts["sentence"] = f"Named {right} of {count} test images correctly: {percent(test['accuracy'])}{spread}."
+    facts["sentence"] = f"Named {right} of {count} test {nouns} correctly: {percent(test['accuracy'])}{spread}."
     classes = len(test.get("per_class") or data.get("class_names") or ())
-    pictures = f"{count} images of {classes} classes" if classes else f"{count} images"
+    measured = f"{count} {nouns} of {classes} classes" if classes else f"{count} {nouns}"
     source = f" from {data['source']}" if data.get("source") else ""
-    facts["measured_on"] = f"Measured on {pictures}{source}, held out of training and of every choice."
+    facts["measured_on"] = f"Measured on {measured}{source}, held out of training and of every choice."
     common = max((test.get("per_class") or {}).items(), key=lambda item: item[1]["count"], default=None)
     if common and count:
         facts["baseline"] = f"Always answering “{common[0]}” would be right for {percent(common[1]['count'] / count)}."
@@ -226,7 +241,7 @@ def _rows_of(document: Mapping[str, Any], stage: str) -> list[Mapping[str, Any]]
 
 
 def confused_pairs(test: Mapping[str, Any], *, limit: int = 3) -> list[dict[str, Any]]:
-    """The classes most often taken for one another: `label`, `predicted`, `count`, `of` (images with that label)."""
+    """The classes most often taken for one another: `label`, `predicted`, `count`, `of` (examples with that label)."""
     confusion, names = test.get("confusion") or [], list(test.get("per_class") or ())
     pairs = [
         {"label": names[row], "predicted": names[column], "count": count, "of": sum(counts)}

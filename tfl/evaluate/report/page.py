@@ -30,7 +30,7 @@ from tfl.evaluate.report.sections import Section, section_of
 from tfl.evaluate.report.use import usage
 from tfl.evaluate.run_files import optional_json, read_history, readable
 from tfl.fields import as_plain
-from tfl.modalities.base import NOUNS
+from tfl.modalities.base import KINDS, NOUNS
 from tfl.runs import Run
 from tfl.storage import finite, write_atomically, write_json
 from tfl.tasks.base import Task, task_of
@@ -83,7 +83,7 @@ def _collect(run: Run, section: Section) -> dict[str, Any]:
             "history": history,
             "metrics": metrics,
             "confused": confused_pairs(metrics.get("test") or {}),
-            "confidence": confidence_facts(metrics),
+            "confidence": confidence_facts(metrics, nouns=NOUNS[run.recipe.data.kind][1]),
             "evaluations": evaluations,
             "section": section.facts,
             "time": time_facts(metrics, stages),
@@ -157,6 +157,7 @@ def describe_data(
 def _figures(document: dict[str, Any]) -> dict[str, charts.Figure]:
     history, stages, test = document["history"], document["stages"], document["metrics"].get("test") or {}
     monitor = document["recipe"]["monitor"]["metric"]
+    nouns = NOUNS[(document["recipe"]["data"].get("input") or {}).get("kind", KINDS[0])][1]
     also = "val_macro_f1" if monitor == "val_macro_f1" else None
     watched = monitor if monitor not in ("val_accuracy", "val_loss") else task_of(document["recipe"]["task"]).default_metric
     drawn = {
@@ -166,8 +167,8 @@ def _figures(document: dict[str, Any]) -> dict[str, charts.Figure]:
         else charts.curve(history, stages, train="", validation=watched, title=watched.removeprefix("val_").replace("_", " ")),
         "loss": charts.curve(history, stages, train="loss", validation="val_loss", title="loss"),
         "confusion": charts.confusion(test),
-        "reliability": charts.reliability(test.get("reliability") or ()),
-        "calibrated": charts.reliability((document["confidence"].get("reliability") or {}).get("after") or ()),
+        "reliability": charts.reliability(test.get("reliability") or (), nouns=nouns),
+        "calibrated": charts.reliability((document["confidence"].get("reliability") or {}).get("after") or (), nouns=nouns),
     }
     return {name: figure for name, figure in drawn.items() if figure}
 

@@ -35,6 +35,10 @@ _PLAIN = ((0, b"RIFF"), (8, b"WAVEfmt \x10\x00\x00\x00\x01\x00"), (34, b"\x10\x0
 """What stands where in the shortest header of 16-bit PCM."""
 
 
+CONTENT_INPUT = "audio_bytes"
+"""Name of the input of an export that takes contents."""
+
+
 @dataclass(frozen=True)
 class AudioModality:
     """Sounds of one length, as spectrograms of one size.
@@ -51,7 +55,7 @@ class AudioModality:
     noun: ClassVar[str] = "sound"
     nouns: ClassVar[str] = "sounds"
     in_graph: ClassVar[bool] = True
-    content_input: ClassVar[str] = "audio_bytes"
+    content_input: ClassVar[str] = CONTENT_INPUT
     most_bytes: ClassVar[int] = MOST_BYTES
     finishes: ClassVar[bool] = True
     troubles: ClassVar[Mapping[str, str]] = TROUBLES
@@ -70,6 +74,7 @@ class AudioModality:
         "near_conflicting_labels": "The same recording under different labels",
         "near_duplicates": "Copies of a recording",
     }
+    has_baseline: ClassVar[bool] = False
     audit_reads_tensors: ClassVar[bool] = False
     small_preview_media: ClassVar[str] = "image/jpeg"
     audit_libraries: ClassVar[Sequence[str]] = ()
@@ -232,6 +237,23 @@ class AudioModality:
         from tfl.modalities.audio.preview import preview_sound
 
         return preview_sound(content, self, attribution=attribution)
+
+    def baseline(
+        self,
+        task: str,
+        *,
+        train: tuple[Sequence[bytes], NDArray[np.float32]],
+        val: tuple[Sequence[bytes], NDArray[np.float32]],
+        contents: Sequence[bytes],
+    ) -> tuple[str, NDArray[np.float32]]:
+        """There is none.
+
+        Raises:
+            TflError: Always.
+        """
+        from tfl.errors import TflError
+
+        raise TflError(f"There is no baseline for {self.nouns}.")
 
     def small_preview(self, read: Callable[[], bytes], tensors: Any) -> bytes:
         """A JPEG of the spectrogram."""

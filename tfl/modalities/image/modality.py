@@ -34,6 +34,10 @@ COMPARED = 96
 """Pixels of a side at which images of two sources are compared."""
 
 
+CONTENT_INPUT = "image_bytes"
+"""Name of the input of an export that takes contents."""
+
+
 @dataclass(frozen=True)
 class ImageModality:
     """Images at one size.
@@ -49,7 +53,7 @@ class ImageModality:
     noun: ClassVar[str] = "image"
     nouns: ClassVar[str] = "images"
     in_graph: ClassVar[bool] = True
-    content_input: ClassVar[str] = "image_bytes"
+    content_input: ClassVar[str] = CONTENT_INPUT
     most_bytes: ClassVar[int] = MOST_BYTES
     finishes: ClassVar[bool] = False
     troubles: ClassVar[Mapping[str, str]] = TROUBLES
@@ -57,6 +61,7 @@ class ImageModality:
     allowed: ClassVar[str] = ALLOWED
     near_copies: ClassVar[str] = "show the same photo, encoded, resized, cropped or mirrored"
     titles: ClassVar[Mapping[str, str]] = TITLES
+    has_baseline: ClassVar[bool] = False
     audit_reads_tensors: ClassVar[bool] = True
     small_preview_media: ClassVar[str] = "image/jpeg"
     audit_libraries: ClassVar[Sequence[str]] = ("cleanvision.issue_managers.image_property_issue_manager",)
@@ -214,6 +219,23 @@ class ImageModality:
         from tfl.modalities.image.preview import preview
 
         return preview(content, data=self.data, attribution=attribution)
+
+    def baseline(
+        self,
+        task: str,
+        *,
+        train: tuple[Sequence[bytes], NDArray[np.float32]],
+        val: tuple[Sequence[bytes], NDArray[np.float32]],
+        contents: Sequence[bytes],
+    ) -> tuple[str, NDArray[np.float32]]:
+        """There is none.
+
+        Raises:
+            TflError: Always.
+        """
+        from tfl.errors import TflError
+
+        raise TflError(f"There is no baseline for {self.nouns}.")
 
     def small_preview(self, read: Callable[[], bytes], tensors: Any) -> bytes:
         """A JPEG of what the network sees."""

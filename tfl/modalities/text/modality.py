@@ -32,6 +32,10 @@ VERSION = "text 1"
 TOKENS, SEGMENTS = "token_ids", "segment_ids"
 
 
+CONTENT_INPUT = "text"
+"""Name of the input of an export that takes contents."""
+
+
 @dataclass(frozen=True)
 class TextModality:
     """Texts, as one encoder reads them.
@@ -51,7 +55,7 @@ class TextModality:
     noun: ClassVar[str] = "text"
     nouns: ClassVar[str] = "texts"
     in_graph: ClassVar[bool] = True
-    content_input: ClassVar[str] = "text"
+    content_input: ClassVar[str] = CONTENT_INPUT
     most_bytes: ClassVar[int] = checks.MOST_BYTES
     finishes: ClassVar[bool] = True
     troubles: ClassVar[Mapping[str, str]] = checks.TROUBLES
@@ -71,6 +75,7 @@ class TextModality:
         "near_conflicting_labels": "Nearly the same text under different labels",
         "near_duplicates": "Nearly the same texts",
     }
+    has_baseline: ClassVar[bool] = True
     audit_reads_tensors: ClassVar[bool] = False
     small_preview_media: ClassVar[str] = "text/plain"
     audit_libraries: ClassVar[Sequence[str]] = ()
@@ -239,6 +244,23 @@ class TextModality:
         used = int(found[MASK].numpy().sum())
         tokens = self.tokenise.words(found[TOKENS].numpy()[0, :used])
         return preview(content, tokens=tokens[1:-1], attribution=attribution.reshape(-1)[1 : used - 1])
+
+    def baseline(
+        self,
+        task: str,
+        *,
+        train: tuple[Sequence[bytes], NDArray[np.float32]],
+        val: tuple[Sequence[bytes], NDArray[np.float32]],
+        contents: Sequence[bytes],
+    ) -> tuple[str, NDArray[np.float32]]:
+        """See `tfl.modalities.text.baseline`."""
+        from tfl.modalities.text.baseline import NAME, tfidf_baseline
+
+        def read(some: Sequence[bytes]) -> list[str]:
+            return [content.decode("utf-8", "replace") for content in some]
+
+        fitted = tfidf_baseline(task, train=(read(train[0]), train[1]), val=(read(val[0]), val[1]), texts=read(contents))
+        return NAME, fitted.outputs
 
     def small_preview(self, read: Callable[[], bytes], tensors: Any) -> bytes:
         """The beginning of the text on one line, as UTF-8."""
