@@ -54,6 +54,19 @@ def test_it_comes_back_from_a_folder_as_it_was(fitted, tmp_path):
     assert (tmp_path / ARRAYS).read_bytes() == first
 
 
+def test_the_file_of_an_earlier_version_is_read(fitted, tmp_path):
+    fitted.save(tmp_path)
+    document = json.loads((tmp_path / NAME).read_text())
+    old = {"familiar": document.pop("in_distribution"), "unfamiliar_threshold": document.pop("out_of_distribution_threshold")}
+    figures = document["figures"]
+    figures["unfamiliar"] = figures.pop("out_of_distribution")
+    del document["task"]
+    (tmp_path / NAME).write_text(json.dumps({**document, **old}))
+    again = Confidence.load(tmp_path)
+    assert again.out_of_distribution_threshold == fitted.out_of_distribution_threshold
+    assert again.figures["out_of_distribution"]["threshold"] == fitted.figures["out_of_distribution"]["threshold"]
+
+
 def _edit(**changes):
     def damage(folder):
         document = json.loads((folder / NAME).read_text())

@@ -82,10 +82,10 @@ def read_tables(tables: Sequence[tuple[Table, str]], chosen: Chosen, *, source: 
         notes += left_out
         if not found:
             continue
-        _check_rows(table, found, chosen)
-        if chosen.task == "classify":
+        if chosen.task == "classify":  # before an empty cell, which may mean that there is no label, is an error
             where = f"{table.file}, column `{columns.labels[0]}`"
             check_labels([row.label for row in found], where=where, noun=chosen.files.noun, nouns=chosen.files.nouns)
+        _check_rows(table, found, chosen)
         notes += _notes(table, columns, found, chosen)
         rows += found
     _check_agreement(rows, chosen)

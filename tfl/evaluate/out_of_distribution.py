@@ -29,7 +29,7 @@ OLD_NAMES = {
     "unfamiliar_threshold": "out_of_distribution_threshold",
     "familiar": "in_distribution",
 }
-"""Names in run folders and exports that tfl up to 0.4 wrote, with what they are called now."""
+"""Names in run folders and exports of earlier versions, with what they are called now."""
 BANK, PER_CLASS = 500, 5
 """An example is compared with this many training examples, or with this many per class if that is more. They travel in every
 export; in `benchmarks/out_of_distribution.py` 200 did nearly as well."""

@@ -96,3 +96,16 @@ def test_the_first_epoch_apart_is_found(new_run: Maker) -> None:
 
 def test_runs_without_predictions_say_nothing_of_them(new_run: Maker) -> None:
     assert compare_predictions(new_run("one"), new_run("two")) == {"identical": None}
+
+
+def test_earlier_names_and_other_words_are_the_same_result(new_run: Maker) -> None:
+    before, after = new_run("before"), new_run("after")
+    metrics = before.read_json("metrics.json")
+    old = {"unfamiliar": {"note": "too few", "threshold": 0.25, "test": {"unfamiliar": 2, "share": 0.05}}}
+    new = {"out_of_distribution": {"note": "few", "threshold": 0.25, "test": {"out_of_distribution": 2, "share": 0.05}}}
+    before.write_json("metrics.json", {**metrics, "confidence": old})
+    after.write_json("metrics.json", {**metrics, "confidence": new})
+    assert compare_metrics(before, after)["identical"]
+    new["out_of_distribution"]["test"]["out_of_distribution"] = 3
+    after.write_json("metrics.json", {**metrics, "confidence": new})
+    assert list(compare_metrics(before, after)["different"]) == ["confidence.out_of_distribution.test.out_of_distribution"]

@@ -67,7 +67,10 @@ def compare_weights(before: Path | str, after: Path | str) -> dict[str, Any]:
 
 
 def compare_metrics(before: Run, after: Run) -> dict[str, Any]:
-    """`identical`, `figures` (how many), `differing`, and `different` (at most 20, by dotted path); times do not count."""
+    """`identical`, `figures` (how many), `differing`, and `different` (at most 20, by dotted path).
+
+    Times do not count, nor do notes, whose wording may change with the version of tfl, nor names that changed with it.
+    """
     one, other = (dict(_leaves(_without_times(_figures(run)))) for run in (before, after))
     names = [name for name in dict.fromkeys([*one, *other]) if one.get(name) != other.get(name)]
     return {
@@ -80,7 +83,9 @@ def compare_metrics(before: Run, after: Run) -> dict[str, Any]:
 
 def _figures(run: Run) -> dict[str, Any]:
     figures = run.read_json("metrics.json")
-    return {**figures, "confidence": with_current_names(figures["confidence"])} if "confidence" in figures else figures
+    parts = with_current_names(figures.get("confidence") or {})
+    without = {part: {key: value for key, value in rows.items() if key != "note"} for part, rows in parts.items()}
+    return {**figures, "confidence": without} if parts else figures
 
 
 def compare_predictions(before: Run, after: Run) -> dict[str, Any]:

@@ -1,0 +1,37 @@
+"""The features of an audit are those of a run of the same recipe, so that they are computed once."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+from scenes import folder_of_scenes, recipe_of
+
+from tfl.advise.probe import pooled_models
+from tfl.audit.vectors import _last_blocks, vectors_of
+from tfl.features.extract import extract
+from tfl.model.assemble import assemble_for
+from tfl.prepare import prepare
+
+
+def stored(cache: Path) -> set[Path]:
+    return {path.relative_to(cache) for path in cache.rglob("*") if path.is_file() and path.stat().st_size}
+
+
+@pytest.mark.slow
+def test_they_have_the_keys_of_the_run_under_its_precision(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TFL_CACHE", str(tmp_path / "cache"))
+    recipe = dataclasses.replace(
+        recipe_of(folder_of_scenes(tmp_path / "data", {"ant": 6, "bee": 6})), precision="mixed_bfloat16"
+    ).override("features.engine", "tensorflow")
+    bundle = prepare(recipe, Console(quiet=True)).bundle
+    vectors_of(recipe, bundle)
+    known = stored(tmp_path / "cache")
+    assert known
+    for precision, is_known in (("mixed_bfloat16", True), ("float32", False)):
+        models = _last_blocks(pooled_models(assemble_for(recipe, bundle, precision=precision), recipe.head.pooling))
+        extract(models, bundle, np.arange(len(bundle.examples)), features=recipe.features)
+        assert (stored(tmp_path / "cache") == known) == is_known
