@@ -355,7 +355,7 @@ def _fit_confidence(
         stored = stored_features(run, list(plans.values())[-1], bundle, indices)
         if stored is not None:
             return stored, "from the features of the last stage"
-        return predictor.predict(bundle, indices).features, "in one pass over their pixels"
+        return predictor.predict(bundle, indices).features, f"in one pass over the {bundle.modality.nouns}"
 
     return keep_confidence(run, recipe.confidence, bundle, outputs, training, console=console)
 
