@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
+import tfl
 from tfl.audit.audit import Audit
 from tfl.cli.audit import _name_of
 from tfl.cli.main import cli
 from tfl.data.examples import Examples
 from tfl.finding import Cost, Finding, of_groups
+from tfl.modalities.base import modality_of_data
 
 
 def invoke(*words):
@@ -37,6 +39,8 @@ def found(deep=True):
         count=4,
         names={"#0": "#0", "#1": "#1", "#2": "#2"},
         splits=examples.splits,
+        modality=modality_of_data(tfl.Data("x", image_size=(96, 96))),
+        task="classify",
         findings=findings,
         doubtful=(),
         deep=deep,
