@@ -103,7 +103,7 @@ def test_the_page_is_whole_and_escaped(here, asked):
     invoke("audit", "my photos", "--out", "out")
     page = (here / "out" / "audit.html").read_text()
     assert "b&lt;e&gt;e" in page and "b<e>e" not in page and "a&lt;b&gt;/x.jpg" in page
-    assert "-10.0 points" in page and "data:image/jpeg;base64," in page
+    assert "-10.0 points" in page and "data:image/" in page
     assert not re.search(r"(src|href)=\"(?!data:|#)", page)
 
 
