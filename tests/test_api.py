@@ -102,7 +102,7 @@ def test_predict_takes_a_file_a_folder_or_a_list(run, tmp_path):
 
 @pytest.mark.parametrize("pixels", [np.zeros((32, 32, 3)), [np.zeros((32, 32, 3))], Image.new("RGB", (32, 32)), 3])
 def test_predict_says_that_it_takes_files(run, pixels):
-    with pytest.raises(DataError, match=r"takes image files, and no pixels.*run\.model\.predict"):
+    with pytest.raises(DataError, match=r"takes files, and no arrays.*run\.model\.predict"):
         run.predict(pixels)
 
 

@@ -9,7 +9,8 @@ OUTSIDE = ("tfl/modalities/", "tfl/cli/", "tfl/recipe.py", "tfl/__init__.py")
 """The rooms of the kinds of examples, the shorthand of recipes, and the command line."""
 WORDS = re.compile(r"image|pixel|photo|picture", re.IGNORECASE)
 ALLOWED = re.compile(
-    r"image_size|modalities\.image|BadImageError|[Ii]mage[Nn]et|image/(jpeg|png|svg)|`?image_bytes`?|scikit-image"
+    r"image_size|modalities\.image|BadImageError|[Ii]mage[Nn]et|image/(jpeg|png|svg)|`?image_bytes`?|scikit-image|tf\.image\."
+    r"|\"image\"|test images'"
 )
 """Names that programs use: the recipe's shorthand, a module, an error, an input of a signature; and proper names."""
 MODULES = sorted(path for path in Path("tfl").rglob("*.py") if not str(path).startswith(OUTSIDE))

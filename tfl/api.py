@@ -60,7 +60,7 @@ def run(recipe: Recipe | Path | str, out: Path | str | None = None, *, resume: b
 
 
 def probe(recipe: Recipe | Path | str, out: Path | str | None = None) -> Profile:
-    """Probes every block of a recipe's backbone on its training and validation images: `tfl probe` from Python.
+    """Probes every block of a recipe's backbone on its training and validation examples: `tfl probe` from Python.
 
     Args:
         recipe: `Recipe`, or the path of a recipe file.

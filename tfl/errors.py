@@ -2,9 +2,9 @@
 
     TflError
      ├── RecipeError (ValueError)            a recipe, or a `--set`, says something that cannot be
-     ├── DataError (ValueError)              a source of images cannot be used as it is
+     ├── DataError (ValueError)              a source of examples cannot be used as it is
      │    ├── BadContentError                one or more examples cannot be read
-     │    │    └── BadImageError             one or more files are not images tfl can read
+     │    │    └── BadImageError             one or more files cannot be decoded
      │    └── MismatchError                  a source holds another kind of examples or targets than the recipe says
      ├── BackboneError (ValueError)          a network is unknown, unsuitable or badly cut
      │    └── WeightsNotFoundError (FileNotFoundError)
@@ -81,7 +81,7 @@ class RecipeError(TflError, ValueError):
 
 
 class DataError(TflError, ValueError):
-    """A source of images cannot be used as it is."""
+    """A source of examples cannot be used as it is."""
 
 
 class BadContentError(DataError):
@@ -89,7 +89,7 @@ class BadContentError(DataError):
 
 
 class BadImageError(BadContentError):
-    """One or more files are not images that tfl can read."""
+    """One or more files cannot be decoded; the name is from the time when all examples were of one kind."""
 
 
 class MismatchError(DataError):

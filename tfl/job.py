@@ -153,13 +153,13 @@ def run_recipe(
 
 
 def check_recipe(recipe: Recipe) -> None:
-    """Makes sure that what a recipe names beside its images is there: the network, its weights file, the list of images to leave
-    out, formats of export, extras.
+    """Makes sure that what a recipe names next to its examples is there: the network, its weights file, the list of examples to
+    leave out, formats of export, extras.
 
     Takes no TensorFlow, and milliseconds.
 
     Raises:
-        DataError: The list of images to leave out is missing, or is no text.
+        DataError: The list of examples to leave out is missing, or is no text.
         MissingExtraError: An extra that the recipe needs is not installed.
         BackboneError: There is no such network, no such model file, or (`WeightsNotFoundError`) no such weights file.
     """
@@ -355,7 +355,7 @@ def _fit_confidence(
         stored = stored_features(run, list(plans.values())[-1], bundle, indices)
         if stored is not None:
             return stored, "from the features of the last stage"
-        return predictor.predict(bundle, indices).features, "in one pass over their pixels"
+        return predictor.predict(bundle, indices).features, f"in one pass over the {bundle.modality.nouns}"
 
     return keep_confidence(run, recipe.confidence, bundle, outputs, training, console=console)
 

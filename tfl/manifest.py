@@ -26,7 +26,7 @@ PACKAGES = (
     *("tensorflow", "keras", "numpy", "ml-dtypes", "h5py", "scipy", "scikit-learn", "scikit-image", "pillow"),
     *("tensorflow-datasets", "keras-tuner", "openvino"),
 )
-"""Those whose code has a part in pixels, weights or figures."""
+"""Those whose code has a part in tensors, weights or figures."""
 ENVIRONMENT = (
     *("KERAS_BACKEND", "TF_ENABLE_ONEDNN_OPTS", "ONEDNN_MAX_CPU_ISA", "ONEDNN_DEFAULT_FPMATH_MODE", "XLA_FLAGS", "TF_XLA_FLAGS"),
     *("TF_DETERMINISTIC_OPS", "TF_CUDNN_DETERMINISTIC", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"),
@@ -90,7 +90,7 @@ def describe_machine() -> dict[str, Any]:
 
 
 def seeds_of(recipe: Recipe) -> dict[str, int]:
-    """The number that each kind of chance starts from. What is drawn also depends on stage, epoch and image, never on the time.
+    """The number that each kind of chance starts from. What is drawn also depends on stage, epoch and example, never on the time.
 
     Example:
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 NAME = "repeat.json"
 _COMPUTED = ("features",)
-"""What of the cache a repeat makes anew: what a run computes of its images. Which engine was measured to be the fastest stays."""
+"""What of the cache a repeat makes anew: what a run computes of its examples. The engine that was found fastest stays."""
 _PLACE, _NEW_S = "repeat-", 60
 
 

@@ -104,7 +104,7 @@ def _from_its_network(run: Run) -> str:
 
 
 def _refuse_other_preprocessing(run: Run, before: dict[str, Any], now: dict[str, Any]) -> None:
-    """A run of a model file has its preprocessing written out; one of an older tfl, which has not, was given pixels as they are.
+    """A run of a model file has its preprocessing written out; one of an older tfl, which has not, took its inputs as they are.
 
     Raises:
         RunError: It would be resumed with others.
@@ -114,7 +114,7 @@ def _refuse_other_preprocessing(run: Run, before: dict[str, Any], now: dict[str,
     before["preprocessing"] = "none"
     if before | {"preprocessing": now["preprocessing"]} == now != before:
         raise RunError(
-            f"{run.folder} was begun by an older version of tfl, which gave pixels 0..255 to {now['name']} as they are.",
+            f"{run.folder} was begun by an older version of tfl, which gave inputs of 0..255 to {now['name']} as they are.",
             received=f"preprocessing={now['preprocessing']!r}, which the network needs",
             fix="Start a new run; or resume it as it was started: --set backbone.preprocessing=none.",
         )
@@ -138,15 +138,16 @@ def _nothing_begun(folder: Path) -> bool:
 
 
 def refuse_other_inputs(run: Run, bundle: Bundle, *, fingerprint: str, weights: dict[str, Any]) -> None:
-    """Makes sure that a run is resumed with the images and the weights that it was started with.
+    """Makes sure that a run is resumed with the examples and the weights that it was started with.
 
     Raises:
-        RunError: They are others; the message names the images.
+        RunError: They are others; the message names the examples.
     """
     manifest = run.manifest
     if manifest.get("data") and manifest["data"].get("fingerprint") != fingerprint:
         raise RunError(
-            f"The images of {bundle.data.source} are not those that {run.folder} was started on{_what_changed(run, bundle)}.",
+            f"The {bundle.modality.nouns} of {bundle.data.source} are not those that {run.folder} was started on"
+            f"{_what_changed(run, bundle)}.",
             fix="Put them back and run again with --resume, or start a new run.",
         )
     known = (manifest.get("weights") or {}).get("sha256")
@@ -173,7 +174,7 @@ def _what_changed(run: Run, bundle: Bundle) -> str:
 
 
 _CAUSES = ("added", "removed", "changed", "relabelled")
-"""These move other images to other splits."""
+"""These move other examples to other splits."""
 
 
 @contextlib.contextmanager
@@ -209,6 +210,7 @@ def vanished_files_reported(bundle: Bundle) -> Iterator[None]:
         if not gone:
             raise
         raise DataError(
-            f"{len(gone)} of {len(bundle.examples)} images vanished while the run went on: {listed(gone, limit=_SHOWN)}.",
+            f"{len(gone)} of {len(bundle.examples)} {bundle.modality.nouns} vanished while the run went on: "
+            f"{listed(gone, limit=_SHOWN)}.",
             fix="Put them back as they were and run again with --resume.",
         ) from error

@@ -68,7 +68,7 @@ class TrainedRun(Run):
 
     @functools.cached_property
     def model(self) -> keras.Model:
-        """The Keras model, from pixels 0..255 at the recipe's image size to probabilities; loaded at first use.
+        """The Keras model, from the tensors of its modality to its outputs; loaded at first use.
 
         Raises:
             RunError: The run has none yet, or it cannot be read.
@@ -95,16 +95,15 @@ class TrainedRun(Run):
 
         Raises:
             RunError: The run has no model yet.
-            DataError: `files` are no paths, a file is missing, or (`BadImageError`) cannot be read as an image.
+            DataError: `files` are no paths, a file is missing, or (`BadImageError`) cannot be read.
         """
         named = [files] if isinstance(files, str | Path) or not isinstance(files, Iterable) else list(files)
         if others := [type(file).__name__ for file in named if not isinstance(file, str | Path)]:
             raise DataError(
-                "`predict` takes image files, and no pixels.",
+                "`predict` takes files, and no arrays.",
                 received=others[0],
-                allowed="the path of an image file or of a folder, or several of these",
-                fix="Save the image as a PNG file and name it; for arrays, scaled to `recipe.data.image_size`: "
-                "run.model.predict(pixels), with pixels 0..255 of shape (n, height, width, 3).",
+                allowed="the path of a file or of a folder, or several of these",
+                fix="Save the example as a file and name it; for arrays as the network takes them: run.model.predict(arrays).",
             )
         return self._predictor.predict(named, on_bad=on_bad)
 

@@ -20,7 +20,7 @@ def bundle_of(texts: list[str]) -> Bundle:
     labels = np.arange(len(texts)) % 2
     contents = np.array([text.encode() for text in texts], object)
     at = np.arange(len(texts))
-    recipe = tfl.Recipe(name="x", data=tfl.Data("x", input=tfl.Text(length=8)), backbone=tfl.Backbone("tiny"))
+    recipe = tfl.Recipe(name="x", data=tfl.Data("x", input=tfl.Text(length=8)), backbone=tfl.Backbone("tiny", weights=None))
     options: dict[str, Any] = {"data": recipe.data, "seed": 0, "fingerprints": [""] * len(texts), "modality": modality_of(recipe)}
     examples = Examples(class_names=("dull", "fine"), labels=labels, contents=contents)
     return Bundle(examples=examples, split=Split(train=at[:20], val=at[20:30], test=at[30:]), **options)

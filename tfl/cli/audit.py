@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from tfl.audit.audit import Audit
 
 Kind = Literal["image", "text", "audio"]
-_BACKBONES = {"image": "mini", "text": "tiny", "audio": "mini"}
+_BACKBONES = {"image": Backbone("mini"), "text": Backbone("tiny", weights=None), "audio": Backbone("mini")}
+"""Whose features the deep checks use; that for texts is asked for nothing, since the deep checks of texts want one by name."""
 _ANY_LENGTH = 8  # tokens: nothing is tokenised without a network
 DOCUMENT, PAGE, LIST = "audit.json", "audit.html", "exclude.txt"
 
@@ -118,7 +119,8 @@ def _recipe(
         )
     inputs = {"image": None, "text": Text(length=None if deep else _ANY_LENGTH), "audio": Audio()}
     data = Data(source, image_size=image_size, on_bad="skip", exclude=exclude, input=inputs[kind])
-    return Recipe(name=name, data=data, backbone=Backbone(backbone or _BACKBONES[kind]), task=task, seed=seed)
+    network = Backbone(backbone) if backbone else _BACKBONES[kind]
+    return Recipe(name=name, data=data, backbone=network, task=task, seed=seed)
 
 
 def _audit(recipe: Recipe, console: Console, *, deep: bool) -> Audit:

@@ -133,7 +133,7 @@ def _fit_confidence(run: Run, bundle: Bundle) -> dict[str, Any]:
             run.recipe.confidence or Calibration(),
             bundle,
             outputs,
-            lambda indices: (predictor.predict(bundle, indices).features, "in one pass over their pixels"),
+            lambda indices: (predictor.predict(bundle, indices).features, f"in one pass over the {bundle.modality.nouns}"),
             console=Console(stderr=True),
         )
         figures = figures_of(found)
