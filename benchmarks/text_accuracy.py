@@ -5,7 +5,8 @@ Run       TFL_TEST_DATA=<folder with sst2/> TFL_TEST_TEXT=<folder of a BERT pres
 Data      sst2 in its own split: 6,920 sentences to train, 872 to validate, 1,821 to test, which are looked at once for each run
 Parts     frozen     nothing of the encoder trains; the head reads all six layers side by side
           finetuned  the whole encoder with a new head on the mean over its tokens, three epochs
-          few        100 training sentences, half of each class, drawn by the seed; 100 others validate; as frozen
+          few        100 training sentences, half of each class, drawn by the seed; 100 others validate; frozen, and the
+                     head reads the upper four layers
           tfidf      scikit-learn's logistic regression on TF-IDF of words, the penalty by cross-validation, on the same sentences
 Settings  chosen on dev.tsv with seed 0 in view; the best epoch is that of the best validation loss
           (frozen) or accuracy
@@ -30,7 +31,8 @@ import tfl
 
 FEW = 50
 """Sentences of each class."""
-TAPS = tfl.Head(taps=tuple(f"transformer_layer_{number}" for number in range(LAYERS)), dropout=0.2)
+ALL = tfl.Head(taps=tuple(f"transformer_layer_{number}" for number in range(LAYERS)), dropout=0.2)
+UPPER = tfl.Head(taps=ALL.taps[-4:], dropout=0.2)
 FROZEN = (
     tfl.Stage("head", epochs=20, batch_size=64, learning_rate=1e-3, optimizer="adamw", weight_decay=1.0, schedule="cosine"),
 )
@@ -93,7 +95,7 @@ class Measured:
 
         folder = self.scratch / f"{part}-{seed}"
         table = write_table(self.scratch / f"{part}-{seed}.csv", train=train, val=val, test=self.test)
-        stages, head = {"frozen": (FROZEN, TAPS), "few": (OF_FEW, TAPS), "finetuned": (FINETUNED, None)}[part]
+        stages, head = {"frozen": (FROZEN, ALL), "few": (OF_FEW, UPPER), "finetuned": (FINETUNED, None)}[part]
         recipe = recipe_of(table, self.options.encoder, *stages, head=head, seed=seed)
         recipe = recipe.override("monitor.metric", METRIC[part])
         with cold_store():

@@ -51,6 +51,13 @@ def test_chest_xray(tmp_path):
     assert run.manifest["data"]["counts"]["test"] == {"NORMAL": 3, "PNEUMONIA": 6}
 
 
+def test_reviews(tmp_path):
+    pytest.importorskip("keras_hub")
+    run = smoke("reviews", tmp_path / "run")
+    assert "templated, not written by people" in run.path("report.html").read_text()
+    assert run.path("export", "saved_model", "1", "saved_model.pb").is_file()
+
+
 def test_wild_animals(tmp_path):
     rng = np.random.default_rng(0)
     for split, count in (("training", 6), ("validation", 3)):

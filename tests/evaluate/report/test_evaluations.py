@@ -51,7 +51,9 @@ def test_where_nothing_is_left_the_report_says_so(new_run):
     run = new_run()
     keep_evaluation(run, "more/", document(train=100, val=20, test=0))
     page = write_report(run.folder).read_text(encoding="utf-8")
-    assert "The model was trained or validated on all of these images" in page and "images that the model has not seen" not in page
+    assert (
+        "The model was trained or validated on all of these images" in page and "images that the model has not seen" not in page
+    )
 
 
 def test_a_source_is_kept_once_and_others_beside_it(new_run, tmp_path):
