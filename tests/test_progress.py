@@ -19,8 +19,8 @@ def shown(monkeypatch, *, terminal=False, interactive=None, total=100):
 
 def test_a_notebook_gets_a_line_now_and_then(monkeypatch):
     text = shown(monkeypatch, interactive=True)
-    assert text == "frozen blocks: 50 of 100 images\nfrozen blocks: 100 of 100 images\n"
-    assert shown(monkeypatch, interactive=True, total=None).startswith("frozen blocks: 50 images\n")
+    assert text == "frozen blocks: 50 of 100 examples\nfrozen blocks: 100 of 100 examples\n"
+    assert shown(monkeypatch, interactive=True, total=None).startswith("frozen blocks: 50 examples\n")
 
 
 def test_a_terminal_gets_a_bar_and_a_log_nothing(monkeypatch):

@@ -125,7 +125,7 @@ def test_the_report_says_what_was_measured(fitted, new_run):
     plain = write_report(run.folder).read_text()
     assert "Are the probabilities calibrated?" in plain and "Sets that hold the right class" not in plain
     run.write_json("metrics.json", {**run.read_json("metrics.json"), "confidence": figures_of(fitted)})
-    page, facts = write_report(run.folder).read_text(), confidence_facts(run.read_json("metrics.json"))
+    page, facts = write_report(run.folder).read_text(), confidence_facts(run.read_json("metrics.json"), nouns="images")
     for part in ("Sets that hold the right class", "Images of another kind", f"temperature {fitted.values['temperature']:.3g}"):
         assert part in page
     for sentence in (facts["temperature_sentence"], facts["sets_sentence"], facts["out_of_distribution_sentence"]):
@@ -141,7 +141,7 @@ def test_a_broken_promise_is_told(fitted, interval, said):
     from tfl.evaluate.report.confidence import sets_sentence
 
     sets = fitted.figures["sets"]
-    assert said in sets_sentence({**sets, "test": {**sets["test"], "coverage_interval": interval}})
+    assert said in sets_sentence({**sets, "test": {**sets["test"], "coverage_interval": interval}}, "images")
 
 
 @pytest.mark.parametrize("changes", [{"coverage": 1.0}, {"coverage": 0.2}, {"familiar": 1}, {"familiar": "0.9"}])
