@@ -26,7 +26,7 @@ JSON_FILES = (
     "state.json",
     "plans.json",
     "ledger.json",
-    "report/pictures.json",
+    "report/album.json",
     "report/album.json",
 )
 REPORT_FILES = (*JSON_FILES, "history.csv", "seconds.json", "predictions.csv")
