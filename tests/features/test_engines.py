@@ -184,7 +184,7 @@ def test_auto_takes_the_fastest_and_says_what_was_measured(mini, rates, fastest)
     assert set(chosen.errors) == set(chosen.rates) >= {"keras float32", "keras mixed_bfloat16", "openvino float32"}
     assert text.getvalue().strip() == chosen.said
     for name, rate in chosen.rates.items():
-        assert f"{name} {rate:.0f} images/s" in chosen.said
+        assert f"{name} {rate:.0f} examples/s" in chosen.said
 
 
 @pytest.mark.slow
