@@ -20,6 +20,7 @@ ORDER = (
         "runs",
         "finding",
         "vectors",
+        "clock",
         "copy_sets",
         "extras",
         "backbones",

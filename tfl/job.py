@@ -8,15 +8,14 @@ before TensorFlow is imported.
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tfl.clock import Clock
 from tfl.errors import MissingExtraError, StorageError
 from tfl.fields import as_plain
 from tfl.modalities.base import NOUNS, check_available, settled
@@ -99,7 +98,7 @@ def run_recipe(
         asked, recipe = with_choices_of(earlier, asked), with_choices_of(earlier, recipe)
     check_recipe(recipe)
     _tell_if_not_stored(recipe, console, earlier or repeats)
-    clock = _Clock(earlier.read_json("seconds.json") if earlier and earlier.path("seconds.json").is_file() else {})
+    clock = Clock(earlier.read_json("seconds.json") if earlier and earlier.path("seconds.json").is_file() else None)
     with clock.step("data"):
         examples = load_source(recipe.data, seed=recipe.split_seed, task=recipe.task)
     load_tensorflow()
@@ -128,6 +127,7 @@ def run_recipe(
     weights = _describe_weights(recipe, assembled, bundle)
     if earlier:
         refuse_other_inputs(earlier, bundle, fingerprint=about_data["fingerprint"], weights=weights)
+    clock.keep = lambda seconds: run.write_json("seconds.json", seconds)
     with run.lock(), status_of(run), vanished_files_reported(bundle):
         remove_scratch(run.folder)
         about_data["hashes"] = write_listing(run.folder, bundle)
@@ -135,16 +135,16 @@ def run_recipe(
         if repeats is not None:
             run.repeat_choices_of(repeats)
         _train(run, recipe, assembled, plans, bundle, clock, console)
-        with clock.step("evaluate", into=run):
+        with clock.step("evaluate"):
             predictor = SplitPredictor(assembled.model)
             outputs, metrics = _evaluate(recipe, predictor, bundle)
-        with clock.step("confidence", into=run):
+        with clock.step("confidence"):
             confidence = _fit_confidence(run, recipe, plans, bundle, predictor, outputs, console)
             metrics |= {"confidence": figures_of(confidence)} if confidence else {}
             _write_predictions(run, bundle, outputs, confidence)
-        with clock.step("export", into=run):
+        with clock.step("export"):
             _save(run, recipe, assembled.model, bundle, confidence, console)
-        with clock.step("report", into=run):
+        with clock.step("report"):
             _save_album(run, recipe, assembled, bundle, {name: found.predictions for name, found in outputs.items()})
         run.write_json("metrics.json", {**metrics, "seconds": clock.document()})
         run.update_manifest(status="done")
@@ -287,7 +287,7 @@ def _train(
     assembled: Assembled,
     plans: dict[str, StagePlan],
     bundle: Bundle,
-    clock: _Clock,
+    clock: Clock,
     console: Console,
 ) -> None:
     from tfl.train.precompute import precompute
@@ -296,13 +296,13 @@ def _train(
 
     weights = _class_weights(recipe, bundle)
     run.write_json("plans.json", {name: plan.freeze.as_json() for name, plan in plans.items()})
-    with clock.step("features", into=run):
+    with clock.step("features"):
         precompute(run, assembled, bundle, recipe=recipe, plans=plans, console=console)
     options: dict[str, Any] = {"recipe": recipe, "class_weights": weights, "console": console}
     for name, plan in plans.items():
         console.print(f"\n[bold]stage {name}[/]")
         console.print(plan.freeze.table())
-        with clock.step(name, into=run):
+        with clock.step(name):
             train_stage(run, assembled, plan.stage, bundle, plan=plan, stop=Stop(), **options)
 
 
@@ -399,22 +399,3 @@ def _describe_weights(recipe: Recipe, assembled: Assembled, bundle: Bundle) -> d
 
     decided = bundle.modality.network_about(recipe.backbone)
     return {**as_plain(recipe.backbone), **decided, "sha256": weights_fingerprint(assembled.backbone())}
-
-
-class _Clock:
-    """Seconds by step, over resumes too; written after each step so that a killed run keeps them."""
-
-    def __init__(self, earlier: dict[str, Any]) -> None:
-        self.seconds = {name: float(value) for name, value in earlier.items() if isinstance(value, int | float)}
-
-    @contextlib.contextmanager
-    def step(self, name: str, *, into: Run | None = None) -> Iterator[None]:
-        started = time.perf_counter()
-        yield
-        self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - started
-        if into is not None:
-            into.write_json("seconds.json", self.seconds)
-
-    def document(self) -> dict[str, float]:
-        """Every step, and `total`."""
-        return {"total": round(sum(self.seconds.values()), 2), **{name: round(value, 2) for name, value in self.seconds.items()}}

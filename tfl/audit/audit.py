@@ -19,10 +19,10 @@ from tfl.audit.batches import batches
 from tfl.audit.checks.classes import class_findings, merge_variants
 from tfl.audit.checks.duplicates import Sets, copy_findings
 from tfl.audit.checks.groups import group_findings
-from tfl.audit.clock import Clock
 from tfl.audit.extra import check_extra
 from tfl.audit.proposal import Proposed, propose
 from tfl.audit.targets import target_words
+from tfl.clock import Clock
 from tfl.copy_sets import exact_sets, joined
 from tfl.data.audit import audit as check_files
 from tfl.data.bundle import Bundle

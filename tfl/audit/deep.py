@@ -10,8 +10,8 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from tfl.audit.checks.drift import drift_findings
 from tfl.audit.checks.labels import Opinions, accuracy_without, label_finding, opinions, rank_labels, suspects
-from tfl.audit.clock import Clock
 from tfl.audit.cost import leak_cost
+from tfl.clock import Clock
 from tfl.data.bundle import Bundle, derived_seed
 from tfl.data.examples import Examples
 from tfl.finding import LEAKS, Finding

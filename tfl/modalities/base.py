@@ -292,20 +292,18 @@ class Modality(Protocol):
 
 MASK = "padding_mask"
 """Name of the input that says which positions of a sequence are in use, as in KerasHub."""
-NOUNS = {"image": ("image", "images"), "text": ("text", "texts"), "audio": ("sound", "sounds"), "table": ("row", "rows")}
+NOUNS = {"image": ("image", "images"), "text": ("text", "texts"), "audio": ("sound", "sounds")}
 """What one example of each kind is called, and several."""
 EXAMPLE_FILES = {
     "image": ("photo.jpg", "more_photos/"),
     "text": ("review.txt", "more_reviews/"),
     "audio": ("sound.wav", "more_sounds/"),
-    "table": ("row.csv", "more_rows/"),
 }
 """A file and a folder of each kind, for examples in messages and pages."""
 NEAR_COPIES = {
     "image": "encoded, resized, cropped or mirrored",
     "text": "with other case, other signs or a few other words",
     "audio": "at another level or rate, shifted, cut or compressed",
-    "table": "equal but for some columns",
 }
 """How near copies of each kind differ from what they are copies of."""
 KINDS = tuple(NOUNS)

@@ -110,7 +110,7 @@ def array_content(array: Any) -> bytes:
 
 def sources() -> tuple[FileKind, ...]:
     """Every kind that sources can hold."""
-    return tuple(files_of(kind) for kind in KINDS if kind != "table")
+    return tuple(files_of(kind) for kind in KINDS)
 
 
 def words_of_all(name: str) -> frozenset[str]:
