@@ -18,10 +18,10 @@ from tfl.modalities.audio.convert import readable_by_graph
 from tfl.modalities.audio.decode import decode_wav, sample_count
 from tfl.modalities.audio.length import chosen_length, durations_of
 from tfl.modalities.base import Audited, Checked, Preview, TensorSpec
+from tfl.modalities.image.network import SeenByImageNetwork
 from tfl.recipe import Audio
 
 if TYPE_CHECKING:
-    import keras
     import tensorflow as tf
     from numpy.typing import NDArray
 
@@ -40,17 +40,19 @@ CONTENT_INPUT = "audio_bytes"
 
 
 @dataclass(frozen=True)
-class AudioModality:
+class AudioModality(SeenByImageNetwork):
     """Sounds of one length, as spectrograms of one size.
 
     Args:
         data: The data of a recipe; its `input` states `seconds`, and its `image_size` the size of the spectrograms.
+        pooling: String, as `Head.pooling`, which image transformers have to know. Defaults to `avg`.
 
     Raises:
         RecipeError: A length or a size is missing.
     """
 
     data: tfl.Data
+    pooling: str = "avg"
     kind: ClassVar[str] = "audio"
     noun: ClassVar[str] = "sound"
     nouns: ClassVar[str] = "sounds"
@@ -95,7 +97,7 @@ class AudioModality:
         return found if isinstance(found, Audio) else Audio()
 
     @property
-    def size(self) -> tuple[int, int]:
+    def size(self) -> tuple[int, int]:  # type: ignore[override]
         """(height, width) of the spectrograms."""
         return self.data.settled_size
 
@@ -204,30 +206,6 @@ class AudioModality:
         grey = rng.integers(0, 256, (count, *self.size, 1)).astype(np.float32)
         return np.repeat(grey, 3, axis=-1)
 
-    def build_backbone(self, backbone: tfl.Backbone) -> keras.Model:
-        """A network for images; see `tfl.modalities.image.backbones.build.build_backbone`."""
-        from tfl.modalities.image.backbones.build import build_backbone
-
-        return build_backbone(backbone, image_size=self.size)
-
-    def network_note(self, backbone: tfl.Backbone) -> str | None:
-        """As of a network for images: the preprocessing of a model file."""
-        from tfl.modalities.image.backbones.settle import preprocessing_note
-
-        return preprocessing_note(backbone)
-
-    def network_about(self, backbone: tfl.Backbone) -> dict[str, Any]:
-        """The preprocessing that was decided."""
-        from tfl.modalities.image.backbones.settle import preprocessing_of
-
-        return {"preprocessing": preprocessing_of(backbone).preprocessing}
-
-    def refuse_undecided(self, recipe: tfl.Recipe, bundle: Any, console: Any, *, score: Callable[..., float]) -> None:
-        """See `tfl.modalities.image.preprocessing.refuse_undecided`."""
-        from tfl.modalities.image.preprocessing import refuse_undecided
-
-        refuse_undecided(recipe, bundle, console, score=score)
-
     def recipe_notes(self, asked: tfl.Recipe) -> list[tuple[str, str]]:
         """Nothing is to be reported of the recipe alone."""
         return []
@@ -275,7 +253,8 @@ class AudioModality:
 
 def of_recipe(recipe: tfl.Recipe) -> AudioModality:
     """The modality of a recipe's sounds, as spectrograms of the size of its network where the recipe states none."""
-    return AudioModality(recipe.data if recipe.data.image_size is not None else settled(recipe).data)
+    data = recipe.data if recipe.data.image_size is not None else settled(recipe).data
+    return AudioModality(data, pooling=recipe.head.pooling)
 
 
 def check_available(recipe: tfl.Recipe) -> None:

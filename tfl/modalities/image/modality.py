@@ -18,9 +18,9 @@ from tfl.modalities.image.bits import refuse_unused_bits
 from tfl.modalities.image.check import ALLOWED, FIXES, TROUBLES, check_arrays, file_findings
 from tfl.modalities.image.convert import IN_GRAPH, IN_GRAPH_BOXED, largest_value, readable_by_graph
 from tfl.modalities.image.headers import MOST_BYTES, SMALLEST_SIDE, no_size_warnings, read_header
+from tfl.modalities.image.network import SeenByImageNetwork
 
 if TYPE_CHECKING:
-    import keras
     import tensorflow as tf
     from numpy.typing import NDArray
 
@@ -39,7 +39,7 @@ CONTENT_INPUT = "image_bytes"
 
 
 @dataclass(frozen=True)
-class ImageModality:
+class ImageModality(SeenByImageNetwork):
     """Images at one size.
 
     Args:
@@ -65,6 +65,11 @@ class ImageModality:
     audit_reads_tensors: ClassVar[bool] = True
     small_preview_media: ClassVar[str] = "image/jpeg"
     audit_libraries: ClassVar[Sequence[str]] = ("cleanvision.issue_managers.image_property_issue_manager",)
+
+    @property
+    def size(self) -> tuple[int, int]:  # type: ignore[override]
+        """(height, width) in pixels."""
+        return self.data.settled_size
 
     def identity(self) -> dict[str, Any]:
         """Versions, size, fit and bits; equal to what keys of stored features held before there were other modalities."""
@@ -177,42 +182,12 @@ class ImageModality:
         rng = np.random.default_rng(seed)
         return rng.uniform(0, 255, (count, *self.data.settled_size, 3)).astype(np.float32)
 
-    def network_note(self, backbone: tfl.Backbone) -> str | None:
-        """The preprocessing of a model file and what decided it; None for a network of the catalog."""
-        from tfl.modalities.image.backbones.settle import preprocessing_note
-
-        return preprocessing_note(backbone)
-
-    def network_about(self, backbone: tfl.Backbone) -> dict[str, Any]:
-        """The preprocessing that was decided."""
-        from tfl.modalities.image.backbones.settle import preprocessing_of
-
-        return {"preprocessing": preprocessing_of(backbone).preprocessing}
-
-    def refuse_undecided(self, recipe: tfl.Recipe, bundle: Any, console: Any, *, score: Callable[..., float]) -> None:
-        """See `tfl.modalities.image.preprocessing.refuse_undecided`."""
-        from tfl.modalities.image.preprocessing import refuse_undecided
-
-        refuse_undecided(recipe, bundle, console, score=score)
-
     def recipe_notes(self, asked: tfl.Recipe) -> list[tuple[str, str]]:
         """A note about an image size that is assumed, or far from the one that the weights were trained at."""
         from tfl.modalities.image.backbones.settle import size_note
 
         note = size_note(asked)
         return [] if note is None else [("image_size", note)]
-
-    def build_backbone(self, backbone: tfl.Backbone) -> keras.Model:
-        """See `tfl.modalities.image.backbones.build.build_backbone`, and for presets `tfl.modalities.image.encoders`."""
-        from tfl.modalities.image.backbones.build import build_backbone
-        from tfl.modalities.image.backbones.presets import is_preset
-
-        if is_preset(backbone.name):
-            from tfl.modalities.image.encoders import build_encoder
-
-            return build_encoder(backbone, image_size=self.data.settled_size, pooling=self.pooling)
-
-        return build_backbone(backbone, image_size=self.data.settled_size)
 
     def preview(self, content: bytes, *, attribution: NDArray[np.float32] | None = None) -> Preview:
         """The image itself; with an attribution, the image as the network sees it, next to the same with colour."""
