@@ -89,7 +89,9 @@ def test_prefix_and_suffix_are_the_whole_with_taps_below_the_cut(name: str, plac
         prefix, suffix = cut(assembled, index)
         np.testing.assert_array_equal(suffix(prefix(pixels())), whole)
         assert len(prefix.weights) + len(suffix.weights) == len(assembled.model.weights)
-        assert len(prefix.outputs) == len(suffix.inputs) == 1
+        below = {block.name for block in assembled.blocks[: index - 1]}
+        tapped = 0 if index == count else sum(tap.block in below for tap in assembled.taps)
+        assert len(prefix.outputs) == len(suffix.inputs) == 1 + tapped
 
 
 def test_what_lies_below_the_cut_is_no_part_of_the_suffix() -> None:

@@ -277,7 +277,7 @@ def test_a_choice_that_was_forgotten_is_measured_anew(mini, rates):
     rates(keras_float32=0.01)  # as on a machine that was busy with something else
     assert choose_engine("auto", mini, photos()).engine.name == "keras float32"
     (kept,) = stored_choices()
-    assert kept["network"] == mini.name and kept["engine"] == "keras float32" and kept["images_per_second"]
+    assert kept["network"] == mini.name and kept["engine"] == "keras float32" and kept["examples_per_second"]
     rates(keras_float32=1.0)
     assert not choose_engine("auto", mini, photos()).rates, "not measured"
     assert forget_choices() == 1 and earlier_engine("auto", mini) is None
