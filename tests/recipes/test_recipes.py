@@ -68,7 +68,7 @@ def test_wild_animals(tmp_path):
     assert len(run.class_names) == 10
 
 
-@pytest.mark.xfail(strict=True, reason="exports and the report do not ask the modality yet")
+@pytest.mark.slow
 def test_spoken_digits(tmp_path):
     run = smoke("spoken_digits", tmp_path / "run", "--set", "data.per_class=8")
     assert run.recipe.data.input.seconds == 1.0
