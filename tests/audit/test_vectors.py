@@ -26,7 +26,7 @@ def test_they_have_the_keys_of_the_run_under_its_precision(tmp_path: Path, monke
     monkeypatch.setenv("TFL_CACHE", str(tmp_path / "cache"))
     recipe = dataclasses.replace(
         recipe_of(folder_of_scenes(tmp_path / "data", {"ant": 6, "bee": 6})), precision="mixed_bfloat16"
-    ).override("features.engine", "tensorflow")
+    ).override("features.engine", "keras")
     bundle = prepare(recipe, Console(quiet=True)).bundle
     vectors_of(recipe, bundle)
     known = stored(tmp_path / "cache")

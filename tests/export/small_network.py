@@ -8,6 +8,7 @@ from tfl.evaluate.confidence import fit_confidence
 from tfl.evaluate.explain import tensor_of
 from tfl.modalities.base import modality_of_data
 from tfl.model.head import head_layers, pooling_layer, put_on
+from tfl.tasks.classify import TASK as CLASSIFY
 
 LABELS = ("blight", "healthy", "Läuse")
 DATA = tfl.Data("unused", image_size=(32, 48), fit="pad")
@@ -23,7 +24,11 @@ def make_network(policy="float32", *, seed=1):
         x = keras.layers.Conv2D(8, 3, strides=2, activation="relu")(x)
         x = keras.layers.BatchNormalization()(x)
         x = keras.layers.Conv2D(16, 3, strides=2, activation="relu")(x)
-        layers = [pooling_layer(4, "avg", name="head_pool"), *head_layers(tfl.Head(), len(LABELS), seed=seed)]
+        layers = [
+            pooling_layer(4, "avg", name="head_pool"),
+            *head_layers(tfl.Head(), len(LABELS), seed=seed),
+            *CLASSIFY.output_layers(),
+        ]
         model = keras.Model(pixels, put_on(layers, x))
     finally:
         keras.config.set_dtype_policy("float32")

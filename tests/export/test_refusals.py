@@ -20,6 +20,7 @@ from tfl.export.shipment import prepare, read_about
 from tfl.export.trial import Trial, tensors_of
 from tfl.job import run_recipe
 from tfl.model.head import head_layers, pooling_layer, put_on
+from tfl.tasks.classify import TASK as CLASSIFY
 
 
 def network_of_unequal_channels():
@@ -29,7 +30,7 @@ def network_of_unequal_channels():
     x = keras.layers.Rescaling(1 / 255)(pixels)
     first = keras.layers.Conv2D(8, 3, strides=4, activation="relu", name="first")
     last = keras.layers.Conv2D(64, 1, activation="relu", name="last")
-    layers = [pooling_layer(4, "avg", name="head_pool"), *head_layers(tfl.Head(), len(LABELS), seed=3)]
+    layers = [pooling_layer(4, "avg", name="head_pool"), *head_layers(tfl.Head(), len(LABELS), seed=3), *CLASSIFY.output_layers()]
     model = keras.Model(pixels, put_on(layers, last(first(x))))
     kernel, bias = first.get_weights()
     kernel[..., 0] = 100

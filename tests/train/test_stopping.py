@@ -99,7 +99,7 @@ def epochs(run):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("place", "source"), [("training", "memory"), ("training", "blocks"), ("training", "pixels"), ("judging", "memory")]
+    ("place", "source"), [("training", "memory"), ("training", "blocks"), ("training", "pixels"), ("evaluating", "memory")]
 )
 def test_a_stage_stopped_within_an_epoch_goes_on_to_the_same_result(
     tmp_path, recipe, bundle, network, changed, monkeypatch, interrupted_once, source, place
@@ -116,7 +116,7 @@ def test_a_stage_stopped_within_an_epoch_goes_on_to_the_same_result(
     if place == "training":
         interrupted_once(StageProgress, "on_train_batch_end")
     else:
-        interrupted_once(Loop, "judge")
+        interrupted_once(Loop, "evaluate")
     with pytest.raises(KeyboardInterrupt):
         train(run, recipe, bundle, network)
     left = run.state["stages"]["head"]["within"]

@@ -12,7 +12,7 @@ import keras
 from tfl.errors import RecipeError, did_you_mean
 from tfl.recipe import Head
 
-POOL, STANDARD, LOGITS, PROBABILITIES = "head_pool", "head_standard", "logits", "probabilities"
+POOL, STANDARD, LOGITS = "head_pool", "head_standard", "logits"
 """Layer names. `POOL` is the one vector that all the head's weights read, with taps and without; a head with taps then
 standardises it by `STANDARD`, whose numbers `tfl.features.standardise` sets."""
 
