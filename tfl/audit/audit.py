@@ -42,9 +42,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from rich.console import Console
 
-_REPLACED = ("exact_duplicates", "conflicting_labels")
-"""Kinds of `tfl.data.audit` that are said here with their sets."""
-
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Audit:
@@ -132,7 +129,7 @@ def audit_source(
         merged, named = merge_variants(dataclasses.replace(loaded, noun=modality.noun, nouns=modality.nouns))
         keep = deep or modality.audit_reads_tensors
         checked = check_files(merged, modality=modality, on_bad="report", keep=keep)
-    found = [*named, *(Finding.from_dict(one) for one in checked.findings if one["kind"] not in _REPLACED)]
+    found = [*named, *(Finding.from_dict(one) for one in checked.findings)]
     examples, doubtful = checked.examples, tuple[str, ...]()
     if len(examples):
         bundle = Bundle(
@@ -169,7 +166,7 @@ def findings_before_run(recipe: Recipe, bundle: Bundle, *, console: Console) -> 
     deep = recipe.data.audit == "deep"
     splits = bundle.split.names(len(bundle.examples))
     found, _ = examine(recipe, bundle, splits=splits, drawn=drawn, deep=deep, console=console)
-    return [finding for finding in worst_first(found) if finding.kind not in _REPLACED]
+    return worst_first(found)
 
 
 def examine(

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import defaultdict
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
@@ -74,7 +73,6 @@ def audit(examples: Examples, *, modality: Modality, on_bad: OnBad = "error", ke
         _check_what_is_left(examples, left, bad, modality)
     fingerprints = tuple(str(files[index].about["fingerprint"]) for index in kept)
     findings = [*examples.findings, *_trouble_findings(examples, bad, modality)]
-    findings += duplicate_findings(left, fingerprints, nouns=modality.nouns)
     findings += modality.file_findings(examples, files)
     if cached is not None and bad:
         cached = cached.take(kept)
@@ -90,9 +88,12 @@ def _audit_arrays(examples: Examples, modality: Modality, keep: bool) -> AuditRe
         from tfl.data.pipeline import cache_tensors
 
         cached = cache_tensors(examples, modality=modality)
-    findings = [*examples.findings, *duplicate_findings(examples, fingerprints, nouns=modality.nouns)]
     return AuditResult(
-        examples=examples, kept=np.arange(len(examples)), fingerprints=fingerprints, findings=findings, cached=cached
+        examples=examples,
+        kept=np.arange(len(examples)),
+        fingerprints=fingerprints,
+        findings=[*examples.findings],
+        cached=cached,
     )
 
 
@@ -191,36 +192,3 @@ def _trouble_findings(examples: Examples, bad: dict[int, Checked], modality: Mod
         }
         for kind, indices in sorted(by_kind.items())
     ]
-
-
-def duplicate_findings(examples: Examples, fingerprints: Sequence[str], *, nouns: str = "examples") -> list[dict[str, Any]]:
-    """Findings about examples of the same content: `exact_duplicates`, and `conflicting_labels` where their classes differ."""
-    same: dict[str, list[int]] = defaultdict(list)
-    for index, fingerprint in enumerate(fingerprints):
-        same[fingerprint].append(index)
-    several = [indices for indices in same.values() if len(indices) > 1]
-    conflicting = [indices for indices in several if _targets_differ(examples, indices)]
-    texts = {
-        "exact_duplicates": ("info", several, "have the same content; each such set stays in one split"),
-        "conflicting_labels": (
-            "warning",
-            conflicting,
-            "have the same content under different labels; at least one label is wrong",
-        ),
-    }
-    return [
-        {
-            "kind": kind,
-            "severity": severity,
-            "files": [examples.name_of(index) for indices in sets for index in indices],
-            "note": f"{sum(map(len, sets))} {nouns} in {len(sets)} {'set' if len(sets) == 1 else 'sets'} {text}.",
-        }
-        for kind, (severity, sets, text) in texts.items()
-        if sets
-    ]
-
-
-def _targets_differ(examples: Examples, indices: Sequence[int]) -> bool:
-    if examples.targets is None:
-        return len({int(examples.labels[index]) for index in indices}) > 1
-    return bool(np.nanmax(np.ptp(examples.targets[list(indices)], axis=0)) > 0)

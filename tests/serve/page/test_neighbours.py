@@ -41,6 +41,19 @@ def test_the_nearest_come_first_with_their_pictures(run):
     assert found[0]["thumbnail"].startswith("data:image/jpeg;base64,/9h")
 
 
+def test_texts_are_given_as_texts_with_what_the_listing_says_of_them(run):
+    texts = ("ein Käfer".encode(), b"a bee", b"two bees")
+    ends = np.cumsum([len(text) for text in texts])
+    previews = np.frombuffer(b"".join(texts), np.uint8)
+    np.savez(run.path(NAME), **arrays(thumbnails=previews, ends=ends, media=np.array("text/plain")))
+    run.path("data.csv").write_text(
+        "split,label,fingerprint,file\n" + "".join(f"train,ant;bee,f{at},row {at}\n" for at in range(3))
+    )
+    first, second = load_neighbours(run).nearest(np.array([1.0, 0.1]), count=2)
+    assert (first["text"], first["thumbnail"], first["label"]) == ("ein Käfer", None, "ant;bee")
+    assert (second["text"], second["label"]) == ("two bees", "bee")
+
+
 def test_a_run_may_keep_none(run):
     assert load_neighbours(run) is None
 

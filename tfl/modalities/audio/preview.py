@@ -14,6 +14,7 @@ from tfl.modalities.audio.convert import readable_by_graph, samples_of
 from tfl.modalities.audio.spectrogram import hertz_of, highest, mel_of
 from tfl.modalities.audio.wav import as_int16, write_wav
 from tfl.modalities.base import Preview
+from tfl.modalities.image.preview import patch_heat
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -54,7 +55,8 @@ def preview_sound(content: bytes, modality: _Sounds, *, attribution: NDArray[np.
     Args:
         content: The bytes of a sound file.
         modality: Makes the spectrogram.
-        attribution: `(height, width)`, 0 to 1, of the size of the spectrogram: how much each place speaks for the answer.
+        attribution: `(height, width)`, 0 to 1, of the size of the spectrogram: how much each place speaks for the answer; or
+            `(tokens,)`: patches in rows, behind other tokens.
 
     Raises:
         BadImageError: The file is damaged.
@@ -64,7 +66,8 @@ def preview_sound(content: bytes, modality: _Sounds, *, attribution: NDArray[np.
     wave = modality.decode(tf.constant(readable_by_graph(content)))
     levels = modality.finish(wave[None])[0, ..., 0].numpy()
     player = f'<audio controls preload="metadata" src="{_played(content, wave.numpy(), modality.audio.sample_rate)}"></audio>'
-    figure = _figure(coloured(levels, attribution), modality.audio, modality.seconds)
+    heat = patch_heat(attribution, levels.shape) if attribution is not None and attribution.ndim == 1 else attribution
+    figure = _figure(coloured(levels, heat), modality.audio, modality.seconds)
     return Preview(html=f'<div class="sound">{player}{figure}</div>', text=line_about(content))
 
 

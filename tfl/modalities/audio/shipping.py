@@ -103,9 +103,9 @@ class AudioShipping(Shipping):
 
     def explained(self, content: bytes, attribution: NDArray[np.float32]) -> dict[str, Any]:
         """The map over the spectrogram."""
-        from tfl.modalities.image.preview import ramp
+        from tfl.modalities.image.preview import patch_heat, ramp
 
-        known = np.clip(attribution, 0.0, 1.0)
+        known = np.clip(patch_heat(attribution, self.modality.size) if attribution.ndim == 1 else attribution, 0.0, 1.0)
         layer = np.concatenate([np.rint(ramp(known)), np.rint(255 * known)[..., None]], axis=-1).astype(np.uint8)
         row, column = np.unravel_index(int(known.argmax()), known.shape)
         place = f"{self.modality.seconds * (column + 0.5) / known.shape[1]:.2g} s"

@@ -128,12 +128,12 @@ def ramp(heat: NDArray[np.floating]) -> NDArray[np.float64]:
 
 
 def patch_heat(attribution: NDArray[np.floating], size: tuple[int, int]) -> NDArray[np.float32]:
-    """A map over an image from what its patches say: the last tokens, as many as make a square, in rows. Only what speaks for
-    the answer is kept.
+    """A map over an image from what its patches say: the last tokens, row by row. Only what speaks for the answer is kept.
 
     Args:
-        attribution: `(tokens,)`; class and register tokens come first.
-        size: (height, width) of the map.
+        attribution: `(tokens,)`; class and register tokens come first. The patches are the smallest squares that divide the image
+            and of which there are not more than tokens.
+        size: (height, width) of the image, and of the map.
 
     Example:
 
@@ -141,11 +141,16 @@ def patch_heat(attribution: NDArray[np.floating], size: tuple[int, int]) -> NDAr
     >>> from tfl.modalities.image.preview import patch_heat
     >>> patch_heat(np.array([9.0, 0.0, 2.0, -1.0, 0.0]), (2, 2)).tolist()
     [[0.0, 1.0], [0.0, 0.0]]
+    >>> patch_heat(np.array([9.0, 9.0, 0.0, 2.0, 1.0]), (1, 3)).tolist()
+    [[0.0, 1.0, 0.5]]
     """
     from PIL import Image
 
-    side = int(np.sqrt(len(attribution)))
-    grid = np.maximum(np.asarray(attribution, np.float32)[-side * side :].reshape(side, side), 0)
+    grids = [(side, size[0] // side, size[1] // side) for side in range(1, min(size) + 1)]
+    fitting = [(side, rows, columns) for side, rows, columns in grids if rows * columns <= len(attribution)]
+    whole = [grid for grid in fitting if size[0] % grid[0] == 0 and size[1] % grid[0] == 0]
+    _, rows, columns = (whole or fitting)[0]
+    grid = np.maximum(np.asarray(attribution, np.float32)[-rows * columns :].reshape(rows, columns), 0)
     grid = grid / max(float(grid.max()), 1e-12)
     return np.asarray(Image.fromarray(grid).resize(size[::-1], Image.Resampling.BILINEAR), np.float32)
 

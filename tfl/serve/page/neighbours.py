@@ -28,18 +28,23 @@ class Neighbours:
 
     Attributes:
         vectors: `(n, features)` float32, each of length one.
-        labels: The name of each one's class.
+        labels: Its class, its labels or its numbers, as `data.csv` has them.
         files: What each one is called; empty where that is not known.
-        thumbnails: Each one as a JPEG.
+        previews: A small preview of each.
+        media: What the previews are: `image/jpeg`, or `text/plain` in UTF-8.
     """
 
     vectors: NDArray[np.float32]
     labels: tuple[str, ...]
     files: tuple[str, ...]
-    thumbnails: tuple[bytes, ...]
+    previews: tuple[bytes, ...]
+    media: str = "image/jpeg"
 
     def nearest(self, vector: NDArray[np.floating], *, count: int = SHOWN) -> list[dict[str, Any]]:
-        """The nearest examples by cosine distance, the nearest first: `label`, `file`, `distance`, `thumbnail` (a data URI).
+        """The nearest examples by cosine distance, the nearest first.
+
+        Returns:
+            For each `label`, `file`, `distance`, `thumbnail` (a data URI; None of texts) and `text` (None of what is no text).
 
         Raises:
             RunError: The vector has another length than these.
@@ -59,17 +64,21 @@ class Neighbours:
                 "label": self.labels[at],
                 "file": self.files[at],
                 "distance": max(0.0, float(distances[at])),
-                "thumbnail": data_uri(self.thumbnails[at], "image/jpeg"),
+                "thumbnail": None if self._are_texts else data_uri(self.previews[at], self.media),
+                "text": self.previews[at].decode(errors="replace") if self._are_texts else None,
             }
             for at in np.argsort(distances, kind="stable")[:count].tolist()
         ]
+
+    @property
+    def _are_texts(self) -> bool:
+        return self.media == "text/plain"
 
 
 def load_neighbours(run: Run) -> Neighbours | None:
     """The training examples that a run keeps; None where it keeps none.
 
-    The file has `vectors` `(n, features)` float16, `labels` and `indices` `(n,)` of the run's classes and examples, and the
-    JPEGs one behind the other in `thumbnails` `(bytes,)` uint8, each up to its `ends` `(n,)`.
+    The file is described in `tfl.evaluate.neighbours`; `media` is missing from those of earlier versions, which hold JPEGs.
 
     Raises:
         RunError: The file is damaged.
@@ -81,17 +90,20 @@ def load_neighbours(run: Run) -> Neighbours | None:
     try:
         with storage_errors(file, doing="read"), np.load(file, allow_pickle=False) as arrays:
             found = {name: arrays[name] for name in ("vectors", "labels", "indices", "thumbnails", "ends")}
+            media = str(arrays["media"]) if "media" in arrays else "image/jpeg"
         vectors = unit_length(_of(found["vectors"], np.float16, axes=2).astype(np.float32))
         labels, indices, ends = (_of(found[name], np.integer, axes=1).tolist() for name in ("labels", "indices", "ends"))
         content = _of(found["thumbnails"], np.uint8, axes=1).tobytes()
         if not len(vectors) == len(labels) == len(indices) == len(ends) or min(labels + indices, default=0) < 0:
             raise ValueError("its arrays do not fit together")
         starts = [0, *ends[:-1]]
+        rows = [listing[index] if index < len(listing) else None for index in indices]
         return Neighbours(
             vectors=vectors,
-            labels=tuple(names[label] for label in labels),
-            files=tuple(listing[index].file if index < len(listing) else "" for index in indices),
-            thumbnails=tuple(content[start:end] for start, end in zip(starts, ends, strict=True)),
+            labels=tuple(names[label] if row is None else row.label for label, row in zip(labels, rows, strict=True)),
+            files=tuple("" if row is None else row.file for row in rows),
+            previews=tuple(content[start:end] for start, end in zip(starts, ends, strict=True)),
+            media=media,
         )
     except (ValueError, LookupError, EOFError, OSError, zipfile.BadZipFile) as error:
         raise RunError(f"{file} is damaged: {error}.", fix=f"Write it again: tfl evaluate {run.folder} --confidence") from error

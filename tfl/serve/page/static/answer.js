@@ -197,15 +197,20 @@ function showNeighbours(answer, nouns) {
 
 function neighbour(found) {
   const row = element("li");
+  const preview = found.thumbnail === null ? element("p", "text", found.text) : thumbnail(found);
+  const words = element("p");
+  words.append(element("strong", "", found.label), element("span", "file", found.file ?? ""), element("span", "file", `distance ${found.distance.toFixed(3)}`));
+  words.title = found.file ?? "";
+  row.append(preview, words);
+  return row;
+}
+
+function thumbnail(found) {
   const image = element("img");
   image.src = found.thumbnail;
   image.alt = `Training example of ${found.label}`;
   image.onload = () => image.classList.toggle("tiny", Math.max(image.naturalWidth, image.naturalHeight) < 64);
-  const words = element("p");
-  words.append(element("strong", "", found.label), element("span", "file", found.file ?? ""), element("span", "file", `distance ${found.distance.toFixed(3)}`));
-  words.title = found.file ?? "";
-  row.append(image, words);
-  return row;
+  return image;
 }
 
 function element(tag, className = "", text = "") {
