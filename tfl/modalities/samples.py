@@ -3,12 +3,34 @@
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from tfl.errors import DataError, did_you_mean
 
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
 KIND_OF = {"strawberry": "image", "digits": "image", "reviews": "text", "sounds": "audio"}
 """The kind of each sample by its name."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SampleContents:
+    """A sample of files or texts, in memory.
+
+    Attributes:
+        contents: `(n,)` bytes: files, or texts as UTF-8.
+        labels: `(n,)` int32, indices into `class_names`.
+        class_names: The name of each label.
+        note: What kind of examples these are, to be shown wherever they are used.
+    """
+
+    contents: NDArray[np.object_]
+    labels: NDArray[np.int32]
+    class_names: tuple[str, ...]
+    note: str
 
 
 def kind_of(name: str) -> str:

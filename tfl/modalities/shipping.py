@@ -40,6 +40,21 @@ class Reading:
     note: str
 
 
+def stated_size(about: Mapping[str, Any]) -> tuple[int, int] | None:
+    """The (height, width) in pixels in what an export says of itself; None where it is missing or damaged.
+
+    Example:
+
+    >>> from tfl.modalities.shipping import stated_size
+    >>> stated_size({"image_size": [64, 96]}), stated_size({"image_size": [64, -1]})
+    ((64, 96), None)
+    """
+    size = about.get("image_size")
+    if isinstance(size, list) and len(size) == 2 and all(isinstance(side, int) and 0 < side <= 4096 for side in size):
+        return size[0], size[1]
+    return None
+
+
 class Shipping:
     """See the module. This class has what most kinds share.
 

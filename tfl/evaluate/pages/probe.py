@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tfl.evaluate.figures import AXIS, COLOURS, Figure, layout_of, shortened, titled
 from tfl.evaluate.render import render
-from tfl.evaluate.report.charts import _AXIS, COLOURS, Figure, _layout, _short, _titled
 from tfl.storage import write_atomically
 
 _WORDS = {"accuracy": "accuracy", "macro_f1": "macro-F1"}
@@ -73,10 +73,10 @@ def depth_profile_chart(document: Mapping[str, Any]) -> Figure:
     if metric == "accuracy":
         line = {"color": COLOURS["muted"], "width": 1.5, "dash": "dot"}
         data.append(_line(ends, [document["commonest"]] * 2, line, name="always the commonest class", hoverinfo="skip"))
-    ticks = {"tickmode": "array", "tickvals": places, "ticktext": [html.escape(_short(row["block"], 22)) for row in rows]}
-    layout = _layout(
-        xaxis={**_AXIS, **_titled("block, input side first"), **ticks, "tickangle": -40, "showgrid": False},
-        yaxis={**_AXIS, **_titled(f"{_WORDS[metric]} of a linear probe"), "tickformat": ".0%"},
+    ticks = {"tickmode": "array", "tickvals": places, "ticktext": [html.escape(shortened(row["block"], 22)) for row in rows]}
+    layout = layout_of(
+        xaxis={**AXIS, **titled("block, input side first"), **ticks, "tickangle": -40, "showgrid": False},
+        yaxis={**AXIS, **titled(f"{_WORDS[metric]} of a linear probe"), "tickformat": ".0%"},
         legend={
             "traceorder": "normal",
             "orientation": "h",

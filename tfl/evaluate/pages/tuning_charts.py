@@ -8,7 +8,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tfl.evaluate.report.charts import _AXIS, COLOURS, Figure, _layout, _short, _titled
+from tfl.evaluate.figures import AXIS, COLOURS, Figure, layout_of, shortened, titled
 from tfl.recipe import Monitor
 from tfl.tasks.intervals import wilson_interval
 
@@ -62,9 +62,9 @@ def depth_chart(
         trace["hovertemplate"] = "%{customdata}: mean %{y:.4f}<extra></extra>"
         trace["error_y"] = _bars([row["mean"] for row in means], [row["interval"] for row in means])
         data.append(trace)
-    layout = _layout(
-        xaxis={**_AXIS, **_titled("blocks that train above the frozen ones"), **_whole_blocks(scored)},
-        yaxis={**_AXIS, **_titled(_words(metric)), **_form(metric)},
+    layout = layout_of(
+        xaxis={**AXIS, **titled("blocks that train above the frozen ones"), **_whole_blocks(scored)},
+        yaxis={**AXIS, **titled(_words(metric)), **_form(metric)},
         legend=_LEGEND,
         margin=_MARGIN,
     )
@@ -89,9 +89,9 @@ def parallel_chart(trials: Sequence[Mapping[str, Any]], *, metric: str) -> Figur
         {"type": "line", "x0": at, "x1": at, "y0": 0, "y1": 1, "line": {"color": COLOURS["line"], "width": 1}, "layer": "below"}
         for at in range(len(axes))
     ]
-    layout = _layout(
-        xaxis={**_AXIS, "visible": False, "range": [-0.45, len(axes) - 0.5]},
-        yaxis={**_AXIS, "visible": False, "range": [-0.06, 1.18]},
+    layout = layout_of(
+        xaxis={**AXIS, "visible": False, "range": [-0.45, len(axes) - 0.5]},
+        yaxis={**AXIS, "visible": False, "range": [-0.06, 1.18]},
         annotations=notes,
         shapes=poles,
         margin=_MARGIN,
@@ -135,9 +135,9 @@ def time_chart(trials: Sequence[Mapping[str, Any]], *, metric: str) -> Figure | 
     dots = _dots(seconds, [row["value"] for row in rows], "trial", COLOURS["cool"], "circle", 8)
     dots["customdata"] = [row["number"] for row in rows]
     dots["hovertemplate"] = "trial %{customdata}: %{y:.4f} after %{x:.0f} s<extra></extra>"
-    layout = _layout(
-        xaxis={**_AXIS, **_titled("seconds of search"), "rangemode": "tozero"},
-        yaxis={**_AXIS, **_titled(_words(metric)), **_form(metric)},
+    layout = layout_of(
+        xaxis={**AXIS, **titled("seconds of search"), "rangemode": "tozero"},
+        yaxis={**AXIS, **titled(_words(metric)), **_form(metric)},
         legend=_LEGEND,
         margin=_MARGIN,
     )
@@ -174,7 +174,7 @@ def _axis(path: str, values: Sequence[Any]) -> dict[str, Any]:
 
     Numbers lie as they are, or by their logarithm where they span more than a factor of 20; all else as categories.
     """
-    label = html.escape(_short(".".join(path.split(".")[-2:]), 26))
+    label = html.escape(shortened(".".join(path.split(".")[-2:]), 26))
     if all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
         low, high = min(values), max(values)
         by_log = low > 0 and high / low >= 20
@@ -185,7 +185,7 @@ def _axis(path: str, values: Sequence[Any]) -> dict[str, Any]:
         return {"label": label, "places": [_between(value, scaled) for value in scaled], "ticks": ticks}
     words = sorted({str(value) for value in values}, key=_order)
     last = max(1, len(words) - 1)
-    ticks = [(at / last, html.escape(_short(word, 16))) for at, word in enumerate(words)]
+    ticks = [(at / last, html.escape(shortened(word, 16))) for at, word in enumerate(words)]
     return {"label": label, "places": [words.index(str(value)) / last for value in values], "ticks": ticks}
 
 

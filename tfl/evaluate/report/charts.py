@@ -10,33 +10,7 @@ import html
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-COLOURS = {
-    "ink": "#1d2524",
-    "muted": "#5c6866",
-    "line": "#dedbd2",
-    "surface": "#ffffff",
-    "good": "#1f7a5c",
-    "bad": "#c2571a",
-    "cool": "#2f6db3",
-    "shade": "#f1efe8",
-    "good_fill": "#86cbb0",
-    "good_pale": "#e3f1ea",
-    "bad_fill": "#f0ae84",
-    "bad_pale": "#fbe9dd",
-}
-"""By role; `templates/page.js` holds the dark twin of each."""
-RUN_COLOURS = ("#2f6db3", "#c2571a", "#1f7a5c", "#8b4fa8", "#9a7b0f", "#b3315e")
-"""One a run in a comparison; further runs begin again."""
-
-Figure = dict[str, Any]
-_AXIS = {
-    "gridcolor": COLOURS["line"],
-    "linecolor": COLOURS["line"],
-    "zeroline": False,
-    "automargin": True,
-    "tickfont": {"color": COLOURS["muted"]},
-    "fixedrange": True,
-}
+from tfl.evaluate.figures import AXIS, COLOURS, RUN_COLOURS, Figure, layout_of, shortened, titled
 
 
 def curve(
@@ -75,9 +49,9 @@ def curve(
         )
     shapes, notes = _stage_bands(history)
     share = train == "accuracy"
-    layout = _layout(
-        xaxis={**_AXIS, **_titled("epoch"), "showgrid": False, **_whole_ticks(len(history))},
-        yaxis={**_AXIS, **_titled(title), **({"tickformat": ".0%"} if share else {"rangemode": "tozero"})},
+    layout = layout_of(
+        xaxis={**AXIS, **titled("epoch"), "showgrid": False, **_whole_ticks(len(history))},
+        yaxis={**AXIS, **titled(title), **({"tickformat": ".0%"} if share else {"rangemode": "tozero"})},
         shapes=shapes,
         annotations=notes,
         legend={"orientation": "h", "y": -0.24, "x": 0, "font": {"color": COLOURS["ink"]}},
@@ -130,7 +104,11 @@ def _stage_bands(history: Sequence[Mapping[str, Any]]) -> tuple[list[dict[str, A
         if position % 2:
             band = {"type": "rect", "xref": "x", "yref": "paper", "x0": low, "x1": high, "y0": 0, "y1": 1}
             shapes.append({**band, "fillcolor": COLOURS["shade"], "line": {"width": 0}, "layer": "below"})
-        text = {"text": html.escape(_short(str(name), 18)), "showarrow": False, "font": {"color": COLOURS["muted"], "size": 12}}
+        text = {
+            "text": html.escape(shortened(str(name), 18)),
+            "showarrow": False,
+            "font": {"color": COLOURS["muted"], "size": 12},
+        }
         notes.append({**text, "x": (low + high) / 2, "y": 1.0, "xref": "x", "yref": "paper", "yanchor": "bottom"})
     return shapes, notes
 
@@ -141,19 +119,19 @@ def confusion(test: Mapping[str, Any]) -> Figure | None:
     if not counts:
         return None
     size = len(names)
-    labels = [html.escape(_short(name, 20)) for name in names]
-    axis = {**_AXIS, "showgrid": False, "tickmode": "array", "tickvals": list(range(size)), "ticktext": labels}
+    labels = [html.escape(shortened(name, 20)) for name in names]
+    axis = {**AXIS, "showgrid": False, "tickmode": "array", "tickvals": list(range(size)), "ticktext": labels}
     if size > 40:
         axis = {**axis, "tickmode": "auto", "tickvals": None, "ticktext": None, "showticklabels": False}
-    layout = _layout(
+    layout = layout_of(
         xaxis={
             **axis,
-            **_titled("predicted"),
+            **titled("predicted"),
             "autotickangles": [0, -40, -90],
             "constrain": "domain",
             "range": [-0.5, size - 0.5],
         },
-        yaxis={**axis, **_titled("true class"), "range": [size - 0.5, -0.5]},
+        yaxis={**axis, **titled("true class"), "range": [size - 0.5, -0.5]},
         margin={"l": 10, "r": 10, "t": 10, "b": 10},
     )
     data = [_cells(counts, names, right=right) for right in (True, False)]
@@ -200,7 +178,7 @@ def reliability(bins: Sequence[Mapping[str, Any]], *, nouns: str = "examples") -
         return None
     centres = [(row["low"] + row["high"]) / 2 for row in held]
     width = held[0]["high"] - held[0]["low"]
-    share = {**_AXIS, "tickformat": ".0%"}
+    share = {**AXIS, "tickformat": ".0%"}
     bars = {
         "type": "bar",
         "x": centres,
@@ -230,10 +208,10 @@ def reliability(bins: Sequence[Mapping[str, Any]], *, nouns: str = "examples") -
         "hovertemplate": f"%{{y}} {nouns}<extra></extra>",
         "showlegend": False,
     }
-    layout = _layout(
-        xaxis={**share, **_titled("how sure it was"), "range": [0, 1], "dtick": 0.2, "anchor": "y2"},
-        yaxis={**share, **_titled("how often right"), "range": [0, 1.02], "domain": [0.32, 1]},
-        yaxis2={**_AXIS, **_titled(nouns), "domain": [0, 0.2], "nticks": 3},
+    layout = layout_of(
+        xaxis={**share, **titled("how sure it was"), "range": [0, 1], "dtick": 0.2, "anchor": "y2"},
+        yaxis={**share, **titled("how often right"), "range": [0, 1.02], "domain": [0.32, 1]},
+        yaxis2={**AXIS, **titled(nouns), "domain": [0, 0.2], "nticks": 3},
         margin={"l": 10, "r": 28, "t": 10, "b": 10},
         bargap=0,
     )
@@ -245,7 +223,7 @@ def runs_curve(runs: Sequence[Mapping[str, Any]], *, x: str, column: str = "val_
     data = []
     for position, run in enumerate(runs):
         rows = [row for row in run["history"] if row.get(column) is not None and row.get(x) is not None]
-        name = html.escape(_short(str(run["title"]), 40))
+        name = html.escape(shortened(str(run["title"]), 40))
         data.append(
             {
                 "type": "scatter",
@@ -260,34 +238,14 @@ def runs_curve(runs: Sequence[Mapping[str, Any]], *, x: str, column: str = "val_
         )
     if not any(trace["x"] for trace in data):
         return None
-    layout = _layout(
-        xaxis={**_AXIS, **_titled("epoch" if x == "step" else "seconds of training"), "rangemode": "tozero"},
+    layout = layout_of(
+        xaxis={**AXIS, **titled("epoch" if x == "step" else "seconds of training"), "rangemode": "tozero"},
         yaxis={
-            **_AXIS,
-            **_titled(column.replace("val_", "validation ").replace("_", " ")),
+            **AXIS,
+            **titled(column.replace("val_", "validation ").replace("_", " ")),
             **({"tickformat": ".0%"} if column == "val_accuracy" else {}),
         },
         legend={"orientation": "h", "y": -0.24, "x": 0, "font": {"color": COLOURS["ink"]}},
         margin={"l": 10, "r": 10, "t": 10, "b": 10},
     )
     return {"data": data, "layout": layout, "height": 360}
-
-
-def _titled(text: str) -> dict[str, Any]:
-    return {"title": {"text": text, "standoff": 14, "font": {"color": COLOURS["muted"], "size": 13}}}
-
-
-def _layout(**parts: Any) -> dict[str, Any]:
-    return {
-        "paper_bgcolor": "rgba(0,0,0,0)",
-        "plot_bgcolor": "rgba(0,0,0,0)",
-        "font": {"color": COLOURS["ink"], "family": "system-ui, -apple-system, 'Segoe UI', Roboto, sans-serif", "size": 13},
-        "hoverlabel": {"bgcolor": COLOURS["surface"], "bordercolor": COLOURS["line"], "font": {"color": COLOURS["ink"]}},
-        "showlegend": "legend" in parts,
-        "dragmode": False,
-        **parts,
-    }
-
-
-def _short(text: str, most: int) -> str:
-    return text if len(text) <= most else text[: most - 1] + "…"

@@ -216,23 +216,6 @@ class AudioModality(SeenByImageNetwork):
 
         return preview_sound(content, self, attribution=attribution)
 
-    def baseline(
-        self,
-        task: str,
-        *,
-        train: tuple[Sequence[bytes], NDArray[np.float32]],
-        val: tuple[Sequence[bytes], NDArray[np.float32]],
-        contents: Sequence[bytes],
-    ) -> tuple[str, NDArray[np.float32]]:
-        """There is none.
-
-        Raises:
-            TflError: Always.
-        """
-        from tfl.errors import TflError
-
-        raise TflError(f"There is no baseline for {self.nouns}.")
-
     def small_preview(self, read: Callable[[], bytes], tensors: Any) -> bytes:
         """A JPEG of the spectrogram."""
         from tfl.modalities.audio.preview import coloured

@@ -7,13 +7,13 @@ numbers.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tfl.errors import DataError, did_you_mean
 from tfl.modalities.audio.wav import as_int16, write_wav
+from tfl.modalities.samples import SampleContents
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,24 +29,7 @@ NOTE = "synthesised, not recorded"
 Random = np.random.Generator
 
 
-@dataclass(frozen=True, kw_only=True)
-class SampleSounds:
-    """A sample in memory.
-
-    Attributes:
-        contents: `(n,)` bytes, WAV files.
-        labels: `(n,)` int32, indices into `class_names`.
-        class_names: The name of each label.
-        note: What kind of sounds these are, to be shown wherever they are used.
-    """
-
-    contents: NDArray[np.object_]
-    labels: NDArray[np.int32]
-    class_names: tuple[str, ...]
-    note: str
-
-
-def load_sample(name: str) -> SampleSounds:
+def load_sample(name: str) -> SampleContents:
     """A sample by name; `sounds` is the only one.
 
     Raises:
@@ -66,7 +49,7 @@ def load_sample(name: str) -> SampleSounds:
     return draw_sounds()
 
 
-def draw_sounds(*, seed: int = SEED, per_class: int = PER_CLASS) -> SampleSounds:
+def draw_sounds(*, seed: int = SEED, per_class: int = PER_CLASS) -> SampleContents:
     """WAV files of one second at 16 kHz, classes taking turns.
 
     Args:
@@ -78,7 +61,7 @@ def draw_sounds(*, seed: int = SEED, per_class: int = PER_CLASS) -> SampleSounds
     contents = np.empty(len(labels), object)
     for number, label in enumerate(labels):
         contents[number] = write_wav(as_int16(draw_sound(np.random.default_rng((seed, number)), names[label])), RATE)
-    return SampleSounds(contents=contents, labels=labels, class_names=names, note=NOTE)
+    return SampleContents(contents=contents, labels=labels, class_names=names, note=NOTE)
 
 
 def draw_sound(rng: Random, kind: str) -> NDArray[np.float64]:

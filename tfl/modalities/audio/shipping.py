@@ -13,7 +13,7 @@ import numpy as np
 from tfl.modalities.audio.decode import sample_count
 from tfl.modalities.audio.modality import SPECTROGRAM, AudioModality
 from tfl.modalities.audio.spectrogram import fft_samples, highest, hop_samples, window_samples
-from tfl.modalities.shipping import Reading, Shipping
+from tfl.modalities.shipping import Reading, Shipping, stated_size
 from tfl.recipe import Audio, Data
 
 if TYPE_CHECKING:
@@ -75,11 +75,9 @@ class AudioShipping(Shipping):
     @classmethod
     def of_about(cls, about: Mapping[str, Any]) -> AudioShipping:
         """The sounds of an export."""
-        size = about.get("image_size")
-        known = isinstance(size, list) and len(size) == 2 and all(isinstance(side, int) and 0 < side <= 4096 for side in size)
         settings = {name.removeprefix("audio_"): value for name, value in about.items() if name.startswith("audio_")}
         audio = Audio(**{"seconds": 1.0, **{name: value for name, value in settings.items() if name in _FIELDS}})
-        return cls(AudioModality(Data("export", image_size=(size[0], size[1]) if known and size else (64, 64), input=audio)))
+        return cls(AudioModality(Data("export", image_size=stated_size(about) or (64, 64), input=audio)))
 
     def golden(self) -> dict[str, bytes]:
         """See `tfl.modalities.audio.golden.golden_sounds`."""

@@ -20,7 +20,7 @@ from tfl.modalities.image.headers import (
 )
 from tfl.modalities.image.modality import PIXELS, ImageModality
 from tfl.modalities.image.pillow import pillow_pixels, reading_lines
-from tfl.modalities.shipping import Reading, Shipping
+from tfl.modalities.shipping import Reading, Shipping, stated_size
 from tfl.recipe import Data
 
 if TYPE_CHECKING:
@@ -71,13 +71,12 @@ class ImageShipping(Shipping):
     @classmethod
     def of_about(cls, about: Mapping[str, Any]) -> ImageShipping:
         """The images of an export; damaged entries count as missing, for they are not needed to answer."""
-        size, bits = about.get("image_size"), about.get("bits")
-        known = isinstance(size, list) and len(size) == 2 and all(isinstance(side, int) and 0 < side <= 4096 for side in size)
+        bits = about.get("bits")
         return cls(
             ImageModality(
                 Data(
                     "export",
-                    image_size=(size[0], size[1]) if known and isinstance(size, list) else None,
+                    image_size=stated_size(about),
                     fit=about["fit"] if about.get("fit") in ("stretch", "crop", "pad") else "stretch",
                     bits=bits if isinstance(bits, int) and 8 <= bits <= 16 else None,
                 )

@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tfl.errors import DataError, did_you_mean
+from tfl.modalities.samples import SampleContents
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    pass
 
 SEED = 20261127
 PER_CLASS = 1000
@@ -42,24 +42,7 @@ _STARTS = ("", "", "honestly , ", "to my mind , ", "for once , ", "all in all , 
 _ENDS = ("", "", " from start to finish", " throughout", " for two hours", " in every scene")
 
 
-@dataclass(frozen=True, kw_only=True)
-class SampleTexts:
-    """A sample in memory.
-
-    Attributes:
-        contents: `(n,)` bytes, texts as UTF-8.
-        labels: `(n,)` int32, indices into `class_names`.
-        class_names: The name of each label.
-        note: What kind of texts these are, to be shown wherever they are used.
-    """
-
-    contents: NDArray[np.object_]
-    labels: NDArray[np.int32]
-    class_names: tuple[str, ...]
-    note: str
-
-
-def load_sample(name: str) -> SampleTexts:
+def load_sample(name: str) -> SampleContents:
     """A sample by name; `reviews` is the only one.
 
     Raises:
@@ -79,7 +62,7 @@ def load_sample(name: str) -> SampleTexts:
     return write_reviews()
 
 
-def write_reviews(*, seed: int = SEED, per_class: int = PER_CLASS) -> SampleTexts:
+def write_reviews(*, seed: int = SEED, per_class: int = PER_CLASS) -> SampleContents:
     """Different reviews, classes taking turns.
 
     Args:
@@ -96,7 +79,7 @@ def write_reviews(*, seed: int = SEED, per_class: int = PER_CLASS) -> SampleText
         texts[text] = praise
     contents = np.empty(len(texts), object)
     contents[:] = [text.encode() for text in texts]
-    return SampleTexts(contents=contents, labels=np.array(list(texts.values()), np.int32), class_names=CLASS_NAMES, note=NOTE)
+    return SampleContents(contents=contents, labels=np.array(list(texts.values()), np.int32), class_names=CLASS_NAMES, note=NOTE)
 
 
 def _review(draw: random.Random, *, praise: bool) -> str:

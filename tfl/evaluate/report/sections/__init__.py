@@ -11,7 +11,7 @@ from tfl.evaluate.predictions import NAME, read_predictions
 from tfl.tasks.base import task_of
 
 if TYPE_CHECKING:
-    from tfl.evaluate.report.charts import Figure
+    from tfl.evaluate.figures import Figure
     from tfl.runs import Run
 
 WORDS = {

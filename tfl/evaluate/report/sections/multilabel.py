@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tfl.evaluate.figures import AXIS, COLOURS, RUN_COLOURS, Figure, layout_of, shortened, titled
 from tfl.evaluate.predictions import Predictions
-from tfl.evaluate.report.charts import _AXIS, COLOURS, RUN_COLOURS, Figure, _layout, _short, _titled
 from tfl.evaluate.report.sections import Section
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ def _precision_recall(test: Predictions) -> Figure | None:
             continue
         recall, precision = precision_recall_points(test.outputs[known, column], truth[known, column])
         keep = np.unique(np.linspace(0, len(recall) - 1, min(_POINTS, len(recall))).round().astype(int))
-        name = html.escape(_short(test.class_names[column], 30))
+        name = html.escape(shortened(test.class_names[column], 30))
         data.append(
             {
                 "type": "scatter",
@@ -88,10 +88,10 @@ def _precision_recall(test: Predictions) -> Figure | None:
         )
     if not data:
         return None
-    share = {**_AXIS, "tickformat": ".0%", "range": [0, 1.02]}
-    layout = _layout(
-        xaxis={**share, **_titled("recall")},
-        yaxis={**share, **_titled("precision")},
+    share = {**AXIS, "tickformat": ".0%", "range": [0, 1.02]}
+    layout = layout_of(
+        xaxis={**share, **titled("recall")},
+        yaxis={**share, **titled("precision")},
         legend={"orientation": "h", "y": -0.2, "x": 0, "font": {"color": COLOURS["ink"]}},
         margin={"l": 10, "r": 28, "t": 10, "b": 10},
     )
@@ -116,8 +116,8 @@ def _error_matrix(names: tuple[str, ...], errors: NDArray[np.int64]) -> Figure |
     size = len(names)
     if not errors.any() or size > _MOST_CELLS:
         return None
-    labels = [html.escape(_short(name, 20)) for name in names]
-    axis = {**_AXIS, "showgrid": False, "tickmode": "array", "tickvals": list(range(size)), "ticktext": labels}
+    labels = [html.escape(shortened(name, 20)) for name in names]
+    axis = {**AXIS, "showgrid": False, "tickmode": "array", "tickvals": list(range(size)), "ticktext": labels}
     hover = [
         [f"{count} × {html.escape(names[i])} missed and {html.escape(names[j])} given" for j, count in enumerate(row)]
         for i, row in enumerate(errors.tolist())
@@ -136,9 +136,9 @@ def _error_matrix(names: tuple[str, ...], errors: NDArray[np.int64]) -> Figure |
         "xgap": 2,
         "ygap": 2,
     }
-    layout = _layout(
-        xaxis={**axis, **_titled("given wrongly"), "constrain": "domain", "range": [-0.5, size - 0.5]},
-        yaxis={**axis, **_titled("missed"), "range": [size - 0.5, -0.5]},
+    layout = layout_of(
+        xaxis={**axis, **titled("given wrongly"), "constrain": "domain", "range": [-0.5, size - 0.5]},
+        yaxis={**axis, **titled("missed"), "range": [size - 0.5, -0.5]},
         margin={"l": 10, "r": 10, "t": 10, "b": 10},
     )
     return {"data": [cells], "layout": layout, "height": int(min(900, 150 + size * (48 if size < 12 else 26)))}

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tfl.evaluate.figures import AXIS, COLOURS, Figure, layout_of, shortened, titled
 from tfl.evaluate.predictions import Predictions
-from tfl.evaluate.report.charts import _AXIS, COLOURS, Figure, _layout, _short, _titled
 from tfl.evaluate.report.sections import Section
 
 if TYPE_CHECKING:
@@ -86,9 +86,9 @@ def _scatter(test: Predictions, column: int) -> Figure:
             "thickness": 1,
             "width": 0,
         }
-    layout = _layout(
-        xaxis={**_AXIS, **_titled("true")},
-        yaxis={**_AXIS, **_titled("predicted")},
+    layout = layout_of(
+        xaxis={**AXIS, **titled("true")},
+        yaxis={**AXIS, **titled("predicted")},
         margin={"l": 10, "r": 28, "t": 10, "b": 10},
     )
     return {"data": [points, ideal], "layout": layout, "height": 420}
@@ -101,9 +101,9 @@ def _residuals(test: Predictions, column: int) -> Figure:
         **_points(test, at, values, values - test.targets[at, column]),
         "hovertemplate": "%{customdata}<br>predicted %{x:.4g}, off by %{y:.4g}<extra></extra>",
     }
-    layout = _layout(
-        xaxis={**_AXIS, **_titled("predicted")},
-        yaxis={**_AXIS, **_titled("predicted minus true"), "zeroline": True, "zerolinecolor": COLOURS["bad"]},
+    layout = layout_of(
+        xaxis={**AXIS, **titled("predicted")},
+        yaxis={**AXIS, **titled("predicted minus true"), "zeroline": True, "zerolinecolor": COLOURS["bad"]},
         margin={"l": 10, "r": 28, "t": 10, "b": 10},
     )
     return {"data": [points], "layout": layout, "height": 420}
@@ -116,7 +116,7 @@ def _points(test: Predictions, at: NDArray[np.intp], x: NDArray[np.float64], y: 
         "x": x.tolist(),
         "y": y.tolist(),
         "marker": {"size": 6, "color": COLOURS["cool"], "opacity": 0.6},
-        "customdata": [html.escape(_short(test.files[index].split("/")[-1], 40)) for index in at.tolist()],
+        "customdata": [html.escape(shortened(test.files[index].split("/")[-1], 40)) for index in at.tolist()],
         "showlegend": False,
     }
 
