@@ -83,6 +83,18 @@ def test_options(here, asked):
     assert asked[1][0].data.image_size == (64, 64)
 
 
+def test_the_kind_and_the_task_are_found_in_the_source(here, asked):
+    (here / "films.csv").write_text("text,stars\ngood film,3.5\nbad film,4\nfine film,7\n")
+    assert invoke("audit", "films.csv", "--quick", "--out", "a").exit_code == 0
+    assert invoke("audit", "sample:sounds", "--quick", "--out", "b").exit_code == 0
+    assert invoke("audit", "films.csv", "--quick", "--kind", "text", "--task", "classify", "--out", "c").exit_code == 0
+    assert [(recipe.data.kind, recipe.task) for recipe, _ in asked] == [
+        ("text", "regress"),
+        ("audio", "classify"),
+        ("text", "classify"),
+    ]
+
+
 def test_json_and_files(here, asked):
     result = invoke("audit", "my photos", "--json")
     document = json.loads(result.stdout)

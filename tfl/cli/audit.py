@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import rich_click as click
 
@@ -13,7 +13,7 @@ from tfl import __version__
 from tfl.cli.command import Answer, command
 from tfl.cli.options import parse_size
 from tfl.cli.tables import output, table
-from tfl.errors import RecipeError, RunError
+from tfl.errors import DataError, RecipeError, RunError
 from tfl.modalities.base import KINDS, check_available, settled
 from tfl.progress import progress_shown
 from tfl.recipe import Audio, Backbone, Data, Recipe, TaskName, Text
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 Kind = Literal["image", "text", "audio"]
 _BACKBONES = {"image": Backbone("mini"), "text": Backbone("tiny", weights=None), "audio": Backbone("mini")}
 """Whose features the deep checks use; that for texts is asked for nothing, since the deep checks of texts want one by name."""
+_INPUTS: dict[str, Text | Audio | None] = {"image": None, "text": Text(), "audio": Audio()}
 _ANY_LENGTH = 8  # tokens: nothing is tokenised without a network
 DOCUMENT, PAGE, LIST = "audit.json", "audit.html", "exclude.txt"
 
@@ -54,8 +55,8 @@ DOCUMENT, PAGE, LIST = "audit.json", "audit.html", "exclude.txt"
     show_default=True,
     help="How many are shown of each finding.",
 )
-@click.option("--kind", type=click.Choice(KINDS[:3]), default="image", show_default=True, help="What SOURCE holds.")
-@click.option("--task", type=click.Choice(NAMES), default="classify", show_default=True, help="What its labels are.")
+@click.option("--kind", type=click.Choice(KINDS[:3]), help="What SOURCE holds. [default: found in SOURCE]")
+@click.option("--task", type=click.Choice(NAMES), help="What its labels are. [default: found in SOURCE]")
 @click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="Of folds and resamples.")
 @click.option("--out", metavar="DIR", type=click.Path(path_type=Path), help="Where to write. [default: runs/NAME/audit-TIME]")
 def audit(
@@ -65,8 +66,8 @@ def audit(
     image_size: tuple[int, int] | None,
     exclude: str | None,
     most: int,
-    kind: Kind,
-    task: TaskName,
+    kind: Kind | None,
+    task: TaskName | None,
     seed: int,
     out: Path | None,
 ) -> Answer:
@@ -81,6 +82,7 @@ def audit(
     a folder of IDX files, tfds:NAME, or sample:NAME.
     """
     name = _name_of(source)
+    kind, task = _kind_and_task(source, kind, task)
     recipe = settled(_recipe(name, source, kind, task, backbone, image_size, exclude, seed, deep=not quick))
     folder = out or default_folder(name, kind="audit")
     _check_folder(folder, source)
@@ -93,6 +95,21 @@ def audit(
     document = _document(recipe, found)
     _write(folder, recipe, found, document, most)
     return Answer({**document, "written": files}, lambda: _show(found, document, files))
+
+
+def _kind_and_task(source: str, kind: Kind | None, task: TaskName | None) -> tuple[Kind, TaskName]:
+    """What the command line says, and else what the source shows; where it cannot be read, the audit itself says why."""
+    if kind is not None and task is not None:
+        return kind, task
+    from tfl.data.kind import find_kind_and_task
+
+    fixed = [*(["data.input"] if kind else []), *(["task"] if task else [])]
+    start = Data(source, input=_INPUTS[kind or "image"])
+    try:
+        data, found, _ = find_kind_and_task(start, task or "classify", fixed=fixed, check_classes=False)
+    except DataError:
+        return kind or "image", task or "classify"
+    return cast(Kind, data.kind), found
 
 
 def _recipe(
@@ -117,8 +134,8 @@ def _recipe(
             "The deep checks need the features of a network, and none for texts comes with tfl.",
             fix="Name one with --backbone, such as bert_tiny_en_uncased or the folder of a KerasHub preset, or add --quick.",
         )
-    inputs = {"image": None, "text": Text(length=None if deep else _ANY_LENGTH), "audio": Audio()}
-    data = Data(source, image_size=image_size, on_bad="skip", exclude=exclude, input=inputs[kind])
+    seen = Text(length=_ANY_LENGTH) if kind == "text" and not deep else _INPUTS[kind]
+    data = Data(source, image_size=image_size, on_bad="skip", exclude=exclude, input=seen)
     network = Backbone(backbone) if backbone else _BACKBONES[kind]
     return Recipe(name=name, data=data, backbone=network, task=task, seed=seed)
 

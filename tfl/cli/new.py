@@ -12,7 +12,7 @@ import rich_click as click
 from tfl.cli.command import Answer, command
 from tfl.cli.first_recipe import DEFAULT_BACKBONES, SHARE, Seen, recipe_text
 from tfl.cli.options import SOURCE_HELP, set_option
-from tfl.errors import DataError, MismatchError, RecipeError
+from tfl.errors import DataError, RecipeError
 from tfl.quiet import load_tensorflow
 from tfl.recipe import Backbone, Data, Recipe
 
@@ -44,6 +44,8 @@ def new(name: str, source: str, backbone: str | None, settings: Sequence[tuple[s
     file = Path(name if name.endswith(".py") else f"{name}.py")
     start = _changed(Recipe(name=file.stem, data=Data(source), backbone=Backbone("mini")), settings)
     _refuse_if_there(file)
+    from tfl.data.kind import find_kind_and_task
+
     data, task, examples = find_kind_and_task(start.data, start.task, fixed=[key for key, _ in settings])
     if task == "classify":
         _check_smallest(examples, source)
@@ -68,35 +70,6 @@ def _changed(recipe: Recipe, settings: Sequence[tuple[str, str]]) -> Recipe:
 
 
 _FIELDS = ("data.path_column", "data.label_column", "data.test_fold")
-
-
-def find_kind_and_task(data: Data, task: str, *, fixed: Sequence[str] = ()) -> tuple[Data, str, Examples]:
-    """The data with the kind of its examples, the task, and the examples, as the source shows them.
-
-    Args:
-        data: What the command line says; its kind is tried first.
-        task: String, tried first.
-        fixed: Strings, fields that the command line decides, which the source does not change.
-
-    Raises:
-        DataError: The source cannot be used, whatever its kind and its task.
-    """
-    from tfl.data.source import load_source
-
-    tried: list[object] = []
-    while True:
-        try:
-            return data, task, load_source(data, task=task)
-        except MismatchError as error:
-            changes = dict(error.changes)
-            if not changes or changes in tried or set(changes) & set(fixed):
-                raise
-            tried.append(changes)
-            task = changes.pop("task", task)
-            recipe = Recipe(name="data", data=data, backbone=Backbone("mini"))
-            for key, value in changes.items():
-                recipe = recipe.override(key, value)
-            data = recipe.data
 
 
 def _facts(seen: Seen) -> dict[str, Any]:
