@@ -72,16 +72,21 @@ def make_dataset(
         return tuple((load(row), target_of(row), row) for row in rows)
 
     def finish(first: tuple[Any, ...], second: tuple[Any, ...] | None = None) -> tuple[Any, Any]:
-        tensors, wanted, index = first
+        if from_disk and augment is None:
+            return first[:2]
+        (tensors, wanted, index), partners = decoded(first), None if second is None else decoded(second)
         if augment is None:
-            return (tensors if from_disk else modality.finish(tensors)), wanted
-        return modality.augmenter(augment)(tensors, wanted, index, seed=seed, view=drawn_view, partners=second)
+            return modality.finish(tensors), wanted
+        return modality.augmenter(augment)(tensors, wanted, index, seed=seed, view=drawn_view, partners=partners)
+
+    def decoded(part: tuple[Any, ...]) -> tuple[Any, ...]:
+        return (_decoded_batch(part[0], modality), *part[1:]) if modality.finishes else part
 
     parallel = {"num_parallel_calls": tf.data.AUTOTUNE, "deterministic": True}
     dataset = tf.data.Dataset.from_tensor_slices(columns)
-    if from_disk:
+    if from_disk or (modality.finishes and examples.contents is not None):
         dataset = dataset.batch(batch_size).map(_as_it_is(read), **parallel)
-    else:  # decoded one by one, read batch by batch
+    else:  # files are read one by one, and decoded so where `finish` changes nothing
         dataset = dataset.map(_as_it_is(read), **parallel).batch(batch_size)
     return untuned(dataset.map(_as_it_is(finish), **parallel).prefetch(tf.data.AUTOTUNE))
 
@@ -135,16 +140,25 @@ def _reader(cached: CachedTensors) -> Callable[[tf.Tensor], Tensors]:
 
 
 def _loader(examples: Examples, modality: Modality) -> Callable[[tf.Tensor], Tensors]:
-    """A function from an example's index to its decoded tensors."""
+    """A function from an example's index to its decoded tensors, or to its content where a batch is decoded at once."""
+
+    def decode(content: tf.Tensor) -> Tensors:
+        return content if modality.finishes else modality.decode(modality.convert(content))
+
     with tf.device("CPU:0"):
         if examples.arrays is not None:
             arrays = tf.constant(examples.arrays)
             return lambda index: modality.decode_array(tf.gather(arrays, index))
         if examples.contents is not None:
             contents = tf.constant(list(examples.contents), tf.string)
-            return lambda index: modality.decode(modality.convert(tf.gather(contents, index)))
+            return lambda index: decode(tf.gather(contents, index))
         paths = tf.constant([] if examples.paths is None else examples.paths.tolist(), tf.string)
-        return lambda index: modality.decode(modality.convert(tf.io.read_file(tf.gather(paths, index))))
+        return lambda index: decode(tf.io.read_file(tf.gather(paths, index)))
+
+
+def _decoded_batch(contents: tf.Tensor, modality: Modality) -> Tensors:
+    """What `Modality.finish` takes."""
+    return modality.decode(modality.convert(contents))
 
 
 def cache_tensors(examples: Examples, *, modality: Modality, limit_bytes: int | None = None) -> CachedTensors | None:
@@ -174,7 +188,8 @@ def _decoded(
     dataset = tf.data.Dataset.range(count)
     if modality.finishes:
         dataset = dataset.map(_as_it_is(load), **parallel).batch(_AT_ONCE)
-        dataset = dataset.map(_as_it_is(lambda tensors: as_stored(modality.finish(tensors), specs)), **parallel).unbatch()
+        finish = _as_it_is(lambda contents: as_stored(modality.finish(_decoded_batch(contents, modality)), specs))
+        dataset = dataset.map(finish, **parallel).unbatch()
     else:
         dataset = dataset.map(_as_it_is(lambda index: as_stored(load(index), specs)), **parallel)
     return untuned(dataset.prefetch(16))
@@ -204,7 +219,7 @@ def decode_errors(
     def read(position: tf.Tensor) -> tuple[tf.Tensor, Tensors]:
         tensors = load(tf.gather(rows, position))
         if modality.finishes:
-            finished = modality.finish(tf.nest.map_structure(lambda tensor: tensor[None], tensors))
+            finished = modality.finish(_decoded_batch(tensors[None], modality))
             tensors = tf.nest.map_structure(lambda tensor: tensor[0], finished)
         return position, as_stored(tensors, specs)
 
@@ -219,7 +234,11 @@ def decode_errors(
 
 def _decode_error(examples: Examples, index: int, modality: Modality) -> str:
     try:
-        modality.decode(tf.constant(modality.readable(examples.bytes_of(index))))
+        content = tf.constant(modality.readable(examples.bytes_of(index)))
+        if modality.finishes:
+            modality.finish(modality.decode(content[None]))
+        else:
+            modality.decode(content)
     except BadImageError as error:
         return str(error).removeprefix("damaged: ")
     except (tf.errors.OpError, ValueError, OSError) as error:

@@ -147,7 +147,7 @@ class Modality(Protocol):
         in_graph: Whether `encode` can be part of an exported graph.
         content_input: Name of the input of the exported signature that takes contents, such as `image_bytes` or `text`.
         most_bytes: The largest content that is read.
-        finishes: Whether `finish` changes anything.
+        finishes: Whether `finish` changes anything. Then `convert` and `decode` take a batch of contents, `(batch,)` strings.
         troubles: What each `Checked.trouble` means, as the end of a sentence that begins with the name of a file.
         trouble_fixes: What to do about some of them.
         allowed: Which contents can be used, in a few words.
@@ -207,10 +207,10 @@ class Modality(Protocol):
         """The content in a form that the graph decodes; most are returned as they are."""
 
     def convert(self, content: tf.Tensor) -> tf.Tensor:
-        """`readable` of a scalar string within a dataset; calls Python only where it must."""
+        """`readable` within a dataset, of a scalar string, or of a batch where `finishes`; calls Python only where it must."""
 
     def decode(self, content: tf.Tensor) -> Tensors:
-        """Tensors of one content, a scalar string."""
+        """Tensors of one content, a scalar string; of a batch, `(batch,)`, where `finishes`."""
 
     def decode_array(self, array: tf.Tensor) -> Tensors:
         """Tensors of one example that is an array."""

@@ -17,7 +17,7 @@ PLAIN = spectrogram_input(WAVES, AUDIO, SIZE).numpy()
 
 
 def augmented(settings: AudioAugment, *, order=(0, 1, 2, 3), seed=1, view=0, partners=None):
-    run = augmenter(settings, AUDIO, SIZE)
+    run = augmenter(settings, AUDIO, SIZE, tf.identity)
     chosen = list(order)
     images, targets = run(
         WAVES[chosen],

@@ -8,9 +8,10 @@ from sound_files import encoded, tone, wav, with_chunk
 import tfl
 from tfl.errors import BadImageError, MissingExtraError
 from tfl.modalities.audio.convert import readable_by_graph
-from tfl.modalities.audio.decode import decode_wav
+from tfl.modalities.audio.decode import decode_wav, decode_wavs
 from tfl.modalities.audio.modality import AudioModality
-from tfl.modalities.audio.wav import as_int16, read_wav_header
+from tfl.modalities.audio.spectrogram import spectrogram_input
+from tfl.modalities.audio.wav import as_int16, read_wav_header, write_wav
 
 SECONDS, RATE = 0.5, 16000
 PIECE = np.stack([tone(level=0.6), tone(880.0, level=0.2)], axis=1)
@@ -37,7 +38,7 @@ MODALITY = AudioModality(tfl.Data("x", image_size=(32, 32), input=tfl.Audio(seco
 @pytest.fixture(scope="module")
 def through_dataset():
     """Samples as a dataset makes them."""
-    return tf.function(lambda content: MODALITY.decode(MODALITY.convert(content)))
+    return tf.function(lambda content: MODALITY.samples(MODALITY.decode(MODALITY.convert(tf.stack([content]))))[0])
 
 
 def test_all_channels_are_mixed(through_dataset):
@@ -70,9 +71,9 @@ def test_plain_wav_files_do_not_call_python(monkeypatch):
 
     monkeypatch.setattr(modality, "readable_by_graph", refuse)
     convert = tf.function(MODALITY.convert)
-    assert convert(wav(PIECE)).numpy() == wav(PIECE)
+    assert convert([wav(PIECE)]).numpy().tolist() == [wav(PIECE)]
     with pytest.raises(tf.errors.OpError, match="called"):
-        convert(OTHERS["flac"])
+        convert([wav(PIECE), OTHERS["flac"]])
 
 
 @pytest.mark.parametrize("rate", [8000, 22050, 48000])
@@ -110,6 +111,30 @@ def test_without_soundfile_only_16_bit_wav_is_read(monkeypatch):
     assert (checked.trouble, checked.detail) == ("unsupported_format", "FLAC; reading it needs: pip install 'tfl[audio]'")
 
 
+@pytest.mark.parametrize("seconds", [0.3, 0.2, 0.1, 0.30001, 1 / 3, 0.0001])
+@pytest.mark.parametrize("lengths", [(2400, 2399, 1, 4801), (2400,), (2401, 7)])
+def test_a_batch_at_once_gives_the_samples_of_each_file(seconds, lengths):
+    rng, rate = np.random.default_rng(0), 8000
+    contents = [write_wav(rng.integers(-32768, 32768, length).astype(np.int16), rate) for length in lengths]
+    expected = [decode_wav(tf.constant(content), seconds=seconds, sample_rate=rate).numpy() for content in contents]
+    at_once = tf.function(lambda some: decode_wavs(some, seconds=seconds, sample_rate=rate))
+    np.testing.assert_array_equal(at_once(tf.constant(contents)).numpy(), expected)
+    graph = at_once.get_concrete_function(tf.TensorSpec([None], tf.string))
+    for other in (wav(PIECE), wav(tone(seconds=0.1, rate=16000), 16000), with_chunk(contents[0], b"LIST", b"INFO")):
+        mixed = decode_wavs(tf.constant([contents[0], other]), seconds=seconds, sample_rate=rate).numpy()
+        np.testing.assert_array_equal(mixed[0], expected[0])
+        np.testing.assert_array_equal(
+            graph(tf.constant([contents[0], other])).numpy()[1],
+            decode_wav(tf.constant(other), seconds=seconds, sample_rate=rate).numpy(),
+        )
+
+
+@pytest.mark.parametrize("content", [b"", b"RIFF", write_wav(np.zeros(100, np.int16), 8000)[:60]], ids=len)
+def test_what_is_no_sound_is_an_error_in_a_batch_too(content):
+    with pytest.raises(tf.errors.InvalidArgumentError):
+        decode_wavs(tf.constant([wav(PIECE), content]), seconds=0.1, sample_rate=8000)
+
+
 def test_an_exported_graph_takes_bytes(tmp_path):
     class Served(tf.Module):
         @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
@@ -125,6 +150,6 @@ def test_an_exported_graph_takes_bytes(tmp_path):
 
 def test_the_server_and_training_make_the_same_tensors(through_dataset):
     for content in (wav(PIECE), OTHERS["flac"], LOSSY["mp3"][0]):
-        trained = MODALITY.finish(through_dataset(content)[None]).numpy()
+        trained = spectrogram_input(through_dataset(content)[None], MODALITY.audio, MODALITY.size).numpy()
         served = MODALITY.encode(tf.constant([MODALITY.readable(content)])).numpy()
         np.testing.assert_allclose(trained, served, atol=1)

@@ -57,15 +57,23 @@ def augment_batch(
 
 
 @functools.lru_cache(maxsize=32)
-def augmenter(augment: AudioAugment, audio: Audio, size: tuple[int, int]) -> Callable[..., tuple[tf.Tensor, tf.Tensor]]:
-    """`augment_batch` with these settings as one compiled function, traced once a process and not once an epoch.
+def augmenter(
+    augment: AudioAugment, audio: Audio, size: tuple[int, int], decode: Callable[[tf.Tensor], tf.Tensor]
+) -> Callable[..., tuple[tf.Tensor, tf.Tensor]]:
+    """`augment_batch` of contents with these settings as one compiled function, traced once a process and not once an epoch.
 
-    It takes waves, targets and indices; `seed` and `view` as int64 scalars; `partners`.
+    It takes contents, targets and indices; `seed` and `view` as int64 scalars; `partners`. `decode` makes waves of contents.
     """
 
     @tf.function(autograph=False, reduce_retracing=True)
-    def run(*batch: tf.Tensor, seed: tf.Tensor, view: tf.Tensor, partners: Any = None) -> tuple[tf.Tensor, tf.Tensor]:
-        return augment_batch(*batch, audio=audio, size=size, augment=augment, seed=seed, view=view, partners=partners)
+    def run(
+        contents: tf.Tensor, *batch: tf.Tensor, seed: tf.Tensor, view: tf.Tensor, partners: Any = None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        if partners is not None:
+            partners = (decode(partners[0]), *partners[1:])
+        return augment_batch(
+            decode(contents), *batch, audio=audio, size=size, augment=augment, seed=seed, view=view, partners=partners
+        )
 
     return run
 

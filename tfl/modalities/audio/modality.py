@@ -15,7 +15,7 @@ import numpy as np
 from tfl.errors import DataError, RecipeError
 from tfl.modalities.audio.check import ALLOWED, FIXES, MOST_BYTES, TROUBLES, check_sound, file_findings
 from tfl.modalities.audio.convert import readable_by_graph
-from tfl.modalities.audio.decode import decode_wav, sample_count
+from tfl.modalities.audio.decode import decode_wavs
 from tfl.modalities.audio.length import chosen_length, durations_of
 from tfl.modalities.base import Audited, Checked, Preview, TensorSpec
 from tfl.modalities.image.network import SeenByImageNetwork
@@ -162,33 +162,37 @@ class AudioModality(SeenByImageNetwork):
         return readable_by_graph(content)
 
     def convert(self, content: tf.Tensor) -> tf.Tensor:
-        """`readable` within a dataset: Python is called only for files other than 16-bit WAV with the shortest header."""
+        """`readable` within a dataset, `(batch,)`; Python is called only for other than 16-bit WAV with the shortest header."""
         import tensorflow as tf
 
-        plain = tf.reduce_all(tf.stack([tf.equal(tf.strings.substr(content, place, len(part)), part) for place, part in _PLAIN]))
-        return tf.cond(plain, lambda: content, lambda: _converted(content))
+        plain = _is_plain(content)
+        return tf.cond(
+            tf.reduce_all(plain),
+            lambda: content,
+            lambda: tf.map_fn(_converted, (content, plain), fn_output_signature=tf.string),
+        )
 
     def decode(self, content: tf.Tensor) -> tf.Tensor:
-        """`(samples,)` float32 from a scalar string; traced once a process and not once an epoch."""
-        return _decoder(self.seconds, self.audio.sample_rate)(content)
+        """The contents themselves: `finish` decodes a batch at once."""
+        return content
+
+    def samples(self, contents: tf.Tensor) -> tf.Tensor:
+        """`(batch, samples)` float32 from the bytes of WAV files; traced once a process and not once an epoch."""
+        return _decoder(self.seconds, self.audio.sample_rate)(contents)
 
     def decode_array(self, array: tf.Tensor) -> tf.Tensor:
         """See `check_arrays`."""
         self.check_arrays(array, "The source")
 
     def finish(self, tensors: tf.Tensor) -> tf.Tensor:
-        """Spectrograms `(batch, height, width, 3)` float32 of samples `(batch, samples)`."""
+        """Spectrograms `(batch, height, width, 3)` float32 from the bytes of WAV files."""
         from tfl.modalities.audio.spectrogram import spectrogram_input
 
-        return spectrogram_input(tensors, self.audio, self.size)
+        return spectrogram_input(self.samples(tensors), self.audio, self.size)
 
     def encode(self, contents: tf.Tensor) -> tf.Tensor:
         """`(batch, height, width, 3)` float32 from the bytes of WAV files."""
-        import tensorflow as tf
-
-        count = sample_count(self.seconds, self.audio.sample_rate)
-        decode = functools.partial(decode_wav, seconds=self.seconds, sample_rate=self.audio.sample_rate)
-        return self.finish(tf.map_fn(decode, contents, fn_output_signature=tf.TensorSpec([count], tf.float32)))
+        return self.finish(contents)
 
     def resources(self) -> Sequence[Any]:
         """Nothing has to be held on to."""
@@ -198,7 +202,7 @@ class AudioModality(SeenByImageNetwork):
         """See `tfl.modalities.audio.augment.augmenter`."""
         from tfl.modalities.audio.augment import augmenter
 
-        return augmenter(settings, self.audio, self.size)
+        return augmenter(settings, self.audio, self.size, _decoder(self.seconds, self.audio.sample_rate))
 
     def sample_tensors(self, count: int, *, seed: int = 0) -> NDArray[np.float32]:
         """Random spectrograms, `(count, height, width, 3)`."""
@@ -276,17 +280,33 @@ def of_data(data: tfl.Data) -> AudioModality:
     return AudioModality(data)
 
 
-def _converted(content: tf.Tensor) -> tf.Tensor:
+def _is_plain(contents: tf.Tensor) -> tf.Tensor:
+    """Whether each of the contents begins as `_PLAIN` says."""
     import tensorflow as tf
 
-    return tf.ensure_shape(tf.numpy_function(readable_by_graph, [content], tf.string, stateful=False), ())
+    heads = tf.strings.join([contents, bytes(64)])  # long enough to be asked, whatever they are
+    return tf.reduce_all(tf.stack([tf.equal(tf.strings.substr(heads, place, len(part)), part) for place, part in _PLAIN]), axis=0)
+
+
+def _converted(given: tuple[tf.Tensor, tf.Tensor]) -> tf.Tensor:
+    """One content, and whether it is plain already."""
+    import tensorflow as tf
+
+    content, plain = given
+    return tf.cond(
+        plain,
+        lambda: content,
+        lambda: tf.ensure_shape(tf.numpy_function(readable_by_graph, [content], tf.string, stateful=False), ()),
+    )
 
 
 @functools.lru_cache(maxsize=32)
 def _decoder(seconds: float, sample_rate: int) -> Callable[[tf.Tensor], tf.Tensor]:
     import tensorflow as tf
 
-    signature = [tf.TensorSpec([], tf.string)]
+    signature = [tf.TensorSpec([None], tf.string)]
     return tf.function(
-        lambda content: decode_wav(content, seconds=seconds, sample_rate=sample_rate), input_signature=signature, autograph=False
+        lambda contents: decode_wavs(contents, seconds=seconds, sample_rate=sample_rate),
+        input_signature=signature,
+        autograph=False,
     )

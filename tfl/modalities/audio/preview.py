@@ -45,7 +45,7 @@ class _Sounds(Protocol):
     def audio(self) -> tfl.Audio: ...
     @property
     def seconds(self) -> float: ...
-    def decode(self, content: Any) -> Any: ...
+    def samples(self, contents: Any) -> Any: ...
     def finish(self, tensors: Any) -> Any: ...
 
 
@@ -63,8 +63,8 @@ def preview_sound(content: bytes, modality: _Sounds, *, attribution: NDArray[np.
     """
     import tensorflow as tf
 
-    wave = modality.decode(tf.constant(readable_by_graph(content)))
-    levels = modality.finish(wave[None])[0, ..., 0].numpy()
+    contents = tf.constant([readable_by_graph(content)])
+    wave, levels = modality.samples(contents)[0], modality.finish(contents)[0, ..., 0].numpy()
     player = f'<audio controls preload="metadata" src="{_played(content, wave.numpy(), modality.audio.sample_rate)}"></audio>'
     heat = patch_heat(attribution, levels.shape) if attribution is not None and attribution.ndim == 1 else attribution
     figure = _figure(coloured(levels, heat), modality.audio, modality.seconds)

@@ -92,8 +92,8 @@ class AudioShipping(Shipping):
         from tfl.modalities.audio.preview import coloured
         from tfl.modalities.audio.wav import as_int16, write_wav
 
-        wave = self.modality.decode(tf.constant(content))
-        levels = self.modality.finish(wave[None])[0, ..., 0].numpy()
+        contents = tf.constant([content])
+        wave, levels = self.modality.samples(contents)[0], self.modality.finish(contents)[0, ..., 0].numpy()
         heard = write_wav(as_int16(wave.numpy()), self.modality.audio.sample_rate)
         height, width = self.modality.size
         picture = {"source": _png(coloured(levels)), "width": width, "height": height}

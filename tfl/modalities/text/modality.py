@@ -168,7 +168,7 @@ class TextModality:
         return content
 
     def decode(self, content: tf.Tensor) -> tf.Tensor:
-        """The text itself, a scalar string of valid UTF-8."""
+        """The texts themselves, as valid UTF-8."""
         from tfl.modalities.text.tokenise import as_utf8
 
         return as_utf8(content)
