@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections import Counter
 from collections.abc import Callable
@@ -12,6 +13,9 @@ import pytest
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+
+
+gc.set_threshold(50_000, 20, 50)  # networks are many objects: looking through all of them took a sixth of the time
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -235,3 +235,9 @@ def test_one_number_for_two_says_what_to_write():
     recipe = tfl.Recipe(name="x", data=tfl.Sample("digits"), backbone=tfl.Backbone("mini"))
     with pytest.raises(RecipeError, match="such as 64,64"):
         recipe.override("data.image_size", "64")
+
+
+def test_a_prior_of_probes_is_for_classes():
+    recipe = tfl.Recipe(name="x", data=tfl.Data("x"), backbone=tfl.Backbone("mini"), search=tfl.Search(prior="probe"))
+    with pytest.raises(RecipeError, match=r"another task.*regress.*Leave `prior` out"):
+        recipe.override("task", "regress")

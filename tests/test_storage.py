@@ -4,7 +4,9 @@ import math
 import multiprocessing
 import os
 import signal
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -25,6 +27,21 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
         storage.write_atomically(path, half)
     assert path.read_text() == "old"
     assert os.listdir(tmp_path) == ["model.weights.h5"]
+
+
+def test_threads_may_write_the_same_file(tmp_path):
+    path, both = tmp_path / "clock.json", threading.Barrier(2, timeout=60)
+
+    def write(content):
+        def at_the_same_time(scratch):
+            scratch.write_text(content)
+            both.wait()
+
+        storage.write_atomically(path, at_the_same_time)
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(write, ["one", "two"]))
+    assert path.read_text() in ("one", "two") and os.listdir(tmp_path) == ["clock.json"]
 
 
 def test_a_full_disk_is_one_message(tmp_path):

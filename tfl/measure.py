@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tfl.errors import RunError
+from tfl.errors import RecipeError, RunError
 from tfl.fields import as_plain
 from tfl.job import audit_before_run, check_recipe, prepare_data
 from tfl.modalities.base import settled
@@ -48,10 +48,18 @@ def profile_recipe(recipe: Recipe, console: Console) -> Profile:
         console: rich `Console` for messages and progress.
 
     Raises:
+        RecipeError: The task is another than one of several classes.
         TflError: The data, the weights or the cache cannot be used; most of it is found before TensorFlow is imported.
     """
     from tfl.features.budget import check_store
 
+    if recipe.task != "classify":
+        raise RecipeError(
+            "A probe finds out how well classes are told apart, and this recipe has another task.",
+            received=recipe.task,
+            allowed="classify",
+            fix="Compare depths with `tfl tune`, which takes every task.",
+        )
     check_recipe(recipe)
     check_store()
     bundle, _ = prepare_data(recipe, console)

@@ -36,6 +36,10 @@ METRICS: dict[str, tuple[str, ...]] = {
     "regress": ("val_mae", "val_rmse", "val_r2", "val_loss"),
 }
 """What a monitor can watch, by task; the first is watched where the recipe does not say."""
+LOWER_IS_BETTER = ("val_loss", "val_mae", "val_rmse")
+"""Metrics of which a smaller value is the better one."""
+OF_NUMBERS = ("regress",)
+"""Tasks whose targets and outputs are numbers, and neither a class nor labels."""
 Precision = Literal["float32", "mixed_bfloat16", "mixed_float16", "auto"]
 ExportFormat = Literal["saved_model", "litert", "onnx", "openvino", "keras"]
 
@@ -459,7 +463,7 @@ class Monitor:
     @property
     def higher_is_better(self) -> bool:
         """Whether a larger value of the metric is an improvement."""
-        return self.metric not in ("val_loss", "val_mae", "val_rmse")
+        return self.metric not in LOWER_IS_BETTER
 
     @property
     def is_share(self) -> bool:
@@ -634,7 +638,14 @@ class Recipe:
                 f"`Monitor.metric` is no metric of the task `{self.task}`.", received=self.monitor.metric, allowed=known
             )
         self._check_augment()
-        if self.task == "regress":
+        if self.task != "classify" and self.search is not None and self.search.prior is not None:
+            raise RecipeError(
+                "`Search.prior` asks probes, which find out how well classes are told apart, and this recipe has another task.",
+                received=self.task,
+                allowed="classify",
+                fix="Leave `prior` out.",
+            )
+        if self.task in OF_NUMBERS:
             self._check_numbers()
 
     def _check_numbers(self) -> None:
@@ -642,7 +653,7 @@ class Recipe:
         meaningless = [*smoothed, *(["class_weight"] if self.class_weight is not None else [])]
         if meaningless:
             raise RecipeError(
-                "These settings are about classes or labels, and the task `regress` predicts numbers.",
+                f"These settings are about classes or labels, and the task `{self.task}` predicts numbers.",
                 received=meaningless,
                 fix="Leave them out.",
             )

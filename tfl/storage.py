@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -276,8 +277,8 @@ def flush_folder(folder: Path) -> None:
 
 
 def _scratch(target: Path) -> Path:
-    """What a file is called until it is whole."""
-    return target.parent / f".{target.stem}.{os.getpid()}.tmp{''.join(target.suffixes)}"
+    """What a file is called until it is whole; threads of one process may write the same file."""
+    return target.parent / f".{target.stem}.{os.getpid()}_{threading.get_ident()}.tmp{''.join(target.suffixes)}"
 
 
 def _remove_if_empty(folder: Path) -> None:

@@ -6,9 +6,13 @@ import re
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from rich.console import Console
 
+import tfl
 from tfl.advise.profile import make_profile
 from tfl.cli.main import cli
+from tfl.errors import RecipeError
+from tfl.measure import profile_recipe
 
 RECIPE = """
 import tfl
@@ -107,3 +111,15 @@ def test_a_probe_as_a_person_runs_it(here):
     taps = ",".join(document["together"]["taps"])
     shown = invoke("probe", "digits.py", "--out", "q", "--set", f"head.taps={taps}")
     assert shown.exit_code == 0 and document["best"] in shown.stdout
+
+
+def test_numbers_have_no_probe(tmp_path):
+    (tmp_path / "ages.csv").write_text("text,age\n" + "".join(f"text {at},{at}.5\n" for at in range(8)))
+    recipe = tfl.Recipe(
+        name="ages",
+        data=tfl.Data(str(tmp_path / "ages.csv"), input=tfl.Text(length=8)),
+        backbone=tfl.Backbone("tiny", weights=None),
+        task="regress",
+    )
+    with pytest.raises(RecipeError, match=r"another task.*regress.*tfl tune"):
+        profile_recipe(recipe, Console(quiet=True))

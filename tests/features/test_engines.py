@@ -23,7 +23,7 @@ from tfl.model.policies import policy_of, under_policy
 
 NEEDS_OPENVINO = pytest.mark.skipif(importlib.util.find_spec("openvino") is None, reason="the extra openvino is not installed")
 FAMILIES = ("mini", "MobileNet")
-SLOW_FAMILIES = ("EfficientNetB0", "MobileNetV3Small", "VGG16")
+SLOW_FAMILIES = ("EfficientNetB0", "MobileNetV3Small")
 """Converting more of them takes minutes: `benchmarks/engines.py` has them, at their real sizes."""
 
 

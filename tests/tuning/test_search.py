@@ -107,7 +107,7 @@ def test_hyperband_goes_on_with_the_better_trials(recipe, look_for, searching):
     assert not list(found.path("trials").rglob("*.h5"))
 
 
-@pytest.mark.parametrize("epoch", [1, 6])
+@pytest.mark.parametrize("epoch", [6])
 def test_a_killed_search_ends_as_one_that_was_not(recipe, look_for, whole, scores, tmp_path, epoch):
     assert killed_search(recipe, tmp_path / "killed", epoch=epoch).returncode == 9
     begun = [row for row in SearchFolder(tmp_path / "killed").outcomes() if row["status"] == "unfinished"]

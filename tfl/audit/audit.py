@@ -247,8 +247,8 @@ def summary(audit: Audit) -> str:
     """One line: what was looked at."""
     examples = audit.examples
     parts = [plural(audit.count, "file") if examples.contents is None else plural(audit.count, examples.noun, examples.nouns)]
-    named = {"classify": ("class", "classes"), "multilabel": ("label", "labels"), "regress": ("number", "numbers")}
-    parts.append(plural(len(examples.class_names), *named[audit.task]))
+    named = {"classify": ("class", "classes"), "multilabel": ("label", "labels")}
+    parts.append(plural(len(examples.class_names), *named.get(audit.task, ("number", "numbers"))))
     if audit.splits is not None:
         counts = [f"{int((audit.splits == name).sum()):,} {name}" for name in SPLITS if (audit.splits == name).any()]
         parts.append(" · ".join(counts))

@@ -13,6 +13,13 @@ import keras
 
 SEQUENCE_LENGTH = 128
 """Tokens of a sequence whose length the graph leaves open, as in the pre-training of BERT (Devlin et al. 2018)."""
+_KERNELS = (
+    keras.layers.Conv1D,
+    keras.layers.Conv2D,
+    keras.layers.DepthwiseConv1D,
+    keras.layers.DepthwiseConv2D,
+    keras.layers.Dense,
+)
 _DENSE = (keras.layers.Dense, keras.layers.EinsumDense)
 
 
@@ -33,9 +40,9 @@ def flops_of(node: Any, *, length: int = SEQUENCE_LENGTH) -> int:
     1280
     """
     layer, positions = node.operation, _positions(node.outputs[0].shape, length)
-    if isinstance(layer, keras.layers.SeparableConv2D):
+    if isinstance(layer, keras.layers.SeparableConv1D | keras.layers.SeparableConv2D):
         return 2 * positions * (_numbers(layer.depthwise_kernel) + _numbers(layer.pointwise_kernel))
-    if isinstance(layer, keras.layers.Conv2D | keras.layers.DepthwiseConv2D | keras.layers.Dense):
+    if isinstance(layer, _KERNELS):
         return 2 * positions * _numbers(layer.kernel)
     if isinstance(layer, keras.layers.Layer) and not isinstance(layer, keras.Model) and layer.weights:
         return _flops_inside(layer, node.input_tensors[0].shape, positions, length)

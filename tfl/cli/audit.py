@@ -55,7 +55,7 @@ DOCUMENT, PAGE, LIST = "audit.json", "audit.html", "exclude.txt"
     show_default=True,
     help="How many are shown of each finding.",
 )
-@click.option("--kind", type=click.Choice(KINDS[:3]), help="What SOURCE holds. [default: found in SOURCE]")
+@click.option("--kind", type=click.Choice(KINDS), help="What SOURCE holds. [default: found in SOURCE]")
 @click.option("--task", type=click.Choice(NAMES), help="What its labels are. [default: found in SOURCE]")
 @click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True, help="Of folds and resamples.")
 @click.option("--out", metavar="DIR", type=click.Path(path_type=Path), help="Where to write. [default: runs/NAME/audit-TIME]")

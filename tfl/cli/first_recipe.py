@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tfl.recipe import METRICS, Data, Text
+from tfl.recipe import METRICS, OF_NUMBERS, Data, Text
 
 if TYPE_CHECKING:
     from tfl.cli.mirror import MirrorTest
@@ -189,7 +189,7 @@ def recipe_text(file: Path, seen: Seen) -> str:
 
 def _predicted(seen: Seen) -> str:
     names = seen.examples.class_names
-    if seen.task == "regress":
+    if seen.task in OF_NUMBERS:
         return names[0] if len(names) == 1 else f"{len(names)} numbers"
     return f"one of {len(names)}" if seen.task == "classify" else f"any of {len(names)} labels"
 
@@ -197,7 +197,7 @@ def _predicted(seen: Seen) -> str:
 def _about(seen: Seen) -> str:
     examples, counts = seen.examples, seen.examples.counts()
     count = f"{len(examples)} {examples.nouns}"
-    if seen.task == "regress":
+    if seen.task in OF_NUMBERS:
         import numpy as np
 
         targets: Any = examples.targets

@@ -14,7 +14,7 @@ from tfl.cli.first_recipe import DEFAULT_BACKBONES, SHARE, Seen, recipe_text
 from tfl.cli.options import SOURCE_HELP, set_option
 from tfl.errors import DataError, RecipeError
 from tfl.quiet import load_tensorflow
-from tfl.recipe import Backbone, Data, Recipe
+from tfl.recipe import OF_NUMBERS, Backbone, Data, Recipe
 
 if TYPE_CHECKING:
     from tfl.cli.mirror import MirrorTest
@@ -83,8 +83,8 @@ def _facts(seen: Seen) -> dict[str, Any]:
         "kind": seen.data.kind,
         "nouns": examples.nouns,
         "task": seen.task,
-        "classes": {} if seen.task == "regress" else examples.counts(),
-        "numbers": list(examples.class_names) if seen.task == "regress" else [],
+        "classes": {} if seen.task in OF_NUMBERS else examples.counts(),
+        "numbers": list(examples.class_names) if seen.task in OF_NUMBERS else [],
         "imbalanced": seen.imbalanced,
         "note": examples.note,
         "findings": list(examples.findings),

@@ -20,7 +20,7 @@ from tfl.cli.command import (
     terminated_as_interrupted,
 )
 from tfl.cli.options import changed, latest_folder, recipe_options, skip_bad_option
-from tfl.modalities.base import NOUNS
+from tfl.modalities.base import EXAMPLE_FILES, NOUNS
 from tfl.recipe import load_recipe
 from tfl.runs import default_folder
 from tfl.tasks.base import task_of
@@ -103,13 +103,12 @@ def _how_to_resume(folder: Path, recipe_file: Path, **options: Any) -> str:
 
 
 def _show(document: dict[str, Any], run: Run) -> None:
-    test = document["metrics"].get("test", {})
+    test, (noun, nouns) = document["metrics"].get("test", {}), NOUNS[run.recipe.data.kind]
     if "per_class" in test:
         interval = test.get("accuracy_interval")
         spread = f" [{interval[0]:.3f}, {interval[1]:.3f}]" if interval else ""
-        click.echo(f"test accuracy {test['accuracy']:.3f}{spread}, macro-F1 {test['macro_f1']:.3f}, on {test['count']} images")
+        click.echo(f"test accuracy {test['accuracy']:.3f}{spread}, macro-F1 {test['macro_f1']:.3f}, on {test['count']} {nouns}")
     elif test:
-        noun, nouns = NOUNS[run.recipe.data.kind]
         click.echo(task_of(run.recipe.task).sentence(test, noun=noun, nouns=nouns))
     click.echo(f"run      {run.folder}")
     if (report := run.path("report.html")).is_file():
@@ -118,4 +117,4 @@ def _show(document: dict[str, Any], run: Run) -> None:
         click.echo(f"export   {folder} ({name})")
     for name, reason in document["refused"].items():
         click.echo(f"refused  {name}: {reason}")
-    click.echo(f"use it   tfl predict {shlex.quote(str(run.folder))} PHOTO")
+    click.echo(f"use it   tfl predict {shlex.quote(str(run.folder))} {EXAMPLE_FILES[run.recipe.data.kind][0]}")

@@ -20,6 +20,7 @@ from tfl.data.label_values import MISSING, looks_like_numbers, mark_of, number_o
 from tfl.data.located import FilesBelow
 from tfl.data.tables import Table
 from tfl.errors import DataError, MismatchError
+from tfl.recipe import OF_NUMBERS
 
 _LABELS = (
     *("label", "labels", "labelname", "class", "classname", "classes", "category", "categoryname", "target", "species", "breed"),
@@ -81,7 +82,7 @@ def _named(table: Table, label: str | None) -> tuple[str, ...]:
 
 
 def _found(table: Table, chosen: Chosen, source: str, rest: Sequence[str]) -> tuple[str, ...]:
-    if chosen.task == "regress":
+    if chosen.task in OF_NUMBERS:
         return _number_columns(table, chosen, source, rest)
     own = by_role(table).get("label")
     if chosen.task == "multilabel" and own is None:

@@ -34,7 +34,7 @@ from tfl.data.walk import files_below
 from tfl.errors import DataError, MismatchError, did_you_mean
 from tfl.modalities import samples
 from tfl.modalities.files import FileKind, array_reader, files_of
-from tfl.recipe import Data
+from tfl.recipe import OF_NUMBERS, Data
 
 __all__ = ["Examples", "choose_labels", "draw_per_class", "load_source"]
 
@@ -122,16 +122,16 @@ def _as_task(examples: Examples, task: str) -> Examples:
     if task == "classify" or examples.targets is not None:
         return examples
     numbers = [number_of(name) for name in examples.class_names]
-    if task == "regress" and None not in numbers:
+    if task in OF_NUMBERS and None not in numbers:
         targets = np.array(numbers, np.float32)[examples.labels][:, None]
         refuse_constant(targets, ["value"], examples.source)
         return replace(examples, class_names=("value",), labels=np.zeros(0, np.int32), targets=targets)
-    wanted = "a number" if task == "regress" else "any number of labels"
+    wanted = "a number" if task in OF_NUMBERS else "any number of labels"
     raise MismatchError(
         f"{examples.source} says one class of each {examples.noun}, and the task `{task}` needs {wanted}.",
         received=listed(examples.class_names),
         allowed="a table with a column of numbers, or several"
-        if task == "regress"
+        if task in OF_NUMBERS
         else "a table with labels such as cat;dog in one column, or one column of 0 and 1 for each label",
         fix="To predict the class: --set task=classify",
     ).suggesting({"task": "classify"})

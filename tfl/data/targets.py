@@ -13,6 +13,7 @@ import numpy as np
 from tfl.data.examples import Examples, listed
 from tfl.data.label_values import MISSING, mark_of, number_of, separator_of_sets
 from tfl.errors import DataError
+from tfl.recipe import OF_NUMBERS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -55,7 +56,7 @@ def targets_of(
     >>> found.names, found.values.tolist()
     (('cat', 'dog'), [[1.0, 1.0], [0.0, 0.0], [0.0, 1.0]])
     """
-    if task == "regress":
+    if task in OF_NUMBERS:
         return _numbers(cells, columns, where)
     if len(columns) > 1 or _only_marks([row[0] for row in cells]):
         return _with_missing(tuple(columns), _read(cells, mark_of), where, "labels")
@@ -73,7 +74,7 @@ def problem_of(cell: str, column: str, *, task: str, several: bool) -> str:
     """
     if cell.lower() in MISSING:
         return ""
-    if task == "regress" and number_of(cell) is None:
+    if task in OF_NUMBERS and number_of(cell) is None:
         return f"no number in `{column}`, but `{cell[:60]}`"
     if task == "multilabel" and several and mark_of(cell) is None:
         return f"neither 0 nor 1 in `{column}`, but `{cell[:60]}`"

@@ -32,6 +32,8 @@ def readable(run: Run, *names: str) -> Iterator[None]:
     """
     try:
         yield
+    except jinja2.TemplateNotFound:
+        raise  # a defect of tfl, and no damage
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, jinja2.TemplateError) as error:
         first = str(error).split("\n")[0][:200]
         raise RunError(

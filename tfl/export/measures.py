@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from tfl.export.answer import IS_LABEL, THRESHOLD
+from tfl.recipe import OF_NUMBERS
 from tfl.tasks.base import Task
 
 if TYPE_CHECKING:
@@ -197,7 +198,11 @@ def measure_of(task: Task) -> Measure:
     return _MEASURES[task.name]
 
 
-_MEASURES: dict[str, Measure] = {"classify": OfClasses(), "multilabel": OfLabels(), "regress": OfNumbers()}
+_MEASURES: dict[str, Measure] = {
+    "classify": OfClasses(),
+    "multilabel": OfLabels(),
+    **dict.fromkeys(OF_NUMBERS, OfNumbers()),
+}
 
 
 def gaps_of(theirs: NDArray[Any], ours: NDArray[Any]) -> NDArray[np.float64]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tfl.tasks.base import NAMES
+from tfl.tasks.base import NAMES, task_of
 
-MAIN = dict(zip(NAMES, ("probabilities", "probabilities", "values"), strict=True))
+MAIN = {name: task_of(name).output for name in NAMES}
 """Name of each task's output."""
 _THRESHOLD = 0.5
 

@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
+from tfl.recipe import METRICS
+
 if TYPE_CHECKING:
     import keras
     import numpy as np
@@ -169,7 +171,7 @@ class Task(Protocol):
         """The same from symbolic logits, by stock Keras layers and operations in float32."""
 
 
-NAMES = ("classify", "multilabel", "regress")
+NAMES = tuple(METRICS)
 
 
 def task_of(name: str) -> Task:

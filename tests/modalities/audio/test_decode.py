@@ -71,9 +71,9 @@ def test_plain_wav_files_do_not_call_python(monkeypatch):
 
     monkeypatch.setattr(modality, "readable_by_graph", refuse)
     convert = tf.function(MODALITY.convert)
-    assert convert([wav(PIECE)]).numpy().tolist() == [wav(PIECE)]
+    assert convert(tf.constant([wav(PIECE)])).numpy().tolist() == [wav(PIECE)]
     with pytest.raises(tf.errors.OpError, match="called"):
-        convert([wav(PIECE), OTHERS["flac"]])
+        convert(tf.constant([wav(PIECE), OTHERS["flac"]]))
 
 
 @pytest.mark.parametrize("rate", [8000, 22050, 48000])

@@ -56,7 +56,7 @@ def test_files_that_cannot_be_read_have_no_say(tmp_path):
 def test_the_recipe_takes_the_length_and_keeps_a_stated_one():
     recipe, sentence = chosen(settled(RECIPE), sounds([0.4, 0.4]))
     assert recipe.data.input.seconds == 0.4
-    assert sentence.startswith("length 0.4 s, chosen from 2 training sounds")
+    assert sentence.startswith("length 0.4 s, chosen from 2 sounds")
     assert of_recipe(recipe).size_text() == "on 0.4 s at 16,000 Hz, as spectrograms of 96 × 96"
     stated = RECIPE.override("data.input.seconds", "2.5")
     assert chosen(stated, sounds([0.4])) == (stated, None)

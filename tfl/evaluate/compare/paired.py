@@ -18,6 +18,7 @@ import numpy as np
 from tfl.data.listing import read_listing
 from tfl.evaluate.predictions import NAME, Predictions, read_predictions
 from tfl.evaluate.render import percent
+from tfl.recipe import OF_NUMBERS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -149,7 +150,7 @@ def compare_tests(first: Answers, second: Answers) -> dict[str, Any] | None:
         "matched_by": pairing.by,
         "relabelled": pairing.relabelled,
     }
-    if first.task == "regress":
+    if first.task in OF_NUMBERS:
         return about | _errors_compared(first.errors[pairing.first], second.errors[pairing.second])
     one, other = first.right[pairing.first], second.right[pairing.second]
     only_first, only_second = int((one & ~other).sum()), int((other & ~one).sum())

@@ -113,7 +113,7 @@ def intervals_sentence(figures: Mapping[str, Any], nouns: str) -> str:
     test = figures["test"]
     exact = test["coverage_interval"]
     spread = f" (exact 95% interval {percent(exact[0])} to {percent(exact[1])})" if exact else ""
-    grows = " They are wider where errors are larger." if any(figures["growth"]) else ""
+    grows = " They are wider where errors are larger." if any(figures.get("growth", ())) else ""
     return (
         f"{percent(test['coverage'])} of the intervals hold the true number{spread}; {percent(figures['promised'])} was promised."
         f"{grows}"

@@ -31,6 +31,7 @@ from tfl.evaluate.report.use import usage
 from tfl.evaluate.run_files import optional_json, read_history, readable
 from tfl.fields import as_plain
 from tfl.modalities.base import KINDS, NOUNS
+from tfl.recipe import OF_NUMBERS
 from tfl.runs import Run
 from tfl.storage import finite, write_atomically, write_json
 from tfl.tasks.base import Task, task_of
@@ -88,6 +89,7 @@ def _collect(run: Run, section: Section) -> dict[str, Any]:
             "section": section.facts,
             "time": time_facts(metrics, stages),
             "album": _album(run),
+            "of_numbers": run.recipe.task in OF_NUMBERS,
         }
     return dict(finite(document))  # type: ignore[call-overload]
 

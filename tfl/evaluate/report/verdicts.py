@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tfl.recipe import OF_NUMBERS
 from tfl.tasks.base import Task
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def groups_of(task: Task, names: Sequence[str], targets: NDArray[np.floating]) -
     >>> [(name, inside.tolist()) for name, inside in groups_of(task_of("classify"), ["a", "b"], np.eye(2, dtype=np.float32))]
     [('a', [True, False]), ('b', [False, True])]
     """
-    if task.name != "regress":
+    if task.name not in OF_NUMBERS:
         return [(name, targets[:, column] > 0.5) for column, name in enumerate(names)]
     first = targets[:, 0]
     known = first[np.isfinite(first)]

@@ -23,7 +23,7 @@ def chosen_length(durations: Sequence[float]) -> tuple[float, str]:
     """The length that covers 95% of the sounds, rounded up to two digits, at most 10 seconds.
 
     Args:
-        durations: Of the training sounds, in seconds.
+        durations: Of sounds, in seconds.
 
     Returns:
         The length in seconds, and a sentence about it.
@@ -32,7 +32,7 @@ def chosen_length(durations: Sequence[float]) -> tuple[float, str]:
 
     >>> from tfl.modalities.audio.length import chosen_length
     >>> chosen_length([0.4] * 96 + [0.62] * 4)
-    (0.4, 'length 0.4 s, chosen from 100 training sounds of 0.4 to 0.62 s: 4 are cut to the middle, shorter ones are padded')
+    (0.4, 'length 0.4 s, chosen from 100 sounds of 0.4 to 0.62 s: 4 are cut to the middle, shorter ones are padded')
     """
     lengths = np.sort(np.asarray(durations, np.float64))
     wanted = min(LONGEST_S, float(lengths[math.ceil(COVERED * len(lengths)) - 1]))
@@ -41,7 +41,7 @@ def chosen_length(durations: Sequence[float]) -> tuple[float, str]:
     longer = int((lengths > seconds + 1e-9).sum())
     cut = "none is cut" if not longer else f"{longer:,} {'is' if longer == 1 else 'are'} cut to the middle"
     sentence = (
-        f"length {seconds:g} s, chosen from {len(lengths):,} training sounds of {lengths[0]:.3g} to {lengths[-1]:.3g} s: "
+        f"length {seconds:g} s, chosen from {len(lengths):,} sounds of {lengths[0]:.3g} to {lengths[-1]:.3g} s: "
         f"{cut}, shorter ones are padded"
     )
     return seconds, sentence

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -56,7 +54,6 @@ class AudioModality(SeenByImageNetwork):
     kind: ClassVar[str] = "audio"
     noun: ClassVar[str] = "sound"
     nouns: ClassVar[str] = "sounds"
-    in_graph: ClassVar[bool] = True
     content_input: ClassVar[str] = CONTENT_INPUT
     most_bytes: ClassVar[int] = MOST_BYTES
     finishes: ClassVar[bool] = True
@@ -76,10 +73,7 @@ class AudioModality(SeenByImageNetwork):
         "near_conflicting_labels": "The same recording under different labels",
         "near_duplicates": "Copies of a recording",
     }
-    has_baseline: ClassVar[bool] = False
-    audit_reads_tensors: ClassVar[bool] = False
     small_preview_media: ClassVar[str] = "image/jpeg"
-    audit_libraries: ClassVar[Sequence[str]] = ()
 
     def __post_init__(self) -> None:
         if self.audio.seconds is None:
@@ -134,10 +128,6 @@ class AudioModality(SeenByImageNetwork):
         """See `tfl.modalities.audio.check.check_sound`."""
         return check_sound(content)
 
-    def checking(self) -> AbstractContextManager[None]:
-        """Nothing has to be prepared."""
-        return contextlib.nullcontext()
-
     def check_arrays(self, arrays: Any, source: str) -> None:
         """Refuses sounds that come as arrays.
 
@@ -153,9 +143,6 @@ class AudioModality(SeenByImageNetwork):
     def file_findings(self, examples: Any, files: Sequence[Checked]) -> list[dict[str, Any]]:
         """See `tfl.modalities.audio.check.file_findings`."""
         return file_findings(examples, files, sample_rate=self.audio.sample_rate)
-
-    def refuse_files(self, findings: Sequence[Mapping[str, Any]], source: str) -> None:
-        """No finding is for the recipe alone to settle."""
 
     def readable(self, content: bytes) -> bytes:
         """See `tfl.modalities.audio.convert.readable_by_graph`."""
@@ -180,10 +167,6 @@ class AudioModality(SeenByImageNetwork):
         """`(batch, samples)` float32 from the bytes of WAV files; traced once a process and not once an epoch."""
         return _decoder(self.seconds, self.audio.sample_rate)(contents)
 
-    def decode_array(self, array: tf.Tensor) -> tf.Tensor:
-        """See `check_arrays`."""
-        self.check_arrays(array, "The source")
-
     def finish(self, tensors: tf.Tensor) -> tf.Tensor:
         """Spectrograms `(batch, height, width, 3)` float32 from the bytes of WAV files."""
         from tfl.modalities.audio.spectrogram import spectrogram_input
@@ -193,10 +176,6 @@ class AudioModality(SeenByImageNetwork):
     def encode(self, contents: tf.Tensor) -> tf.Tensor:
         """`(batch, height, width, 3)` float32 from the bytes of WAV files."""
         return self.finish(contents)
-
-    def resources(self) -> Sequence[Any]:
-        """Nothing has to be held on to."""
-        return ()
 
     def augmenter(self, settings: tfl.AudioAugment) -> Callable[..., tuple[Any, Any]]:
         """See `tfl.modalities.audio.augment.augmenter`."""
@@ -209,10 +188,6 @@ class AudioModality(SeenByImageNetwork):
         rng = np.random.default_rng(seed)
         grey = rng.integers(0, 256, (count, *self.size, 1)).astype(np.float32)
         return np.repeat(grey, 3, axis=-1)
-
-    def recipe_notes(self, asked: tfl.Recipe) -> list[tuple[str, str]]:
-        """Nothing is to be reported of the recipe alone."""
-        return []
 
     def preview(self, content: bytes, *, attribution: NDArray[np.float32] | None = None) -> Preview:
         """See `tfl.modalities.audio.preview.preview_sound`."""
@@ -232,10 +207,6 @@ class AudioModality(SeenByImageNetwork):
         from tfl.modalities.audio.checks import AudioChecks
 
         return AudioChecks(audited)
-
-    def compared_with(self, data: tfl.Data) -> tuple[tfl.Data, tfl.Backbone | None]:
-        """As they are, without a network."""
-        return data, None
 
 
 def of_recipe(recipe: tfl.Recipe) -> AudioModality:

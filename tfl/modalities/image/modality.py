@@ -52,16 +52,13 @@ class ImageModality(SeenByImageNetwork):
     kind: ClassVar[str] = "image"
     noun: ClassVar[str] = "image"
     nouns: ClassVar[str] = "images"
-    in_graph: ClassVar[bool] = True
     content_input: ClassVar[str] = CONTENT_INPUT
     most_bytes: ClassVar[int] = MOST_BYTES
-    finishes: ClassVar[bool] = False
     troubles: ClassVar[Mapping[str, str]] = TROUBLES
     trouble_fixes: ClassVar[Mapping[str, str]] = FIXES
     allowed: ClassVar[str] = ALLOWED
     near_copies: ClassVar[str] = "show the same photo, encoded, resized, cropped or mirrored"
     titles: ClassVar[Mapping[str, str]] = TITLES
-    has_baseline: ClassVar[bool] = False
     audit_reads_tensors: ClassVar[bool] = True
     small_preview_media: ClassVar[str] = "image/jpeg"
     audit_libraries: ClassVar[Sequence[str]] = ("cleanvision.issue_managers.image_property_issue_manager",)
@@ -157,19 +154,11 @@ class ImageModality(SeenByImageNetwork):
 
         return resize_image(_as_rgb(array), self.data.settled_size, self.data.fit)
 
-    def finish(self, tensors: Any) -> Any:
-        """Nothing remains to be done after decoding."""
-        return tensors
-
     def encode(self, contents: tf.Tensor) -> tf.Tensor:
         """`(batch, height, width, 3)` float32 from the bytes of image files."""
         from tfl.modalities.image.resize import preprocess_batch
 
         return preprocess_batch(contents, self.data.settled_size, self.data.fit, self.data.bits)
-
-    def resources(self) -> Sequence[Any]:
-        """Nothing has to be held on to."""
-        return ()
 
     def augmenter(self, settings: tfl.Augment) -> Callable[..., tuple[Any, Any]]:
         """See `tfl.modalities.image.augment.augmenter`."""

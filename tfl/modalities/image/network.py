@@ -2,29 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from tfl.modalities.defaults import ModalityDefaults
 
 if TYPE_CHECKING:
     import keras
-    import numpy as np
-    from numpy.typing import NDArray
 
     import tfl
 
 
-class SeenByImageNetwork:
+class SeenByImageNetwork(ModalityDefaults):
     """The parts of a modality that ask the network; see `tfl.modalities.base.Modality`.
 
     Attributes:
         size: (height, width) in pixels that the network takes.
         pooling: String, as `Head.pooling`, which image transformers have to know.
-        nouns: What messages call several examples.
     """
 
     size: tuple[int, int]
     pooling: str
-    nouns: ClassVar[str]
 
     def build_backbone(self, backbone: tfl.Backbone) -> keras.Model:
         """See `tfl.modalities.image.backbones.build.build_backbone`, and for presets `tfl.modalities.image.encoders`."""
@@ -54,20 +52,3 @@ class SeenByImageNetwork:
         from tfl.modalities.image.preprocessing import refuse_undecided
 
         refuse_undecided(recipe, bundle, console, score=score)
-
-    def baseline(
-        self,
-        task: str,
-        *,
-        train: tuple[Sequence[bytes], NDArray[np.float32]],
-        val: tuple[Sequence[bytes], NDArray[np.float32]],
-        contents: Sequence[bytes],
-    ) -> tuple[str, NDArray[np.float32]]:
-        """There is none.
-
-        Raises:
-            TflError: Always.
-        """
-        from tfl.errors import TflError
-
-        raise TflError(f"There is no baseline for {self.nouns}.")

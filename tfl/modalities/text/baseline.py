@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tfl.recipe import OF_NUMBERS
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -119,7 +121,7 @@ def _ridge(rows: Any, targets: NDArray[np.float32], strength: float) -> Answer:
 
 def _loss(task: str, outputs: NDArray[np.float64], targets: NDArray[np.float32]) -> float:
     """Cross-entropy, or the squared error of numbers."""
-    if task == "regress":
+    if task in OF_NUMBERS:
         scale = np.maximum(np.nanstd(targets, axis=0), 1e-12)
         return float(np.nanmean(((outputs - targets) / scale) ** 2))
     likely = np.log(np.clip(outputs, 1e-6, 1.0))

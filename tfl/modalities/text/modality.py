@@ -6,13 +6,13 @@ import contextlib
 import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from tfl.errors import DataError, RecipeError
+from tfl.errors import RecipeError
 from tfl.modalities import hub
 from tfl.modalities.base import MASK, Audited, Checked, Preview, TensorSpec
+from tfl.modalities.defaults import ModalityDefaults
 from tfl.modalities.text import check as checks
 from tfl.modalities.text import presets
 from tfl.recipe import Text
@@ -37,7 +37,7 @@ CONTENT_INPUT = "text"
 
 
 @dataclass(frozen=True)
-class TextModality:
+class TextModality(ModalityDefaults):
     """Texts, as one encoder reads them.
 
     Decoding leaves a text a text; `finish` tokenises a batch, which is much faster than one text after the other.
@@ -54,7 +54,6 @@ class TextModality:
     kind: ClassVar[str] = "text"
     noun: ClassVar[str] = "text"
     nouns: ClassVar[str] = "texts"
-    in_graph: ClassVar[bool] = True
     content_input: ClassVar[str] = CONTENT_INPUT
     most_bytes: ClassVar[int] = checks.MOST_BYTES
     finishes: ClassVar[bool] = True
@@ -76,9 +75,7 @@ class TextModality:
         "near_duplicates": "Nearly the same texts",
     }
     has_baseline: ClassVar[bool] = True
-    audit_reads_tensors: ClassVar[bool] = False
     small_preview_media: ClassVar[str] = "text/plain"
-    audit_libraries: ClassVar[Sequence[str]] = ()
 
     @property
     def settled_length(self) -> int:
@@ -140,46 +137,15 @@ class TextModality:
         """See `tfl.modalities.text.check.check`."""
         return checks.check(content)
 
-    def checking(self) -> AbstractContextManager[None]:
-        """Nothing has to be prepared."""
-        return contextlib.nullcontext()
-
-    def check_arrays(self, arrays: Any, source: str) -> None:
-        """Refuses arrays: texts are contents.
-
-        Raises:
-            DataError: Always.
-        """
-        raise DataError(f"The examples of {source} are arrays and not texts.", allowed=self.allowed)
-
-    def file_findings(self, examples: Any, files: Sequence[Checked]) -> list[dict[str, Any]]:
-        """Nothing is said of the files together."""
-        return []
-
-    def refuse_files(self, findings: Sequence[Mapping[str, Any]], source: str) -> None:
-        """There is nothing that only the recipe could settle."""
-
     def readable(self, content: bytes) -> bytes:
         """The text without a byte order mark."""
         return checks.readable(content)
-
-    def convert(self, content: tf.Tensor) -> tf.Tensor:
-        """The text as it is: the graph takes the byte order mark away."""
-        return content
 
     def decode(self, content: tf.Tensor) -> tf.Tensor:
         """The texts themselves, as valid UTF-8."""
         from tfl.modalities.text.tokenise import as_utf8
 
         return as_utf8(content)
-
-    def decode_array(self, array: tf.Tensor) -> Any:
-        """There are no texts that are arrays.
-
-        Raises:
-            DataError: Always.
-        """
-        raise DataError("Texts are contents and not arrays.", allowed=self.allowed)
 
     def finish(self, tensors: tf.Tensor) -> dict[str, tf.Tensor]:
         """Tokens of a batch of texts."""
@@ -193,14 +159,6 @@ class TextModality:
     def resources(self) -> list[Any]:
         """The vocabulary's tables, which a SavedModel has to hold on to."""
         return [self.tokenise.tokenizer]
-
-    def augmenter(self, settings: Any) -> Callable[..., tuple[Any, Any]]:
-        """There is no augmentation of texts.
-
-        Raises:
-            RecipeError: Always.
-        """
-        raise RecipeError("Texts have no augmentation.", received=type(settings).__name__, allowed="None")
 
     def sample_tensors(self, count: int, *, seed: int = 0) -> dict[str, NDArray[np.int32]]:
         """Random tokens without padding, each `(count, length)` int32."""
@@ -217,20 +175,9 @@ class TextModality:
 
         return build_backbone(backbone, pooled=self.pooled)
 
-    def network_note(self, backbone: tfl.Backbone) -> str | None:
-        """None: a preset brings its tokenizer."""
-        return None
-
     def network_about(self, backbone: tfl.Backbone) -> dict[str, Any]:
         """The hash of the tokenizer."""
         return {"tokenizer": _tokenizer_identity(backbone.name)}
-
-    def refuse_undecided(self, recipe: tfl.Recipe, bundle: Any, console: Any, *, score: Callable[..., float]) -> None:
-        """Nothing is undecided: a preset brings its tokenizer."""
-
-    def recipe_notes(self, asked: tfl.Recipe) -> list[tuple[str, str]]:
-        """Nothing is to be reported of the recipe alone."""
-        return []
 
     def preview(self, content: bytes, *, attribution: NDArray[np.float32] | None = None) -> Preview:
         """The text; with an attribution of `(length,)`, its tokens shaded by it."""
@@ -271,10 +218,6 @@ class TextModality:
         from tfl.modalities.text.checks import TextChecks
 
         return TextChecks(audited)
-
-    def compared_with(self, data: tfl.Data) -> tuple[tfl.Data, tfl.Backbone | None]:
-        """As they are, without a network."""
-        return data, None
 
 
 def of_recipe(recipe: tfl.Recipe) -> TextModality:

@@ -33,9 +33,8 @@ def mobilenet(**options: Any) -> keras.Model:
 @pytest.mark.parametrize(
     "name",
     [
-        *("VGG16", "VGG19", "ResNet50", "ResNet50V2", "DenseNet121", "MobileNet", "MobileNetV2", "MobileNetV3Small"),
-        *("MobileNetV3Large", "InceptionV3", "InceptionResNetV2", "Xception", "NASNetMobile", "EfficientNetB0", "EfficientNetB2"),
-        *("EfficientNetV2B0", "EfficientNetV2S", "ConvNeXtTiny"),
+        *("VGG16", "ResNet50", "ResNet50V2", "DenseNet121", "MobileNet", "MobileNetV2", "MobileNetV3Small", "InceptionV3"),
+        *("InceptionResNetV2", "Xception", "NASNetMobile", "EfficientNetB0", "EfficientNetV2B0", "ConvNeXtTiny"),
     ],
 )
 def test_every_family_is_recognised(name: str, tmp_path: Path) -> None:

@@ -66,7 +66,7 @@ def overall_rows(name: str, metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [
         {
             "key": key,
-            "name": WORDS[key],
+            "name": WORDS.get(key, key.replace("_", " ").capitalize()),
             "value": test.get(key),
             "interval": test.get(f"{key}_interval"),
             "validation": validation.get(key),

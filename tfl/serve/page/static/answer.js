@@ -13,7 +13,7 @@ export function percent(share) {
 export function spoken(answer) {
   const odd = answer.is_out_of_distribution ? "Unlike the training examples. " : "";
   if (answer.task === "multilabel") return `${odd}${answer.labels.length ? answer.labels.join(", ") : "None of the labels"}.`;
-  if (answer.task === "regress") return odd + Object.keys(answer.values).map((name) => `${name}: ${number(answer, name)}.`).join(" ");
+  if (answer.values) return odd + Object.keys(answer.values).map((name) => `${name}: ${number(answer, name)}.`).join(" ");
   const shares = answer.calibrated_probabilities ?? answer.probabilities;
   const first = `${answer.is_out_of_distribution ? "Out of distribution. Nearest class: " : ""}${answer.label}, ${percent(shares[answer.label])}.`;
   const set = answer.prediction_set;
@@ -68,7 +68,7 @@ function number(answer, name) {
 }
 
 function showNumbers(answer) {
-  const shown = answer.task === "regress";
+  const shown = Boolean(answer.values);
   byId("numbers").hidden = !shown;
   byId("bars-title").hidden = shown;
   if (!shown) return;
@@ -101,7 +101,7 @@ function showPicture(answer, fileName) {
 // What stands in large letters, and how sure it is.
 function headline(answer) {
   if (answer.task === "multilabel") return [answer.labels.join(", ") || "None of the labels", ""];
-  if (answer.task === "regress") {
+  if (answer.values) {
     const [first] = Object.keys(answer.values);
     return [`${first}: ${Number(answer.values[first].toPrecision(4))}`, ""];
   }
@@ -132,7 +132,7 @@ function showSet(answer) {
 }
 
 function showBars(answer) {
-  if (answer.task === "regress") {
+  if (answer.values) {
     byId("bars").replaceChildren();
     byId("more").hidden = true;
     return;

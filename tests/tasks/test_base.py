@@ -1,0 +1,33 @@
+"""Every task and every kind of example has its rows in the tables that others read."""
+
+from typing import get_args
+
+import pytest
+
+from tfl.export.measures import measure_of
+from tfl.modalities.base import EXAMPLE_FILES, KINDS, NEAR_COPIES, NOUNS
+from tfl.recipe import METRICS, OF_NUMBERS, Metric, Monitor, TaskName
+from tfl.serve.rows import MAIN
+from tfl.tasks.base import NAMES, task_of
+
+
+def test_the_recipe_and_the_tasks_agree():
+    assert get_args(TaskName) == NAMES == tuple(METRICS) and set(OF_NUMBERS) < set(NAMES)
+    assert set(get_args(Metric)) == {"auto"}.union(*METRICS.values())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_metric_is_better_in_the_direction_that_its_task_says(name):
+    task = task_of(name)
+    assert set(METRICS[name]) == set(task.metrics)
+    for metric, higher in task.metrics.items():
+        assert Monitor(metric).higher_is_better is higher
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_exports_and_the_server_know_the_output_of_every_task(name):
+    assert measure_of(task_of(name)).output == MAIN[name] == task_of(name).output
+
+
+def test_every_kind_has_its_words():
+    assert set(NOUNS) == set(EXAMPLE_FILES) == set(NEAR_COPIES) == set(KINDS)
