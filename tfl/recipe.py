@@ -128,8 +128,8 @@ class Data:
         per_class: At most this many images of each class in all, drawn by the seed; None takes all.
         train_per_class: At most this many *training* images of each class, drawn after splitting; None takes all.
         split_seed: Decides the split; None follows the recipe's `seed`.
-        on_bad: What happens when a file cannot be read as an image: `error` lists them and stops, `skip` lists them and goes on.
-        exclude: A file that lists images to leave out, a path a line, relative to the source; `tfl audit` writes one.
+        on_bad: What happens when a file cannot be read as an image: `error` lists them and stops, `skip` lists and skips them.
+        exclude: A file that lists images to leave out, one path per line, relative to the source; `tfl audit` writes one.
         path_column: The column of a table that names the image files; None finds it.
         label_column: The column of a table that names the class of each example, or holds its labels or its number; several
             columns of labels or numbers with commas between them. None finds it.
@@ -583,7 +583,7 @@ class Recipe:
         on_out_of_memory: What happens when a batch does not fit into memory: `halve` takes it in halves, quarters and so on,
             whose gradients are added up to those of the whole batch; `error` stops.
         seed: Of the split, the order, the augmentation, the head and the dropout.
-        confidence: Calibrated probabilities, prediction sets and unfamiliar images; None leaves them out of run and exports.
+        confidence: Calibrated probabilities, prediction sets, out-of-distribution scores; None leaves them out of run and exports.
         export: Formats written at the end of the run; all but `saved_model` and `keras` need the extra `tfl[export]`.
         search: What `tfl tune` tries; None tries what suits the recipe.
 

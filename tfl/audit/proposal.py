@@ -35,7 +35,7 @@ def propose(
 ) -> list[Proposed]:
     """What to leave out: files that cannot be used, the training copies of leaks, and copies beyond the first.
 
-    Contradicting labels and labels that are likely wrong are for a person to judge, so they come as comments.
+    Contradicting labels and labels that are likely wrong are for a person to decide, so they come as comments.
 
     Args:
         findings: Of the audit.

@@ -119,7 +119,7 @@ class Certifier:
         return document
 
     def document(self) -> dict[str, Any]:
-        """The certificate of what was judged so far."""
+        """The certificate of what was compared so far."""
         return {
             "format": 1,
             "model": {"recipe": self.shipment.about.get("recipe"), "weights": self._weights(), **self._accuracy(self.expected)},

@@ -108,7 +108,7 @@ def decide_storage(
 ) -> Extractor | None:
     """The extractor of the stage's features; None where the frozen blocks run in every epoch.
 
-    Decides where nothing was decided before, and keeps the decision in the run; a stage that is resumed goes on in the same way.
+    Decides where nothing was decided before, and keeps the decision in the run; a stage that is resumed keeps it.
 
     Args:
         plan: Of the stage.

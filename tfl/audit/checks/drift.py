@@ -98,14 +98,14 @@ def splits_apart(
     if min(len(np.unique(inside[labels == label])) for label in (0, 1)) < 2 * FOLDS:
         return None
     half = make_folds(labels, inside, most=2, seed=seed)
-    learnt, judged = np.flatnonzero(half == 0), np.flatnonzero(half == 1)
+    learnt, tested = np.flatnonzero(half == 0), np.flatnonzero(half == 1)
     folds = make_folds(labels[learnt], np.unique(inside[learnt], return_inverse=True)[1], most=FOLDS, seed=seed)
     strength = held_out(features[indices[learnt]], labels[learnt], folds, balanced=True).strength
     probe = fitted_probe(features[indices[learnt]], labels[learnt], strength, balanced=True)
-    scores = probe.decision_function(features[indices[judged]])
-    auc, interval, p_value = _area(scores, labels[judged], rng)
-    others = np.flatnonzero(labels[judged])
-    return Drift(auc, interval, p_value, indices[judged[others[np.argsort(-scores[others], kind="stable")]]])
+    scores = probe.decision_function(features[indices[tested]])
+    auc, interval, p_value = _area(scores, labels[tested], rng)
+    others = np.flatnonzero(labels[tested])
+    return Drift(auc, interval, p_value, indices[tested[others[np.argsort(-scores[others], kind="stable")]]])
 
 
 def _area(

@@ -105,7 +105,7 @@ def read_header(content: bytes) -> Header:
 
 @contextmanager
 def no_size_warnings() -> Iterator[None]:
-    """Silences Pillow, which warns of large images: they are judged here. For the main thread, around any others."""
+    """Silences Pillow, which warns of large images: they are checked here. For the main thread, around any others."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield

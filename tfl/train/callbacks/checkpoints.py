@@ -214,7 +214,7 @@ def _save_weights(model: keras.Model, file: Path) -> None:
 
 def _load_weights(model: keras.Model, file: Path) -> None:
     if not file.is_file():
-        raise RunError(f"{file} is missing.", fix="The run cannot go on from there: start it again in another folder.")
+        raise RunError(f"{file} is missing.", fix="The run cannot be resumed: start it again in another folder.")
     if file.suffix == ".npz":
         _read_variables(file, model.weights)
         for layer in model._flatten_layers():
@@ -253,7 +253,7 @@ def _read_variables(file: Path, variables: Sequence[Any]) -> None:
 
 def _damaged(file: Path, error: Exception) -> RunError:
     return RunError(
-        f"The checkpoint {file} cannot be read: {error}", fix="The run cannot go on from there: start it again in another folder."
+        f"The checkpoint {file} cannot be read: {error}", fix="The run cannot be resumed: start it again in another folder."
     )
 
 

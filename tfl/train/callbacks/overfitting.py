@@ -1,4 +1,4 @@
-"""Says when a stage overfits: the training loss goes on falling while the validation loss rises."""
+"""Says when a stage overfits: the training loss keeps falling while the validation loss rises."""
 
 from __future__ import annotations
 

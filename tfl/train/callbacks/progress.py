@@ -22,7 +22,7 @@ class StageProgress(keras.callbacks.Callback):
         stage: Of the recipe.
         examples: Number of training examples in one epoch.
         nouns: What messages call them.
-        first_epoch: Where the stage goes on from; 1 unless it is resumed.
+        first_epoch: Where the stage resumes; 1 unless it is resumed.
         metric: Which validation metric is shown next to the losses.
     """
 

@@ -17,7 +17,7 @@ from tfl.train.state import StageState
 class TensorBoardScalars(keras.callbacks.Callback):
     """Writes every metric of an epoch under its own name, at the epoch's number.
 
-    A stage that goes on after a kill writes the epochs before anew: what the killed process had written may be cut short.
+    A stage that is resumed writes the epochs before anew: what the killed process had written may be cut short.
 
     Args:
         folder: Where the event files go.

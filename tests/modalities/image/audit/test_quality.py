@@ -40,7 +40,7 @@ def test_poor_pictures_are_found(kind: str):
 
 
 def test_small_pictures_are_not_judged():
-    assert found([poor("blank", 0)], judged=np.array([False])) == {}
+    assert found([poor("blank", 0)], checked=np.array([False])) == {}
 
 
 def test_nothing_to_judge():

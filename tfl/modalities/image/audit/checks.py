@@ -96,4 +96,4 @@ class ImageChecks:
         """`dark`, `overexposed`, `blank` and `blurred`; asks for the extra `audit`."""
         from tfl.modalities.image.audit.quality import quality_findings
 
-        return quality_findings(self._audited.examples, self._audited.batches(), judged=self._large_enough)
+        return quality_findings(self._audited.examples, self._audited.batches(), checked=self._large_enough)

@@ -29,14 +29,14 @@ _LEAST_CONTRAST = 4.0
 
 
 def quality_findings(
-    examples: Any, batches: Iterable[tuple[int, NDArray[np.uint8]]], *, judged: NDArray[np.bool_] | None = None
+    examples: Any, batches: Iterable[tuple[int, NDArray[np.uint8]]], *, checked: NDArray[np.bool_] | None = None
 ) -> list[Finding]:
     """`dark`, `overexposed`, `blank` and `blurred`, each the worst first; the score goes from 0 (bad) up.
 
     Args:
         examples: The images.
         batches: Where each batch starts, and its images `(b, height, width, 3)` uint8.
-        judged: `(n,)` those to judge; None judges all.
+        checked: `(n,)` those to check; None checks all.
 
     Raises:
         MissingExtraError: CleanVision is not installed.
@@ -45,10 +45,10 @@ def quality_findings(
     values = [measures.of(image) for _, images in batches for image in images]
     if not values:
         return []
-    rows, usable = np.stack(values), np.ones(len(values), bool) if judged is None else judged
+    rows, usable = np.stack(values), np.ones(len(values), bool) if checked is None else checked
     found, shows_nothing = [], ~usable
     for word, (kind, text) in _KINDS.items():
-        scores, poor = measures.judge(word, rows[:, 1:])
+        scores, poor = measures.assess(word, rows[:, 1:])
         found += _finding(examples, kind, text, scores, poor & usable)
         shows_nothing = shows_nothing | poor
     sharp = rows[:, 0].astype(np.float64)
@@ -115,7 +115,7 @@ class _Measures:
         self.columns = tuple(values)
         return np.array([sharpness(image), *values.values()], np.float32)
 
-    def judge(self, word: str, rows: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    def assess(self, word: str, rows: NDArray[np.float32]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
         """CleanVision's score of each image, and whether it is too low."""
         import pandas  # cleanvision brings it
 
