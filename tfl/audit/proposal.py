@@ -115,7 +115,7 @@ def exclude_text(rows: Sequence[Proposed], names: Mapping[str, str], *, source: 
     lines = [
         f"# What tfl audit proposes to leave out of {_on_one_line(source)}. Nothing was deleted or moved.",
         f'# In a recipe: data=tfl.Data({json.dumps(source, ensure_ascii=False)}, exclude="exclude.txt")',
-        "# A path a line, relative to the source. A line that starts with # is not used: take the mark away to leave it out.",
+        "# One path per line, relative to the source. A line that starts with # is not used: take the mark away to leave it out.",
     ]
     for kind in dict.fromkeys(row.kind for row in rows):
         some = [row for row in rows if row.kind == kind]
