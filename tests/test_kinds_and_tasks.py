@@ -46,11 +46,11 @@ def sounds_of(folder):
 
 def labelled_texts(folder):
     """A table of texts with any of two labels; not every cell is known."""
-    rows = [
-        f"{at} {'good' if at % 2 else 'bad'} {'short' if at % 3 else 'long'} film,{at % 2},{at % 3 if at % 7 else ''}"
-        for at in range(60)
-    ]
-    (folder / "films.csv").write_text("\n".join(["text,good,short", *(row.replace(",2", ",1") for row in rows)]) + "\n")
+    rows = ["text,good,short"]
+    for at in range(60):
+        words = ("good" if at % 2 else "bad", "short" if at % 3 else "long")
+        rows.append(f"{at} {' '.join(words)} film,{at % 2},{'' if at % 7 == 0 else min(1, at % 3)}")
+    (folder / "films.csv").write_text("\n".join(rows) + "\n")
     return str(folder / "films.csv")
 
 
@@ -91,16 +91,15 @@ def finished(request, tmp_path_factory):
     return run_recipe(recipe, out=tmp_path_factory.mktemp("runs") / "whole", console=QUIET)
 
 
-@pytest.mark.parametrize("stage", ["head", "finetune"])
-def test_a_run_that_was_stopped_resumes_to_the_same_weights_and_figures(finished, tmp_path, monkeypatch, stage):
+def test_a_run_that_was_stopped_resumes_to_the_same_weights_and_figures(finished, tmp_path, monkeypatch):
     from tfl.train.callbacks.checkpoints import Checkpoints
 
     ended, seen = Checkpoints.on_epoch_end, []
 
-    def stop_after_it(self, *arguments, **options):
-        ended(self, *arguments, **options)
-        if self.stage_name == stage and not seen:
-            seen.append(stage)
+    def stop_after_it(self, epoch, *arguments, **options):
+        ended(self, epoch, *arguments, **options)
+        if self.stage_name == "finetune" and not seen:
+            seen.append(epoch)
             raise KeyboardInterrupt
 
     monkeypatch.setattr(Checkpoints, "on_epoch_end", stop_after_it)
