@@ -86,7 +86,7 @@ def test_the_same_recipe_gives_the_same_model(finished, recipe, tmp_path):
     assert finished.path("predictions.csv").read_text() == again.path("predictions.csv").read_text()
 
 
-@pytest.mark.parametrize("wait_for", ["checkpoints", "finetune", "model.keras"])
+@pytest.mark.parametrize("wait_for", ["finetune", "model.keras"])
 def test_a_killed_run_resumes_to_the_same_result(finished, recipe, tmp_path, wait_for):
     from tfl.job import run_recipe
 

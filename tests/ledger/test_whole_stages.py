@@ -125,7 +125,7 @@ def test_every_trial_of_a_search_freezes_what_it_says(
         search=tfl.Search(
             algorithm="grid",
             space={
-                "stages.tuned.train": tfl.Choice(("head", "top:1", "top:3")),
+                "stages.tuned.train": tfl.Choice(("head", "top:3")),
                 "stages.tuned.batchnorm": tfl.Choice(("inference", "train")),
             },
             trials=None,
@@ -135,4 +135,4 @@ def test_every_trial_of_a_search_freezes_what_it_says(
     )
     found = search(recipe, out=tmp_path / "search")
     assert [row["status"] for row in found.outcomes()] == ["done"] * 6
-    assert len({(stage.train, stage.batchnorm) for stage, _ in seen}) == 6 and all(moved for _, moved in seen)
+    assert len({(stage.train, stage.batchnorm) for stage, _ in seen}) == 4 and all(moved for _, moved in seen)

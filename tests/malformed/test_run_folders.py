@@ -17,7 +17,7 @@ from PIL import Image
 
 from tfl.errors import RunError
 
-few, many = (settings(settings.get_profile("malformed"), max_examples=count) for count in (25, 100))
+few, many = (settings(settings.get_profile("malformed"), max_examples=count) for count in (25, 50))
 DAMAGE = ("missing", "empty", "half", "most", "zeros", "text", "a list")
 JSON_FILES = (
     "manifest.json",

@@ -58,7 +58,7 @@ def train(run, recipe, bundle, network, stages=None, **options):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("store", ["always", "never"])
+@pytest.mark.parametrize("store", ["never"])
 def test_halved_batches_lead_to_the_same_weights(tmp_path, recipe, bundle, network, changed, narrow, store):
     recipe = steady(recipe, changed, features=tfl.Features(store=store))
     weights = np.array([0.5, 1.0, 2.0])
