@@ -129,7 +129,7 @@ _CLASS_WEIGHT = """
 
 
 @dataclass(frozen=True, kw_only=True)
-class Seen:
+class SourceFacts:
     """What a first recipe is written for.
 
     Args:
@@ -158,46 +158,46 @@ class Seen:
         return "val_macro_f1" if self.imbalanced else METRICS[self.task][0]
 
 
-def recipe_text(file: Path, seen: Seen) -> str:
+def recipe_text(file: Path, facts: SourceFacts) -> str:
     """The recipe as Python.
 
     Args:
         file: Where it will be written.
-        seen: What it is written for.
+        facts: What it is written for.
     """
-    examples, kind = seen.examples, seen.data.kind
+    examples, kind = facts.examples, facts.data.kind
     batch_size = 16 if len(examples) < 500 or kind == "text" else 32
     return _TEMPLATE.format(
-        title=f"{file.stem}: one {'photo' if kind == 'image' else examples.noun} → {_predicted(seen)}.",
-        about=_about(seen),
+        title=f"{file.stem}: one {'photo' if kind == 'image' else examples.noun} → {_predicted(facts)}.",
+        about=_about(facts),
         note=f"; {examples.note}" if examples.note else "",
         left_out=_left_out(examples),
         file=file if _PLAIN_PATH.fullmatch(str(file)) else file.name,
         name=quoted(file.stem),
-        task="" if seen.task == "classify" else f"\n    task={quoted(seen.task)},",
-        source=quoted(seen.data.source),
-        input=_input(seen) + _own_columns(seen.data),
+        task="" if facts.task == "classify" else f"\n    task={quoted(facts.task)},",
+        source=quoted(facts.data.source),
+        input=_input(facts) + _own_columns(facts.data),
         share=SHARE,
-        backbone=_backbone(seen),
+        backbone=_backbone(facts),
         batch_size=batch_size,
         head_rate="1e-3" if kind == "text" else "3e-3",
-        finetune=_finetune(seen, batch_size),
-        metric=quoted(seen.metric),
-        class_weight=_CLASS_WEIGHT if seen.imbalanced else "",
+        finetune=_finetune(facts, batch_size),
+        metric=quoted(facts.metric),
+        class_weight=_CLASS_WEIGHT if facts.imbalanced else "",
     )
 
 
-def _predicted(seen: Seen) -> str:
-    names = seen.examples.class_names
-    if seen.task in OF_NUMBERS:
+def _predicted(facts: SourceFacts) -> str:
+    names = facts.examples.class_names
+    if facts.task in OF_NUMBERS:
         return names[0] if len(names) == 1 else f"{len(names)} numbers"
-    return f"one of {len(names)}" if seen.task == "classify" else f"any of {len(names)} labels"
+    return f"one of {len(names)}" if facts.task == "classify" else f"any of {len(names)} labels"
 
 
-def _about(seen: Seen) -> str:
-    examples, counts = seen.examples, seen.examples.counts()
+def _about(facts: SourceFacts) -> str:
+    examples, counts = facts.examples, facts.examples.counts()
     count = f"{len(examples)} {examples.nouns}"
-    if seen.task in OF_NUMBERS:
+    if facts.task in OF_NUMBERS:
         import numpy as np
 
         targets: Any = examples.targets
@@ -205,24 +205,24 @@ def _about(seen: Seen) -> str:
         ranges = [f"{name} from {a:g} to {b:g}" for name, a, b in zip(examples.class_names, low, high, strict=True)]
         return f"{count} with {', '.join(ranges[:5])}{', …' if len(ranges) > 5 else ''}"
     smallest, largest = min(counts.values()), max(counts.values())
-    if seen.task == "multilabel":
+    if facts.task == "multilabel":
         return f"{count} with {len(counts)} labels ({smallest} to {largest} {examples.nouns} a label)"
     return f"{count} in {len(counts)} classes ({smallest} to {largest} a class)"
 
 
-def _input(seen: Seen) -> str:
+def _input(facts: SourceFacts) -> str:
     """The lines of the data that say what the examples are."""
-    if isinstance(seen.data.input, Text):
-        column = seen.data.input.column
+    if isinstance(facts.data.input, Text):
+        column = facts.data.input.column
         return _TEXT.format("" if column is None else f"column={quoted(column)}")
-    if seen.data.kind == "audio":
-        rate = usual_rate(seen.examples)
+    if facts.data.kind == "audio":
+        rate = usual_rate(facts.examples)
         if rate is None or rate >= 16000:
             return _AUDIO.format(about_rate="", rate="")
         return _AUDIO.format(about_rate=_RATE.format(rate), rate=f"sample_rate={rate}")
     from tfl.modalities.image.bits import bits_in_use
 
-    bits, small = bits_in_use(seen.examples), _small_pictures(seen.examples)
+    bits, small = bits_in_use(facts.examples), _small_pictures(facts.examples)
     return (_SMALL.format(*small) if small else _OWN_SIZE) + ("" if bits is None else _BITS.format(bits=bits))
 
 
@@ -231,19 +231,19 @@ def _own_columns(data: Data) -> str:
     return "".join(f"\n        {name}={quoted(value)}," for name, value in named.items() if value is not None)
 
 
-def _backbone(seen: Seen) -> str:
-    if seen.data.kind == "text":
-        return _PRESET.format(quoted(seen.backbone))
-    return _MINI if seen.backbone == "mini" else _NAMED.format(quoted(seen.backbone))
+def _backbone(facts: SourceFacts) -> str:
+    if facts.data.kind == "text":
+        return _PRESET.format(quoted(facts.backbone))
+    return _MINI if facts.backbone == "mini" else _NAMED.format(quoted(facts.backbone))
 
 
-def _finetune(seen: Seen, batch_size: int) -> str:
-    if seen.data.kind == "text":
+def _finetune(facts: SourceFacts, batch_size: int) -> str:
+    if facts.data.kind == "text":
         return _FINETUNE_TEXT.format(batch_size=batch_size)
-    if seen.mirror is None:
+    if facts.mirror is None:
         return _FINETUNE_AUDIO.format(batch_size=batch_size)
-    flip = 'flip="horizontal", ' if seen.mirror.flip else ""
-    return _FINETUNE.format(batch_size=batch_size, about_flip=_about_flip(seen.mirror), flip=flip)
+    flip = 'flip="horizontal", ' if facts.mirror.flip else ""
+    return _FINETUNE.format(batch_size=batch_size, about_flip=_about_flip(facts.mirror), flip=flip)
 
 
 def _about_flip(mirror: MirrorTest) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import rich_click as click
 
 from tfl.cli.command import Answer, command
-from tfl.cli.first_recipe import DEFAULT_BACKBONES, SHARE, Seen, recipe_text
+from tfl.cli.first_recipe import DEFAULT_BACKBONES, SHARE, SourceFacts, recipe_text
 from tfl.cli.options import SOURCE_HELP, set_option
 from tfl.errors import DataError, RecipeError
 from tfl.quiet import load_tensorflow
@@ -50,9 +50,9 @@ def new(name: str, source: str, backbone: str | None, settings: Sequence[tuple[s
     if task == "classify":
         _check_smallest(examples, source)
     mirror = _mirror_test(examples, task) if data.kind == "image" else None
-    seen = Seen(data=data, task=task, examples=examples, backbone=backbone or DEFAULT_BACKBONES[data.kind], mirror=mirror)
-    _write_anew(file, recipe_text(file, seen))
-    document = {"recipe": str(file), **_facts(seen)}
+    facts = SourceFacts(data=data, task=task, examples=examples, backbone=backbone or DEFAULT_BACKBONES[data.kind], mirror=mirror)
+    _write_anew(file, recipe_text(file, facts))
+    document = {"recipe": str(file), **_facts(facts)}
     return Answer(document, lambda: _show(document))
 
 
@@ -72,25 +72,25 @@ def _changed(recipe: Recipe, settings: Sequence[tuple[str, str]]) -> Recipe:
 _FIELDS = ("data.path_column", "data.label_column", "data.test_fold")
 
 
-def _facts(seen: Seen) -> dict[str, Any]:
-    """What was seen in the data, as the command's document."""
+def _facts(facts: SourceFacts) -> dict[str, Any]:
+    """What was found in the data, as the command's document."""
     from tfl.data.split import raised_shares
 
-    examples = seen.examples
-    notes = raised_shares(examples, validation=SHARE, test=SHARE) if seen.task == "classify" else ()
+    examples = facts.examples
+    notes = raised_shares(examples, validation=SHARE, test=SHARE) if facts.task == "classify" else ()
     return {
         examples.nouns: len(examples),
-        "kind": seen.data.kind,
+        "kind": facts.data.kind,
         "nouns": examples.nouns,
-        "task": seen.task,
-        "classes": {} if seen.task in OF_NUMBERS else examples.counts(),
-        "numbers": list(examples.class_names) if seen.task in OF_NUMBERS else [],
-        "imbalanced": seen.imbalanced,
+        "task": facts.task,
+        "classes": {} if facts.task in OF_NUMBERS else examples.counts(),
+        "numbers": list(examples.class_names) if facts.task in OF_NUMBERS else [],
+        "imbalanced": facts.imbalanced,
         "note": examples.note,
         "findings": list(examples.findings),
         "notes": list(notes),
-        "backbone": seen.backbone,
-        "flip": None if seen.mirror is None else dataclasses.asdict(seen.mirror),
+        "backbone": facts.backbone,
+        "flip": None if facts.mirror is None else dataclasses.asdict(facts.mirror),
     }
 
 

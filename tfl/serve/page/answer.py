@@ -75,17 +75,17 @@ class Answers:
             if tuple(names) != self._network.class_names:
                 reason = "The version that is served has other classes than the run."
                 return nothing, {"grad_cam": reason, "neighbours": reason}
-            seen = self._network.see(content, column)
-            near = None if self._neighbours is None else self._neighbours.nearest(seen.vector)
+            explanation = self._network.explain(content, column)
+            near = None if self._neighbours is None else self._neighbours.nearest(explanation.vector)
         except TflError as error:
             _log.warning("The page has no attribution: %s", error)
             unsuited = isinstance(error, BackboneError)
             reason = "This network has no feature map." if unsuited else "The run cannot be read; the server's log says why."
             return nothing, {"grad_cam": reason, "neighbours": reason}
         missing = {} if near is not None else {"neighbours": self._no_neighbours}
-        if seen.heat is None:
+        if explanation.heat is None:
             return {**nothing, "neighbours": near}, {**missing, "grad_cam": "This network has no feature map."}
-        return {**nothing, **self._shipping.explained(content, seen.heat), "neighbours": near}, missing
+        return {**nothing, **self._shipping.explained(content, explanation.heat), "neighbours": near}, missing
 
 
 def _examples(shipping: Shipping) -> str:

@@ -20,7 +20,7 @@ _MAP_AXES = 4
 
 
 @dataclass(frozen=True)
-class Seen:
+class Explanation:
     """What a run's network made of one example.
 
     Attributes:
@@ -46,8 +46,8 @@ class RunNetwork:
         """The run's classes."""
         return self._run.class_names
 
-    def see(self, content: bytes, column: int) -> Seen:
-        """Looks at a content for what speaks for one of the outputs.
+    def explain(self, content: bytes, column: int) -> Explanation:
+        """Explains one of the outputs of a content.
 
         Raises:
             RunError: The run has no model, or it cannot be read.
@@ -55,7 +55,7 @@ class RunNetwork:
         attribute, features, decode = self._parts()
         tensors = decode([content])
         heat = None if attribute is None else attribute(tensors, np.array([column]))[0]
-        return Seen(heat, np.asarray(features(tensors, training=False), np.float32)[0])
+        return Explanation(heat, np.asarray(features(tensors, training=False), np.float32)[0])
 
     def _parts(self) -> tuple[Any, Any, Any]:
         with self._lock:
