@@ -192,6 +192,22 @@ def test_presets_of_other_kinds_are_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_a_preset_is_probed_and_tuned(folder: Callable[[str], tuple[Any, str]], tmp_path: Path) -> None:
+    recipe = tfl.Recipe(
+        name="digits",
+        data=tfl.Sample("digits", per_class=10, labels=("0", "1")),
+        backbone=tfl.Backbone(folder("ViTBackbone")[1]),
+        stages=(tfl.Stage("head", epochs=1),),
+        export=(),
+        search=tfl.Search(algorithm="grid", space={"stages.head.train": tfl.Choice(("head", "top:2"))}, seeds=0),
+    )
+    rows = tfl.probe(recipe).rows
+    assert len(rows) == 3 and all(0 <= row.accuracy <= 1 for row in rows)
+    found = tfl.tune(recipe, tmp_path / "search")
+    assert [row["status"] for row in found.outcomes()] == ["done", "done"]
+
+
+@pytest.mark.slow
 def test_a_run_freezes_cuts_trains_and_exports_a_preset(folder: Callable[[str], tuple[Any, str]], tmp_path: Path) -> None:
     recipe = tfl.Recipe(
         name="digits",
