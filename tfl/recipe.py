@@ -65,7 +65,8 @@ class Text:
     @classmethod
     def from_text(cls, text: str) -> Text:
         """What `--set data.input=text` means."""
-        return cls(kind=text)  # type: ignore[arg-type]
+        _check_kind(text, cls.kind)
+        return cls()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,7 +107,13 @@ class Audio:
     @classmethod
     def from_text(cls, text: str) -> Audio:
         """What `--set data.input=audio` means."""
-        return cls(kind=text)  # type: ignore[arg-type]
+        _check_kind(text, cls.kind)
+        return cls()
+
+
+def _check_kind(text: str, kind: str) -> None:
+    if text != kind:
+        raise RecipeError("`data.input` names no kind of example.", received=text, allowed="text, audio, or none for images")
 
 
 @dataclass(frozen=True)

@@ -60,7 +60,7 @@ def predict(
         found = predictor.look_at_files(chosen)
     predictions, unreadable = _named_in_utf_8(found.predictions), _named_in_utf_8(found.unreadable)
     for entry in unreadable:
-        click.echo(f"left out: {entry['file']}: {entry['why']}", err=True)
+        click.echo(f"left out: {entry['file'] if entry['file'].strip() else repr(entry['file'])}: {entry['why']}", err=True)
     for note in found.notes:
         click.echo(f"note: {note}", err=True)
     for finding in skipped_findings(_in_utf_8(skipped)):
