@@ -19,6 +19,7 @@ _SPLIT_MARKS = ("istrain", "istraining", "isval", "isvalid", "isvalidation", "is
 _ANY_KIND = ("id", "name", "path", "filename", "file", "title")
 """Names of columns that tell nothing about the kind of the examples."""
 _MOST_LOOKED_AT = 500
+_AS_TEXTS = "--set data.input=text --set data.input.column=NAME"
 _FEWEST_WORDS = 3.0
 """Of a text, on average, where a column is found by its cells."""
 
@@ -215,7 +216,7 @@ def _path_column(table: Table, files: FileKind, known: FilesBelow) -> str:
         received=shown_columns(table, found or table.columns),
         allowed=allowed_columns(files.noun),
         fix="Name the column with --set data.path_column=NAME, or call it `path` in the table."
-        + ("" if found else f" No cell is the path of a file below {table.folder.absolute()}."),
+        + ("" if found else f" No cell is the path of a file below {table.folder.absolute()}. If cells are texts: {_AS_TEXTS}."),
     )
 
 
