@@ -26,6 +26,7 @@ ORDER = (
         "backbones",
         "modalities",
         "tasks",
+        "probes",
         "data",
         "prepare",
         "model",

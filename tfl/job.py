@@ -248,9 +248,9 @@ def _probe_score(seed: int) -> Callable[[NDArray[np.float32], NDArray[np.integer
     """What a linear probe on features scores under cross-validation."""
 
     def score(features: NDArray[np.float32], labels: NDArray[np.integer]) -> float:
-        from tfl.advise.linear import held_out
-        from tfl.advise.probe import FOLDS, make_folds
         from tfl.data.bundle import derived_seed
+        from tfl.probes.folds import FOLDS, make_folds
+        from tfl.probes.linear import held_out
 
         folds = make_folds(labels, np.arange(len(labels)), most=FOLDS, seed=derived_seed(seed, "probe"))
         return float((held_out(features, labels, folds).probabilities.argmax(axis=1) == labels).mean())

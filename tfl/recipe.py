@@ -264,6 +264,9 @@ class Head:
         activation: After each hidden layer.
         taps: Blocks, by name or glob, whose pooled outputs the head reads side by side (after Head2Toe, Evci et al. 2022),
             standardised over the training images; none means the last block alone, as it is.
+        start: `random` weights, or those of a linear `probe` on the frozen features of the training images, its penalty by
+            cross-validation (LP-FT, Kumar et al. 2022). With a probe the first stage, too, keeps its start where no epoch is
+            better.
     """
 
     hidden: tuple[int, ...] = number((), at_least=1, at_most=65536)
@@ -271,9 +274,16 @@ class Head:
     pooling: Literal["avg", "max", "first", "pooled"] = "avg"
     activation: Literal["relu", "gelu", "silu", "tanh"] = "relu"
     taps: tuple[str, ...] = ()
+    start: Literal["random", "probe"] = "random"
 
     def __post_init__(self) -> None:
         check_fields(self)
+        if self.start == "probe" and self.hidden:
+            raise RecipeError(
+                "A head that starts from a probe is linear.",
+                received=f"hidden={self.hidden}",
+                fix="Leave out `hidden`, or `start`.",
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

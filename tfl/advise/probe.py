@@ -16,10 +16,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import keras
 import numpy as np
 from sklearn.metrics import accuracy_score, f1_score
-from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from tfl.advise.linear import FIRST, HeldOut, held_out
 from tfl.advise.profile import Metric, Profile, make_profile
 from tfl.backbones.blocks import find_cut_points
 from tfl.backbones.inputs import inputs_of
@@ -30,6 +28,8 @@ from tfl.features.store import Features as Stored
 from tfl.modalities.base import MASK, settled
 from tfl.model.assemble import Assembled, assemble_for
 from tfl.model.head import pool, pooling_layer
+from tfl.probes.folds import FOLDS, make_folds
+from tfl.probes.linear import FIRST, HeldOut, held_out
 from tfl.recipe import Features, Recipe
 from tfl.train.precision import choose_precision
 from tfl.vectors import side_by_side
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from rich.console import Console
 
-FOLDS = 5
 TOGETHER = 3
 """So many of the best blocks are also tried side by side."""
 
@@ -161,24 +160,6 @@ def pooled_models(assembled: Assembled, pooling: str = "avg") -> list[keras.Mode
     mask = next((tensor for tensor in assembled.model.inputs if tensor.name == MASK), None)
     vectors = [pool(pooling_layer(len(map_.shape), pooling), map_, pooling, mask) for map_ in maps]
     return [keras.Model(inputs_of(assembled.model), vector, name=f"pooled_{number}") for number, vector in enumerate(vectors)]
-
-
-def make_folds(labels: NDArray[np.integer], units: NDArray[np.integer], *, most: int, seed: int) -> NDArray[np.int64]:
-    """`(n,)` the fold that holds each example out: stratified by label, nothing of one unit in two folds.
-
-    Example:
-
-    >>> sorted(make_folds(np.array([0, 0, 0, 1, 1, 1]), np.arange(6), most=5, seed=0).tolist())
-    [0, 0, 1, 1, 2, 2]
-    """
-    pieces = [len(np.unique(units[labels == label])) for label in np.unique(labels)]
-    options = {"n_splits": max(2, min(most, *pieces)), "shuffle": True, "random_state": seed}
-    single = len(np.unique(units)) == len(units)
-    splitter = StratifiedKFold(**options) if single else StratifiedGroupKFold(**options)
-    folds = np.zeros(len(labels), np.int64)
-    for number, (_, out) in enumerate(splitter.split(labels[:, None], labels, None if single else units)):
-        folds[out] = number
-    return folds
 
 
 def _on_all_cores(fit: Callable[[Sequence[int]], HeldOut], jobs: Sequence[Sequence[int]]) -> list[HeldOut]:

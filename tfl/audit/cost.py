@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tfl.finding import Cost
+from tfl.probes.linear import fitted_probe
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -90,20 +91,3 @@ def leak_cost(
         for train in (with_them, without)
     ]
     return cost_of("Test accuracy of a linear probe", right[0], right[1], units[test], seed=seed)
-
-
-def fitted_probe(features: NDArray[np.floating], labels: NDArray[np.integer], strength: float, *, balanced: bool = False) -> Any:
-    """scikit-learn's logistic regression on standardised features, trained.
-
-    Args:
-        features: `(n, width)`.
-        labels: `(n,)`.
-        strength: Its C.
-        balanced: Whether each class weighs the same.
-    """
-    from sklearn.linear_model import LogisticRegression
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
-    regression = LogisticRegression(C=strength, max_iter=200, tol=1e-3, class_weight="balanced" if balanced else None)
-    return make_pipeline(StandardScaler(), regression).fit(features, labels)

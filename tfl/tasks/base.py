@@ -90,6 +90,9 @@ class Task(Protocol):
     def targets(self, examples: Examples) -> NDArray[np.float32]:
         """The targets of all examples, `(n, width)`."""
 
+    def scaled(self, targets: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Targets in the scale of the logits, as a linear head is fitted to them."""
+
     def width(self, examples: Examples) -> int:
         """How many outputs the head has."""
 

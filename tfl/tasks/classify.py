@@ -45,6 +45,12 @@ class Classify:
         """One-hot labels, `(n, classes)`."""
         return np.eye(len(examples.class_names), dtype=np.float32)[np.asarray(examples.labels)]
 
+    def scaled(self, targets: NDArray[np.float32]) -> NDArray[np.float64]:
+        """The targets as they are."""
+        import numpy as np
+
+        return np.asarray(targets, np.float64)
+
     def width(self, examples: Examples) -> int:
         """How many classes there are."""
         return len(examples.class_names)

@@ -72,6 +72,12 @@ class Multilabel:
         """Zeros and ones, `(n, labels)`; NaN where a label is not known."""
         return np.asarray(examples.targets, np.float32)
 
+    def scaled(self, targets: NDArray[np.float32]) -> NDArray[np.float64]:
+        """The targets as they are."""
+        import numpy as np
+
+        return np.asarray(targets, np.float64)
+
     def width(self, examples: Examples) -> int:
         """How many labels there are."""
         return len(examples.class_names)

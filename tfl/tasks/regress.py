@@ -82,6 +82,11 @@ class Regress:
         """The numbers in their own units, `(n, width)`; NaN where one is missing."""
         return np.asarray(examples.targets, np.float32)
 
+    def scaled(self, targets: NDArray[np.float32]) -> NDArray[np.float64]:
+        """The numbers in standard deviations from the mean of the training targets."""
+        center, scale = self._scale(targets.shape[1])
+        return np.asarray((np.asarray(targets, np.float64) - center) / scale)
+
     def width(self, examples: Examples) -> int:
         """How many numbers are predicted."""
         return len(examples.class_names)

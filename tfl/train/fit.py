@@ -157,8 +157,9 @@ class Fit:
         self.stop.check()
 
     def _evaluate_the_start(self) -> None:
-        """A stage that begins from a trained network must not make it worse: its start takes part as epoch 0."""
-        if self.state.epoch or self.state.start or self.recipe.stages[0].name == self.stage.name:
+        """A stage that begins from a trained head must not make it worse: its start takes part as epoch 0."""
+        untrained = self.recipe.stages[0].name == self.stage.name and self.recipe.head.start == "random"
+        if self.state.epoch or self.state.start or untrained:
             return
         began = self.batches.feature_seconds
         validation = self.batches.validation()

@@ -10,13 +10,13 @@ import keras
 
 from tfl.data.bundle import Bundle
 from tfl.features.extract import Extractor
-from tfl.features.standardise import standardise
 from tfl.model.freeze import Ledger
 from tfl.recipe import Recipe, Stage
 from tfl.runs import Run
 from tfl.train.callbacks.checkpoints import Checkpoints
 from tfl.train.fit import Fit
 from tfl.train.stage_plan import StagePlan, decide_storage, plan_stage
+from tfl.train.start import start_head
 from tfl.train.state import StageState
 from tfl.train.stopping import Stop
 
@@ -73,7 +73,7 @@ def train_stage(
     """Trains what the stage says, and leaves the network at its best.
 
     Resumes from `state.json` and the checkpoints of the run where the stage had begun, to the same result; a stage that is done
-    is only loaded. Best is by `recipe.monitor`; a stage that is not the first one also compares with where it started.
+    is only loaded. Best is by `recipe.monitor`; a stage that starts from a trained head also compares with where it started.
 
     Args:
         run: Gets checkpoints, history.csv, ledger.json, state.json and logs; the caller holds its lock.
@@ -111,7 +111,7 @@ def train_stage(
         return _result(stage, state, recipe)
     if found is None or not (found.epoch or checkpoints.start_file.is_file()):
         if stage.name == recipe.stages[0].name:
-            standardise(assembled, bundle, features=recipe.features, console=console)
+            start_head(assembled, bundle, recipe=recipe, console=console)
         checkpoints.start()
         state.save(run, stage.name)  # from here on the stage continues as it was decided, whatever a new measurement would say
     else:

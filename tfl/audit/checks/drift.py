@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tfl.advise.linear import held_out
-from tfl.advise.probe import FOLDS, make_folds
-from tfl.audit.cost import fitted_probe
 from tfl.data.examples import Examples
 from tfl.finding import Finding
+from tfl.probes.folds import FOLDS, make_folds
+from tfl.probes.linear import fitted_probe, held_out
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

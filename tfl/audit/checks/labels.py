@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from tfl.advise.linear import held_out
-from tfl.advise.probe import FOLDS, make_folds
 from tfl.audit.cost import cost_of
 from tfl.data.examples import Examples
 from tfl.extras import require_audit_library
 from tfl.finding import Cost, Finding, plural
+from tfl.probes.folds import FOLDS, make_folds
+from tfl.probes.linear import held_out
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

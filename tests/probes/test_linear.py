@@ -7,9 +7,9 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
-from tfl.advise import linear
-from tfl.advise.linear import held_out
 from tfl.errors import TflError
+from tfl.probes import linear
+from tfl.probes.linear import held_out
 
 
 def problem(count: int, width: int, *, noise: float = 2.0, seed: int = 0):

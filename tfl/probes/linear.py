@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.optimize import minimize
@@ -110,6 +110,23 @@ def class_weights(labels: NDArray[np.integer]) -> NDArray[np.float32]:
     names, classes = np.unique(labels, return_inverse=True)
     weights = task_of("classify").balanced_weights(np.eye(len(names), dtype=np.float32)[classes])
     return np.asarray(weights, np.float32)[classes]
+
+
+def fitted_probe(features: NDArray[np.floating], labels: NDArray[np.integer], strength: float, *, balanced: bool = False) -> Any:
+    """scikit-learn's logistic regression on standardised features, trained.
+
+    Args:
+        features: `(n, width)`.
+        labels: `(n,)`.
+        strength: Its C.
+        balanced: Whether each class weighs the same.
+    """
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    regression = LogisticRegression(C=strength, max_iter=200, tol=1e-3, class_weight="balanced" if balanced else None)
+    return make_pipeline(StandardScaler(), regression).fit(features, labels)
 
 
 def _lowest(value: Callable[[int], float], first: int, count: int) -> int:

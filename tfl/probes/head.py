@@ -1,0 +1,144 @@
+"""A linear head in one step: what the last layer of a network would learn from features that do not move.
+
+For classes a logistic regression, for several labels one for each, for numbers a ridge regression; the strength of the penalty by
+cross-validation over the training examples. Fine-tuning that starts from such a head distorts the features less than one that
+starts from random weights (LP-FT; Kumar et al. 2022, *Fine-Tuning can Distort Pretrained Features and Underperform
+Out-of-Distribution*).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tfl.probes.folds import FOLDS, make_folds
+from tfl.probes.linear import FIRST, fitted_probe, held_out
+from tfl.recipe import OF_NUMBERS
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+PENALTIES = tuple(10.0**power for power in np.arange(-2, 6.5, 0.5))
+"""Of the ridge regression, on standardised features."""
+_FEWEST = 4
+"""With fewer units in a class, the strength is `FIRST` of `tfl.probes.linear` without a search."""
+
+
+@dataclass(frozen=True, eq=False)
+class LinearHead:
+    """The weights of a Dense layer.
+
+    Args:
+        kernel: Array of shape `(features, width)`, float32.
+        bias: Array of shape `(width,)`, float32.
+        strengths: Floats, the penalty of each regression: `C` of scikit-learn for classes and labels, `alpha` for numbers.
+    """
+
+    kernel: NDArray[np.float32]
+    bias: NDArray[np.float32]
+    strengths: tuple[float, ...]
+
+
+def linear_head(
+    features: NDArray[np.floating],
+    targets: NDArray[np.floating],
+    units: NDArray[np.integer],
+    *,
+    task: str,
+    balanced: bool = False,
+    seed: int = 0,
+) -> LinearHead:
+    """The head that regressions give for features.
+
+    Args:
+        features: Array of shape `(n, features)`.
+        targets: Array of shape `(n, width)`: one-hot classes; zeros and ones for labels; or numbers in the scale of the logits.
+            NaN where one is missing.
+        units: Integer array of shape `(n,)`; examples of one unit are held out together.
+        task: String, `classify`, `multilabel` or `regress`.
+        balanced: Bool, whether every class has the same total weight. Defaults to False.
+        seed: Int, decides the folds. Defaults to 0.
+
+    Raises:
+        TflError: A feature is not a finite number.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from tfl.probes.head import linear_head
+    >>> features = np.random.default_rng(0).normal(size=(60, 3))
+    >>> classes = (features[:, 0] > 0).astype(int)
+    >>> found = linear_head(features, np.eye(2)[classes], np.arange(60), task="classify")
+    >>> bool(((features @ found.kernel + found.bias).argmax(axis=1) == classes).mean() > 0.9)
+    True
+    """
+    features, targets = np.asarray(features, np.float32), np.asarray(targets, np.float64)
+    if task == "classify":
+        probe, strength = _logistic(features, targets.argmax(axis=1), units, balanced=balanced, seed=seed)
+        kernel, bias = np.zeros((features.shape[1], targets.shape[1])), np.full(targets.shape[1], -30.0)
+        seen = probe[-1].classes_
+        weights, intercepts = _on_features(probe)
+        if len(seen) == 2:  # scikit-learn gives the difference of both
+            weights, intercepts = np.stack([-weights[:, 0], weights[:, 0]], axis=1) / 2, np.array([-1, 1]) * intercepts / 2
+        kernel[:, seen], bias[seen] = weights, intercepts
+        return LinearHead(kernel.astype(np.float32), bias.astype(np.float32), (strength,))
+    of_one = _ridge if task in OF_NUMBERS else _one_label
+    columns = [of_one(features, target, units, balanced=balanced, seed=seed) for target in targets.T]
+    return LinearHead(
+        np.stack([kernel for kernel, _, _ in columns], axis=1).astype(np.float32),
+        np.array([bias for _, bias, _ in columns], np.float32),
+        tuple(strength for _, _, strength in columns),
+    )
+
+
+def _logistic(
+    features: NDArray[np.float32], labels: NDArray[np.integer], units: NDArray[np.integer], *, balanced: bool, seed: int
+) -> tuple[Any, float]:
+    """The fitted regression and its C."""
+    names, places = np.unique(labels, return_inverse=True)
+    if len(names) > 1 and min(len(np.unique(units[places == place])) for place in range(len(names))) >= _FEWEST:
+        folds = make_folds(places, np.unique(units, return_inverse=True)[1], most=FOLDS, seed=seed)
+        strength = held_out(features, places, folds, balanced=balanced).strength
+    else:
+        strength = FIRST
+    return fitted_probe(features, labels, strength, balanced=balanced), strength
+
+
+def _on_features(probe: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Weights `(features, outputs)` and intercepts of a regression on standardised features, for the features as they are."""
+    scaler, regression = probe
+    weights = regression.coef_.T / scaler.scale_[:, None]
+    return weights, regression.intercept_ - scaler.mean_ @ weights
+
+
+def _one_label(
+    features: NDArray[np.float32], target: NDArray[np.float64], units: NDArray[np.integer], *, balanced: bool, seed: int
+) -> tuple[NDArray[np.float64], float, float]:
+    known = np.isfinite(target)
+    truth = target[known] > 0.5
+    if truth.all() or not truth.any():  # nothing to learn from: the share, held off 0 and 1
+        share = (truth.sum() + 1) / (len(truth) + 2)
+        return np.zeros(features.shape[1]), float(np.log(share / (1 - share))), FIRST
+    probe, strength = _logistic(features[known], truth.astype(int), units[known], balanced=balanced, seed=seed)
+    weights, intercepts = _on_features(probe)
+    return weights[:, 0], float(intercepts[0]), strength
+
+
+def _ridge(
+    features: NDArray[np.float32], target: NDArray[np.float64], units: NDArray[np.integer], *, balanced: bool, seed: int
+) -> tuple[NDArray[np.float64], float, float]:
+    from sklearn.linear_model import RidgeCV
+    from sklearn.model_selection import GroupKFold
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    known = np.isfinite(target)
+    groups = np.unique(units[known], return_inverse=True)[1]
+    several = len(np.unique(groups)) < len(groups)
+    folds = list(GroupKFold(min(FOLDS, int(groups.max()) + 1)).split(groups, groups=groups)) if several and groups.max() else None
+    probe = make_pipeline(StandardScaler(), RidgeCV(PENALTIES, cv=folds)).fit(features[known], target[known])
+    scaler, regression = probe
+    weights = regression.coef_ / scaler.scale_
+    return weights, float(regression.intercept_ - scaler.mean_ @ weights), float(regression.alpha_)
