@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import keras
 
-from tfl.data.bundle import Bundle
+from tfl.data.bundle import Bundle, derived_seed
 from tfl.features.cut import inputs_next_to
 from tfl.features.extract import Extractor
 from tfl.model.multipliers import make_optimizer
@@ -23,6 +23,7 @@ from tfl.train.callbacks.overfitting import OverfittingWatch
 from tfl.train.callbacks.progress import StageProgress
 from tfl.train.callbacks.tensorboard import TensorBoardScalars
 from tfl.train.compilation import choose_compilation
+from tfl.train.evidence import example_scores, p_value
 from tfl.train.loop import Loop, Ran
 from tfl.train.memory import is_out_of_memory, ran_out
 from tfl.train.schedules import schedule_of
@@ -30,6 +31,7 @@ from tfl.train.state import StageState
 from tfl.train.stopping import Stop
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
     from rich.console import Console
 
@@ -95,6 +97,23 @@ class Fit:
                 self.stop.check()
         finally:
             self.callbacks.on_train_end()
+
+    def chance(self) -> float:
+        """How likely the gain of the best epoch over the start is where both are equally good; the network is at its best after.
+
+        One pass over the validation examples for each of the two, on the features that the epochs were evaluated on.
+        """
+        scores: dict[str, NDArray[np.float64]] = {}
+
+        def score(name: str) -> None:
+            logits, targets = self.loop.outputs(self.batches.validation(), self.stop.check)
+            scores[name] = example_scores(self.bundle.task, self.recipe.monitor.metric, logits, targets)
+
+        self.checkpoints.load_start()
+        self._with_room(lambda: score("start"))
+        self.checkpoints.load_best()
+        self._with_room(lambda: score("best"))
+        return p_value(scores["best"], scores["start"], seed=derived_seed(self.bundle.seed, self.stage.name, "chance"))
 
     def _make_loop(self) -> None:
         """The loop and its optimiser, at the state's place."""

@@ -154,8 +154,14 @@ class Loop:
 
     def evaluate(self, epoch: Epoch, after_batch: Callable[[], None] = lambda: None) -> dict[str, float]:
         """The task's validation metrics, unweighted and unsmoothed, over all batches."""
+        return self.task.validate(*self.outputs(epoch, after_batch))
+
+    def outputs(
+        self, epoch: Epoch, after_batch: Callable[[], None] = lambda: None
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """The logits and the targets of all batches, each `(n, width)`."""
         logits, targets = zip(*self._logits_of(epoch, after_batch), strict=True)
-        return self.task.validate(np.concatenate(logits), np.concatenate(targets))
+        return np.concatenate(logits), np.concatenate(targets)
 
     def _passes(self, epoch: Epoch, first: int) -> Iterator[tuple[int, NDArray[np.float64], int]]:
         """Runs the steps from number `first` on, some at a time: how many, their sums, the first that is not finite."""

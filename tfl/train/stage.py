@@ -136,6 +136,8 @@ def train_stage(
             fit.run_epochs()
     state.ledger = Ledger.compare(before, Ledger.snapshot(assembled), plan.freeze)
     _write_ledger(run, stage, state)
+    if recipe.monitor.alpha < 1 and state.start is not None and state.best_epoch:
+        _return_to_the_start_by_chance(fit, state, recipe)
     checkpoints.finish()
     if state.best_epoch == 0 and not state.notices:
         state.notices.append("No epoch was better than the start of the stage, which was restored.")
@@ -144,6 +146,19 @@ def train_stage(
     checkpoints.tidy()
     _say(console, [f"Stage {stage.name}: {_outcome(state, recipe)}", *state.notices])
     return _result(stage, state, recipe)
+
+
+def _return_to_the_start_by_chance(fit: Fit, state: StageState, recipe: Recipe) -> None:
+    """Takes the start for the best where the gain over it may well be chance."""
+    chance, count, metric = fit.chance(), len(fit.bundle.indices("val")), recipe.monitor.metric
+    if chance <= recipe.monitor.alpha:
+        return
+    start, nouns = dict(state.start or {}), fit.bundle.modality.nouns
+    state.notices.append(
+        f"{metric} went from {start[metric]:.4f} to {state.best_value:.4f}. On {count} validation {nouns} such a gain is no "
+        f"evidence (p = {chance:.2g}, at most {recipe.monitor.alpha:g} is asked for): the start of the stage was restored."
+    )
+    state.best_epoch, state.best_value, state.best_loss = 0, start[metric], start["val_loss"]
 
 
 def _engine_of(extractor: Extractor) -> str:

@@ -80,6 +80,10 @@ class Checkpoints(keras.callbacks.Callback):
         """
         _load_weights(self.whole, self.start_file)
 
+    def load_best(self) -> None:
+        """Brings the network, but for what is frozen, to its best epoch so far."""
+        _load_weights(self.live, _found(self._best_of_live))
+
     def resume(self) -> None:
         """Brings the network, which is at the start of the stage, and the optimiser to where the state is.
 
@@ -121,7 +125,7 @@ class Checkpoints(keras.callbacks.Callback):
         if self.state.best_epoch == 0:
             _load_weights(self.whole, self.start_file)
         else:
-            _load_weights(self.live, _found(self._best_of_live))
+            self.load_best()
         _save_weights(self.whole, self.best_file)
 
     def tidy(self) -> None:
