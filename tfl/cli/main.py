@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import sys
 
@@ -42,9 +43,15 @@ def cli() -> None:
     """
 
 
+_COLLECT = (20_000, 20, 20)
+"""When Python looks for objects that only point at each other. With TensorFlow and Keras loaded a whole look takes a quarter of a
+second, and the default takes one several times while networks are built."""
+
+
 def main() -> None:
     """The entry point: quietens TensorFlow before anything imports it, and turns what escapes into an exit code."""
     quieten_tensorflow()
+    gc.set_threshold(*_COLLECT)
     keep_streams_open()
     with failures(debug="--debug" in sys.argv[1:]):
         cli(prog_name="tfl")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -33,6 +32,8 @@ def make_folds(labels: NDArray[np.integer], units: NDArray[np.integer], *, most:
     >>> sorted(make_folds(np.array([0, 0, 0, 1, 1, 1]), np.arange(6), most=5, seed=0).tolist())
     [0, 0, 1, 1, 2, 2]
     """
+    from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+
     pieces = [len(np.unique(units[labels == label])) for label in np.unique(labels)]
     options = {"n_splits": max(2, min(most, *pieces)), "shuffle": True, "random_state": seed}
     single = len(np.unique(units)) == len(units)

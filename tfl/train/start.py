@@ -13,7 +13,6 @@ from tfl.features.extract import extract
 from tfl.features.standardise import standardise
 from tfl.model.assemble import Assembled
 from tfl.model.head import LOGITS, STANDARD
-from tfl.probes.head import linear_head
 from tfl.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -35,6 +34,8 @@ def start_head(assembled: Assembled, bundle: Bundle, *, recipe: Recipe, console:
     standardise(assembled, bundle, features=recipe.features, console=console)
     if recipe.head.start != "probe":
         return
+    from tfl.probes.head import linear_head
+
     prefix, _ = cut(assembled, len(assembled.blocks))
     stored: Any = extract([prefix], bundle, "train", features=recipe.features, console=console)[0]
     vectors = np.asarray(stored[:], np.float32)
