@@ -75,8 +75,8 @@ def main() -> None:
     """Measures every network."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true", help="one JSON document")
-    parser.add_argument("--sounds", type=int, default=640)
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--sounds", type=int, default=2560)
+    parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
     figures, rounds = [], []
     for name, arguments, side in NETWORKS:

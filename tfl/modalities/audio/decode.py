@@ -46,7 +46,8 @@ def _as_wanted(contents: tf.Tensor, sample_rate: int) -> tf.Tensor:
 
     form = struct.pack("<4sIHHIIHH4s", b"fmt ", 16, 1, 1, sample_rate, 2 * sample_rate, 2, 16, b"data")
     sizes = tf.strings.length(contents) - _HEADER
-    head = tf.strings.substr(tf.strings.join([contents, bytes(_HEADER)]), 0, _HEADER)  # whole also where a file is cut short
+    start = tf.strings.substr(contents, 0, _HEADER)
+    head = tf.strings.substr(tf.strings.join([start, bytes(_HEADER)]), 0, _HEADER)  # whole also where a file is cut short
     fits = [
         tf.equal(tf.strings.substr(head, 0, 4), b"RIFF"),
         tf.equal(tf.strings.substr(head, 8, 4 + len(form)), b"WAVE" + form),

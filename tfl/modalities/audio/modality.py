@@ -255,7 +255,7 @@ def _is_plain(contents: tf.Tensor) -> tf.Tensor:
     """Whether each of the contents begins as `_PLAIN` says."""
     import tensorflow as tf
 
-    heads = tf.strings.join([contents, bytes(64)])  # long enough to be asked, whatever they are
+    heads = tf.strings.join([tf.strings.substr(contents, 0, 64), bytes(64)])  # long enough to be asked, whatever they are
     return tf.reduce_all(tf.stack([tf.equal(tf.strings.substr(heads, place, len(part)), part) for place, part in _PLAIN]), axis=0)
 
 
