@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tfl.recipe import LOWER_IS_BETTER
 from tfl.tasks.base import Task
 
 if TYPE_CHECKING:
@@ -21,7 +20,7 @@ RESAMPLES = 9999
 
 
 def example_scores(task: Task, metric: str, logits: NDArray[np.floating], targets: NDArray[np.float32]) -> NDArray[np.float64]:
-    """How good each answer is, more being better: by the loss where the loss is watched, else by the task's step metric.
+    """How good each answer is, more being better: whether it is right, or else the negative loss.
 
     Args:
         task: What is predicted.
@@ -43,10 +42,9 @@ def example_scores(task: Task, metric: str, logits: NDArray[np.floating], target
     import tensorflow as tf
 
     given: tuple[Any, Any] = tf.constant(targets, tf.float32), tf.constant(logits, tf.float32)
-    if metric == "val_loss":
+    if metric == "val_loss" or task.step_metric != "accuracy":
         return -np.asarray(task.loss(*given), np.float64)
-    falls = f"val_{task.step_metric}" in LOWER_IS_BETTER or task.step_metric.endswith("error")
-    return (-1.0 if falls else 1.0) * np.asarray(task.step_score(*given), np.float64)
+    return np.asarray(task.step_score(*given), np.float64)
 
 
 def p_value(scores: NDArray[np.floating], before: NDArray[np.floating], *, seed: int = 0) -> float:

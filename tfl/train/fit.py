@@ -105,14 +105,13 @@ class Fit:
         """
         scores: dict[str, NDArray[np.float64]] = {}
 
-        def score(name: str) -> None:
+        def score(name: str, load: Callable[[], None]) -> None:
+            load()  # here, since what is tried again in smaller parts begins from other weights
             logits, targets = self.loop.outputs(self.batches.validation(), self.stop.check)
             scores[name] = example_scores(self.bundle.task, self.recipe.monitor.metric, logits, targets)
 
-        self.checkpoints.load_start()
-        self._with_room(lambda: score("start"))
-        self.checkpoints.load_best()
-        self._with_room(lambda: score("best"))
+        self._with_room(lambda: score("start", self.checkpoints.load_start))
+        self._with_room(lambda: score("best", self.checkpoints.load_best))
         return p_value(scores["best"], scores["start"], seed=derived_seed(self.bundle.seed, self.stage.name, "chance"))
 
     def _make_loop(self) -> None:
