@@ -121,8 +121,8 @@ def probe_alone(recipe: tfl.Recipe) -> float:
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    from tfl.advise.probe import pooled_models
     from tfl.features.extract import extract
+    from tfl.features.pooled import pooled_models
     from tfl.modalities.base import settled
     from tfl.model.assemble import assemble_for
     from tfl.prepare import prepare

@@ -112,6 +112,15 @@ def test_a_run_that_was_stopped_resumes_to_the_same_weights_and_figures(finished
     assert figures(again) == figures(finished)
 
 
+def test_the_stages_can_be_chosen_by_measurement(finished, tmp_path):
+    recipe = dataclasses.replace(finished.recipe, stages=tfl.Auto(minutes=0.3, alpha=1.0))
+    run = run_recipe(recipe, out=tmp_path / "auto", console=QUIET)
+    tried = run.read_json("auto.json")["tried"]
+    assert {one["kind"] for one in tried} == {"probe", "finetune"} and any(one.get("gain") for one in tried)
+    assert run.recipe.head.start == "probe" and len(run.recipe.fixed_stages) == 1
+    assert run.read_json("metrics.json")["validation"]["count"] == finished.read_json("metrics.json")["validation"]["count"]
+
+
 def figures(run):
     return {name: part for name, part in run.read_json("metrics.json").items() if name != "seconds"}
 

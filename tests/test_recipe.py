@@ -79,7 +79,7 @@ def test_override(recipe, path, text, read):
         ("stages.finetun.epochs", "5", "Did you mean `finetune`"),
         ("stages.head.epoch", "5", "Did you mean `epochs`"),
         ("stages.head.epochs", "5.5", "5.5 .float.*a whole number"),
-        ("stages.head.epochs", "0", "out of range.*at least 1"),
+        ("stages.head.epochs", "-1", "out of range.*at least 0"),
         ("stages.head.epochs", "true", "a whole number"),
         ("stages.head.learning_rate", "nan", "does not fit"),
         ("stages.head.learning_rate", "1e999", "does not fit"),

@@ -286,6 +286,8 @@ def _parse(text: Any, hint: Any) -> Any:
         return text.lower() == "true"
     if str in options or any(typing.get_origin(option) is Literal for option in options):
         return text
+    if any(dataclasses.is_dataclass(option) and getattr(option, "kind", None) == text for option in options):
+        return text
     if any(typing.get_origin(option) is tuple for option in options) and not text.lstrip().startswith(("[", "(")):
         return [_literal(word.strip()) for word in text.split(",") if word.strip()]
     if any(typing.get_origin(option) is tuple for option in options):

@@ -21,9 +21,9 @@ from tfl.fields import as_plain
 from tfl.modalities.base import NOUNS, check_available, settled
 from tfl.prepare import Prepared, data_fingerprint, prepare
 from tfl.quiet import load_tensorflow
-from tfl.recipe import Recipe
+from tfl.recipe import Auto, Recipe
 from tfl.resume import earlier_run, refuse_other_inputs, status_of, vanished_files_reported, with_choices_of
-from tfl.runs import Run, default_folder
+from tfl.runs import CHOSEN, Run, default_folder
 from tfl.storage import check_can_write, check_is_text, remove_scratch, write_atomically
 
 if TYPE_CHECKING:
@@ -102,10 +102,13 @@ def run_recipe(
     with clock.step("data"):
         examples = load_source(recipe.data, seed=recipe.split_seed, task=recipe.task)
     load_tensorflow()
+    from tfl.advise.auto import refits, with_validation
     from tfl.data.listing import write_listing
     from tfl.evaluate.confidence import figures_of
     from tfl.evaluate.predictor import SplitPredictor
     from tfl.evaluate.report.page import describe_data, write_report
+    from tfl.model.assemble import assemble_for
+    from tfl.train.stage_plan import plan_stages
 
     with clock.step("data"):
         prepared = prepare(asked, console, examples=examples)
@@ -114,7 +117,8 @@ def run_recipe(
     with clock.step("model"):
         known = earlier or repeats
         chosen = known.manifest.get("precision") if known else None
-        precision, assembled, plans = _prepare_model(recipe, bundle, console, chosen=chosen)
+        precision, assembled = _prepare_model(recipe, bundle, console, chosen=chosen)
+        plans = plan_stages(assembled, recipe)  # what does not fit is told before the folder is made
     about_data = describe_data(
         bundle.examples,
         bundle.split,
@@ -134,10 +138,18 @@ def run_recipe(
         run.update_manifest(data=about_data, precision=precision, weights=weights)
         if repeats is not None:
             run.repeat_choices_of(repeats)
-        _train(run, recipe, assembled, plans, bundle, clock, console)
+        training = bundle
+        if isinstance(recipe.stages, Auto):
+            auto = recipe.stages
+            with clock.step("choice"):
+                recipe = _choose_stages(run, recipe, bundle, console, precision=precision, repeats=repeats)
+            assembled = assemble_for(recipe, bundle, precision=precision)
+            plans = plan_stages(assembled, recipe)
+            training = with_validation(bundle) if refits(auto, bundle) else bundle
+        _train(run, recipe, assembled, plans, training, clock, console)
         with clock.step("evaluate"):
             predictor = SplitPredictor(assembled.model)
-            outputs, metrics = _evaluate(recipe, predictor, bundle)
+            outputs, metrics = _evaluate(run, recipe, predictor, bundle)
         with clock.step("confidence"):
             confidence = _fit_confidence(run, recipe, plans, bundle, predictor, outputs, console)
             metrics |= {"confidence": figures_of(confidence)} if confidence else {}
@@ -258,10 +270,8 @@ def _probe_score(seed: int) -> Callable[[NDArray[np.float32], NDArray[np.integer
     return score
 
 
-def _prepare_model(
-    recipe: Recipe, bundle: Bundle, console: Console, *, chosen: str | None
-) -> tuple[str, Assembled, dict[str, StagePlan]]:
-    """The whole network under the recipe's precision, with every stage's plan made before anything trains.
+def _prepare_model(recipe: Recipe, bundle: Bundle, console: Console, *, chosen: str | None) -> tuple[str, Assembled]:
+    """The whole network under the recipe's precision.
 
     A resumed run keeps the precision it had `chosen`: measured again, `auto` could come out otherwise.
     """
@@ -269,7 +279,6 @@ def _prepare_model(
 
     from tfl.model.assemble import assemble_for
     from tfl.train.precision import choose_precision
-    from tfl.train.stage_plan import plan_stages
 
     modality = bundle.modality
     precision = chosen or choose_precision(recipe, lambda: assemble_for(recipe, bundle), modality=modality, console=console)
@@ -278,7 +287,18 @@ def _prepare_model(
     console.print(f"[bold]network[/]  {escape(recipe.backbone.name)} {modality.size_text()}, {size}, {precision}")
     if (note := modality.network_note(recipe.backbone)) is not None:
         console.print(f"         {note}", markup=False)
-    return precision, assembled, plan_stages(assembled, recipe)
+    return precision, assembled
+
+
+def _choose_stages(run: Run, recipe: Recipe, bundle: Bundle, console: Console, *, precision: str, repeats: Run | None) -> Recipe:
+    """The recipe with the head and the stages that do best on held-out examples, or with those of the run that is repeated."""
+    from tfl.advise.auto import choose_stages, take_over_choice
+
+    console.print("\n[bold]choice[/]   head and stages, on held-out examples")
+    if repeats is not None and not run.path(CHOSEN).is_file():
+        take_over_choice(run, repeats)
+    weights = _class_weights(recipe, bundle)
+    return choose_stages(run, recipe, bundle, precision=precision, class_weights=weights, console=console)
 
 
 def _train(
@@ -306,13 +326,14 @@ def _train(
             train_stage(run, assembled, plan.stage, bundle, plan=plan, stop=Stop(), **options)
 
 
-def _evaluate(recipe: Recipe, predictor: SplitPredictor, bundle: Bundle) -> tuple[dict[str, Outputs], dict[str, Any]]:
+def _evaluate(run: Run, recipe: Recipe, predictor: SplitPredictor, bundle: Bundle) -> tuple[dict[str, Outputs], dict[str, Any]]:
     """The network's outputs by split, the metrics of validation and test, and those of a baseline where there is one."""
     from tfl.evaluate.baseline import baseline_metrics
+    from tfl.evaluate.predictor import outputs_by_split
 
-    names, found, metrics = bundle.examples.class_names, {}, {}
+    names, found = bundle.examples.class_names, outputs_by_split(run, predictor, bundle)
+    metrics: dict[str, Any] = {}
     for name, title in (("val", "validation"), ("test", "test")):
-        found[name] = predictor.predict(bundle, bundle.indices(name))
         metrics[title] = bundle.task.evaluate(found[name].predictions, bundle.targets_of(name), names, seed=recipe.seed)
     if (baseline := baseline_metrics(bundle)) is not None:
         metrics["baseline"] = baseline

@@ -1,6 +1,6 @@
 """The recipe: everything that decides a result, as plain frozen data. Standard library only; TensorFlow is never imported.
 
-Recipe ── Data · Backbone · Head · Stage (with Augment) · Monitor · Features · Calibration · Search (of Choice and Between)
+Recipe ── Data · Backbone · Head · Stage or Auto (with Augment) · Monitor · Features · Calibration · Search (of Choice, Between)
 """
 
 from __future__ import annotations
@@ -373,7 +373,8 @@ class Stage:
     Args:
         name: Letters, digits, `_` and `-`; unique in the recipe.
         train: `head`, `all`, `top:K` (see `top_blocks`) or `blocks:GLOB,…` (see `blocks`). The head always trains.
-        epochs: At most this many; the monitor may end the stage sooner.
+        epochs: At most this many; the monitor may end the stage sooner. With 0 the network stays as it starts, which makes sense
+            for a head that starts from a probe.
         batch_size: Images a step.
         learning_rate: Of the head; lower blocks may get less.
         optimizer: By its Keras name.
@@ -388,12 +389,14 @@ class Stage:
             epochs cycle through them. A stage in which everything trains draws anew in every epoch.
         batchnorm: `inference` keeps BatchNorm statistics, scale and shift as they are even in blocks that train; `train`
             lets those of blocks that train move, with a momentum of at most 0.9 so that statistics keep up with few steps.
+        interpolate: Where the network ends between its weights at the start of the stage (0) and its trained weights (1), each
+            weight by itself (WiSE-FT, Wortsman et al. 2022). Below 1 the stage needs a trained head to start from.
     """
 
     name: str
     _: KW_ONLY
     train: str = "head"
-    epochs: int = number(10, at_least=1, at_most=100_000)
+    epochs: int = number(10, at_least=0, at_most=100_000)
     batch_size: int = number(32, at_least=1, at_most=65536)
     learning_rate: float = number(1e-3, at_least=0.0, at_most=100.0)
     optimizer: Literal["adam", "adamw", "sgd"] = "adam"
@@ -406,6 +409,7 @@ class Stage:
     augment: Augment | AudioAugment | None = None
     views: int = number(4, at_least=1, at_most=1000)
     batchnorm: Literal["inference", "train"] = "inference"
+    interpolate: float = number(1.0, at_least=0.0, at_most=1.0)
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -429,6 +433,42 @@ class Stage:
         for pattern, factor in self.multipliers.items():
             if factor < 0:
                 raise RecipeError(f"The multiplier of `{pattern}` is negative.", received=factor, allowed="zero (frozen) or more")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Auto:
+    """Stages that the run chooses by measurement, for `Recipe.stages`.
+
+    A linear probe on features of the frozen network comes first: which blocks the head reads is decided by cross-validation over
+    the training and validation examples. Fine-tuning then starts from that probe, for several depths and learning rates, and is
+    kept only where it is better on held-out examples by a paired test. The head and the stages that were chosen are in
+    `chosen.json` of the run.
+
+    Args:
+        kind: Always `auto`.
+        minutes: Limit of the time for fine-tuning, in minutes, the final training included; 0 leaves the choice to the probes.
+            The pass over the examples comes on top.
+        augment: Random changes to the training examples that fine-tuning may use; None uses none.
+        alpha: A candidate replaces the one before it where the p-value of the paired one-sided test is at most this.
+        refit: Whether the final network is also trained on the validation examples. The figures of the validation split are then
+            those of the networks of the cross-validation, each on the examples that it was not trained on.
+    """
+
+    kind: Literal["auto"] = "auto"
+    minutes: float = number(2.0, at_least=0.0, at_most=100_000.0)
+    augment: Augment | AudioAugment | None = None
+    alpha: float = number(0.2, at_least=0.0, at_most=1.0)
+    refit: bool = True
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+    @classmethod
+    def from_text(cls, text: str) -> Auto:
+        """What `--set stages=auto` means."""
+        if text != "auto":
+            raise RecipeError("`Recipe.stages` does not fit.", received=text, allowed="`auto`, or stages as JSON")
+        return cls()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -594,8 +634,8 @@ class Recipe:
     Args:
         name: Also the name of the run folder and of the served model.
         task: What is predicted: `classify` (one of several classes), `multilabel` (any number of labels), `regress` (numbers).
-        data, backbone, head, stages, monitor, features: See those classes. Stages run in order, each from the best of the one
-            before.
+        data, backbone, head, monitor, features: See those classes.
+        stages: Stages run in order, each from the best of the one before; or `Auto`, which chooses them by measurement.
         class_weight: `balanced` weighs each class by the inverse of its count, as scikit-learn does, and of several labels the
             positive examples of each by negatives over positives; None does not. Numbers have none.
         precision: The Keras dtype policy, or `auto`: measure a batch of each that this machine supports.
@@ -625,7 +665,7 @@ class Recipe:
     backbone: Backbone
     task: TaskName = "classify"
     head: Head = Head()
-    stages: tuple[Stage, ...] = (Stage("head", train="head"),)
+    stages: Auto | tuple[Stage, ...] = (Stage("head", train="head"),)
     monitor: Monitor = Monitor()
     class_weight: Literal["balanced"] | None = None
     features: Features = Features()
@@ -645,7 +685,7 @@ class Recipe:
                 received=self.name[:200],
                 allowed="letters, digits, `_`, `-`, `.`, at most 100 of them",
             )
-        names = [stage.name for stage in self.stages]
+        names = ["auto"] if isinstance(self.stages, Auto) else [stage.name for stage in self.stages]
         if not names:
             raise RecipeError("A recipe needs at least one stage.", allowed='for example (tfl.Stage("head"),)')
         if len(set(names)) < len(names):
@@ -669,7 +709,7 @@ class Recipe:
             self._check_numbers()
 
     def _check_numbers(self) -> None:
-        smoothed = [f"stages.{stage.name}.label_smoothing" for stage in self.stages if stage.label_smoothing]
+        smoothed = [f"stages.{stage.name}.label_smoothing" for stage in self.fixed_stages if stage.label_smoothing]
         meaningless = [*smoothed, *(["class_weight"] if self.class_weight is not None else [])]
         if meaningless:
             raise RecipeError(
@@ -680,13 +720,20 @@ class Recipe:
 
     def _check_augment(self) -> None:
         wanted = {"image": Augment, "audio": AudioAugment}.get(self.data.kind)
-        for stage in self.stages:
-            if stage.augment is not None and (wanted is None or not isinstance(stage.augment, wanted)):
+        given = {"`Auto`": self.stages.augment} if isinstance(self.stages, Auto) else {}
+        given |= {f"stage `{stage.name}`": stage.augment for stage in self.fixed_stages}
+        for name, augment in given.items():
+            if augment is not None and (wanted is None or not isinstance(augment, wanted)):
                 raise RecipeError(
-                    f"The augmentation of stage `{stage.name}` does not fit examples of the kind `{self.data.kind}`.",
-                    received=f"tfl.{type(stage.augment).__name__}",
+                    f"The augmentation of {name} does not fit examples of the kind `{self.data.kind}`.",
+                    received=f"tfl.{type(augment).__name__}",
                     allowed="None" if wanted is None else f"tfl.{wanted.__name__}, or None",
                 )
+
+    @property
+    def fixed_stages(self) -> tuple[Stage, ...]:
+        """The stages that the recipe states; none where it leaves them to `Auto`."""
+        return () if isinstance(self.stages, Auto) else self.stages
 
     @property
     def split_seed(self) -> int:
@@ -730,7 +777,12 @@ class Recipe:
     def smoke(self) -> Recipe:
         """A copy that runs in seconds: every part as it is, on a few images, for one epoch a stage."""
         data = dataclasses.replace(self.data, per_class=min(self.data.per_class or 20, 20))
-        stages = tuple(dataclasses.replace(stage, epochs=1, views=1, warmup_epochs=0.0) for stage in self.stages)
+        if isinstance(self.stages, Auto):
+            auto = dataclasses.replace(self.stages, minutes=min(self.stages.minutes, 0.2))
+            return dataclasses.replace(self, data=data, stages=auto)
+        stages = tuple(
+            dataclasses.replace(stage, epochs=min(stage.epochs, 1), views=1, warmup_epochs=0.0) for stage in self.stages
+        )
         return dataclasses.replace(self, data=data, stages=stages)
 
 

@@ -62,7 +62,7 @@ def repeat_run(
     from tfl.job import run_recipe
 
     first = finished(run_folder)
-    recipe = first.recipe if data is None else _with_data(first.recipe, data)
+    recipe = first.asked if data is None else _with_data(first.asked, data)
     folder = (Path(out) if out is not None else default_folder(recipe.name)).absolute()
     check_can_write(folder, folder=True)
     Run.refuse_if_taken(folder)

@@ -46,7 +46,7 @@ def earlier_run(folder: Path, recipe: Recipe, console: Console) -> Run | None:
     run = Run.open(folder)
     with run.lock():  # known before the data is read again
         pass
-    before, now = as_plain(run.recipe), as_plain(with_choices_of(run, recipe))
+    before, now = as_plain(run.asked), as_plain(with_choices_of(run, recipe))
     _refuse_other_preprocessing(run, before["backbone"], now["backbone"])
     changed = list(_differences(before, now))
     if changed:

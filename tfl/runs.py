@@ -1,6 +1,7 @@
 """The run folder: one execution, with everything needed to resume, repeat, report and export it. Standard library only.
 
 manifest.json   what ran, where, by which versions, and how it ended    recipe.json   what was asked, every default
+chosen.json     the same with what `Auto` chose                      auto.json     what it tried, with the evidence
 state.json      where to resume from                                  .lock         held while a process writes
 """
 
@@ -22,6 +23,8 @@ Status = Literal["running", "done", "failed", "interrupted"]
 _STATUSES = ("running", "done", "failed", "interrupted")
 _CHOICES = ("unstored", "engine", "jit_compile", "parts")
 """What a stage measures and then chooses, as `state.json` calls it."""
+CHOSEN, AUTO, AUTO_ARRAYS = "chosen.json", "auto.json", "auto.npz"
+"""The recipe with the head and the stages that `Auto` chose; what it tried; and its logits of the validation examples."""
 _NEEDED = ("format", "status", "seed", "created")
 _POLICIES = ("float32", "mixed_bfloat16", "mixed_float16")
 _KINDS = {"status": str, "data": dict, "weights": dict}
@@ -127,7 +130,7 @@ class Run:
             raise RunError(
                 f"{run.folder} was written by another version of tfl.", received=f"format {manifest['format']}", allowed=[FORMAT]
             )
-        run.recipe  # noqa: B018  (a damaged recipe is found here, not in the middle of something)
+        run.asked, run.recipe  # noqa: B018  (a damaged recipe is found here, not in the middle of something)
         return run
 
     def path(self, *parts: str) -> Path:
@@ -136,8 +139,17 @@ class Run:
 
     @property
     def recipe(self) -> Recipe:
-        """The recipe of the run, with every default written out."""
-        file = self.path("recipe.json")
+        """The recipe that the run trains by, with every default written out: the one it was started with, `asked`, or what that
+        left to `Auto` with the head and the stages that were chosen."""
+        file = self.path(CHOSEN)
+        return self._recipe_in(file) if file.is_file() else self.asked
+
+    @property
+    def asked(self) -> Recipe:
+        """The recipe that the run was started with, with every default written out."""
+        return self._recipe_in(self.path("recipe.json"))
+
+    def _recipe_in(self, file: Path) -> Recipe:
         if not file.is_file():
             raise RunError(f"{file} is missing.", fix="The run cannot be used without it: run the recipe again.")
         try:

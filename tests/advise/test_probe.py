@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 
 import tfl
-from tfl.advise.probe import pooled_models, probe, probe_recipe
+from tfl.advise.probe import probe, probe_recipe
 from tfl.data.bundle import Bundle
 from tfl.data.examples import Examples
 from tfl.data.split import Split
 from tfl.features.cut import cut
 from tfl.features.extract import Extractor
+from tfl.features.pooled import pooled_models
 from tfl.model.assemble import assemble
 from tfl.probes.folds import make_folds
 

@@ -10,9 +10,9 @@ import pytest
 from rich.console import Console
 from scenes import folder_of_scenes, recipe_of
 
-from tfl.advise.probe import pooled_models
 from tfl.audit.vectors import _last_blocks, vectors_of
 from tfl.features.extract import extract
+from tfl.features.pooled import pooled_models
 from tfl.model.assemble import assemble_for
 from tfl.prepare import prepare
 

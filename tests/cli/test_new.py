@@ -62,10 +62,10 @@ def test_one_rare_class_leaves_the_shares_of_the_others(here):
 def test_few_images_leave_the_flip_out_and_say_so(here):
     class_folders(here / "photos", plain, ant=10, bee=10)
     result = invoke("insects", "--data", "photos")
-    assert tfl.load_recipe("insects.py").stages[1].augment == tfl.Augment(brightness=0.1)
+    assert tfl.load_recipe("insects.py").stages == tfl.Auto()
     reason = "20 images are too few to find out whether mirrored copies can be told from the originals"
     assert f"Horizontal flips are left out: {reason}." in result.stdout
-    assert "# No flip=" in here.joinpath("insects.py").read_text()
+    assert "# No tfl.Augment(flip=" in here.joinpath("insects.py").read_text()
 
 
 REVIEWS = "\n".join(
@@ -90,7 +90,7 @@ def test_sounds_are_found_with_their_sample_rate(here):
     assert (document["kind"], document["task"], document["sounds"], document["flip"]) == ("audio", "classify", 300, None)
     recipe = tfl.load_recipe("noises.py")
     assert recipe.data.input == tfl.Audio() and recipe.backbone.name == "mini"
-    assert isinstance(recipe.stages[1].augment, tfl.AudioAugment)
+    assert recipe.stages == tfl.Auto()
 
 
 def test_numbers_and_several_labels_are_found(here):
@@ -128,7 +128,7 @@ def test_classes_that_swap_in_the_mirror_are_not_flipped(here):
     document = json.loads(invoke("signs", "--data", "photos", "--json").stdout)
     assert document["flip"]["flip"] is False and document["flip"]["told_apart"] > 0.9
     assert document["flip"]["named"] > 0.9 > 0.2 > document["flip"]["named_mirrored"]
-    assert tfl.load_recipe("signs.py").stages[1].augment.flip == "none"
+    assert tfl.load_recipe("signs.py").stages.augment is None
     assert "mirrored copies" in here.joinpath("signs.py").read_text()
 
 
@@ -138,6 +138,6 @@ def test_images_like_their_mirror_images_are_flipped(here):
     result = invoke("parties", "--data", "photos", "--json")
     document = json.loads(result.stdout)
     assert document["flip"]["flip"] is True, document["flip"]
-    assert tfl.load_recipe("parties.py").stages[1].augment.flip == "horizontal"
+    assert tfl.load_recipe("parties.py").stages.augment.flip == "horizontal"
     assert len(here.joinpath("parties.py").read_text().splitlines()) < 60
     assert "comparing 300 images with their mirrored copies" in result.stderr

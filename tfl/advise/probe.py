@@ -11,23 +11,20 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
-import keras
 import numpy as np
 from sklearn.metrics import accuracy_score, f1_score
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from tfl.advise.profile import Metric, Profile, make_profile
-from tfl.backbones.blocks import find_cut_points
-from tfl.backbones.inputs import inputs_of
 from tfl.data.bundle import Bundle, derived_seed
 from tfl.data.split import tied_together
 from tfl.features.extract import extract
+from tfl.features.pooled import pooled_models
 from tfl.features.store import Features as Stored
-from tfl.modalities.base import MASK, settled
+from tfl.modalities.base import settled
 from tfl.model.assemble import Assembled, assemble_for
-from tfl.model.head import pool, pooling_layer
 from tfl.probes.folds import FOLDS, make_folds
 from tfl.probes.linear import FIRST, HeldOut, held_out
 from tfl.recipe import Features, Recipe
@@ -38,6 +35,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from rich.console import Console
 
+T = TypeVar("T")
 TOGETHER = 3
 """So many of the best blocks are also tried side by side."""
 
@@ -139,7 +137,7 @@ def probe(
         vectors = [np.asarray(stored[place].read_all(), np.float32) for place in places]
         return held_out(vectors[0] if len(places) == 1 else side_by_side(vectors), labels, held, balanced=balanced, first=first)
 
-    found = _on_all_cores(fitted, [[place] for place in range(len(stored))])
+    found = on_all_cores(fitted, [[place] for place in range(len(stored))])
     rows = [_about(assembled, [place], stored, probe_) for place, probe_ in enumerate(found)]
     few = _best_few([probe_.probabilities.argmax(axis=1) for probe_ in found], labels, metric)
     if len(few) > 1:
@@ -153,16 +151,7 @@ def probe(
     return make_profile(rows, predicted, labels, units, metric=metric, seed=derived_seed(bundle.seed, "resample"), **about)
 
 
-def pooled_models(assembled: Assembled, pooling: str = "avg") -> list[keras.Model]:
-    """A model from the inputs to the pooled output of each block, `(batch, features)` float32, sharing the network's layers."""
-    tensors = {point.name: point.tensor for point in find_cut_points(assembled.backbone())}
-    maps = [tensors[block.name] for block in assembled.blocks]
-    mask = next((tensor for tensor in assembled.model.inputs if tensor.name == MASK), None)
-    vectors = [pool(pooling_layer(len(map_.shape), pooling), map_, pooling, mask) for map_ in maps]
-    return [keras.Model(inputs_of(assembled.model), vector, name=f"pooled_{number}") for number, vector in enumerate(vectors)]
-
-
-def _on_all_cores(fit: Callable[[Sequence[int]], HeldOut], jobs: Sequence[Sequence[int]]) -> list[HeldOut]:
+def on_all_cores(fit: Callable[[Sequence[int]], T], jobs: Sequence[Sequence[int]]) -> list[T]:
     """One regression to a core: matrices this small gain nothing from more, and libraries that wait for each other lose."""
     with threadpool_limits(1), ThreadPoolExecutor(os.cpu_count() or 1) as pool:
         return list(pool.map(fit, jobs))

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tfl.advise.probe import pooled_models
 from tfl.data.bundle import Bundle
 from tfl.features.extract import extract
+from tfl.features.pooled import pooled_models
 from tfl.model.assemble import assemble
 from tfl.recipe import Recipe
 from tfl.tasks.base import task_of

@@ -118,7 +118,7 @@ def _fit_confidence(run: Run, bundle: Bundle) -> dict[str, Any]:
     from rich.console import Console
 
     from tfl.evaluate.confidence import figures_of
-    from tfl.evaluate.predictor import SplitPredictor
+    from tfl.evaluate.predictor import SplitPredictor, outputs_by_split
     from tfl.evaluate.report.page import write_report
     from tfl.evaluate.run_confidence import keep_confidence
     from tfl.evaluate.run_files import optional_json
@@ -127,7 +127,7 @@ def _fit_confidence(run: Run, bundle: Bundle) -> dict[str, Any]:
 
     predictor = SplitPredictor(load_run_model(run))
     with run.lock():
-        outputs = {part: predictor.predict(bundle, bundle.indices(part)) for part in ("val", "test")}
+        outputs = outputs_by_split(run, predictor, bundle)
         found = keep_confidence(
             run,
             run.recipe.confidence or Calibration(),

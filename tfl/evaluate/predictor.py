@@ -13,7 +13,7 @@ from tfl.data.bundle import Bundle
 from tfl.evaluate.explain import tensor_of
 from tfl.features.cut import FEATURES
 from tfl.model.head import LOGITS, POOL
-from tfl.runs import Run
+from tfl.runs import AUTO, AUTO_ARRAYS, Run
 from tfl.train.state import StageState
 
 if TYPE_CHECKING:
@@ -53,6 +53,29 @@ class SplitPredictor:
         """The outputs for the examples at `indices`, in that order, without augmentation."""
         dataset = bundle.dataset(indices, batch_size=_BATCH)
         return Outputs(*(np.asarray(array, np.float32) for array in self.model.predict(dataset, verbose=0)))
+
+
+def outputs_by_split(run: Run, predictor: SplitPredictor, bundle: Bundle) -> dict[str, Outputs]:
+    """The outputs for the validation and the test examples.
+
+    Where the network was trained on the validation examples as well, their logits are those of a network that was not, which the
+    run keeps.
+
+    Args:
+        run: `Run`.
+        predictor: `SplitPredictor` of its network.
+        bundle: `Bundle`, its data.
+    """
+    found = {name: predictor.predict(bundle, bundle.indices(name)) for name in ("val", "test")}
+    file = run.path(AUTO_ARRAYS)
+    if file.is_file() and run.read_json(AUTO)["refit"]:
+        with np.load(file, allow_pickle=False) as arrays:
+            logits = np.asarray(arrays["validation_logits"], np.float32)
+        outputs: Any = keras.ops.convert_to_tensor(logits)
+        for layer in bundle.task.output_layers():
+            outputs = layer(outputs)
+        found["val"] = Outputs(np.asarray(outputs, np.float32), logits, found["val"].features)
+    return found
 
 
 def stored_features(run: Run, plan: StagePlan, bundle: Bundle, indices: NDArray[np.int64]) -> NDArray[np.float32] | None:

@@ -8,6 +8,7 @@ Out-of-Distribution*).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -49,6 +50,7 @@ def linear_head(
     task: str,
     balanced: bool = False,
     seed: int = 0,
+    strengths: Sequence[float] | None = None,
 ) -> LinearHead:
     """The head that regressions give for features.
 
@@ -60,6 +62,8 @@ def linear_head(
         task: String, `classify`, `multilabel` or `regress`.
         balanced: Bool, whether every class has the same total weight. Defaults to False.
         seed: Int, decides the folds. Defaults to 0.
+        strengths: Sequence of floats, the penalties, as `LinearHead.strengths` has them. Defaults to None, which chooses them
+            by cross-validation.
 
     Raises:
         TflError: A feature is not a finite number.
@@ -76,7 +80,9 @@ def linear_head(
     """
     features, targets = np.asarray(features, np.float32), np.asarray(targets, np.float64)
     if task == "classify":
-        probe, strength = _logistic(features, targets.argmax(axis=1), units, balanced=balanced, seed=seed)
+        given = None if strengths is None else strengths[0]
+        labels = targets.argmax(axis=1)
+        probe, strength = _logistic(features, labels, units, balanced=balanced, seed=seed, strength=given)
         kernel, bias = np.zeros((features.shape[1], targets.shape[1])), np.full(targets.shape[1], -30.0)
         seen = probe[-1].classes_
         weights, intercepts = _on_features(probe)
@@ -85,7 +91,11 @@ def linear_head(
         kernel[:, seen], bias[seen] = weights, intercepts
         return LinearHead(kernel.astype(np.float32), bias.astype(np.float32), (strength,))
     of_one = _ridge if task in OF_NUMBERS else _one_label
-    columns = [of_one(features, target, units, balanced=balanced, seed=seed) for target in targets.T]
+    each = [None] * targets.shape[1] if strengths is None else strengths
+    columns = [
+        of_one(features, target, units, balanced=balanced, seed=seed, strength=known)
+        for target, known in zip(targets.T, each, strict=True)
+    ]
     return LinearHead(
         np.stack([kernel for kernel, _, _ in columns], axis=1).astype(np.float32),
         np.array([bias for _, bias, _ in columns], np.float32),
@@ -94,10 +104,18 @@ def linear_head(
 
 
 def _logistic(
-    features: NDArray[np.float32], labels: NDArray[np.integer], units: NDArray[np.integer], *, balanced: bool, seed: int
+    features: NDArray[np.float32],
+    labels: NDArray[np.integer],
+    units: NDArray[np.integer],
+    *,
+    balanced: bool,
+    seed: int,
+    strength: float | None,
 ) -> tuple[Any, float]:
     """The fitted regression and its C."""
     names, places = np.unique(labels, return_inverse=True)
+    if strength is not None:
+        return fitted_probe(features, labels, strength, balanced=balanced), strength
     if len(names) > 1 and min(len(np.unique(units[places == place])) for place in range(len(names))) >= _FEWEST:
         folds = make_folds(places, np.unique(units, return_inverse=True)[1], most=FOLDS, seed=seed)
         strength = held_out(features, places, folds, balanced=balanced).strength
@@ -114,20 +132,32 @@ def _on_features(probe: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
 
 
 def _one_label(
-    features: NDArray[np.float32], target: NDArray[np.float64], units: NDArray[np.integer], *, balanced: bool, seed: int
+    features: NDArray[np.float32],
+    target: NDArray[np.float64],
+    units: NDArray[np.integer],
+    *,
+    balanced: bool,
+    seed: int,
+    strength: float | None,
 ) -> tuple[NDArray[np.float64], float, float]:
     known = np.isfinite(target)
     truth = target[known] > 0.5
     if truth.all() or not truth.any():  # nothing to learn from: the share, held off 0 and 1
         share = (truth.sum() + 1) / (len(truth) + 2)
         return np.zeros(features.shape[1]), float(np.log(share / (1 - share))), FIRST
-    probe, strength = _logistic(features[known], truth.astype(int), units[known], balanced=balanced, seed=seed)
+    probe, used = _logistic(features[known], truth.astype(int), units[known], balanced=balanced, seed=seed, strength=strength)
     weights, intercepts = _on_features(probe)
-    return weights[:, 0], float(intercepts[0]), strength
+    return weights[:, 0], float(intercepts[0]), used
 
 
 def _ridge(
-    features: NDArray[np.float32], target: NDArray[np.float64], units: NDArray[np.integer], *, balanced: bool, seed: int
+    features: NDArray[np.float32],
+    target: NDArray[np.float64],
+    units: NDArray[np.integer],
+    *,
+    balanced: bool,
+    seed: int,
+    strength: float | None,
 ) -> tuple[NDArray[np.float64], float, float]:
     from sklearn.linear_model import RidgeCV
     from sklearn.model_selection import GroupKFold
@@ -138,7 +168,8 @@ def _ridge(
     groups = np.unique(units[known], return_inverse=True)[1]
     several = len(np.unique(groups)) < len(groups)
     folds = list(GroupKFold(min(FOLDS, int(groups.max()) + 1)).split(groups, groups=groups)) if several and groups.max() else None
-    probe = make_pipeline(StandardScaler(), RidgeCV(PENALTIES, cv=folds)).fit(features[known], target[known])
+    penalties = PENALTIES if strength is None else (strength,)
+    probe = make_pipeline(StandardScaler(), RidgeCV(penalties, cv=folds)).fit(features[known], target[known])
     scaler, regression = probe
     weights = regression.coef_ / scaler.scale_
     return weights, float(regression.intercept_ - scaler.mean_ @ weights), float(regression.alpha_)

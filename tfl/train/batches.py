@@ -98,7 +98,7 @@ class InputBatches:
         self.feature_seconds = 0.0
         cached = bundle.cached if bundle.cached is not None else cache_tensors(bundle.examples, modality=bundle.modality)
         self._cached = cached
-        self._validation = self._dataset("val")
+        self._validation = self._dataset("val") if len(bundle.indices("val")) else None
 
     def train(self, epoch: int) -> StreamEpoch:
         """The training examples, shuffled and augmented by the seed, the stage and the epoch."""

@@ -114,6 +114,10 @@ class Fit:
         self._with_room(lambda: score("best", self.checkpoints.load_best))
         return p_value(scores["best"], scores["start"], seed=derived_seed(self.bundle.seed, self.stage.name, "chance"))
 
+    @property
+    def _validates(self) -> bool:
+        return len(self.bundle.indices("val")) > 0
+
     def _make_loop(self) -> None:
         """The loop and its optimiser, at the state's place."""
         stage = self.stage
@@ -141,7 +145,8 @@ class Fit:
         state, callbacks = self.state, self.callbacks
         callbacks.on_epoch_begin(epoch)
         before = self.batches.feature_seconds
-        training, validation = self.batches.train(epoch), self.batches.validation()
+        training = self.batches.train(epoch)
+        validation = self.batches.validation() if self._validates else None
         state.feature_seconds += self.batches.feature_seconds - before
         began, left = time.perf_counter(), state.within
         self._rate = self.loop.learning_rate if left is None else left["learning_rate"]
@@ -151,14 +156,14 @@ class Fit:
         state.train_seconds += seconds
         callbacks.on_epoch_end(epoch, {**metrics, "learning_rate": self._rate, "seconds": seconds})
 
-    def _train_and_evaluate(self, epoch: int, training: Epoch, validation: Epoch) -> dict[str, float]:
+    def _train_and_evaluate(self, epoch: int, training: Epoch, validation: Epoch | None) -> dict[str, float]:
         left = self.state.within
         if left is None:
             self.loop.seed(self.recipe.seed, self.stage.name, epoch)
             metrics = self.loop.train(training, self._after_steps)
         else:  # the seeds came back with the weights
             metrics = self.loop.train(training, self._after_steps, done=left["steps"], sums=left["sums"])
-        return metrics | self.loop.evaluate(validation, self._stop_here)
+        return metrics if validation is None else metrics | self.loop.evaluate(validation, self._stop_here)
 
     def _after_steps(self, ran: Ran) -> None:
         logs = {"examples": float(ran.examples), "loss": ran.loss, "not_finite": ran.not_finite}
@@ -176,8 +181,8 @@ class Fit:
 
     def _evaluate_the_start(self) -> None:
         """A stage that begins from a trained head must not make it worse: its start takes part as epoch 0."""
-        untrained = self.recipe.stages[0].name == self.stage.name and self.recipe.head.start == "random"
-        if self.state.epoch or self.state.start or untrained:
+        untrained = self.recipe.fixed_stages[0].name == self.stage.name and self.recipe.head.start == "random"
+        if self.state.epoch or self.state.start or untrained or not self._validates:
             return
         began = self.batches.feature_seconds
         validation = self.batches.validation()

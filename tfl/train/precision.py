@@ -47,7 +47,7 @@ def choose_precision(recipe: Recipe, build: Callable[[], Any], *, modality: Moda
 
 def measure_precisions(recipe: Recipe, build: Callable[[], Any], *, modality: Modality) -> dict[str, float]:
     """Seconds per example by policy, as `tfl.model.timing` measures."""
-    gradients = any(stage.train != "head" for stage in recipe.stages)
+    gradients = recipe.fixed_stages == () or any(stage.train != "head" for stage in recipe.fixed_stages)
     inputs = tf.nest.map_structure(tf.constant, modality.sample_tensors(_BATCH))
     before, runs = keras.config.dtype_policy(), {}
     try:

@@ -56,7 +56,7 @@ def precompute(
     same = plain == every
     plain_extractor = extractor if same else Extractor(plain, bundle, features=recipe.features, known=known, console=console)
     for part, models, chosen in (("train", plain, plain_extractor), ("val", every, extractor)):
-        if models:
+        if models and len(bundle.indices(part)):
             words = f"frozen blocks, {part} {bundle.modality.nouns}"
             with progress_shown(console, words, len(bundle.indices(part)), nouns=bundle.modality.nouns) as progress:
                 chosen.run(part, progress=progress)

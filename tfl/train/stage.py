@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -110,7 +111,7 @@ def train_stage(
         _say(console, [f"Stage {stage.name} was done before; {_outcome(state, recipe)}"])
         return _result(stage, state, recipe)
     if found is None or not (found.epoch or checkpoints.start_file.is_file()):
-        if stage.name == recipe.stages[0].name:
+        if stage.name == recipe.fixed_stages[0].name:
             start_head(assembled, bundle, recipe=recipe, console=console)
         checkpoints.start()
         state.save(run, stage.name)  # from here on the stage continues as it was decided, whatever a new measurement would say
@@ -128,18 +129,16 @@ def train_stage(
         watchers=watchers,
         stop=stop or Stop(),
     )
-    fit.prepare(extractor, trainable, plan.freeze.multipliers(assembled), class_weights)
-    if stop is None:
-        fit.run_epochs()
-    else:
-        with stop.listening():
+    if stage.epochs:
+        fit.prepare(extractor, trainable, plan.freeze.multipliers(assembled), class_weights)
+        with contextlib.nullcontext() if stop is None else stop.listening():
             fit.run_epochs()
     state.ledger = Ledger.compare(before, Ledger.snapshot(assembled), plan.freeze)
     _write_ledger(run, stage, state)
     if recipe.monitor.alpha < 1 and state.start is not None and state.best_epoch:
         _return_to_the_start_by_chance(fit, state, recipe)
-    checkpoints.finish()
-    if state.best_epoch == 0 and not state.notices:
+    checkpoints.finish(stage.interpolate)
+    if state.best_epoch == 0 and stage.epochs and not state.notices:
         state.notices.append("No epoch was better than the start of the stage, which was restored.")
     state.done = True
     state.save(run, stage.name)
@@ -168,8 +167,12 @@ def _engine_of(extractor: Extractor) -> str:
 
 def _outcome(state: StageState, recipe: Recipe) -> str:
     ended = "stopped early after" if state.stopped_early else "ran"
-    value = f"{recipe.monitor.metric} {state.best_value:.4f}"
     ran = f"{ended} {state.epoch} epoch{'s' if state.epoch != 1 else ''}"
+    if state.best_value is None:
+        return f"{ran}, without validation." if state.epoch else "nothing was trained further."
+    value = f"{recipe.monitor.metric} {state.best_value:.4f}"
+    if not state.epoch:
+        return f"nothing was trained further ({value})."
     if state.best_epoch == 0:
         return f"{ran}; none was better than the start, so the start was restored ({value})."
     went = "the last was the best" if state.best_epoch == state.epoch else f"the best, epoch {state.best_epoch}, was restored"

@@ -84,7 +84,7 @@ def plan_stages(assembled: Assembled, recipe: Recipe) -> dict[str, StagePlan]:
     Raises:
         RecipeError: A stage does not fit the network.
     """
-    return {stage.name: plan_stage(assembled, stage) for stage in recipe.stages}
+    return {stage.name: plan_stage(assembled, stage) for stage in recipe.fixed_stages}
 
 
 def plan_stage(assembled: Assembled, stage: Stage) -> StagePlan:
@@ -119,7 +119,7 @@ def decide_storage(
         known: The engine that other features of the same run were made with, where the state names none.
         console: Where to report the decision.
     """
-    if not plan.has_prefix or state.unstored:
+    if not plan.has_prefix or state.unstored or not plan.stage.epochs:
         return None
     extractor = plan.extractor(bundle, recipe=recipe, known=state.engine or known, console=console)
     if state.unstored is None:

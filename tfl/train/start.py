@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tfl.data.bundle import Bundle, derived_seed
 from tfl.data.split import tied_together
-from tfl.features.cut import cut
-from tfl.features.extract import extract
-from tfl.features.standardise import standardise
+from tfl.features.pooled import head_inputs
+from tfl.features.standardise import moments, set_moments, standardise
 from tfl.model.assemble import Assembled
 from tfl.model.head import LOGITS, STANDARD
+from tfl.probes.head import LinearHead, linear_head
 from tfl.recipe import Recipe
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
     from rich.console import Console
 
 
@@ -31,31 +32,42 @@ def start_head(assembled: Assembled, bundle: Bundle, *, recipe: Recipe, console:
         recipe: Its head, its class weights and its seed.
         console: Where progress and the chosen strength are shown; None shows nothing.
     """
-    standardise(assembled, bundle, features=recipe.features, console=console)
     if recipe.head.start != "probe":
+        standardise(assembled, bundle, features=recipe.features, console=console)
         return
-    from tfl.probes.head import linear_head
-
-    prefix, _ = cut(assembled, len(assembled.blocks))
-    stored: Any = extract([prefix], bundle, "train", features=recipe.features, console=console)[0]
-    vectors = np.asarray(stored[:], np.float32)
-    layers = {layer.name: layer for layer in assembled.model.layers}
-    if STANDARD in layers:
-        vectors = np.asarray(layers[STANDARD](vectors))
-    indices = bundle.indices("train")
+    vectors = head_inputs(assembled, bundle, "train", pooling=recipe.head.pooling, features=recipe.features, console=console)
     found = linear_head(
-        vectors,
+        standardised_inputs(assembled, vectors),
         bundle.task.scaled(bundle.targets_of("train")),
-        tied_together(bundle.examples, bundle.fingerprints)[indices],
+        tied_together(bundle.examples, bundle.fingerprints)[bundle.indices("train")],
         task=bundle.task.name,
         balanced=recipe.class_weight == "balanced",
         seed=derived_seed(recipe.seed, "probe"),
     )
-    layers[LOGITS].set_weights([found.kernel, found.bias])
+    set_head(assembled, found)
     if console is not None:
         few = sorted({f"{strength:.3g}" for strength in (min(found.strengths), max(found.strengths))}, key=float)
         how = f"{_NAMES[bundle.task.name]} {' to '.join(few)}, by cross-validation"
         console.print(f"The head starts from a probe: {how}.", highlight=False)
+
+
+def standardised_inputs(assembled: Assembled, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """What the last layer of the head takes for these vectors; a head with taps is first set to standardise them.
+
+    Args:
+        assembled: The network; the layer `STANDARD` of its head is changed in place, where there is one.
+        vectors: Array of shape `(n, width)`, of `head_inputs`.
+    """
+    layer = next((layer for layer in assembled.model.layers if layer.name == STANDARD), None)
+    if layer is None:
+        return vectors
+    set_moments(layer, *moments(vectors))
+    return np.asarray(layer(vectors), np.float32)
+
+
+def set_head(assembled: Assembled, found: LinearHead) -> None:
+    """Gives the last layer of the head these weights."""
+    next(layer for layer in assembled.model.layers if layer.name == LOGITS).set_weights([found.kernel, found.bias])
 
 
 _NAMES = {

@@ -90,8 +90,12 @@ class StageState:
         """Counts an epoch in and says whether it is the best so far.
 
         An epoch is better when the metric is, or when the metric is equal and the validation loss is lower: on a small
-        validation split many epochs have the same accuracy. Patience looks at the metric alone, within this stage.
+        validation split many epochs have the same accuracy. Patience looks at the metric alone, within this stage. Without
+        validation examples the latest epoch is the best.
         """
+        if "val_loss" not in metrics:
+            self.best_epoch = self.peak_epoch = epoch
+            return True
         value, loss = metrics[monitor.metric], metrics["val_loss"]
         if epoch and (self.peak_value is None or _gain(value, self.peak_value, monitor) > monitor.min_delta):
             self.peak_epoch, self.peak_value = epoch, value

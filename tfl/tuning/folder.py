@@ -234,12 +234,12 @@ def progress(run_folder: Path) -> dict[str, Any]:
         return nothing
     run = Run(run_folder)
     recipe, stages = run.recipe, run.state["stages"]
-    last = stages.get(recipe.stages[-1].name)
+    last = stages.get(recipe.fixed_stages[-1].name)
     if last is None or last.get("best_value") is None:
         return nothing
     depth = None
     if (run_folder / "plans.json").is_file():
-        plan = run.read_json("plans.json")[recipe.stages[-1].name]
+        plan = run.read_json("plans.json")[recipe.fixed_stages[-1].name]
         depth = len(plan["rows"]) - 1 - plan.get("first_trainable_block", plan.get("first_live_block"))
     return {
         "depth": depth,

@@ -100,7 +100,7 @@ def make_oracle(
     }
     oracle: keras_tuner.Oracle
     if search.algorithm == "hyperband":
-        oracle = HyperbandOracle(max_epochs=recipe.stages[-1].epochs, **common)
+        oracle = HyperbandOracle(max_epochs=recipe.fixed_stages[-1].epochs, **common)
     elif search.algorithm == "bayesian":
         drawn = min(3 * len(hyperparameters.space), max(4, (search.trials or 30) // 3))
         oracle = BayesianOracle(num_initial_points=max(drawn, len(first)), **common)

@@ -49,7 +49,7 @@ def precompute_features(
     depths = space.get(depth_path(recipe))
     if not isinstance(depths, Choice) or _vary(recipe, space):
         return ()
-    stages = [dataclasses.replace(recipe.stages[-1], train=str(depth)) for depth in depths.values]
+    stages = [dataclasses.replace(recipe.fixed_stages[-1], train=str(depth)) for depth in depths.values]
     each = math.ceil(trials / len(stages))
     chosen: dict[int, Extractor] = {}
     room = ROOM * room_bytes()
@@ -66,7 +66,7 @@ def precompute_features(
 
 
 def _run(models: list[keras.Model], recipe: Recipe, bundle: Bundle, console: Console | None) -> None:
-    stage = recipe.stages[-1]
+    stage = recipe.fixed_stages[-1]
     if console is not None:
         console.print(
             f"features at {len(models)} depths, in one pass over the {bundle.modality.nouns}", highlight=False, markup=False
@@ -79,7 +79,7 @@ def _run(models: list[keras.Model], recipe: Recipe, bundle: Bundle, console: Con
 
 def _vary(recipe: Recipe, space: Space) -> bool:
     """Whether features differ between trials in more than the depth."""
-    last = f"stages.{recipe.stages[-1].name}."
+    last = f"stages.{recipe.fixed_stages[-1].name}."
     paths = [path for path in space if path != depth_path(recipe)]
     own = (f"{last}augment", f"{last}views", f"{last}batchnorm")
     earlier = [path for path in paths if path.startswith("stages.") and not path.startswith(last)]
@@ -89,7 +89,7 @@ def _vary(recipe: Recipe, space: Space) -> bool:
 def _unchanged(recipe: Recipe, assembled: Assembled, stages: list[Stage]) -> dict[int, Stage]:
     """The depths below whose cut no earlier stage trains, by their first trainable block."""
     lowest = min(
-        (make_plan(assembled, stage).first_trainable_block for stage in recipe.stages[:-1]), default=len(assembled.blocks)
+        (make_plan(assembled, stage).first_trainable_block for stage in recipe.fixed_stages[:-1]), default=len(assembled.blocks)
     )
     found = {}
     for stage in stages:

@@ -51,7 +51,7 @@ def promising(recipe: Recipe, depths: tuple[Any, ...], assembled: Assembled, pro
     found = []
     for depth in depths:
         try:
-            first = make_plan(assembled, dataclasses.replace(recipe.stages[-1], train=depth)).first_trainable_block
+            first = make_plan(assembled, dataclasses.replace(recipe.fixed_stages[-1], train=depth)).first_trainable_block
         except RecipeError:  # a trial of its own will say so
             continue
         score = profile.get(assembled.blocks[first - 1].name, 0.0) if first else 0.0

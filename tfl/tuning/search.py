@@ -14,10 +14,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tfl.errors import RunError, TrainingError
+from tfl.errors import RecipeError, RunError, TrainingError
 from tfl.fields import as_plain
 from tfl.prepare import prepare
-from tfl.recipe import Choice, Recipe, Search
+from tfl.recipe import Auto, Choice, Recipe, Search
 from tfl.storage import locked
 from tfl.tuning.confirm import confirm
 from tfl.tuning.folder import Clock, SearchFolder, fingerprint, refuse_if_changed
@@ -36,6 +36,20 @@ if TYPE_CHECKING:
 
 _CHIEF_WAIT_S = 3600
 _TRIES_A_SECOND = 5
+
+
+def refuse_auto(recipe: Recipe) -> None:
+    """Makes sure that a recipe states its stages.
+
+    Raises:
+        RecipeError: It leaves them to `Auto`.
+    """
+    if isinstance(recipe.stages, Auto):
+        raise RecipeError(
+            "A search varies the stages of a recipe, and this recipe leaves them to `Auto`, which measures by itself.",
+            received="stages=tfl.Auto(...)",
+            fix="Run it with `tfl run`; to search further, tune `chosen.json` of its run folder.",
+        )
 
 
 def search(
@@ -67,7 +81,7 @@ def search(
         The folder: `search.json`, `trials.csv` and `best_recipe.py` are in it.
 
     Raises:
-        RecipeError: The space names what is no field, or values that do not fit.
+        RecipeError: The space names what is no field, or values that do not fit; or the recipe leaves its stages to `Auto`.
         RunError: The folder is taken, or is a search over something else.
         TrainingError: No trial came to a score.
 
@@ -85,6 +99,7 @@ def search(
     >>> [row["values"]["head.dropout"] for row in found.outcomes()]
     [0.0, 0.5]
     """
+    refuse_auto(recipe)
     from rich.console import Console
 
     console = console or Console(quiet=True)

@@ -44,7 +44,7 @@ def space_of(recipe: Recipe, block_count: int) -> Space:
     """
     if recipe.search is not None and recipe.search.space:
         return recipe.search.space
-    stage = recipe.stages[-1]
+    stage = recipe.fixed_stages[-1]
     path, rate = f"stages.{stage.name}", stage.learning_rate or 1e-4
     return {
         f"{path}.train": Choice(tuple(dict.fromkeys(("head", *_depths(block_count), stage.train)))),
@@ -199,4 +199,4 @@ def value_at(recipe: Recipe, path: str) -> Any:
 
 def depth_path(recipe: Recipe) -> str:
     """The `--set` path of the number of blocks that the last stage trains."""
-    return f"stages.{recipe.stages[-1].name}.train"
+    return f"stages.{recipe.fixed_stages[-1].name}.train"

@@ -98,30 +98,30 @@ class TrialRunner:
                 _inherit(Run(earlier), run)
             watch = _Watch(run, recipe, check, self.between)
             watch.check_what_was_done()
-            self._train_stages(run, recipe, [*[_Between(self.between)] * (len(recipe.stages) - 1), watch])
+            self._train_stages(run, recipe, [*[_Between(self.between)] * (len(recipe.fixed_stages) - 1), watch])
             run.update_manifest(status="done")
 
     def _train_stages(self, run: Run, recipe: Recipe, watchers: Sequence[keras.callbacks.Callback]) -> None:
         bundle, assembled = self.bundle(recipe), self.network(recipe)
-        plans = {stage.name: make_plan(assembled, stage).as_json() for stage in recipe.stages}
+        plans = {stage.name: make_plan(assembled, stage).as_json() for stage in recipe.fixed_stages}
         run.write_json("plans.json", plans)
         weights = None
         if recipe.class_weight is not None:
             weights = bundle.task.balanced_weights(bundle.targets_of("train"))
-        for stage, watch in zip(recipe.stages, watchers, strict=True):
+        for stage, watch in zip(recipe.fixed_stages, watchers, strict=True):
             train_stage(run, assembled, stage, bundle, recipe=recipe, class_weights=weights, watchers=[watch])
 
     def _start(self, recipe: Recipe) -> Path | None:
         """A run in which all stages but the last are trained, for every trial that shares them; None where there is one stage."""
-        if len(recipe.stages) == 1:
+        if len(recipe.fixed_stages) == 1:
             return None
-        early = dataclasses.replace(recipe, stages=recipe.stages[:-1])
+        early = dataclasses.replace(recipe, stages=recipe.fixed_stages[:-1])
         place = self.folder.path("starts", hashlib.sha256(early.to_json().encode()).hexdigest()[:16])
         run = _open(place, early)
         with self._waiting_lock(run):
             stages = run.state["stages"]
-            if not all(stages.get(stage.name, {}).get("done") for stage in early.stages):
-                self._train_stages(run, early, [_Between(self.between)] * len(early.stages))
+            if not all(stages.get(stage.name, {}).get("done") for stage in early.fixed_stages):
+                self._train_stages(run, early, [_Between(self.between)] * len(early.fixed_stages))
                 run.update_manifest(status="done")
         return place
 
@@ -155,7 +155,7 @@ class _Watch(_Between):
 
     def __init__(self, run: Run, recipe: Recipe, check: Check, between: Callable[[], None]) -> None:
         super().__init__(between)
-        self.stage, self.metric, self.check = recipe.stages[-1], recipe.monitor.metric, check
+        self.stage, self.metric, self.check = recipe.fixed_stages[-1], recipe.monitor.metric, check
         self._state = run.stage_state(self.stage.name)
         self.history = [row[self.metric] for row in self._state.get("history", ())]
 

@@ -142,7 +142,7 @@ class Trials:
             recipe = recipe_of(self.recipe, values)
             earlier = sampled.get("tuner/trial_id")
             after = self.folder.trial(earlier) / "run" if earlier else None
-            self.runner.train(recipe, place, check=self._check(sampled, recipe.stages[-1].epochs), after=after)
+            self.runner.train(recipe, place, check=self._check(sampled, recipe.fixed_stages[-1].epochs), after=after)
         except StoppedTrialError as stop:
             return "stopped", str(stop)
         except (EndOfSearchError, KeyboardInterrupt):

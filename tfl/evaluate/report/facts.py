@@ -128,7 +128,8 @@ def stage_facts(
     """A dictionary a stage: what was asked, epochs run, the best epoch by the monitor, and what the training noticed."""
     metric = str((recipe.get("monitor") or {}).get("metric", "val_accuracy"))
     facts = []
-    for stage in recipe.get("stages") or ():
+    stages = recipe.get("stages")
+    for stage in stages if isinstance(stages, list) else ():  # where `Auto` has not chosen yet there are none
         rows = [row for row in history if row["stage"] == stage["name"]]
         told = {
             **((state.get("stages") or {}).get(stage["name"]) or {}),
@@ -144,7 +145,7 @@ def stage_facts(
                 "feature_seconds": float(told.get("feature_seconds") or 0.0),
                 "stopped_early": bool(told.get("stopped_early")),
                 "metric": metric,
-                "kept_start": told.get("best_epoch") == 0,
+                "kept_start": told.get("best_epoch") == 0 and stage["epochs"] > 0,
                 "best_epoch": best["epoch"] if best else None,
                 "best_step": best["step"] if best else None,
                 "best_value": best.get(metric) if best else told.get("best_value"),

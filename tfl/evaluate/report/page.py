@@ -16,6 +16,7 @@ import numpy as np
 
 from tfl.evaluate.render import percent, render
 from tfl.evaluate.report import charts
+from tfl.evaluate.report.choice import choice_facts
 from tfl.evaluate.report.confidence import confidence_facts
 from tfl.evaluate.report.evaluations import evaluation_facts
 from tfl.evaluate.report.facts import (
@@ -32,7 +33,7 @@ from tfl.evaluate.run_files import optional_json, read_history, readable
 from tfl.fields import as_plain
 from tfl.modalities.base import KINDS, NOUNS
 from tfl.recipe import OF_NUMBERS
-from tfl.runs import Run
+from tfl.runs import AUTO, Run
 from tfl.storage import finite, write_atomically, write_json
 from tfl.tasks.base import Task, task_of
 
@@ -46,8 +47,9 @@ def collect_report(run: Run | Path | str) -> dict[str, Any]:
         run: A run, or its folder.
 
     Returns:
-        `recipe`, `manifest`, `result` (the headline), `data`, `blocks`, `stages`, `history`, `metrics`, `confused`, `confidence`,
-        `evaluations`, `time`, `album`, `section` (what the task adds). Parts that the run has not reached are empty.
+        `recipe`, `manifest`, `result` (the headline), `data`, `choice` (what `Auto` tried), `blocks`, `stages`, `history`,
+        `metrics`, `confused`, `confidence`, `evaluations`, `time`, `album`, `section` (what the task adds). Parts that the run
+        has not reached are empty.
 
     Raises:
         RunError: The folder holds no run, or a file of it is damaged.
@@ -67,6 +69,8 @@ def _collect(run: Run, section: Section) -> dict[str, Any]:
     recipe, history = as_plain(run.recipe), read_history(run)
     with readable(run, "state.json", "manifest.json"):
         stages = stage_facts(recipe, history, run.state, manifest)
+    with readable(run, AUTO):
+        choice = choice_facts(optional_json(run, AUTO), task=run.recipe.task, nouns=NOUNS[run.recipe.data.kind][1])
     with readable(run, "plans.json", "ledger.json"):
         blocks = block_facts(optional_json(run, "plans.json"), optional_json(run, "ledger.json"))
     with readable(run, "evaluations/"):
@@ -79,6 +83,7 @@ def _collect(run: Run, section: Section) -> dict[str, Any]:
             "manifest": manifest,
             "result": result_facts(metrics, manifest, task=run.recipe.task, kind=run.recipe.data.kind),
             "data": data_facts(manifest, metrics),
+            "choice": choice,
             "blocks": blocks,
             "stages": stages,
             "history": history,

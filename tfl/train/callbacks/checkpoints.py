@@ -120,10 +120,19 @@ class Checkpoints(keras.callbacks.Callback):
             self.finish()
         return self.state.best_epoch or 0
 
-    def finish(self) -> None:
-        """Brings the network to its best, and makes that whole on disk."""
-        if self.state.best_epoch == 0:
+    def finish(self, interpolate: float = 1.0) -> None:
+        """Brings the network to its best, and makes that whole on disk.
+
+        Args:
+            interpolate: Float, the place between the start of the stage (0) and the best epoch (1), each weight by itself.
+        """
+        if not self.state.best_epoch:
             _load_weights(self.whole, self.start_file)
+        elif interpolate < 1:
+            self.load_start()
+            start = [keras.ops.convert_to_numpy(weight) for weight in self.live.weights]
+            self.load_best()
+            interpolate_weights(self.live.weights, start, interpolate)
         else:
             self.load_best()
         _save_weights(self.whole, self.best_file)
@@ -195,6 +204,19 @@ def _old(file: Path) -> Path:
 def _found(file: Path) -> Path:
     """The file, or the one of an earlier version where only that is there."""
     return _old(file) if not file.exists() and _old(file).exists() else file
+
+
+def interpolate_weights(weights: Sequence[Any], start: Sequence[Any], share: float) -> None:
+    """Moves each floating-point weight to `start + share * (weight - start)`.
+
+    Args:
+        weights: Keras variables; changed in place.
+        start: Arrays, the values at share 0.
+        share: Float between 0 and 1.
+    """
+    for weight, before in zip(weights, start, strict=True):
+        if keras.backend.is_float_dtype(weight.dtype):
+            weight.assign(before + share * (keras.ops.convert_to_numpy(weight) - before))
 
 
 class _Memory(io.BytesIO):

@@ -30,7 +30,7 @@ def overfits_since(history: Sequence[dict[str, Any]]) -> int | None:
     >>> overfits_since([{"epoch": i, "loss": a, "val_loss": b} for i, (a, b) in enumerate(rows, 1)])
     2
     """
-    if not history:
+    if not history or "val_loss" not in history[0]:
         return None
     low = min(range(len(history)), key=lambda i: history[i]["val_loss"])
     after = history[low + 1 :]

@@ -1,0 +1,175 @@
+"""`Auto` chooses a head and stages on held-out examples, and the run that it leaves behind is a run like any other."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+import tfl
+from tfl.advise.auto import candidate_stages, choose_stages, refits, with_validation
+from tfl.data.bundle import Bundle
+from tfl.errors import RecipeError
+from tfl.job import run_recipe
+from tfl.model.assemble import assemble_for
+from tfl.prepare import prepare
+from tfl.repeat import repeat_run
+from tfl.runs import Run
+from tfl.tuning.search import search
+
+QUIET = Console(quiet=True)
+
+
+def digits(**options):
+    return tfl.Recipe(
+        **{
+            "name": "digits",
+            "data": tfl.Sample("digits", image_size=(32, 32), per_class=15),
+            "backbone": tfl.Backbone("mini"),
+            "stages": tfl.Auto(minutes=0),
+            "export": (),
+            **options,
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def bundle():
+    return prepare(digits(), QUIET).bundle
+
+
+@pytest.fixture(scope="module")
+def probed(tmp_path_factory):
+    return run_recipe(digits(), out=tmp_path_factory.mktemp("runs") / "probed", console=QUIET)
+
+
+@pytest.fixture(scope="module")
+def tuned(tmp_path_factory):
+    recipe = digits(stages=tfl.Auto(minutes=0.6, alpha=1.0), export=("keras",))  # alpha=1: any gain is taken
+    return run_recipe(recipe, out=tmp_path_factory.mktemp("runs") / "tuned", console=QUIET)
+
+
+def tried_in(run):
+    return run.read_json("auto.json")["tried"]
+
+
+def test_without_time_the_best_probe_is_the_network(probed):
+    chosen = probed.recipe
+    assert probed.asked.stages == tfl.Auto(minutes=0)
+    assert [stage.epochs for stage in chosen.fixed_stages] == [0] and chosen.head.start == "probe"
+    assert all(tried["kind"] == "probe" for tried in tried_in(probed))
+    kept = [tried for tried in tried_in(probed) if tried["kept"]][-1]
+    assert tuple(kept["taps"]) == chosen.head.taps
+    assert probed.read_json("metrics.json")["test"]["accuracy"] > 0.6
+
+
+def test_a_network_that_trained_on_the_validation_split_is_not_validated_on_it(probed):
+    metrics = probed.read_json("metrics.json")
+    rows = [line.split(",") for line in probed.path("predictions.csv").read_text().splitlines()]
+    count = sum("val" in row for row in rows)
+    assert metrics["validation"]["count"] == count > 0
+    assert metrics["validation"]["accuracy"] < 1  # of the cross-validation; on its training examples the probe makes no mistake
+
+
+def test_without_refit_the_validation_split_stays_unseen(tmp_path):
+    run = run_recipe(digits(stages=tfl.Auto(minutes=0, refit=False)), out=tmp_path / "run", console=QUIET)
+    assert run.read_json("auto.json")["refit"] is False
+    assert run.read_json("metrics.json")["validation"]["count"] == 30
+
+
+def test_fine_tuning_starts_from_the_probe(tuned):
+    (stage,) = tuned.recipe.fixed_stages
+    fine = [tried for tried in tried_in(tuned) if tried["kind"] == "finetune"]
+    assert fine and all("skipped" in tried or tried["gain"] for tried in fine)
+    if any(tried["kept"] for tried in fine):
+        assert stage.name == "finetune" and stage.interpolate in (0.5, 1.0)
+        history = tuned.path("history.csv").read_text().splitlines()
+        assert len(history) == 1 + stage.epochs
+    else:
+        assert stage.epochs == 0
+
+
+def test_a_repeat_takes_the_choice_over_and_is_identical(tuned, tmp_path):
+    found = repeat_run(tuned.folder, out=tmp_path / "again", console=QUIET)
+    assert found["identical"], found["sentence"]
+    assert Run.open(tmp_path / "again").recipe == tuned.recipe
+
+
+def test_a_resumed_run_keeps_its_choice(probed, tmp_path, monkeypatch):
+    def stopped(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("tfl.job._train", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        run_recipe(digits(), out=tmp_path / "run", console=QUIET)
+    monkeypatch.undo()
+    before = (tmp_path / "run" / "auto.json").read_bytes()
+    run = run_recipe(digits(), out=tmp_path / "run", resume=True, console=QUIET)
+    assert (tmp_path / "run" / "auto.json").read_bytes() == before
+    first, second = probed.read_json("metrics.json"), run.read_json("metrics.json")
+    assert first["test"]["accuracy"] == second["test"]["accuracy"]
+
+
+def test_another_auto_is_another_recipe(probed):
+    with pytest.raises(tfl.errors.RunError, match=r"stages\.minutes"):
+        run_recipe(digits(stages=tfl.Auto(minutes=3)), out=probed.folder, resume=True, console=QUIET)
+
+
+def test_the_report_has_every_candidate(tuned):
+    page = tuned.path("report.html").read_text()
+    assert "What was chosen, and why" in page
+    for tried in tried_in(tuned):
+        assert tried["name"] in page
+
+
+def test_the_chosen_recipe_runs_alone(probed, tmp_path):
+    run = run_recipe(tfl.load_recipe(probed.path("chosen.json")), out=tmp_path / "run", console=QUIET)
+    assert run.read_json("metrics.json")["test"]["accuracy"] > 0.5
+
+
+@pytest.mark.parametrize("weighted", [None, "balanced"])
+def test_classes_of_different_sizes(tmp_path, bundle, weighted):
+    labels = np.asarray(bundle.examples.labels)
+    rare = np.flatnonzero(labels == 0)[3:]
+    split = dataclasses.replace(bundle.split, train=np.setdiff1d(bundle.split.train, rare))
+    recipe = digits(class_weight=weighted)
+    run = Run.create(tmp_path / "run", recipe, command=[])
+    chosen = choose_stages(run, recipe, dataclasses.replace(bundle, split=split))
+    assert chosen.class_weight == weighted and run.path("chosen.json").is_file()
+
+
+def test_depths_leave_a_block_frozen_and_differ(bundle):
+    assembled = assemble_for(digits(), bundle)
+    stages = candidate_stages(assembled, bundle, auto=tfl.Auto(), count=100)
+    depths = [int(stage.train.removeprefix("top:")) for stage in stages]
+    assert depths == sorted(set(depths)) and depths[-1] == len(assembled.blocks) - 1
+    assert {stage.batch_size for stage in stages} == {16} and {stage.epochs for stage in stages} == {20}
+
+
+def test_many_validation_examples_are_not_trained_on(bundle, monkeypatch):
+    assert refits(tfl.Auto(), bundle) and not refits(tfl.Auto(refit=False), bundle)
+    monkeypatch.setattr("tfl.advise.auto.MOST_VALIDATION", 10)
+    assert not refits(tfl.Auto(), bundle)
+
+
+def test_with_validation_takes_every_example_but_the_test(bundle):
+    merged: Bundle = with_validation(bundle)
+    assert sorted(merged.indices("train")) == sorted([*bundle.indices("train"), *bundle.indices("val")])
+    assert len(merged.indices("val")) == 0 and (merged.indices("test") == bundle.indices("test")).all()
+
+
+def test_a_search_refuses_stages_that_are_not_stated(tmp_path):
+    with pytest.raises(RecipeError, match="leaves them to `Auto`"):
+        search(digits(), out=tmp_path / "search")
+
+
+def test_auto_in_a_recipe_is_plain_data():
+    recipe = digits(stages=tfl.Auto(minutes=1, augment=tfl.Augment(flip="horizontal")))
+    assert tfl.Recipe.from_json(recipe.to_json()) == recipe
+    assert json.loads(recipe.to_json())["stages"]["kind"] == "auto"
+    assert digits().override("stages.minutes", "5").stages.minutes == 5
+    assert digits(stages=(tfl.Stage("head"),)).override("stages", "auto").stages == tfl.Auto()
+    assert recipe.smoke().stages.minutes == 0.2
+    with pytest.raises(RecipeError, match="does not fit examples of the kind `text`"):
+        digits(data=tfl.Sample("reviews", input=tfl.Text()), stages=tfl.Auto(augment=tfl.Augment()))

@@ -1,0 +1,390 @@
+"""What `tfl.Auto` chooses: the head and the stages of a recipe, each candidate kept only where held-out examples speak for it.
+
+    pooled features of every block ─▶ probes: the last block, several side by side ─▶ the head starts from the best probe
+    features below a cut           ─▶ fine-tuning from that probe, by depth and rate ─▶ weights between start and trained ones
+
+All candidates answer for the same examples under the same folds: the validation split is one fold, the training split makes the
+others. A candidate replaces the one before it where the paired gain in calibrated loss is larger than chance explains
+(`tfl.train.evidence`). What was tried is in `auto.json` of the run, the result in `chosen.json`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import math
+import time
+import warnings
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from tfl.advise.crossfit import FoldTrainer
+from tfl.advise.evidence import Evidence, Gain
+from tfl.advise.probe_candidates import ProbeCandidate, probe_candidates
+from tfl.data.bundle import Bundle, derived_seed
+from tfl.data.split import Split, tied_together
+from tfl.fields import as_plain
+from tfl.model.assemble import Assembled, assemble_for
+from tfl.probes.folds import make_folds
+from tfl.probes.head import LinearHead, linear_head
+from tfl.progress import progress_shown
+from tfl.recipe import Auto, Recipe, Stage
+from tfl.runs import AUTO, AUTO_ARRAYS, CHOSEN, Run
+from tfl.storage import finite, write_atomically
+from tfl.train.start import standardised_inputs
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from rich.console import Console
+
+FOLDS = 5
+TRAINING_SAMPLE = 1600
+"""At most so many training examples take part in the comparison."""
+MOST_VALIDATION = 2000
+"""With more validation examples the network is not trained on them: they are worth more as evidence."""
+SHARES = (0.5, 1.0)
+"""Places between the start and the trained weights that are compared."""
+DEPTHS = (0.3, 0.7, 1.0)
+"""Shares of the computation that train in the candidates."""
+LEAST_EPOCHS, MOST_EPOCHS, EXAMPLES_SEEN = 3, 20, 8000
+"""A candidate trains for about so many examples, within these numbers of epochs."""
+LAYER_DECAY, WARMUP, VIEWS = 0.8, 0.1, 2
+FEW = 500
+"""With fewer examples, batches are half as large."""
+
+
+def choose_stages(
+    run: Run,
+    recipe: Recipe,
+    bundle: Bundle,
+    *,
+    precision: str | None = None,
+    class_weights: NDArray[Any] | None = None,
+    console: Console | None = None,
+) -> Recipe:
+    """The recipe with the head and the stages that do best on held-out examples; also written into the run, with the evidence.
+
+    Args:
+        run: Gets `auto.json`, `auto.npz` and, last, `chosen.json`; a run that has it is not measured again.
+        recipe: Its stages are an `Auto`.
+        bundle: The data.
+        precision: Name of the dtype policy.
+        class_weights: `(width,)` weights of the training loss, or None.
+        console: Where progress and findings are shown; None shows nothing.
+    """
+    if run.path(CHOSEN).is_file():
+        return run.recipe
+    ladder = _Ladder(recipe, bundle, precision=precision, class_weights=class_weights, console=console)
+    chosen = ladder.climb()
+    content = io.BytesIO()
+    np.savez(content, validation_logits=ladder.validation_logits)
+    write_atomically(run.path(AUTO_ARRAYS), content.getvalue())
+    run.write_json(AUTO, finite(ladder.document()))
+    write_atomically(run.path(CHOSEN), chosen.to_json())
+    return chosen
+
+
+def take_over_choice(run: Run, other: Run) -> None:
+    """Copies what `Auto` chose in another run, so that this one repeats it."""
+    for name in (AUTO_ARRAYS, AUTO, CHOSEN):
+        write_atomically(run.path(name), other.path(name).read_bytes())
+
+
+def with_validation(bundle: Bundle) -> Bundle:
+    """The bundle whose validation examples are training examples too, and that has nothing left to validate on."""
+    split = bundle.split
+    rows = np.sort(np.concatenate([split.train, split.val]))
+    merged = Split(train=rows, val=np.zeros(0, np.int64), test=split.test, notes=split.notes)
+    return dataclasses.replace(bundle, split=merged)
+
+
+def refits(auto: Auto, bundle: Bundle) -> bool:
+    """Whether the final network is trained on the validation examples too."""
+    return auto.refit and len(bundle.indices("val")) <= MOST_VALIDATION
+
+
+class _Ladder:
+    """The candidates in their order, and what is the best so far."""
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        bundle: Bundle,
+        *,
+        precision: str | None,
+        class_weights: NDArray[Any] | None,
+        console: Console | None,
+    ) -> None:
+        if not isinstance(recipe.stages, Auto):
+            raise TypeError("The stages of the recipe are no `Auto`.")
+        self.auto: Auto = recipe.stages
+        self.recipe, self.bundle, self.precision, self.console = recipe, bundle, precision, console
+        self.class_weights = class_weights
+        self.rows, self.folds, self.units = _examples(bundle, recipe.seed)
+        self.validates = np.isin(self.rows, bundle.indices("val"))
+        self.balanced = recipe.class_weight == "balanced"
+        self.targets = bundle.targets[self.rows]
+        self.evidence = Evidence(
+            bundle.task,
+            self.targets,
+            metric=recipe.monitor.metric,
+            balanced=self.balanced,
+            alpha=self.auto.alpha,
+            seed=derived_seed(recipe.seed, "auto"),
+        )
+        self.tried: list[dict[str, Any]] = []
+        self.began = time.perf_counter()
+        self.logits = np.zeros(0, np.float32)
+
+    def climb(self) -> Recipe:
+        """Tries everything; the recipe with what was kept."""
+        probe = self._probes()
+        chosen = _with(self.recipe, probe, Stage("probe", train="head", epochs=0))
+        self.logits = probe.logits
+        if self.auto.minutes > 0:
+            stage = self._fine_tuning(chosen, probe)
+            if stage is not None:
+                chosen = _with(self.recipe, probe, stage)
+        self.chosen = chosen
+        return chosen
+
+    @property
+    def validation_logits(self) -> NDArray[np.float32]:
+        """Logits of the validation examples, in their order, by a network that was not trained on them."""
+        return self.logits[self.validates]
+
+    def document(self) -> dict[str, Any]:
+        """What was tried, as `auto.json` has it."""
+        return {
+            "format": 1,
+            "examples": len(self.rows),
+            "of": len(self.bundle.indices("train")) + len(self.bundle.indices("val")),
+            "folds": int(self.folds.max()) + 1,
+            "alpha": self.auto.alpha,
+            "minutes": self.auto.minutes,
+            "refit": refits(self.auto, self.bundle),
+            "seconds": time.perf_counter() - self.began,
+            "metric": self.recipe.monitor.metric,
+            "tried": self.tried,
+        }
+
+    def _probes(self) -> ProbeCandidate:
+        """The best probe; that of the last block where no other is better."""
+        began = time.perf_counter()
+        self._say("Probes: a pass over the examples, then regressions under cross-validation.")
+        plain = dataclasses.replace(self.recipe, head=dataclasses.replace(self.recipe.head, taps=(), start="random"))
+        assembled = assemble_for(plain, self.bundle, precision=self.precision)
+        words = f"features, {len(self.rows)} {self.bundle.modality.nouns}"
+        with progress_shown(self.console, words, len(self.rows), nouns=self.bundle.modality.nouns) as progress:
+            candidates = probe_candidates(
+                assembled,
+                self.bundle,
+                self.rows,
+                self.folds,
+                self.units,
+                recipe=self.recipe,
+                losses=lambda logits: self.evidence.losses(logits, self.targets),
+                console=self.console,
+                progress=progress,
+            )
+            first = best = next(candidates)
+        self._tell(first, None, kept=True, seconds=time.perf_counter() - began)
+        for candidate in candidates:
+            began = time.perf_counter()
+            gain = self.evidence.compare(candidate.logits, best.logits)
+            self._tell(candidate, gain, kept=gain.holds, seconds=time.perf_counter() - began)
+            best = candidate if gain.holds else best
+        return best
+
+    def _fine_tuning(self, chosen: Recipe, probe: ProbeCandidate) -> Stage | None:
+        """The stage that is better than the probe; None where there is none."""
+        budget = 60 * self.auto.minutes
+        began = time.perf_counter()
+        assembled = assemble_for(chosen, self.bundle, precision=self.precision)
+        vectors = standardised_inputs(assembled, probe.vectors)
+        heads = self._heads(vectors, probe)
+        found: Stage | None = None
+        for stage in candidate_stages(assembled, self.bundle, auto=self.auto, count=len(self._all_rows)):
+            if time.perf_counter() - began > budget / 2:
+                self._say("No time is left for other candidates.")
+                break
+            better = self._try(assembled, stage, heads, budget=budget, deadline=began + budget / 2)
+            found = better or found
+        return found
+
+    @property
+    def _all_rows(self) -> NDArray[np.int64]:
+        return with_validation(self.bundle).indices("train") if refits(self.auto, self.bundle) else self.bundle.indices("train")
+
+    def _heads(self, vectors: NDArray[np.float32], probe: ProbeCandidate) -> list[LinearHead]:
+        scaled = self.bundle.task.scaled(self.targets)
+        heads = []
+        for fold in range(int(self.folds.max()) + 1):
+            train = self.folds != fold
+            heads.append(
+                linear_head(
+                    vectors[train],
+                    scaled[train],
+                    self.units[train],
+                    task=self.bundle.task.name,
+                    balanced=self.balanced,
+                    strengths=probe.strengths,
+                )
+            )
+        return heads
+
+    def _try(
+        self, assembled: Assembled, stage: Stage, heads: Sequence[LinearHead], *, budget: float, deadline: float
+    ) -> Stage | None:
+        """The stage with its epochs and its share, if it is better than what is best so far."""
+        began = time.perf_counter()
+        words = f"features for {stage.train}"
+        with progress_shown(self.console, words, len(self.rows), nouns=self.bundle.modality.nouns) as progress:
+            trainer = FoldTrainer(
+                assembled,
+                stage,
+                self.bundle,
+                self.rows,
+                recipe=self.recipe,
+                class_weights=self.class_weights,
+                console=self.console,
+                progress=progress,
+            )
+        deadline += time.perf_counter() - began  # passes over the examples come on top
+        seconds = trainer.seconds_per_example()
+        epochs = min(stage.epochs, int(budget / 2 / (seconds * len(self._all_rows))))
+        fold_seconds = seconds * len(self.rows) * (1 - 1 / len(heads)) * epochs
+        folds = min(len(heads), int((deadline - time.perf_counter()) / max(fold_seconds, 1e-9)))
+        if epochs < min(LEAST_EPOCHS, stage.epochs) or folds < 1:
+            trainer.restore()
+            self._skip(stage, f"{seconds * 1000:.1f} ms for an example: too slow for {self.auto.minutes:g} minutes")
+            return None
+        if epochs < stage.epochs:
+            stage = dataclasses.replace(stage, epochs=epochs)
+            trainer.stage = stage
+        held = trainer.held_out(self.folds, heads[:folds], shares=SHARES)
+        trainer.restore()
+        gains = {share: self.evidence.compare(logits, self.logits[held.rows], held.rows) for share, logits in held.logits.items()}
+        share = max(gains, key=lambda one: gains[one].mean)
+        stage, gain = dataclasses.replace(stage, interpolate=share), gains[share]
+        self.tried.append(
+            {
+                "kind": "finetune",
+                "name": _words(stage),
+                "stage": as_plain(stage),
+                "folds": folds,
+                "shares": [{"share": one, **gains[one].as_json()} for one in gains],
+                **self._figures(held.logits[share], held.rows),
+                "gain": gain.as_json(),
+                "kept": gain.holds,
+                "seconds": time.perf_counter() - began,
+            }
+        )
+        self._say(f"{_words(stage)}: {gain.words}, on {len(held.rows)} held-out {self.bundle.modality.nouns}.")
+        if not gain.holds:
+            return None
+        logits = np.array(self.logits)
+        logits[held.rows] = held.logits[share]
+        self.logits = logits
+        return stage
+
+    def _tell(self, candidate: ProbeCandidate, gain: Gain | None, *, kept: bool, seconds: float) -> None:
+        figures = self._figures(candidate.logits, np.arange(len(self.rows)))
+        self.tried.append(
+            {
+                "kind": "probe",
+                "name": candidate.name,
+                "taps": list(candidate.taps),
+                "folds": int(self.folds.max()) + 1,
+                **figures,
+                "gain": None if gain is None else gain.as_json(),
+                "kept": kept,
+                "seconds": seconds,
+            }
+        )
+        compared = "" if gain is None else f"; {gain.words}"
+        self._say(f"probe of {candidate.name}: {self.recipe.monitor.metric} {figures['value']:.4f}{compared}.")
+
+    def _skip(self, stage: Stage, why: str) -> None:
+        self.tried.append({"kind": "finetune", "name": _words(stage), "stage": as_plain(stage), "skipped": why, "kept": False})
+        self._say(f"{_words(stage)} is not tried: {why}.")
+
+    def _figures(self, logits: NDArray[np.float32], rows: NDArray[np.integer]) -> dict[str, Any]:
+        metrics = self.bundle.task.validate(logits, self.targets[rows])
+        return {"value": metrics[self.recipe.monitor.metric], "metrics": metrics, "count": len(rows)}
+
+    def _say(self, words: str) -> None:
+        if self.console is not None:
+            self.console.print(f"         {words}", highlight=False, markup=False)
+
+
+def _with(recipe: Recipe, probe: ProbeCandidate, stage: Stage) -> Recipe:
+    head = dataclasses.replace(recipe.head, hidden=(), taps=probe.taps, start="probe")
+    return dataclasses.replace(recipe, head=head, stages=(stage,))
+
+
+def _words(stage: Stage) -> str:
+    share = "" if stage.interpolate == 1 else f", {stage.interpolate:.0%} of the way"
+    count = stage.train.removeprefix("top:")
+    return f"fine-tuning of {count} blocks at {stage.learning_rate:g} for {stage.epochs} epochs{share}"
+
+
+def _examples(bundle: Bundle, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """The examples that are compared on, ascending; the fold of each, 0 for the validation split; and what belongs together."""
+    strata = np.asarray(bundle.task.strata(bundle.examples))
+    train = _sample(bundle.indices("train"), strata, count=TRAINING_SAMPLE, seed=seed)
+    units = tied_together(bundle.examples, bundle.fingerprints)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # of classes with fewer examples than folds
+        of_train = 1 + make_folds(strata[train], units[train], most=FOLDS - 1, seed=derived_seed(seed, "auto"))
+    rows = np.concatenate([train, bundle.indices("val")])
+    folds = np.concatenate([of_train, np.zeros(len(bundle.indices("val")), np.int64)])
+    order = np.argsort(rows)
+    return rows[order], folds[order], np.unique(units[rows[order]], return_inverse=True)[1]
+
+
+def _sample(indices: NDArray[np.int64], strata: NDArray[np.integer], *, count: int, seed: int) -> NDArray[np.int64]:
+    """About `count` of the indices, the same share of every stratum and at least one of each."""
+    if len(indices) <= count:
+        return indices
+    rng, share = np.random.default_rng(derived_seed(seed, "sample")), count / len(indices)
+    groups = [indices[strata[indices] == stratum] for stratum in np.unique(strata[indices])]
+    return np.concatenate([rng.permutation(group)[: math.ceil(share * len(group))] for group in groups])
+
+
+def candidate_stages(assembled: Assembled, bundle: Bundle, *, auto: Auto, count: int) -> list[Stage]:
+    """The stages that are tried, in their order: the depths of `DEPTHS` at the first rate, the best of which is tried at others.
+
+    At least one block stays frozen, whose outputs are computed once.
+
+    Args:
+        assembled: The network.
+        bundle: The data.
+        auto: Of the recipe.
+        count: Int, how many examples the final network trains on.
+    """
+    shares = [block.flops_share for block in assembled.blocks]
+    blocks = len(shares)
+    depths: list[int] = []
+    for share in DEPTHS:
+        tops = [top for top in range(1, blocks) if sum(shares[-top:]) <= share + 1e-6] or [1]
+        if blocks > 1 and tops[-1] not in depths:
+            depths.append(tops[-1])
+    epochs = int(np.clip(math.ceil(EXAMPLES_SEEN / count), LEAST_EPOCHS, MOST_EPOCHS))
+    return [
+        Stage(
+            "finetune",
+            train=f"top:{depth}",
+            epochs=epochs,
+            batch_size=16 if count < FEW else 32,
+            learning_rate=bundle.modality.fine_tuning_rate,
+            layer_decay=LAYER_DECAY,
+            schedule="cosine",
+            warmup_epochs=WARMUP * epochs,
+            augment=auto.augment,
+            views=VIEWS,
+        )
+        for depth in depths
+    ]

@@ -1,0 +1,127 @@
+"""The probes that `tfl.Auto` compares: the last block alone, and several blocks side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+from tfl.advise.probe import on_all_cores
+from tfl.data.bundle import Bundle
+from tfl.features.extract import extract
+from tfl.features.pooled import joined, pooled_models
+from tfl.model.assemble import Assembled
+from tfl.probes.head import linear_head
+from tfl.probes.linear import held_out
+from tfl.recipe import Recipe
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from rich.console import Console
+
+SPREAD = (1, 2, 4, 6, 8)
+"""Blocks counted from the top: what is compared with first. Several blocks side by side are better than the last one alone on
+most tasks (`benchmarks/best_answer.py`)."""
+LAST, BEST = 3, 5
+WIDEST = 8192
+"""Every block is read side by side where that makes no longer vectors."""
+_LEAST_PROBABILITY = 1e-7
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ProbeCandidate:
+    """A linear probe and what it says of examples that it was not trained on.
+
+    Args:
+        name: String, for messages.
+        taps: Strings, the blocks that the head reads; empty for the last one alone.
+        vectors: Array of shape `(n, width)`, what the head reads, before standardisation.
+        logits: Array of shape `(n, outputs)` float32, of the cross-validation.
+        strengths: Floats, its penalties, as `LinearHead.strengths` has them.
+    """
+
+    name: str
+    taps: tuple[str, ...]
+    vectors: NDArray[np.float32]
+    logits: NDArray[np.float32]
+    strengths: tuple[float, ...]
+
+
+def probe_candidates(
+    assembled: Assembled,
+    bundle: Bundle,
+    rows: NDArray[np.integer],
+    folds: NDArray[np.integer],
+    units: NDArray[np.integer],
+    *,
+    recipe: Recipe,
+    losses: Callable[[NDArray[np.floating]], NDArray[np.float64]],
+    console: Console | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> Iterator[ProbeCandidate]:
+    """The candidates, `SPREAD` first; one pass over the examples makes the features of all.
+
+    Args:
+        assembled: The network, whose head reads the last block.
+        bundle: The data.
+        rows: Integer array of shape `(n,)`, the examples, as indices into `bundle.examples`.
+        folds: Integer array of shape `(n,)`, the fold in which each is held out.
+        units: Integer array of shape `(n,)`; examples of one unit are held out together.
+        recipe: Its head, features and class weights.
+        losses: Callable, the loss of each example for logits `(n, outputs)`.
+        console: Where messages are shown; None shows nothing.
+        progress: Called after each batch with the number of examples that are done.
+    """
+    models = pooled_models(assembled, recipe.head.pooling)
+    stored: Any = extract(models, bundle, rows, features=recipe.features, console=console, progress=progress)
+    vectors = [np.asarray(one.read_all(), np.float32) for one in stored]
+    names = [block.name for block in assembled.blocks]
+    balanced = recipe.class_weight == "balanced"
+
+    def logits_of(places: Sequence[int]) -> NDArray[np.float32]:
+        return _held_out(vectors[places[0]], bundle, rows, folds, units, balanced=balanced)[0]
+
+    def candidate(name: str, places: Sequence[int], *, alone: bool = False) -> ProbeCandidate:
+        inputs = joined([vectors[place] for place in places], taps=not alone)
+        logits, strengths = _held_out(inputs, bundle, rows, folds, units, balanced=balanced)
+        taps = () if alone else tuple(names[place] for place in places)
+        return ProbeCandidate(name=name, taps=taps, vectors=inputs, logits=logits, strengths=strengths)
+
+    last = len(names) - 1
+    spread = sorted({max(len(names) - down, 0) for down in SPREAD})
+    yield candidate(f"{len(spread)} blocks of the upper half", spread)
+    yield candidate("the last block", [last], alone=True)
+    yield candidate(f"the last {len(names[-LAST:])} blocks", list(range(len(names)))[-LAST:])
+    alone = on_all_cores(logits_of, [[place] for place in range(last)])
+    order = np.argsort([float(losses(logits).mean()) for logits in alone], kind="stable")
+    best = sorted({*(int(place) for place in order[:BEST]), last})
+    yield candidate(f"the {BEST} best blocks and the last", best)
+    if sum(vector.shape[1] for vector in vectors) <= WIDEST:
+        yield candidate("every block", list(range(len(names))))
+
+
+def _held_out(
+    inputs: NDArray[np.float32],
+    bundle: Bundle,
+    rows: NDArray[np.integer],
+    folds: NDArray[np.integer],
+    units: NDArray[np.integer],
+    *,
+    balanced: bool,
+) -> tuple[NDArray[np.float32], tuple[float, ...]]:
+    """Logits by the probes of the folds, and the penalties."""
+    if bundle.task.name == "classify":
+        found = held_out(inputs, np.asarray(bundle.examples.labels)[rows], folds, balanced=balanced)
+        return np.log(np.maximum(found.probabilities, _LEAST_PROBABILITY)), (found.strength,)
+    with threadpool_limits(1):
+        scaled, task = bundle.task.scaled(bundle.targets[rows]), bundle.task.name
+        strengths = linear_head(inputs, scaled, units, task=task, balanced=balanced).strengths
+        logits = np.zeros(scaled.shape, np.float32)
+        for fold in range(int(folds.max()) + 1):
+            held = folds == fold
+            head = linear_head(inputs[~held], scaled[~held], units[~held], task=task, balanced=balanced, strengths=strengths)
+            logits[held] = inputs[held] @ head.kernel + head.bias
+    return logits, strengths
