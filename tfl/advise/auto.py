@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tfl.advise.crossfit import FoldTrainer
+from tfl.advise.crossfit import FoldTrainer, HeldOutLogits
 from tfl.advise.evidence import Evidence, Gain
 from tfl.advise.probe_candidates import ProbeCandidate, probe_candidates
 from tfl.data.bundle import Bundle, derived_seed
@@ -264,9 +264,15 @@ class _Ladder:
         if epochs < stage.epochs:
             stage = dataclasses.replace(stage, epochs=epochs)
             trainer.stage = stage
-        held = trainer.held_out(self.folds, heads[:folds], shares=SHARES)
+        held = trainer.held_out(self.folds, heads[:1], shares=SHARES)
+        gains = self._gains(held)
+        if folds > 1 and max(gain.mean for gain in gains.values()) > 0:  # else the other folds are not worth their time
+            others = trainer.held_out(self.folds, heads[:folds], shares=SHARES, first=1)
+            held = held.joined(others)
+            gains = self._gains(held)
+        else:
+            folds = 1
         trainer.restore()
-        gains = {share: self.evidence.compare(logits, self.logits[held.rows], held.rows) for share, logits in held.logits.items()}
         share = max(gains, key=lambda one: gains[one].mean)
         stage, gain = dataclasses.replace(stage, interpolate=share), gains[share]
         self.tried.append(
@@ -289,6 +295,10 @@ class _Ladder:
         logits[held.rows] = held.logits[share]
         self.logits = logits
         return stage
+
+    def _gains(self, held: HeldOutLogits) -> dict[float, Gain]:
+        """By share of the way, the gain over what is best so far."""
+        return {share: self.evidence.compare(logits, self.logits[held.rows], held.rows) for share, logits in held.logits.items()}
 
     def _tell(self, candidate: ProbeCandidate, gain: Gain | None, *, kept: bool, seconds: float) -> None:
         figures = self._figures(candidate.logits, np.arange(len(self.rows)))

@@ -49,6 +49,12 @@ class HeldOutLogits:
     rows: NDArray[np.int64]
     logits: Mapping[float, NDArray[np.float32]]
 
+    def joined(self, other: HeldOutLogits) -> HeldOutLogits:
+        """These and those of other examples, by the same shares."""
+        order = np.argsort(rows := np.concatenate([self.rows, other.rows]))
+        logits = {share: np.concatenate([values, other.logits[share]])[order] for share, values in self.logits.items()}
+        return HeldOutLogits(rows[order], logits)
+
 
 class FoldTrainer:
     """Trains one stage on parts of some examples, again and again from the same start.
@@ -115,6 +121,7 @@ class FoldTrainer:
         heads: Sequence[LinearHead],
         *,
         shares: Sequence[float],
+        first: int = 0,
         check: Callable[[], None] = lambda: None,
     ) -> HeldOutLogits:
         """Trains once for each head, and answers for the examples of that fold.
@@ -123,11 +130,12 @@ class FoldTrainer:
             folds: Integer array of shape `(n,)`, the fold of each of the examples.
             heads: Of fold 0, 1, …: each fitted to the examples of the other folds. Folds without a head are not trained.
             shares: Floats from 0 to 1, places between the start and the trained weights to answer at.
+            first: Int, folds before this one are left out.
             check: Called between steps; what it raises ends the training.
         """
         width = self.assembled.model.output_shape[-1]
         logits = {share: np.zeros((len(self.rows), width), np.float32) for share in shares}
-        for fold, head in enumerate(heads):
+        for fold, head in list(enumerate(heads))[first:]:
             train, held = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
             loop = self._ready(len(train))
             set_head(self.assembled, head)
@@ -146,7 +154,7 @@ class FoldTrainer:
                 everything = MemoryEpoch(some, tf.gather(self._targets, held), np.arange(len(held), dtype=np.int32))
                 logits[share][held] = loop.outputs(everything)[0]
             self._back()
-        rows = np.flatnonzero(folds < len(heads))
+        rows = np.flatnonzero((folds >= first) & (folds < len(heads)))
         return HeldOutLogits(rows, {share: values[rows] for share, values in logits.items()})
 
     def restore(self) -> None:

@@ -26,7 +26,7 @@ class Gain:
         metric: Float, the gain in the monitored metric; above zero is better.
         mean: Float, the mean gain in calibrated loss.
         interval: Two floats, its 95% interval by Student's t.
-        p: Float, of the paired one-sided test.
+        p: Float, the larger one of two paired one-sided tests: by exchanges of signs, and Student's t.
         holds: Bool, whether p is small enough and the metric did not fall.
     """
 
@@ -90,7 +90,7 @@ class Evidence:
         gains = self.losses(before, targets) - self.losses(logits, targets)
         values = [self.task.validate(np.asarray(one, np.float32), targets)[self.metric] for one in (logits, before)]
         metric = (values[0] - values[1]) * (-1 if self.metric in LOWER_IS_BETTER else 1)
-        mean, p = float(gains.mean()), p_value(gains, np.zeros(len(gains)), seed=self.seed)
+        mean, p = float(gains.mean()), max(p_value(gains, np.zeros(len(gains)), seed=self.seed), _p_of_mean(gains))
         return Gain(metric=metric, mean=mean, interval=_interval(gains), p=p, holds=p <= self.alpha and metric >= 0)
 
     def losses(self, logits: NDArray[np.floating], targets: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -107,6 +107,15 @@ class Evidence:
         if self.task.name in OF_NUMBERS:
             return at(1.0)
         return min((at(temperature) for temperature in TEMPERATURES), key=lambda losses: float(losses.mean()))
+
+
+def _p_of_mean(gains: NDArray[np.float64]) -> float:
+    """Of Student's t test, which doubts a mean that few examples make; exchanges of signs alone do not."""
+    from scipy.stats import ttest_1samp
+
+    if np.ptp(gains) == 0:
+        return 0.0 if gains[0] > 0 else 1.0
+    return float(ttest_1samp(gains, 0.0, alternative="greater").pvalue)
 
 
 def _interval(gains: NDArray[np.float64]) -> tuple[float, float]:

@@ -168,7 +168,7 @@ def _ridge(
     groups = np.unique(units[known], return_inverse=True)[1]
     several = len(np.unique(groups)) < len(groups)
     folds = list(GroupKFold(min(FOLDS, int(groups.max()) + 1)).split(groups, groups=groups)) if several and groups.max() else None
-    penalties = PENALTIES if strength is None else (strength,)
+    penalties = PENALTIES if strength is None else [strength]
     probe = make_pipeline(StandardScaler(), RidgeCV(penalties, cv=folds)).fit(features[known], target[known])
     scaler, regression = probe
     weights = regression.coef_ / scaler.scale_

@@ -1,0 +1,360 @@
+"""The recipe of `tfl new` next to what a careful person would write by hand, on small sets of photos, clothes, digits, cells,
+sounds and sentences.
+
+Run       KERAS_HOME=<folder with ImageNet weights> TFL_TEST_DATA=<folder with flowers/, strawberry/, fashion_mnist/,
+              spoken_digits/, blood_cells/, sst2/> [TFL_TEST_TEXT=<folder of a BERT preset>] python benchmarks/best_answer.py
+              --json [--only TASK ...] [--sides SIDE ...] [--seeds 3] [--kept FILE]
+Tasks     see `TASKS`: 2 to 10 classes, 5 to 500 examples of each, two of them 1:20; others of the same classes are tested
+Networks  the same for all sides: MobileNet alpha 0.75 with ImageNet weights, at 160 px for photos and at 96 px for others; the
+          preset for texts
+Sides     auto      the recipe that `tfl new` writes, with this network and size
+          probe     scikit-learn's logistic regression on the standardised, pooled last block, C by 5-fold cross-validation
+          guide     the Keras guide on transfer learning: a new head for 20 epochs at 1e-3, then the whole network for 10 at 1e-5,
+                    BatchNorm in inference mode
+          lp_ft     the probe as the head, then the whole network for 10 epochs at 1e-4, BatchNorm in inference mode
+          tf_idf    for sentences: scikit-learn's TfidfVectorizer of words and pairs, and logistic regression, C as above
+          `guide` and `lp_ft` hold a fifth back and keep the epoch that does best on it; `probe` and `tf_idf` train on everything
+Accuracy  the mean over classes of the share that is right (balanced accuracy), since tests hold as many of each class
+Kept      --kept FILE keeps each result as a line of JSON, and goes on from there
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import dataclasses
+import json
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from click.testing import CliRunner
+from harness import document, figure, interval, print_document
+from stage_times import quietly
+
+import tfl
+
+MOBILENET = tfl.Backbone("MobileNet", arguments={"alpha": 0.75})
+SIDES = ("auto", "probe", "guide", "lp_ft", "tf_idf")
+RATES = tuple(10.0**power for power in np.arange(-5, 2.5, 0.5))
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """Some examples of some classes of a data set.
+
+    Args:
+        source: The folder.
+        counts: Examples of each class to learn from, in the order of the classes; one number for all.
+        tested: Examples of each class to test on, at most.
+        classes: Names; empty for all.
+        size: Pixels.
+    """
+
+    source: str
+    counts: int | tuple[int, ...]
+    tested: int
+    classes: tuple[str, ...] = ()
+    size: int = 96
+
+
+TASKS = {
+    "flowers 5": Task("flowers", 5, 100, size=160),
+    "flowers 20": Task("flowers", 20, 100, size=160),
+    "flowers 100": Task("flowers", 100, 100, size=160),
+    "roses and tulips 10": Task("flowers", 10, 200, ("rose", "tulip"), 160),
+    "roses and tulips 200:10": Task("flowers", (200, 10), 200, ("rose", "tulip"), 160),
+    "strawberry 10": Task("strawberry", 10, 200, size=160),
+    "strawberry 100": Task("strawberry", 100, 200, size=160),
+    "clothes 5": Task("fashion_mnist", 5, 60),
+    "clothes 50": Task("fashion_mnist", 50, 60),
+    "clothes 500": Task("fashion_mnist", 500, 60),
+    "cells 30": Task("blood_cells", 30, 150),
+    "digits 10": Task("digits", 10, 60),
+    "spoken digits 5": Task("spoken_digits", 5, 30),
+    "spoken digits 20": Task("spoken_digits", 20, 30),
+    "spoken digits 200": Task("spoken_digits", 200, 30),
+    "sentences 25": Task("sst2", 25, 400),
+    "sentences 250": Task("sst2", 250, 400),
+    "sentences 500:25": Task("sst2", (500, 25), 400),
+}
+
+
+def cells_of(task: Task, folder: Path) -> dict[str, tuple[list[str], list[str]]]:
+    """By class: what can be learnt from, and what the source itself keeps for the test; paths, or texts."""
+    root = Path(os.environ["TFL_TEST_DATA"])
+    found: dict[str, tuple[list[str], list[str]]] = defaultdict(lambda: ([], []))
+    if task.source == "sst2":
+        for split in ("train", "test"):
+            for line in (root / task.source / f"{split}.tsv").read_text().splitlines():
+                text, label = line.split("\t")
+                found[f"class {label}"][split == "test"].append(text)
+        return found
+    base = root / task.source
+    if task.source in ("digits", "fashion_mnist"):
+        base = _as_files(task.source, root, folder)
+    elif task.source == "blood_cells":
+        base = _cut_out(root / task.source, folder)
+    for file in sorted(base.rglob("*")):
+        if file.suffix.lower() in (".jpg", ".jpeg", ".png", ".wav"):
+            spoken = task.source == "spoken_digits"
+            label = f"digit {file.name[0]}" if spoken else file.parent.name
+            if not task.classes or label in task.classes:
+                found[label][spoken and "test" in file.parts].append(str(file))
+    return found
+
+
+def _as_files(source: str, root: Path, folder: Path) -> Path:
+    from PIL import Image
+
+    from tfl.data.source import load_source
+
+    base = folder / source
+    if not base.exists():
+        loaded: Any = load_source(tfl.Data("sample:digits" if source == "digits" else str(root / source), image_size=(32, 32)))
+        for index, label in enumerate(loaded.labels):
+            file = base / loaded.class_names[label].replace("/", "_") / f"{index:05}.png"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(np.squeeze(loaded.arrays[index])).save(file)
+    return base
+
+
+def _cut_out(source: Path, folder: Path) -> Path:
+    """Each cell of the microscope pictures by itself; of the many red ones every eighth."""
+    from xml.etree import ElementTree
+
+    from PIL import Image
+
+    base = folder / source.name
+    pictures = {file.stem: file for file in source.rglob("*.jpg")}
+    for file in [] if base.exists() else sorted(source.rglob("*.xml")):
+        if file.stem not in pictures:
+            continue
+        picture = Image.open(pictures[file.stem]).convert("RGB")
+        for number, box in enumerate(ElementTree.parse(file).getroot().iter("object")):
+            name = str(box.findtext("name"))
+            edges = [int(float(box.findtext(f"bndbox/{edge}", "0"))) for edge in ("xmin", "ymin", "xmax", "ymax")]
+            if (name != "RBC" or number % 8 == 0) and min(edges[2] - edges[0], edges[3] - edges[1]) >= 12:
+                (base / name).mkdir(parents=True, exist_ok=True)
+                picture.crop(tuple(edges)).save(base / name / f"{file.stem}_{number}.png")
+    return base
+
+
+def write_table(file: Path, name: str, *, folder: Path, seed: int) -> None:
+    """A table with the drawn examples, to learn from and to test on."""
+    task, rng = TASKS[name], np.random.default_rng(seed)
+    with open(file, "w", newline="") as handle:
+        writer = csv.writer(handle)
+        writer.writerow(["text" if task.source == "sst2" else "path", "label", "split"])
+        for at, (label, (known, kept)) in enumerate(sorted(cells_of(task, folder).items())):
+            count = task.counts if isinstance(task.counts, int) else task.counts[at]
+            known = [known[place] for place in rng.permutation(len(known))]
+            tested = [kept[place] for place in rng.permutation(len(kept))] if kept else known[count:]
+            writer.writerows([cell, label, "train"] for cell in known[:count])
+            writer.writerows([cell, label, "test"] for cell in tested[: task.tested])
+
+
+def recipe_of(table: Path, name: str, seed: int) -> tfl.Recipe:
+    """What `tfl new` writes for the table, with this benchmark's network and size."""
+    from tfl.cli.main import cli
+
+    (table.parent / f"{table.stem}.py").unlink(missing_ok=True)
+    task = TASKS[name]
+    options = ["--backbone", os.environ["TFL_TEST_TEXT"]] if task.source == "sst2" else []
+    before = os.getcwd()
+    with quietly():
+        os.chdir(table.parent)
+        try:
+            result = CliRunner().invoke(cli, ["new", table.stem, "--data", str(table), *options])
+        finally:
+            os.chdir(before)
+    if result.exit_code:
+        raise SystemExit(result.output + result.stderr)
+    recipe = dataclasses.replace(tfl.load_recipe(table.parent / f"{table.stem}.py"), seed=seed, export=())
+    if task.source != "sst2":
+        recipe = dataclasses.replace(recipe, backbone=MOBILENET)
+        recipe = recipe.override("data.image_size", (task.size, task.size))
+    return recipe
+
+
+def run_auto(recipe: tfl.Recipe, folder: Path) -> float:
+    """`tfl run`."""
+    with quietly():
+        run = tfl.run(recipe, tempfile.mkdtemp(dir=folder))
+    return statistics.mean(row["recall"] for row in run.metrics["test"]["per_class"].values())
+
+
+class ByHand:
+    """The rivals on one task, which share its decoded data and its features."""
+
+    def __init__(self, recipe: tfl.Recipe) -> None:
+        from rich.console import Console
+
+        from tfl.modalities.base import settled
+        from tfl.model.assemble import assemble_for
+        from tfl.prepare import prepare
+
+        prepared = prepare(settled(dataclasses.replace(recipe, head=tfl.Head(dropout=0.2))), Console(quiet=True))
+        self.recipe, self.bundle = prepared.recipe, prepared.bundle
+        self.network = assemble_for(self.recipe, self.bundle)
+        self.labels = np.asarray(self.bundle.examples.labels)
+        self.known = np.concatenate([self.bundle.indices("train"), self.bundle.indices("val")])
+
+    def probe(self) -> float:
+        """scikit-learn's probe on the last block."""
+        vectors, test = self._vectors(), self.bundle.indices("test")
+        return self._score(self._regression(vectors, self.known).predict(vectors[test]))
+
+    def guide(self) -> float:
+        """The Keras guide."""
+        best = self._fit(epochs=20, rate=1e-3, frozen=True)
+        return self._score(self._fit(epochs=10, rate=1e-5, frozen=False, best=best)[1])
+
+    def lp_ft(self) -> float:
+        """The probe, then the whole network."""
+        scaler, regression = self._regression(self._vectors(), self.bundle.indices("train"))
+        kernel, bias = regression.coef_.T, regression.intercept_
+        if kernel.shape[1] == 1:
+            kernel, bias = np.concatenate([-kernel, kernel], axis=1) / 2, np.array([-1, 1]) * bias / 2
+        kernel = kernel / scaler.scale_[:, None]
+        self.network.model.get_layer("logits").set_weights([kernel, bias - scaler.mean_ @ kernel])
+        return self._score(self._fit(epochs=10, rate=1e-4, frozen=False)[1])
+
+    def tf_idf(self) -> float:
+        """Words and pairs of words."""
+        from sklearn.feature_extraction.text import TfidfVectorizer
+
+        texts = np.array([self.bundle.examples.bytes_of(index).decode() for index in range(len(self.labels))], dtype=object)
+        from sklearn.linear_model import LogisticRegressionCV
+        from sklearn.pipeline import make_pipeline
+
+        words = make_pipeline(
+            TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True), LogisticRegressionCV(Cs=np.logspace(-2, 4, 13), cv=5)
+        )
+        words.fit(texts[self.known], self.labels[self.known])
+        return self._score(words.predict(texts[self.bundle.indices("test")]))
+
+    def _score(self, predicted: Any) -> float:
+        from sklearn.metrics import balanced_accuracy_score
+
+        return float(balanced_accuracy_score(self.labels[self.bundle.indices("test")], predicted))
+
+    def _vectors(self) -> Any:
+        from tfl.features.pooled import head_inputs
+
+        every = np.arange(len(self.labels))
+        return head_inputs(self.network, self.bundle, every, pooling=self.recipe.head.pooling, features=self.recipe.features)
+
+    def _regression(self, vectors: Any, rows: Any) -> Any:
+        from sklearn.linear_model import LogisticRegressionCV
+        from sklearn.model_selection import StratifiedKFold
+        from sklearn.pipeline import make_pipeline
+        from sklearn.preprocessing import StandardScaler
+
+        folds = StratifiedKFold(max(2, min(5, np.bincount(self.labels[rows]).min())), shuffle=True, random_state=0)
+        probe = make_pipeline(StandardScaler(), LogisticRegressionCV(Cs=RATES, cv=folds, max_iter=300))
+        return probe.fit(vectors[rows], self.labels[rows])
+
+    def _fit(self, *, epochs: int, rate: float, frozen: bool, best: Any = None) -> Any:
+        """The best validation accuracy so far, and what the network of that epoch answers for the test examples."""
+        import keras
+
+        model, head = self.network.model, set(self.network.head_layers)
+        for layer in model.layers:
+            pinned = isinstance(layer, keras.layers.BatchNormalization)
+            layer.trainable = layer.name in head or not (frozen or pinned)
+        model.compile(keras.optimizers.Adam(rate), loss="categorical_crossentropy", metrics=["accuracy"])
+        parts = {part: self.bundle.dataset(self.bundle.indices(part), batch_size=32) for part in ("val", "test")}
+        best = best or (model.evaluate(parts["val"], verbose=0)[1], model.predict(parts["test"], verbose=0).argmax(axis=1))
+        for epoch in range(1, epochs + 1):
+            train = self.bundle.dataset(self.bundle.indices("train"), batch_size=32, shuffle_seed=self.bundle.seed, epoch=epoch)
+            model.fit(train, verbose=0)
+            found = model.evaluate(parts["val"], verbose=0)[1]
+            if found >= best[0]:
+                best = (found, model.predict(parts["test"], verbose=0).argmax(axis=1))
+        return best
+
+
+def measure(name: str, seed: int, side: str, folder: Path) -> dict[str, Any]:
+    """The accuracy of one side on one task, and the seconds it took."""
+    table = folder / f"{''.join(letter if letter.isalnum() else '_' for letter in name)}_{seed}.csv"
+    if not table.exists():
+        write_table(table, name, folder=folder, seed=seed)
+    recipe, began = recipe_of(table, name, seed), time.perf_counter()
+    accuracy = run_auto(recipe, folder) if side == "auto" else getattr(ByHand(recipe), side)()
+    return {"task": name, "seed": seed, "side": side, "accuracy": accuracy, "seconds": time.perf_counter() - began}
+
+
+def figures_of(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Means by task and side, and how `auto` does against the rivals."""
+    found: dict[str, dict[str, dict[int, float]]] = defaultdict(lambda: defaultdict(dict))
+    for row in rows:
+        found[row["task"]][row["side"]][row["seed"]] = row["accuracy"]
+    figures: list[dict[str, Any]] = []
+    behind: list[tuple[float, str]] = []
+    under: list[tuple[float, str]] = []
+    for task, sides in found.items():
+        means = {side: statistics.mean(values.values()) for side, values in sides.items()}
+        for side in SIDES:
+            if side in means:
+                values = list(sides[side].values())
+                span = interval(values) if len(values) > 1 else None
+                figures.append(figure(f"{task}: {side}", means[side], "test accuracy", between=span))
+        rivals = {side: value for side, value in means.items() if side != "auto"}
+        if "auto" in means and rivals:
+            behind.append((max(rivals.values()) - means["auto"], task))
+            under += [(means["probe"] - means["auto"], task)] if "probe" in means else []
+    whole = {side: [found[task][side] for task in found if side in found[task]] for side in SIDES}
+    mean = {side: statistics.mean(v for task in tasks for v in task.values()) for side, tasks in whole.items() if tasks}
+    for side, value in mean.items():
+        figures.append(figure(f"mean of {len(whole[side])} tasks: {side}", value, "test accuracy"))
+    full = [mean[side] for side in mean if side != "auto" and len(whole[side]) == len(whole["auto"])]
+    if full and behind:
+        gain, (most, task) = mean["auto"] - max(full), max(behind)
+        figures.append(figure("mean of auto over the best single rival's", 100 * gain, "points", at_least=1))
+        figures.append(figure(f"furthest behind the best rival of a task ({task})", 100 * most, "points", at_most=1))
+    if under:
+        most, task = max(under)
+        figures.append(figure(f"furthest below the probe ({task})", 100 * most, "points", at_most=0.5))
+    return figures
+
+
+def main() -> None:
+    """Measures the tasks that are asked for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", action="store_true", help="one JSON document")
+    parser.add_argument("--only", nargs="+", choices=TASKS, default=[name for name in TASKS if _possible(name)])
+    parser.add_argument("--sides", nargs="+", choices=SIDES, default=SIDES)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--kept", type=Path)
+    options = parser.parse_args()
+    rows = [json.loads(line) for line in options.kept.read_text().splitlines()] if options.kept and options.kept.exists() else []
+    done = {(row["task"], row["seed"], row["side"]) for row in rows}
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["TFL_CACHE"] = str(Path(folder) / "cache")
+        for seed in range(options.seeds):
+            for name in options.only:
+                for side in options.sides:
+                    if (name, seed, side) in done or (side == "tf_idf") > (TASKS[name].source == "sst2"):
+                        continue
+                    rows.append(measure(name, seed, side, Path(folder)))
+                    print(rows[-1], file=sys.stderr, flush=True)
+                    if options.kept:
+                        with open(options.kept, "a") as handle:
+                            handle.write(json.dumps(rows[-1]) + "\n")
+    print_document(document("best_answer", figures_of(rows), rows), as_json=options.json)
+
+
+def _possible(name: str) -> bool:
+    return TASKS[name].source != "sst2" or "TFL_TEST_TEXT" in os.environ
+
+
+if __name__ == "__main__":
+    main()
