@@ -501,8 +501,9 @@ class Monitor:
         patience: Epochs without an improvement before a stage ends; None never ends one early.
         min_delta: The smallest change that counts as an improvement.
         keep_checkpoints: How many of the latest epochs' checkpoints stay, beside the best.
-        alpha: A stage that starts from a trained head keeps what it trained only where a paired one-sided test over the
-            validation examples finds it better than its start with a p-value of at most this; 1.0 asks for no test.
+        alpha: A stage that starts from a trained head keeps what it trained only where held-out examples speak for it: a paired
+            one-sided test of the loss on the validation examples has a p-value of at most this, and the metric is no worse. 1.0
+            asks for no test.
     """
 
     metric: Metric = "auto"
@@ -510,7 +511,7 @@ class Monitor:
     patience: int | None = number(5, at_least=1)
     min_delta: float = number(0.0, at_least=0.0)
     keep_checkpoints: int = number(1, at_least=1)
-    alpha: float = number(1.0, at_least=0.0, at_most=1.0)
+    alpha: float = number(0.2, at_least=0.0, at_most=1.0)
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -755,6 +756,9 @@ class Recipe:
             document = json.loads(text)
         except (ValueError, RecursionError) as error:
             raise RecipeError(f"This is not JSON: {error}.") from error
+        monitor = document.get("monitor") if isinstance(document, dict) else None
+        if isinstance(monitor, dict):
+            monitor.setdefault("alpha", 1.0)  # documents of versions that asked for no test
         return build(cls, document, "recipe")
 
     def override(self, path: str, value: Any) -> Recipe:

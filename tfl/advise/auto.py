@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tfl.advise.crossfit import FoldTrainer, HeldOutLogits
-from tfl.advise.evidence import Evidence, Gain
 from tfl.advise.probe_candidates import ProbeCandidate, probe_candidates
 from tfl.data.bundle import Bundle, derived_seed
 from tfl.data.split import Split, tied_together
@@ -33,6 +32,7 @@ from tfl.progress import progress_shown
 from tfl.recipe import Auto, Recipe, Stage
 from tfl.runs import AUTO, AUTO_ARRAYS, CHOSEN, Run
 from tfl.storage import finite, write_atomically
+from tfl.train.evidence import Evidence, Gain
 from tfl.train.start import standardised_inputs
 
 if TYPE_CHECKING:
@@ -51,6 +51,8 @@ DEPTHS = (0.3, 0.7, 1.0)
 LEAST_EPOCHS, MOST_EPOCHS, EXAMPLES_SEEN = 3, 20, 8000
 """A candidate trains for about so many examples, within these numbers of epochs."""
 LAYER_DECAY, WARMUP, VIEWS = 0.8, 0.1, 2
+MOST_BYTES = 2**31
+"""Of the features that a candidate holds in memory."""
 FEW = 500
 """With fewer examples, batches are half as large."""
 
@@ -135,7 +137,7 @@ class _Ladder:
             seed=derived_seed(recipe.seed, "auto"),
         )
         self.tried: list[dict[str, Any]] = []
-        self.began = time.perf_counter()
+        self.began, self._passes = time.perf_counter(), 0.0
         self.logits = np.zeros(0, np.float32)
 
     def climb(self) -> Recipe:
@@ -207,10 +209,11 @@ class _Ladder:
         heads = self._heads(vectors, probe)
         found: Stage | None = None
         for stage in candidate_stages(assembled, self.bundle, auto=self.auto, count=len(self._all_rows)):
-            if time.perf_counter() - began > budget / 2:
+            deadline = began + budget / 2 + self._passes
+            if time.perf_counter() > deadline:
                 self._say("No time is left for other candidates.")
                 break
-            better = self._try(assembled, stage, heads, budget=budget, deadline=began + budget / 2)
+            better = self._try(assembled, stage, heads, budget=budget, deadline=deadline)
             found = better or found
         return found
 
@@ -240,30 +243,36 @@ class _Ladder:
     ) -> Stage | None:
         """The stage with its epochs and its share, if it is better than what is best so far."""
         began = time.perf_counter()
-        words = f"features for {stage.train}"
-        with progress_shown(self.console, words, len(self.rows), nouns=self.bundle.modality.nouns) as progress:
-            trainer = FoldTrainer(
-                assembled,
-                stage,
-                self.bundle,
-                self.rows,
-                recipe=self.recipe,
-                class_weights=self.class_weights,
-                console=self.console,
-                progress=progress,
-            )
-        deadline += time.perf_counter() - began  # passes over the examples come on top
+        trainer = FoldTrainer(
+            assembled,
+            stage,
+            self.bundle,
+            self.rows,
+            recipe=self.recipe,
+            class_weights=self.class_weights,
+            console=self.console,
+        )
         seconds = trainer.seconds_per_example()
         epochs = min(stage.epochs, int(budget / 2 / (seconds * len(self._all_rows))))
         fold_seconds = seconds * len(self.rows) * (1 - 1 / len(heads)) * epochs
         folds = min(len(heads), int((deadline - time.perf_counter()) / max(fold_seconds, 1e-9)))
+        why = ""
         if epochs < min(LEAST_EPOCHS, stage.epochs) or folds < 1:
+            why = f"{1000 * seconds:.1f} ms for an example leave no time for it within {self.auto.minutes:g} minutes"
+        elif trainer.bytes_needed > MOST_BYTES:
+            why = f"its features would take {trainer.bytes_needed / 2**30:.1f} GiB of memory"
+        if why:
             trainer.restore()
-            self._skip(stage, f"{seconds * 1000:.1f} ms for an example: too slow for {self.auto.minutes:g} minutes")
+            self._skip(stage, why)
             return None
         if epochs < stage.epochs:
-            stage = dataclasses.replace(stage, epochs=epochs)
-            trainer.stage = stage
+            stage = dataclasses.replace(stage, epochs=epochs, warmup_epochs=WARMUP * epochs)
+            trainer.limit(stage)
+        passes = time.perf_counter()
+        words = f"features for {stage.train}"
+        with progress_shown(self.console, words, len(self.rows), nouns=self.bundle.modality.nouns) as progress:
+            trainer.prepare(progress)
+        self._passes += time.perf_counter() - passes  # passes over the examples come on top
         held = trainer.held_out(self.folds, heads[:1], shares=SHARES)
         gains = self._gains(held)
         if folds > 1 and max(gain.mean for gain in gains.values()) > 0:  # else the other folds are not worth their time

@@ -23,7 +23,7 @@ from tfl.model.assemble import Assembled
 from tfl.model.multipliers import make_optimizer
 from tfl.probes.head import LinearHead
 from tfl.recipe import Recipe, Stage
-from tfl.train.batches import MemoryEpoch, epoch_order, views_of
+from tfl.train.batches import MemoryEpoch, epoch_order
 from tfl.train.callbacks.checkpoints import interpolate_weights
 from tfl.train.loop import Loop
 from tfl.train.schedules import schedule_of
@@ -59,7 +59,8 @@ class HeldOutLogits:
 class FoldTrainer:
     """Trains one stage on parts of some examples, again and again from the same start.
 
-    The features of all examples are computed, or read from the store, when this is made. Call `restore` when done.
+    `prepare` computes the features of all examples, or reads them from the store. Call `restore` when done. A stage that augments
+    trains on the examples as they are and on their first augmented view by turns.
 
     Args:
         assembled: The network as the stage would find it, but for the weights of the head's last layer.
@@ -70,7 +71,6 @@ class FoldTrainer:
         class_weights: `(width,)` weights of the training loss, or None.
         known: The engine that other features of these examples were made with, or None.
         console: Where messages of the store are shown; None shows nothing.
-        progress: Called with what is computed and with how many examples of a pass are done.
     """
 
     def __init__(
@@ -83,7 +83,6 @@ class FoldTrainer:
         recipe: Recipe,
         class_weights: NDArray[Any] | None = None,
         console: Console | None = None,
-        progress: Callable[[int], None] | None = None,
     ) -> None:
         self.assembled, self.stage, self.bundle, self.seed = assembled, stage, bundle, recipe.seed
         self.rows = np.asarray(rows, np.int64)
@@ -91,22 +90,22 @@ class FoldTrainer:
         self._all = [weight for weight in assembled.model.weights]
         self._first = [keras.ops.convert_to_numpy(weight) for weight in self._all]
         self.plan.freeze.apply(assembled)
-        extractor = self.plan.extractor(bundle, recipe=recipe, console=console)
-        self._plain, self._targets = self._features(extractor, None, 0, progress)
-        self._views = [(self._plain, self._targets)]
-        if stage.augment is not None:
-            self._views = [self._features(extractor, stage.augment, view, progress) for view in range(views_of(stage))]
+        self._extractor = self.plan.extractor(bundle, recipe=recipe, console=console)
+        self._views: list[tuple[Any, tf.Tensor]] = []
         self.suffix = self.plan.suffix
         self._class_weights = class_weights
         self._loop: Loop | None = None
         self._dtype = str(recipe.features.dtype)
 
     def seconds_per_example(self) -> float:
-        """What a training step takes for an example, measured on a few steps that leave the weights as they were."""
+        """What a training step takes for an example, measured on a few steps that leave the weights as they were.
+
+        Takes the features of a few examples.
+        """
         loop = self._ready(len(self.rows))
         size = self.stage.batch_size
-        order = np.arange(len(self.rows), dtype=np.int32)[: size * (_TIMED_STEPS + 1)]
-        features, targets = self._views[0]
+        features, targets = self._features(self.rows[: size * (_TIMED_STEPS + 1)], None, None)
+        order = np.arange(len(targets), dtype=np.int32)
         loop.train(MemoryEpoch(features, targets, order[:size]))
         timed = order[size:] if len(order) >= 2 * size else order
         began = time.perf_counter()
@@ -114,6 +113,24 @@ class FoldTrainer:
         seconds = (time.perf_counter() - began) / len(timed)
         self._back()
         return seconds
+
+    def limit(self, stage: Stage) -> None:
+        """Takes a stage that differs in its epochs alone."""
+        self.stage, self._loop = stage, None
+
+    @property
+    def bytes_needed(self) -> int:
+        """What the features take in memory."""
+        return self._extractor.row_bytes(0) * len(self.rows) * (1 if self.stage.augment is None else 2)
+
+    def prepare(self, progress: Callable[[int], None] | None = None) -> None:
+        """Computes the features of all examples.
+
+        Args:
+            progress: Called with how many examples of a pass are done.
+        """
+        augments = [None] if self.stage.augment is None else [None, self.stage.augment]
+        self._views = [self._features(self.rows, augment, progress) for augment in augments]
 
     def held_out(
         self,
@@ -146,12 +163,13 @@ class FoldTrainer:
                 features, targets = self._views[(epoch - 1) % len(self._views)]
                 loop.train(MemoryEpoch(features, targets, train[order].astype(np.int32)), lambda ran: check())
             trained = [keras.ops.convert_to_numpy(weight) for weight in self.suffix.weights]
-            some = tf.nest.map_structure(lambda one: tf.gather(one, held), self._plain)  # noqa: B023
+            plain, truth = self._views[0]
+            some = tf.nest.map_structure(lambda one: tf.gather(one, held), plain)  # noqa: B023
             for share in shares:
                 for weight, value in zip(self.suffix.weights, trained, strict=True):
                     weight.assign(value)
                 interpolate_weights(self.suffix.weights, start, share)
-                everything = MemoryEpoch(some, tf.gather(self._targets, held), np.arange(len(held), dtype=np.int32))
+                everything = MemoryEpoch(some, tf.gather(truth, held), np.arange(len(held), dtype=np.int32))
                 logits[share][held] = loop.outputs(everything)[0]
             self._back()
         rows = np.flatnonzero((folds >= first) & (folds < len(heads)))
@@ -160,7 +178,7 @@ class FoldTrainer:
     def restore(self) -> None:
         """Brings the network to where it was before."""
         self._back()
-        self._views, self._plain, self._loop = [], None, None
+        self._views, self._loop = [], None
 
     def _back(self) -> None:
         for weight, value in zip(self._all, self._first, strict=True):
@@ -186,12 +204,12 @@ class FoldTrainer:
             )
         return self._loop
 
-    def _features(self, extractor: Any, augment: Any, view: int, progress: Callable[[int], None] | None) -> tuple[Any, tf.Tensor]:
-        (made,), targets = extractor.run(self.rows, augment=augment, view=view, progress=progress)
+    def _features(self, rows: NDArray[np.int64], augment: Any, progress: Callable[[int], None] | None) -> tuple[Any, tf.Tensor]:
+        (made,), targets = self._extractor.run(rows, augment=augment, progress=progress)
         arrays = made if isinstance(made, dict) else {FEATURES: made}
         values = {name: np.asarray(array[:]) for name, array in arrays.items()}
         if self.plan.inputs and self.bundle.cached is not None:
             specs = self.bundle.cached.specs
-            values |= {name: self.bundle.cached.columns[name][self.rows].astype(specs[name].dtype) for name in self.plan.inputs}
+            values |= {name: self.bundle.cached.columns[name][rows].astype(specs[name].dtype) for name in self.plan.inputs}
         with tf.device("CPU:0"):
             return tf.nest.map_structure(tf.constant, structured(values)), tf.constant(targets)

@@ -1,50 +1,135 @@
-"""Whether a network is better than the one before it, by what both say of the same validation examples.
+"""Whether one network is better than another, by what both say of the same held-out examples.
 
 The best of several epochs is better than the start by chance alone where few examples validate. A paired test asks how often a
 gain at least as large would come of two networks that are equally good: their scores are exchanged at random, example by example
-(a permutation test; for right and wrong answers it is the sign test, or McNemar's exact test).
+(a permutation test; where all differences have one size it is the sign test).
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tfl.recipe import LOWER_IS_BETTER, OF_NUMBERS
 from tfl.tasks.base import Task
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 RESAMPLES = 9999
+TEMPERATURES = tuple(2.0**power for power in np.arange(-2, 3.25, 0.25))
+"""Of which the best one is taken before losses are compared: a network that is right as often, but too sure, is not worse."""
 
 
-def example_scores(task: Task, metric: str, logits: NDArray[np.floating], targets: NDArray[np.float32]) -> NDArray[np.float64]:
-    """How good each answer is, more being better: whether it is right, or else the negative loss.
+@dataclass(frozen=True, kw_only=True)
+class Gain:
+    """How much better a candidate is than the one before it.
+
+    Args:
+        metric: Float, the gain in the monitored metric; above zero is better.
+        mean: Float, the mean gain in calibrated loss.
+        interval: Two floats, its 95% interval by Student's t.
+        p: Float, the larger one of two paired one-sided tests: by exchanges of signs, and Student's t.
+        holds: Bool, whether p is small enough and the metric did not fall.
+    """
+
+    metric: float
+    mean: float
+    interval: tuple[float, float]
+    p: float
+    holds: bool
+
+    @property
+    def words(self) -> str:
+        """It as the end of a sentence."""
+        low, high = self.interval
+        kept = "kept" if self.holds else "not kept"
+        return f"metric {self.metric:+.4f}, loss lower by {self.mean:.4f} [{low:.4f}, {high:.4f}], p = {self.p:.2g}: {kept}"
+
+    def as_json(self) -> dict[str, Any]:
+        """It as plain data."""
+        return {"metric": self.metric, "mean": self.mean, "interval": list(self.interval), "p": self.p, "holds": self.holds}
+
+
+class Evidence:
+    """Compares candidates on held-out examples.
 
     Args:
         task: What is predicted.
+        targets: Array of shape `(n, width)`, of the examples.
         metric: String, the monitored metric.
-        logits: Array of shape `(n, width)`.
-        targets: Array of shape `(n, width)`.
-
-    Returns:
-        Array of shape `(n,)`.
+        balanced: Bool, whether every class has the same total weight.
+        alpha: Float, the largest p-value that counts as evidence.
+        seed: Int, of the permutation test.
 
     Example:
 
     >>> import numpy as np
+    >>> from tfl.train.evidence import Evidence
     >>> from tfl.tasks.base import task_of
-    >>> from tfl.train.evidence import example_scores
-    >>> example_scores(task_of("classify"), "val_accuracy", np.array([[2.0, 0], [3.0, 0]]), np.eye(2, dtype=np.float32)).tolist()
-    [1.0, 0.0]
+    >>> truth = np.eye(2, dtype=np.float32)[np.arange(40) % 2]
+    >>> evidence = Evidence(task_of("classify"), truth, metric="val_accuracy", alpha=0.05)
+    >>> evidence.compare(4 * truth, 0 * truth).holds, evidence.compare(0 * truth, 4 * truth).holds
+    (True, False)
     """
-    import tensorflow as tf
 
-    given: tuple[Any, Any] = tf.constant(targets, tf.float32), tf.constant(logits, tf.float32)
-    if metric == "val_loss" or task.step_metric != "accuracy":
-        return -np.asarray(task.loss(*given), np.float64)
-    return np.asarray(task.step_score(*given), np.float64)
+    def __init__(
+        self, task: Task, targets: NDArray[np.float32], *, metric: str, alpha: float, balanced: bool = False, seed: int = 0
+    ) -> None:
+        self.task, self.targets, self.metric, self.alpha, self.seed = task, targets, metric, alpha, seed
+        self.weights = task.balanced_weights(targets) if balanced else None
+
+    def compare(
+        self, logits: NDArray[np.floating], before: NDArray[np.floating], rows: NDArray[np.integer] | None = None
+    ) -> Gain:
+        """The gain of one candidate over another.
+
+        Args:
+            logits: Array of shape `(m, width)`, of the candidate.
+            before: Array of shape `(m, width)`, of the other one, on the same examples.
+            rows: Integer array of shape `(m,)`, which of the examples these are. Defaults to all of them.
+        """
+        targets = self.targets if rows is None else self.targets[rows]
+        gains = self.losses(before, targets) - self.losses(logits, targets)
+        values = [self.task.validate(np.asarray(one, np.float32), targets)[self.metric] for one in (logits, before)]
+        metric = (values[0] - values[1]) * (-1 if self.metric in LOWER_IS_BETTER else 1)
+        mean, p = float(gains.mean()), max(p_value(gains, np.zeros(len(gains)), seed=self.seed), _p_of_mean(gains))
+        return Gain(metric=metric, mean=mean, interval=_interval(gains), p=p, holds=p <= self.alpha and metric >= 0)
+
+    def losses(self, logits: NDArray[np.floating], targets: NDArray[np.float32]) -> NDArray[np.float64]:
+        """The loss of each example `(m,)`; for classes and labels with the temperature that makes their mean smallest."""
+        import tensorflow as tf
+
+        weights = None if self.weights is None else tf.constant(self.weights, tf.float32)
+        truth: Any = tf.constant(targets, tf.float32)
+
+        def at(temperature: float) -> NDArray[np.float64]:
+            scaled: Any = tf.constant(np.asarray(logits, np.float32) / np.float32(temperature))
+            return np.asarray(self.task.loss(truth, scaled, weights=weights), np.float64)
+
+        if self.task.name in OF_NUMBERS:
+            return at(1.0)
+        return min((at(temperature) for temperature in TEMPERATURES), key=lambda losses: float(losses.mean()))
+
+
+def _p_of_mean(gains: NDArray[np.float64]) -> float:
+    """Of Student's t test, which doubts a mean that few examples make; exchanges of signs alone do not."""
+    from scipy.stats import ttest_1samp
+
+    if np.ptp(gains) == 0:
+        return 0.0 if gains[0] > 0 else 1.0
+    return float(ttest_1samp(gains, 0.0, alternative="greater").pvalue)
+
+
+def _interval(gains: NDArray[np.float64]) -> tuple[float, float]:
+    from scipy.stats import t
+
+    if len(gains) < 2:
+        return (float("-inf"), float("inf"))
+    half = float(t.ppf(0.975, len(gains) - 1) * gains.std(ddof=1) / np.sqrt(len(gains)))
+    return float(gains.mean()) - half, float(gains.mean()) + half
 
 
 def p_value(scores: NDArray[np.floating], before: NDArray[np.floating], *, seed: int = 0) -> float:

@@ -23,7 +23,7 @@ from tfl.train.callbacks.overfitting import OverfittingWatch
 from tfl.train.callbacks.progress import StageProgress
 from tfl.train.callbacks.tensorboard import TensorBoardScalars
 from tfl.train.compilation import choose_compilation
-from tfl.train.evidence import example_scores, p_value
+from tfl.train.evidence import Evidence, Gain
 from tfl.train.loop import Loop, Ran
 from tfl.train.memory import is_out_of_memory, ran_out
 from tfl.train.schedules import schedule_of
@@ -98,21 +98,29 @@ class Fit:
         finally:
             self.callbacks.on_train_end()
 
-    def chance(self) -> float:
-        """How likely the gain of the best epoch over the start is where both are equally good; the network is at its best after.
+    def gain(self) -> Gain:
+        """How much better the best epoch is than the start, by the validation examples; the network is at its best after.
 
         One pass over the validation examples for each of the two, on the features that the epochs were evaluated on.
         """
-        scores: dict[str, NDArray[np.float64]] = {}
+        said: dict[str, NDArray[np.float32]] = {}
+        targets = self.bundle.targets_of("val")
 
-        def score(name: str, load: Callable[[], None]) -> None:
+        def answer(name: str, load: Callable[[], None]) -> None:
             load()  # here, since what is tried again in smaller parts begins from other weights
-            logits, targets = self.loop.outputs(self.batches.validation(), self.stop.check)
-            scores[name] = example_scores(self.bundle.task, self.recipe.monitor.metric, logits, targets)
+            said[name] = self.loop.outputs(self.batches.validation(), self.stop.check)[0]
 
-        self._with_room(lambda: score("start", self.checkpoints.load_start))
-        self._with_room(lambda: score("best", self.checkpoints.load_best))
-        return p_value(scores["best"], scores["start"], seed=derived_seed(self.bundle.seed, self.stage.name, "chance"))
+        self._with_room(lambda: answer("start", self.checkpoints.load_start))
+        self._with_room(lambda: answer("best", self.checkpoints.load_best))
+        evidence = Evidence(
+            self.bundle.task,
+            targets,
+            metric=self.recipe.monitor.metric,
+            balanced=self.recipe.class_weight == "balanced",
+            alpha=self.recipe.monitor.alpha,
+            seed=derived_seed(self.bundle.seed, self.stage.name, "chance"),
+        )
+        return evidence.compare(said["best"], said["start"])
 
     @property
     def _validates(self) -> bool:

@@ -149,13 +149,14 @@ def train_stage(
 
 def _return_to_the_start_by_chance(fit: Fit, state: StageState, recipe: Recipe) -> None:
     """Takes the start for the best where the gain over it may well be chance."""
-    chance, count, metric = fit.chance(), len(fit.bundle.indices("val")), recipe.monitor.metric
-    if chance <= recipe.monitor.alpha:
+    gain, count, metric = fit.gain(), len(fit.bundle.indices("val")), recipe.monitor.metric
+    if gain.holds:
         return
     start, nouns = dict(state.start or {}), fit.bundle.modality.nouns
     state.notices.append(
-        f"{metric} went from {start[metric]:.4f} to {state.best_value:.4f}. On {count} validation {nouns} such a gain is no "
-        f"evidence (p = {chance:.2g}, at most {recipe.monitor.alpha:g} is asked for): the start of the stage was restored."
+        f"{metric} went from {start[metric]:.4f} to {state.best_value:.4f}. On {count} validation {nouns} that is no evidence "
+        f"that the network is better (p = {gain.p:.2g} by the loss, at most {recipe.monitor.alpha:g} is asked for): the start "
+        "of the stage was restored."
     )
     state.best_epoch, state.best_value, state.best_loss = 0, start[metric], start["val_loss"]
 
