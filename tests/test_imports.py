@@ -25,6 +25,7 @@ ORDER = (
         "extras",
         "backbones",
         "modalities",
+        "strategies",
         "tasks",
         "probes",
         "data",

@@ -699,6 +699,12 @@ class Recipe:
                 f"`Monitor.metric` is no metric of the task `{self.task}`.", received=self.monitor.metric, allowed=known
             )
         self._check_augment()
+        if isinstance(self.stages, Auto) and (self.head.hidden or self.head.taps):
+            raise RecipeError(
+                "`Auto` chooses what the head reads, and its head is linear.",
+                received=f"head.hidden={self.head.hidden}, head.taps={self.head.taps}",
+                fix="Leave out `hidden` and `taps`, or state the stages.",
+            )
         if self.task != "classify" and self.search is not None and self.search.prior is not None:
             raise RecipeError(
                 "`Search.prior` asks probes, which find out how well classes are told apart, and this recipe has another task.",

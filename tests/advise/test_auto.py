@@ -164,6 +164,12 @@ def test_a_search_refuses_stages_that_are_not_stated(tmp_path):
         search(digits(), out=tmp_path / "search")
 
 
+def test_what_auto_would_not_use_is_refused():
+    for head in (tfl.Head(hidden=(8,)), tfl.Head(taps=("*",))):
+        with pytest.raises(RecipeError, match="chooses what the head reads"):
+            digits(head=head)
+
+
 def test_auto_in_a_recipe_is_plain_data():
     recipe = digits(stages=tfl.Auto(minutes=1, augment=tfl.Augment(flip="horizontal")))
     assert tfl.Recipe.from_json(recipe.to_json()) == recipe

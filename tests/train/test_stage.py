@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import tfl
+from tfl.advise.auto import with_validation
 from tfl.errors import RunError, TrainingError
 from tfl.features.cost import Decision
 from tfl.features.extract import Extractor
@@ -289,3 +290,19 @@ def test_mixed_precision_trains_on_stored_features(tmp_path, recipe, bundle, net
     results = [train_stage(run, assembled, stage, bundle, recipe=recipe) for stage in recipe.stages]
     assert results[0].history[-1]["loss"] < results[0].history[0]["loss"]
     assert all(row["moved"] == row["was_to_move"] for row in results[1].ledger)
+
+
+@pytest.mark.slow
+def test_a_stage_can_end_between_its_start_and_its_trained_weights(tmp_path, recipe, bundle, network):
+    everything, found = with_validation(bundle), {}
+    for share in (0.0, 1.0, 0.5):
+        stage = dataclasses.replace(recipe.stages[1], interpolate=share)
+        assembled = network(recipe)
+        run = run_in(tmp_path / str(share), recipe)
+        result = train_stage(run, assembled, stage, everything, recipe=recipe)
+        assert result.best_epoch == result.epochs == stage.epochs and np.isnan(result.best_value)
+        found[share] = weights_of(assembled)
+    moved = [not np.array_equal(a, b) for a, b in zip(found[0.0], found[1.0], strict=True)]
+    assert 2 < sum(moved) < len(moved)
+    for a, b, c in zip(found[0.0], found[1.0], found[0.5], strict=True):
+        np.testing.assert_allclose(c, (a + b) / 2, atol=1e-6)

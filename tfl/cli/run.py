@@ -23,6 +23,7 @@ from tfl.cli.options import changed, latest_folder, recipe_options, skip_bad_opt
 from tfl.modalities.base import EXAMPLE_FILES, NOUNS
 from tfl.recipe import load_recipe
 from tfl.runs import default_folder
+from tfl.strategies import STRATEGIES, with_strategy
 from tfl.tasks.base import task_of
 
 if TYPE_CHECKING:
@@ -35,6 +36,11 @@ if TYPE_CHECKING:
     setting="stages.head.epochs=5",
     out="The run folder. [default: runs/NAME/TIME]",
 )
+@click.option(
+    "--strategy",
+    type=click.Choice(STRATEGIES),
+    help="Take the head and the stages of this strategy instead of the recipe's, before --set changes them.",
+)
 @click.option("--resume", is_flag=True, help="Resume the run in --out, or start it; without --out, resume the latest run.")
 @click.option("--smoke", is_flag=True, help="A few images and one epoch a stage: does everything work, in seconds?")
 @skip_bad_option
@@ -43,6 +49,7 @@ def run(
     data: str | None,
     settings: Sequence[tuple[str, str]],
     out: Path | None,
+    strategy: str | None,
     resume: bool,
     smoke: bool,
     skip_bad: bool,
@@ -53,10 +60,20 @@ def run(
     Everything lands in one run folder. Ctrl-C stops at the next batch and saves; a run that was interrupted or killed is
     resumed with --resume, to the same result.
     """
-    recipe = changed(load_recipe(recipe_file), file=recipe_file, data=data, settings=settings, smoke=smoke, skip_bad=skip_bad)
+    loaded = load_recipe(recipe_file)
+    if strategy is not None:
+        loaded = with_strategy(loaded, strategy)
+    recipe = changed(loaded, file=recipe_file, data=data, settings=settings, smoke=smoke, skip_bad=skip_bad)
     folder = out or (latest_folder(recipe.name, holds="manifest.json", what="run") if resume else default_folder(recipe.name))
     resuming = functools.partial(
-        _how_to_resume, folder, recipe_file, data=data, settings=settings, smoke=smoke, skip_bad=skip_bad
+        _how_to_resume,
+        folder,
+        recipe_file,
+        data=data,
+        strategy=strategy,
+        settings=settings,
+        smoke=smoke,
+        skip_bad=skip_bad,
     )
     if_interrupted(resuming)
     if_stopped_by_its_surroundings(lambda: resuming() if os.path.isfile(folder / "manifest.json") else "")
@@ -96,6 +113,7 @@ def _how_to_resume(folder: Path, recipe_file: Path, **options: Any) -> str:
         return "No run was begun yet: start it again."
     words = ["tfl", "run", str(recipe_file)]
     words += ["--data", options["data"]] if options["data"] else []
+    words += ["--strategy", options["strategy"]] if options["strategy"] else []
     for key, text in options["settings"]:
         words += ["--set", f"{key}={text}"]
     words += [f"--{flag.replace('_', '-')}" for flag in ("smoke", "skip_bad") if options[flag]]

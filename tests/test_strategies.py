@@ -1,0 +1,56 @@
+"""Each strategy is a recipe that runs, and that stays what the word says."""
+
+import pytest
+from click.testing import CliRunner
+from rich.console import Console
+
+import tfl
+from tfl.cli.main import cli
+from tfl.errors import RecipeError
+from tfl.job import run_recipe
+from tfl.strategies import STRATEGIES, with_strategy
+
+RECIPE = tfl.Recipe(
+    name="digits",
+    data=tfl.Sample("digits", image_size=(32, 32), per_class=12),
+    backbone=tfl.Backbone("mini"),
+    head=tfl.Head(hidden=(8,)),
+    stages=(tfl.Stage("head", epochs=1, batch_size=16, augment=tfl.Augment(brightness=0.1)),),
+    monitor=tfl.Monitor(alpha=1.0),
+    export=(),
+)
+
+
+@pytest.mark.parametrize("name", STRATEGIES)
+def test_a_strategy_changes_head_and_stages_alone(name):
+    recipe = with_strategy(RECIPE, name)
+    assert (recipe.data, recipe.monitor, recipe.seed, recipe.name) == (RECIPE.data, RECIPE.monitor, RECIPE.seed, RECIPE.name)
+    assert recipe.head.hidden == () and recipe.backbone.name == "mini"
+    assert (recipe.backbone.weights is None) is (name == "scratch")
+    assert (recipe.head.start == "probe") is (name in ("features", "lp_ft", "wise_ft"))
+
+
+def test_rates_suit_the_kind_of_example():
+    texts = tfl.Recipe(name="t", data=tfl.Sample("reviews", input=tfl.Text()), backbone=tfl.Backbone("tiny", weights=None))
+    assert with_strategy(texts, "lp_ft").stages[0].learning_rate < with_strategy(RECIPE, "lp_ft").stages[0].learning_rate
+
+
+def test_an_unknown_strategy_names_the_others():
+    with pytest.raises(RecipeError, match="lp_ft"):
+        with_strategy(RECIPE, "lpft")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name in STRATEGIES if name != "auto"])
+def test_a_strategy_runs(name, tmp_path):
+    recipe = with_strategy(RECIPE, name).smoke()
+    run = run_recipe(recipe, out=tmp_path / "run", console=Console(quiet=True))
+    assert run.read_json("metrics.json")["test"]["count"] == 20
+    assert run.path("model.keras").is_file()
+
+
+def test_the_command_line_takes_a_strategy(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "digits.json").write_text(RECIPE.to_json())
+    result = CliRunner().invoke(cli, ["run", "digits.json", "--strategy", "lpft"])
+    assert result.exit_code == 2 and "lp_ft" in result.stderr

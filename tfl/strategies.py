@@ -1,0 +1,96 @@
+"""The strategies of transfer learning by one word: what each makes of a recipe's head and stages.
+
+scratch     random weights, everything trains: what transfer has to be compared with
+features    a linear probe on features of the frozen network, and nothing else
+finetune    a new head on the frozen network, then everything trains
+gradual     the head, then one, two and four more blocks with it (Howard and Ruder 2018, *ULMFiT*)
+lp_ft       a probe, then everything trains from it (Kumar et al. 2022, *Fine-Tuning can Distort Pretrained Features*)
+wise_ft     the same, with weights halfway between both (Wortsman et al. 2022, *Robust fine-tuning of zero-shot models*)
+auto        chosen by measurement, see `tfl.Auto`
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Literal, get_args
+
+from tfl.errors import RecipeError, did_you_mean
+from tfl.modalities.base import modality_of
+from tfl.recipe import Auto, Recipe, Stage
+
+Strategy = Literal["scratch", "features", "finetune", "gradual", "lp_ft", "wise_ft", "auto"]
+STRATEGIES: tuple[str, ...] = get_args(Strategy)
+SCRATCH_RATE, HEAD_RATE = 1e-3, 1e-3
+SCRATCH_EPOCHS, HEAD_EPOCHS, EPOCHS, STEP_EPOCHS = 60, 20, 20, 5
+"""Epochs at most: a stage ends sooner where the monitor's patience runs out."""
+
+
+def with_strategy(recipe: Recipe, name: str) -> Recipe:
+    """The recipe with the head and the stages of a strategy; data, network, monitor and everything else stay as they are.
+
+    The batch size and the augmentation are those of the recipe's last stage, or of its `Auto`. Rates suit the kind of the
+    examples.
+
+    Args:
+        recipe: What to change.
+        name: String, one of `STRATEGIES`.
+
+    Raises:
+        RecipeError: There is no such strategy.
+
+    Example:
+
+    >>> import tfl
+    >>> recipe = tfl.Recipe(name="leaves", data=tfl.Sample("strawberry"), backbone=tfl.Backbone("mini"))
+    >>> [stage.train for stage in with_strategy(recipe, "gradual").stages]
+    ['head', 'top:1', 'top:2', 'top:4']
+    """
+    if name not in STRATEGIES:
+        raise RecipeError(
+            "There is no such strategy.", received=name, allowed=STRATEGIES, fix=did_you_mean(name, STRATEGIES) or None
+        )
+    before = recipe.stages
+    augment = before.augment if isinstance(before, Auto) else before[-1].augment
+    size = 32 if isinstance(before, Auto) else before[-1].batch_size
+    rate = modality_of(recipe).fine_tuning_rate
+    plain = dataclasses.replace(recipe.head, hidden=(), taps=(), start="random")
+    probe = dataclasses.replace(plain, start="probe")
+    head = Stage("head", train="head", epochs=HEAD_EPOCHS, batch_size=size, learning_rate=HEAD_RATE)
+    everything = Stage(
+        "finetune",
+        train="all",
+        epochs=EPOCHS,
+        batch_size=size,
+        learning_rate=rate,
+        layer_decay=0.8,
+        schedule="cosine",
+        warmup_epochs=2,
+        augment=augment,
+    )
+    if name == "auto":
+        stages: Auto | tuple[Stage, ...] = before if isinstance(before, Auto) else Auto(augment=augment)
+        return dataclasses.replace(recipe, head=plain, stages=stages)
+    if name == "scratch":
+        stage = Stage(
+            "scratch",
+            train="all",
+            epochs=SCRATCH_EPOCHS,
+            batch_size=size,
+            learning_rate=SCRATCH_RATE,
+            schedule="cosine",
+            warmup_epochs=2,
+            augment=augment,
+            batchnorm="train",
+        )
+        backbone = dataclasses.replace(recipe.backbone, weights=None)
+        return dataclasses.replace(recipe, backbone=backbone, head=plain, stages=(stage,))
+    if name == "features":
+        return dataclasses.replace(recipe, head=probe, stages=(Stage("features", train="head", epochs=0),))
+    if name == "finetune":
+        return dataclasses.replace(recipe, head=plain, stages=(head, everything))
+    if name == "gradual":
+        step = dataclasses.replace(everything, epochs=STEP_EPOCHS, warmup_epochs=0.0)
+        steps = [dataclasses.replace(step, name=f"top{count}", train=f"top:{count}") for count in (1, 2, 4)]
+        return dataclasses.replace(recipe, head=plain, stages=(head, *steps))
+    share = 0.5 if name == "wise_ft" else 1.0
+    return dataclasses.replace(recipe, head=probe, stages=(dataclasses.replace(everything, interpolate=share),))
