@@ -297,7 +297,8 @@ class _Ladder:
                 "seconds": time.perf_counter() - began,
             }
         )
-        self._say(f"{_words(stage)}: {gain.words}, on {len(held.rows)} held-out {self.bundle.modality.nouns}.")
+        on = f"on {len(held.rows)} held-out {self.bundle.modality.nouns}"
+        self._say(f"{_words(stage)}: {gain.words(self.recipe.monitor.metric)}, {on}.")
         if not gain.holds:
             return None
         logits = np.array(self.logits)
@@ -323,8 +324,10 @@ class _Ladder:
                 "seconds": seconds,
             }
         )
-        compared = "" if gain is None else f"; {gain.words}"
-        self._say(f"probe of {candidate.name}: {self.recipe.monitor.metric} {figures['value']:.4f}{compared}.")
+        metric = self.recipe.monitor.metric
+        self._say(
+            f"probe of {candidate.name}: " + (f"{metric} {figures['value']:.4f}" if gain is None else gain.words(metric)) + "."
+        )
 
     def _skip(self, stage: Stage, why: str) -> None:
         self.tried.append({"kind": "finetune", "name": _words(stage), "stage": as_plain(stage), "skipped": why, "kept": False})

@@ -41,12 +41,16 @@ class Gain:
     p: float
     holds: bool
 
-    @property
-    def words(self) -> str:
-        """It as the end of a sentence."""
+    def words(self, metric: str) -> str:
+        """It as the end of a sentence.
+
+        Args:
+            metric: String, the name of the metric.
+        """
         low, high = self.interval
         kept = "kept" if self.holds else "not kept"
-        return f"metric {self.metric:+.4f}, loss lower by {self.mean:.4f} [{low:.4f}, {high:.4f}], p = {self.p:.2g}: {kept}"
+        change = -self.metric if metric in LOWER_IS_BETTER else self.metric
+        return f"{metric} {change:+.4f}, loss {-self.mean:+.4f} [{-high:+.4f}, {-low:+.4f}], p = {self.p:.2g}: {kept}"
 
     def as_json(self) -> dict[str, Any]:
         """It as plain data."""
