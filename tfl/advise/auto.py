@@ -356,7 +356,7 @@ def _words(stage: Stage) -> str:
 def _examples(bundle: Bundle, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """The examples that are compared on, ascending; the fold of each, 0 for the validation split; and what belongs together."""
     strata = np.asarray(bundle.task.strata(bundle.examples))
-    train = _sample(bundle.indices("train"), strata, count=TRAINING_SAMPLE, seed=seed)
+    train = stratified_sample(bundle.indices("train"), strata, count=TRAINING_SAMPLE, seed=seed)
     units = tied_together(bundle.examples, bundle.fingerprints)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # of classes with fewer examples than folds
@@ -367,7 +367,7 @@ def _examples(bundle: Bundle, seed: int) -> tuple[NDArray[np.int64], NDArray[np.
     return rows[order], folds[order], np.unique(units[rows[order]], return_inverse=True)[1]
 
 
-def _sample(indices: NDArray[np.int64], strata: NDArray[np.integer], *, count: int, seed: int) -> NDArray[np.int64]:
+def stratified_sample(indices: NDArray[np.int64], strata: NDArray[np.integer], *, count: int, seed: int) -> NDArray[np.int64]:
     """About `count` of the indices, the same share of every stratum and at least one of each."""
     if len(indices) <= count:
         return indices

@@ -82,11 +82,11 @@ def probe_candidates(
     balanced = recipe.class_weight == "balanced"
 
     def logits_of(places: Sequence[int]) -> NDArray[np.float32]:
-        return _held_out(vectors[places[0]], bundle, rows, folds, units, balanced=balanced)[0]
+        return held_out_logits(vectors[places[0]], bundle, rows, folds, units, balanced=balanced)[0]
 
     def candidate(name: str, places: Sequence[int], *, alone: bool = False) -> ProbeCandidate:
         inputs = joined([vectors[place] for place in places], taps=not alone)
-        logits, strengths = _held_out(inputs, bundle, rows, folds, units, balanced=balanced)
+        logits, strengths = held_out_logits(inputs, bundle, rows, folds, units, balanced=balanced)
         taps = () if alone else tuple(names[place] for place in places)
         return ProbeCandidate(name=name, taps=taps, vectors=inputs, logits=logits, strengths=strengths)
 
@@ -103,7 +103,7 @@ def probe_candidates(
         yield candidate("every block", list(range(len(names))))
 
 
-def _held_out(
+def held_out_logits(
     inputs: NDArray[np.float32],
     bundle: Bundle,
     rows: NDArray[np.integer],
