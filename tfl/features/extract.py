@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import functools
 import hashlib
@@ -18,7 +19,7 @@ from tfl.backbones.inputs import inputs_of
 from tfl.backbones.weight_hash import weights_hash
 from tfl.data.bundle import Bundle
 from tfl.errors import DataError
-from tfl.features.chunks import BATCH, value_dtype
+from tfl.features.chunks import BATCH, encode, value_dtype
 from tfl.features.engines import Chosen, Engine, KerasEngine, choose_engine, earlier_engine
 from tfl.features.identity import graph_hash
 from tfl.features.openvino_engine import openvino_version
@@ -112,6 +113,28 @@ class Extractor:
         found = stored_features(spaces, rows.ids, compute, dtypes=dtypes, order=rows.by_length, progress=progress, say=say)
         targets = found[-1].read_all() if rows.mixes else self.bundle.targets[rows.indices]
         return self._by_model(found), targets
+
+    def over(self, bundle: Bundle) -> Extractor:
+        """The same models, hashed once and on the engine that was chosen, over other examples of the same modality."""
+        other = copy.copy(self)
+        other.bundle = bundle
+        return other
+
+    def compute(self, part: str | NDArray[Any]) -> list[NDArray[Any]]:
+        """What each output of the models makes of the examples, `(n, ...)` in the storage dtype, past the store.
+
+        For few examples, or for more than the store has room for.
+        """
+        rows, engine, dtype = _Rows(self.bundle, part, None, 0), self.engine(), str(self.settings.dtype)
+        order = rows.by_length(np.arange(len(rows.indices)))
+        made = [_with_full_rows(engine(tensors), self._row_shapes) for tensors, _ in rows.batches(rows.indices[order])]
+        back = np.argsort(order, kind="stable")
+        return [encode(np.concatenate([batch[at] for batch in made])[back], dtype) for at in range(len(self._row_shapes))]
+
+    @property
+    def identity(self) -> list[dict[str, str]]:
+        """For each output of the models the hashes of its network and of its weights, and what runs it, or would."""
+        return [{**network, "engine": self.engine_name} for _, network in self._networks]
 
     def _by_model(self, found: Sequence[Features]) -> list[Made]:
         made: list[Made] = []
