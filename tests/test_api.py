@@ -15,7 +15,7 @@ from tfl.errors import BadImageError, DataError, RecipeError, RunError, TflError
 from tfl.quiet import load_tensorflow
 from tfl.runs import Run
 
-FUNCTIONS = ("load_run", "probe", "run", "tune")
+FUNCTIONS = ("embed", "load_run", "load_vectors", "probe", "run", "similar", "tune", "verify")
 RECIPE = """
 import tfl
 recipe = tfl.Recipe(

@@ -41,6 +41,7 @@ ORDER = (
         "evaluate",
         "export",
         "serve",
+        "embeddings",
         "resume",
         "job",
         "repeat",

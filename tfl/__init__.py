@@ -1,7 +1,7 @@
 """tfl: transfer learning by measurement. Which network, how much of it to freeze, by which strategy?
 
-Importing `tfl` imports no TensorFlow: a recipe is plain data, and `run`, `probe`, `tune` and `load_run` are imported when
-they are first used.
+Importing `tfl` imports no TensorFlow: a recipe is plain data, and functions such as `run`, `probe` and `embed` are imported
+when they are first used.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -52,18 +52,22 @@ __all__ = [
     "Text",
     "Tfds",
     "blocks",
+    "embed",
     "load_recipe",
     "load_run",
+    "load_vectors",
     "probe",
     "run",
+    "similar",
     "top_blocks",
     "tune",
+    "verify",
 ]
 
 if TYPE_CHECKING:
-    from tfl.api import load_run, probe, run, tune
+    from tfl.api import embed, load_run, load_vectors, probe, run, similar, tune, verify
 
-_FUNCTIONS = ("load_run", "probe", "run", "tune")
+_FUNCTIONS = ("embed", "load_run", "load_vectors", "probe", "run", "similar", "tune", "verify")
 
 
 def __getattr__(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""What `import tfl` offers besides recipes: `run`, `probe`, `tune` and `load_run`, for notebooks and scripts.
+"""What `import tfl` offers besides recipes: the functions for notebooks and scripts.
 
 Importing this module imports no TensorFlow; the functions do, once they have found nothing wrong with the input.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tfl.embeddings.api import embed, load_vectors, similar, verify
 from tfl.errors import RecipeError
 from tfl.job import run_recipe
 from tfl.measure import check_profile_folder, profile_recipe, tune_recipe, with_options, write_profile
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from tfl.advise.profile import Profile
     from tfl.tuning.folder import SearchFolder
 
-__all__ = ["load_run", "probe", "run", "tune"]
+__all__ = ["embed", "load_run", "load_vectors", "probe", "run", "similar", "tune", "verify"]
 
 
 def run(recipe: Recipe | Path | str, out: Path | str | None = None, *, resume: bool = False) -> TrainedRun:

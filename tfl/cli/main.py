@@ -15,6 +15,7 @@ from tfl.quiet import quieten_tensorflow
 
 COMMANDS = (
     *("audit", "run", "repeat", "probe", "tune", "evaluate", "predict", "report", "compare", "export", "serve"),
+    *("embed", "similar", "verify"),
     *("backbones", "new", "cache", "doctor"),
 )
 

@@ -1,7 +1,7 @@
 """The network that makes vectors: a run's or a backbone, frozen, up to one block, pooled. It says what it is, and can be compared.
 
-    about = {"network", "run", "block", "pooling", "width", "normalized", "kind", "recipe",     how to build it again
-             "graph", "weights", "modality", "engine", "versions"}                              by what it is recognised
+about = {"network", "run", "block", "pooling", "width", "normalized", "kind", "recipe",     how to build it again
+         "graph", "weights", "modality", "engine", "versions"}                              by what it is recognised
 """
 
 from __future__ import annotations
@@ -111,9 +111,7 @@ def wanted_vectors(
         recipe = recipe.override(key, value)
         if key.startswith("data.input"):
             kinds = (recipe.data.kind,)
-    return Wanted(
-        named=str(network), run=run, recipe=recipe, kinds=kinds, block=block, pooling=pooling, normalized=normalized
-    )
+    return Wanted(named=str(network), run=run, recipe=recipe, kinds=kinds, block=block, pooling=pooling, normalized=normalized)
 
 
 def _run_at(network: Path | str) -> Run | None:
@@ -181,7 +179,7 @@ def _of_run(wanted: Wanted, run: Run) -> VectorNetwork:
     names = block_names(run)
     block = _named_block(wanted.block, names)
     tensors = {point.name: point.tensor for point in find_cut_points(model)}
-    pooled = _pooled(model, tensors.get(block, None), block, pooling)
+    pooled = _pooled(model, tensors.get(block), block, pooling)
     return VectorNetwork(wanted, pooled, block, pooling)
 
 
@@ -216,9 +214,7 @@ def _named_block(name: str | None, names: Sequence[str]) -> str:
     if name is None:
         return names[-1]
     if name not in names:
-        raise BackboneError(
-            "The network has no such block.", received=name, allowed=names, fix=did_you_mean(name, names) or None
-        )
+        raise BackboneError("The network has no such block.", received=name, allowed=names, fix=did_you_mean(name, names) or None)
     return name
 
 
@@ -275,7 +271,12 @@ class VectorNetwork:
         return wish == "always" or (wish == "auto" and size <= limit_bytes() // _SHARE_OF_STORE and can_store())
 
     def encode(
-        self, examples: Examples, *, store: bool = False, console: Console | None = None, progress: Callable[[int], None] | None = None
+        self,
+        examples: Examples,
+        *,
+        store: bool = False,
+        console: Console | None = None,
+        progress: Callable[[int], None] | None = None,
     ) -> Encoded:
         """The vectors of some examples, on the path that training takes. All of them are in memory: call it for part after part.
 
@@ -400,7 +401,9 @@ def network_of_about(about: Mapping[str, Any], file: Path, network: Path | str |
         recipe = Recipe.from_json(json.dumps(about["recipe"]))
         block, normalized, pooling = str(about["block"]), bool(about["normalized"]), str(about["pooling"])
     except (LookupError, TflError) as error:
-        raise DataError(f"{file} does not say which network made its vectors: {error}.", fix="Make them again: tfl embed") from error
+        raise DataError(
+            f"{file} does not say which network made its vectors: {error}.", fix="Make them again: tfl embed"
+        ) from error
     named = network if network is not None else about.get("run") or recipe.backbone.name
     run = _run_at(named)
     if run is None and about.get("run") is not None:

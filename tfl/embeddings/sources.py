@@ -55,6 +55,10 @@ class Source:
     def __len__(self) -> int:
         return len(self.examples)
 
+    def name_of(self, index: int) -> str:
+        """The path of a file; of another example its source and its number, such as `reviews.csv#12`."""
+        return self.examples.name_of(index) if self.examples.paths is not None else f"{self.data.source}#{index}"
+
 
 def data_of_kind(source: str, kind: str) -> Data:
     """The data at a source, of one kind.

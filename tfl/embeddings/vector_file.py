@@ -43,7 +43,7 @@ class Rows:
     """What is known of some examples, one entry for each.
 
     Attributes:
-        files: What each is called: its path, or `#index` of an example that is no file.
+        files: What each is called: its path, or `reviews.csv#12` of an example that is no file.
         labels: Its class, its labels as `cat;dog`, or its numbers; empty where it has none.
         fingerprints: The first 32 hexadecimal digits of the SHA-256 of its content.
         groups: What it belongs to, such as a person of whom there are several; empty where nothing says so.

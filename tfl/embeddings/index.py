@@ -1,0 +1,312 @@
+"""A file of vectors that is searched, added to and removed from."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from tfl.embeddings.embed import make_parts
+from tfl.embeddings.network import Encoded, VectorNetwork, network_of_about
+from tfl.embeddings.parts import Parts
+from tfl.embeddings.search import METRICS, Metric, check_search, nearest
+from tfl.embeddings.sources import data_of_kind, examples_of_texts, read_source
+from tfl.embeddings.vector_file import Batch, Rows, VectorFile, open_vectors, write_vectors
+from tfl.errors import BadContentError, DataError, listed
+from tfl.storage import check_can_write, locked
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from rich.console import Console
+
+    from tfl.data.examples import Examples
+
+TOP = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Similar:
+    """What is nearest to some examples.
+
+    Attributes:
+        queries: For each that can be read `file` and `neighbours`, the nearest first: each `file`, `label`, `similarity` (or
+            `distance`), `same_content` and `preview`.
+        unreadable: For each other one `file` and `why`.
+    """
+
+    queries: list[dict[str, Any]] = field(default_factory=list)
+    unreadable: list[dict[str, str]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Changed:
+    """How a file of vectors was changed.
+
+    Attributes:
+        added, replaced, removed: Rows that are new, that took the place of others of the same name, and that are gone.
+        count: Rows there are now.
+        unreadable: Examples that could not be added: `file` and `why`.
+    """
+
+    added: int = 0
+    replaced: int = 0
+    removed: int = 0
+    count: int = 0
+    unreadable: list[dict[str, str]] = field(default_factory=list)
+
+
+class VectorIndex:
+    """A file of vectors, and the network that made them. `tfl.embed` and `tfl.load_vectors` return one.
+
+    Args:
+        path: The file, `.parquet` or `.npy`.
+        network: Where the network is now, if not where the file says.
+
+    Raises:
+        DataError: There is no such file, or it is damaged.
+
+    Example:
+
+    >>> import tempfile, tfl
+    >>> index = tfl.embed("mini", "sample:digits", f"{tempfile.mkdtemp()}/digits.npy", settings={"data.per_class": 10})
+    >>> len(index), index.vectors().shape
+    (100, (100, 128))
+    """
+
+    def __init__(self, path: Path | str, *, network: Path | str | None = None) -> None:
+        self.path = Path(path)
+        self._network_at = network
+        self._file: VectorFile = open_vectors(self.path)
+
+    def __len__(self) -> int:
+        return len(self._file)
+
+    def __repr__(self) -> str:
+        about = self.about
+        return f"VectorIndex({str(self.path)!r}, {len(self)} vectors of {about['network']}, {about['block']})"
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """What made the vectors, as plain data."""
+        return self._file.about
+
+    @property
+    def rows(self) -> Rows:
+        """What is known of each example: `files`, `labels`, `fingerprints`, `groups`, `previews`."""
+        return self._file.rows
+
+    def vectors(self, positions: Sequence[int] | NDArray[np.integer] | None = None) -> NDArray[np.float32]:
+        """`(n, width)` float32, all vectors or those at some positions."""
+        return self._file.read_all() if positions is None else self._file.take(positions)
+
+    @functools.cached_property
+    def network(self) -> VectorNetwork:
+        """The network that made the vectors, loaded at first use.
+
+        Raises:
+            DataError: It is another one by now.
+            RunError, BackboneError: It is not there any more.
+        """
+        return network_of_about(self.about, self.path, self._network_at)
+
+    def similar(
+        self,
+        files: Path | str | Iterable[Path | str] = (),
+        *,
+        texts: Sequence[str] = (),
+        top: int = TOP,
+        metric: Metric = "cosine",
+        on_bad: Literal["error", "skip"] = "error",
+        say: Callable[[str], None] | None = None,
+    ) -> Similar:
+        """The examples of the file that are nearest to others.
+
+        Args:
+            files: A file, a folder, or several of these.
+            texts: Texts that are not in files, where the vectors are of texts.
+            top: How many for each.
+            metric: `cosine` or `euclidean`.
+            on_bad: `error` raises where one cannot be read, `skip` leaves it out.
+            say: Told in a sentence when a search graph is built.
+
+        Raises:
+            DataError: A file is missing, or there is nothing to compare.
+            BadContentError: Files cannot be read; all of them named.
+            MissingExtraError: There are 50,000 vectors or more and usearch is not installed.
+        """
+        if metric not in METRICS:
+            raise DataError("There is no such metric.", received=metric, allowed=METRICS)
+        if top < 1:
+            raise DataError("`top` is out of range.", received=top, allowed="an integer of at least 1")
+        check_search(len(self), metric)
+        examples, names = self._queries(files, texts)
+        found = self.network.encode(examples)
+        if found.unreadable and (on_bad == "error" or not len(found.kept)):
+            raise _unreadable(found, examples)
+        places, values = self.nearest(found.vectors, top=top, metric=metric, say=say)
+        queries = [
+            {"file": names[int(at)], "neighbours": self._described(row, numbers, metric, found.fingerprints[number])}
+            for number, (at, row, numbers) in enumerate(zip(found.kept, places, values, strict=True))
+        ]
+        return Similar(queries=queries, unreadable=found.unreadable)
+
+    def nearest(
+        self,
+        vectors: NDArray[np.floating],
+        *,
+        top: int = TOP,
+        metric: Metric = "cosine",
+        say: Callable[[str], None] | None = None,
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """The rows nearest to some vectors `(queries, width)`: positions `(queries, top)`, and similarities or distances."""
+        return nearest(self._file, np.asarray(vectors, np.float32), count=top, metric=metric, say=say)
+
+    def encode(self, files: Path | str | Iterable[Path | str] = (), *, texts: Sequence[str] = ()) -> Encoded:
+        """The vectors of other examples, made as those of the file were.
+
+        Raises:
+            DataError: A file is missing.
+        """
+        return self.network.encode(self._queries(files, texts)[0])
+
+    def add(
+        self,
+        files: Path | str | Iterable[Path | str],
+        *,
+        label: str | None = None,
+        labels: bool = True,
+        on_bad: Literal["error", "skip"] = "error",
+        console: Console | None = None,
+        progress: Callable[[int], None] | None = None,
+    ) -> Changed:
+        """Adds examples; those of a name that is there already take its place.
+
+        Args:
+            files: A source, or several files and folders.
+            label: The label of all of them. By default that of the source, where it has any.
+            labels: Whether labels are looked for in the source.
+            on_bad: `error` adds nothing where one cannot be read, `skip` adds the others.
+            console: Where to say what is done.
+            progress: Called with how many examples are done.
+
+        Raises:
+            DataError: There is nothing to add.
+            BadContentError: Files cannot be read; all of them named.
+            StorageError: The file cannot be written; it is as it was.
+        """
+        check_can_write(self.path, folder=False)
+        network = self.network
+        data = network.recipe.data
+        source = read_source(_listed(files), data, kinds=(data.kind,), task=network.recipe.task, labels=labels and label is None)
+        if label is not None:
+            source.labels[:] = [label] * len(source)
+        parts = Parts(self.path)
+        with locked(parts.folder):
+            count, _ = make_parts(parts, network, source, console=console, progress=progress)
+            unreadable = parts.unreadable(count)
+            if unreadable and (on_bad == "error" or not parts.rows(count)):
+                parts.remove()
+                raise _unreadable_files(unreadable, source.examples.nouns)
+            new = [name for rows, _ in parts.batches(count) for name in rows.files]
+            gone = self._positions_of(new)
+            self._rewrite(gone, lambda: parts.batches(count), len(new))
+            parts.remove()
+        return Changed(added=len(new) - len(gone), replaced=len(gone), count=len(self), unreadable=unreadable)
+
+    def remove(self, files: Path | str | Iterable[Path | str]) -> Changed:
+        """Removes examples by their names, or every example below a folder; the files themselves need not be there any more.
+
+        Raises:
+            DataError: One is not in the file of vectors; nothing was removed.
+            StorageError: The file cannot be written; it is as it was.
+        """
+        check_can_write(self.path, folder=False)
+        named = [str(file) for file in _listed(files)]
+        gone: set[int] = set()
+        missing = []
+        for name in named:
+            found = self._positions_of([name]) or self._positions_below(name)
+            gone |= found
+            missing += [] if found else [name]
+        if missing or not named:
+            raise DataError(
+                f"{self.path} has no vectors of {listed(missing) or 'nothing'}.",
+                allowed=f"names as the file has them, such as {listed(list(self.rows.files[:2]))}, or a folder of them",
+            )
+        self._rewrite(gone, lambda: iter(()), 0)
+        return Changed(removed=len(gone), count=len(self))
+
+    def _rewrite(self, without: set[int], more: Callable[[], Iterator[Batch]], count: int) -> None:
+        """Writes the file again, without some rows and with others behind them."""
+        file = self._file
+
+        def batches() -> Iterator[Batch]:
+            for start, vectors in file.batches():
+                kept = [at for at in range(len(vectors)) if start + at not in without]
+                if kept:
+                    yield file.rows.take(start + at for at in kept), vectors[kept]
+            yield from more()
+
+        left = len(file) - len(without) + count
+        if not left:
+            raise DataError(f"Nothing would be left in {self.path}.", fix="Delete the file instead.")
+        write_vectors(self.path, file.about, batches(), count=left)
+        self._file = open_vectors(self.path)
+
+    def _positions_of(self, names: Iterable[str]) -> set[int]:
+        """The rows that are called so: as they are written, or by the same absolute path."""
+        wanted = set(names)
+        absolute = {os.path.abspath(name) for name in wanted}
+        return {at for at, file in enumerate(self.rows.files) if file in wanted or os.path.abspath(file) in absolute}
+
+    def _positions_below(self, folder: str) -> set[int]:
+        start = os.path.abspath(folder).rstrip(os.sep) + os.sep
+        return {at for at, file in enumerate(self.rows.files) if os.path.abspath(file).startswith(start)}
+
+    def _queries(self, files: Path | str | Iterable[Path | str], texts: Sequence[str]) -> tuple[Examples, list[str]]:
+        kind = self.about["kind"]
+        if texts:
+            if kind != "text":
+                raise DataError("Texts cannot be compared with these vectors.", received=f"vectors of the kind `{kind}`")
+            if _listed(files):
+                raise DataError("Texts are given, and files are named as well.", fix="Leave one of them out.")
+            return examples_of_texts(texts), list(texts)
+        source = read_source(_listed(files), data_of_kind("files", kind), kinds=(kind,), labels=False)
+        return source.examples, [source.name_of(at) for at in range(len(source))]
+
+    def _described(
+        self, places: NDArray[np.int64], values: NDArray[np.float32], metric: Metric, fingerprint: str
+    ) -> list[dict[str, Any]]:
+        name = "similarity" if metric == "cosine" else "distance"
+        rows = self.rows
+        return [
+            {
+                "file": rows.files[at],
+                "label": rows.labels[at] or None,
+                name: float(value),
+                "same_content": rows.fingerprints[at] == fingerprint,
+                **({"preview": rows.previews[at]} if rows.previews[at] else {}),
+            }
+            for at, value in zip(places.tolist(), values.tolist(), strict=True)
+            if np.isfinite(value)
+        ]
+
+
+def _listed(files: Path | str | Iterable[Path | str]) -> list[Path | str]:
+    return [files] if isinstance(files, str | Path) else list(files)
+
+
+def _unreadable(found: Encoded, examples: Examples) -> BadContentError:
+    return _unreadable_files(found.unreadable, examples.nouns)
+
+
+def _unreadable_files(rows: Sequence[dict[str, str]], nouns: str) -> BadContentError:
+    lines = listed([f"\n  {row['file']} {row['why']}" for row in rows])
+    return BadContentError(
+        f"{len(rows)} of the files cannot be read as {nouns}:{lines}\n", fix="Leave them out, or skip them with --skip-bad."
+    )
