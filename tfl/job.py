@@ -158,6 +158,7 @@ def run_recipe(
             _save(run, recipe, assembled.model, bundle, confidence, console)
         with clock.step("report"):
             _save_album(run, recipe, assembled, bundle, {name: found.predictions for name, found in outputs.items()})
+            _save_projection(run, bundle, outputs)
         run.write_json("metrics.json", {**metrics, "seconds": clock.document()})
         run.update_manifest(status="done")
         write_report(run.folder)  # which says how the run ended
@@ -409,6 +410,15 @@ def _save_album(run: Run, recipe: Recipe, assembled: Assembled, bundle: Bundle, 
 
     layer = explained_layer(assembled.model, [block.name for block in assembled.blocks])
     save_album(run.folder, assembled.model, bundle, outputs, layer=layer, seed=recipe.seed)
+
+
+def _save_projection(run: Run, bundle: Bundle, outputs: dict[str, Outputs]) -> None:
+    """The map of the test and validation examples."""
+    from tfl.evaluate.projection import write_projection
+
+    splits = ("test", "val")
+    features = {name: outputs[name].features for name in splits}
+    write_projection(run.folder, features, {name: bundle.indices(name) for name in splits}, seed=run.recipe.seed)
 
 
 def _class_weights(recipe: Recipe, bundle: Bundle) -> NDArray[Any] | None:

@@ -52,7 +52,7 @@ def embed(
 ) -> Answer:
     """Write the vectors that a network makes of SOURCE.
 
-    The network is that of a run, or a BACKBONE by name: mini, one that `tfl backbones` lists, a .keras file, or a KerasHub preset.
+    The network is that of a run, or a BACKBONE by name: mini, another of `tfl backbones`, a .keras file, or a KerasHub preset.
     SOURCE is what a recipe takes (class folders, a table, an archive, sample:NAME), a folder of files without labels, or several
     files and folders. A command that was stopped goes on behind its last finished part when it is started again.
     """

@@ -119,6 +119,7 @@ def _fit_confidence(run: Run, bundle: Bundle) -> dict[str, Any]:
 
     from tfl.evaluate.confidence import figures_of
     from tfl.evaluate.predictor import SplitPredictor, outputs_by_split
+    from tfl.evaluate.projection import write_projection
     from tfl.evaluate.report.page import write_report
     from tfl.evaluate.run_confidence import keep_confidence
     from tfl.evaluate.run_files import optional_json
@@ -138,6 +139,9 @@ def _fit_confidence(run: Run, bundle: Bundle) -> dict[str, Any]:
         )
         figures = figures_of(found)
         run.write_json("metrics.json", {**optional_json(run, "metrics.json"), "confidence": figures})
+        splits = ("test", "val")
+        features, places = {name: outputs[name].features for name in splits}, {name: bundle.indices(name) for name in splits}
+        write_projection(run.folder, features, places, seed=run.recipe.seed)
         write_report(run.folder)
     return figures
 

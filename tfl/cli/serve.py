@@ -38,6 +38,12 @@ from tfl.quiet import load_tensorflow
 @click.option(
     "--max-body-mb", type=click.FloatRange(0.001, 1024), default=16, show_default=True, help="Longest body of a request."
 )
+@click.option(
+    "--index",
+    metavar="INDEX",
+    type=click.Path(path_type=Path),
+    help="Vectors of `tfl embed`, among which the page shows the nearest. [default: the run's training examples]",
+)
 def serve(
     path: Path,
     host: str,
@@ -48,12 +54,14 @@ def serve(
     max_batch_size: int,
     max_wait: float,
     max_body_mb: float,
+    index: Path | None,
 ) -> Answer:
     """Serve the export of RUN, or EXPORT, until Ctrl-C.
 
     Takes TensorFlow Serving's REST calls (and gRPC), with a page to try it at /. A new version in the export's folder
     is served without a restart. For trying and for small use; the same folder suits TensorFlow Serving.
     """
+    from tfl.embeddings.served import IndexOnPage
     from tfl.serve.folder import base_of
     from tfl.serve.limits import Limits
     from tfl.serve.server import bind, check_extra, log_to_stderr, open_server, read_token
@@ -62,6 +70,7 @@ def serve(
     if_interrupted(lambda: "The server has ended.")
     token = read_token(token_file)
     base_of(path)
+    opened = None if index is None else IndexOnPage.open(index, path)
     listener = bind(host, port)
     body = int(max_body_mb * 2**20)
     limits = Limits(
@@ -70,9 +79,10 @@ def serve(
         max_body_bytes=body,
         max_pending_bytes=max(4 * body, 2**28),
     )
-    load_tensorflow(with_keras=False)
+    load_tensorflow(with_keras=opened is not None)
+    nearest = None if opened is None else opened.ready()
     log_to_stderr()
-    server = open_server(path, listener, rpc_port=grpc_port, name=name, token=token, limits=limits)
+    server = open_server(path, listener, rpc_port=grpc_port, name=name, token=token, limits=limits, nearest=nearest)
     document = {
         "model": server.models.name,
         "version": server.models.latest.number,
@@ -80,6 +90,7 @@ def serve(
         "address": server.address,
         "grpc": f"{host}:{server.rpc[1]}" if server.rpc else None,
         "token": token is not None,
+        "index": None if index is None else str(index),
         "pid": os.getpid(),
     }
     return Answer(document, lambda: _show(document), then=server.run)

@@ -40,8 +40,8 @@ def similar(
 ) -> Answer:
     """Show what in INDEX is most similar to each FILE.
 
-    INDEX is a file that `tfl embed` wrote. FILE is encoded by the same network, which INDEX names; another network is refused. Below
-    50,000 vectors each is compared, above them a usearch graph is searched, which needs the extra similar.
+    INDEX is a file that `tfl embed` wrote. FILE is encoded by the same network, which INDEX names; another network is refused.
+    Below 50,000 vectors each is compared, above them a usearch graph is searched, which needs the extra similar.
     """
     if add and remove:
         raise click.UsageError("--add and --remove are two commands: give one of them.")

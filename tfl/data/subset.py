@@ -55,6 +55,25 @@ def draw_per_class(examples: Examples, count: int, *, seed: int) -> Examples:
     return examples.take(np.sort(order[np.arange(len(order)) - starts < count]))
 
 
+def choose_evenly(labels: NDArray[np.integer], *, count: int, seed: int) -> NDArray[np.int64]:
+    """At most `count` positions, as many of each class as there are or as fit, drawn by the seed; ascending.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from tfl.data.subset import choose_evenly
+    >>> np.bincount(np.array([0] * 90 + [1] * 3)[choose_evenly(np.array([0] * 90 + [1] * 3), count=10, seed=0)]).tolist()
+    [7, 3]
+    """
+    labels = np.asarray(labels)
+    order = np.random.default_rng(seed).permutation(len(labels))
+    turn = np.empty(len(labels), np.int64)
+    for label in np.unique(labels):
+        of_class = order[labels[order] == label]
+        turn[of_class] = np.arange(len(of_class))
+    return np.sort(order[np.argsort(turn[order], kind="stable")][:count])
+
+
 def _groups(examples: Examples) -> NDArray[np.int32]:
     """A group number for each example: its rarest label, or the part of the range that its first number is in."""
     targets: Any = examples.targets

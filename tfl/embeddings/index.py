@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from tfl.data.listing import read_listing
+from tfl.data.subset import choose_evenly
 from tfl.embeddings.embed import make_parts
 from tfl.embeddings.network import Encoded, VectorNetwork, network_of_about
 from tfl.embeddings.parts import Parts
 from tfl.embeddings.search import METRICS, Metric, check_search, nearest
 from tfl.embeddings.sources import data_of_kind, examples_of_texts, read_source
 from tfl.embeddings.vector_file import Batch, Rows, VectorFile, open_vectors, write_vectors
+from tfl.embeddings.verification import MOST_ITEMS, HoldOut, Verification, verification
 from tfl.errors import BadContentError, DataError, listed
 from tfl.storage import check_can_write, locked
 
@@ -27,6 +30,8 @@ if TYPE_CHECKING:
     from tfl.data.examples import Examples
 
 TOP = 5
+_FEWEST = 4
+"""Examples of a label that verification takes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -174,6 +179,50 @@ class VectorIndex:
         """
         return self.network.encode(self._queries(files, texts)[0])
 
+    def verification(self, *, target: float = 0.01, held_out: HoldOut | None = None, seed: int = 0) -> Verification:
+        """Thresholds from which two examples count as the same, with their error rates; see `tfl.embeddings.verification`.
+
+        At most 2,000 labelled examples are compared. Those that the run was trained or validated on are left out where that leaves
+        two labels with four examples each.
+
+        Args:
+            target: The false accept rate that a threshold is chosen for.
+            held_out, seed: As of `tfl.embeddings.verification.verification`.
+
+        Raises:
+            DataError: The vectors have no classes as labels, or there are too few pairs.
+        """
+        chosen, notes = self._verified(seed)
+        rows = self.rows.take(chosen.tolist())
+        options: dict[str, Any] = {"target": target, "held_out": held_out, "seed": seed, "notes": notes}
+        return verification(self.vectors(chosen), rows.labels, _units(rows), **options)
+
+    def _verified(self, seed: int) -> tuple[NDArray[np.int64], list[str]]:
+        """The rows that verification compares, and what is to be said of that."""
+        labels = np.array(self.rows.labels, object)
+        if not (labels != "").any():
+            raise DataError(f"The vectors of {self.path} have no labels.", fix="Make vectors of labelled examples: tfl embed")
+        if self.about.get("task") not in ("classify", ""):
+            raise DataError(
+                "Verification asks whether two examples have the same class.",
+                received=f"labels of the task `{self.about['task']}`",
+                allowed="one class of each example",
+            )
+        chosen, notes = _without_used(np.flatnonzero(labels != ""), labels, self.rows.fingerprints, self._used_by_run())
+        if len(chosen) > MOST_ITEMS:
+            numbers = np.unique(labels[chosen].astype(str), return_inverse=True)[1]
+            notes.append(f"{MOST_ITEMS:,} of {len(chosen):,} examples are compared, evenly of the labels.")
+            chosen = chosen[choose_evenly(numbers, count=MOST_ITEMS, seed=seed)]
+        return chosen, notes
+
+    def _used_by_run(self) -> set[str]:
+        """The contents that the run was trained or validated on; none where no run made the vectors, or it is gone."""
+        run = self._network_at or self.about.get("run")
+        if self.about.get("run") is None or run is None:
+            return set()
+        listing = read_listing(run) or []
+        return {row.fingerprint for row in listing if row.split in ("train", "val")}
+
     def add(
         self,
         files: Path | str | Iterable[Path | str],
@@ -276,7 +325,10 @@ class VectorIndex:
             if _listed(files):
                 raise DataError("Texts are given, and files are named as well.", fix="Leave one of them out.")
             return examples_of_texts(texts), list(texts)
-        source = read_source(_listed(files), data_of_kind("files", kind), kinds=(kind,), labels=False)
+        named = _listed(files)
+        if missing := [str(file) for file in named if not os.path.exists(os.path.expanduser(file))]:
+            raise DataError(f"There is no file {listed(missing)}.", fix="Name files, or folders of them.")
+        source = read_source(named, data_of_kind("files", kind), kinds=(kind,), labels=False)
         return source.examples, [source.name_of(at) for at in range(len(source))]
 
     def _described(
@@ -295,6 +347,26 @@ class VectorIndex:
             for at, value in zip(places.tolist(), values.tolist(), strict=True)
             if np.isfinite(value)
         ]
+
+
+def _units(rows: Rows) -> list[str]:
+    """What each row is a part of: its group, else its content; copies belong together."""
+    known: dict[str, str] = {}
+    pairs = zip(rows.groups, rows.fingerprints, strict=True)
+    return [known.setdefault(fingerprint, group or fingerprint) for group, fingerprint in pairs]
+
+
+def _without_used(
+    chosen: NDArray[np.int64], labels: NDArray[Any], fingerprints: Sequence[str], used: set[str]
+) -> tuple[NDArray[np.int64], list[str]]:
+    """The chosen rows without those that the network was made with, as far as enough are left, and what is to be said."""
+    unseen = chosen[np.array([fingerprints[at] not in used for at in chosen.tolist()], bool)]
+    if len(unseen) == len(chosen):
+        return chosen, []
+    counts = np.unique(labels[unseen].astype(str), return_counts=True)[1]
+    if (counts >= _FEWEST).sum() < 2:
+        return chosen, ["The run was trained or validated on these examples: new ones will be told apart less well."]
+    return unseen, [f"{len(chosen) - len(unseen)} examples that the run was trained or validated on are left out."]
 
 
 def _listed(files: Path | str | Iterable[Path | str]) -> list[Path | str]:

@@ -1,4 +1,4 @@
-"""The network that makes vectors: a run's or a backbone, frozen, up to one block, pooled. It says what it is, and can be compared.
+"""The network that makes vectors: a run's or a backbone, frozen, up to one block, pooled; and how it is recognised again.
 
 about = {"network", "run", "block", "pooling", "width", "normalized", "kind", "recipe",     how to build it again
          "graph", "weights", "modality", "engine", "versions"}                              by what it is recognised
@@ -12,7 +12,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -26,8 +26,6 @@ from tfl.runs import Run
 from tfl.vectors import unit_length
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from numpy.typing import NDArray
     from rich.console import Console
 
@@ -98,11 +96,14 @@ def wanted_vectors(
     run = _run_at(network)
     if run is not None:
         run.model_file  # noqa: B018  (raises where the run has none)
-        recipe, kinds = run.recipe, (run.recipe.data.kind,)
+        recipe = run.recipe
+        kinds: tuple[str, ...] = (recipe.data.kind,)
     else:
         named = _absolute(str(network))
         kinds = kinds_of_network(named)
-        recipe = Recipe(name="vectors", data=Data("unknown"), backbone=Backbone(named), head=Head(pooling=pooling or "avg"))
+        recipe = Recipe(
+            name="vectors", data=Data("unknown"), backbone=Backbone(named), head=Head(pooling=cast(Any, pooling or "avg"))
+        )
     for key, value in settings:
         if run is not None and not key.startswith("features"):
             raise RecipeError(
@@ -270,21 +271,13 @@ class VectorNetwork:
         size = count * self.width * value_dtype(str(self.recipe.features.dtype)).itemsize
         return wish == "always" or (wish == "auto" and size <= limit_bytes() // _SHARE_OF_STORE and can_store())
 
-    def encode(
-        self,
-        examples: Examples,
-        *,
-        store: bool = False,
-        console: Console | None = None,
-        progress: Callable[[int], None] | None = None,
-    ) -> Encoded:
-        """The vectors of some examples, on the path that training takes. All of them are in memory: call it for part after part.
+    def encode(self, examples: Examples, *, store: bool = False, console: Console | None = None) -> Encoded:
+        """The vectors of some examples, on the path that training takes. All are in memory: call it for part after part.
 
         Args:
             examples: Files, contents or arrays.
             store: Whether the store of features is read and written.
             console: Where to say which engine was chosen.
-            progress: Called with how many examples are done.
         """
         from tfl.data.audit import audit
         from tfl.data.listing import short_fingerprint
@@ -302,7 +295,7 @@ class VectorNetwork:
             extractor = self._over(found, console)
             everything = np.arange(len(found.kept))
             if store:
-                made: Any = extractor.run(everything, progress=progress)[0][0]
+                made: Any = extractor.run(everything)[0][0]
                 vectors = np.asarray(made.read_all(), np.float32)
             else:
                 vectors = np.asarray(extractor.compute(everything)[0], np.float32)

@@ -138,8 +138,7 @@ class Parts:
 
 
 def key_of(examples: Examples, labels: Sequence[str], groups: Sequence[str]) -> str:
-    """What decides whether a part is of these examples: their names, labels and groups, and the size and the time of each file, or
-    the content of what is no file."""
+    """What decides whether a part is of these examples: names, labels, groups, and the size and time of files, else contents."""
     digest = hashlib.sha256(json.dumps([list(labels), list(groups)]).encode())
     for index in range(len(examples)):
         if examples.paths is None:

@@ -1,7 +1,7 @@
 """The nearest vectors of a file: compared with every one below 50,000, through a graph of usearch above.
 
-The graph (HNSW, Malkov and Yashunin 2018) lies beside the file, `vectors.usearch`. It is built when it is first needed, and brought
-up to date when rows were added or removed. What it proposes is compared exactly before it is returned.
+The graph (HNSW, Malkov and Yashunin 2018) lies beside the file, `vectors.usearch`. It is built when it is first needed, and
+brought up to date when rows were added or removed. What it proposes is compared exactly before it is returned.
 """
 
 from __future__ import annotations
@@ -95,11 +95,7 @@ def _scores(queries: NDArray[np.float32], vectors: NDArray[np.float32], metric: 
     """Larger is nearer: the cosine, or the squared distance below zero."""
     if metric == "cosine":
         return np.clip(queries @ unit_length(vectors).T, -1.0, 1.0)
-    return (
-        np.stack([-((vectors - query) ** 2).sum(axis=1) for query in queries])
-        if len(queries)
-        else np.empty((0, len(vectors)), np.float32)
-    )
+    return np.array([-((vectors - query) ** 2).sum(axis=1) for query in queries], np.float32).reshape(-1, len(vectors))
 
 
 def keys_of(rows: Rows) -> NDArray[np.uint64]:
@@ -111,9 +107,8 @@ def keys_of(rows: Rows) -> NDArray[np.uint64]:
     >>> len(set(keys_of(rows).tolist()))
     2
     """
-    names = (
-        f"{file}\0{print_}".encode(errors="surrogatepass") for file, print_ in zip(rows.files, rows.fingerprints, strict=True)
-    )
+    pairs = zip(rows.files, rows.fingerprints, strict=True)
+    names = (f"{file}\0{fingerprint}".encode(errors="surrogatepass") for file, fingerprint in pairs)
     return np.array([int.from_bytes(hashlib.sha256(name).digest()[:8], "big") for name in names], np.uint64)
 
 

@@ -1,14 +1,13 @@
 """Files of vectors: one row for each example, with what made them. No TensorFlow.
 
-    vectors.parquet                         columns file, label, fingerprint, group, preview, vector; what made it in the metadata `tfl`
-    vectors.npy, vectors.csv, vectors.json  the vectors `(n, width)` float32; the other columns, a row each; what made them
+    vectors.parquet   columns file, label, fingerprint, group, preview, vector; in its metadata, `tfl`, what made them
+    vectors.npy       the vectors `(n, width)` float32; vectors.csv the other columns; vectors.json what made them
 
 Every file appears by rename once it is whole. Rows are read and written some at a time, so a file may be larger than memory.
 """
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import hashlib
 import io
@@ -16,7 +15,7 @@ import itertools
 import json
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -427,12 +426,3 @@ def refuse_if_there(path: Path | str) -> None:
                 f"{one} is already there.",
                 fix=f"Name another file with --out, or add to it: tfl similar {file} --add FILE. To make it anew, delete it.",
             )
-
-
-def remove_beside(path: Path) -> None:
-    """Removes what is derived from a file of vectors and would no longer fit it."""
-    with contextlib.suppress(OSError):
-        path.with_suffix(".usearch").unlink(missing_ok=True)
-
-
-Say = Callable[[str], None]

@@ -6,9 +6,9 @@ A pair is *genuine* where both have the same label, and an *impostor* where they
     false reject rate   FRR(t) = share of genuine pairs with similarity < t
     equal error rate    where the two are equal
 
-as in ISO/IEC 19795-1. Two of one unit (a group, or copies of one content) are never a pair. Rates are measured on items that did not
-choose the threshold: each half of the items is judged by the threshold of the other half. Intervals come from resampling items,
-since pairs that share one are not independent (Bolle, Ratha and Pankanti 2004). NumPy alone.
+as in ISO/IEC 19795-1. Two of one unit (a group, or copies of one content) are never a pair. Rates are measured on items that did
+not choose the threshold: each half of the items is judged by the threshold of the other half. Intervals come from resampling
+items, since pairs that share one are not independent (Bolle, Ratha and Pankanti 2004). NumPy alone.
 """
 
 from __future__ import annotations
@@ -102,8 +102,8 @@ def verification(
         labels: `(n,)`, what each item shows.
         units: `(n,)`; items of one unit are never a pair, and never in two halves.
         target: The false accept rate that a threshold is chosen for, above 0 and below 1.
-        held_out: `labels` divides the labels in halves, as for people who were never seen before; `items` divides the items of each
-            label. None takes `labels` from eight labels on.
+        held_out: `labels` divides the labels in halves, as for people who were never seen before; `items` divides the items of
+            each label. None takes `labels` from eight labels on.
         seed: Of the halves and the resamples.
         notes: Sentences that are added to the result's.
 
@@ -187,7 +187,7 @@ class _Pairs:
         return self.similarity[self.kind == kind]
 
     def threshold_for(self, target: float) -> float:
-        """The lowest threshold at which at most `target` of the impostor pairs are accepted: between two similarities that occur."""
+        """The lowest threshold at which at most `target` of the impostor pairs are accepted, between two that occur."""
         impostor = np.sort(self.of_kind(_IMPOSTOR).astype(np.float64))
         allowed = int(np.floor(target * len(impostor)))
         last_refused = impostor[len(impostor) - allowed - 1]
@@ -303,8 +303,10 @@ def _interval(
     counted: Sequence[int],
     drawn: Sequence[NDArray[np.float64]],
 ) -> list[float] | None:
-    """The 95% interval of a share of pairs over resamples of the items; by Wilson's formula over items where no pair, or every one, is
-    wrong, which no resample can change."""
+    """The 95% interval of a share of pairs over resamples of the items.
+
+    By Wilson's formula over items where no pair, or every one, is wrong, which no resample can change.
+    """
     wrong, total = counted
     items = len(np.unique(np.concatenate([np.concatenate([first, second]) for first, second, _ in parts])))
     if wrong in (0, total):

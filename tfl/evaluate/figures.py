@@ -21,6 +21,8 @@ COLOURS = {
 """By role; `templates/page.js` holds the dark twin of each."""
 RUN_COLOURS = ("#2f6db3", "#c2571a", "#1f7a5c", "#8b4fa8", "#9a7b0f", "#b3315e")
 """One a run in a comparison; further runs begin again."""
+CLASS_COLOURS = (*RUN_COLOURS, "#0e8a93", "#7a5230", "#d26aa5", "#5b5fc7", "#5f8a1f", "#d1443a")
+"""One a label on a map."""
 
 Figure = dict[str, Any]
 """`data` and `layout` as Plotly takes them, and `height` as CSS counts it."""

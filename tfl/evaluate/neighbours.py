@@ -21,34 +21,18 @@ import numpy as np
 
 from tfl.backbones.inputs import count_of, rows_of
 from tfl.data.bundle import Bundle
+from tfl.data.subset import choose_evenly
 from tfl.storage import write_atomically
 from tfl.vectors import unit_length
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+__all__ = ["KEPT", "NAME", "choose_evenly", "write_neighbours"]
 NAME = "neighbours.npz"
 KEPT = 2000
 """At most so many examples."""
 _BATCH = 64
-
-
-def choose_evenly(labels: NDArray[np.integer], *, count: int, seed: int) -> NDArray[np.int64]:
-    """At most `count` positions, as many of each class as there are or as fit, drawn by the seed; ascending.
-
-    Example:
-
-    >>> import numpy as np
-    >>> np.bincount(np.array([0] * 90 + [1] * 3)[choose_evenly(np.array([0] * 90 + [1] * 3), count=10, seed=0)]).tolist()
-    [7, 3]
-    """
-    labels = np.asarray(labels)
-    order = np.random.default_rng(seed).permutation(len(labels))
-    turn = np.empty(len(labels), np.int64)
-    for label in np.unique(labels):
-        of_class = order[labels[order] == label]
-        turn[of_class] = np.arange(len(of_class))
-    return np.sort(order[np.argsort(turn[order], kind="stable")][:count])
 
 
 def write_neighbours(folder: Path | str, features: NDArray[np.floating], bundle: Bundle, indices: NDArray[np.int64]) -> Path:

@@ -12,7 +12,7 @@ import signal
 import socket
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -151,6 +151,7 @@ def open_server(
     name: str | None = None,
     token: str | None = None,
     limits: Limits | None = None,
+    nearest: Callable[[bytes], list[dict[str, Any]]] | None = None,
 ) -> Server:
     """Loads the model of a run or an export, to be served at a socket that listens already.
 
@@ -161,6 +162,7 @@ def open_server(
         name: Of the model; by default that of its recipe.
         token: Asked of every request; None asks for none.
         limits: Of requests.
+        nearest: From a content to the examples that the page shows as nearest to it. Defaults to the run's training examples.
 
     Raises:
         MissingExtraError: The extra `serve` is not installed.
@@ -173,7 +175,7 @@ def open_server(
         check_extra(rpc=rpc_port is not None)
         warnings.simplefilter("ignore")  # Pillow warns of large files, whose headers are checked
         models = Models.open(path, name=name, limits=limits)
-        return _compose(models, listener, rpc_port=rpc_port, token=token, page=_page(models, Path(path)))
+        return _compose(models, listener, rpc_port=rpc_port, token=token, page=_page(models, Path(path), nearest))
     except BaseException:
         listener.close()
         raise
@@ -196,11 +198,11 @@ def _compose(models: Models, listener: socket.socket, *, rpc_port: int | None, t
     return Server(models, listener, rpc, app, limits)
 
 
-def _page(models: Models, path: Path) -> Any:
+def _page(models: Models, path: Path, nearest: Callable[[bytes], list[dict[str, Any]]] | None) -> Any:
     from tfl.runs import Run
     from tfl.serve.page.routes import page_routes
 
-    return page_routes(models, Run.open(path) if (path / "manifest.json").is_file() else None)
+    return page_routes(models, Run.open(path) if (path / "manifest.json").is_file() else None, nearest)
 
 
 def _as_many_as_files(limits: Limits) -> Limits:

@@ -77,4 +77,4 @@ def test_nothing_to_draw_is_none() -> None:
 def test_every_colour_has_a_dark_twin() -> None:
     script = (resources.files("tfl.evaluate") / "templates" / "page.js").read_text()
     twins = set(re.findall(r'"(#[0-9a-f]{6})": "#[0-9a-f]{6}"', script))
-    assert twins == {*charts.COLOURS.values(), *charts.RUN_COLOURS}
+    assert twins == {*charts.COLOURS.values(), *CLASS_COLOURS}

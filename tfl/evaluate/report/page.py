@@ -14,6 +14,9 @@ from typing import Any
 
 import numpy as np
 
+from tfl.evaluate import projection
+from tfl.evaluate.predictions import NAME as PREDICTIONS
+from tfl.evaluate.predictions import read_predictions
 from tfl.evaluate.render import percent, render
 from tfl.evaluate.report import charts
 from tfl.evaluate.report.choice import choice_facts
@@ -27,6 +30,7 @@ from tfl.evaluate.report.facts import (
     stage_facts,
     time_facts,
 )
+from tfl.evaluate.report.map_chart import examples_map, map_points
 from tfl.evaluate.report.sections import Section, section_of
 from tfl.evaluate.report.use import usage
 from tfl.evaluate.run_files import optional_json, read_history, readable
@@ -116,7 +120,7 @@ def write_report(run_folder: Path | str) -> Path:
         page = render(
             "report.html.j2",
             report=document,
-            figures={**_figures(document), **section.figures},
+            figures={**_figures(document), **section.figures, **_map(run)},
             use=usage(run, document),
             calibration=calibration_sentence(document["metrics"].get("test") or {}),
             fragment=lambda source, says: _fragment(run, source, says),
@@ -178,6 +182,16 @@ def _figures(document: dict[str, Any]) -> dict[str, charts.Figure]:
         "calibrated": charts.reliability((document["confidence"].get("reliability") or {}).get("after") or (), nouns=nouns),
     }
     return {name: figure for name, figure in drawn.items() if figure}
+
+
+def _map(run: Run) -> dict[str, charts.Figure]:
+    """The map of the examples; none of a run that kept no projection."""
+    document = optional_json(run, projection.NAME)
+    if not document or not run.path(PREDICTIONS).is_file():
+        return {}
+    with readable(run, projection.NAME, PREDICTIONS):
+        figure = examples_map(map_points(document, read_predictions(run.folder)))
+    return {} if figure is None else {"map": figure}
 
 
 def calibration_sentence(test: dict[str, Any]) -> str:

@@ -1,9 +1,10 @@
 "use strict";
 (function () {
-  // Light colour → its dark twin; the light ones are COLOURS and RUN_COLOURS in tfl/evaluate/figures.py.
+  // Light colour → its dark twin; the light ones are COLOURS and CLASS_COLOURS in tfl/evaluate/figures.py.
   var DARK = {
     "#1d2524": "#e7ecea", "#5c6866": "#9daba8", "#dedbd2": "#323c3a", "#ffffff": "#1b2221", "#1f7a5c": "#5fcaa2",
-    "#c2571a": "#f2985e", "#2f6db3": "#7fb3ea", "#f1efe8": "#232b2a", "#86cbb0": "#2b7a5d", "#f0ae84": "#a35a2a", "#e3f1ea": "#21352e", "#fbe9dd": "#3a2a20", "#8b4fa8": "#c99be0", "#9a7b0f": "#d9bd55", "#b3315e": "#ee86ab"
+    "#c2571a": "#f2985e", "#2f6db3": "#7fb3ea", "#f1efe8": "#232b2a", "#86cbb0": "#2b7a5d", "#f0ae84": "#a35a2a", "#e3f1ea": "#21352e", "#fbe9dd": "#3a2a20", "#8b4fa8": "#c99be0", "#9a7b0f": "#d9bd55", "#b3315e": "#ee86ab",
+    "#0e8a93": "#55c4cc", "#7a5230": "#c29a74", "#d26aa5": "#eda3cb", "#5b5fc7": "#a3a6f0", "#5f8a1f": "#a9cf68", "#d1443a": "#f08a82"
   };
   var dark = window.matchMedia("(prefers-color-scheme: dark)");
 

@@ -8,7 +8,7 @@ started the server. The log has the particulars.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tfl.errors import BackboneError, TflError
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 _NO_RUN = "An export alone is served. {} the run: tfl serve RUN"
 _NOT_CALIBRATED = "The network's own numbers: this export has no calibration."
 _log = logging.getLogger("tfl.serve")
+NearestOf = Callable[[bytes], list[dict[str, Any]]]
 
 
 class Answers:
@@ -34,10 +35,12 @@ class Answers:
         run: Which the model came from, or None for an export alone.
         shipping: How contents are read.
         task: Name of the task. Defaults to one of several classes.
+        nearest: From a content to the examples nearest to it, as `Neighbours.nearest` gives them; takes the place of the run's
+            training examples. Defaults to these.
     """
 
-    def __init__(self, run: Run | None, *, shipping: Shipping, task: str = "classify") -> None:
-        self._shipping, self._task = shipping, task
+    def __init__(self, run: Run | None, *, shipping: Shipping, task: str = "classify", nearest: NearestOf | None = None) -> None:
+        self._shipping, self._task, self._nearest_of = shipping, task, nearest
         self._network = RunNetwork(run) if run else None
         self._neighbours: Neighbours | None = None
         self._no_neighbours = _NO_RUN.format(f"The nearest training {_examples(shipping)} need")
@@ -63,8 +66,21 @@ class Answers:
         said = _said(self._task, names, outputs)
         missing = {} if self._task != "classify" or said["calibrated_probabilities"] else {"confidence": _NOT_CALIBRATED}
         explained, why = self._explained(content, names, _explained_column(self._task, names, said))
+        if self._nearest_of is not None:
+            near, reason = self._from_index(self._nearest_of, content)
+            explained, why = {**explained, "neighbours": near}, {**why, **reason}
+            why = {name: words for name, words in why.items() if name != "neighbours" or near is None}
+        explained["neighbours_from"] = "training" if self._nearest_of is None else "index"
         shown = self._shipping.shown(content)
         return {**said, **self._about, **shown, **explained, "missing": {**missing, **why}}
+
+    def _from_index(self, nearest: NearestOf, content: bytes) -> tuple[list[dict[str, Any]] | None, dict[str, str]]:
+        """The nearest examples of an index, or why there are none."""
+        try:
+            return nearest(content), {}
+        except TflError as error:
+            _log.warning("The page shows no examples of the index: %s", error)
+            return None, {"neighbours": "The index cannot be read; the server's log says why."}
 
     def _explained(self, content: bytes, names: Sequence[str], column: int) -> tuple[dict[str, Any], dict[str, str]]:
         """The attribution and the neighbours, and why there are none."""

@@ -25,7 +25,7 @@ from tfl.serve.models import Models
 from tfl.serve.refusal import RefusedError
 
 if TYPE_CHECKING:
-    from tfl.serve.page.answer import Answers
+    from tfl.serve.page.answer import Answers, NearestOf
 
 _KINDS = {
     "page.css": "text/css; charset=utf-8",
@@ -39,16 +39,17 @@ _AT_ONCE = 1  # explanations: each uses every core
 _MOST_WAITING = 8
 
 
-def page_routes(models: Models, run: Run | None) -> APIRouter:
+def page_routes(models: Models, run: Run | None, nearest: NearestOf | None = None) -> APIRouter:
     """The routes of the page, for `create_app(models, page=...)`, which limits bodies, asks for the token and adds headers.
 
     Args:
         models: What answers.
         run: The run that the model came from, for attributions and the training examples; None for an export alone.
+        nearest: As of `tfl.serve.page.answer.Answers`.
     """
     router = APIRouter(include_in_schema=False)
     files = _packaged()
-    desk = _Desk(models, run)
+    desk = _Desk(models, run, nearest)
 
     @router.get("/")
     async def page() -> Response:
@@ -74,8 +75,8 @@ def page_routes(models: Models, run: Run | None) -> APIRouter:
 class _Desk:
     """Takes contents in, one after the other, and hands out what the page shows of them."""
 
-    def __init__(self, models: Models, run: Run | None) -> None:
-        self.models, self.run = models, run
+    def __init__(self, models: Models, run: Run | None, nearest: NearestOf | None = None) -> None:
+        self.models, self.run, self.nearest = models, run, nearest
         self._answers: Answers | None = None
         self._limiter: anyio.CapacityLimiter | None = None
         self._inside = 0
@@ -135,7 +136,8 @@ class _Desk:
             from tfl.serve.page.answer import Answers
 
             version = self.models.latest
-            self._answers = Answers(self.run, shipping=version.shipping, task=task_of_export(version.folder))
+            task = task_of_export(version.folder)
+            self._answers = Answers(self.run, shipping=version.shipping, task=task, nearest=self.nearest)
         return self._answers.answer(content, outputs)
 
 

@@ -187,7 +187,8 @@ function fold(rows) {
 function showNeighbours(answer, nouns) {
   const found = answer.neighbours ?? [];
   const why = answer.missing.neighbours ?? "";
-  byId("neighbours-title").textContent = `Nearest training ${nouns}`;
+  const own = answer.neighbours_from === "index";
+  byId("neighbours-title").textContent = own ? `Nearest ${nouns} of the index` : `Nearest training ${nouns}`;
   byId("neighbours").hidden = found.length === 0 && !why;
   byId("neighbours-note").textContent = found.length
     ? `The ${nouns} whose features are nearest to this one's; distance 0 is the same, 1 has nothing in common.`
@@ -197,9 +198,9 @@ function showNeighbours(answer, nouns) {
 
 function neighbour(found) {
   const row = element("li");
-  const preview = found.thumbnail === null ? element("p", "text", found.text) : thumbnail(found);
+  const preview = found.thumbnail === null ? element("p", "text", found.text ?? "") : thumbnail(found);
   const words = element("p");
-  words.append(element("strong", "", found.label), element("span", "file", found.file ?? ""), element("span", "file", `distance ${found.distance.toFixed(3)}`));
+  words.append(element("strong", "", found.label ?? ""), element("span", "file", found.file ?? ""), element("span", "file", `distance ${found.distance.toFixed(3)}`));
   words.title = found.file ?? "";
   row.append(preview, words);
   return row;
@@ -208,7 +209,7 @@ function neighbour(found) {
 function thumbnail(found) {
   const image = element("img");
   image.src = found.thumbnail;
-  image.alt = `Training example of ${found.label}`;
+  image.alt = found.label ? `Example of ${found.label}` : "Example without a label";
   image.onload = () => image.classList.toggle("tiny", Math.max(image.naturalWidth, image.naturalHeight) < 64);
   return image;
 }
