@@ -58,13 +58,13 @@ def embed(
     """
     from rich.console import Console
 
-    wanted = wanted_vectors(network, block=block, pooling=pooling, normalized=normalize, settings=settings)
+    wanted = wanted_vectors(network, block=block, pooling=pooling, normalized=normalize, kind=kind, settings=settings)
     words = "What is finished is kept. To go on, start the same command again."
     if_interrupted(lambda: words)
     if_stopped_by_its_surroundings(lambda: words if out.parent.joinpath(f".{out.name}.part").exists() else "")
     console = Console(stderr=True)
     with progress_shown(console, "vectors") as progress:
-        done = embed_source(wanted, sources, out, labels=not no_labels, kind=kind, console=console, progress=progress)
+        done = embed_source(wanted, sources, out, labels=not no_labels, console=console, progress=progress)
     for row in done.unreadable:
         click.echo(f"left out: {row['file']} {row['why']}", err=True)
     code = EXIT_WRONG_INPUT if done.unreadable and not skip_bad else 0

@@ -61,7 +61,7 @@ def embed(
         pooling: `avg`, `max` or `first`. Defaults to the run's, or to `avg`.
         normalize: Whether each vector is brought to length one. Defaults to False.
         labels: Whether labels are looked for in the source. Defaults to True.
-        kind: `image`, `text` or `audio`, where the network can see several. Defaults to what the source shows.
+        kind: One of `tfl.modalities.base.KINDS`, where the network can see several. Defaults to what the source shows.
         settings: Fields of the recipe by their dotted paths, such as `{"data.image_size": (160, 160)}`.
         on_bad: `error` raises after the file is written where some examples cannot be read, `skip` leaves them out.
 
@@ -75,15 +75,15 @@ def embed(
 
     >>> import tempfile, tfl
     >>> index = tfl.embed("mini", "sample:digits", f"{tempfile.mkdtemp()}/digits.npy", settings={"data.per_class": 10})
-    >>> len(index), index.rows.labels[0]
-    (100, '0')
+    >>> len(index), len(set(index.rows.labels))
+    (100, 10)
     """
     places = [source] if isinstance(source, str | Path) else list(source)
     given = list((settings or {}).items())
-    wanted = wanted_vectors(network, block=block, pooling=pooling, normalized=normalize, settings=given)
+    wanted = wanted_vectors(network, block=block, pooling=pooling, normalized=normalize, kind=kind, settings=given)
     console = progress_console()
     with progress_shown(console, "vectors") as progress:
-        done = embed_source(wanted, places, out, labels=labels, kind=kind, progress=progress)
+        done = embed_source(wanted, places, out, labels=labels, progress=progress)
     if done.unreadable and on_bad == "error":
         raise BadContentError(
             f"{len(done.unreadable)} examples cannot be read; {done.path} has the vectors of the other {done.count}.",

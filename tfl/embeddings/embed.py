@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tfl.embeddings.network import Encoded, VectorNetwork, Wanted, build_network, check_network
+from tfl.embeddings.network import Encoded, VectorNetwork, Wanted, build_network, check_network, data_to_read
 from tfl.embeddings.parts import PART_ROWS, Parts, key_of
 from tfl.embeddings.sources import Source, read_source
 from tfl.embeddings.vector_file import Rows, check_suffix, refuse_if_there, write_vectors
@@ -55,7 +55,6 @@ def embed_source(
     out: Path | str,
     *,
     labels: bool = True,
-    kind: str | None = None,
     console: Console | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Embedded:
@@ -69,7 +68,6 @@ def embed_source(
         places: A source, or several files and folders.
         out: `.parquet` or `.npy`; must not be there yet.
         labels: Whether labels are looked for.
-        kind: What the source holds, where the network could see several kinds. Found in the source by default.
         console: Where to say what was found.
         progress: Called with how many examples are done.
 
@@ -91,8 +89,8 @@ def embed_source(
     check_suffix(file)
     refuse_if_there(file)
     check_can_write(file, folder=False)
-    kinds = wanted.kinds if kind is None else (kind,)
-    source = read_source(places, wanted.recipe.data, kinds=kinds, task=wanted.recipe.task, labels=labels)
+    data = data_to_read(wanted.recipe, places[0] if places else "")
+    source = read_source(places, data, kinds=wanted.kinds, task=wanted.recipe.task, labels=labels)
     network = build_network(check_network(wanted, source.data), source.examples)
     _say(console, source, network)
     parts = Parts(file)

@@ -14,7 +14,7 @@ import numpy as np
 from tfl.data.listing import read_listing
 from tfl.data.subset import choose_evenly
 from tfl.embeddings.embed import make_parts
-from tfl.embeddings.network import Encoded, VectorNetwork, network_of_about
+from tfl.embeddings.network import Encoded, VectorNetwork, data_to_read, network_of_about
 from tfl.embeddings.parts import Parts
 from tfl.embeddings.search import METRICS, Metric, check_search, nearest
 from tfl.embeddings.sources import data_of_kind, examples_of_texts, read_source
@@ -182,8 +182,8 @@ class VectorIndex:
     def verification(self, *, target: float = 0.01, held_out: HoldOut | None = None, seed: int = 0) -> Verification:
         """Thresholds from which two examples count as the same, with their error rates; see `tfl.embeddings.verification`.
 
-        At most 2,000 labelled examples are compared. Those that the run was trained or validated on are left out where that leaves
-        two labels with four examples each.
+        At most 2,000 labelled examples are compared. Those that the run was trained or validated on are left out where that
+        leaves two labels with four examples each.
 
         Args:
             target: The false accept rate that a threshold is chosen for.
@@ -250,8 +250,9 @@ class VectorIndex:
         """
         check_can_write(self.path, folder=False)
         network = self.network
-        data = network.recipe.data
-        source = read_source(_listed(files), data, kinds=(data.kind,), task=network.recipe.task, labels=labels and label is None)
+        places = _listed(files)
+        data = data_to_read(network.recipe, places[0] if places else "")
+        source = read_source(places, data, kinds=(data.kind,), task=network.recipe.task, labels=labels and label is None)
         if label is not None:
             source.labels[:] = [label] * len(source)
         parts = Parts(self.path)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from tfl.embeddings.sources import data_of_kind
 from tfl.errors import BackboneError, DataError, RecipeError, TflError, did_you_mean
 from tfl.fields import as_plain
 from tfl.modalities.base import Modality, check_available, chosen, modality_of, settled
@@ -70,6 +71,7 @@ def wanted_vectors(
     block: str | None = None,
     pooling: str | None = None,
     normalized: bool = False,
+    kind: str | None = None,
     settings: Sequence[tuple[str, Any]] = (),
 ) -> Wanted:
     """What a RUN or a BACKBONE stands for; no TensorFlow is imported.
@@ -79,6 +81,7 @@ def wanted_vectors(
         block: A block by name.
         pooling: `avg`, `max` or `first`.
         normalized: Whether vectors are brought to length one.
+        kind: What the network will see, where it could see several kinds. By default that is found in the source.
         settings: Fields of the recipe with their values. Of a run, only those of `features`.
 
     Raises:
@@ -101,9 +104,12 @@ def wanted_vectors(
     else:
         named = _absolute(str(network))
         kinds = kinds_of_network(named)
-        recipe = Recipe(
-            name="vectors", data=Data("unknown"), backbone=Backbone(named), head=Head(pooling=cast(Any, pooling or "avg"))
-        )
+        if kind is not None and kind not in kinds:
+            raise RecipeError(f"The network {network} cannot see this kind of example.", received=kind, allowed=kinds)
+        kinds = kinds if kind is None else (kind,)
+        data = data_of_kind("unknown", kinds[0]) if len(kinds) == 1 else Data("unknown")
+        head = Head(pooling=cast(Any, pooling or "avg"))
+        recipe = Recipe(name="vectors", data=data, backbone=Backbone(named), head=head)
     for key, value in settings:
         if run is not None and not key.startswith("features"):
             raise RecipeError(
@@ -127,6 +133,18 @@ def _absolute(name: str) -> str:
     path = os.path.expanduser(name)
     is_path = os.path.exists(path) and ("/" in name or os.path.splitext(name)[1] or os.path.isdir(path))
     return os.path.abspath(path) if is_path else name
+
+
+def data_to_read(recipe: Recipe, place: Path | str) -> Data:
+    """How a recipe reads examples, for those at another place: all of them, whatever part of its own source it took.
+
+    Columns of a table keep their names at the recipe's own source, and are found elsewhere.
+    """
+    own = str(place) == recipe.data.source or recipe.data.source == "unknown"
+    columns: dict[str, Any] = {} if own else {"path_column": None, "label_column": None}
+    if recipe.data.source == "unknown":
+        return recipe.data
+    return dataclasses.replace(recipe.data, per_class=None, labels=None, exclude=None, test_fold=None, **columns)
 
 
 def check_network(wanted: Wanted, data: Data) -> Wanted:

@@ -42,6 +42,7 @@ def project(features: NDArray[np.floating], *, seed: int) -> NDArray[np.float64]
     """
     from sklearn.decomposition import PCA
     from sklearn.manifold import TSNE
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
     rows = np.asarray(features, np.float64)
     if len(rows) < FEWEST_POINTS or not np.isfinite(rows).all() or not np.ptp(rows, axis=0).any():
@@ -49,9 +50,10 @@ def project(features: NDArray[np.floating], *, seed: int) -> NDArray[np.float64]
     small = PCA(min(_DIMENSIONS, *rows.shape), random_state=seed).fit_transform(rows)
     start = "pca" if small.shape[1] > 1 else "random"
     perplexity = min(_PERPLEXITY, (len(rows) - 1) / 3)
-    found = TSNE(init=start, learning_rate="auto", perplexity=perplexity, random_state=seed).fit_transform(small)
+    with threadpool_limits(1):  # threads that wait for each other made it thirty times slower where other work uses the cores
+        found = TSNE(init=start, learning_rate="auto", perplexity=perplexity, random_state=seed).fit_transform(small)
     centred = found - (found.max(axis=0) + found.min(axis=0)) / 2
-    return np.asarray(centred / max(np.abs(centred).max(), 1e-12), np.float64)
+    return np.asarray(centred / np.maximum(np.abs(centred).max(axis=0), 1e-12), np.float64)
 
 
 def write_projection(

@@ -9,6 +9,7 @@ from importlib import resources
 import plotly.graph_objects as go
 import pytest
 
+from tfl.evaluate.figures import CLASS_COLOURS
 from tfl.evaluate.report import charts
 from tfl.evaluate.report.facts import stage_facts
 from tfl.evaluate.run_files import read_history

@@ -1,4 +1,4 @@
-"""The map of a report: test and validation examples in two dimensions, coloured by their label, mistakes marked. No TensorFlow."""
+"""The map of a report: test and validation examples in two dimensions, coloured by label, mistakes marked. No TensorFlow."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def examples_map(points: Sequence[Mapping[str, Any]]) -> Figure | None:
     bare = {**AXIS, "showgrid": False, "showticklabels": False, "showline": False, "range": [-1.08, 1.08]}
     layout = layout_of(
         xaxis=bare,
-        yaxis={**bare, "scaleanchor": "x", "constrain": "domain"},
+        yaxis=bare,
         legend={"orientation": "h", "y": -0.02, "yanchor": "top", "x": 0, "font": {"color": COLOURS["ink"]}},
         margin={"l": 6, "r": 6, "t": 6, "b": 6},
         hovermode="closest",
@@ -102,7 +102,8 @@ def _named(points: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def _points(points: Sequence[Mapping[str, Any]], split: str, title: str, colour: str) -> dict[str, Any]:
     test = split == "test"
-    marker = {"color": colour, "size": 8 if test else 7, "symbol": "circle" if test else "circle-open", "opacity": 0.85}
+    marker: dict[str, Any] = {"color": colour, "size": 8 if test else 7, "opacity": 0.85}
+    marker["symbol"] = "circle" if test else "circle-open"
     if not test:
         marker["line"] = {"width": 1.5}
     return {
@@ -127,7 +128,7 @@ def _rings(mistakes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "showlegend": True,
         "x": [point["x"] for point in mistakes],
         "y": [point["y"] for point in mistakes],
-        "marker": {"symbol": "circle-open", "size": 14, "color": COLOURS["ink"], "line": {"width": 1.8}},
+        "marker": {"symbol": "circle-open", "size": 13, "color": COLOURS["ink"], "line": {"width": 1.3}},
         "hoverinfo": "skip",
     }
 
