@@ -5,16 +5,18 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
 from tfl.cli.command import EXIT_WRONG_INPUT, Answer, command, if_interrupted, if_stopped_by_its_surroundings
 from tfl.cli.options import set_option
-from tfl.embeddings.embed import Embedded, embed_source
-from tfl.embeddings.network import POOLINGS, wanted_vectors
+from tfl.embeddings.options import POOLINGS
 from tfl.modalities.base import KINDS
 from tfl.progress import progress_shown
+
+if TYPE_CHECKING:
+    from tfl.embeddings.embed import Embedded
 
 
 @command
@@ -57,6 +59,9 @@ def embed(
     files and folders. A command that was stopped goes on behind its last finished part when it is started again.
     """
     from rich.console import Console
+
+    from tfl.embeddings.embed import embed_source
+    from tfl.embeddings.network import wanted_vectors
 
     wanted = wanted_vectors(network, block=block, pooling=pooling, normalized=normalize, kind=kind, settings=settings)
     words = "What is finished is kept. To go on, start the same command again."

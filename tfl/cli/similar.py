@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
 from tfl.cli.command import EXIT_WRONG_INPUT, Answer, command, if_interrupted
 from tfl.cli.tables import output, table
-from tfl.embeddings.index import TOP, Changed, Similar, VectorIndex
-from tfl.embeddings.search import METRICS, Metric
+from tfl.embeddings.options import METRICS, TOP, Metric
 from tfl.progress import progress_shown
+
+if TYPE_CHECKING:
+    from tfl.embeddings.index import Changed, Similar
 
 
 @command
@@ -51,6 +53,8 @@ def similar(
         raise click.UsageError("Missing argument 'FILE...': name files or folders, or give texts with --text.")
     if texts and (add or remove):
         raise click.UsageError("--text is for searching: add and remove files.")
+    from tfl.embeddings.index import VectorIndex
+
     opened = VectorIndex(index, network=network)
     if remove:
         return _changed(index, opened.remove(files), skip_bad)

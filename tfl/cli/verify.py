@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
 from tfl.cli.command import Answer, command
 from tfl.cli.tables import output, table
-from tfl.embeddings.api import SameOrNot, compare
-from tfl.embeddings.index import VectorIndex
-from tfl.embeddings.verification import HoldOut, Threshold, Verification
+from tfl.embeddings.options import HOLD_OUTS, HoldOut
+
+if TYPE_CHECKING:
+    from tfl.embeddings.api import SameOrNot
+    from tfl.embeddings.verification import Threshold, Verification
 
 
 @command
@@ -28,7 +30,7 @@ from tfl.embeddings.verification import HoldOut, Threshold, Verification
 @click.option("--threshold", type=click.FloatRange(-1, 1), help="Compare two files by this similarity, and measure nothing.")
 @click.option(
     "--held-out",
-    type=click.Choice(["labels", "items"]),
+    type=click.Choice(HOLD_OUTS),
     help="What those that measure the error rates do not share with those that chose the threshold. "
     "[default: labels from eight labels on, else items]",
 )
@@ -48,6 +50,9 @@ def verify(
         )
     if threshold is not None and not files:
         raise click.UsageError("--threshold compares two files: name them.")
+    from tfl.embeddings.api import compare
+    from tfl.embeddings.index import VectorIndex
+
     opened = VectorIndex(index, network=network)
     found = None if threshold is not None else opened.verification(target=far, held_out=held_out)
     document: dict[str, Any] = {"index": str(index), **({} if found is None else {"verification": found.to_json()})}

@@ -10,10 +10,10 @@ from typing import Any, Literal
 import numpy as np
 
 from tfl.embeddings.embed import embed_source
-from tfl.embeddings.index import TOP, VectorIndex
+from tfl.embeddings.index import VectorIndex
 from tfl.embeddings.network import wanted_vectors
-from tfl.embeddings.search import Metric
-from tfl.embeddings.verification import HoldOut, Verification
+from tfl.embeddings.options import TOP, HoldOut, Metric
+from tfl.embeddings.verification import Verification
 from tfl.errors import BadContentError, DataError
 from tfl.progress import progress_console, progress_shown
 from tfl.vectors import unit_length

@@ -15,11 +15,12 @@ from tfl.data.listing import read_listing
 from tfl.data.subset import choose_evenly
 from tfl.embeddings.embed import make_parts
 from tfl.embeddings.network import Encoded, VectorNetwork, data_to_read, network_of_about
+from tfl.embeddings.options import METRICS, TOP, HoldOut, Metric
 from tfl.embeddings.parts import Parts
-from tfl.embeddings.search import METRICS, Metric, check_search, nearest
+from tfl.embeddings.search import check_search, nearest
 from tfl.embeddings.sources import data_of_kind, examples_of_texts, read_source
 from tfl.embeddings.vector_file import Batch, Rows, VectorFile, open_vectors, write_vectors
-from tfl.embeddings.verification import MOST_ITEMS, HoldOut, Verification, verification
+from tfl.embeddings.verification import MOST_ITEMS, Verification, verification
 from tfl.errors import BadContentError, DataError, listed
 from tfl.storage import check_can_write, locked
 
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
     from tfl.data.examples import Examples
 
-TOP = 5
 _FEWEST = 4
 """Examples of a label that verification takes."""
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from tfl.embeddings.options import POOLINGS
 from tfl.embeddings.sources import data_of_kind
 from tfl.errors import BackboneError, DataError, RecipeError, TflError, did_you_mean
 from tfl.fields import as_plain
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
 
 HEAD_INPUT = "head_pool"
 """What the block of a run is called where none is named: the vector that its head reads."""
-POOLINGS = ("avg", "max", "first")
 _LOOKED_AT = 2000
 """At most so many examples decide a length that nobody states."""
 _PACKAGES = ("tensorflow", "keras", "keras-hub", "tensorflow-text")

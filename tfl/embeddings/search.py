@@ -12,10 +12,11 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tfl.embeddings.options import Metric
 from tfl.embeddings.vector_file import Rows, VectorFile
 from tfl.errors import MissingExtraError, StorageError
 from tfl.storage import storage_errors, write_atomically
@@ -24,8 +25,6 @@ from tfl.vectors import unit_length
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-Metric = Literal["cosine", "euclidean"]
-METRICS = ("cosine", "euclidean")
 EXACT_BELOW = 50_000
 """Rows of a file below which a query is compared with every one."""
 _PROPOSED = 4

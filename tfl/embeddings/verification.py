@@ -15,10 +15,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tfl.embeddings.options import HoldOut
 from tfl.errors import DataError
 from tfl.tasks.intervals import percentile_interval, resample_counts, resamples, wilson_interval
 from tfl.vectors import unit_length
@@ -26,7 +27,6 @@ from tfl.vectors import unit_length
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-HoldOut = Literal["labels", "items"]
 MOST_ITEMS = 2000
 """At most so many items are compared with each other, evenly of the labels."""
 _RESAMPLES = 200
