@@ -139,6 +139,17 @@ def test_classes_of_different_sizes(tmp_path, bundle, weighted):
     assert chosen.class_weight == weighted and run.path("chosen.json").is_file()
 
 
+@pytest.mark.parametrize("kept", [1, 2])
+def test_one_training_example_of_a_class_is_enough(tmp_path, bundle, kept):
+    labels = np.asarray(bundle.examples.labels)
+    few = np.concatenate([bundle.split.train[labels[bundle.split.train] == label][:kept] for label in range(3)])
+    val = bundle.split.val[labels[bundle.split.val] == 0]  # the others have none to validate
+    split = dataclasses.replace(bundle.split, train=few if kept == 1 else few[:-1], val=val)
+    run = Run.create(tmp_path / "run", digits(), command=[])
+    choose_stages(run, digits(), dataclasses.replace(bundle, split=split))
+    assert run.path("chosen.json").is_file()
+
+
 def test_depths_leave_a_block_frozen_and_differ(bundle):
     assembled = assemble_for(digits(), bundle)
     stages = candidate_stages(assembled, bundle, auto=tfl.Auto(), count=100)

@@ -358,9 +358,11 @@ def _examples(bundle: Bundle, seed: int) -> tuple[NDArray[np.int64], NDArray[np.
     strata = np.asarray(bundle.task.strata(bundle.examples))
     train = stratified_sample(bundle.indices("train"), strata, count=TRAINING_SAMPLE, seed=seed)
     units = tied_together(bundle.examples, bundle.fingerprints)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # of classes with fewer examples than folds
-        of_train = 1 + make_folds(strata[train], units[train], most=FOLDS - 1, seed=derived_seed(seed, "auto"))
+    of_train = np.ones(len(train), np.int64)
+    if max(len(np.unique(units[train[strata[train] == stratum]])) for stratum in np.unique(strata[train])) > 1:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # of classes with fewer examples than folds
+            of_train += make_folds(strata[train], units[train], most=FOLDS - 1, seed=derived_seed(seed, "auto"))
     rows = np.concatenate([train, bundle.indices("val")])
     folds = np.concatenate([of_train, np.zeros(len(bundle.indices("val")), np.int64)])
     order = np.argsort(rows)

@@ -115,7 +115,9 @@ def held_out_logits(
     """Logits by the probes of the folds, and the penalties."""
     if bundle.task.name == "classify":
         found = held_out(inputs, np.asarray(bundle.examples.labels)[rows], folds, balanced=balanced)
-        return np.log(np.maximum(found.probabilities, _LEAST_PROBABILITY)), (found.strength,)
+        probabilities = np.zeros((len(rows), bundle.class_count), np.float32)  # classes that do not occur have a column too
+        probabilities[:, : found.probabilities.shape[1]] = found.probabilities
+        return np.log(np.maximum(probabilities, _LEAST_PROBABILITY)), (found.strength,)
     with threadpool_limits(1):
         scaled, task = bundle.task.scaled(bundle.targets[rows]), bundle.task.name
         strengths = linear_head(inputs, scaled, units, task=task, balanced=balanced).strengths
