@@ -14,19 +14,19 @@ import pytest
 
 import tfl
 from tfl.errors import BackboneError
-from tfl.modalities.image.backbones import catalog
+from tfl.modalities.image.backbones import catalog, classic
 from tfl.modalities.image.backbones.build import build_backbone
 
 SMALLEST = (
     *("ConvNeXtTiny", "DenseNet121", "EfficientNetB0", "EfficientNetV2B0", "InceptionV3", "MobileNet", "MobileNetV2"),
     *("MobileNetV3Small", "NASNetMobile", "ResNet50", "ResNet50V2", "VGG16", "Xception"),
 )
-LARGER = [name for name in catalog.names() if name not in (*SMALLEST, "mini")]
+LARGER = [name for name in catalog.names() if name not in (*SMALLEST, "mini", *classic.BUILDERS)]
 
 
 def test_every_keras_application_is_there_by_its_own_name() -> None:
     public = {name for name, value in vars(keras.applications).items() if inspect.isfunction(value)}
-    assert public | {"mini"} == set(catalog.names())
+    assert public | {"mini", *classic.BUILDERS} == set(catalog.names())
 
 
 @pytest.mark.parametrize(
@@ -53,17 +53,19 @@ def test_weights_files_by_argument_and_size(name: str, arguments: Mapping[str, A
 
 @pytest.mark.parametrize("name", [*SMALLEST, *(pytest.param(name, marks=pytest.mark.slow) for name in LARGER)])
 def test_the_weights_file_is_the_one_keras_asks_for(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[str] = []
+    asked: list[tuple[str, str]] = []
 
-    def get_file(fname: str, *args: Any, **kwargs: Any) -> str:
-        asked.append(fname)
+    def get_file(fname: str, origin: str, **kwargs: Any) -> str:
+        asked.append((fname, origin))
         raise ConnectionError("no network in this test")
 
     monkeypatch.setattr("keras.src.utils.file_utils.get_file", get_file)
     with warnings.catch_warnings(), pytest.raises(ConnectionError):
         warnings.simplefilter("ignore")
         getattr(keras.applications, name)(include_top=False, weights="imagenet", input_shape=(128, 128, 3))
-    assert asked == [catalog.entry(name).weights_file_for({}, (128, 128))]
+    entry = catalog.entry(name)
+    file = entry.weights_file_for({}, (128, 128))
+    assert asked == [(file, entry.address_of(file))]
 
 
 @pytest.mark.slow

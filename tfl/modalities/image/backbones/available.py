@@ -25,7 +25,7 @@ def check_available(backbone: Backbone) -> None:
 
     Raises:
         BackboneError: There is no network of that name, and no model file.
-        WeightsNotFoundError: There is no such weights file.
+        WeightsNotFoundError: There is no such weights file, or nobody publishes weights of the network.
 
     Example:
 
@@ -36,9 +36,11 @@ def check_available(backbone: Backbone) -> None:
         hub.require_extra(needed_for=f"The network `{backbone.name}`")
         hub.folder_of(backbone.name)
         return
-    if model_file(backbone.name) is None:
-        catalog.entry(backbone.name)
     weights = backbone.weights
+    if model_file(backbone.name) is None:
+        entry = catalog.entry(backbone.name)
+        if weights in ("pretrained", "imagenet"):
+            entry.refuse_without_weights()
     if weights not in _NO_FILES and not Path(os.path.expanduser(str(weights))).is_file():
         raise WeightsNotFoundError(
             f"There is no weights file {Path(os.path.expanduser(str(weights)))}.",

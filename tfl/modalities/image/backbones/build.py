@@ -19,13 +19,11 @@ from tfl.backbones.load import cause_of, load_network
 from tfl.backbones.model_files import model_file
 from tfl.backbones.weight_files import find_imagenet_file, load_weights_file, not_found
 from tfl.errors import BackboneError, did_you_mean
-from tfl.modalities.image.backbones import catalog, mini
+from tfl.modalities.image.backbones import catalog, classic, mini
+from tfl.modalities.image.backbones.classic import IMAGENET_MEAN, IMAGENET_STD
 from tfl.modalities.image.backbones.settle import preprocessing_of, undecided
 from tfl.recipe import Backbone
 
-IMAGENET_STD = (0.229, 0.224, 0.225)
-"""Of RGB in 0..1 over the ImageNet training set, as in `keras.applications.imagenet_utils`."""
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
 CAFFE_MEAN_BGR = (103.939, 116.779, 123.68)
 _GLOBAL_POOLING = (keras.layers.GlobalAveragePooling2D, keras.layers.GlobalMaxPooling2D)
 
@@ -60,11 +58,11 @@ def build_backbone(backbone: Backbone, *, image_size: tuple[int, int]) -> keras.
     arguments = _check_arguments(entry, backbone)
     _check_size(entry, image_size)
     if entry.name == "mini":
-        raw, prepare = _build_mini(backbone, image_size), None
-    else:
-        raw, around = _build_application(entry, backbone, arguments, image_size)
-        return _finish(raw, image_size, preprocessing=entry.preprocessing, around=around)
-    return _finish(raw, image_size, around=prepare)
+        return _finish(_build_mini(backbone, image_size), image_size)
+    if entry.is_classic:
+        return _finish(_build_classic(entry, backbone, image_size), image_size)
+    raw, around = _build_application(entry, backbone, arguments, image_size)
+    return _finish(raw, image_size, preprocessing=entry.preprocessing, around=around)
 
 
 def _check_arguments(entry: catalog.Entry, backbone: Backbone) -> dict[str, Any]:
@@ -105,6 +103,15 @@ def _build_mini(backbone: Backbone, image_size: tuple[int, int]) -> keras.Model:
         mini.load_weights(model, Path(os.path.expanduser(backbone.weights)))
     else:
         load_weights_file(model, Path(backbone.weights), name="mini")
+    return model
+
+
+def _build_classic(entry: catalog.Entry, backbone: Backbone, image_size: tuple[int, int]) -> keras.Model:
+    if backbone.weights in ("pretrained", "imagenet"):
+        entry.refuse_without_weights()
+    model: keras.Model = classic.BUILDERS[entry.name]((*image_size, 3))
+    if backbone.weights is not None:
+        load_weights_file(model, Path(backbone.weights), name=entry.name)
     return model
 
 

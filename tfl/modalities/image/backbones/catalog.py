@@ -1,6 +1,6 @@
 """Which networks there are: name → family, input range, minimum size, arguments and weights file. No TensorFlow.
 
-The table follows Keras 3.15.1 (`keras.applications`).
+The table follows Keras 3.15.1 (`keras.applications`); `mini` and the networks of `classic.py` are tfl's own.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from tfl.errors import BackboneError, did_you_mean
+from tfl.errors import BackboneError, WeightsNotFoundError, did_you_mean
 
 Preprocessing = Literal["none", "tf", "caffe", "torch"]
 """What must happen to pixels 0..255 before the network: `none` (it does so itself), `tf` (to -1..1), `caffe` (BGR, minus the
@@ -22,11 +22,13 @@ class Entry:
     """One network of the catalog.
 
     Args:
-        name: As in `keras.applications`, or `mini`.
+        name: As in `keras.applications`, `mini`, or as in `classic.py`.
         family: Networks that differ in depth or width only.
         preprocessing: See `Preprocessing`.
         minimum_size: Smallest height and width in pixels.
-        pattern: The name of the ImageNet weights file without its top; `{alpha}`, `{size}` and `{minimalistic}` vary.
+        pattern: The name of the ImageNet weights file without its top; `{alpha}`, `{size}` and `{minimalistic}` vary. Empty where
+            there are no pretrained weights.
+        address: The URL that Keras fetches it from: `{file}` is its name. Empty where nothing is fetched.
         arguments: What the constructor takes, with its defaults.
         weights_for: The values of an argument for which weights were published; others have to start from random ones.
         sizes: Image sizes with weights of their own; any other size takes those of the last.
@@ -38,6 +40,7 @@ class Entry:
     preprocessing: Preprocessing
     minimum_size: int = 32
     pattern: str = ""
+    address: str = ""
     arguments: tuple[tuple[str, Any], ...] = ()
     weights_for: tuple[tuple[str, tuple[Any, ...]], ...] = ()
     sizes: tuple[int, ...] = (224,)
@@ -52,7 +55,7 @@ class Entry:
         """The ImageNet weights file that Keras looks for, given these constructor arguments and this image size.
 
         Raises:
-            BackboneError: No such weights were published.
+            BackboneError: No such weights were published, or (`WeightsNotFoundError`) none at all of this network.
 
         Example:
 
@@ -60,6 +63,7 @@ class Entry:
         >>> catalog.entry("MobileNet").weights_file_for({"alpha": 0.75})
         'mobilenet_7_5_224_tf_no_top.h5'
         """
+        self.refuse_without_weights()
         values = dict(self.arguments) | dict(arguments)
         for key, published in self.weights_for:
             if values[key] not in published:
@@ -81,42 +85,74 @@ class Entry:
         text = _MOBILENET_ALPHA[alpha] if self.name == "MobileNet" else str(alpha)
         return self.pattern.format(alpha=text, size=size, minimalistic="_minimalistic" if values.get("minimalistic") else "")
 
+    @property
+    def is_classic(self) -> bool:
+        """Whether it is one of `classic.py`, of which there are no pretrained weights."""
+        return not self.pattern
+
+    def refuse_without_weights(self) -> None:
+        """Makes sure that there are pretrained weights of this network.
+
+        Raises:
+            WeightsNotFoundError: Nobody publishes any for Keras.
+        """
+        if self.is_classic:
+            raise WeightsNotFoundError(
+                f"There are no pretrained weights of {self.name} for Keras.",
+                fix="Begin with random ones (weights=None, --set backbone.weights=none), name a weights file of this network "
+                "without its classifier (weights=PATH), or take a network with weights: `tfl backbones --at-hand` lists those on "
+                "this machine.",
+            )
+
+    def address_of(self, file_name: str) -> str:
+        """The URL that Keras fetches a weights file of this network from; an empty string where there is none."""
+        return self.address.replace("{file}", file_name)
+
 
 _MOBILENET_ALPHA = {1.0: "1_0", 0.75: "7_5", 0.5: "5_0", 0.25: "2_5"}
+_FOLDER = "https://storage.googleapis.com/tensorflow/keras-applications/"
+_CLASSIC_FILE = "{name}_weights_tf_dim_ordering_tf_kernels_notop.h5"
 _V3_ARGUMENTS = (("alpha", 1.0), ("minimalistic", False))
 
 
 def _plain(
-    family: str, names: str, preprocessing: Preprocessing, pattern: str, minimum_size: int = 32, native_size: int = 224
+    family: str, names: str, preprocessing: Preprocessing, folder: str, minimum_size: int = 32, native_size: int = 224
 ) -> list[Entry]:
-    """Entries without arguments; `{file}` in the pattern is the name in lower case."""
+    """Entries without arguments; `{name}` in the folder and in the file is the name in lower case."""
     return [
         Entry(
             name=name,
             family=family,
             preprocessing=preprocessing,
             minimum_size=minimum_size,
-            pattern=pattern.replace("{file}", name.lower()),
+            pattern=_CLASSIC_FILE.replace("{name}", name.lower()),
+            address=_FOLDER + folder.replace("{name}", name.lower()) + "/{file}",
             native_size=native_size,
         )
         for name in names.split()
     ]
 
 
-_CLASSIC = "{file}_weights_tf_dim_ordering_tf_kernels_notop.h5"
 _ENTRIES: tuple[Entry, ...] = (
     Entry(name="mini", family="mini", preprocessing="none", pattern="mini.npz", native_size=96),
     *(
-        Entry(name=f"ConvNeXt{size}", family="ConvNeXt", preprocessing="none", pattern=f"convnext_{size.lower()}_notop.h5")
+        Entry(
+            name=f"ConvNeXt{size}",
+            family="ConvNeXt",
+            preprocessing="none",
+            pattern=f"convnext_{size.lower()}_notop.h5",
+            address=_FOLDER + "convnext/{file}",
+        )
         for size in ("Tiny", "Small", "Base", "Large", "XLarge")
     ),
-    *_plain("DenseNet", "DenseNet121 DenseNet169 DenseNet201", "torch", _CLASSIC),
+    *_plain("DenseNet", "DenseNet121 DenseNet169 DenseNet201", "torch", "densenet"),
     *(
         Entry(
             name=f"EfficientNetB{number}",
             family="EfficientNet",
             preprocessing="none",
             pattern=f"efficientnetb{number}_notop.h5",
+            address="https://storage.googleapis.com/keras-applications/{file}",
             native_size=size,
         )
         for number, size in enumerate((224, 240, 260, 300, 380, 456, 528, 600))
@@ -127,6 +163,7 @@ _ENTRIES: tuple[Entry, ...] = (
             family="EfficientNetV2",
             preprocessing="none",
             pattern=f"efficientnetv2-{size.lower()}_notop.h5",
+            address=_FOLDER + "efficientnet_v2/{file}",
             native_size=pixels,
         )
         for size, pixels in (("B0", 224), ("B1", 240), ("B2", 260), ("B3", 300), ("S", 384), ("M", 480), ("L", 480))
@@ -137,6 +174,7 @@ _ENTRIES: tuple[Entry, ...] = (
         preprocessing="tf",
         minimum_size=75,
         pattern="inception_resnet_v2_weights_tf_dim_ordering_tf_kernels_notop.h5",
+        address=_FOLDER + "inception_resnet_v2/{file}",
         native_size=299,
     ),
     Entry(
@@ -145,6 +183,7 @@ _ENTRIES: tuple[Entry, ...] = (
         preprocessing="tf",
         minimum_size=75,
         pattern="inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5",
+        address=_FOLDER + "inception_v3/{file}",
         native_size=299,
     ),
     Entry(
@@ -152,6 +191,7 @@ _ENTRIES: tuple[Entry, ...] = (
         family="MobileNet",
         preprocessing="tf",
         pattern="mobilenet_{alpha}_{size}_tf_no_top.h5",
+        address=_FOLDER + "mobilenet/{file}",
         arguments=(("alpha", 1.0), ("depth_multiplier", 1)),
         weights_for=(("alpha", (0.25, 0.5, 0.75, 1.0)), ("depth_multiplier", (1,))),
         sizes=(128, 160, 192, 224),
@@ -161,6 +201,7 @@ _ENTRIES: tuple[Entry, ...] = (
         family="MobileNetV2",
         preprocessing="tf",
         pattern="mobilenet_v2_weights_tf_dim_ordering_tf_kernels_{alpha}_{size}_no_top.h5",
+        address=_FOLDER + "mobilenet_v2/{file}",
         arguments=(("alpha", 1.0),),
         weights_for=(("alpha", (0.35, 0.5, 0.75, 1.0, 1.3, 1.4)),),
         sizes=(96, 128, 160, 192, 224),
@@ -171,23 +212,42 @@ _ENTRIES: tuple[Entry, ...] = (
             family="MobileNetV3",
             preprocessing="none",
             pattern=f"weights_mobilenet_v3_{size.lower()}{{minimalistic}}_224_{{alpha}}_float_no_top_v2.h5",
+            address=_FOLDER + "mobilenet_v3/{file}",
             arguments=_V3_ARGUMENTS,
             weights_for=(("alpha", (0.75, 1.0)),),
         )
         for size in ("Large", "Small")
     ),
-    Entry(name="NASNetLarge", family="NASNet", preprocessing="tf", pattern="nasnet_large_no_top.h5", native_size=331),
-    Entry(name="NASNetMobile", family="NASNet", preprocessing="tf", pattern="nasnet_mobile_no_top.h5"),
-    *_plain("ResNet", "ResNet50 ResNet101 ResNet152", "caffe", _CLASSIC),
-    *_plain("ResNetV2", "ResNet50V2 ResNet101V2 ResNet152V2", "tf", _CLASSIC),
-    *_plain("VGG", "VGG16 VGG19", "caffe", _CLASSIC),
-    *_plain("Xception", "Xception", "tf", _CLASSIC, 71, 299),
+    *(
+        Entry(
+            name=f"NASNet{size}",
+            family="NASNet",
+            preprocessing="tf",
+            pattern=f"nasnet_{size.lower()}_no_top.h5",
+            address=f"{_FOLDER}nasnet/NASNet-{size.lower()}-no-top.h5",
+            native_size=pixels,
+        )
+        for size, pixels in (("Large", 331), ("Mobile", 224))
+    ),
+    *_plain("ResNet", "ResNet50 ResNet101 ResNet152", "caffe", "resnet"),
+    *_plain("ResNetV2", "ResNet50V2 ResNet101V2 ResNet152V2", "tf", "resnet"),
+    *_plain("VGG", "VGG16 VGG19", "caffe", "{name}"),
+    *(
+        Entry(name=name, family=family, preprocessing="none", minimum_size=least, native_size=pixels)
+        for name, family, least, pixels in (
+            ("LeNet", "LeNet", 32, 32),
+            ("AlexNet", "AlexNet", 63, 224),
+            ("ResNet18", "ResNet18/34", 32, 224),
+            ("ResNet34", "ResNet18/34", 32, 224),
+        )
+    ),
+    *_plain("Xception", "Xception", "tf", "xception", 71, 299),
 )
 _BY_NAME: dict[str, Entry] = {entry.name: entry for entry in _ENTRIES}
 
 
 def names() -> tuple[str, ...]:
-    """Every network by name: `mini` first, then those of Keras Applications."""
+    """Every network by name: `mini` first, then those of Keras Applications, among them those of `classic.py`."""
     return tuple(_BY_NAME)
 
 

@@ -89,13 +89,14 @@ def preprocessing_of(backbone: Backbone) -> Expectation:
         if stated not in ("auto", entry.preprocessing):
             raise BackboneError(
                 f"{entry.name} of Keras Applications takes another preprocessing."
-                if entry.name != "mini"
-                else "mini scales the pixels itself.",
+                if entry.name != "mini" and not entry.is_classic
+                else f"{entry.name} scales the pixels itself.",
                 received=f"preprocessing={stated!r}",
                 allowed=f"auto or {entry.preprocessing} ({WAYS[entry.preprocessing]})",
                 fix="A network with weights from elsewhere can be saved whole (model.save('m.keras')) and named as a file.",
             )
-        return Expectation(entry.preprocessing, f"as {entry.name} was trained")
+        reason = "its first layer scales the pixels" if entry.is_classic else f"as {entry.name} was trained"
+        return Expectation(entry.preprocessing, reason)
     found = _expected_by(path)
     if stated == "auto" or stated == found.preprocessing:
         return found
