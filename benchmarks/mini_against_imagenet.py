@@ -3,11 +3,11 @@
 Run       TFL_TEST_DATA=<folder with strawberry/, flowers/, fashion_mnist/ and spoken_digits/> \
               KERAS_HOME=<folder with ImageNet weights> python benchmarks/mini_against_imagenet.py --json
 Networks  mini, and those of NETWORKS, each at the size that its weights were trained at
-Sets      photos of strawberry leaves (two classes) and of flowers (five), pictures of clothes of 28 px (ten), and spoken digits as
-          spectrograms (ten)
+Sets      photos of strawberry leaves (two classes) and of flowers (five), pictures of clothes of 28 px (ten), and spoken digits
+          as spectrograms (ten)
 Method    five seeds, 25 training examples a class, up to 100 others a class to test, the same for every network. Logistic
-          regression on the means of one block's output; which block, and how strongly it is regularised, is chosen by
-          cross-validation on the training examples. Differences are paired by seed
+          regression on the means of one block's output; which block of the upper half, and how strongly it is regularised, is
+          chosen by cross-validation on the training examples. Differences are paired by seed
 """
 
 from __future__ import annotations

@@ -66,6 +66,19 @@ def text_encoder() -> Path:
 
 
 @pytest.fixture(scope="session")
+def whole_file() -> Callable[..., Path]:
+    """Writes what begins as HDF5 and is as long as it says, as a weights file does that was fetched whole."""
+
+    def write(path: Path, length: int = 96) -> Path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        start = b"\x89HDF\r\n\x1a\n" + bytes([0, 0, 0, 0, 0, 8, 8, 0]) + bytes(24) + length.to_bytes(8, "little")
+        path.write_bytes(start.ljust(length, b"\0"))
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="session")
 def draw_bars() -> Callable[[int, int], tuple[np.ndarray, np.ndarray]]:
     """Makes `(images, labels)`: noise with a bright bar that lies (0), stands (1) or is not there (2)."""
 

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     import keras
 
 
+PAGE = "docs/weights.md"
+"""Where it is written how weights come to a machine."""
+
+
 def weights_folders() -> list[Path]:
     """Where Keras keeps the weights it downloads: `KERAS_HOME/models`, else `~/.keras/models`."""
     home = os.environ.get("KERAS_HOME")
@@ -31,6 +35,36 @@ def find_imagenet_file(*file_names: str) -> Path | None:
             if (folder / name).is_file():
                 return folder / name
     return None
+
+
+_HDF5 = b"\x89HDF\r\n\x1a\n"
+_END_AT = {0: 40, 1: 44, 2: 28, 3: 28}
+"""Where the superblock of each version says how long the file is (HDF5 File Format Specification 3.0, section II.A)."""
+
+
+def is_whole(file: Path) -> bool:
+    """Whether a file begins as HDF5 and is as long as it says: a download that was cut off is shorter. Reads 64 bytes.
+
+    Args:
+        file: Of weights; any other path, also one where nothing is, answers False.
+
+    Example:
+
+    >>> from pathlib import Path
+    >>> is_whole(Path("none.h5"))
+    False
+    """
+    try:
+        with file.open("rb") as handle:
+            start = handle.read(64)
+        length = file.stat().st_size
+    except OSError:
+        return False
+    if len(start) < 64 or not start.startswith(_HDF5) or start[8] not in _END_AT:
+        return False
+    offset_bytes = start[13] if start[8] < 2 else start[9]
+    end_at = _END_AT[start[8]]
+    return offset_bytes == 8 and length >= int.from_bytes(start[end_at : end_at + 8], "little")
 
 
 def refuse_bomb(file: Path) -> None:
@@ -86,5 +120,6 @@ def not_found(name: str, file_name: str, error: Exception) -> WeightsNotFoundErr
         f"The ImageNet weights of {name} are not on this machine: looked for {file_name} in {folder}, "
         f"and Keras could not download it ({first}).",
         fix=f"Put that file there (or set KERAS_HOME to the folder that holds models/{file_name}), go online, "
-        f"name another file with weights=PATH, or use weights=None for random ones; the backbone `mini` needs no download.",
+        f"name another file with weights=PATH, or use weights=None for random ones; the backbone `mini` needs no download. "
+        f"All ways: {PAGE}.",
     )

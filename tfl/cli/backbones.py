@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,61 +15,82 @@ from tfl.quiet import load_tensorflow
 from tfl.recipe import Backbone
 
 if TYPE_CHECKING:
-    from tfl.modalities.image.backbones.catalog import Entry
+    from tfl.modalities.at_hand import AtHand
 
 
 @command
 @click.argument("name", required=False)
+@click.option(
+    "--at-hand", is_flag=True, help="List only those whose pretrained weights are on this machine, the one to try first in front."
+)
+@click.option(
+    "--folder",
+    "folders",
+    metavar="DIR",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    help="With --at-hand: look in this folder as well. Repeatable.",
+)
+@click.option("--fetch", "fetching", is_flag=True, help="Fetch the pretrained weights of NAME to where Keras looks for them.")
 @click.option("--image-size", metavar="H,W", callback=parse_size, help="For this size in pixels. [default: the network's own]")
 @set_option("Change how it is built, such as arguments.alpha=0.35. Repeatable.")
-def backbones(name: str | None, image_size: tuple[int, int] | None, settings: Sequence[tuple[str, str]]) -> Answer:
+def backbones(
+    name: str | None,
+    at_hand: bool,
+    folders: Sequence[Path],
+    fetching: bool,
+    image_size: tuple[int, int] | None,
+    settings: Sequence[tuple[str, str]],
+) -> Answer:
     """List the networks, or print the blocks of NAME: layers, parameters, output shape, share of the compute.
 
     NAME is one of the list, the path of a model saved by Keras (.keras, or a whole model in .h5), or an encoder of KerasHub for
     images or texts, by the name or the folder of its preset. Of a file it also says how pixels are prepared for it. A network
-    of the list is built with random weights: nothing is downloaded.
+    of the list is built with random weights: nothing is downloaded, but with --fetch.
     """
+    if folders and not at_hand:
+        raise click.UsageError("--folder goes with --at-hand.")
     if name is None:
-        if image_size is not None or settings:
-            raise click.UsageError("--image-size and --set need the NAME of a network.")
-        return _list()
-    return _describe(name, image_size, settings)
+        if image_size is not None or settings or fetching:
+            raise click.UsageError("--image-size, --set and --fetch need the NAME of a network.")
+        return _list_at_hand(folders) if at_hand else _list()
+    if at_hand:
+        raise click.UsageError("--at-hand lists networks, and takes no NAME.")
+    return _fetch(name, image_size, settings) if fetching else _describe(name, image_size, settings)
 
 
 def _list() -> Answer:
+    from tfl.backbones.weight_files import weights_folders
+    from tfl.modalities.at_hand import at_hand
     from tfl.modalities.image.backbones import catalog
 
+    here = at_hand("image")
     rows = []
     for name in catalog.names():
-        found = catalog.entry(name)
+        entry = catalog.entry(name)
+        found = [each for each in here if each.backbone.name == name]
         rows.append(
             {
-                "name": found.name,
-                "family": found.family,
-                "minimum_size": found.minimum_size,
-                "native_size": found.native_size,
-                "preprocessing": found.preprocessing,
-                "weights_file": found.weights_file,
-                "weights_here": weights_here(found),
+                "name": entry.name,
+                "family": entry.family,
+                "minimum_size": entry.minimum_size,
+                "native_size": entry.native_size,
+                "preprocessing": entry.preprocessing,
+                "weights_file": None if entry.is_classic else entry.weights_file,
+                "weights_here": sorted(each.file.name for each in found),
+                "at_hand": bool(found),
+                "variants": [_variant(each, entry.native_size) for each in found],
             }
         )
-    document = {"backbones": rows, "weights_folder": str(weights_folder())}
+    document = {"backbones": rows, "weights_folder": str(weights_folders()[0])}
     return Answer(document, lambda: _show_list(document))
 
 
-def weights_folder() -> Path:
-    """Where Keras keeps the weights that it downloads, found without it: `KERAS_HOME/models` or `~/.keras/models`."""
-    return Path(os.environ.get("KERAS_HOME") or "~/.keras").expanduser() / "models"
-
-
-def weights_here(entry: Entry) -> list[str]:
-    """The files of pretrained weights of a network that lie on this machine, of any of its variants."""
-    from tfl.modalities.image.backbones.mini import WEIGHTS_FILE
-
-    if entry.name == "mini":
-        return [WEIGHTS_FILE.name] if WEIGHTS_FILE.is_file() else []
-    pattern = re.sub(r"\{\w+\}", "*", entry.pattern)
-    return sorted(file.name for file in weights_folder().glob(pattern)) if pattern else []
+def _variant(found: AtHand, native_size: int) -> str:
+    """By what weights differ from those of the network's defaults, such as `alpha=0.35`."""
+    arguments = [f"{key}={value}" for key, value in found.backbone.arguments.items()]
+    side = found.input_size[0]
+    return " ".join(arguments + ([] if side == native_size else [f"{side} px"])) or "yes"
 
 
 def _show_list(document: dict[str, Any]) -> None:
@@ -84,22 +103,91 @@ def _show_list(document: dict[str, Any]) -> None:
             row["native_size"],
             row["minimum_size"],
             row["preprocessing"],
-            ", ".join(row["weights_here"]),
+            ", ".join(row["variants"]) or ("none exist" if row["weights_file"] is None else ""),
         )
         for row in document["backbones"]
     ]
-    columns = ("name", "family", "own px", "minimum px", "preprocessing", "weights here")
+    columns = ("name", "family", "own px", "minimum px", "preprocessing", "weights at hand")
     output().print(table(columns, rows, right=("own px", "minimum px")))
     click.echo(f"Keras downloads other weights into {document['weights_folder']} when a recipe asks for them.")
+    click.echo("Now: tfl backbones NAME --fetch. What is here, best first: tfl backbones --at-hand")
+
+
+def _list_at_hand(folders: Sequence[Path]) -> Answer:
+    from tfl.backbones.weight_files import weights_folders
+    from tfl.errors import DataError
+    from tfl.modalities.at_hand import best_at_hand
+
+    for folder in folders:
+        if not folder.expanduser().is_dir():
+            raise DataError(f"There is no folder {folder}.", fix="--folder names one with weights files or presets.")
+    rows = [
+        {"kind": kind, **found.to_json(), "title": found.title}
+        for kind in ("image", "text")
+        for found in best_at_hand(kind, folders=folders)
+    ]
+    document = {"backbones": rows, "weights_folder": str(weights_folders()[0])}
+    return Answer(document, lambda: _show_at_hand(document))
+
+
+def _show_at_hand(document: dict[str, Any]) -> None:
+    from tfl.backbones.weight_files import PAGE
+    from tfl.cli.tables import output, readable_count, table
+
+    rows = [
+        (
+            row["title"],
+            "images, sounds" if row["kind"] == "image" else "texts",
+            " × ".join(str(side) for side in row["input_size"]) + (" px" if row["kind"] == "image" else " tokens"),
+            f"{row['accuracy']}%, {row['benchmark']}" if row["accuracy"] else "",
+            "" if row["parameters"] is None else readable_count(row["parameters"]),
+            "" if row["flops"] is None else readable_count(row["flops"]),
+            row["file"],
+        )
+        for row in document["backbones"]
+    ]
+    columns = ("network", "for", "trained at", "published accuracy", "parameters", "FLOP", "where")
+    output().print(table(columns, rows, right=("parameters", "FLOP")))
+    click.echo(f"Others: tfl backbones NAME --fetch, or as {PAGE} says.")
+
+
+def _fetch(name: str, image_size: tuple[int, int] | None, settings: Sequence[tuple[str, str]]) -> Answer:
+    from tfl.fields import override
+    from tfl.modalities.fetch import fetch
+
+    backbone = Backbone(name)
+    for key, text in settings:
+        backbone = override(backbone, key, text)
+    found = fetch(backbone, image_size=image_size)
+    document = {
+        "name": name,
+        "arguments": dict(backbone.arguments),
+        "folder": str(found.folder),
+        "files": list(found.files),
+        "address": found.address or None,
+        "bytes": found.bytes,
+        "sha256": found.sha256,
+        "fetched": found.fetched,
+    }
+    return Answer(document, lambda: _show_fetched(document))
+
+
+def _show_fetched(document: dict[str, Any]) -> None:
+    said = f"fetched from {document['address']}" if document["fetched"] else "already there"
+    for file in document["files"]:
+        click.echo(Path(document["folder"]) / file)
+    click.echo(f"{said}; {document['bytes'] / 1e6:.1f} MB, SHA-256 {document['sha256']}")
 
 
 def _describe(name: str, image_size: tuple[int, int] | None, settings: Sequence[tuple[str, str]]) -> Answer:
     from tfl.backbones.model_files import model_file
     from tfl.fields import override
+    from tfl.modalities.hub_cache import address_of
+    from tfl.modalities.image.backbones import catalog
     from tfl.modalities.image.backbones.presets import is_preset
     from tfl.modalities.image.backbones.settle import native_size, preprocessing_of
 
-    if is_preset(name):
+    if is_preset(name) or (name not in catalog.names() and address_of(name) is not None):
         return _describe_preset(name, settings)
     own_model = model_file(name) is not None  # what cannot be one is reported before TensorFlow's seconds of loading
     backbone = Backbone(name) if own_model else Backbone(name, weights=None)
@@ -151,9 +239,10 @@ def _describe_preset(name: str, settings: Sequence[tuple[str, str]]) -> Answer:
 
 def _is_of_images(name: str) -> bool:
     from tfl.errors import BackboneError
-    from tfl.modalities.image.encoders import class_of
 
     load_tensorflow()
+    from tfl.modalities.image.encoders import class_of
+
     try:
         class_of(name)
     except BackboneError:

@@ -15,7 +15,7 @@ from typing import Any
 import rich_click as click
 
 from tfl import __version__
-from tfl.cli.backbones import weights_folder
+from tfl.backbones.weight_files import weights_folders
 from tfl.cli.command import EXIT_WRONG_INPUT, Answer, command
 from tfl.errors import TflError
 from tfl.quiet import load_tensorflow
@@ -132,7 +132,7 @@ def _size_below(folder: Path) -> int:
 
 
 def _weights() -> dict[str, Any]:
-    folder = weights_folder()
+    folder = weights_folders()[0]
     files = [file.name for file in sorted(folder.glob("*")) if file.suffix in (".h5", ".keras")]
     return {"keras_home": os.environ.get("KERAS_HOME"), "folder": str(folder), "files": files}
 

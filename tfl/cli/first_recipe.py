@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 from tfl.recipe import METRICS, OF_NUMBERS, Auto, Data, Text
 
 if TYPE_CHECKING:
+    from tfl.cli.default_backbone import Choice
     from tfl.cli.mirror import MirrorTest
     from tfl.data.examples import Examples
 
-DEFAULT_BACKBONES = {"image": "mini", "audio": "mini", "text": "distil_bert_base_en_uncased"}
 IMBALANCED = 3.0
 SHARE = 0.2
 """Of the examples for validation, and for the test."""
@@ -49,12 +49,9 @@ recipe = tfl.Recipe(
 )
 '''
 
-_MINI = """\
-    # Ships with tfl. `tfl backbones` lists the others, such as "MobileNetV2" or "EfficientNetV2B0".
-    backbone=tfl.Backbone("mini"),"""
 _NAMED = """\
-    # `tfl backbones` lists others.
-    backbone=tfl.Backbone({0}),"""
+{0}
+    backbone=tfl.Backbone({1}),"""
 _PRESET = """\
     # A KerasHub preset by name, fetched at the first run, or the folder of one. Others: "bert_small_en_uncased", and for 100
     # languages "xlm_roberta_base_multi". To save one where there is a network:
@@ -101,14 +98,14 @@ class SourceFacts:
         data: The data as the recipe will name it, with the kind of the examples.
         task: String, what is predicted.
         examples: What is there.
-        backbone: String, the network.
+        choice: The network, and why it.
         mirror: Whether the recipe flips images, and why; None where there is nothing to flip.
     """
 
     data: Data
     task: str
     examples: Examples
-    backbone: str
+    choice: Choice
     mirror: MirrorTest | None = None
 
     @property
@@ -184,7 +181,8 @@ def _input(facts: SourceFacts) -> str:
         return _AUDIO.format(about_rate=_RATE.format(rate), rate=f"sample_rate={rate}")
     from tfl.modalities.image.bits import bits_in_use
 
-    bits, small = bits_in_use(facts.examples), _small_pictures(facts.examples)
+    bits = bits_in_use(facts.examples)
+    small = _small_pictures(facts.examples) if facts.choice.minimum_size <= _TINY_PX else None
     return (_SMALL.format(*small) if small else _OWN_SIZE) + ("" if bits is None else _BITS.format(bits=bits))
 
 
@@ -194,9 +192,12 @@ def _own_columns(data: Data) -> str:
 
 
 def _backbone(facts: SourceFacts) -> str:
-    if facts.data.kind == "text":
-        return _PRESET.format(quoted(facts.backbone))
-    return _MINI if facts.backbone == "mini" else _NAMED.format(quoted(facts.backbone))
+    backbone, comment = facts.choice.backbone, facts.choice.comment
+    if facts.data.kind == "text" and not comment:
+        return _PRESET.format(quoted(backbone.name))
+    arguments = f", arguments={dict(backbone.arguments)}".replace("'", '"') if backbone.arguments else ""
+    lines = comment or ("`tfl backbones` lists others.",)
+    return _NAMED.format("\n".join(f"    # {line}" for line in lines), quoted(backbone.name) + arguments)
 
 
 def _stages(facts: SourceFacts) -> str:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import rich_click as click
 
 from tfl.cli.command import Answer, command
-from tfl.cli.first_recipe import DEFAULT_BACKBONES, SHARE, SourceFacts, recipe_text
+from tfl.cli.default_backbone import Choice, default_backbone
+from tfl.cli.first_recipe import SHARE, SourceFacts, recipe_text
 from tfl.cli.options import SOURCE_HELP, set_option
 from tfl.errors import DataError, RecipeError
 from tfl.quiet import load_tensorflow
@@ -30,7 +31,7 @@ _FEWEST = 3
     "--backbone",
     metavar="NAME",
     help="The network: a name that `tfl backbones` lists, a model file, or for texts a KerasHub preset by name or folder. "
-    "Defaults to mini, for texts to distil_bert_base_en_uncased.",
+    "Defaults to the best whose pretrained weights are on this machine, as `tfl backbones --at-hand` lists them; mini ships.",
 )
 @set_option("Say what is not found in the data: a field of the data or the task, such as data.label_column=age or task=regress.")
 def new(name: str, source: str, backbone: str | None, settings: Sequence[tuple[str, str]]) -> Answer:
@@ -50,7 +51,8 @@ def new(name: str, source: str, backbone: str | None, settings: Sequence[tuple[s
     if task == "classify":
         _check_smallest(examples, source)
     mirror = _mirror_test(examples, task) if data.kind == "image" else None
-    facts = SourceFacts(data=data, task=task, examples=examples, backbone=backbone or DEFAULT_BACKBONES[data.kind], mirror=mirror)
+    choice = default_backbone(data.kind) if backbone is None else Choice(backbone=Backbone(backbone), why="")
+    facts = SourceFacts(data=data, task=task, examples=examples, choice=choice, mirror=mirror)
     _write_anew(file, recipe_text(file, facts))
     document = {"recipe": str(file), **_facts(facts)}
     return Answer(document, lambda: _show(document))
@@ -89,7 +91,9 @@ def _facts(facts: SourceFacts) -> dict[str, Any]:
         "note": examples.note,
         "findings": list(examples.findings),
         "notes": list(notes),
-        "backbone": facts.backbone,
+        "backbone": facts.choice.backbone.name,
+        "arguments": dict(facts.choice.backbone.arguments),
+        "about_backbone": facts.choice.why,
         "flip": None if facts.mirror is None else dataclasses.asdict(facts.mirror),
     }
 
@@ -154,7 +158,9 @@ def _show(document: dict[str, Any]) -> None:
         click.echo(note)
     if (flip := document["flip"]) is not None:
         click.echo(f"{'Images are flipped horizontally' if flip['flip'] else 'Horizontal flips are left out'}: {flip['reason']}.")
-    if document["kind"] == "text":
+    if document["about_backbone"]:
+        click.echo(f"{document['about_backbone']}.")
+    elif document["kind"] == "text":
         click.echo(_about_preset(document["backbone"]))
     click.echo(f"next     tfl run {document['recipe']} --smoke")
 

@@ -13,20 +13,11 @@ import keras
 from tfl.backbones import flat
 from tfl.errors import BackboneError
 from tfl.modalities import hub
+from tfl.modalities.image.backbones.presets import ENCODERS
 
 if TYPE_CHECKING:
     from tfl.recipe import Backbone
 
-ENCODERS = (
-    "CLIPBackbone",
-    "DINOV2Backbone",
-    "DINOV3Backbone",
-    "DeiTBackbone",
-    "MetaCLIP2Backbone",
-    "SigLIPBackbone",
-    "ViTBackbone",
-)
-"""KerasHub classes that are accepted. Of those that also read texts, the part that sees images is taken."""
 ANY_SIZE = ("DINOV2Backbone", "DINOV3Backbone")
 """Those whose position embeddings fit every size; the others have one size."""
 _ALLOWED = "ViT, DeiT, DINOv2, DINOv3, SigLIP, CLIP and MetaCLIP 2"

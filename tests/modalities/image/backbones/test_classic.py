@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 
@@ -28,7 +29,7 @@ def trainable(model: keras.Model) -> int:
 
 def dense(*widths: int) -> int:
     """Parameters of dense layers with biases, one after the other."""
-    return sum(inputs * outputs + outputs for inputs, outputs in zip(widths, widths[1:], strict=False))
+    return sum(inputs * outputs + outputs for inputs, outputs in itertools.pairwise(widths))
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from tfl.backbones.blocks import find_cut_points
 from tfl.backbones.load import cause_of, load_network
 from tfl.backbones.model_files import model_file
 from tfl.backbones.weight_files import find_imagenet_file, load_weights_file, not_found
-from tfl.errors import BackboneError, did_you_mean
+from tfl.errors import BackboneError
 from tfl.modalities.image.backbones import catalog, classic, mini
 from tfl.modalities.image.backbones.classic import IMAGENET_MEAN, IMAGENET_STD
 from tfl.modalities.image.backbones.settle import preprocessing_of, undecided
@@ -55,31 +55,14 @@ def build_backbone(backbone: Backbone, *, image_size: tuple[int, int]) -> keras.
         return _build_from_file(backbone, path, image_size)
     entry = catalog.entry(backbone.name)
     preprocessing_of(backbone)  # refuses another than the catalog's
-    arguments = _check_arguments(entry, backbone)
+    entry.check_arguments(backbone.arguments)
     _check_size(entry, image_size)
     if entry.name == "mini":
         return _finish(_build_mini(backbone, image_size), image_size)
     if entry.is_classic:
         return _finish(_build_classic(entry, backbone, image_size), image_size)
-    raw, around = _build_application(entry, backbone, arguments, image_size)
+    raw, around = _build_application(entry, backbone, dict(backbone.arguments), image_size)
     return _finish(raw, image_size, preprocessing=entry.preprocessing, around=around)
-
-
-def _check_arguments(entry: catalog.Entry, backbone: Backbone) -> dict[str, Any]:
-    known = dict(entry.arguments)
-    for key, value in backbone.arguments.items():
-        if key not in known:
-            raise BackboneError(
-                f"{entry.name} does not take the argument `{key}`.",
-                allowed=tuple(known) or "none",
-                fix=did_you_mean(key, known) or None,
-            )
-        kinds = (int, float) if isinstance(known[key], float) else (type(known[key]),)
-        if type(value) not in kinds or (not isinstance(value, bool) and value <= 0):
-            raise BackboneError(
-                f"The argument `{key}` of {entry.name} does not fit.", received=value, allowed=f"like {known[key]}"
-            )
-    return dict(backbone.arguments)
 
 
 def _check_size(entry: catalog.Entry, image_size: tuple[int, int]) -> None:

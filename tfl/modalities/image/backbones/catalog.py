@@ -104,6 +104,26 @@ class Entry:
                 "this machine.",
             )
 
+    def check_arguments(self, arguments: Mapping[str, Any]) -> None:
+        """Makes sure that the constructor takes these arguments.
+
+        Raises:
+            BackboneError: It does not, or a value is of another type or not positive.
+        """
+        known = dict(self.arguments)
+        for key, value in arguments.items():
+            if key not in known:
+                raise BackboneError(
+                    f"{self.name} does not take the argument `{key}`.",
+                    allowed=tuple(known) or "none",
+                    fix=did_you_mean(key, known) or None,
+                )
+            kinds = (int, float) if isinstance(known[key], float) else (type(known[key]),)
+            if type(value) not in kinds or (not isinstance(value, bool) and value <= 0):
+                raise BackboneError(
+                    f"The argument `{key}` of {self.name} does not fit.", received=value, allowed=f"like {known[key]}"
+                )
+
     def address_of(self, file_name: str) -> str:
         """The URL that Keras fetches a weights file of this network from; an empty string where there is none."""
         return self.address.replace("{file}", file_name)

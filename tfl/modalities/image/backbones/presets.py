@@ -12,6 +12,17 @@ from tfl.modalities.image.backbones import catalog
 FAMILIES = ("vit_", "deit_", "dinov2_", "dinov3_", "siglip", "clip_", "metaclip")
 """How the names of KerasHub's presets of image transformers begin."""
 
+ENCODERS = (
+    "CLIPBackbone",
+    "DINOV2Backbone",
+    "DINOV3Backbone",
+    "DeiTBackbone",
+    "MetaCLIP2Backbone",
+    "SigLIPBackbone",
+    "ViTBackbone",
+)
+"""KerasHub classes that are accepted. Of those that also read texts, the part that sees images is taken."""
+
 
 def is_preset(name: str) -> bool:
     """Whether the name is the name, the address or the folder of a preset, and no network of the catalog and no model file.

@@ -1,0 +1,40 @@
+"""What is published of the weights: a row for each, and costs as `tfl backbones` counts them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+import tfl
+from tfl.backbones.blocks import find_blocks
+from tfl.modalities.image.backbones import catalog
+from tfl.modalities.image.backbones.build import build_backbone
+from tfl.modalities.image.backbones.published import published
+
+SMALL = [
+    ("mini", {}),
+    ("MobileNet", {"alpha": 0.75}),
+    ("MobileNetV2", {"alpha": 0.35}),
+    ("MobileNetV3Small", {"minimalistic": True}),
+    ("ResNet50", {}),
+]
+OTHERS = [(name, {}) for name in catalog.names() if not catalog.entry(name).is_classic and (name, {}) not in SMALL]
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"), [*SMALL, *(pytest.param(*each, marks=pytest.mark.slow) for each in OTHERS if "Large" not in each[0])]
+)
+def test_costs_are_those_of_the_network(name: str, arguments: Mapping[str, Any]) -> None:
+    side = catalog.entry(name).native_size
+    model = build_backbone(tfl.Backbone(name, weights=None, arguments=arguments), image_size=(side, side))
+    facts = published(name, arguments, side, native_size=side)
+    assert facts.parameters == model.count_params()
+    assert facts.flops == pytest.approx(sum(block.flops for block in find_blocks(model)), rel=0.005)
+
+
+def test_other_sizes_have_their_own_accuracy() -> None:
+    assert published("MobileNetV2", {}, 96, native_size=224).accuracy == 60.3
+    assert published("MobileNetV2", {"alpha": 1.3}, 96, native_size=224).accuracy is None
+    assert published("MobileNet", {"alpha": 1}, 112, native_size=224).flops == pytest.approx(1.14e9 / 4)

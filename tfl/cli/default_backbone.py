@@ -1,0 +1,78 @@
+"""The network of a first recipe whose command line names none: the best whose weights are at hand, by what is published."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tfl.backbones.weight_files import PAGE
+from tfl.recipe import Backbone
+
+TO_FETCH = {"text": "distil_bert_base_en_uncased"}
+"""Kinds of example for which no network ships with tfl, and what is taken where none is at hand."""
+OVER_MINI = "3 to 7 points of accuracy"
+"""What MobileNet alpha 0.75 has over mini, as linear probes, on four sets with 25 examples a class: docs/measurements.md."""
+LEAST = {"audio": 65.0}
+"""Published accuracy in percent below which a network is not taken without being named: on spectrograms MobileNetV2 alpha 0.35
+(60.3%) came out 6.5 points below mini, MobileNet alpha 0.75 (68.4%) 6.3 points above it: docs/measurements.md."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """A network, and why it.
+
+    Args:
+        backbone: As the recipe names it.
+        why: Sentences for a person.
+        comment: The same as lines of the recipe, without `# `.
+        minimum_size: Smallest height and width in pixels that it takes; 0 where that does not matter.
+    """
+
+    backbone: Backbone
+    why: str
+    comment: tuple[str, ...] = ()
+    minimum_size: int = 0
+
+
+def default_backbone(kind: str) -> Choice:
+    """The network for a kind of example.
+
+    Example:
+
+    >>> from tfl.cli.default_backbone import default_backbone
+    >>> default_backbone("image").backbone.weights
+    'pretrained'
+    """
+    from tfl.modalities.at_hand import best_at_hand
+
+    ranked = best_at_hand(kind)
+    least = LEAST.get(kind, 0.0)
+    found = next((each for each in ranked if each.native and each.accuracy is not None and each.accuracy >= least), None)
+    if found is not None:
+        best = f"the best of those whose pretrained weights are on this machine, by what is published ({found.accuracy}% "
+        return Choice(
+            backbone=found.backbone,
+            why=f"The network is {found.title}: {best}{found.benchmark}). Others: tfl backbones --at-hand",
+            comment=(
+                f"Of the networks whose weights are on this machine, the best by what is published ({found.accuracy}% "
+                f"{found.benchmark});",
+                "your data may decide otherwise. Others: `tfl backbones --at-hand`.",
+            ),
+            minimum_size=_minimum_size(found.backbone.name),
+        )
+    if kind in TO_FETCH:
+        return Choice(backbone=Backbone(TO_FETCH[kind]), why="")
+    return Choice(
+        backbone=Backbone("mini"),
+        why=f"The network is mini, which ships with tfl: the weights of no other are on this machine. One that was trained on "
+        f"ImageNet usually gives more: {OVER_MINI} were measured. With a network: tfl backbones MobileNetV2 --fetch; else {PAGE}",
+        comment=(
+            "Ships with tfl; the weights of no other network are on this machine. One that was trained on ImageNet usually",
+            f"gives more ({OVER_MINI} were measured): `tfl backbones MobileNetV2 --fetch`, or {PAGE}.",
+        ),
+    )
+
+
+def _minimum_size(name: str) -> int:
+    from tfl.modalities.image.backbones import catalog
+
+    return catalog.entry(name).minimum_size if name in catalog.names() else 0
