@@ -32,6 +32,7 @@ def invoke(*words):
 @pytest.fixture
 def here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))  # which network `tfl new` takes depends on what is there
     tmp_path.joinpath("leaves.py").write_text(RECIPE)
     return tmp_path
 
@@ -229,17 +230,41 @@ def test_new_refuses_and_writes_nothing(here, name, counts, message):
 # backbones -----------------------------------------------------------------------------------------------------------
 
 
-def test_backbones_lists_the_catalog(tmp_path, monkeypatch):
-    models = tmp_path / "models"
-    models.mkdir()
-    (models / "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_0.35_224_no_top.h5").touch()
+MOBILENET_V2 = "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_0.35_224_no_top.h5"
+
+
+@pytest.fixture
+def models(tmp_path, monkeypatch):
+    """An empty folder where Keras looks, and caches without presets."""
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    for name in ("KAGGLEHUB_CACHE", "HF_HUB_CACHE"):
+        monkeypatch.setenv(name, str(tmp_path / name))
+    return tmp_path / "models"
+
+
+def test_backbones_lists_the_catalog(models, whole_file):
+    whole_file(models / MOBILENET_V2)
+    whole_file(models / "mobilenet_1_0_160_tf_no_top.h5")
     document = json.loads(invoke("backbones", "--json").stdout)
     rows = {row["name"]: row for row in document["backbones"]}
     assert rows["ResNet50"]["family"] == "ResNet" and rows["ResNet50"]["preprocessing"] == "caffe"
     assert rows["EfficientNetB1"]["native_size"] == 240 and rows["mini"]["native_size"] == 96
-    assert rows["mini"]["weights_here"] and not rows["ResNet50"]["weights_here"]
-    assert rows["MobileNetV2"]["weights_here"] == ["mobilenet_v2_weights_tf_dim_ordering_tf_kernels_0.35_224_no_top.h5"]
+    assert rows["mini"]["at_hand"] and not rows["ResNet50"]["at_hand"] and rows["ResNet50"]["weights_here"] == []
+    assert rows["MobileNetV2"]["weights_here"] == [MOBILENET_V2] and rows["MobileNetV2"]["variants"] == ["alpha=0.35"]
+    assert rows["MobileNet"]["variants"] == ["160 px"] and rows["ResNet18"]["weights_file"] is None
+    assert document["weights_folder"] == str(models)
+    assert "none exist" in invoke("backbones").stdout
+
+
+def test_backbones_lists_what_is_at_hand(models, whole_file, tmp_path):
+    whole_file(models / MOBILENET_V2)
+    whole_file(tmp_path / "carried" / "mobilenet_7_5_224_tf_no_top.h5")
+    document = json.loads(invoke("backbones", "--at-hand", "--json").stdout)
+    assert [row["name"] for row in document["backbones"]] == ["MobileNetV2", "mini"]
+    assert document["backbones"][0]["arguments"] == {"alpha": 0.35} and document["backbones"][0]["accuracy"] == 60.3
+    also = invoke("backbones", "--at-hand", "--folder", str(tmp_path / "carried"))
+    assert also.exit_code == 0 and "MobileNet alpha=0.75" in also.stdout and "68.4%, ImageNet top-1" in also.stdout
+    assert "ResNet50" not in also.stdout and "docs/weights.md" in also.stdout
 
 
 @pytest.mark.parametrize(
@@ -248,6 +273,11 @@ def test_backbones_lists_the_catalog(tmp_path, monkeypatch):
         (("MobilNetV2",), "Did you mean `MobileNetV2`?"),
         (("mini", "--image-size", "big"), "HEIGHT,WIDTH"),
         (("--image-size", "96,96"), "need the NAME"),
+        (("--fetch",), "need the NAME"),
+        (("mini", "--at-hand"), "takes no NAME"),
+        (("--folder", "."), "goes with --at-hand"),
+        (("--at-hand", "--folder", "there/is/none"), "There is no folder there/is/none"),
+        (("ResNet34", "--fetch"), "no pretrained weights of ResNet34"),
         (("mini", "--set", "argument.alpha=1"), "Did you mean `arguments`?"),
         (("VGG16", "--set", "preprocessing=tf"), "Allowed: auto or caffe"),
         (("there-is-none.h5",), "There is no model file there-is-none.h5"),

@@ -13,7 +13,10 @@ from tfl.cli.main import cli
 
 @pytest.fixture
 def here(tmp_path, monkeypatch):
+    """An empty folder; no weights are at hand but those that ship."""
     monkeypatch.chdir(tmp_path)
+    for name in ("KERAS_HOME", "KAGGLEHUB_CACHE", "HF_HUB_CACHE"):
+        monkeypatch.setenv(name, str(tmp_path / name))
     return tmp_path
 
 
@@ -66,6 +69,65 @@ def test_few_images_leave_the_flip_out_and_say_so(here):
     reason = "20 images are too few to find out whether mirrored copies can be told from the originals"
     assert f"Horizontal flips are left out: {reason}." in result.stdout
     assert "# No tfl.Augment(flip=" in here.joinpath("insects.py").read_text()
+
+
+def test_the_best_network_at_hand_is_taken(here, whole_file):
+    class_folders(here / "photos", plain, ant=10, bee=10)
+    models = here / "KERAS_HOME" / "models"
+    whole_file(models / "mobilenet_7_5_224_tf_no_top.h5")
+    whole_file(models / "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_0.35_224_no_top.h5")
+    whole_file(models / "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.4_160_no_top.h5")  # would want another image size
+    result = invoke("insects", "--data", "photos")
+    assert result.exit_code == 0, result.stderr
+    assert "The network is MobileNet alpha=0.75: of those whose" in result.stdout and "68.4% ImageNet top-1" in result.stdout
+    assert tfl.load_recipe("insects.py").backbone == tfl.Backbone("MobileNet", arguments={"alpha": 0.75})
+    text = here.joinpath("insects.py").read_text()
+    assert 'backbone=tfl.Backbone("MobileNet", arguments={"alpha": 0.75}),' in text and "`tfl backbones --at-hand`" in text
+    named = json.loads(invoke("others", "--data", "photos", "--backbone", "mini", "--json").stdout)
+    assert (named["backbone"], named["arguments"], named["about_backbone"]) == ("mini", {}, "")
+
+
+def test_mini_alone_says_what_is_left_on_the_table(here):
+    class_folders(here / "photos", plain, ant=10, bee=10)
+    result = invoke("insects", "--data", "photos")
+    assert tfl.load_recipe("insects.py").backbone == tfl.Backbone("mini")
+    for text in (result.stdout, here.joinpath("insects.py").read_text()):
+        assert "3 to 7 points of accuracy" in text and "docs/weights.md" in text and "tfl backbones MobileNetV2 --fetch" in text
+
+
+def test_small_pictures_are_enlarged_for_a_network_that_needs_it(here, whole_file):
+    class_folders(here / "photos", plain, ant=10, bee=10)
+    whole_file(here / "KERAS_HOME" / "models" / "inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5")
+    invoke("insects", "--data", "photos")
+    recipe = tfl.load_recipe("insects.py")
+    assert recipe.backbone.name == "InceptionV3" and recipe.data.image_size is None
+
+
+def test_sounds_begin_with_mini(here, whole_file):
+    whole_file(here / "KERAS_HOME" / "models" / "mobilenet_7_5_224_tf_no_top.h5")
+    result = invoke("noises", "--data", "sample:sounds")
+    assert "The network is mini: what is published of other networks" in result.stdout
+    assert tfl.load_recipe("noises.py").backbone == tfl.Backbone("mini")
+
+
+def test_an_encoder_at_hand_is_taken_for_texts(here, whole_file):
+    from tfl.modalities.hub_cache import address_of
+
+    (here / "reviews.csv").write_text(REVIEWS)
+    assert json.loads(invoke("mood", "--data", "reviews.csv", "--json").stdout)["backbone"] == "distil_bert_base_en_uncased"
+    if (address := address_of("bert_small_en_uncased")) is None:
+        pytest.skip("KerasHub is not installed: pip install 'tfl[text]'")
+    folder = here / "KAGGLEHUB_CACHE" / "models" / address.removeprefix("kaggle://")
+    whole_file(folder / "model.weights.h5")
+    (folder / "config.json").write_text('{"class_name": "BertBackbone", "config": {}}')
+    (folder / "tokenizer.json").touch()
+    for name in ("config.json", "model.weights.h5"):
+        mark = folder.parent / ".complete" / folder.name / f"{name}.complete"
+        mark.parent.mkdir(parents=True, exist_ok=True)
+        mark.touch()
+    result = invoke("moods", "--data", "reviews.csv")
+    assert "The network is bert_small_en_uncased" in result.stdout and "77.6% MNLI, fine-tuned" in result.stdout
+    assert tfl.load_recipe("moods.py").backbone == tfl.Backbone("bert_small_en_uncased")
 
 
 REVIEWS = "\n".join(

@@ -114,7 +114,13 @@ def test_files_of_another_folder_are_named_by_path(models: Path, tmp_path: Path,
 
 
 def test_the_order_is_by_accuracy_within_what_a_cpu_can_do(models: Path, whole_file: WholeFile) -> None:
-    for name in (MOBILENET, MOBILENET_V2, RESNET, "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5", "convnext_xlarge_notop.h5"):
+    for name in (
+        MOBILENET,
+        MOBILENET_V2,
+        RESNET,
+        "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5",
+        "convnext_xlarge_notop.h5",
+    ):
         whole_file(models / name)
     expected = ["ResNet50", "MobileNet alpha=0.75", "MobileNetV2 alpha=0.35", "VGG16", "mini", "ConvNeXtXLarge"]
     assert titles(best_at_hand("image")) == expected

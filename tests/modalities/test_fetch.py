@@ -9,7 +9,6 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +91,9 @@ def test_a_cut_off_file_stays_where_nothing_can_be_fetched(models: Path) -> None
 
 
 def test_the_local_name_of_a_file_is_said_where_the_address_has_another(models: Path) -> None:
-    with pytest.raises(WeightsNotFoundError, match=r"NASNet-mobile-no-top\.h5: .* as nasnet_mobile_no_top\.h5, or set KERAS_HOME"):
+    with pytest.raises(
+        WeightsNotFoundError, match=r"NASNet-mobile-no-top\.h5: .* as nasnet_mobile_no_top\.h5, or set KERAS_HOME"
+    ):
         fetch(tfl.Backbone("NASNetMobile"))
 
 
@@ -116,7 +117,12 @@ def test_a_preset_that_cannot_be_fetched(models: Path) -> None:
     with pytest.raises(WeightsNotFoundError) as caught:
         fetch(tfl.Backbone("bert_tiny_en_uncased"))
     assert time.perf_counter() - started < 5
-    for part in ("https://www.kaggle.com/models/keras/bert/keras/bert_tiny_en_uncased", "config.json", "save_to_preset", "weights.md"):
+    for part in (
+        "https://www.kaggle.com/models/keras/bert/keras/bert_tiny_en_uncased",
+        "config.json",
+        "save_to_preset",
+        "weights.md",
+    ):
         assert part in str(caught.value)
 
 
@@ -152,7 +158,12 @@ def test_the_command_answers_fast_and_with_exit_code_2(models: Path) -> None:
     """A process of its own, as a user starts it; TensorFlow is not imported, so nothing takes long."""
     words = ["backbones", "MobileNet", "--set", "arguments.alpha=0.25", "--fetch"]
     done = subprocess.run(
-        [sys.executable, "-m", "tfl.cli.main", *words], capture_output=True, text=True, check=False, env=dict(os.environ), timeout=60
+        [sys.executable, "-m", "tfl.cli.main", *words],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=dict(os.environ),
+        timeout=60,
     )
     assert done.returncode == 2 and done.stdout == "" and done.stderr.count("\n") == 1
     assert ADDRESS in done.stderr and str(models) in done.stderr

@@ -10,10 +10,7 @@ from tfl.recipe import Backbone
 TO_FETCH = {"text": "distil_bert_base_en_uncased"}
 """Kinds of example for which no network ships with tfl, and what is taken where none is at hand."""
 OVER_MINI = "3 to 7 points of accuracy"
-"""What MobileNet alpha 0.75 has over mini, as linear probes, on four sets with 25 examples a class: docs/measurements.md."""
-LEAST = {"audio": 65.0}
-"""Published accuracy in percent below which a network is not taken without being named: on spectrograms MobileNetV2 alpha 0.35
-(60.3%) came out 6.5 points below mini, MobileNet alpha 0.75 (68.4%) 6.3 points above it: docs/measurements.md."""
+"""What MobileNet alpha 0.75 has over mini, as linear probes on three sets with 25 examples a class: docs/measurements.md."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,19 +39,24 @@ def default_backbone(kind: str) -> Choice:
     >>> default_backbone("image").backbone.weights
     'pretrained'
     """
+    if kind == "audio":
+        return Choice(
+            backbone=Backbone("mini"),
+            why="The network is mini: what is published of other networks, their accuracy on ImageNet, does not tell which suits "
+            f"spectrograms ({PAGE}). Others: tfl backbones --at-hand",
+            comment=("Ships with tfl. Others: `tfl backbones --at-hand`.",),
+        )
     from tfl.modalities.at_hand import best_at_hand
 
-    ranked = best_at_hand(kind)
-    least = LEAST.get(kind, 0.0)
-    found = next((each for each in ranked if each.native and each.accuracy is not None and each.accuracy >= least), None)
+    found = next((each for each in best_at_hand(kind) if each.native and each.accuracy is not None), None)
     if found is not None:
-        best = f"the best of those whose pretrained weights are on this machine, by what is published ({found.accuracy}% "
+        facts = f"{found.accuracy}% {found.benchmark}"
         return Choice(
             backbone=found.backbone,
-            why=f"The network is {found.title}: {best}{found.benchmark}). Others: tfl backbones --at-hand",
+            why=f"The network is {found.title}: of those whose pretrained weights are on this machine, the best by what is "
+            f"published ({facts}). Others: tfl backbones --at-hand",
             comment=(
-                f"Of the networks whose weights are on this machine, the best by what is published ({found.accuracy}% "
-                f"{found.benchmark});",
+                f"Of the networks whose weights are on this machine, the best by what is published ({facts});",
                 "your data may decide otherwise. Others: `tfl backbones --at-hand`.",
             ),
             minimum_size=_minimum_size(found.backbone.name),

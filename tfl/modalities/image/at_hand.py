@@ -98,6 +98,6 @@ def _of_hub(preset: hub_cache.Preset) -> Iterator[AtHand]:
     except BackboneError:
         return
     config = settings["config"]
-    shape = config.get("vision_encoder", {}).get("config", config).get("image_shape") or ()
+    shape: Sequence[Any] = config.get("vision_encoder", {}).get("config", config).get("image_shape") or ()
     if settings["class_name"] in ENCODERS and len(shape) == 3:
         yield AtHand(backbone=Backbone(preset.name), file=preset.folder, input_size=(int(shape[0]), int(shape[1])))
