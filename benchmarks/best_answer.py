@@ -9,11 +9,12 @@ Networks  the same for all sides: MobileNet alpha 0.75 with ImageNet weights, at
           preset for texts
 Sides     auto      the recipe that `tfl new` writes, with this network and size
           probe     scikit-learn's logistic regression on the standardised, pooled last block, C by 5-fold cross-validation
+          blocks    the same on five blocks of the upper half side by side, which `tfl.Auto` begins with
           guide     the Keras guide on transfer learning: a new head for 20 epochs at 1e-3, then the whole network for 10 at 1e-5,
                     BatchNorm in inference mode
           lp_ft     the probe as the head, then the whole network for 10 epochs at 1e-4, BatchNorm in inference mode
           tf_idf    for sentences: scikit-learn's TfidfVectorizer of words and pairs, and logistic regression, C as above
-          `guide` and `lp_ft` hold a fifth back and keep the epoch that does best on it; `probe` and `tf_idf` train on everything
+          `guide` and `lp_ft` hold a fifth back and keep the epoch that does best on it; the others train on everything
 Accuracy  the mean over classes of the share that is right (balanced accuracy), since tests hold as many of each class
 Kept      --kept FILE keeps each result as a line of JSON, and goes on from there
 """
@@ -42,7 +43,7 @@ from stage_times import quietly
 import tfl
 
 MOBILENET = tfl.Backbone("MobileNet", arguments={"alpha": 0.75})
-SIDES = ("auto", "probe", "guide", "lp_ft", "tf_idf")
+SIDES = ("auto", "probe", "blocks", "guide", "lp_ft", "tf_idf")
 RATES = tuple(10.0**power for power in np.arange(-5, 2.5, 0.5))
 
 
@@ -209,8 +210,17 @@ class ByHand:
 
     def probe(self) -> float:
         """scikit-learn's probe on the last block."""
-        vectors, test = self._vectors(), self.bundle.indices("test")
-        return self._score(self._regression(vectors, self.known).predict(vectors[test]))
+        return self._probed(self.network)
+
+    def blocks(self) -> float:
+        """scikit-learn's probe on several blocks."""
+        from tfl.advise.probe_candidates import SPREAD
+        from tfl.model.assemble import assemble_for
+
+        names = [block.name for block in self.network.blocks]
+        taps = tuple(dict.fromkeys(names[max(len(names) - down, 0)] for down in sorted(SPREAD, reverse=True)))
+        head = dataclasses.replace(self.recipe.head, taps=taps)
+        return self._probed(assemble_for(dataclasses.replace(self.recipe, head=head, stages=(tfl.Stage("head"),)), self.bundle))
 
     def guide(self) -> float:
         """The Keras guide."""
@@ -219,7 +229,7 @@ class ByHand:
 
     def lp_ft(self) -> float:
         """The probe, then the whole network."""
-        scaler, regression = self._regression(self._vectors(), self.bundle.indices("train"))
+        scaler, regression = self._regression(self._vectors(self.network), self.bundle.indices("train"))
         kernel, bias = regression.coef_.T, regression.intercept_
         if kernel.shape[1] == 1:
             kernel, bias = np.concatenate([-kernel, kernel], axis=1) / 2, np.array([-1, 1]) * bias / 2
@@ -246,11 +256,15 @@ class ByHand:
 
         return float(balanced_accuracy_score(self.labels[self.bundle.indices("test")], predicted))
 
-    def _vectors(self) -> Any:
+    def _probed(self, network: Any) -> float:
+        vectors, test = self._vectors(network), self.bundle.indices("test")
+        return self._score(self._regression(vectors, self.known).predict(vectors[test]))
+
+    def _vectors(self, network: Any) -> Any:
         from tfl.features.pooled import head_inputs
 
         every = np.arange(len(self.labels))
-        return head_inputs(self.network, self.bundle, every, pooling=self.recipe.head.pooling, features=self.recipe.features)
+        return head_inputs(network, self.bundle, every, pooling=self.recipe.head.pooling, features=self.recipe.features)
 
     def _regression(self, vectors: Any, rows: Any) -> Any:
         from sklearn.linear_model import LogisticRegressionCV

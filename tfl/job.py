@@ -23,7 +23,7 @@ from tfl.prepare import Prepared, data_fingerprint, prepare
 from tfl.quiet import load_tensorflow
 from tfl.recipe import Auto, Recipe
 from tfl.resume import earlier_run, refuse_other_inputs, status_of, vanished_files_reported, with_choices_of
-from tfl.runs import CHOSEN, Run, default_folder
+from tfl.runs import AUTO, CHOSEN, Run, default_folder
 from tfl.storage import check_can_write, check_is_text, remove_scratch, write_atomically
 
 if TYPE_CHECKING:
@@ -102,7 +102,6 @@ def run_recipe(
     with clock.step("data"):
         examples = load_source(recipe.data, seed=recipe.split_seed, task=recipe.task)
     load_tensorflow()
-    from tfl.advise.auto import refits, with_validation
     from tfl.data.listing import write_listing
     from tfl.evaluate.confidence import figures_of
     from tfl.evaluate.predictor import SplitPredictor
@@ -140,12 +139,11 @@ def run_recipe(
             run.repeat_choices_of(repeats)
         training = bundle
         if isinstance(recipe.stages, Auto):
-            auto = recipe.stages
             with clock.step("choice"):
-                recipe = _choose_stages(run, recipe, bundle, console, precision=precision, repeats=repeats)
+                recipe = _choose_stages(run, recipe, recipe.stages, bundle, console, precision=precision, repeats=repeats)
             assembled = assemble_for(recipe, bundle, precision=precision)
             plans = plan_stages(assembled, recipe)
-            training = with_validation(bundle) if refits(auto, bundle) else bundle
+            training = bundle.with_validation() if run.read_json(AUTO)["refit"] else bundle
         _train(run, recipe, assembled, plans, training, clock, console)
         with clock.step("evaluate"):
             predictor = SplitPredictor(assembled.model)
@@ -291,7 +289,9 @@ def _prepare_model(recipe: Recipe, bundle: Bundle, console: Console, *, chosen: 
     return precision, assembled
 
 
-def _choose_stages(run: Run, recipe: Recipe, bundle: Bundle, console: Console, *, precision: str, repeats: Run | None) -> Recipe:
+def _choose_stages(
+    run: Run, recipe: Recipe, auto: Auto, bundle: Bundle, console: Console, *, precision: str, repeats: Run | None
+) -> Recipe:
     """The recipe with the head and the stages that do best on held-out examples, or with those of the run that is repeated."""
     from tfl.advise.auto import choose_stages, take_over_choice
 
@@ -299,7 +299,7 @@ def _choose_stages(run: Run, recipe: Recipe, bundle: Bundle, console: Console, *
     if repeats is not None and not run.path(CHOSEN).is_file():
         take_over_choice(run, repeats)
     weights = _class_weights(recipe, bundle)
-    return choose_stages(run, recipe, bundle, precision=precision, class_weights=weights, console=console)
+    return choose_stages(run, recipe, auto, bundle, precision=precision, class_weights=weights, console=console)
 
 
 def _train(

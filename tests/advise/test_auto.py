@@ -8,14 +8,14 @@ import pytest
 from rich.console import Console
 
 import tfl
-from tfl.advise.auto import candidate_stages, choose_stages, refits, with_validation
-from tfl.data.bundle import Bundle
+from tfl.advise.auto import candidate_stages, choose_stages
 from tfl.errors import RecipeError
 from tfl.job import run_recipe
 from tfl.model.assemble import assemble_for
 from tfl.prepare import prepare
 from tfl.repeat import repeat_run
 from tfl.runs import Run
+from tfl.train.evidence import Evidence
 from tfl.tuning.search import search
 
 QUIET = Console(quiet=True)
@@ -46,8 +46,16 @@ def probed(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def tuned(tmp_path_factory):
-    recipe = digits(stages=tfl.Auto(minutes=0.6, alpha=1.0), export=("keras",))  # alpha=1: any gain is taken
-    return run_recipe(recipe, out=tmp_path_factory.mktemp("runs") / "tuned", console=QUIET)
+    """A run in which every candidate counts as better than the one before."""
+
+    def better(self, *arguments):
+        return dataclasses.replace(compare(self, *arguments), holds=True)
+
+    compare = Evidence.compare
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Evidence, "compare", better)
+        recipe = digits(stages=tfl.Auto(minutes=2), export=("keras",))
+        return run_recipe(recipe, out=tmp_path_factory.mktemp("runs") / "tuned", console=QUIET)
 
 
 def tried_in(run):
@@ -81,13 +89,13 @@ def test_without_refit_the_validation_split_stays_unseen(tmp_path):
 def test_fine_tuning_starts_from_the_probe(tuned):
     (stage,) = tuned.recipe.fixed_stages
     fine = [tried for tried in tried_in(tuned) if tried["kind"] == "finetune"]
-    assert fine and all("skipped" in tried or tried["gain"] for tried in fine)
-    if any(tried["kept"] for tried in fine):
-        assert stage.name == "finetune" and stage.interpolate in (0.5, 1.0)
-        history = tuned.path("history.csv").read_text().splitlines()
-        assert len(history) == 1 + stage.epochs
-    else:
-        assert stage.epochs == 0
+    assert [tried["kept"] for tried in fine] == [True] * len(fine) and len(fine) == 3
+    assert (stage.name, stage.train) == ("finetune", fine[-1]["stage"]["train"]) and stage.interpolate in (0.5, 1.0)
+    assert tuned.recipe.head.start == "probe" and len(tuned.recipe.head.taps) == 8
+    rows = tuned.path("history.csv").read_text().splitlines()
+    assert len(rows) == 1 + stage.epochs
+    ledger = {row["block"]: row["moved"] for row in tuned.read_json("ledger.json")["finetune"]}
+    assert [moved for moved in ledger.values()] == [False, *[True] * (len(ledger) - 1)]
 
 
 def test_a_repeat_takes_the_choice_over_and_is_identical(tuned, tmp_path):
@@ -135,7 +143,7 @@ def test_classes_of_different_sizes(tmp_path, bundle, weighted):
     split = dataclasses.replace(bundle.split, train=np.setdiff1d(bundle.split.train, rare))
     recipe = digits(class_weight=weighted)
     run = Run.create(tmp_path / "run", recipe, command=[])
-    chosen = choose_stages(run, recipe, dataclasses.replace(bundle, split=split))
+    chosen = choose_stages(run, recipe, recipe.stages, dataclasses.replace(bundle, split=split))
     assert chosen.class_weight == weighted and run.path("chosen.json").is_file()
 
 
@@ -146,7 +154,7 @@ def test_one_training_example_of_a_class_is_enough(tmp_path, bundle, kept):
     val = bundle.split.val[labels[bundle.split.val] == 0]  # the others have none to validate
     split = dataclasses.replace(bundle.split, train=few if kept == 1 else few[:-1], val=val)
     run = Run.create(tmp_path / "run", digits(), command=[])
-    choose_stages(run, digits(), dataclasses.replace(bundle, split=split))
+    choose_stages(run, digits(), tfl.Auto(minutes=0), dataclasses.replace(bundle, split=split))
     assert run.path("chosen.json").is_file()
 
 
@@ -158,14 +166,15 @@ def test_depths_leave_a_block_frozen_and_differ(bundle):
     assert {stage.batch_size for stage in stages} == {16} and {stage.epochs for stage in stages} == {20}
 
 
-def test_many_validation_examples_are_not_trained_on(bundle, monkeypatch):
-    assert refits(tfl.Auto(), bundle) and not refits(tfl.Auto(refit=False), bundle)
+def test_many_validation_examples_are_not_trained_on(tmp_path, bundle, monkeypatch):
     monkeypatch.setattr("tfl.advise.auto.MOST_VALIDATION", 10)
-    assert not refits(tfl.Auto(), bundle)
+    run = Run.create(tmp_path / "run", digits(), command=[])
+    choose_stages(run, digits(), tfl.Auto(minutes=0), bundle)
+    assert run.read_json("auto.json")["refit"] is False
 
 
 def test_with_validation_takes_every_example_but_the_test(bundle):
-    merged: Bundle = with_validation(bundle)
+    merged = bundle.with_validation()
     assert sorted(merged.indices("train")) == sorted([*bundle.indices("train"), *bundle.indices("val")])
     assert len(merged.indices("val")) == 0 and (merged.indices("test") == bundle.indices("test")).all()
 

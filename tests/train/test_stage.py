@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 import tfl
-from tfl.advise.auto import with_validation
 from tfl.errors import RunError, TrainingError
 from tfl.features.cost import Decision
 from tfl.features.extract import Extractor
@@ -294,7 +293,7 @@ def test_mixed_precision_trains_on_stored_features(tmp_path, recipe, bundle, net
 
 @pytest.mark.slow
 def test_a_stage_can_end_between_its_start_and_its_trained_weights(tmp_path, recipe, bundle, network):
-    everything, found = with_validation(bundle), {}
+    everything, found = bundle.with_validation(), {}
     for share in (0.0, 1.0, 0.5):
         stage = dataclasses.replace(recipe.stages[1], interpolate=share)
         assembled = network(recipe)

@@ -23,7 +23,7 @@ import numpy as np
 from tfl.advise.crossfit import FoldTrainer, HeldOutLogits
 from tfl.advise.probe_candidates import ProbeCandidate, probe_candidates
 from tfl.data.bundle import Bundle, derived_seed
-from tfl.data.split import Split, tied_together
+from tfl.data.split import tied_together
 from tfl.fields import as_plain
 from tfl.model.assemble import Assembled, assemble_for
 from tfl.probes.folds import make_folds
@@ -60,6 +60,7 @@ FEW = 500
 def choose_stages(
     run: Run,
     recipe: Recipe,
+    auto: Auto,
     bundle: Bundle,
     *,
     precision: str | None = None,
@@ -70,7 +71,8 @@ def choose_stages(
 
     Args:
         run: Gets `auto.json`, `auto.npz` and, last, `chosen.json`; a run that has it is not measured again.
-        recipe: Its stages are an `Auto`.
+        recipe: Whose stages are chosen.
+        auto: Its stages.
         bundle: The data.
         precision: Name of the dtype policy.
         class_weights: `(width,)` weights of the training loss, or None.
@@ -78,7 +80,7 @@ def choose_stages(
     """
     if run.path(CHOSEN).is_file():
         return run.recipe
-    ladder = _Ladder(recipe, bundle, precision=precision, class_weights=class_weights, console=console)
+    ladder = _Ladder(recipe, auto, bundle, precision=precision, class_weights=class_weights, console=console)
     chosen = ladder.climb()
     content = io.BytesIO()
     np.savez(content, validation_logits=ladder.validation_logits)
@@ -94,35 +96,23 @@ def take_over_choice(run: Run, other: Run) -> None:
         write_atomically(run.path(name), other.path(name).read_bytes())
 
 
-def with_validation(bundle: Bundle) -> Bundle:
-    """The bundle whose validation examples are training examples too, and that has nothing left to validate on."""
-    split = bundle.split
-    rows = np.sort(np.concatenate([split.train, split.val]))
-    merged = Split(train=rows, val=np.zeros(0, np.int64), test=split.test, notes=split.notes)
-    return dataclasses.replace(bundle, split=merged)
-
-
-def refits(auto: Auto, bundle: Bundle) -> bool:
-    """Whether the final network is trained on the validation examples too."""
-    return auto.refit and len(bundle.indices("val")) <= MOST_VALIDATION
-
-
 class _Ladder:
     """The candidates in their order, and what is the best so far."""
 
     def __init__(
         self,
         recipe: Recipe,
+        auto: Auto,
         bundle: Bundle,
         *,
         precision: str | None,
         class_weights: NDArray[Any] | None,
         console: Console | None,
     ) -> None:
-        if not isinstance(recipe.stages, Auto):
-            raise TypeError("The stages of the recipe are no `Auto`.")
-        self.auto: Auto = recipe.stages
-        self.recipe, self.bundle, self.precision, self.console = recipe, bundle, precision, console
+        self.recipe, self.auto, self.bundle, self.precision, self.console = recipe, auto, bundle, precision, console
+        known = [len(bundle.indices(part)) for part in ("train", "val")]
+        self.refits = auto.refit and known[1] <= MOST_VALIDATION
+        self.known, self.trained = sum(known), sum(known) if self.refits else known[0]
         self.class_weights = class_weights
         self.rows, self.folds, self.units = _examples(bundle, recipe.seed)
         self.validates = np.isin(self.rows, bundle.indices("val"))
@@ -149,7 +139,6 @@ class _Ladder:
             stage = self._fine_tuning(chosen, probe)
             if stage is not None:
                 chosen = _with(self.recipe, probe, stage)
-        self.chosen = chosen
         return chosen
 
     @property
@@ -162,18 +151,18 @@ class _Ladder:
         return {
             "format": 1,
             "examples": len(self.rows),
-            "of": len(self.bundle.indices("train")) + len(self.bundle.indices("val")),
+            "of": self.known,
             "folds": int(self.folds.max()) + 1,
             "alpha": self.auto.alpha,
             "minutes": self.auto.minutes,
-            "refit": refits(self.auto, self.bundle),
+            "refit": self.refits,
             "seconds": time.perf_counter() - self.began,
             "metric": self.recipe.monitor.metric,
             "tried": self.tried,
         }
 
     def _probes(self) -> ProbeCandidate:
-        """The best probe; that of the last block where no other is better."""
+        """The best probe; the first candidate where no other is better."""
         began = time.perf_counter()
         self._say("Probes: a pass over the examples, then regressions under cross-validation.")
         plain = dataclasses.replace(self.recipe, head=dataclasses.replace(self.recipe.head, taps=(), start="random"))
@@ -208,7 +197,7 @@ class _Ladder:
         vectors = standardised_inputs(assembled, probe.vectors)
         heads = self._heads(vectors, probe)
         found: Stage | None = None
-        for stage in candidate_stages(assembled, self.bundle, auto=self.auto, count=len(self._all_rows)):
+        for stage in candidate_stages(assembled, self.bundle, auto=self.auto, count=self.trained):
             deadline = began + budget / 2 + self._passes
             if time.perf_counter() > deadline:
                 self._say("No time is left for other candidates.")
@@ -216,10 +205,6 @@ class _Ladder:
             better = self._try(assembled, stage, heads, budget=budget, deadline=deadline)
             found = better or found
         return found
-
-    @property
-    def _all_rows(self) -> NDArray[np.int64]:
-        return with_validation(self.bundle).indices("train") if refits(self.auto, self.bundle) else self.bundle.indices("train")
 
     def _heads(self, vectors: NDArray[np.float32], probe: ProbeCandidate) -> list[LinearHead]:
         scaled = self.bundle.task.scaled(self.targets)
@@ -253,7 +238,7 @@ class _Ladder:
             console=self.console,
         )
         seconds = trainer.seconds_per_example()
-        epochs = min(stage.epochs, int(budget / 2 / (seconds * len(self._all_rows))))
+        epochs = min(stage.epochs, int(budget / 2 / (seconds * self.trained)))
         fold_seconds = seconds * len(self.rows) * (1 - 1 / len(heads)) * epochs
         folds = min(len(heads), int((deadline - time.perf_counter()) / max(fold_seconds, 1e-9)))
         why = ""
@@ -379,7 +364,7 @@ def stratified_sample(indices: NDArray[np.int64], strata: NDArray[np.integer], *
 
 
 def candidate_stages(assembled: Assembled, bundle: Bundle, *, auto: Auto, count: int) -> list[Stage]:
-    """The stages that are tried, in their order: the depths of `DEPTHS` at the first rate, the best of which is tried at others.
+    """The stages that are tried, in their order: the depths of `DEPTHS`, at the rate that suits the kind of the examples.
 
     At least one block stays frozen, whose outputs are computed once.
 

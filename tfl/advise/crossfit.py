@@ -69,7 +69,6 @@ class FoldTrainer:
         rows: Integer array, the examples, as indices into `bundle.examples`.
         recipe: Its features, precision and seed.
         class_weights: `(width,)` weights of the training loss, or None.
-        known: The engine that other features of these examples were made with, or None.
         console: Where messages of the store are shown; None shows nothing.
     """
 
@@ -87,7 +86,7 @@ class FoldTrainer:
         self.assembled, self.stage, self.bundle, self.seed = assembled, stage, bundle, recipe.seed
         self.rows = np.asarray(rows, np.int64)
         self.plan: StagePlan = plan_stage(assembled, stage)
-        self._all = [weight for weight in assembled.model.weights]
+        self._all = list(assembled.model.weights)
         self._first = [keras.ops.convert_to_numpy(weight) for weight in self._all]
         self.plan.freeze.apply(assembled)
         self._extractor = self.plan.extractor(bundle, recipe=recipe, console=console)
@@ -139,7 +138,6 @@ class FoldTrainer:
         *,
         shares: Sequence[float],
         first: int = 0,
-        check: Callable[[], None] = lambda: None,
     ) -> HeldOutLogits:
         """Trains once for each head, and answers for the examples of that fold.
 
@@ -148,7 +146,6 @@ class FoldTrainer:
             heads: Of fold 0, 1, …: each fitted to the examples of the other folds. Folds without a head are not trained.
             shares: Floats from 0 to 1, places between the start and the trained weights to answer at.
             first: Int, folds before this one are left out.
-            check: Called between steps; what it raises ends the training.
         """
         width = self.assembled.model.output_shape[-1]
         logits = {share: np.zeros((len(self.rows), width), np.float32) for share in shares}
@@ -161,7 +158,7 @@ class FoldTrainer:
                 loop.seed(self.seed, self.stage.name, fold, epoch)
                 order = epoch_order(len(train), seed=derived_seed(self.seed, fold), stage_name=self.stage.name, epoch=epoch)
                 features, targets = self._views[(epoch - 1) % len(self._views)]
-                loop.train(MemoryEpoch(features, targets, train[order].astype(np.int32)), lambda ran: check())
+                loop.train(MemoryEpoch(features, targets, train[order].astype(np.int32)))
             trained = [keras.ops.convert_to_numpy(weight) for weight in self.suffix.weights]
             plain, truth = self._views[0]
             some = tf.nest.map_structure(lambda one: tf.gather(one, held), plain)  # noqa: B023

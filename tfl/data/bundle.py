@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import hashlib
 from collections.abc import Sequence
@@ -74,6 +75,12 @@ class Bundle:
     def targets_of(self, part: str) -> NDArray[np.float32]:
         """The targets of the split `part`, `(n, width)` float32."""
         return self.targets[self.indices(part)]
+
+    def with_validation(self) -> Bundle:
+        """The bundle whose validation examples are training examples too, and that has nothing left to validate on."""
+        split = self.split
+        rows = np.sort(np.concatenate([split.train, split.val]))
+        return dataclasses.replace(self, split=dataclasses.replace(split, train=rows, val=np.zeros(0, np.int64)))
 
     def dataset(self, indices: ArrayLike, *, batch_size: int, **options: Any) -> tf.data.Dataset:
         """Batches of (tensors, targets) of the examples at `indices`; see `tfl.data.pipeline.make_dataset`."""

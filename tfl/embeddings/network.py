@@ -216,7 +216,7 @@ def _pooled(model: Any, tensor: Any, block: str, pooling: str) -> Any:
 
 
 def _of_backbone(wanted: Wanted, notes: list[str]) -> VectorNetwork:
-    from tfl.advise.probe import pooled_models
+    from tfl.features.pooled import pooled_models
     from tfl.model.assemble import assemble
     from tfl.tasks.base import task_of
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tfl.recipe import LOWER_IS_BETTER, OF_NUMBERS
-
-_SHARES = ("val_accuracy", "val_macro_f1", "val_micro_f1", "val_mean_average_precision")
+from tfl.recipe import LOWER_IS_BETTER, OF_NUMBERS, Monitor
 
 
 def choice_facts(document: Mapping[str, Any], *, task: str, nouns: str) -> dict[str, Any]:
@@ -77,11 +75,15 @@ def _words(metric: str) -> str:
     return metric.removeprefix("val_").replace("_", " ")
 
 
+def _is_share(metric: str) -> bool:
+    return Monitor(metric).is_share  # type: ignore[arg-type]
+
+
 def _figure(value: float, metric: str) -> str:
-    return f"{value:.1%}" if metric in _SHARES else f"{value:.4g}"
+    return f"{value:.1%}" if _is_share(metric) else f"{value:.4g}"
 
 
 def _change(value: float, metric: str) -> str:
-    if metric in _SHARES:
+    if _is_share(metric):
         return f"{100 * value:+.1f} points"
     return f"{-value if metric in LOWER_IS_BETTER else value:+.4g}"
