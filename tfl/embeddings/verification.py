@@ -7,7 +7,7 @@ A pair is *genuine* where both have the same label, and an *impostor* where they
     equal error rate    where the two are equal
 
 as in ISO/IEC 19795-1. Two of one unit (a group, or copies of one content) are never a pair. Rates are measured on items that did
-not choose the threshold: each half of the items is judged by the threshold of the other half. Intervals come from resampling
+not choose the threshold: each half of the items is evaluated at the threshold of the other half. Intervals come from resampling
 items, since pairs that share one are not independent (Bolle, Ratha and Pankanti 2004). NumPy alone.
 """
 
@@ -58,7 +58,7 @@ class Verification:
     Attributes:
         items, labels, units: How many were compared; items of one unit are never a pair.
         genuine, impostor: Pairs of the same label, and of two labels.
-        held_out: Whether the halves that judge each other have no label in common (`labels`), or no item (`items`).
+        held_out: Whether the halves that choose thresholds for each other have no label in common (`labels`), or no item (`items`).
         equal_error_rate: Of all pairs.
         equal_error_interval: Its 95% interval over items.
         at_equal_error: The threshold at which both rates are equal.
@@ -127,8 +127,8 @@ def verification(
     held_out = held_out or ("labels" if len(names) >= _FEWEST_LABELS else "items")
     halves = _halves(classes, owners, held_out, np.random.default_rng(seed))
     folds = [(pairs.within(halves != half), pairs.within(halves == half)) for half in (0, 1)]
-    for choosing, judged in folds:
-        for one in (choosing, judged):
+    for choosing, evaluated in folds:
+        for one in (choosing, evaluated):
             _refuse_too_few(one, target, half=True)
     drawn = _drawn(len(classes), owners, seed)
     rate, at_equal = pairs.equal_error()
@@ -141,9 +141,9 @@ def verification(
         held_out=held_out,
         equal_error_rate=rate,
         equal_error_interval=percentile_interval(_equal_errors(pairs, drawn)),
-        at_equal_error=_measured(at_equal, [(choosing.equal_error()[1], judged) for choosing, judged in folds], drawn),
+        at_equal_error=_measured(at_equal, [(choosing.equal_error()[1], evaluated) for choosing, evaluated in folds], drawn),
         at_false_accept=_measured(
-            pairs.threshold_for(target), [(choosing.threshold_for(target), judged) for choosing, judged in folds], drawn
+            pairs.threshold_for(target), [(choosing.threshold_for(target), evaluated) for choosing, evaluated in folds], drawn
         ),
         target=target,
         notes=tuple(notes),
@@ -275,11 +275,11 @@ def _equal_errors(pairs: _Pairs, drawn: Sequence[NDArray[np.float64]]) -> NDArra
     return np.array(rates)
 
 
-def _measured(value: float, judged: Sequence[tuple[float, _Pairs]], drawn: Sequence[NDArray[np.float64]]) -> Threshold:
+def _measured(value: float, evaluated: Sequence[tuple[float, _Pairs]], drawn: Sequence[NDArray[np.float64]]) -> Threshold:
     """The error rates over the halves together, each by the threshold of the other half."""
     wrong = {kind: [0, 0] for kind in (_IMPOSTOR, _GENUINE)}
     shares: dict[int, list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]]] = {_IMPOSTOR: [], _GENUINE: []}
-    for threshold, pairs in judged:
+    for threshold, pairs in evaluated:
         for kind in wrong:
             of_kind = pairs.kind == kind
             accepted = pairs.similarity[of_kind] >= threshold
