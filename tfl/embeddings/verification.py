@@ -58,7 +58,7 @@ class Verification:
     Attributes:
         items, labels, units: How many were compared; items of one unit are never a pair.
         genuine, impostor: Pairs of the same label, and of two labels.
-        held_out: Whether the halves that choose thresholds for each other have no label in common (`labels`), or no item (`items`).
+        held_out: Whether the two halves have no label in common (`labels`), or no item (`items`).
         equal_error_rate: Of all pairs.
         equal_error_interval: Its 95% interval over items.
         at_equal_error: The threshold at which both rates are equal.
