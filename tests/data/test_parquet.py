@@ -116,3 +116,19 @@ def test_without_pyarrow_the_extra_is_named(tmp_path: Path, images: list[bytes],
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'tfl\[parquet\]'"):
         load(file)
+
+
+def test_a_column_that_is_shorter_than_the_metadata_say_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pa, pq = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    pq.write_table(
+        pa.table({"image": [b"\x89PNG" + bytes([n]) for n in range(6)], "label": list("ababab")}), tmp_path / "set.parquet"
+    )
+    whole = pq.ParquetFile.iter_batches
+
+    def short(self: Any, **options: Any) -> Any:
+        for batch in whole(self, **options):
+            yield batch if options["columns"] == ["image"] else batch.slice(0, len(batch) - 1)
+
+    monkeypatch.setattr(pq.ParquetFile, "iter_batches", short)
+    with pytest.raises(DataError, match=r"set\.parquet is not a readable Parquet file: column `label` has 5 of 6 rows"):
+        load_source(tfl.Data(str(tmp_path / "set.parquet")))

@@ -163,7 +163,6 @@ class _Ladder:
 
     def _probes(self) -> ProbeCandidate:
         """The best probe; the first candidate where no other is better."""
-        began = time.perf_counter()
         self._say("Probes: a pass over the examples, then regressions under cross-validation.")
         plain = dataclasses.replace(self.recipe, head=dataclasses.replace(self.recipe.head, taps=(), start="random"))
         assembled = assemble_for(plain, self.bundle, precision=self.precision)
@@ -180,12 +179,11 @@ class _Ladder:
                 console=self.console,
                 progress=progress,
             )
-            first = best = next(candidates)
-        self._tell(first, None, kept=True, seconds=time.perf_counter() - began)
-        for candidate in candidates:
-            began = time.perf_counter()
+        best, *others = candidates
+        self._tell(best, None, kept=True)
+        for candidate in others:
             gain = self.evidence.compare(candidate.logits, best.logits)
-            self._tell(candidate, gain, kept=gain.holds, seconds=time.perf_counter() - began)
+            self._tell(candidate, gain, kept=gain.holds)
             best = candidate if gain.holds else best
         return best
 
@@ -295,7 +293,7 @@ class _Ladder:
         """By share of the way, the gain over what is best so far."""
         return {share: self.evidence.compare(logits, self.logits[held.rows], held.rows) for share, logits in held.logits.items()}
 
-    def _tell(self, candidate: ProbeCandidate, gain: Gain | None, *, kept: bool, seconds: float) -> None:
+    def _tell(self, candidate: ProbeCandidate, gain: Gain | None, *, kept: bool) -> None:
         figures = self._figures(candidate.logits, np.arange(len(self.rows)))
         self.tried.append(
             {
@@ -306,7 +304,7 @@ class _Ladder:
                 **figures,
                 "gain": None if gain is None else gain.as_json(),
                 "kept": kept,
-                "seconds": seconds,
+                "seconds": candidate.seconds,
             }
         )
         metric = self.recipe.monitor.metric

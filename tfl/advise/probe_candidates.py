@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import dataclasses
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from tfl.advise.probe import on_all_cores
 from tfl.data.bundle import Bundle
@@ -41,13 +42,15 @@ class ProbeCandidate:
         vectors: Array of shape `(n, width)`, what the head reads, before standardisation.
         logits: Array of shape `(n, outputs)` float32, of the cross-validation.
         strengths: Floats, its penalties, as `LinearHead.strengths` has them.
+        seconds: Float, the time that its regressions took.
     """
 
-    name: str
+    name: str = ""
     taps: tuple[str, ...]
     vectors: NDArray[np.float32]
     logits: NDArray[np.float32]
     strengths: tuple[float, ...]
+    seconds: float
 
 
 def probe_candidates(
@@ -61,8 +64,8 @@ def probe_candidates(
     losses: Callable[[NDArray[np.floating]], NDArray[np.float64]],
     console: Console | None = None,
     progress: Callable[[int], None] | None = None,
-) -> Iterator[ProbeCandidate]:
-    """The candidates, `SPREAD` first; one pass over the examples makes the features of all.
+) -> list[ProbeCandidate]:
+    """The candidates, `SPREAD` first; one pass over the examples makes the features of all. Regressions run side by side.
 
     Args:
         assembled: The network, whose head reads the last block.
@@ -81,26 +84,28 @@ def probe_candidates(
     names = [block.name for block in assembled.blocks]
     balanced = recipe.class_weight == "balanced"
 
-    def logits_of(places: Sequence[int]) -> NDArray[np.float32]:
-        return held_out_logits(vectors[places[0]], bundle, rows, folds, units, balanced=balanced)[0]
-
-    def candidate(name: str, places: Sequence[int], *, alone: bool = False) -> ProbeCandidate:
+    def candidate(places: Sequence[int]) -> ProbeCandidate:
+        began, alone = time.perf_counter(), len(places) == 1
         inputs = joined([vectors[place] for place in places], taps=not alone)
         logits, strengths = held_out_logits(inputs, bundle, rows, folds, units, balanced=balanced)
         taps = () if alone else tuple(names[place] for place in places)
-        return ProbeCandidate(name=name, taps=taps, vectors=inputs, logits=logits, strengths=strengths)
+        seconds = time.perf_counter() - began
+        return ProbeCandidate(taps=taps, vectors=inputs, logits=logits, strengths=strengths, seconds=seconds)
 
-    last = len(names) - 1
+    every = list(range(len(names)))
     spread = sorted({max(len(names) - down, 0) for down in SPREAD})
-    yield candidate(f"{len(spread)} blocks of the upper half", spread)
-    yield candidate("the last block", [last], alone=True)
-    yield candidate(f"the last {len(names[-LAST:])} blocks", list(range(len(names)))[-LAST:])
-    alone = on_all_cores(logits_of, [[place] for place in range(last)])
-    order = np.argsort([float(losses(logits).mean()) for logits in alone], kind="stable")
-    best = sorted({*(int(place) for place in order[:BEST]), last})
-    yield candidate(f"the {BEST} best blocks and the last", best)
+    first, last, upper, *others = on_all_cores(candidate, [spread, every[-1:], every[-LAST:], *([place] for place in every[:-1])])
+    order = np.argsort([float(losses(other.logits).mean()) for other in others], kind="stable")
+    second = [sorted({*(int(place) for place in order[:BEST]), every[-1]})]
     if sum(vector.shape[1] for vector in vectors) <= WIDEST:
-        yield candidate("every block", list(range(len(names))))
+        second.append(every)
+    named = {
+        f"{len(spread)} blocks of the upper half": first,
+        "the last block": last,
+        f"the last {len(every[-LAST:])} blocks": upper,
+        **dict(zip((f"the {BEST} best blocks and the last", "every block"), on_all_cores(candidate, second), strict=False)),
+    }
+    return [dataclasses.replace(found, name=name) for name, found in named.items()]
 
 
 def held_out_logits(
@@ -118,12 +123,11 @@ def held_out_logits(
         probabilities = np.zeros((len(rows), bundle.class_count), np.float32)  # classes that do not occur have a column too
         probabilities[:, : found.probabilities.shape[1]] = found.probabilities
         return np.log(np.maximum(probabilities, _LEAST_PROBABILITY)), (found.strength,)
-    with threadpool_limits(1):
-        scaled, task = bundle.task.scaled(bundle.targets[rows]), bundle.task.name
-        strengths = linear_head(inputs, scaled, units, task=task, balanced=balanced).strengths
-        logits = np.zeros(scaled.shape, np.float32)
-        for fold in range(int(folds.max()) + 1):
-            held = folds == fold
-            head = linear_head(inputs[~held], scaled[~held], units[~held], task=task, balanced=balanced, strengths=strengths)
-            logits[held] = inputs[held] @ head.kernel + head.bias
+    scaled, task = bundle.task.scaled(bundle.targets[rows]), bundle.task.name
+    strengths = linear_head(inputs, scaled, units, task=task, balanced=balanced).strengths
+    logits = np.zeros(scaled.shape, np.float32)
+    for fold in range(int(folds.max()) + 1):
+        held = folds == fold
+        head = linear_head(inputs[~held], scaled[~held], units[~held], task=task, balanced=balanced, strengths=strengths)
+        logits[held] = inputs[held] @ head.kernel + head.bias
     return logits, strengths

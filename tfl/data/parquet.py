@@ -135,11 +135,15 @@ class _Part:
             yield value.get("bytes") if isinstance(value, Mapping) else value
 
     def _values(self, column: str, size: int) -> Iterator[Any]:
+        count = 0
         try:
             for batch in self._opened.iter_batches(batch_size=size, columns=[column], use_threads=False):
+                count += len(batch)
                 yield from batch.column(0).to_pylist()
         except (OSError, ValueError, NotImplementedError) as error:  # pyarrow's own errors are of these kinds
             raise _damaged(self.file, error) from error
+        if count != self.rows:  # pyarrow reads what is there where the metadata promise another number
+            raise _damaged(self.file, ValueError(f"column `{column}` has {count} of {self.rows} rows"))
 
 
 def _pyarrow() -> Any:

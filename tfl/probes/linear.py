@@ -3,8 +3,9 @@
 The model is scikit-learn's: features standardised by the training part of each fold, an L2 penalty of strength 1/C, an
 intercept without one. Only the way to its minimum differs. The folds are solved together, so that each step reads the
 features once, by L-BFGS (Liu and Nocedal 1989) in the coordinates of the features' principal axes, each scaled by the
-curvature it has there: ten to twenty steps instead of hundreds. C is looked for from 1/64 on, up or down by factors of four,
-as long as the held-out log loss falls.
+curvature it has there: ten to twenty steps instead of hundreds. BLAS runs on one thread: on matrices this
+small several wait for each other. C is looked for from 1/64 on, up or down by factors of four, as long as the held-out log
+loss falls.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.optimize import minimize
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from tfl.errors import TflError
 from tfl.tasks.base import task_of
@@ -45,6 +47,7 @@ class HeldOut:
     strength: float
 
 
+@threadpool_limits.wrap(limits=1)
 def held_out(
     features: NDArray[np.floating],
     labels: NDArray[np.integer],
