@@ -62,6 +62,22 @@ def test_one_rare_class_leaves_the_shares_of_the_others(here):
     assert "Class `fly` has 3 images: 1 to train, 1 to validate, 1 to test" in result.stdout
 
 
+def test_classes_are_rare_by_what_is_trained_on(here):
+    """A test split that holds as many of each class does not hide that one of them is rare in training."""
+    class_folders(here / "photos" / "train", plain, ant=12, bee=3)
+    class_folders(here / "photos" / "test", plain, ant=9, bee=9)
+    assert invoke("insects", "--data", "photos").exit_code == 0
+    recipe = tfl.load_recipe("insects.py")
+    assert recipe.class_weight == "balanced" and recipe.monitor.metric == "val_macro_f1"
+
+
+def test_a_test_split_of_other_shares_changes_nothing(here):
+    class_folders(here / "photos" / "train", plain, ant=9, bee=9)
+    class_folders(here / "photos" / "test", plain, ant=30, bee=1)
+    assert invoke("insects", "--data", "photos").exit_code == 0
+    assert tfl.load_recipe("insects.py").class_weight is None
+
+
 def test_few_images_leave_the_flip_out_and_say_so(here):
     class_folders(here / "photos", plain, ant=10, bee=10)
     result = invoke("insects", "--data", "photos")

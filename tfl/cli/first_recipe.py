@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tfl.data.examples import Examples
 
 IMBALANCED = 3.0
+_HELD_OUT = ("val", "test")
 SHARE = 0.2
 """Of the examples for validation, and for the test."""
 _TINY_PX, _LOOKED_AT = 48, 50
@@ -110,9 +111,14 @@ class SourceFacts:
 
     @property
     def imbalanced(self) -> bool:
-        """Whether the largest class is much larger than the smallest."""
-        counts = self.examples.counts().values()
-        return self.task == "classify" and max(counts) > IMBALANCED * min(counts)
+        """Whether the largest class is much larger than the smallest, among the examples to train on."""
+        if self.task != "classify":
+            return False
+        import numpy as np
+
+        splits = self.examples.splits
+        counts = (self.examples if splits is None else self.examples.take(np.flatnonzero(~np.isin(splits, _HELD_OUT)))).counts()
+        return max(counts.values()) > IMBALANCED * min(counts.values())
 
     @property
     def metric(self) -> str:
