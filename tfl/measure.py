@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +14,8 @@ from tfl.modalities.base import settled
 from tfl.prepare import prepare
 from tfl.progress import progress_shown
 from tfl.quiet import load_tensorflow
-from tfl.recipe import Recipe, Search
-from tfl.storage import check_can_write, check_is_text, locked, write_json
+from tfl.recipe import Backbone, Recipe, Search
+from tfl.storage import check_can_write, check_is_text, finite, locked, write_atomically, write_json
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from tfl.tuning.folder import SearchFolder
 
 PROFILE, PAGE = "probe.json", "probe.html"
+ADVICE, ADVICE_PAGE, ADVISED = "advice.json", "advice.html", "recipe.py"
 
 
 def check_profile_folder(folder: Path) -> None:
@@ -78,6 +79,51 @@ def write_profile(folder: Path, recipe: Recipe, profile: Profile) -> dict[str, A
     folder.mkdir(parents=True, exist_ok=True)
     write_probe_page(document, folder / PAGE)
     write_json(folder / PROFILE, document)
+    return document
+
+
+def advise_on(recipe: Recipe, backbones: Sequence[Backbone], folder: Path, *, minutes: float, console: Console) -> dict[str, Any]:
+    """Compares networks and strategies on the data of a recipe; writes `advice.json`, `advice.html` and `recipe.py`.
+
+    Args:
+        recipe: `Recipe`; its network does not count.
+        backbones: Sequence of `Backbone`, the networks, in the order in which they are measured.
+        folder: Path, where to write; new or empty.
+        minutes: Float, the time limit.
+        console: rich `Console` for messages and progress.
+
+    Returns:
+        The contents of `advice.json`.
+
+    Raises:
+        TflError: The data, the weights, the cache or the folder cannot be used; most of it is found before TensorFlow is
+            imported.
+    """
+    from tfl.data.source import load_source
+    from tfl.features.budget import check_store
+
+    check_is_text(folder)
+    check_can_write(folder, folder=True)
+    if (folder / ADVICE).exists():
+        raise RunError(f"{folder} already holds advice.", fix="Name another folder with --out, or delete it.")
+    for backbone in backbones:
+        check_recipe(dataclasses.replace(recipe, backbone=backbone))
+    check_store()
+    load_source(recipe.data, seed=recipe.split_seed, task=recipe.task)
+    load_tensorflow()
+    from tfl.advise.advise import advise
+    from tfl.evaluate.pages.advice import write_advice_page
+    from tfl.tuning.source import recipe_source
+
+    advice, advised = advise(recipe, backbones, minutes=minutes, console=console)
+    document = {**advice.as_json(), "recipe": as_plain(advised)}
+    best = advice.best
+    title = f"{recipe.name}, as advised: {best.title}, {best.name}."
+    source = recipe_source(advised, title=title)
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomically(folder / ADVISED, source)
+    write_advice_page(document, folder / ADVICE_PAGE, source=source)
+    write_json(folder / ADVICE, finite(document))
     return document
 
 

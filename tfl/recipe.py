@@ -457,7 +457,7 @@ class Auto:
     kind: Literal["auto"] = "auto"
     minutes: float = number(2.0, at_least=0.0, at_most=100_000.0)
     augment: Augment | AudioAugment | None = None
-    alpha: float = number(0.2, at_least=0.0, at_most=1.0)
+    alpha: float = number(0.1, at_least=0.0, at_most=1.0)
     refit: bool = True
 
     def __post_init__(self) -> None:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tfl.advise.crossfit import FoldTrainer, HeldOutLogits
-from tfl.advise.probe_candidates import ProbeCandidate, probe_candidates
+from tfl.advise.probe_candidates import ProbeCandidate, Probes, probe_candidates
 from tfl.data.bundle import Bundle, derived_seed
 from tfl.data.split import tied_together
 from tfl.fields import as_plain
@@ -44,6 +44,8 @@ TRAINING_SAMPLE = 1600
 """At most so many training examples take part in the comparison."""
 MOST_VALIDATION = 2000
 """With more validation examples the network is not trained on them: they are worth more as evidence."""
+LEAST_GAIN = 0.005
+"""In calibrated loss: where examples are told apart nearly without a mistake, smaller gains are there for any candidate."""
 SHARES = (0.5, 1.0)
 """Places between the start and the trained weights that are compared."""
 DEPTHS = (0.3, 0.7, 1.0)
@@ -80,7 +82,7 @@ def choose_stages(
     """
     if run.path(CHOSEN).is_file():
         return run.recipe
-    ladder = _Ladder(recipe, auto, bundle, precision=precision, class_weights=class_weights, console=console)
+    ladder = Ladder(recipe, auto, bundle, precision=precision, class_weights=class_weights, console=console)
     chosen = ladder.climb()
     content = io.BytesIO()
     np.savez(content, validation_logits=ladder.validation_logits)
@@ -96,8 +98,24 @@ def take_over_choice(run: Run, other: Run) -> None:
         write_atomically(run.path(name), other.path(name).read_bytes())
 
 
-class _Ladder:
-    """The candidates in their order, and what is the best so far."""
+class Ladder:
+    """The candidates in their order, and what is the best so far.
+
+    Args:
+        recipe, auto, bundle, precision, class_weights, console: As of `choose_stages`.
+
+    Attributes:
+        rows: Integer array of shape `(n,)`, the examples that are compared on, as indices into `bundle.examples`.
+        folds, units: Integer arrays of shape `(n,)`, the fold of each, and what is held out together.
+        logits: Array of shape `(n, outputs)`, what the best so far says of each example, not having been trained on it.
+        probes: `Probes` of the network, once it was probed.
+        best_probe: `ProbeCandidate`, the one that was kept.
+        parameters: Int, those of the network with its head.
+        tried: Dictionaries, what was tried, as `auto.json` has it.
+        answers: For each of `tried`, the places in `rows` of the examples that were held out and the logits `(m, outputs)`; None
+            where it was skipped.
+        chosen: The recipe with what is best so far.
+    """
 
     def __init__(
         self,
@@ -124,22 +142,36 @@ class _Ladder:
             metric=recipe.monitor.metric,
             balanced=self.balanced,
             alpha=self.auto.alpha,
+            least=LEAST_GAIN,
             seed=derived_seed(recipe.seed, "auto"),
         )
         self.tried: list[dict[str, Any]] = []
         self.began, self._passes = time.perf_counter(), 0.0
+        self.answers: list[tuple[NDArray[np.int64], NDArray[np.float32]] | None] = []
         self.logits = np.zeros(0, np.float32)
+        self.chosen = recipe
+        self.probes = Probes(candidates=(), blocks=())
+        self.best_probe: ProbeCandidate
+        self.parameters = 0
 
     def climb(self) -> Recipe:
         """Tries everything; the recipe with what was kept."""
-        probe = self._probes()
-        chosen = _with(self.recipe, probe, Stage("probe", train="head", epochs=0))
-        self.logits = probe.logits
-        if self.auto.minutes > 0:
-            stage = self._fine_tuning(chosen, probe)
-            if stage is not None:
-                chosen = _with(self.recipe, probe, stage)
-        return chosen
+        self.probe()
+        return self.fine_tune() if self.auto.minutes > 0 else self.chosen
+
+    def probe(self) -> Recipe:
+        """Compares the probes; the recipe with the best one as its head."""
+        self.best_probe = self._probes()
+        self.logits = self.best_probe.logits
+        self.chosen = _with(self.recipe, self.best_probe, Stage("probe", train="head", epochs=0))
+        return self.chosen
+
+    def fine_tune(self) -> Recipe:
+        """Compares fine-tuning with the best probe; the recipe with what was kept."""
+        stage = self._fine_tuning(self.chosen, self.best_probe)
+        if stage is not None:
+            self.chosen = _with(self.recipe, self.best_probe, stage)
+        return self.chosen
 
     @property
     def validation_logits(self) -> NDArray[np.float32]:
@@ -166,9 +198,10 @@ class _Ladder:
         self._say("Probes: a pass over the examples, then regressions under cross-validation.")
         plain = dataclasses.replace(self.recipe, head=dataclasses.replace(self.recipe.head, taps=(), start="random"))
         assembled = assemble_for(plain, self.bundle, precision=self.precision)
+        self.parameters = int(assembled.model.count_params())
         words = f"features, {len(self.rows)} {self.bundle.modality.nouns}"
         with progress_shown(self.console, words, len(self.rows), nouns=self.bundle.modality.nouns) as progress:
-            candidates = probe_candidates(
+            self.probes = probe_candidates(
                 assembled,
                 self.bundle,
                 self.rows,
@@ -179,7 +212,7 @@ class _Ladder:
                 console=self.console,
                 progress=progress,
             )
-        best, *others = candidates
+        best, *others = self.probes.candidates
         self._tell(best, None, kept=True)
         for candidate in others:
             gain = self.evidence.compare(candidate.logits, best.logits)
@@ -251,7 +284,7 @@ class _Ladder:
         if epochs < stage.epochs:
             stage = dataclasses.replace(stage, epochs=epochs, warmup_epochs=WARMUP * epochs)
             trainer.limit(stage)
-        passes = time.perf_counter()
+        passes, bytes_needed = time.perf_counter(), trainer.bytes_needed
         words = f"features for {stage.train}"
         with progress_shown(self.console, words, len(self.rows), nouns=self.bundle.modality.nouns) as progress:
             trainer.prepare(progress)
@@ -278,8 +311,11 @@ class _Ladder:
                 "gain": gain.as_json(),
                 "kept": gain.holds,
                 "seconds": time.perf_counter() - began,
+                "train_seconds": seconds * self.trained * stage.epochs,
+                "bytes": bytes_needed,
             }
         )
+        self.answers.append((held.rows, held.logits[share]))
         on = f"on {len(held.rows)} held-out {self.bundle.modality.nouns}"
         self._say(f"{_words(stage)}: {gain.words(self.recipe.monitor.metric)}, {on}.")
         if not gain.holds:
@@ -307,6 +343,7 @@ class _Ladder:
                 "seconds": candidate.seconds,
             }
         )
+        self.answers.append((np.arange(len(self.rows)), candidate.logits))
         metric = self.recipe.monitor.metric
         self._say(
             f"probe of {candidate.name}: " + (f"{metric} {figures['value']:.4f}" if gain is None else gain.words(metric)) + "."
@@ -314,6 +351,7 @@ class _Ladder:
 
     def _skip(self, stage: Stage, why: str) -> None:
         self.tried.append({"kind": "finetune", "name": _words(stage), "stage": as_plain(stage), "skipped": why, "kept": False})
+        self.answers.append(None)
         self._say(f"{_words(stage)} is not tried: {why}.")
 
     def _figures(self, logits: NDArray[np.float32], rows: NDArray[np.integer]) -> dict[str, Any]:

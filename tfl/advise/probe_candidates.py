@@ -53,6 +53,19 @@ class ProbeCandidate:
     seconds: float
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Probes:
+    """The linear probes on one network.
+
+    Args:
+        candidates: Those that are compared as heads, `SPREAD` first.
+        blocks: The probe of each block alone, input side first.
+    """
+
+    candidates: tuple[ProbeCandidate, ...]
+    blocks: tuple[ProbeCandidate, ...]
+
+
 def probe_candidates(
     assembled: Assembled,
     bundle: Bundle,
@@ -64,8 +77,8 @@ def probe_candidates(
     losses: Callable[[NDArray[np.floating]], NDArray[np.float64]],
     console: Console | None = None,
     progress: Callable[[int], None] | None = None,
-) -> list[ProbeCandidate]:
-    """The candidates, `SPREAD` first; one pass over the examples makes the features of all. Regressions run side by side.
+) -> Probes:
+    """The probes; one pass over the examples makes the features of all. Regressions run side by side.
 
     Args:
         assembled: The network, whose head reads the last block.
@@ -88,7 +101,7 @@ def probe_candidates(
         began, alone = time.perf_counter(), len(places) == 1
         inputs = joined([vectors[place] for place in places], taps=not alone)
         logits, strengths = held_out_logits(inputs, bundle, rows, folds, units, balanced=balanced)
-        taps = () if alone else tuple(names[place] for place in places)
+        taps = () if places == every[-1:] else tuple(names[place] for place in places)
         seconds = time.perf_counter() - began
         return ProbeCandidate(taps=taps, vectors=inputs, logits=logits, strengths=strengths, seconds=seconds)
 
@@ -105,7 +118,10 @@ def probe_candidates(
         f"the last {len(every[-LAST:])} blocks": upper,
         **dict(zip((f"the {BEST} best blocks and the last", "every block"), on_all_cores(candidate, second), strict=False)),
     }
-    return [dataclasses.replace(found, name=name) for name, found in named.items()]
+    return Probes(
+        candidates=tuple(dataclasses.replace(found, name=name) for name, found in named.items()),
+        blocks=tuple(dataclasses.replace(found, name=name) for name, found in zip(names, (*others, last), strict=True)),
+    )
 
 
 def held_out_logits(

@@ -43,22 +43,36 @@ def new(name: str, source: str, backbone: str | None, settings: Sequence[tuple[s
     otherwise.
     """
     file = Path(name if name.endswith(".py") else f"{name}.py")
-    start = _changed(Recipe(name=file.stem, data=Data(source), backbone=Backbone("mini")), settings)
+    start = with_settings(Recipe(name=file.stem, data=Data(source), backbone=Backbone("mini")), settings)
     _refuse_if_there(file)
-    from tfl.data.kind import find_kind_and_task
-
-    data, task, examples = find_kind_and_task(start.data, start.task, fixed=[key for key, _ in settings])
-    if task == "classify":
-        _check_smallest(examples, source)
-    mirror = _mirror_test(examples, task) if data.kind == "image" else None
-    choice = default_backbone(data.kind) if backbone is None else Choice(backbone=Backbone(backbone), why="")
-    facts = SourceFacts(data=data, task=task, examples=examples, choice=choice, mirror=mirror)
+    facts = facts_of(start, backbone=backbone, fixed=[key for key, _ in settings])
     _write_anew(file, recipe_text(file, facts))
     document = {"recipe": str(file), **_facts(facts)}
     return Answer(document, lambda: _show(document))
 
 
-def _changed(recipe: Recipe, settings: Sequence[tuple[str, str]]) -> Recipe:
+def facts_of(start: Recipe, *, backbone: str | None, fixed: Sequence[str] = ()) -> SourceFacts:
+    """What a first recipe is written for, as the data show it.
+
+    Args:
+        start: What the command line says.
+        backbone: String, the network; None for the best at hand.
+        fixed: Strings, fields that the command line decides.
+
+    Raises:
+        DataError: The source cannot be used, or a class is too small to be split.
+    """
+    from tfl.data.kind import find_kind_and_task
+
+    data, task, examples = find_kind_and_task(start.data, start.task, fixed=fixed)
+    if task == "classify":
+        _check_smallest(examples, start.data.source)
+    mirror = _mirror_test(examples, task) if data.kind == "image" else None
+    choice = default_backbone(data.kind) if backbone is None else Choice(backbone=Backbone(backbone), why="")
+    return SourceFacts(data=data, task=task, examples=examples, choice=choice, mirror=mirror)
+
+
+def with_settings(recipe: Recipe, settings: Sequence[tuple[str, str]]) -> Recipe:
     """The recipe with what the command line says about its data and its task."""
     for key, text in settings:
         if key != "task" and key not in ("data.input", "data.input.column") and key not in _FIELDS:

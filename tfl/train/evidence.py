@@ -32,7 +32,7 @@ class Gain:
         mean: Float, the mean gain in calibrated loss.
         interval: Two floats, its 95% interval by Student's t.
         p: Float, the larger one of two paired one-sided tests: by exchanges of signs, and Student's t.
-        holds: Bool, whether p is small enough and the metric did not fall.
+        holds: Bool, whether p is small enough, the gain large enough, and the metric did not fall.
     """
 
     metric: float
@@ -66,6 +66,7 @@ class Evidence:
         metric: String, the monitored metric.
         balanced: Bool, whether every class has the same total weight.
         alpha: Float, the largest p-value that counts as evidence.
+        least: Float, the smallest mean gain that is worth a change. Defaults to 0.
         seed: Int, of the permutation test.
 
     Example:
@@ -80,9 +81,18 @@ class Evidence:
     """
 
     def __init__(
-        self, task: Task, targets: NDArray[np.float32], *, metric: str, alpha: float, balanced: bool = False, seed: int = 0
+        self,
+        task: Task,
+        targets: NDArray[np.float32],
+        *,
+        metric: str,
+        alpha: float,
+        least: float = 0.0,
+        balanced: bool = False,
+        seed: int = 0,
     ) -> None:
-        self.task, self.targets, self.metric, self.alpha, self.seed = task, targets, metric, alpha, seed
+        self.task, self.targets, self.metric, self.seed = task, targets, metric, seed
+        self.alpha, self.least = alpha, least
         self.weights = task.balanced_weights(targets) if balanced else None
 
     def compare(
@@ -100,7 +110,8 @@ class Evidence:
         values = [self.task.validate(np.asarray(one, np.float32), targets)[self.metric] for one in (logits, before)]
         metric = (values[0] - values[1]) * (-1 if self.metric in LOWER_IS_BETTER else 1)
         mean, p = float(gains.mean()), max(p_value(gains, np.zeros(len(gains)), seed=self.seed), _p_of_mean(gains))
-        return Gain(metric=metric, mean=mean, interval=_interval(gains), p=p, holds=p <= self.alpha and metric >= 0)
+        holds = p <= self.alpha and metric >= 0 and mean >= self.least
+        return Gain(metric=metric, mean=mean, interval=_interval(gains), p=p, holds=holds)
 
     def losses(self, logits: NDArray[np.floating], targets: NDArray[np.float32]) -> NDArray[np.float64]:
         """The loss of each example `(m,)`; for classes and labels with the temperature that makes their mean smallest."""

@@ -1,0 +1,115 @@
+"""`tfl advise`: which network, how much of it to train and by which strategy, for some data."""
+
+from __future__ import annotations
+
+import dataclasses
+import shlex
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import rich_click as click
+
+from tfl.cli.command import Answer, command
+from tfl.cli.first_recipe import recipe_text
+from tfl.cli.new import facts_of, with_settings
+from tfl.cli.options import SOURCE_HELP, set_option
+from tfl.cli.tables import output, readable_bytes, table
+from tfl.recipe import Backbone, Data, Recipe, load_recipe
+from tfl.runs import default_folder
+
+if TYPE_CHECKING:
+    from tfl.cli.first_recipe import SourceFacts
+
+_MOST_NETWORKS = 4
+MINUTES = 5.0
+
+
+@command
+@click.argument("source", metavar="SOURCE")
+@click.option(
+    "--backbone",
+    "names",
+    metavar="NAME",
+    multiple=True,
+    help="Compare this network: a name of `tfl backbones`, with arguments such as 'MobileNet alpha=0.75', a model file or a "
+    f"preset. Repeatable. [default: up to {_MOST_NETWORKS} at hand]",
+)
+@click.option(
+    "--minutes",
+    type=click.FloatRange(min=0),
+    default=MINUTES,
+    show_default=True,
+    help="Leave out what does not fit into so many minutes; the first network is measured in any case.",
+)
+@set_option("Say what is not found in the data: a field of the data or the task, such as data.label_column=age.")
+@click.option("--out", metavar="DIR", type=click.Path(path_type=Path), help="Where to write. [default: runs/NAME/advise-TIME]")
+def advise(source: str, names: Sequence[str], minutes: float, settings: Sequence[tuple[str, str]], out: Path | None) -> Answer:
+    """Say which network to use for SOURCE, how much of it to train, and by which strategy.
+
+    One pass per network over the training and validation examples, or over a sample of them, then probes of every block under
+    cross-validation; fine-tuning of the best network under cross-validation; the same network with random weights; and a
+    learning curve, which says what more labels would bring. Test examples are never looked at. Leaves advice.json, advice.html
+    and recipe.py, which `tfl run` takes as it is.
+    """
+    name = _name_of(source)
+    start = with_settings(Recipe(name=name, data=Data(source), backbone=Backbone("mini")), settings)
+    facts = facts_of(start, backbone=None, fixed=[key for key, _ in settings])
+    recipe = _first_recipe(name, facts)
+    backbones = [backbone_titled(title) for title in names] or networks_to_compare(facts.data.kind, recipe.backbone)
+    folder = out or default_folder(name, kind="advise")
+    from rich.console import Console
+
+    from tfl.measure import ADVICE_PAGE, ADVISED, advise_on
+
+    document = advise_on(recipe, backbones, folder, minutes=minutes, console=Console(stderr=True))
+    files = {"report": str(folder / ADVICE_PAGE), "recipe_file": str(folder / ADVISED)}
+    return Answer({**document, **files}, lambda: _show(document, files))
+
+
+def networks_to_compare(kind: str, default: Backbone) -> list[Backbone]:
+    """The networks at hand that are compared, the fastest first: the best by what is published of them."""
+    from tfl.modalities.at_hand import CPU_FLOPS, best_at_hand
+
+    found = [one for one in best_at_hand(kind) if one.native and (one.flops or 0) <= CPU_FLOPS][:_MOST_NETWORKS]
+    return [one.backbone for one in sorted(found, key=lambda one: one.flops or 0.0)] or [default]
+
+
+def _name_of(source: str) -> str:
+    """A name for recipe and folder, from the end of the source."""
+    stem = Path(source.split(":", 1)[-1].rstrip("/\\")).name.split(".")[0]
+    kept = "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in stem)
+    return kept or "data"
+
+
+def _first_recipe(name: str, facts: SourceFacts) -> Recipe:
+    """The recipe that `tfl new` would write."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / f"{name}.py"
+        file.write_text(recipe_text(file, facts), encoding="utf-8")
+        recipe = load_recipe(file)
+    return dataclasses.replace(recipe, name=name)
+
+
+def _show(document: dict[str, Any], files: dict[str, str]) -> None:
+    from tfl.evaluate.render import duration, percent
+
+    rows = []
+    for row in document["options"]:
+        expected = row["expected"]
+        accuracy, interval = "–", ""
+        if expected is not None:
+            accuracy, interval = percent(expected["mean"]), f"{percent(expected['low'])} to {percent(expected['high'])}"
+        memory = "" if row["memory"] is None else readable_bytes(row["memory"])
+        mark = "advised" if row["recommended"] else ""
+        rows.append((row["title"], row["name"], accuracy, interval, duration(row["seconds"]), memory, mark))
+    columns = ("network", "what", document["metric"], "90% interval", "time", "memory", "")
+    output().print(table(columns, rows, right=(document["metric"], "time", "memory")))
+    for network in document["networks"]:
+        if network["skipped"]:
+            click.echo(f"{network['title']} was not measured: {network['skipped']}.")
+    for verdict in document["verdicts"]:
+        click.echo(verdict["words"])
+    click.echo(f"\nreport   {files['report']}")
+    click.echo(f"use it   tfl run {shlex.quote(files['recipe_file'])}")
