@@ -42,6 +42,7 @@ ORDER = (
         "export",
         "serve",
         "embeddings",
+        "labelling",
         "resume",
         "job",
         "repeat",

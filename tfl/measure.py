@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -82,7 +82,30 @@ def write_profile(folder: Path, recipe: Recipe, profile: Profile) -> dict[str, A
     return document
 
 
-def advise_on(recipe: Recipe, backbones: Sequence[Backbone], folder: Path, *, minutes: float, console: Console) -> dict[str, Any]:
+def check_advice_folder(folder: Path) -> None:
+    """Checks that advice can be written into `folder`.
+
+    Raises:
+        RunError: It holds some.
+        StorageError: It cannot be written.
+    """
+    check_is_text(folder)
+    check_can_write(folder, folder=True)
+    if (folder / ADVICE).exists():
+        raise RunError(f"{folder} already holds advice.", fix="Name another folder with --out, or delete it.")
+
+
+def advise_on(
+    recipe: Recipe,
+    backbones: Sequence[Backbone],
+    folder: Path,
+    *,
+    minutes: float,
+    unlabelled: Path | None = None,
+    budget: int = 50,
+    labelled: Collection[str] = (),
+    console: Console,
+) -> dict[str, Any]:
     """Compares networks and strategies on the data of a recipe; writes `advice.json`, `advice.html` and `recipe.py`.
 
     Args:
@@ -90,6 +113,10 @@ def advise_on(recipe: Recipe, backbones: Sequence[Backbone], folder: Path, *, mi
         backbones: Sequence of `Backbone`, the networks, in the order in which they are measured.
         folder: Path, where to write; new or empty.
         minutes: Float, the time limit.
+        unlabelled: Path, a folder of files of which `budget` are chosen to be labelled next: `to_label.csv` and `label.html`.
+            Defaults to None, which chooses none.
+        budget: Int, how many. Defaults to 50.
+        labelled: Strings, paths in that folder that are labelled already.
         console: rich `Console` for messages and progress.
 
     Returns:
@@ -102,10 +129,7 @@ def advise_on(recipe: Recipe, backbones: Sequence[Backbone], folder: Path, *, mi
     from tfl.data.source import load_source
     from tfl.features.budget import check_store
 
-    check_is_text(folder)
-    check_can_write(folder, folder=True)
-    if (folder / ADVICE).exists():
-        raise RunError(f"{folder} already holds advice.", fix="Name another folder with --out, or delete it.")
+    check_advice_folder(folder)
     for backbone in backbones:
         check_recipe(dataclasses.replace(recipe, backbone=backbone))
     check_store()
@@ -115,12 +139,27 @@ def advise_on(recipe: Recipe, backbones: Sequence[Backbone], folder: Path, *, mi
     from tfl.evaluate.pages.advice import write_advice_page
     from tfl.tuning.source import recipe_source
 
-    advice, advised = advise(recipe, backbones, minutes=minutes, console=console)
-    document = {**advice.as_json(), "recipe": as_plain(advised)}
-    best = advice.best
+    found = advise(recipe, backbones, minutes=minutes, console=console)
+    document = {**found.advice.as_json(), "recipe": as_plain(found.recipe)}
+    best = found.advice.best
     title = f"{recipe.name}, as advised: {best.title}, {best.name}."
-    source = recipe_source(advised, title=title)
+    source = recipe_source(found.recipe, title=title)
     folder.mkdir(parents=True, exist_ok=True)
+    if unlabelled is not None:
+        from tfl.labelling import choose_to_label
+
+        rows = choose_to_label(
+            found.recipe,
+            unlabelled,
+            folder,
+            features=found.features,
+            labels=found.labels,
+            class_names=found.class_names,
+            count=budget,
+            without=frozenset(labelled),
+            console=console,
+        )
+        document["to_label"] = [dataclasses.asdict(row) for row in rows]
     write_atomically(folder / ADVISED, source)
     write_advice_page(document, folder / ADVICE_PAGE, source=source)
     write_json(folder / ADVICE, finite(document))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from tfl.backbones.titles import title_of
 from tfl.fields import as_plain
 from tfl.recipe import Backbone
 
@@ -26,19 +27,6 @@ SIMILAR = 0.98
 WORTH_LABELS = 0.02
 """A gain by twice as many labels that is worth a sentence."""
 Strategy = Literal["features", "finetune", "scratch"]
-
-
-def network_title(backbone: Backbone) -> str:
-    """A network in words.
-
-    Example:
-
-    >>> import tfl
-    >>> network_title(tfl.Backbone("MobileNet", arguments={"alpha": 0.75})), network_title(tfl.Backbone("mini", weights=None))
-    ('MobileNet alpha=0.75', 'mini, random weights')
-    """
-    words = " ".join([backbone.name, *(f"{key}={value}" for key, value in backbone.arguments.items())])
-    return words if backbone.weights is not None else f"{words}, random weights"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,7 +116,7 @@ class Option:
     @property
     def title(self) -> str:
         """The network in words."""
-        return network_title(self.backbone)
+        return title_of(self.backbone)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,7 +142,7 @@ class Network:
     @property
     def title(self) -> str:
         """The network in words."""
-        return network_title(self.backbone)
+        return title_of(self.backbone)
 
     @property
     def last_over_best(self) -> float:

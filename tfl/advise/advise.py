@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,17 +24,17 @@ from tfl.advise.advice import (
     Option,
     expected_accuracy,
     four_fields,
-    network_title,
     points,
     ranked,
 )
 from tfl.advise.auto import Ladder
 from tfl.advise.learning_curve import LearningCurve, learning_curve
 from tfl.advise.transferability import h_score, log_me, n_leep
+from tfl.backbones.titles import title_of
 from tfl.data.bundle import Bundle
 from tfl.errors import RecipeError
 from tfl.prepare import data_fingerprint, prepare
-from tfl.recipe import Auto, Backbone, Recipe, Stage
+from tfl.recipe import Auto, Backbone, Recipe
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -49,9 +50,26 @@ _NOT_WORSE = 0.2
 """The p-value up to which a network counts as shown to be worse than the best."""
 
 
-def advise(
-    recipe: Recipe, backbones: Sequence[Backbone], *, minutes: float, console: Console | None = None
-) -> tuple[Advice, Recipe]:
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Advised:
+    """What was measured, and what it comes to.
+
+    Args:
+        advice: The options, the networks, the verdicts.
+        recipe: The recipe that is advised.
+        features: Array of shape `(n, width)`, the pooled last block of the advised network for the examples looked at.
+        labels: Integer array of shape `(n,)`, their classes.
+        class_names: Tuple of strings, the names of the classes.
+    """
+
+    advice: Advice
+    recipe: Recipe
+    features: NDArray[np.float32]
+    labels: NDArray[np.integer]
+    class_names: tuple[str, ...]
+
+
+def advise(recipe: Recipe, backbones: Sequence[Backbone], *, minutes: float, console: Console | None = None) -> Advised:
     """Measures the networks on the data of a recipe, the fastest first, and says what to do.
 
     Args:
@@ -62,7 +80,7 @@ def advise(
         console: rich `Console` for progress. Defaults to None, which prints nothing.
 
     Returns:
-        The advice, and the recipe that it comes to.
+        The advice, the recipe that it comes to, and the features it rests on.
 
     Raises:
         RecipeError: The task is another than one of several classes.
@@ -74,8 +92,8 @@ def advise(
     >>> from tfl.advise.advise import advise
     >>> data = tfl.Sample("digits", image_size=(32, 32), per_class=12)
     >>> recipe = tfl.Recipe(name="digits", data=data, backbone=tfl.Backbone("mini"), stages=tfl.Auto())
-    >>> advice, advised = advise(recipe, [tfl.Backbone("mini")], minutes=0)
-    >>> advice.best.strategy, advised.head.start
+    >>> found = advise(recipe, [tfl.Backbone("mini")], minutes=0)
+    >>> found.advice.best.strategy, found.recipe.head.start
     ('features', 'probe')
     """
     if recipe.task != "classify":
@@ -127,7 +145,8 @@ class _Advisor:
         """Seconds."""
         return 60 * self.minutes - (time.perf_counter() - self.began)
 
-    def run(self, backbones: Sequence[Backbone]) -> tuple[Advice, Recipe]:
+    def run(self, backbones: Sequence[Backbone]) -> Advised:
+        """Measures, in the order of the module's docstring."""
         measured, skipped = self._networks(backbones)
         measured.sort(key=lambda one: one.loss)
         best = measured[0]
@@ -164,7 +183,13 @@ class _Advisor:
             seconds=time.perf_counter() - self.began,
             fingerprint=data_fingerprint(bundle),
         )
-        return advice, chosen.ladder.chosen
+        return Advised(
+            advice=advice,
+            recipe=chosen.ladder.chosen,
+            features=chosen.ladder.probes.blocks[-1].vectors,
+            labels=chosen.labels,
+            class_names=tuple(bundle.examples.class_names),
+        )
 
     def expected(self, logits: NDArray[np.floating], labels: NDArray[np.integer], bundle: Bundle) -> Expected:
         """The accuracy that logits of held-out examples make likely."""
@@ -178,9 +203,9 @@ class _Advisor:
             if measured and expected > self.left - (1 - PASSES_SHARE) * 60 * self.minutes:
                 why = f"no time was left of {self.minutes:g} minutes"
                 skipped.append(Network(backbone=backbone, skipped=why))
-                self.console.print(f"[bold]network[/]  {network_title(backbone)} is not measured: {why}.", highlight=False)
+                self.console.print(f"[bold]network[/]  {title_of(backbone)} is not measured: {why}.", highlight=False)
                 continue
-            self.console.print(f"[bold]network[/]  {network_title(backbone)}", highlight=False)
+            self.console.print(f"[bold]network[/]  {title_of(backbone)}", highlight=False)
             measured.append(self._measure(backbone))
         return measured, skipped
 
@@ -214,7 +239,7 @@ class _Advisor:
                 gain = best.ladder.evidence.compare(best.ladder.logits, one.ladder.logits)
                 if gain.p <= _NOT_WORSE:
                     continue
-            self.console.print(f"[bold]network[/]  fine-tuning of {network_title(one.backbone)}", highlight=False)
+            self.console.print(f"[bold]network[/]  fine-tuning of {title_of(one.backbone)}", highlight=False)
             one.ladder.auto = dataclasses.replace(self.auto, minutes=min(self.auto.minutes, max(self.left, 0) / 60))
             one.ladder.fine_tune()
             tried += 1
@@ -287,8 +312,9 @@ class _Advisor:
             found.append(
                 {
                     "kind": "do_not_transfer",
-                    "words": f"Do not count on transfer: the pretrained weights of {best.network.title} are not shown to be better "
-                    f"than random ones here (p = {against.p:.2g}). Train from nothing beside it: tfl run RECIPE --strategy scratch.",
+                    "words": f"Do not count on transfer: the pretrained weights of {best.network.title} are not shown to be "
+                    f"better than random ones here (p = {against.p:.2g}). Train from nothing beside it: "
+                    "tfl run RECIPE --strategy scratch.",
                 }
             )
         elif against is not None:

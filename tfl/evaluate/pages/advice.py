@@ -1,4 +1,4 @@
-"""The page of `tfl advise`, made of its document: the options, the networks, what more labels would bring, the recipe. No TensorFlow."""
+"""The page of `tfl advise`, made of its document: options, networks, what more labels would bring, the recipe. No TensorFlow."""
 
 from __future__ import annotations
 
