@@ -31,7 +31,7 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -215,12 +215,18 @@ class ByHand:
     def blocks(self) -> float:
         """scikit-learn's probe on several blocks."""
         from tfl.advise.probe_candidates import SPREAD
-        from tfl.model.assemble import assemble_for
 
         names = [block.name for block in self.network.blocks]
         taps = tuple(dict.fromkeys(names[max(len(names) - down, 0)] for down in sorted(SPREAD, reverse=True)))
-        head = dataclasses.replace(self.recipe.head, taps=taps)
-        return self._probed(assemble_for(dataclasses.replace(self.recipe, head=head, stages=(tfl.Stage("head"),)), self.bundle))
+        return self.tapped(taps)
+
+    def tapped(self, taps: Sequence[str], *, balanced: bool = False) -> float:
+        """scikit-learn's probe on these blocks; on the last one where there are none."""
+        from tfl.model.assemble import assemble_for
+
+        head = dataclasses.replace(self.recipe.head, taps=tuple(taps), start="random", hidden=())
+        recipe = dataclasses.replace(self.recipe, head=head, stages=(tfl.Stage("head"),))
+        return self._probed(assemble_for(recipe, self.bundle), balanced=balanced)
 
     def guide(self) -> float:
         """The Keras guide."""
@@ -256,9 +262,9 @@ class ByHand:
 
         return float(balanced_accuracy_score(self.labels[self.bundle.indices("test")], predicted))
 
-    def _probed(self, network: Any) -> float:
+    def _probed(self, network: Any, *, balanced: bool = False) -> float:
         vectors, test = self._vectors(network), self.bundle.indices("test")
-        return self._score(self._regression(vectors, self.known).predict(vectors[test]))
+        return self._score(self._regression(vectors, self.known, balanced=balanced).predict(vectors[test]))
 
     def _vectors(self, network: Any) -> Any:
         from tfl.features.pooled import head_inputs
@@ -266,14 +272,15 @@ class ByHand:
         every = np.arange(len(self.labels))
         return head_inputs(network, self.bundle, every, pooling=self.recipe.head.pooling, features=self.recipe.features)
 
-    def _regression(self, vectors: Any, rows: Any) -> Any:
+    def _regression(self, vectors: Any, rows: Any, *, balanced: bool = False) -> Any:
         from sklearn.linear_model import LogisticRegressionCV
         from sklearn.model_selection import StratifiedKFold
         from sklearn.pipeline import make_pipeline
         from sklearn.preprocessing import StandardScaler
 
         folds = StratifiedKFold(max(2, min(5, np.bincount(self.labels[rows]).min())), shuffle=True, random_state=0)
-        probe = make_pipeline(StandardScaler(), LogisticRegressionCV(Cs=RATES, cv=folds, max_iter=300))
+        weight = "balanced" if balanced else None
+        probe = make_pipeline(StandardScaler(), LogisticRegressionCV(Cs=RATES, cv=folds, max_iter=300, class_weight=weight))
         return probe.fit(vectors[rows], self.labels[rows])
 
     def _fit(self, *, epochs: int, rate: float, frozen: bool, best: Any = None) -> Any:

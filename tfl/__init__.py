@@ -51,6 +51,7 @@ __all__ = [
     "Stage",
     "Text",
     "Tfds",
+    "advise",
     "blocks",
     "embed",
     "load_recipe",
@@ -65,9 +66,9 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from tfl.api import embed, load_run, load_vectors, probe, run, similar, tune, verify
+    from tfl.api import advise, embed, load_run, load_vectors, probe, run, similar, tune, verify
 
-_FUNCTIONS = ("embed", "load_run", "load_vectors", "probe", "run", "similar", "tune", "verify")
+_FUNCTIONS = ("advise", "embed", "load_run", "load_vectors", "probe", "run", "similar", "tune", "verify")
 
 
 def __getattr__(name: str) -> Any:

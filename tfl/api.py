@@ -5,23 +5,27 @@ Importing this module imports no TensorFlow; the functions do, once they have fo
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tfl.embeddings.api import embed, load_vectors, similar, verify
 from tfl.errors import RecipeError
-from tfl.job import run_recipe
+from tfl.job import check_recipe, run_recipe
 from tfl.measure import check_profile_folder, profile_recipe, tune_recipe, with_options, write_profile
 from tfl.progress import progress_console
-from tfl.recipe import Recipe, load_recipe, refuse_missing_paths
+from tfl.quiet import load_tensorflow
+from tfl.recipe import Backbone, Recipe, load_recipe, refuse_missing_paths
 from tfl.runs import default_folder
 from tfl.trained_run import TrainedRun
 
 if TYPE_CHECKING:
+    from tfl.advise.advise import Advised
     from tfl.advise.profile import Profile
     from tfl.tuning.folder import SearchFolder
 
-__all__ = ["embed", "load_run", "load_vectors", "probe", "run", "similar", "tune", "verify"]
+__all__ = ["advise", "embed", "load_run", "load_vectors", "probe", "run", "similar", "tune", "verify"]
 
 
 def run(recipe: Recipe | Path | str, out: Path | str | None = None, *, resume: bool = False) -> TrainedRun:
@@ -89,6 +93,43 @@ def probe(recipe: Recipe | Path | str, out: Path | str | None = None) -> Profile
     if out is not None:
         write_profile(Path(out), loaded, profile)
     return profile
+
+
+def advise(recipe: Recipe | Path | str, backbones: Sequence[Backbone | str] = (), *, minutes: float = 5.0) -> Advised:
+    """Compares networks and strategies on the data of a recipe: `tfl advise` from Python.
+
+    Args:
+        recipe: `Recipe`, or the path of a recipe file. Its data, seed, monitor and class weights count.
+        backbones: Sequence of `Backbone`, or of titles such as `"MobileNet alpha=0.75"`, in the order in which they are measured.
+            Defaults to the network of the recipe.
+        minutes: Float, the time limit. The first network is measured in any case. Defaults to 5.
+
+    Returns:
+        `advice` (`best`, `options`, `networks`, `verdicts`, `curve`) and `recipe`, the recipe that is advised.
+
+    Raises:
+        TflError: The recipe, the data, the weights or the cache cannot be used.
+
+    Example:
+
+    >>> import tfl
+    >>> data = tfl.Sample("digits", image_size=(32, 32), per_class=12)
+    >>> found = tfl.advise(tfl.Recipe(name="digits", data=data, backbone=tfl.Backbone("mini")), minutes=0)
+    >>> found.advice.best.strategy
+    'features'
+    """
+    from tfl.backbones.titles import parse_backbone
+    from tfl.features.budget import check_store
+
+    loaded = _loaded(recipe)
+    networks = [parse_backbone(one) if isinstance(one, str) else one for one in backbones] or [loaded.backbone]
+    for one in networks:
+        check_recipe(dataclasses.replace(loaded, backbone=one))
+    check_store()
+    load_tensorflow()
+    from tfl.advise.advise import advise as measured
+
+    return measured(loaded, networks, minutes=minutes, console=progress_console())
 
 
 def tune(

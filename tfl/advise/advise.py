@@ -345,7 +345,8 @@ class _Advisor:
         ahead = {str(more): dataclasses.asdict(curve.gain(more)) for more in (100, count)}
         grid = np.unique(np.geomspace(min(curve.sizes), 4 * count, _GRID).astype(int))
         forecasts = [{"count": int(one), **dataclasses.asdict(curve.at(int(one)))} for one in grid]
-        return {**curve.as_json(), "examples": count, "gains": ahead, "forecasts": forecasts}
+        twice = {"count": 2 * count, **dataclasses.asdict(curve.at(2 * count))}
+        return {**curve.as_json(), "examples": count, "gains": ahead, "forecasts": forecasts, "twice": twice}
 
 
 def _why(row: Mapping[str, Any], metric: str) -> str:
