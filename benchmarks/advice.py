@@ -10,8 +10,8 @@ Sides     advise    the recipe that `tfl advise` writes, run
                     the best block; `guide`, `probe`, or a probe of several blocks
 Regret    the best side's test accuracy minus a side's, in points; accuracy as in `best_answer.py`, whose results of the
           other sides are read from --answers where they are there
-Coverage  the share of tasks whose test accuracy of the advised recipe is inside the 90% interval; and of those where the accuracy of
-          a probe trained on twice as many labels is inside the forecast's band
+Coverage  the share of tasks whose test accuracy of the advised recipe is inside the 90% interval; and of those where the accuracy
+          of a probe trained on twice as many labels is inside the band of the forecast
 """
 
 from __future__ import annotations
@@ -27,7 +27,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from best_answer import TASKS, ByHand, _possible, measure, recipe_of, run_auto, write_table
 from harness import document, figure, interval, print_document
 from stage_times import quietly
@@ -39,8 +38,8 @@ def advised(name: str, seed: int, folder: Path, *, minutes: float) -> dict[str, 
     """The advice for a task, what came of it, and the forecast for twice as many labels beside the probe that had them."""
     from rich.console import Console
 
-    from tfl.advise.advise import advise
-    from tfl.advise.advice import four_fields
+    from tfl.advice.advice import four_fields
+    from tfl.advice.advise import advise
 
     table = folder / f"{''.join(letter if letter.isalnum() else '_' for letter in name)}_{seed}.csv"
     if not table.exists():

@@ -214,7 +214,7 @@ class ByHand:
 
     def blocks(self) -> float:
         """scikit-learn's probe on several blocks."""
-        from tfl.advise.probe_candidates import SPREAD
+        from tfl.advice.probe_candidates import SPREAD
 
         names = [block.name for block in self.network.blocks]
         taps = tuple(dict.fromkeys(names[max(len(names) - down, 0)] for down in sorted(SPREAD, reverse=True)))

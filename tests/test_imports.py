@@ -36,7 +36,7 @@ ORDER = (
     *(
         "train",
         "tuning",
-        "advise",
+        "advice",
         "audit",
         "evaluate",
         "export",

@@ -113,7 +113,7 @@ def test_a_run_that_was_stopped_resumes_to_the_same_weights_and_figures(finished
 
 
 def test_the_stages_can_be_chosen_by_measurement(finished, tmp_path, monkeypatch):
-    monkeypatch.setattr("tfl.advise.auto.MOST_EPOCHS", 3)
+    monkeypatch.setattr("tfl.advice.auto.MOST_EPOCHS", 3)
     recipe = dataclasses.replace(finished.recipe, stages=tfl.Auto(minutes=0.3, alpha=1.0))
     run = run_recipe(recipe, out=tmp_path / "auto", console=QUIET)
     tried = run.read_json("auto.json")["tried"]

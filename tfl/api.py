@@ -21,8 +21,8 @@ from tfl.runs import default_folder
 from tfl.trained_run import TrainedRun
 
 if TYPE_CHECKING:
-    from tfl.advise.advise import Advised
-    from tfl.advise.profile import Profile
+    from tfl.advice.advise import Advised
+    from tfl.advice.profile import Profile
     from tfl.tuning.folder import SearchFolder
 
 __all__ = ["advise", "embed", "load_run", "load_vectors", "probe", "run", "similar", "tune", "verify"]
@@ -127,7 +127,7 @@ def advise(recipe: Recipe | Path | str, backbones: Sequence[Backbone | str] = ()
         check_recipe(dataclasses.replace(loaded, backbone=one))
     check_store()
     load_tensorflow()
-    from tfl.advise.advise import advise as measured
+    from tfl.advice.advise import advise as measured
 
     return measured(loaded, networks, minutes=minutes, console=progress_console())
 

@@ -293,7 +293,7 @@ def _choose_stages(
     run: Run, recipe: Recipe, auto: Auto, bundle: Bundle, console: Console, *, precision: str, repeats: Run | None
 ) -> Recipe:
     """The recipe with the head and the stages that do best on held-out examples, or with those of the run that is repeated."""
-    from tfl.advise.auto import choose_stages, take_over_choice
+    from tfl.advice.auto import choose_stages, take_over_choice
 
     console.print("\n[bold]choice[/]   head and stages, on held-out examples")
     if repeats is not None and not run.path(CHOSEN).is_file():

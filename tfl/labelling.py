@@ -1,6 +1,6 @@
 """Which unlabelled examples to label next, a page to label them on, and what was labelled put to what was known.
 
-pool ─▶ vectors of the advised network ─▶ BADGE (`tfl.advise.label_next`) ─▶ to_label.csv, label.html
+pool ─▶ vectors of the advised network ─▶ BADGE (`tfl.advice.label_next`) ─▶ to_label.csv, label.html
 label.html ─▶ labels.csv ─▶ labelled.csv: the source and the new labels, a source as any other
 """
 
@@ -59,7 +59,7 @@ def choose_to_label(
     """Chooses the examples of a folder whose labels are expected to help most; writes `to_label.csv` and `label.html`.
 
     Examples are chosen by what a linear probe is unsure of and by what they cover: BADGE (Ash et al. 2020), see
-    `tfl.advise.label_next`.
+    `tfl.advice.label_next`.
 
     Args:
         recipe: Its network, data and pooling make the vectors of the folder's files.
@@ -75,7 +75,7 @@ def choose_to_label(
     Raises:
         DataError: The folder has nothing to label.
     """
-    from tfl.advise.label_next import label_next
+    from tfl.advice.label_next import label_next
     from tfl.embeddings.embed import embed_source
     from tfl.embeddings.network import wanted_vectors
     from tfl.embeddings.vector_file import open_vectors

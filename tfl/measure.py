@@ -20,7 +20,7 @@ from tfl.storage import check_can_write, check_is_text, finite, locked, write_at
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from tfl.advise.profile import Profile
+    from tfl.advice.profile import Profile
     from tfl.data.bundle import Bundle
     from tfl.data.examples import Examples
     from tfl.tuning.folder import SearchFolder
@@ -64,7 +64,7 @@ def profile_recipe(recipe: Recipe, console: Console) -> Profile:
     check_recipe(recipe)
     check_store()
     bundle, _ = prepare_data(recipe, console)
-    from tfl.advise.probe import probe_recipe
+    from tfl.advice.probe import probe_recipe
 
     count = len(bundle.indices("train")) + len(bundle.indices("val"))
     with progress_shown(console, bundle.modality.nouns, count) as progress:
@@ -135,7 +135,7 @@ def advise_on(
     check_store()
     load_source(recipe.data, seed=recipe.split_seed, task=recipe.task)
     load_tensorflow()
-    from tfl.advise.advise import advise
+    from tfl.advice.advise import advise
     from tfl.evaluate.pages.advice import write_advice_page
     from tfl.tuning.source import recipe_source
 
@@ -219,7 +219,7 @@ def _audited(recipe: Recipe, examples: Examples, console: Console) -> Bundle:
 
 def probe_scores(recipe: Recipe, bundle: Bundle, console: Console) -> dict[str, float]:
     """The scores of linear probes by block name: the prior of a search."""
-    from tfl.advise.probe import probe_recipe
+    from tfl.advice.probe import probe_recipe
 
     console.print("linear probes at every block, for the order of the first trials", highlight=False, markup=False)
     profile = probe_recipe(recipe, bundle)

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from rich.console import Console
 
 import tfl
-from tfl.advise.profile import make_profile
+from tfl.advice.profile import make_profile
 from tfl.cli.main import cli
 from tfl.errors import RecipeError
 from tfl.measure import profile_recipe

@@ -130,7 +130,7 @@ def networks_to_compare(kind: str, default: Backbone) -> list[Backbone]:
 
 def _history(source: str | None) -> Answer:
     """Earlier advice in `runs`, and what came of it."""
-    from tfl.advise.history import history
+    from tfl.advice.history import history
 
     found = history(Path("runs"), source=source)
     followed = [one for one in found if one.followed]

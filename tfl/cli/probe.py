@@ -15,7 +15,7 @@ from tfl.recipe import load_recipe
 from tfl.runs import default_folder
 
 if TYPE_CHECKING:
-    from tfl.advise.profile import Profile
+    from tfl.advice.profile import Profile
 
 
 @command

@@ -7,8 +7,8 @@ import pytest
 from rich.console import Console
 
 import tfl
-from tfl.advise.advise import advise
-from tfl.advise.history import history
+from tfl.advice.advise import advise
+from tfl.advice.history import history
 from tfl.errors import RecipeError, RunError
 from tfl.job import run_recipe
 from tfl.measure import advise_on

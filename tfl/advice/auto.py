@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tfl.advise.crossfit import FoldTrainer, HeldOutLogits
-from tfl.advise.probe_candidates import ProbeCandidate, Probes, probe_candidates
+from tfl.advice.crossfit import FoldTrainer, HeldOutLogits
+from tfl.advice.probe_candidates import ProbeCandidate, Probes, probe_candidates
 from tfl.data.bundle import Bundle, derived_seed
 from tfl.data.split import tied_together
 from tfl.fields import as_plain

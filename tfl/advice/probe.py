@@ -17,7 +17,7 @@ import numpy as np
 from sklearn.metrics import accuracy_score, f1_score
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from tfl.advise.profile import Metric, Profile, make_profile
+from tfl.advice.profile import Metric, Profile, make_profile
 from tfl.data.bundle import Bundle, derived_seed
 from tfl.data.split import tied_together
 from tfl.features.extract import extract
@@ -65,7 +65,7 @@ def probe_recipe(
 
     >>> import tfl
     >>> from rich.console import Console
-    >>> from tfl.advise.probe import probe_recipe
+    >>> from tfl.advice.probe import probe_recipe
     >>> from tfl.job import prepare_data
     >>> recipe = tfl.Recipe(
     ...     name="digits", data=tfl.Sample("digits", image_size=(32, 32), per_class=10), backbone=tfl.Backbone("mini")

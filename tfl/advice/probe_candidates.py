@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tfl.advise.probe import on_all_cores
+from tfl.advice.probe import on_all_cores
 from tfl.data.bundle import Bundle
 from tfl.features.extract import extract
 from tfl.features.pooled import joined, pooled_models

@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 import tfl
-from tfl.advise.auto import candidate_stages, choose_stages
+from tfl.advice.auto import candidate_stages, choose_stages
 from tfl.errors import RecipeError
 from tfl.job import run_recipe
 from tfl.model.assemble import assemble_for
@@ -54,7 +54,7 @@ def tuned(tmp_path_factory):
     compare = Evidence.compare
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Evidence, "compare", better)
-        patch.setattr("tfl.advise.auto.MOST_EPOCHS", 4)
+        patch.setattr("tfl.advice.auto.MOST_EPOCHS", 4)
         recipe = digits(stages=tfl.Auto(minutes=2), export=("keras",))
         return run_recipe(recipe, out=tmp_path_factory.mktemp("runs") / "tuned", console=QUIET)
 
@@ -168,7 +168,7 @@ def test_depths_leave_a_block_frozen_and_differ(bundle):
 
 
 def test_many_validation_examples_are_not_trained_on(tmp_path, bundle, monkeypatch):
-    monkeypatch.setattr("tfl.advise.auto.MOST_VALIDATION", 10)
+    monkeypatch.setattr("tfl.advice.auto.MOST_VALIDATION", 10)
     run = Run.create(tmp_path / "run", digits(), command=[])
     choose_stages(run, digits(), tfl.Auto(minutes=0), bundle)
     assert run.read_json("auto.json")["refit"] is False

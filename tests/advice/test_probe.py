@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import tfl
-from tfl.advise.probe import probe, probe_recipe
+from tfl.advice.probe import probe, probe_recipe
 from tfl.data.bundle import Bundle
 from tfl.data.examples import Examples
 from tfl.data.split import Split
@@ -143,7 +143,7 @@ def test_the_network_may_have_one_block(network: str) -> None:
 
 def test_the_recipe_decides_pooling_weights_and_what_is_best(network: str, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: dict[str, Any] = {}
-    monkeypatch.setattr("tfl.advise.probe.probe", lambda assembled, bundle, **options: asked.update(options))
+    monkeypatch.setattr("tfl.advice.probe.probe", lambda assembled, bundle, **options: asked.update(options))
     monitored = tfl.Monitor("val_macro_f1")
     features = tfl.Features(dtype="float32")
     probe_recipe(

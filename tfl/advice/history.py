@@ -63,7 +63,7 @@ def history(runs: Path, *, source: str | None = None) -> list[Outcome]:
 
     >>> import tempfile
     >>> from pathlib import Path
-    >>> from tfl.advise.history import history
+    >>> from tfl.advice.history import history
     >>> history(Path(tempfile.mkdtemp()))
     []
     """

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tfl.advise.advice import (
+from tfl.advice.advice import (
     SIMILAR,
     WORTH_LABELS,
     Advice,
@@ -27,9 +27,9 @@ from tfl.advise.advice import (
     points,
     ranked,
 )
-from tfl.advise.auto import Ladder
-from tfl.advise.learning_curve import LearningCurve, learning_curve
-from tfl.advise.transferability import h_score, log_me, n_leep
+from tfl.advice.auto import Ladder
+from tfl.advice.learning_curve import LearningCurve, learning_curve
+from tfl.advice.transferability import h_score, log_me, n_leep
 from tfl.backbones.titles import title_of
 from tfl.data.bundle import Bundle
 from tfl.errors import RecipeError
@@ -89,7 +89,7 @@ def advise(recipe: Recipe, backbones: Sequence[Backbone], *, minutes: float, con
     Example:
 
     >>> import tfl
-    >>> from tfl.advise.advise import advise
+    >>> from tfl.advice.advise import advise
     >>> data = tfl.Sample("digits", image_size=(32, 32), per_class=12)
     >>> recipe = tfl.Recipe(name="digits", data=data, backbone=tfl.Backbone("mini"), stages=tfl.Auto())
     >>> found = advise(recipe, [tfl.Backbone("mini")], minutes=0)

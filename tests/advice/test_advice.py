@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import tfl
-from tfl.advise.advice import Expected, Option, expected_accuracy, four_fields, ranked
+from tfl.advice.advice import Expected, Option, expected_accuracy, four_fields, ranked
 
 
 def test_the_interval_covers_the_accuracy_of_classifiers_that_are_right_so_often():

@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 from sklearn.metrics import f1_score
 
-from tfl.advise.profile import Profile, make_profile
+from tfl.advice.profile import Profile, make_profile
 
 
 def describe(*taps: str, compute: float = 1.0):
