@@ -251,6 +251,9 @@ class Backbone:
         return cls(text)
 
 
+ProbeMethod = Literal["logistic", "svm", "class_means"]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Head:
     """The new layers on top: pooling, dense layers with dropout, and one logit a class.
@@ -267,6 +270,8 @@ class Head:
         start: `random` weights, or those of a linear `probe` on the frozen features of the training images, its penalty by
             cross-validation (LP-FT, Kumar et al. 2022). With a probe the first stage, too, keeps its start where no epoch is
             better.
+        probe: With `start="probe"`, for one of several classes: `logistic` regression, a linear `svm`, or `class_means`, the
+            nearest class mean. Other tasks have `logistic`, which for numbers is a ridge regression.
     """
 
     hidden: tuple[int, ...] = number((), at_least=1, at_most=65536)
@@ -275,6 +280,7 @@ class Head:
     activation: Literal["relu", "gelu", "silu", "tanh"] = "relu"
     taps: tuple[str, ...] = ()
     start: Literal["random", "probe"] = "random"
+    probe: ProbeMethod = "logistic"
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -389,6 +395,8 @@ class Stage:
             epochs cycle through them. A stage in which everything trains draws anew in every epoch.
         batchnorm: `inference` keeps BatchNorm statistics, scale and shift as they are even in blocks that train; `train`
             lets those of blocks that train move, with a momentum of at most 0.9 so that statistics keep up with few steps.
+        l2_sp: Penalty on the squared distance of the backbone's weights to where they were at the start of the stage, half this
+            times the sum (L2-SP, Li et al. 2018); 0 for none.
         interpolate: Where the network ends between its weights at the start of the stage (0) and its trained weights (1), each
             weight by itself (WiSE-FT, Wortsman et al. 2022). Below 1 the stage needs a trained head to start from.
     """
@@ -409,6 +417,7 @@ class Stage:
     augment: Augment | AudioAugment | None = None
     views: int = number(4, at_least=1, at_most=1000)
     batchnorm: Literal["inference", "train"] = "inference"
+    l2_sp: float = number(0.0, at_least=0.0, at_most=1000.0)
     interpolate: float = number(1.0, at_least=0.0, at_most=1.0)
 
     def __post_init__(self) -> None:
@@ -711,6 +720,12 @@ class Recipe:
                 received=self.task,
                 allowed="classify",
                 fix="Leave `prior` out.",
+            )
+        if self.head.probe != "logistic" and self.task != "classify":
+            raise RecipeError(
+                "`head.probe` tells one of several classes from the others, and this recipe has another task.",
+                received=f"{self.head.probe}, task={self.task}",
+                allowed="logistic",
             )
         if self.task in OF_NUMBERS:
             self._check_numbers()

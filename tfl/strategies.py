@@ -1,28 +1,34 @@
 """The strategies of transfer learning by one word: what each makes of a recipe's head and stages.
 
 scratch     random weights, everything trains: what transfer has to be compared with
-features    a linear probe on features of the frozen network, and nothing else
+features    a linear probe on features of the frozen network, and nothing else: logistic regression
+svm         the same by a linear support vector machine
+class_means the same by the nearest class mean
 finetune    a new head on the frozen network, then everything trains
 gradual     the head, then one, two and four more blocks with it (Howard and Ruder 2018, *ULMFiT*)
 lp_ft       a probe, then everything trains from it (Kumar et al. 2022, *Fine-Tuning can Distort Pretrained Features*)
 wise_ft     the same, with weights halfway between both (Wortsman et al. 2022, *Robust fine-tuning of zero-shot models*)
+l2_sp       lp_ft with a penalty on the distance to the pretrained weights (Li et al. 2018, *Explicit Inductive Bias for Transfer
+            Learning with Convolutional Networks*)
 auto        chosen by measurement, see `tfl.Auto`
 """
 
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal, get_args
+from typing import Literal, cast, get_args
 
 from tfl.errors import RecipeError, did_you_mean
 from tfl.modalities.base import modality_of
-from tfl.recipe import Auto, Recipe, Stage
+from tfl.recipe import Auto, ProbeMethod, Recipe, Stage
 
-Strategy = Literal["scratch", "features", "finetune", "gradual", "lp_ft", "wise_ft", "auto"]
+Strategy = Literal["scratch", "features", "svm", "class_means", "finetune", "gradual", "lp_ft", "wise_ft", "l2_sp", "auto"]
 STRATEGIES: tuple[str, ...] = get_args(Strategy)
 SCRATCH_RATE, HEAD_RATE = 1e-3, 1e-3
 SCRATCH_EPOCHS, HEAD_EPOCHS, EPOCHS, STEP_EPOCHS = 60, 20, 20, 5
 """Epochs at most: a stage ends sooner where the monitor's patience runs out."""
+L2_SP = 0.01
+"""One of the values that Li et al. (2018) compare, 0.001 to 0.1."""
 
 
 def with_strategy(recipe: Recipe, name: str) -> Recipe:
@@ -53,7 +59,7 @@ def with_strategy(recipe: Recipe, name: str) -> Recipe:
     augment = before.augment if isinstance(before, Auto) else before[-1].augment
     size = 32 if isinstance(before, Auto) else before[-1].batch_size
     rate = modality_of(recipe).fine_tuning_rate
-    plain = dataclasses.replace(recipe.head, hidden=(), taps=(), start="random")
+    plain = dataclasses.replace(recipe.head, hidden=(), taps=(), start="random", probe="logistic")
     probe = dataclasses.replace(plain, start="probe")
     head = Stage("head", train="head", epochs=HEAD_EPOCHS, batch_size=size, learning_rate=HEAD_RATE)
     everything = Stage(
@@ -84,13 +90,16 @@ def with_strategy(recipe: Recipe, name: str) -> Recipe:
         )
         backbone = dataclasses.replace(recipe.backbone, weights=None)
         return dataclasses.replace(recipe, backbone=backbone, head=plain, stages=(stage,))
-    if name == "features":
-        return dataclasses.replace(recipe, head=probe, stages=(Stage("features", train="head", epochs=0),))
+    if name in ("features", "svm", "class_means"):
+        head_ = probe if name == "features" else dataclasses.replace(probe, probe=cast(ProbeMethod, name))
+        return dataclasses.replace(recipe, head=head_, stages=(Stage("features", train="head", epochs=0),))
     if name == "finetune":
         return dataclasses.replace(recipe, head=plain, stages=(head, everything))
     if name == "gradual":
         step = dataclasses.replace(everything, epochs=STEP_EPOCHS, warmup_epochs=0.0)
         steps = [dataclasses.replace(step, name=f"top{count}", train=f"top:{count}") for count in (1, 2, 4)]
         return dataclasses.replace(recipe, head=plain, stages=(head, *steps))
+    if name == "l2_sp":
+        return dataclasses.replace(recipe, head=probe, stages=(dataclasses.replace(everything, l2_sp=L2_SP),))
     share = 0.5 if name == "wise_ft" else 1.0
     return dataclasses.replace(recipe, head=probe, stages=(dataclasses.replace(everything, interpolate=share),))

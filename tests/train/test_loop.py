@@ -111,3 +111,43 @@ def test_half_precision_scales_the_loss(arrays):
     for _ in range(10):
         loop.train(memory(arrays))
     assert loop.evaluate(memory(arrays))["val_loss"] < first
+
+
+def two_layers():
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((8,))
+    hidden = keras.layers.Dense(8, name="body")(inputs)
+    logits = keras.layers.Dense(CLASSES, name="logits")(hidden)
+    return keras.Model(inputs, keras.layers.Softmax(name="probabilities")(logits))
+
+
+def test_l2_sp_is_a_penalty_on_the_distance_to_the_start_of_all_but_the_head(arrays):
+    """One step of plain gradient descent from elsewhere: the anchors are where the loop was made."""
+    model = two_layers()
+    body, head = model.get_layer("body"), model.get_layer("logits")
+    loop = Loop(model, keras.optimizers.SGD(0.1), batch_size=50, l2_sp=0.5, head=["logits"])
+    anchor = [weight.copy() for weight in body.get_weights()]
+    body.set_weights([weight + 1 for weight in anchor])
+    moved = [*body.get_weights(), *head.get_weights()]
+    plain = two_layers()
+    for layer, weights in ((plain.get_layer("body"), moved[:2]), (plain.get_layer("logits"), moved[2:])):
+        layer.set_weights(weights)
+    Loop(plain, keras.optimizers.SGD(0.1), batch_size=50).train(memory(arrays))
+    loss = loop.train(memory(arrays))["loss"]
+    for ours, without in zip(body.get_weights(), plain.get_layer("body").get_weights(), strict=True):
+        np.testing.assert_allclose(ours, without - 0.1 * 0.5 * 1, atol=1e-5)
+    for ours, without in zip(head.get_weights(), plain.get_layer("logits").get_weights(), strict=True):
+        np.testing.assert_allclose(ours, without, atol=1e-5)
+    assert loss > 0.5 / 2 * (8 * 8 + 8)
+
+
+def test_a_strong_l2_sp_keeps_the_backbone_where_it_was(arrays):
+    distances = []
+    for strength in (0.0, 100.0):
+        model = two_layers()
+        loop = Loop(model, keras.optimizers.SGD(0.005), batch_size=10, l2_sp=strength, head=["logits"])
+        start = model.get_layer("body").get_weights()[0].copy()
+        for _ in range(20):
+            loop.train(memory(arrays))
+        distances.append(np.abs(model.get_layer("body").get_weights()[0] - start).max())
+    assert distances[1] < distances[0] / 10

@@ -364,7 +364,7 @@ class Ladder:
 
 
 def _with(recipe: Recipe, probe: ProbeCandidate, stage: Stage) -> Recipe:
-    head = dataclasses.replace(recipe.head, hidden=(), taps=probe.taps, start="probe")
+    head = dataclasses.replace(recipe.head, hidden=(), taps=probe.taps, start="probe", probe="logistic")
     return dataclasses.replace(recipe, head=head, stages=(stage,))
 
 

@@ -16,7 +16,8 @@ import numpy as np
 
 from tfl.probes.folds import FOLDS, make_folds
 from tfl.probes.linear import FIRST, fitted_probe, held_out
-from tfl.recipe import OF_NUMBERS
+from tfl.probes.other import class_means, linear_svm
+from tfl.recipe import OF_NUMBERS, ProbeMethod
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -34,7 +35,8 @@ class LinearHead:
     Args:
         kernel: Array of shape `(features, width)`, float32.
         bias: Array of shape `(width,)`, float32.
-        strengths: Floats, the penalty of each regression: `C` of scikit-learn for classes and labels, `alpha` for numbers.
+        strengths: Floats, the penalty of each regression: `C` of scikit-learn for classes and labels, `alpha` for numbers; the
+            temperature of class means.
     """
 
     kernel: NDArray[np.float32]
@@ -51,6 +53,7 @@ def linear_head(
     balanced: bool = False,
     seed: int = 0,
     strengths: Sequence[float] | None = None,
+    method: ProbeMethod = "logistic",
 ) -> LinearHead:
     """The head that regressions give for features.
 
@@ -64,6 +67,8 @@ def linear_head(
         seed: Int, decides the folds. Defaults to 0.
         strengths: Sequence of floats, the penalties, as `LinearHead.strengths` has them. Defaults to None, which chooses them
             by cross-validation.
+        method: String, for classes: `logistic`, `svm` (a linear support vector machine) or `class_means` (the nearest class
+            mean). Defaults to `logistic`.
 
     Raises:
         TflError: A feature is not a finite number.
@@ -85,12 +90,19 @@ def linear_head(
         if (labels == labels[0]).all():  # nothing to tell apart
             bias = np.where(np.arange(targets.shape[1]) == labels[0], 0.0, -30.0)
             return LinearHead(np.zeros((features.shape[1], len(bias)), np.float32), bias.astype(np.float32), (given or FIRST,))
-        probe, strength = _logistic(features, labels, units, balanced=balanced, seed=seed, strength=given)
         kernel, bias = np.zeros((features.shape[1], targets.shape[1])), np.full(targets.shape[1], -30.0)
-        seen = probe[-1].classes_
-        weights, intercepts = _on_features(probe)
-        if len(seen) == 2:  # scikit-learn gives the difference of both
-            weights, intercepts = np.stack([-weights[:, 0], weights[:, 0]], axis=1) / 2, np.array([-1, 1]) * intercepts / 2
+        seen, places = np.unique(labels, return_inverse=True)
+        if method == "logistic":
+            probe, strength = _logistic(features, labels, units, balanced=balanced, seed=seed, strength=given)
+            weights, intercepts = _on_features(probe)
+            if len(seen) == 2:  # scikit-learn gives the difference of both
+                weights, intercepts = np.stack([-weights[:, 0], weights[:, 0]], axis=1) / 2, np.array([-1, 1]) * intercepts / 2
+        else:
+            folds = _folds(places, units, seed=seed)
+            if method == "svm":
+                weights, intercepts, strength = linear_svm(features, places, folds, balanced=balanced, strength=given)
+            else:
+                weights, intercepts, strength = class_means(features, places, folds, temperature=given)
         kernel[:, seen], bias[seen] = weights, intercepts
         return LinearHead(kernel.astype(np.float32), bias.astype(np.float32), (strength,))
     of_one = _ridge if task in OF_NUMBERS else _one_label
@@ -119,12 +131,16 @@ def _logistic(
     names, places = np.unique(labels, return_inverse=True)
     if strength is not None:
         return fitted_probe(features, labels, strength, balanced=balanced), strength
-    if len(names) > 1 and min(len(np.unique(units[places == place])) for place in range(len(names))) >= _FEWEST:
-        folds = make_folds(places, np.unique(units, return_inverse=True)[1], most=FOLDS, seed=seed)
-        strength = held_out(features, places, folds, balanced=balanced).strength
-    else:
-        strength = FIRST
+    folds = _folds(places, units, seed=seed) if len(names) > 1 else None
+    strength = held_out(features, places, folds, balanced=balanced).strength if folds is not None else FIRST
     return fitted_probe(features, labels, strength, balanced=balanced), strength
+
+
+def _folds(places: NDArray[np.integer], units: NDArray[np.integer], *, seed: int) -> NDArray[np.integer] | None:
+    """The fold of each example; None where a class has too few to be held out."""
+    if min(len(np.unique(units[places == place])) for place in range(int(places.max()) + 1)) < _FEWEST:
+        return None
+    return make_folds(places, np.unique(units, return_inverse=True)[1], most=FOLDS, seed=seed)
 
 
 def _on_features(probe: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -56,11 +56,17 @@ class Fit:
         self.checkpoints, self.console, self.watchers, self.stop = checkpoints, console, watchers, stop
 
     def prepare(
-        self, prefix: Extractor | None, trainable: keras.Model, multipliers: dict[str, float], class_weights: NDArray[Any] | None
+        self,
+        prefix: Extractor | None,
+        trainable: keras.Model,
+        multipliers: dict[str, float],
+        class_weights: NDArray[Any] | None,
+        head: Collection[str] = (),
     ) -> None:
-        """Makes the batches and the optimiser, and brings both to where the state says the stage is."""
+        """Makes the batches and the optimiser, and brings both to where the state says the stage is; the network is at the start
+        of the stage. `head` names the layers of the head."""
         examples, nouns = len(self.bundle.indices("train")), self.bundle.modality.nouns
-        self.trainable, self._multipliers, self._class_weights = trainable, multipliers, class_weights
+        self.trainable, self._multipliers, self._class_weights, self._head = trainable, multipliers, class_weights, head
         self.progress = StageProgress(
             self.console,
             self.stage,
@@ -139,6 +145,8 @@ class Fit:
             class_weights=self._class_weights,
             dtype=self.batches.dtype,
             parts=self.state.parts,
+            l2_sp=stage.l2_sp,
+            head=self._head,
         )
         self.checkpoints.optimizer = self.loop.optimizer
         self.checkpoints.resume()

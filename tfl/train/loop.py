@@ -7,7 +7,7 @@ Here one compiled function runs many steps, over arrays in memory, and is traced
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -70,6 +70,8 @@ class Loop:
             Evaluation never uses it.
         parts: A batch goes through the network in so many parts, one after the other, and their gradients are added up: the step
             is that of the whole batch, in less memory. XLA compiles no such step.
+        l2_sp: Penalty on the squared distance of the backbone's weights to where they are now; see `Stage.l2_sp`.
+        head: Names of the layers of the head, which `l2_sp` leaves alone.
 
     Attributes:
         steps, sums: How far the epoch is: steps done, and their sums of loss, step metric and examples.
@@ -87,6 +89,8 @@ class Loop:
         dtype: str = "float32",
         jit_compile: bool = False,
         parts: int = 1,
+        l2_sp: float = 0.0,
+        head: Collection[str] = (),
     ) -> None:
         self.model, self.batch_size, self.label_smoothing = model, batch_size, label_smoothing
         self.parts, self.steps, self.sums = parts, 0, np.zeros(3)
@@ -95,6 +99,10 @@ class Loop:
         self._class_weights = tf.constant(np.ones(width) if class_weights is None else class_weights, tf.float32)
         self._logits = logits_model(model, self.task)
         self._variables = list(model.trainable_variables)
+        self._l2_sp, own = l2_sp, [layer for layer in _layers(model) if layer.name not in head] if l2_sp else []
+        trained = {id(variable) for variable in self._variables}
+        anchored = [weight for layer in own for weight in layer.trainable_variables if id(weight) in trained]
+        self._anchors = [(weight, tf.constant(keras.ops.convert_to_numpy(weight), tf.float32)) for weight in anchored]
         half = any(layer.compute_dtype == "float16" for layer in _layers(model))
         self._scheduled = optimizer
         self.optimizer = keras.optimizers.LossScaleOptimizer(optimizer) if half else optimizer
@@ -240,6 +248,9 @@ class Loop:
             logits = tf.cast(self._logits(inputs, training=True), tf.float32)
             losses = self.task.loss(targets, logits, weights=self._class_weights, label_smoothing=self.label_smoothing)
             loss = tf.reduce_mean(losses) + tf.add_n([tf.cast(extra, tf.float32) for extra in self._logits.losses] or [0.0])
+            if self._anchors:
+                moved = [tf.reduce_sum(tf.square(tf.cast(weight.value, tf.float32) - start)) for weight, start in self._anchors]
+                loss += self._l2_sp / 2 * tf.add_n(moved)
             scaled = self.optimizer.scale_loss(loss if self.parts == 1 else loss * share)
         unconnected = tf.UnconnectedGradients.NONE if self.parts == 1 else tf.UnconnectedGradients.ZERO
         gradients = tape.gradient(scaled, [variable.value for variable in self._variables], unconnected_gradients=unconnected)

@@ -130,7 +130,7 @@ def train_stage(
         stop=stop or Stop(),
     )
     if stage.epochs:
-        fit.prepare(extractor, trainable, plan.freeze.multipliers(assembled), class_weights)
+        fit.prepare(extractor, trainable, plan.freeze.multipliers(assembled), class_weights, assembled.head_layers)
         with contextlib.nullcontext() if stop is None else stop.listening():
             fit.run_epochs()
     state.ledger = Ledger.compare(before, Ledger.snapshot(assembled), plan.freeze)

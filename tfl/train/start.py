@@ -43,11 +43,12 @@ def start_head(assembled: Assembled, bundle: Bundle, *, recipe: Recipe, console:
         task=bundle.task.name,
         balanced=recipe.class_weight == "balanced",
         seed=derived_seed(recipe.seed, "probe"),
+        method=recipe.head.probe,
     )
     set_head(assembled, found)
     if console is not None:
         few = sorted({f"{strength:.3g}" for strength in (min(found.strengths), max(found.strengths))}, key=float)
-        how = f"{_NAMES[bundle.task.name]} {' to '.join(few)}, by cross-validation"
+        how = f"{_METHODS.get(recipe.head.probe, _NAMES[bundle.task.name])} {' to '.join(few)}, by cross-validation"
         console.print(f"The head starts from a probe: {how}.", highlight=False)
 
 
@@ -70,6 +71,7 @@ def set_head(assembled: Assembled, found: LinearHead) -> None:
     next(layer for layer in assembled.model.layers if layer.name == LOGITS).set_weights([found.kernel, found.bias])
 
 
+_METHODS = {"svm": "linear SVM with C =", "class_means": "class means at temperature"}
 _NAMES = {
     "classify": "logistic regression with C =",
     "multilabel": "logistic regressions with C =",
