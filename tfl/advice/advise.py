@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 
 PASSES_SHARE = 0.5
 """Of the time limit, for the passes of the networks; the rest is for fine-tuning."""
+SAMPLE = 1000
+"""At most so many training examples, and a quarter of it of validation examples, are looked at."""
 _GRID = 24
 ADAM_COPIES = 4
 """Weights, gradients and two moments."""
@@ -213,7 +215,15 @@ class _Advisor:
         began = time.perf_counter()
         prepared = prepare(dataclasses.replace(self.recipe, backbone=backbone), self.console)
         weights = prepared.bundle.task.balanced_weights(prepared.bundle.targets_of("train")) if self.balanced else None
-        ladder = Ladder(prepared.recipe, self.auto, prepared.bundle, precision=None, class_weights=weights, console=self.console)
+        ladder = Ladder(
+            prepared.recipe,
+            self.auto,
+            prepared.bundle,
+            precision=None,
+            class_weights=weights,
+            sample=SAMPLE,
+            console=self.console,
+        )
         ladder.probe()
         return _Measured(backbone, prepared.recipe, ladder, time.perf_counter() - began, self)
 
@@ -327,7 +337,8 @@ class _Advisor:
             )
         if self.curve is not None:
             more = self.curve.gain(count)
-            words = f"Twice as many labels are expected to bring {points(more.mean)} [{points(more.low)}, {points(more.high)}]"
+            band = f"[{100 * more.low:+.1f}, {100 * more.high:+.1f}]"
+            words = f"Twice as many labels are expected to bring {points(more.mean)} {band}"
             measured = [one.expected.mean for one in options if one.expected is not None and one.backbone == advised.backbone]
             spread = max(measured) - min(measured)
             if more.mean >= WORTH_LABELS and more.mean >= spread:
@@ -336,7 +347,7 @@ class _Advisor:
                 )
             else:
                 found.append({"kind": "labels", "words": f"{words}."})
-        if self.minutes > 0 and not tried:
+        if not tried:
             found.append({"kind": "time", "words": "There was no time for fine-tuning: give more --minutes to compare it."})
         return found
 

@@ -103,6 +103,8 @@ class Ladder:
 
     Args:
         recipe, auto, bundle, precision, class_weights, console: As of `choose_stages`.
+        sample: Int, how many training examples are looked at, and a quarter of it of validation examples. Defaults to None:
+            `TRAINING_SAMPLE`, and all validation examples.
 
     Attributes:
         rows: Integer array of shape `(n,)`, the examples that are compared on, as indices into `bundle.examples`.
@@ -126,13 +128,14 @@ class Ladder:
         precision: str | None,
         class_weights: NDArray[Any] | None,
         console: Console | None,
+        sample: int | None = None,
     ) -> None:
         self.recipe, self.auto, self.bundle, self.precision, self.console = recipe, auto, bundle, precision, console
         known = [len(bundle.indices(part)) for part in ("train", "val")]
         self.refits = auto.refit and known[1] <= MOST_VALIDATION
         self.known, self.trained = sum(known), sum(known) if self.refits else known[0]
         self.class_weights = class_weights
-        self.rows, self.folds, self.units = _examples(bundle, recipe.seed)
+        self.rows, self.folds, self.units = _examples(bundle, recipe.seed, sample=sample)
         self.validates = np.isin(self.rows, bundle.indices("val"))
         self.balanced = recipe.class_weight == "balanced"
         self.targets = bundle.targets[self.rows]
@@ -374,18 +377,23 @@ def _words(stage: Stage) -> str:
     return f"fine-tuning of {count} blocks at {stage.learning_rate:g} for {stage.epochs} epochs{share}"
 
 
-def _examples(bundle: Bundle, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+def _examples(
+    bundle: Bundle, seed: int, *, sample: int | None = None
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """The examples that are compared on, ascending; the fold of each, 0 for the validation split; and what belongs together."""
     strata = np.asarray(bundle.task.strata(bundle.examples))
-    train = stratified_sample(bundle.indices("train"), strata, count=TRAINING_SAMPLE, seed=seed)
+    train = stratified_sample(bundle.indices("train"), strata, count=sample or TRAINING_SAMPLE, seed=seed)
+    held = bundle.indices("val")
+    if sample is not None:
+        held = stratified_sample(held, strata, count=sample // 4, seed=seed)
     units = tied_together(bundle.examples, bundle.fingerprints)
     of_train = np.ones(len(train), np.int64)
     if max(len(np.unique(units[train[strata[train] == stratum]])) for stratum in np.unique(strata[train])) > 1:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # of classes with fewer examples than folds
             of_train += make_folds(strata[train], units[train], most=FOLDS - 1, seed=derived_seed(seed, "auto"))
-    rows = np.concatenate([train, bundle.indices("val")])
-    folds = np.concatenate([of_train, np.zeros(len(bundle.indices("val")), np.int64)])
+    rows = np.concatenate([train, held])
+    folds = np.concatenate([of_train, np.zeros(len(held), np.int64)])
     order = np.argsort(rows)
     return rows[order], folds[order], np.unique(units[rows[order]], return_inverse=True)[1]
 

@@ -57,7 +57,7 @@ BUDGET = 50
 @click.option(
     "--labels",
     metavar="FILE",
-    type=click.Path(path_type=Path),
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="Add the labels that label.html saved to the training examples, as labelled.csv, before anything is measured.",
 )
 @click.option(

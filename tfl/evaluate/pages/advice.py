@@ -59,7 +59,7 @@ def depth_chart(document: Mapping[str, Any]) -> Figure | None:
         return None
     layout = layout_of(
         xaxis={**AXIS, **titled("depth, from the input to the last block"), "tickformat": ".0%"},
-        yaxis={**AXIS, **titled(f"{document['metric']} of a linear probe"), "tickformat": ".0%"},
+        yaxis={**AXIS, **titled(f"{document['metric']} of a linear probe"), "tickformat": ".1~%"},
         legend=_LEGEND,
         margin=_MARGIN,
     )
@@ -104,7 +104,7 @@ def curve_chart(document: Mapping[str, Any]) -> Figure | None:
     }
     layout = layout_of(
         xaxis={**AXIS, **titled(f"labelled {document['nouns']} to train on"), "type": "log"},
-        yaxis={**AXIS, **titled(document["metric"]), "tickformat": ".0%"},
+        yaxis={**AXIS, **titled(document["metric"]), "tickformat": ".1~%"},
         legend=_LEGEND,
         margin=_MARGIN,
     )
@@ -146,7 +146,7 @@ def time_chart(document: Mapping[str, Any]) -> Figure | None:
         )
     layout = layout_of(
         xaxis={**AXIS, **titled("seconds of training on this machine"), "type": "log"},
-        yaxis={**AXIS, **titled(f"expected {document['metric']}"), "tickformat": ".0%"},
+        yaxis={**AXIS, **titled(f"expected {document['metric']}"), "tickformat": ".1~%"},
         legend=_LEGEND,
         margin=_MARGIN,
     )
