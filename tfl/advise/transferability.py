@@ -3,9 +3,9 @@
 Each takes features `(n, width)` of one network and labels, and gives a number that is larger for the better network on the same
 examples; numbers of different data are not comparable. They see the features as they are and know nothing of how a network would
 change while it is fine-tuned. Which of them ranks networks best changes with the data set, the set of networks and how they are
-fine-tuned (Agostinelli et al. 2022, *How stable are Transferability Metrics evaluations?*, who compared 715,000 such experiments),
-so they serve to leave out networks that are far behind, not to decide between the first few. Where seconds are to be had, the
-held-out accuracy of a linear probe (`tfl.probes.linear`) is the figure to prefer: it has a unit and an interval.
+fine-tuned (Agostinelli et al. 2022, *How stable are Transferability Metrics evaluations?*, who compared 715,000 such
+experiments), so they serve to leave out networks that are far behind, not to decide between the first few. Where seconds are to
+be had, the held-out accuracy of a linear probe (`tfl.probes.linear`) is the figure to prefer: it has a unit and an interval.
 """
 
 from __future__ import annotations
@@ -42,14 +42,14 @@ def log_me(features: NDArray[np.floating], labels: NDArray[np.integer]) -> float
 
         y = F w + noise,  w ~ N(0, 1/alpha),  noise ~ N(0, 1/beta)
 
-    The evidence `p(y | F, alpha, beta)` is the density of `N(0, F F'/alpha + I/beta)` at `y`. It is maximised over alpha and beta by
-    MacKay's fixed point on the singular values of F, and the score is the mean over classes of its logarithm divided by n. As in
-    the paper there is no intercept and no scaling: features that are shifted or scaled give another score unless the
+    The evidence `p(y | F, alpha, beta)` is the density of `N(0, F F'/alpha + I/beta)` at `y`. It is maximised over alpha and
+    beta by MacKay's fixed point on the singular values of F, and the score is the mean over classes of its logarithm divided by
+    n. As in the paper there is no intercept and no scaling: features that are shifted or scaled give another score unless the
     regression makes up for it, so compare networks whose features are pooled in the same way.
 
-    The authors report it to correlate with accuracy after fine-tuning, Kendall's tau about 0.5 to 0.8 over ten networks. In
-    independent studies it is sometimes the best measure and sometimes near chance: see the head of this module. The labels are
-    treated as numbers with Gaussian noise, so the value itself is no log likelihood of a classifier.
+    The authors report that it ranks networks more like their accuracy after fine-tuning than LEEP and NCE do; others found that
+    this depends on the data, see the head of this module. Labels are treated as numbers with Gaussian noise, so the value is no
+    log likelihood of a classifier.
 
     Args:
         features: Array of shape `(n, width)`, finite, any floating type.
@@ -127,14 +127,14 @@ def h_score(features: NDArray[np.floating], labels: NDArray[np.integer], *, shri
         H = trace(cov(f)^-1 cov(E[f | y]))
 
     Without shrinkage it is between 0 and classes - 1, does not change under an invertible linear map of the features, and equals
-    the sum of the squared canonical correlations of features and one-hot classes. With about as many features as examples that sum is
-    close to its maximum whatever the features are: noise of width n - 1 separates n examples. Ledoit and Wolf's estimate of the
-    covariance (`shrinkage=True`) is what makes the score usable there. It is not invariant to the scale of single features, so
-    they are standardised first.
+    the sum of the squared canonical correlations of features and one-hot classes. With about as many features as examples that
+    sum is close to its maximum whatever the features are: noise of width n - 1 separates n examples. Ledoit and Wolf's estimate
+    of the covariance (`shrinkage=True`) is what makes the score usable there. It is not invariant to the scale of single
+    features, so they are standardised first.
 
-    With shrinkage the authors report correlations with transfer accuracy that are up to 80% above those of the original. It is a
-    score of linear separation: classes that differ in spread and not in mean have none. See the head of this module for
-    how far rankings by such scores can be trusted.
+    Ibrahim et al. report that shrinkage raises the correlation with accuracy after transfer, by up to 0.8. It is a score of
+    linear separation: classes that differ in spread and not in mean score 0. See the head of this module for how far rankings
+    by such scores can be trusted.
 
     Args:
         features: Array of shape `(n, width)`, finite, any floating type.
@@ -155,9 +155,9 @@ def h_score(features: NDArray[np.floating], labels: NDArray[np.integer], *, shri
     >>> print(f"{h_score(np.eye(3)[labels], labels, shrinkage=False):.3f}")
     2.000
 
-    Source: Bao et al. 2019, *An Information-Theoretic Approach to Transferability in Task Transfer Learning*; the shrinkage is Ibrahim
-    et al. 2021, *Newer is not always better: Rethinking transferability metrics, their peculiarities, stability and performance*, with
-    Ledoit and Wolf 2004, *A well-conditioned estimator for large-dimensional covariance matrices*.
+    Source: Bao et al. 2019, *An Information-Theoretic Approach to Transferability in Task Transfer Learning*; the shrinkage is
+    Ibrahim et al. 2021, *Newer is not always better: Rethinking transferability metrics, their peculiarities, stability and
+    performance*, with Ledoit and Wolf 2004, *A well-conditioned estimator for large-dimensional covariance matrices*.
     """
     rows, classes = _checked(features, labels)
     rows = _standardised(rows)
@@ -187,21 +187,23 @@ def n_leep(features: NDArray[np.floating], labels: NDArray[np.integer], *, compo
     covariances is fitted to these. Its posterior probabilities of the components take the place of source classes in `leep`. The
     random state is fixed, so the same input gives the same score.
 
-    The authors report it above LEEP and H-score on most of the sets of networks they compare. The clusters and the share of classes in
-    them come from the same examples that are scored, so with few examples for each component it is too high: noise
-    scores above minus the entropy of the labels. Results also change with the number of components; see the head of this module
-    for how far rankings by such scores can be trusted.
+    The authors report better rankings than by LEEP and H-score on most of the sets of networks that they compare. The clusters
+    and the shares of the classes in them come from the examples that are scored, so with few examples for each component the
+    score is too high: noise scores above minus the entropy of the labels. The score also changes with the number of components;
+    see the head of this module for how far rankings by such scores can be trusted.
 
     Args:
         features: Array of shape `(n, width)`, finite, any floating type.
         labels: Integer array of shape `(n,)`; any numbers, one for each class.
-        components: Int, how many Gaussians. Defaults to None, which is five for each class, but no more than a fifth of the examples.
+        components: Int, how many Gaussians. Defaults to None, which is five for each class, but no more than a fifth of the
+            examples.
 
     Returns:
         Float, at most 0; higher is better. Minus the entropy of the labels, in nats, is what features score that say nothing.
 
     Raises:
-        DataError: There are fewer than two classes, a feature is not finite, the lengths differ, or `components` is not from 1 to n.
+        DataError: There are fewer than two classes, a feature is not finite, the lengths differ, or `components` is not from 1
+            to n.
 
     Example:
 
@@ -234,8 +236,8 @@ def leep(probabilities: NDArray[np.floating], labels: NDArray[np.integer]) -> fl
 
         LEEP = mean of log( sum over z of P(y | z) P(z | x) )
 
-    It needs a network with the head of its pretraining; `n_leep` does without. The authors report correlations with the accuracy after
-    transfer of 0.6 to 0.99 across target tasks of one network. Between networks its ranking is less stable.
+    It needs a network with the head of its pretraining; `n_leep` does without. The authors evaluate it mostly on many target
+    tasks of one network; see the head of this module for rankings of several networks.
 
     Args:
         probabilities: Array of shape `(n, source classes)`; each row sums to 1.
