@@ -82,7 +82,7 @@ def test_nothing_may_be_asked_for_but_not_more_than_there_is():
 def test_what_does_not_fit_is_an_error():
     with pytest.raises(DataError, match=r"\(4, 4\) and \(3, 2\)"):
         label_next(np.eye(4), np.full((3, 2), 0.5), count=1)
-    with pytest.raises(DataError, match="Some probabilities are not finite.*1 of 4"):
+    with pytest.raises(DataError, match=r"Some probabilities are not finite.*1 of 4"):
         label_next(np.eye(4), np.array([[0.5, 0.5]] * 3 + [[np.nan, 1]]), count=1)
 
 

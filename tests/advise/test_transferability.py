@@ -139,7 +139,7 @@ def test_odd_inputs_have_finite_scores(score, features, labels):
 @FINITE
 def test_what_cannot_be_scored_is_an_error(score):
     features, labels = problem()
-    with pytest.raises(DataError, match="nothing to tell apart.*1 class"):
+    with pytest.raises(DataError, match=r"nothing to tell apart.*1 class"):
         score(features, np.zeros(60, int))
     with pytest.raises(DataError, match=r"shapes \(60, 5\) and \(59,\)"):
         score(features, labels[1:])

@@ -205,11 +205,10 @@ def learning_curve(
             part = order[:size]
             right[place, out] += np.asarray(fit(features[part], labels[part])(features[out])) == labels[out]
     tested = times > 0
-    weights = class_weights(labels[tested]) if balanced else np.ones(int(tested.sum()))
-    inflation = 1 / repeats + held.sum(axis=1).mean() / (~held).sum(axis=1).mean()
-    means, errors = _resampled_errors(
-        right[:, tested] / times[tested], weights, units[tested], inflation * len(labels) / held.sum(axis=1).mean(), rng
-    )
+    weights = class_weights(labels[tested]).astype(np.float64) if balanced else np.ones(int(tested.sum()))
+    tests, trains = (float(side.sum(axis=1).mean()) for side in (held, ~held))
+    inflation = (1 / repeats + tests / trains) * tested.sum() / tests
+    means, errors = _resampled_errors(right[:, tested] / times[tested], weights, units[tested], inflation, rng)
     edges = np.quantile(1 - errors, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
     return LearningCurve(
         sizes=sizes,
@@ -304,12 +303,15 @@ def _nested(labels: NDArray[np.int64], rows: NDArray[np.int64], rng: np.random.G
 def _linear_probe(
     features: NDArray[np.floating], labels: NDArray[np.int64], units: NDArray[np.int64], *, balanced: bool, seed: int
 ) -> Fit:
+    import warnings
+
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
     strength = probe_strength(features, labels, units, balanced=balanced, seed=seed)
 
     def fit(rows: NDArray[np.floating], classes: NDArray[np.integer]) -> Predict:
-        with threadpool_limits(1):
+        with threadpool_limits(1), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="The number of unique classes")  # as is so in parts this small
             predict: Predict = fitted_probe(rows, classes, strength, balanced=balanced).predict
         return predict
 
@@ -362,17 +364,17 @@ def _resampled_errors(
         right: `(sizes, n)`, how often each example was answered rightly when it was held out, from 0 to 1.
         weights: `(n,)`, of the examples in the mean.
         units: `(n,)`; examples of one unit are drawn together.
-        inflation: The variance of a mean over splits, in units of that of n examples that are tested once.
+        inflation: The variance of a mean over the splits, as a multiple of that over n examples that are tested once each.
         rng: Draws.
     """
     count = len(weights)
     shares = weights / weights.sum()
-    means = np.clip(right @ shares, 0, 1)
+    means = np.clip(right @ weights / weights.sum(), 0, 1)
     drawn = rng.standard_gamma(1.0, (DRAWS, int(units.max()) + 1))[:, units] * shares
     deviations = drawn @ right.T / drawn.sum(axis=1, keepdims=True) - means
-    spread = deviations.std(axis=0)
-    wanted = np.sqrt(inflation * means * (1 - means) / count)
-    factor = np.where(spread > 1e-6, np.clip(wanted / np.maximum(spread, 1e-6), 1, _MOST_INFLATION), 1)
+    varies = np.square(right - means[:, None]) @ shares  # less than that of one test, where examples are tested several times
+    ratio = inflation * means * (1 - means) / np.maximum(varies, 1e-12)
+    factor = np.sqrt(np.clip(ratio, 1, _MOST_INFLATION**2))
     errors = np.clip(1 - means - factor * deviations, 0, 1)
     wrong, well = rng.standard_gamma(_FEW, (2, DRAWS, 1))
     return means, (errors * count + wrong) / (count + wrong + well)
