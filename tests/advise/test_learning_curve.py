@@ -1,8 +1,9 @@
-"""Learning curves: parts that are nested and apart, forecasts that are monotone and cover, and no crash on a handful of examples."""
+"""Learning curves: parts that are nested and apart, forecasts that are monotone and cover, and a handful of examples."""
 
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 
 import numpy as np
@@ -58,7 +59,7 @@ def test_parts_are_nested_and_stratified_and_share_nothing_with_what_they_are_te
             assert len(set(part)) == size == len(part)
             assert set(given) == {0, 1, 2} and not set(part) & set(tested)
             np.testing.assert_allclose(np.bincount(given) / size, [0.625, 0.3125, 0.0625], atol=2 / size)
-        assert all(set(small[0]) <= set(large[0]) for small, large in zip(parts, parts[1:], strict=False))
+        assert all(set(small[0]) <= set(large[0]) for small, large in itertools.pairwise(parts))
     assert sorted(np.concatenate(recorder.tested[:: len(curve.sizes)])) == list(range(64))
 
 
@@ -99,7 +100,8 @@ def test_the_curve_passes_by_what_was_measured(curve):
 def test_a_gain_is_the_difference_with_a_band_of_its_own(curve):
     gain, now, then = curve.gain(160), curve.at(160), curve.at(320)
     assert gain.mean == pytest.approx(then.mean - now.mean)
-    assert 0 <= gain.low < gain.high < then.high - now.low
+    assert gain.low < gain.mean < gain.high < then.high - now.low
+    assert curve.gain(10).high - curve.gain(10).low < gain.high - gain.low
     assert dataclasses.astuple(curve.gain(0)) == (0, 0, 0)
 
 

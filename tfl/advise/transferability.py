@@ -132,9 +132,9 @@ def h_score(features: NDArray[np.floating], labels: NDArray[np.integer], *, shri
     of the covariance (`shrinkage=True`) is what makes the score usable there. It is not invariant to the scale of single
     features, so they are standardised first.
 
-    Ibrahim et al. report that shrinkage raises the correlation with accuracy after transfer, by up to 0.8. It is a score of
-    linear separation: classes that differ in spread and not in mean score 0. See the head of this module for how far rankings
-    by such scores can be trusted.
+    Features that are close to uncorrelated are shrunk entirely, and score 0. Ibrahim et al. report that shrinkage raises the
+    correlation with accuracy after transfer, by up to 0.8. It is a score of linear separation: classes that differ in spread
+    and not in mean score 0. See the head of this module for how far rankings by such scores can be trusted.
 
     Args:
         features: Array of shape `(n, width)`, finite, any floating type.
