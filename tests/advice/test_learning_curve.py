@@ -9,7 +9,7 @@ import json
 import numpy as np
 import pytest
 
-from tfl.advise import learning_curve as module
+from tfl.advice import learning_curve as module
 from tfl.advice.learning_curve import learning_curve, probe_strength
 from tfl.errors import DataError
 from tfl.probes.linear import fitted_probe
