@@ -15,7 +15,7 @@ from tfl.errors import BadImageError, DataError, RecipeError, RunError, TflError
 from tfl.quiet import load_tensorflow
 from tfl.runs import Run
 
-FUNCTIONS = ("embed", "load_run", "load_vectors", "probe", "run", "similar", "tune", "verify")
+FUNCTIONS = ("embed", "load_run", "load_vectors", "probe", "run", "similar", "study", "tune", "verify")
 RECIPE = """
 import tfl
 recipe = tfl.Recipe(
@@ -135,7 +135,7 @@ def test_probe_returns_a_profile_and_writes_where_it_is_told(recipe_file, tmp_pa
         tfl.probe(recipe_file, tmp_path / "probe")
 
 
-@pytest.mark.parametrize("call", [tfl.run, tfl.probe, tfl.tune], ids=lambda call: call.__name__)
+@pytest.mark.parametrize("call", [tfl.run, tfl.probe, tfl.study, tfl.tune], ids=lambda call: call.__name__)
 def test_what_is_wrong_with_the_input_is_one_error(call, tmp_path, monkeypatch, recipe_file):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(RecipeError, match="no recipe file"):

@@ -45,6 +45,7 @@ ORDER = (
         "resume",
         "job",
         "repeat",
+        "studies",
         "measure",
         "trained_run",
         "api",
