@@ -397,9 +397,10 @@ def _save(
     *,
     whole: bool,
 ) -> None:
-    """`model.keras` where it is wanted `whole`, and every export that the recipe names, each compared with the model on the whole test split.
+    """`model.keras` where the run is kept `whole`, and every export that the recipe names.
 
-    An export that is refused does not fail the run: it is told, and the manifest, the certificate and the report have the reason.
+    Each export is compared with the model on the whole test split. One that is refused does not fail the run: it is told, and
+    the manifest, the certificate and the report have the reason.
     """
     from tfl.export.ship import ship_model
 

@@ -147,7 +147,16 @@ def _how_to_resume(folder: Path) -> str:
 
 
 def _show(found: StudyFolder, document: dict[str, Any]) -> None:
-    from tfl.studies.written import MARKS, grid, heading, missing, parameters_text, score_text, time_text
+    from tfl.evaluate.pages.study_words import (
+        MARKS,
+        grid,
+        heading,
+        missing,
+        missing_text,
+        parameters_text,
+        score_text,
+        time_text,
+    )
 
     columns, cells = document["columns"], grid(document)
     names = [(row["network"], row["strategy"], str(row["blocks"] or "")) for row in document["rows"]]
@@ -172,8 +181,8 @@ def _show(found: StudyFolder, document: dict[str, Any]) -> None:
         rows = [(*a, *b, *c) for a, b, c in zip(names, times, parameters, strict=True)]
         output().print(table((*first, *time_heads, *last), rows, right=("blocks", *time_heads, *last)))
     click.echo(MARKS)
-    for row, column, words, seeds in missing(document):
-        click.echo(f"{row}, {column}: {words} (seeds {', '.join(map(str, seeds))})")
+    for group in missing(document):
+        click.echo(missing_text(group))
     click.echo(f"study    {document['study']}")
     click.echo(f"report   {document['report']}")
     if document["status"] != "done":

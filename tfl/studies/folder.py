@@ -85,7 +85,7 @@ class StudyFolder:
 
     @property
     def columns(self) -> list[dict[str, Any]]:
-        """The columns of the table: `title`, `data`, `train_per_class`, `task`, `metric`, `test_examples` and what was compared."""
+        """The columns of the table: `title`, `data`, `train_per_class`, `task`, `metric`, `test_examples` and more."""
         return list(self.document.get("columns", ()))
 
     @property

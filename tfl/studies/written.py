@@ -9,7 +9,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tfl.evaluate.pages.study import write_study_page
-from tfl.evaluate.render import amount, duration
+from tfl.evaluate.pages.study_words import (
+    grid,
+    heading,
+    how_measured,
+    missing,
+    missing_text,
+    parameters_text,
+    score_text,
+    time_text,
+)
 from tfl.storage import write_atomically
 from tfl.studies.folder import StudyFolder
 
@@ -17,12 +26,13 @@ CSV_COLUMNS = (
     *("data", "train_per_class", "network", "strategy", "blocks", "seed", "status", "metric", "score", "train_seconds"),
     *("feature_seconds", "parameters", "train_examples", "test_examples", "run", "reason"),
 )
-MARKS = "Best: every other row of the column is worse. ~: not shown to be worse than the highest (or, for errors, lowest) mean."
 _LATEX = {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
     "^": r"\textasciicircum{}",
     **{sign: f"\\{sign}" for sign in "&%$#_{}"},
+    **{sign: f"${sign}$" for sign in "<>|"},
+    **{sign: f"{{{sign}}}" for sign in "[]*"},  # at the start of a row they would be arguments of the line break before it
 }
 
 
@@ -47,91 +57,6 @@ def csv_text(document: Mapping[str, Any]) -> str:
     return text.getvalue()
 
 
-def grid(document: Mapping[str, Any]) -> list[list[Mapping[str, Any] | None]]:
-    """The cells of the table by row, then by column; None where a row has no cell in a column."""
-    places = {(cell["row"], cell["column"]): cell for cell in document["table"]}
-    columns = range(len(document["columns"]))
-    return [[places.get((row, column)) for column in columns] for row in range(len(document["rows"]))]
-
-
-def heading(column: Mapping[str, Any]) -> str:
-    """A column in words, with what its numbers are."""
-    return f"{column['title']}: {column['metric']}" + (", %" if column["is_share"] else "")
-
-
-def score_text(cell: Mapping[str, Any] | None, column: Mapping[str, Any]) -> str:
-    """A mean with its interval, or why there is none, without its mark.
-
-    Example:
-
-    >>> cell = {"mean": 0.914, "interval": [0.9, 0.93], "seeds": 3, "of_seeds": 3}
-    >>> score_text(cell, {"is_share": True})
-    '91.4 [90.0, 93.0]'
-    """
-    if cell is None:
-        return ""
-    if cell["mean"] is None:
-        return str(cell["status"])
-    told = _number(cell["mean"], column)
-    if cell["interval"]:
-        told += f" [{', '.join(_number(edge, column) for edge in cell['interval'])}]"
-    return told + (f" ({cell['seeds']} of {cell['of_seeds']} seeds)" if cell["seeds"] < cell["of_seeds"] else "")
-
-
-def time_text(cell: Mapping[str, Any] | None) -> str:
-    """The mean time of training and, apart, of features."""
-    if cell is None or cell["train_seconds"] is None:
-        return ""
-    features = cell["feature_seconds"]
-    return duration(cell["train_seconds"]) + (f" + {duration(features)}" if features and features >= 0.05 else "")
-
-
-def parameters_text(cells: Sequence[Mapping[str, Any] | None]) -> str:
-    """The number of trained parameters in a row; from the smallest to the largest where the columns differ."""
-    counts = sorted({cell["parameters"] for cell in cells if cell and cell["parameters"] is not None})
-    return " to ".join(f"{count:,}" for count in ([counts[0], counts[-1]] if len(counts) > 1 else counts))
-
-
-def how_measured(document: Mapping[str, Any]) -> list[str]:
-    """How the table was measured, as sentences without markup."""
-    seeds = document["axes"]["seeds"]
-    compared = max((column["seeds_compared"] for column in document["columns"]), default=0)
-    told = [
-        f"Mean over {seeds} seed{'s' * (seeds != 1)} on test examples"
-        + (", with the 95% interval by Student's t over the seeds." if seeds > 1 else "; one seed has no interval."),
-        "Best: every other row of the column is worse, by paired tests on the same test examples under the same seeds, "
-        "corrected by Holm over the rows of the column (p < 0.05). ~: the highest mean, or not shown to be worse than it.",
-    ]
-    if any(column["lower_is_better"] for column in document["columns"]):
-        told.append("Of a mean absolute error the lowest is the highest in this sense: lower is better.")
-    if compared < 2:
-        told.append(
-            "With one seed, the only test is the one by exchanges of signs over test examples: what another seed would change is "
-            "not known."
-        )
-    else:
-        told.append(
-            "The p-value is the larger one of Student's t over the seeds' differences and of exchanges of signs, clustered by "
-            "test example."
-        )
-    told.append(
-        "Times are means: training (and for `auto` the choice), and behind the + the frozen blocks' features. Features are "
-        "computed once and shared, so the first run that needs them has the time for all."
-    )
-    return told
-
-
-def missing(document: Mapping[str, Any]) -> list[tuple[str, str, str, list[int]]]:
-    """What has no result: title of the row and the column, status with reason, and the seeds."""
-    found: dict[tuple[str, str, str], list[int]] = {}
-    for run in document["cells"]:
-        if run["status"] != "done":
-            row, column = document["rows"][run["row"]]["title"], document["columns"][run["column"]]["title"]
-            words = run["status"] + (f": {run['reason']}" if run["reason"] else "")
-            found.setdefault((row, column, words), []).append(run["seed"])
-    return [(*names, seeds) for names, seeds in found.items()]
-
-
 def markdown_text(document: Mapping[str, Any]) -> str:
     """The table of scores, the table of times, and how both were measured."""
     columns, cells = document["columns"], grid(document)
@@ -147,9 +72,7 @@ def markdown_text(document: Mapping[str, Any]) -> str:
         "\n".join(_md(sentence) for sentence in how_measured(document)),
         _md_table([*first, *(_md(f"{column['title']}: time") for column in columns), "trained parameters"], times),
     ]
-    left = [
-        f"- {_md(row)}, {_md(column)}: {_md(words)} (seeds {_listed(seeds)})" for row, column, words, seeds in missing(document)
-    ]
+    left = [f"- {_md(missing_text(group))}" for group in missing(document)]
     return "\n\n".join([*parts, *(["Without a result:\n\n" + "\n".join(left)] if left else [])]) + "\n"
 
 
@@ -242,11 +165,3 @@ def _tex_table(heads: Sequence[str], rows: Sequence[Sequence[str]], groups: Sequ
         r"\end{tabular}",
         r"\end{table}",
     ]
-
-
-def _number(value: float, column: Mapping[str, Any]) -> str:
-    return f"{100 * value:.1f}" if column["is_share"] else amount(value)
-
-
-def _listed(seeds: Sequence[int]) -> str:
-    return ", ".join(map(str, seeds))
