@@ -123,7 +123,7 @@ def study(
 
 def _sources(files: Sequence[Path], data: Sequence[str], settings: Sequence[tuple[str, str]]) -> list[Source]:
     """The columns of the data sets: one for each recipe, or one for each source of the only recipe."""
-    from tfl.studies.axes import Source
+    from tfl.studies.axes import sources_of
 
     if data and len(files) != 1:
         raise RecipeError(
@@ -131,13 +131,9 @@ def _sources(files: Sequence[Path], data: Sequence[str], settings: Sequence[tupl
         )
     if settings and not files:
         raise RecipeError("--set changes recipes, and none is named.", fix="Name the recipe files.")
-    found = []
-    for file in files:
-        recipe = load_recipe(file)
-        for source in dict.fromkeys(data) or (None,):
-            one = changed(recipe, file=file, data=source, settings=settings)
-            found.append(Source(name=source or one.name, recipe=one, path=str(file)))
-    return found
+    first = data[0] if data else None
+    recipes = [(changed(load_recipe(file), file=file, data=first, settings=settings), str(file)) for file in files]
+    return sources_of(recipes, data) if recipes else []
 
 
 def _how_to_resume(folder: Path) -> str:
@@ -154,12 +150,14 @@ def _show(found: StudyFolder, document: dict[str, Any]) -> None:
         missing,
         missing_text,
         parameters_text,
+        row_heads,
+        row_names,
         score_text,
         time_text,
     )
 
     columns, cells = document["columns"], grid(document)
-    names = [(row["network"], row["strategy"], str(row["blocks"] or "")) for row in document["rows"]]
+    names = row_names(document)
     heads = [heading(column) for column in columns]
     marks = {"best": " best", "tied": " ~"}
     scores = [
@@ -172,7 +170,7 @@ def _show(found: StudyFolder, document: dict[str, Any]) -> None:
     times = [tuple(time_text(cell) for cell in row) for row in cells]
     time_heads = ["time" if len(columns) == 1 else f"{column['title']}: time" for column in columns]
     parameters = [(parameters_text(row),) for row in cells]
-    first, last = ("network", "strategy", "blocks"), ("trained parameters",)
+    first, last = row_heads(document), ("trained parameters",)
     if len(columns) == 1:
         together = [(*a, *b, *c, *d) for a, b, c, d in zip(names, scores, times, parameters, strict=True)]
         output().print(table((*first, *heads, *time_heads, *last), together, right=("blocks", *time_heads, *last)))

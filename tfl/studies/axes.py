@@ -79,6 +79,9 @@ class Axes:
                 raise RecipeError(
                     "There is no such strategy.", received=name, allowed=CHOICES, fix=did_you_mean(str(name), CHOICES) or None
                 )
+        for backbone in self.backbones:
+            if backbone is not None and not isinstance(backbone, Backbone):
+                raise RecipeError("This is not a network.", received=backbone, allowed="a tfl.Backbone, or a title of one")
         _check_counts("blocks", self.blocks)
         _check_counts("train_per_class", self.train_per_class)
         _check_counts("seeds", (self.seeds,), most=MOST_SEEDS)
@@ -147,6 +150,28 @@ def _check_counts(name: str, values: Sequence[int | None], *, most: int = 1_000_
     for value in values:
         if value is not None and (type(value) is not int or not 1 <= value <= most):
             raise RecipeError(f"`{name}` of a study is out of range.", received=value, allowed=f"1 to {most}")
+
+
+def sources_of(recipes: Sequence[tuple[Recipe, str]], data: Sequence[str]) -> list[Source]:
+    """The data sets of a study: one for each recipe, or the given ones for the only recipe.
+
+    Args:
+        recipes: Sequence of pairs of a `Recipe` and the file that it was read from.
+        data: Sequence of strings, sources that replace that of the recipe.
+
+    Raises:
+        RecipeError: There are sources, and not exactly one recipe; or no recipe.
+    """
+    if not recipes:
+        raise RecipeError("A study needs a recipe.", allowed="one recipe or more")
+    if not data:
+        return [Source(name=recipe.name, recipe=recipe, path=path) for recipe, path in recipes]
+    if len(recipes) > 1:
+        raise RecipeError(
+            "Sources of data go with one recipe.", received=f"{len(recipes)} recipes", fix="Give each recipe its own source."
+        )
+    (recipe, path), names = recipes[0], [data] if isinstance(data, str) else dict.fromkeys(data)
+    return [Source(name=name, recipe=replace(recipe, data=replace(recipe.data, source=name)), path=path) for name in names]
 
 
 def parse_backbone(text: str) -> Backbone:

@@ -33,8 +33,8 @@ R = TypeVar("R", bound=Hashable)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tested:
-    """The test of one run.
+class Scores:
+    """The scores of one run on its test examples.
 
     Args:
         contents: Tuple of strings, the fingerprint of the content of each test example.
@@ -45,12 +45,12 @@ class Tested:
     values: NDArray[np.float64]
 
     @property
-    def score(self) -> float:
+    def mean(self) -> float:
         """Float, the mean over the examples."""
         return float(self.values.mean())
 
 
-def mark_column(tests: Mapping[R, Mapping[int, Tested]], *, lower_is_better: bool = False) -> dict[R, dict[str, Any]]:
+def mark_column(tests: Mapping[R, Mapping[int, Scores]], *, lower_is_better: bool = False) -> dict[R, dict[str, Any]]:
     """The marks of the rows of one column.
 
     Only rows with as many seeds as any other can be the best; each other row is compared on the seeds that it shares with it.
@@ -67,9 +67,9 @@ def mark_column(tests: Mapping[R, Mapping[int, Tested]], *, lower_is_better: boo
     Example:
 
     >>> import numpy as np
-    >>> from tfl.studies.compare import Tested, mark_column
+    >>> from tfl.studies.compare import Scores, mark_column
     >>> names = tuple(map(str, range(40)))
-    >>> good, poor = Tested(contents=names, values=np.ones(40)), Tested(contents=names, values=np.zeros(40))
+    >>> good, poor = Scores(contents=names, values=np.ones(40)), Scores(contents=names, values=np.zeros(40))
     >>> [found["mark"] for found in mark_column({"lp_ft": {0: good}, "scratch": {0: poor}}).values()]
     ['best', 'worse']
     """
@@ -93,7 +93,7 @@ def mark_column(tests: Mapping[R, Mapping[int, Tested]], *, lower_is_better: boo
     return {row: first if row == top else found[row] for row in rows}
 
 
-def differences(first: Mapping[int, Tested], second: Mapping[int, Tested], *, sign: float = 1.0) -> dict[int, _Gap]:
+def differences(first: Mapping[int, Scores], second: Mapping[int, Scores], *, sign: float = 1.0) -> dict[int, _Gap]:
     """How much better the first row is on each test example that both have, by the seeds that both have.
 
     Args:
@@ -146,7 +146,7 @@ def _t_test(means: Sequence[float]) -> float:
     return float(ttest_1samp(means, 0.0, alternative="greater").pvalue)
 
 
-def _by_content(test: Tested) -> dict[tuple[str, int], float]:
+def _by_content(test: Scores) -> dict[tuple[str, int], float]:
     """The values by content; the copies of one content are told apart by a number."""
     seen: dict[str, int] = defaultdict(int)
     found = {}
@@ -156,5 +156,5 @@ def _by_content(test: Tested) -> dict[tuple[str, int], float]:
     return found
 
 
-def _mean(tests: Mapping[int, Tested]) -> float:
-    return float(np.mean([test.score for test in tests.values()]))
+def _mean(tests: Mapping[int, Scores]) -> float:
+    return float(np.mean([test.mean for test in tests.values()]))

@@ -15,7 +15,7 @@ from tfl.storage import check_can_write, check_is_text, locked
 from tfl.studies.axes import Axes
 from tfl.studies.cells import Cell, cells_of
 from tfl.studies.folder import StudyFolder
-from tfl.studies.table import NOT_RUN, collect_study, is_done, read_test
+from tfl.studies.table import NOT_RUN, collect_study, is_done, read_scores
 from tfl.studies.written import write_tables
 from tfl.tuning.folder import drop_weights
 
@@ -119,7 +119,10 @@ def _measure(
     late: bool,
 ) -> None:
     """Runs a cell that is to be run, and notes why one that has no result has none."""
-    if is_done(study.run(cell.key)) or outcomes.get(cell.key, {}).get("status") == "unavailable":
+    if is_done(study.run(cell.key)):
+        drop_weights(study.run(cell.key).folder)  # where the process was killed before it did that
+        return
+    if outcomes.get(cell.key, {}).get("status") == "unavailable":
         return
     if late:
         outcomes[cell.key] = {"status": NOT_RUN, "reason": "the time was over"}
@@ -161,7 +164,7 @@ def _run(study: StudyFolder, cell: Cell, command: Sequence[str]) -> float:
     keras.backend.clear_session()  # frees what the cell before left in Keras
     quiet = Console(quiet=True)
     run_recipe(cell.recipe, out=run.folder, resume=True, report=False, command=list(command), console=quiet)
-    score = read_test(run).score
+    score = read_scores(run).mean
     drop_weights(run.folder)
     give_back()
     return score
@@ -191,9 +194,19 @@ def axes_for(folder: StudyFolder, *, resume: bool, sources: Sequence[Any] = (), 
         RecipeError: A value is not allowed, there is no recipe, or a column was measured with another one.
         RunError: The study in `folder` is damaged.
     """
-    given = {name: value if isinstance(value, int) else tuple(value) for name, value in asked.items() if value is not None}
+    given = {name: value if name == "seeds" else _once(value) for name, value in asked.items() if value is not None}
     if resume and folder.exists:
         return folder.axes.with_more(sources=tuple(sources), **given)
     if not sources:
         raise RecipeError("A study needs a recipe.", allowed="one recipe or more", fix="Name a recipe file: tfl study RECIPE")
     return Axes(sources=tuple(sources), **given)  # type: ignore[arg-type]
+
+
+def _once(values: Any) -> tuple[Any, ...]:
+    """One value or several as a tuple in which none is twice."""
+    several = values if isinstance(values, Sequence) and not isinstance(values, str) else [values]
+    found: list[Any] = []
+    for value in several:
+        if value not in found:
+            found.append(value)
+    return tuple(found)

@@ -17,7 +17,7 @@ from tfl.recipe import OF_NUMBERS
 from tfl.runs import Run
 from tfl.studies.axes import Axes
 from tfl.studies.cells import Cell, Column, Row, cells_of, columns_of, rows_of
-from tfl.studies.compare import Tested, mark_column
+from tfl.studies.compare import Scores, mark_column
 from tfl.studies.folder import StudyFolder
 from tfl.tuning.confirm import t_interval
 
@@ -44,7 +44,7 @@ def collect_study(folder: StudyFolder, axes: Axes, outcomes: Mapping[str, Mappin
     """
     rows, columns, cells = rows_of(axes), columns_of(axes), cells_of(axes)
     found = {cell.key: _result(folder.run(cell.key), outcomes.get(cell.key)) for cell in cells}
-    tests: dict[Column, dict[Row, dict[int, Tested]]] = defaultdict(lambda: defaultdict(dict))
+    tests: dict[Column, dict[Row, dict[int, Scores]]] = defaultdict(lambda: defaultdict(dict))
     for cell in cells:
         if (test := found[cell.key][1]) is not None:
             tests[cell.column][cell.row][cell.number] = test
@@ -63,7 +63,7 @@ def collect_study(folder: StudyFolder, axes: Axes, outcomes: Mapping[str, Mappin
 
 
 def tabulate(
-    runs: Sequence[Mapping[str, Any]], columns: Sequence[Mapping[str, Any]], tests: Sequence[Mapping[int, Mapping[int, Tested]]]
+    runs: Sequence[Mapping[str, Any]], columns: Sequence[Mapping[str, Any]], tests: Sequence[Mapping[int, Mapping[int, Scores]]]
 ) -> list[dict[str, Any]]:
     """The cells of the table, with means over seeds, intervals and marks.
 
@@ -110,7 +110,7 @@ def _mean_of(runs: Sequence[Mapping[str, Any]], name: str) -> float | None:
 
 
 def _column(
-    axes: Axes, column: Column, tests: Mapping[Row, Mapping[int, Tested]], runs: Sequence[Mapping[str, Any]]
+    axes: Axes, column: Column, tests: Mapping[Row, Mapping[int, Scores]], runs: Sequence[Mapping[str, Any]]
 ) -> dict[str, Any]:
     recipe = next(source.recipe for source in axes.sources if source.name == column.data)
     sizes = sorted({len(test.values) for by_seed in tests.values() for test in by_seed.values()})
@@ -144,9 +144,9 @@ _UNKNOWN: dict[str, Any] = dict.fromkeys(
 )
 
 
-def _result(run: Run, outcome: Mapping[str, str] | None) -> tuple[dict[str, Any], Tested | None]:
+def _result(run: Run, outcome: Mapping[str, str] | None) -> tuple[dict[str, Any], Scores | None]:
     """What a run came to, and its test; where it has no result, why."""
-    test = read_test(run) if is_done(run) else None
+    test = read_scores(run) if is_done(run) else None
     if test is None:
         about = dict(outcome or {"status": NOT_RUN, "reason": ""})
         return {"status": about["status"], "reason": about["reason"], **_UNKNOWN}, None
@@ -156,7 +156,7 @@ def _result(run: Run, outcome: Mapping[str, str] | None) -> tuple[dict[str, Any]
     return {
         "status": "done",
         "reason": "",
-        "score": test.score,
+        "score": test.mean,
         "train_seconds": sum(seconds.get(name, 0.0) for name in ("choice", *stages)),
         "feature_seconds": seconds.get("features", 0.0),
         "parameters": sum(row["parameters"] for row in last["rows"] if row["trainable"]),
@@ -171,7 +171,7 @@ def is_done(run: Run) -> bool:
     return run.path("manifest.json").is_file() and run.path("metrics.json").is_file() and run.manifest["status"] == "done"
 
 
-def read_test(run: Run) -> Tested:
+def read_scores(run: Run) -> Scores:
     """The test of a finished run.
 
     Raises:
@@ -180,11 +180,11 @@ def read_test(run: Run) -> Tested:
     answers = read_answers(run.folder)
     if answers is None:
         raise RunError(f"{run.folder} has no test examples.", fix="Give the recipe a share of them: data.test.")
-    return tested(answers)
+    return scores_of(answers)
 
 
-def tested(answers: Answers) -> Tested:
+def scores_of(answers: Answers) -> Scores:
     """The test of a run: whether each example was answered right, or how far off, and its content."""
     values = answers.errors if answers.task in OF_NUMBERS else answers.right
     contents = answers.contents if answers.contents is not None else answers.predictions.files
-    return Tested(contents=contents, values=np.asarray(values, np.float64))
+    return Scores(contents=contents, values=np.asarray(values, np.float64))

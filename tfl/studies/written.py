@@ -16,6 +16,8 @@ from tfl.evaluate.pages.study_words import (
     missing,
     missing_text,
     parameters_text,
+    row_heads,
+    row_names,
     score_text,
     time_text,
 )
@@ -26,6 +28,8 @@ CSV_COLUMNS = (
     *("data", "train_per_class", "network", "strategy", "blocks", "seed", "status", "metric", "score", "train_seconds"),
     *("feature_seconds", "parameters", "train_examples", "test_examples", "run", "reason"),
 )
+_TEXTS = 2
+"""The columns of a table that hold text, network and strategy; the others hold numbers."""
 _LATEX = {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
@@ -60,13 +64,13 @@ def csv_text(document: Mapping[str, Any]) -> str:
 def markdown_text(document: Mapping[str, Any]) -> str:
     """The table of scores, the table of times, and how both were measured."""
     columns, cells = document["columns"], grid(document)
-    names = [[_md(row["network"]), _md(row["strategy"]), str(row["blocks"] or "")] for row in document["rows"]]
+    names = [[_md(text) for text in name] for name in row_names(document)]
     scores = [
         [*name, *(_md_score(cell, column) for cell, column in zip(row, columns, strict=True))]
         for name, row in zip(names, cells, strict=True)
     ]
     times = [[*name, *(time_text(cell) for cell in row), parameters_text(row)] for name, row in zip(names, cells, strict=True)]
-    first = ["network", "strategy", "blocks"]
+    first = list(row_heads(document))
     parts = [
         _md_table([*first, *(_md(heading(column)) for column in columns)], scores),
         "\n".join(_md(sentence) for sentence in how_measured(document)),
@@ -79,7 +83,7 @@ def markdown_text(document: Mapping[str, Any]) -> str:
 def latex_text(document: Mapping[str, Any]) -> str:
     """Two tables for LaTeX with the package booktabs: scores, and times with parameters."""
     columns, cells = document["columns"], grid(document)
-    names = [[_tex(row["network"]), _tex(row["strategy"]), str(row["blocks"] or "")] for row in document["rows"]]
+    names = [[_tex(text) for text in name] for name in row_names(document)]
     scores = [
         [*name, *(_tex_score(cell, column) for cell, column in zip(row, columns, strict=True))]
         for name, row in zip(names, cells, strict=True)
@@ -90,14 +94,15 @@ def latex_text(document: Mapping[str, Any]) -> str:
     ]
     groups = [row["network"] for row in document["rows"]]
     caption = " ".join(_tex(sentence) for sentence in how_measured(document)[:-1]).replace(r"\textasciitilde{}", r"$\sim$")
+    first = [head.capitalize() for head in row_heads(document)]
     heads = [_tex(heading(column)) for column in columns]
     time_heads = [*(_tex(f"{column['title']}: time") for column in columns), "Trained parameters"]
     return "\n".join(
         [
             r"% Needs \usepackage{booktabs}.",
-            *_tex_table(heads, scores, groups, caption=caption),
+            *_tex_table([*first, *heads], scores, groups, caption=caption),
             "",
-            *_tex_table(time_heads, times, groups, caption=_tex(how_measured(document)[-1].replace("`", ""))),
+            *_tex_table([*first, *time_heads], times, groups, caption=_tex(how_measured(document)[-1])),
             "",
         ]
     )
@@ -143,7 +148,7 @@ def _tex_score(cell: Mapping[str, Any] | None, column: Mapping[str, Any]) -> str
 
 
 def _md_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    rule = ["---" if at < 2 else "--:" for at in range(len(heads))]
+    rule = ["---" if at < _TEXTS else "--:" for at in range(len(heads))]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (heads, rule, *rows))
 
 
@@ -157,9 +162,9 @@ def _tex_table(heads: Sequence[str], rows: Sequence[Sequence[str]], groups: Sequ
         r"\begin{table}",
         r"\centering",
         rf"\caption{{{caption}}}",
-        rf"\begin{{tabular}}{{llr{'r' * len(heads)}}}",
+        rf"\begin{{tabular}}{{{'l' * _TEXTS}{'r' * (len(heads) - _TEXTS)}}}",
         r"\toprule",
-        " & ".join(["Network", "Strategy", "Blocks", *heads]) + r" \\",
+        " & ".join(heads) + r" \\",
         *lines,
         r"\bottomrule",
         r"\end{tabular}",

@@ -9,6 +9,7 @@ from typing import Any
 from tfl.evaluate.pages.study_charts import curve_chart, time_chart
 from tfl.evaluate.pages.study_words import (
     column_sentence,
+    gap_text,
     grid,
     how_measured,
     interval_text,
@@ -17,8 +18,8 @@ from tfl.evaluate.pages.study_words import (
     missing_text,
     parameters_text,
     ranged,
+    row_heads,
     summary,
-    test_text,
     time_text,
 )
 from tfl.evaluate.render import render
@@ -43,11 +44,12 @@ def write_study_page(document: Mapping[str, Any], path: Path | str) -> Path:
         sentences=[column_sentence(document, at) for at in range(len(document["columns"]))],
         summary=summary(document),
         missing=[missing_text(group) for group in missing(document)],
-        how=how_measured(document),
+        how=how_measured(document, tied="tied"),
+        with_blocks="blocks" in row_heads(document),
         words={"time": time_text, "parameters": parameters_text},
         score=mean_text,
         interval=interval_text,
-        test=test_text,
+        test=gap_text,
         ranged=ranged,
         has_curves=any(figure for name, figure in drawn.items() if name.startswith("curve")),
         has_times=any(figure for name, figure in drawn.items() if name.startswith("time")),

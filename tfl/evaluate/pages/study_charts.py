@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -157,7 +158,12 @@ def _pale(colour: str) -> str:
 
 
 def _scale(values: Sequence[float]) -> dict[str, Any]:
-    return {"type": "log"} if min(values) > 0 and max(values) / min(values) >= _BY_FACTORS else {"rangemode": "tozero"}
+    low, high = min(values), max(values)
+    if low <= 0 or high / low < _BY_FACTORS:
+        return {"rangemode": "tozero"}
+    powers = range(math.floor(math.log10(low)) - 1, math.ceil(math.log10(high)) + 1)
+    ticks = [step * 10.0**power for power in powers for step in (1, 2, 5)]
+    return {"type": "log", "tickmode": "array", "tickvals": ticks, "ticktext": [f"{tick:,.4g}" for tick in ticks]}
 
 
 def _form(document: Mapping[str, Any], data: str) -> str:

@@ -50,12 +50,12 @@ def interval_text(cell: Mapping[str, Any], column: Mapping[str, Any]) -> str:
     return f"[{', '.join(_number(edge, column) for edge in cell['interval'])}]"
 
 
-def test_text(cell: Mapping[str, Any] | None, column: Mapping[str, Any]) -> str:
+def gap_text(cell: Mapping[str, Any] | None, column: Mapping[str, Any]) -> str:
     """How far a cell is behind the best mean of its column, and the corrected p-value."""
     if cell is None or cell["mark"] is None:
         return "–"
     if cell["p"] is None:
-        return str(cell["mark"])
+        return "best" if cell["mark"] == "best" else "best mean"
     p = "p < 0.0001" if cell["p_corrected"] < 1e-4 else f"p = {cell['p_corrected']:.2g}"
     return p if cell["behind"] is None else f"{_number(cell['behind'], column)}, {p}"
 
@@ -87,15 +87,32 @@ def parameters_text(cells: Sequence[Mapping[str, Any] | None]) -> str:
     return " to ".join(f"{count:,}" for count in ([counts[0], counts[-1]] if len(counts) > 1 else counts))
 
 
-def how_measured(document: Mapping[str, Any]) -> list[str]:
-    """How the table was measured, as sentences without markup."""
+def row_heads(document: Mapping[str, Any]) -> tuple[str, ...]:
+    """What the first columns of the table are; blocks only where a row states them."""
+    stated = any(row["blocks"] is not None for row in document["rows"])
+    return ("network", "strategy", *(["blocks"] if stated else []))
+
+
+def row_names(document: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """The cells of these columns, row by row."""
+    return [tuple(str(row[name] or "") for name in row_heads(document)) for row in document["rows"]]
+
+
+def how_measured(document: Mapping[str, Any], *, tied: str = "~") -> list[str]:
+    """How the table was measured, as sentences without markup.
+
+    Args:
+        document: Dictionary, the contents of `study.json`.
+        tied: String, how rows that are not shown to be worse are marked. Defaults to `~`.
+    """
     seeds = document["axes"]["seeds"]
     compared = max((column["seeds_compared"] for column in document["columns"]), default=0)
     told = [
         f"Mean over {seeds} seed{'s' * (seeds != 1)} on test examples"
         + (", with the 95% interval by Student's t over the seeds." if seeds > 1 else "; one seed has no interval."),
         "Best: every other row of the column is worse, by paired tests on the same test examples under the same seeds, "
-        "corrected by Holm over the rows of the column (p < 0.05). ~: the highest mean, or not shown to be worse than it.",
+        "corrected by Holm over the rows of the column (p < 0.05). "
+        f"{tied.capitalize()}: the highest mean, or not shown to be worse than it.",
     ]
     if any(column["lower_is_better"] for column in document["columns"]):
         told.append("Of a mean absolute error the lowest is the highest in this sense: lower is better.")
@@ -109,8 +126,10 @@ def how_measured(document: Mapping[str, Any]) -> list[str]:
             "The p-value is the larger one of Student's t over the seeds' differences and of exchanges of signs, clustered by "
             "test example."
         )
+    if any(row["strategy"] == "auto" for row in document["rows"]):
+        told.append("Where few examples validate, auto trains its final network on them as well; the others do not.")
     told.append(
-        "Times are means: training (and for `auto` the choice), and behind the + the frozen blocks' features. Features are "
+        "Times are means: training (and for auto the choice), and behind the + the frozen blocks' features. Features are "
         "computed once and shared, so the first run that needs them has the time for all."
     )
     return told
@@ -178,7 +197,7 @@ def summary(document: Mapping[str, Any]) -> str:
         return column_sentence(document, 0)
     best = {cell["column"]: rows[cell["row"]]["title"] for cell in document["table"] if cell["mark"] == "best"}
     if not best:
-        return f"In none of {len(columns)} columns one row is shown to be the best."
+        return f"None of {len(columns)} columns has a row that is shown to be the best."
     if len(best) == len(columns) and len(set(best.values())) == 1:
         return f"{best[0]} is the best in all {len(columns)} columns."
     return f"{len(best)} of {len(columns)} columns {'has' if len(best) == 1 else 'have'} a row that is shown to be the best."
