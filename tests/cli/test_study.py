@@ -34,14 +34,27 @@ def file(tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_from_recipe_to_table(file, tmp_path):
-    words = ("--strategy", "recipe", "--blocks", "1", "--data", "sample:digits", "--set", "data.labels=3,8,0", "--seeds", "1")
+    words = (
+        "--strategy",
+        "recipe",
+        "--blocks",
+        "1",
+        "--backbone",
+        "LeNet weights=none",
+        "--data",
+        "sample:digits",
+        "--set",
+        "data.per_class=5",
+        "--seeds",
+        "1",
+    )
     result = invoke("study", file, *words, "--out", tmp_path / "s", "--json")
     assert result.exit_code == 0, result.stderr[-3000:]
     document = json.loads(result.stdout)
-    assert [row["title"] for row in document["rows"]] == ["mini scratch", "mini recipe top:1"]
+    assert [row["title"] for row in document["rows"]] == ["LeNet weights=none scratch", "LeNet weights=none recipe top:1"]
     assert document["columns"][0]["title"] == "sample:digits" and document["status"] == "done"
-    assert document["axes"]["data"][0]["recipe"]["data"]["labels"] == ["3", "8", "0"]
-    assert "1/2 sample:digits: mini scratch, seed 0: " in result.stderr
+    assert document["axes"]["data"][0]["recipe"]["data"]["per_class"] == 5
+    assert "1/2 sample:digits: LeNet weights=none scratch, seed 0: " in result.stderr
 
     taken = invoke("study", file, *words, "--out", tmp_path / "s")
     assert taken.exit_code == 2 and "already holds a study" in taken.stderr

@@ -28,7 +28,7 @@ def document_of(right, *, seeds=2, status="done"):
     rows = [{"title": f"{ODD} {name}", "network": ODD, "strategy": name, "blocks": None} for name in right]
     names = tuple(map(str, range(40)))
     runs, tests = [], [{}, {}]
-    for row, (name, counts) in enumerate(right.items()):
+    for row, counts in enumerate(right.values()):
         for column, count in enumerate(counts):
             for seed in range(seeds):
                 about = {"row": row, "column": column, "seed": seed, "run": f"cells/{row}{column}{seed}"}
