@@ -56,9 +56,9 @@ def test_no_module_takes_the_name_of_a_function(name):
 def test_functions_stay_functions_and_import_no_tensorflow():
     code = """
 import sys
-from tfl import load_run, probe, run, tune
-import tfl, tfl.api, tfl.job, tfl.measure, tfl.tuning, tfl.cli.run, tfl.cli.tune, tfl.cli.probe
-assert (tfl.run, tfl.tune, tfl.probe) == (run, tune, probe) and callable(tfl.run)
+from tfl import load_run, probe, run, study, tune
+import tfl, tfl.api, tfl.job, tfl.measure, tfl.tuning, tfl.cli.run, tfl.cli.tune, tfl.cli.probe, tfl.studies.measure, tfl.cli.study
+assert (tfl.run, tfl.tune, tfl.probe, tfl.study) == (run, tune, probe, study) and callable(tfl.study)
 sys.exit(any(name in sys.modules for name in ("tensorflow", "keras")))
 """
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

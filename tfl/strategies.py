@@ -85,7 +85,7 @@ def with_strategy(recipe: Recipe, name: str) -> Recipe:
         backbone = dataclasses.replace(recipe.backbone, weights=None)
         return dataclasses.replace(recipe, backbone=backbone, head=plain, stages=(stage,))
     if name == "features":
-        return dataclasses.replace(recipe, head=probe, stages=(Stage("features", train="head", epochs=0),))
+        return dataclasses.replace(recipe, head=probe, stages=(Stage("probe", train="head", epochs=0),))
     if name == "finetune":
         return dataclasses.replace(recipe, head=plain, stages=(head, everything))
     if name == "gradual":

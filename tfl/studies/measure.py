@@ -171,7 +171,7 @@ def _run(study: StudyFolder, cell: Cell, command: Sequence[str]) -> float:
 
 
 def _teller(console: Console, title: str) -> Callable[[str], None]:
-    return lambda words: console.print(f"{title}: {words}", highlight=False, markup=False)
+    return lambda words: console.print(f"{title}: {words}", highlight=False, markup=False, soft_wrap=True)
 
 
 def _with_reasons(cells: Sequence[Cell], study: StudyFolder, outcomes: Outcomes, status: str) -> Outcomes:

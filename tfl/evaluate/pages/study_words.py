@@ -126,6 +126,8 @@ def how_measured(document: Mapping[str, Any], *, tied: str = "~") -> list[str]:
             "The p-value is the larger one of Student's t over the seeds' differences and of exchanges of signs, clustered by "
             "test example."
         )
+    if changed := [column["title"] for column in document["columns"] if column["data_changed"]]:
+        told.append(f"The examples changed between the runs of these columns: {'; '.join(changed)}.")
     if any(row["strategy"] == "auto" for row in document["rows"]):
         told.append("Where few examples validate, auto trains its final network on them as well; the others do not.")
     told.append(
