@@ -57,7 +57,8 @@ def test_functions_stay_functions_and_import_no_tensorflow():
     code = """
 import sys
 from tfl import load_run, probe, run, study, tune
-import tfl, tfl.api, tfl.job, tfl.measure, tfl.tuning, tfl.cli.run, tfl.cli.tune, tfl.cli.probe, tfl.studies.measure, tfl.cli.study
+import tfl, tfl.api, tfl.job, tfl.measure, tfl.tuning, tfl.studies.measure
+import tfl.cli.run, tfl.cli.tune, tfl.cli.probe, tfl.cli.study
 assert (tfl.run, tfl.tune, tfl.probe, tfl.study) == (run, tune, probe, study) and callable(tfl.study)
 sys.exit(any(name in sys.modules for name in ("tensorflow", "keras")))
 """

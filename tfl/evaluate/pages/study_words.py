@@ -132,7 +132,8 @@ def how_measured(document: Mapping[str, Any], *, tied: str = "~") -> list[str]:
         told.append("Where few examples validate, auto trains its final network on them as well; the others do not.")
     told.append(
         "Times are means: training (and for auto the choice), and behind the + the frozen blocks' features. Features are "
-        "computed once and shared, so the first run that needs them has the time for all."
+        "computed once and shared, so the first run that needs them has the time for all; "
+        "a pass that only a probe needs (features, lp_ft, wise_ft, auto) counts as training."
     )
     return told
 
