@@ -15,7 +15,7 @@ from tfl.errors import BadImageError, DataError, RecipeError, RunError, TflError
 from tfl.quiet import load_tensorflow
 from tfl.runs import Run
 
-FUNCTIONS = ("embed", "load_run", "load_vectors", "probe", "run", "similar", "tune", "verify")
+FUNCTIONS = ("advise", "embed", "load_run", "load_vectors", "probe", "run", "similar", "study", "tune", "verify")
 RECIPE = """
 import tfl
 recipe = tfl.Recipe(
@@ -56,9 +56,10 @@ def test_no_module_takes_the_name_of_a_function(name):
 def test_functions_stay_functions_and_import_no_tensorflow():
     code = """
 import sys
-from tfl import load_run, probe, run, tune
-import tfl, tfl.api, tfl.job, tfl.measure, tfl.tuning, tfl.cli.run, tfl.cli.tune, tfl.cli.probe
-assert (tfl.run, tfl.tune, tfl.probe) == (run, tune, probe) and callable(tfl.run)
+from tfl import load_run, probe, run, study, tune
+import tfl, tfl.api, tfl.job, tfl.measure, tfl.tuning, tfl.studies.measure
+import tfl.cli.run, tfl.cli.tune, tfl.cli.probe, tfl.cli.study
+assert (tfl.run, tfl.tune, tfl.probe, tfl.study) == (run, tune, probe, study) and callable(tfl.study)
 sys.exit(any(name in sys.modules for name in ("tensorflow", "keras")))
 """
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
@@ -135,7 +136,7 @@ def test_probe_returns_a_profile_and_writes_where_it_is_told(recipe_file, tmp_pa
         tfl.probe(recipe_file, tmp_path / "probe")
 
 
-@pytest.mark.parametrize("call", [tfl.run, tfl.probe, tfl.tune], ids=lambda call: call.__name__)
+@pytest.mark.parametrize("call", [tfl.run, tfl.probe, tfl.study, tfl.tune], ids=lambda call: call.__name__)
 def test_what_is_wrong_with_the_input_is_one_error(call, tmp_path, monkeypatch, recipe_file):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(RecipeError, match="no recipe file"):

@@ -46,6 +46,7 @@ ORDER = (
         "resume",
         "job",
         "repeat",
+        "studies",
         "measure",
         "trained_run",
         "api",

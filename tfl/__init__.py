@@ -60,15 +60,16 @@ __all__ = [
     "probe",
     "run",
     "similar",
+    "study",
     "top_blocks",
     "tune",
     "verify",
 ]
 
 if TYPE_CHECKING:
-    from tfl.api import advise, embed, load_run, load_vectors, probe, run, similar, tune, verify
+    from tfl.api import advise, embed, load_run, load_vectors, probe, run, similar, study, tune, verify
 
-_FUNCTIONS = ("advise", "embed", "load_run", "load_vectors", "probe", "run", "similar", "tune", "verify")
+_FUNCTIONS = ("advise", "embed", "load_run", "load_vectors", "probe", "run", "similar", "study", "tune", "verify")
 
 
 def __getattr__(name: str) -> Any:

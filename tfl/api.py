@@ -23,9 +23,10 @@ from tfl.trained_run import TrainedRun
 if TYPE_CHECKING:
     from tfl.advice.advise import Advised
     from tfl.advice.profile import Profile
+    from tfl.studies.folder import StudyFolder
     from tfl.tuning.folder import SearchFolder
 
-__all__ = ["advise", "embed", "load_run", "load_vectors", "probe", "run", "similar", "tune", "verify"]
+__all__ = ["advise", "embed", "load_run", "load_vectors", "probe", "run", "similar", "study", "tune", "verify"]
 
 
 def run(recipe: Recipe | Path | str, out: Path | str | None = None, *, resume: bool = False) -> TrainedRun:
@@ -175,6 +176,89 @@ def tune(
     loaded = with_options(_loaded(recipe), given)
     folder = Path(out) if out is not None else default_folder(loaded.name, kind="tune")
     return tune_recipe(loaded, folder, resume=resume, workers=workers, console=progress_console())
+
+
+def study(
+    recipe: Recipe | Path | str | Sequence[Recipe | Path | str],
+    out: Path | str | None = None,
+    *,
+    strategies: Sequence[str] | None = None,
+    backbones: Sequence[Backbone | str] | None = None,
+    blocks: Sequence[int] | None = None,
+    train_per_class: Sequence[int] | None = None,
+    data: Sequence[str] | None = None,
+    seeds: int | None = None,
+    minutes: float | None = None,
+    resume: bool = False,
+) -> StudyFolder:
+    """Measures recipes by several networks, strategies, depths and numbers of training examples: `tfl study` from Python.
+
+    A row of the table is a network with a strategy; `scratch`, which trains from random weights, is a row of every network. A
+    column is a data set with a number of training examples. Each cell is the mean over several seeds.
+
+    Args:
+        recipe: `Recipe`, the path of a recipe file, or a sequence of these, one for each data set.
+        out: Path, the folder of the study. Defaults to None, which creates `runs/<name>/study-<time>`.
+        strategies: Sequence of strings, names of `tfl.strategies.STRATEGIES`, or `recipe` for the recipe's own head and stages.
+            Defaults to `features`, `finetune`, `lp_ft` and `auto`.
+        backbones: Sequence of `Backbone`, or of strings such as `MobileNet alpha=0.75`. Defaults to that of each recipe.
+        blocks: Sequence of ints, how many of the upper blocks the last stage trains, where it fine-tunes. Defaults to what each
+            strategy says.
+        train_per_class: Sequence of ints, training examples of each class. Defaults to what each recipe says.
+        data: Sequence of strings, sources that replace that of the only recipe, one for each column. Defaults to its own.
+        seeds: Int, how many seeds each cell has, counted from the recipe's own. Defaults to 3.
+        minutes: Float, after which no further cell is started. Defaults to None, which sets no limit.
+        resume: Bool, whether to resume the study in `out`, with everything named here added to it. Defaults to False.
+
+    Returns:
+        The study: `table` (one dictionary for each row and column), `rows`, `columns`, `cells` (one for each seed), `report`,
+        `folder`.
+
+    Raises:
+        TflError: A recipe, its data, a network or the folder cannot be used; nothing was trained.
+
+    Example:
+
+    >>> import tempfile, tfl
+    >>> recipe = tfl.Recipe(
+    ...     name="digits",
+    ...     data=tfl.Sample("digits", image_size=(32, 32), per_class=6, labels=("3", "8")),
+    ...     backbone=tfl.Backbone("mini"),
+    ...     monitor=tfl.Monitor(patience=1),
+    ... )
+    >>> found = tfl.study(recipe, tempfile.mkdtemp(), strategies=("features",), seeds=1)
+    >>> [found.rows[cell["row"]]["strategy"] for cell in found.table]
+    ['scratch', 'features']
+    """
+    from tfl.backbones.titles import parse_backbone
+    from tfl.studies.axes import sources_of
+    from tfl.studies.folder import StudyFolder
+    from tfl.studies.measure import axes_for, measure_study
+
+    given = [recipe] if isinstance(recipe, Recipe | Path | str) or not isinstance(recipe, Sequence) else list(recipe)
+    loaded = [(_loaded(one), "" if isinstance(one, Recipe) else str(one)) for one in given]
+    sources = sources_of(loaded, data or ())
+    titles = [backbones] if isinstance(backbones, Backbone | str) else backbones
+    networks = None if titles is None else [parse_backbone(one) if isinstance(one, str) else one for one in titles]
+    folder = Path(out) if out is not None else default_folder(sources[0].recipe.name, kind="study")
+    axes = axes_for(
+        StudyFolder(folder),
+        resume=resume,
+        sources=sources,
+        strategies=strategies,
+        backbones=networks,
+        blocks=blocks,
+        train_per_class=train_per_class,
+        seeds=seeds,
+    )
+    return measure_study(
+        axes,
+        folder,
+        resume=resume,
+        minutes=minutes,
+        console=progress_console(),
+        command=["tfl.study", *(path for _, path in loaded)],
+    )
 
 
 def load_run(folder: Path | str) -> TrainedRun:

@@ -45,6 +45,7 @@ def run_recipe(
     out: Path | str | None = None,
     resume: bool = False,
     repeats: Run | None = None,
+    report: bool = True,
     command: Sequence[str] = (),
     console: Console | None = None,
 ) -> Run:
@@ -56,6 +57,8 @@ def run_recipe(
         resume: Bool, whether to resume the run in `out`, which must be of the same recipe; a run is started if there is none.
             Defaults to False.
         repeats: A run of the same recipe: what `auto` came to there, by measuring, is taken over.
+        report: Bool, whether to write the report, with the examples and the map that it shows, and `model.keras`. Without them
+            the run has its metrics and its predictions. Defaults to True.
         command: How this was started, for the manifest.
         console: Where progress is shown; None prints to standard error.
 
@@ -153,13 +156,15 @@ def run_recipe(
             metrics |= {"confidence": figures_of(confidence)} if confidence else {}
             _write_predictions(run, bundle, outputs, confidence)
         with clock.step("export"):
-            _save(run, recipe, assembled.model, bundle, confidence, console)
-        with clock.step("report"):
-            _save_album(run, recipe, assembled, bundle, {name: found.predictions for name, found in outputs.items()})
-            _save_projection(run, bundle, outputs)
+            _save(run, recipe, assembled.model, bundle, confidence, console, whole=report)
+        if report:
+            with clock.step("report"):
+                _save_album(run, recipe, assembled, bundle, {name: found.predictions for name, found in outputs.items()})
+                _save_projection(run, bundle, outputs)
         run.write_json("metrics.json", {**metrics, "seconds": clock.document()})
         run.update_manifest(status="done")
-        write_report(run.folder)  # which says how the run ended
+        if report:
+            write_report(run.folder)  # which says how the run ended
     return run
 
 
@@ -382,14 +387,25 @@ def _fit_confidence(
     return keep_confidence(run, recipe.confidence, bundle, outputs, training, console=console)
 
 
-def _save(run: Run, recipe: Recipe, model: keras.Model, bundle: Bundle, confidence: Confidence | None, console: Console) -> None:
-    """`model.keras`, and every export that the recipe names, each compared with the model on the whole test split.
+def _save(
+    run: Run,
+    recipe: Recipe,
+    model: keras.Model,
+    bundle: Bundle,
+    confidence: Confidence | None,
+    console: Console,
+    *,
+    whole: bool,
+) -> None:
+    """`model.keras` where the run is kept `whole`, and every export that the recipe names.
 
-    An export that is refused does not fail the run: it is told, and the manifest, the certificate and the report have the reason.
+    Each export is compared with the model on the whole test split. One that is refused does not fail the run: it is told, and
+    the manifest, the certificate and the report have the reason.
     """
     from tfl.export.ship import ship_model
 
-    write_atomically(run.path("model.keras"), lambda scratch: model.save(scratch))
+    if whole:
+        write_atomically(run.path("model.keras"), lambda scratch: model.save(scratch))
     if not recipe.export:
         return
     console.print(f"\n[bold]export[/]   {', '.join(recipe.export)}")

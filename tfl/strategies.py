@@ -92,7 +92,7 @@ def with_strategy(recipe: Recipe, name: str) -> Recipe:
         return dataclasses.replace(recipe, backbone=backbone, head=plain, stages=(stage,))
     if name in ("features", "svm", "class_means"):
         head_ = probe if name == "features" else dataclasses.replace(probe, probe=cast(ProbeMethod, name))
-        return dataclasses.replace(recipe, head=head_, stages=(Stage("features", train="head", epochs=0),))
+        return dataclasses.replace(recipe, head=head_, stages=(Stage("probe", train="head", epochs=0),))
     if name == "finetune":
         return dataclasses.replace(recipe, head=plain, stages=(head, everything))
     if name == "gradual":

@@ -14,7 +14,21 @@ from tfl.cli.streams import keep_streams_open
 from tfl.quiet import quieten_tensorflow
 
 COMMANDS = (
-    *("audit", "advise", "run", "repeat", "probe", "tune", "evaluate", "predict", "report", "compare", "export", "serve"),
+    *(
+        "audit",
+        "advise",
+        "run",
+        "repeat",
+        "probe",
+        "tune",
+        "study",
+        "evaluate",
+        "predict",
+        "report",
+        "compare",
+        "export",
+        "serve",
+    ),
     *("embed", "similar", "verify"),
     *("backbones", "new", "cache", "doctor"),
 )

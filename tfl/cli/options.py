@@ -99,7 +99,13 @@ def latest_folder(recipe_name: str, *, holds: str, what: str) -> Path:
             f"There is no {what} of `{recipe_name}` to resume: {runs.absolute()} has none.",
             fix="Name its folder with --out, or start anew without --resume.",
         )
-    return max(folders, key=lambda folder: (folder.joinpath("recipe.json").stat().st_mtime, folder.name))
+    return max(folders, key=lambda folder: (_begun(folder, holds), folder.name))
+
+
+def _begun(folder: Path, holds: str) -> float:
+    """When the recipe of a folder was written; a study has several, and no such file."""
+    recipe = folder / "recipe.json"
+    return (recipe if recipe.is_file() else folder / holds).stat().st_mtime
 
 
 def changed(

@@ -76,9 +76,10 @@ def class_means(
     *,
     temperature: float | None = None,
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], float]:
-    """The nearest class mean in standardised features, as a linear head (Mensink et al. 2013, *Distance-Based Image
-    Classification*, without its metric): the logit of a class is minus half the squared distance to its mean over a temperature,
-    without the part that all classes share.
+    """The nearest class mean in standardised features (scikit-learn's `NearestCentroid`), as a linear head.
+
+    The logit of a class is minus half the squared distance to its mean over a temperature, without the part that all classes
+    share.
 
     Args:
         features: Array of shape `(n, width)`.

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 RESAMPLES = 9999
+_MOST_VALUES = 2**25
+"""Exchanged signs in memory at once; the batches do not change the result."""
 TEMPERATURES = tuple(2.0**power for power in np.arange(-2, 3.25, 0.25))
 """Of which the best one is taken before losses are compared: a network that is right as often, but too sure, is not worse."""
 
@@ -178,6 +180,7 @@ def p_value(scores: NDArray[np.floating], before: NDArray[np.floating], *, seed:
         permutation_type="samples",
         vectorized=True,
         n_resamples=RESAMPLES,
+        batch=max(1, _MOST_VALUES // len(moved)),
         alternative="greater",
         rng=np.random.default_rng(seed),
     )

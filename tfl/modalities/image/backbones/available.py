@@ -24,7 +24,7 @@ def check_available(backbone: Backbone) -> None:
         backbone: Of a recipe.
 
     Raises:
-        BackboneError: There is no network of that name, and no model file.
+        BackboneError: There is no network of that name, and no model file; or it does not take the arguments.
         WeightsNotFoundError: There is no such weights file, or nobody publishes weights of the network.
 
     Example:
@@ -39,6 +39,7 @@ def check_available(backbone: Backbone) -> None:
     weights = backbone.weights
     if model_file(backbone.name) is None:
         entry = catalog.entry(backbone.name)
+        entry.check_arguments(backbone.arguments)
         if weights in ("pretrained", "imagenet"):
             entry.refuse_without_weights()
     if weights not in _NO_FILES and not Path(os.path.expanduser(str(weights))).is_file():
