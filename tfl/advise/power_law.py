@@ -20,7 +20,8 @@ _EXPONENTS = np.geomspace(0.1, 3.0, 20)
 _FLOORS = np.linspace(0.0, 1.0, 13)
 """As a share of the odds of an error at the largest size."""
 _EXPONENT, _EXPONENT_SPREAD = 0.8, 0.9
-"""The median of the exponents that are drawn, and the standard deviation of their logarithm. Chosen on synthetic classes and digits."""
+"""The median of the exponents that are drawn, and the standard deviation of their logarithm; both chosen on synthetic
+classes and scikit-learn's digits."""
 _FLOOR_SHAPE, _FLOOR_SPREAD = (1.0, 3.0), 0.5
 """The floors that are drawn are Beta(1, 3); the weight of the penalty on the distance to them."""
 _MISFIT = 0.01
