@@ -9,8 +9,8 @@ import json
 import numpy as np
 import pytest
 
-from tfl.advice import learning_curve as module
 from tfl.advice.learning_curve import learning_curve, probe_strength
+from tfl.advice.power_law import power_laws
 from tfl.errors import DataError
 from tfl.probes.linear import fitted_probe
 
@@ -109,7 +109,7 @@ def test_a_known_curve_is_continued():
     """Errors of 2 n^-0.5, without noise: forecasts of twice as many are near."""
     sizes = np.array([50.0, 100, 200, 400])
     errors = np.repeat([2 * sizes**-0.5], 1000, axis=0)
-    floor, scale, exponent = module._curves(errors, sizes, np.random.default_rng(0)).T
+    floor, scale, exponent = power_laws(errors, sizes, np.random.default_rng(0)).T
     found = np.mean(1 - 1 / (1 + floor + scale * 800**-exponent))
     assert found == pytest.approx(2 * 800**-0.5, abs=0.008)
 
