@@ -27,7 +27,7 @@ from tfl.advice.advice import (
     points,
     ranked,
 )
-from tfl.advice.auto import Ladder
+from tfl.advice.auto import Answers, Ladder
 from tfl.advice.learning_curve import LearningCurve, learning_curve
 from tfl.advice.transferability import h_score, log_me, n_leep
 from tfl.backbones.titles import title_of
@@ -48,6 +48,8 @@ _GRID = 24
 ADAM_COPIES = 4
 """Weights, gradients and two moments."""
 BYTES = 4
+_SHOWN = 0.05
+"""The p-value up to which transfer is shown to help."""
 _NOT_WORSE = 0.2
 """The p-value up to which a network counts as shown to be worse than the best."""
 
@@ -257,14 +259,13 @@ class _Advisor:
 
     def _options(self, one: _Measured, *, recommended: bool) -> list[Option]:
         """The probes that were compared and the fine-tuning that was tried, with the last that was kept as the advice."""
-        ladder, bundle = one.ladder, one.bundle
+        ladder = one.ladder
         kept = max(at for at, row in enumerate(ladder.tried) if row["kept"])
         options = []
         for at, (row, answers) in enumerate(zip(ladder.tried, ladder.answers, strict=True)):
             expected = None
             if answers is not None:
-                rows, logits = answers
-                expected = self.expected(logits, one.labels[rows], bundle).shifted(self._growth(ladder))
+                expected = self._of(answers, one).shifted(self._growth(ladder))
             probe = row["kind"] == "probe"
             stage: Any = row.get("stage")
             passed = one.seconds * ladder.known / len(ladder.rows)
@@ -283,6 +284,12 @@ class _Advisor:
                 )
             )
         return options
+
+    def _of(self, answers: Answers, one: _Measured) -> Expected:
+        """The accuracy of a candidate; where some folds alone were held out, by its distance to the best before it on these."""
+        rows, labels = answers.rows, one.labels
+        before = [self.expected(answers.before[some], labels[some], one.bundle).mean for some in (slice(None), rows)]
+        return self.expected(answers.logits, labels[rows], one.bundle).shifted(before[0] - before[1])
 
     def _growth(self, ladder: Ladder) -> float:
         """What training on all examples adds to training on those of four folds of five."""
@@ -318,7 +325,16 @@ class _Advisor:
                 + ("says the same." if agrees else f"says otherwise: {advised.name}."),
             }
         )
-        if against is not None and not (against.p <= 0.05 and against.metric > 0):
+        helps = against is not None and against.p <= _SHOWN and against.metric > 0
+        if against is not None and not helps and against.metric > 0:
+            found.append(
+                {
+                    "kind": "transfer_not_shown",
+                    "words": f"The pretrained weights of {best.network.title} have {points(against.metric)} over random ones, "
+                    f"which so few {best.bundle.modality.nouns} do not prove (p = {against.p:.2g}).",
+                }
+            )
+        elif against is not None and not helps:
             found.append(
                 {
                     "kind": "do_not_transfer",

@@ -16,6 +16,7 @@ import math
 import time
 import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -98,6 +99,21 @@ def take_over_choice(run: Run, other: Run) -> None:
         write_atomically(run.path(name), other.path(name).read_bytes())
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Answers:
+    """What a candidate says of held-out examples.
+
+    Args:
+        rows: Integer array of shape `(m,)`, places in `Ladder.rows`.
+        logits: Array of shape `(m, outputs)`, of the candidate.
+        before: Array of shape `(n, outputs)`, of the best one before it, for all of `Ladder.rows`.
+    """
+
+    rows: NDArray[np.int64]
+    logits: NDArray[np.float32]
+    before: NDArray[np.float32]
+
+
 class Ladder:
     """The candidates in their order, and what is the best so far.
 
@@ -114,8 +130,7 @@ class Ladder:
         best_probe: `ProbeCandidate`, the one that was kept.
         parameters: Int, those of the network with its head.
         tried: Dictionaries, what was tried, as `auto.json` has it.
-        answers: For each of `tried`, the places in `rows` of the examples that were held out and the logits `(m, outputs)`; None
-            where it was skipped.
+        answers: For each of `tried` its `Answers`; None where it was skipped.
         chosen: The recipe with what is best so far.
     """
 
@@ -150,7 +165,7 @@ class Ladder:
         )
         self.tried: list[dict[str, Any]] = []
         self.began, self._passes = time.perf_counter(), 0.0
-        self.answers: list[tuple[NDArray[np.int64], NDArray[np.float32]] | None] = []
+        self.answers: list[Answers | None] = []
         self.logits = np.zeros(0, np.float32)
         self.chosen = recipe
         self.probes = Probes(candidates=(), blocks=())
@@ -318,7 +333,7 @@ class Ladder:
                 "bytes": bytes_needed,
             }
         )
-        self.answers.append((held.rows, held.logits[share]))
+        self.answers.append(Answers(rows=held.rows, logits=held.logits[share], before=self.logits))
         on = f"on {len(held.rows)} held-out {self.bundle.modality.nouns}"
         self._say(f"{_words(stage)}: {gain.words(self.recipe.monitor.metric)}, {on}.")
         if not gain.holds:
@@ -346,7 +361,8 @@ class Ladder:
                 "seconds": candidate.seconds,
             }
         )
-        self.answers.append((np.arange(len(self.rows)), candidate.logits))
+        every = np.arange(len(self.rows))
+        self.answers.append(Answers(rows=every, logits=candidate.logits, before=candidate.logits))
         metric = self.recipe.monitor.metric
         self._say(
             f"probe of {candidate.name}: " + (f"{metric} {figures['value']:.4f}" if gain is None else gain.words(metric)) + "."
