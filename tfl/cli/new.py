@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -96,6 +97,7 @@ def _facts(facts: SourceFacts) -> dict[str, Any]:
     notes = raised_shares(examples, validation=SHARE, test=SHARE) if facts.task == "classify" else ()
     return {
         examples.nouns: len(examples),
+        "source": facts.data.source,
         "kind": facts.data.kind,
         "nouns": examples.nouns,
         "task": facts.task,
@@ -176,6 +178,10 @@ def _show(document: dict[str, Any]) -> None:
         click.echo(f"{document['about_backbone']}.")
     elif document["kind"] == "text":
         click.echo(_about_preset(document["backbone"]))
+    if document["task"] == "classify":
+        click.echo(
+            f"compare  tfl advise {shlex.quote(document['source'])}    (networks, depths and strategies, measured on these data)"
+        )
     click.echo(f"next     tfl run {document['recipe']} --smoke")
 
 
