@@ -9,7 +9,7 @@ Networks  the same for all sides: MobileNet alpha 0.75 with ImageNet weights, at
           preset for texts
 Sides     auto      the recipe that `tfl new` writes, with this network and size
           probe     scikit-learn's logistic regression on the standardised, pooled last block, C by 5-fold cross-validation
-          blocks    the same on five blocks of the upper half side by side, which `tfl.Auto` begins with
+          blocks    the same on five blocks of the upper half side by side, which `tfl.Auto` begins with; shown, no rival
           guide     the Keras guide on transfer learning: a new head for 20 epochs at 1e-3, then the whole network for 10 at 1e-5,
                     BatchNorm in inference mode
           lp_ft     the probe as the head, then the whole network for 10 epochs at 1e-4, BatchNorm in inference mode
@@ -328,16 +328,17 @@ def figures_of(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
                 values = list(sides[side].values())
                 span = interval(values) if len(values) > 1 else None
                 figures.append(figure(f"{task}: {side}", means[side], "test accuracy", between=span))
-        rivals = {side: value for side, value in means.items() if side != "auto"}
+        rivals = {side: value for side, value in means.items() if side not in ("auto", "blocks")}
         if "auto" in means and rivals:
             behind.append((max(rivals.values()) - means["auto"], task))
             under += [(means["probe"] - means["auto"], task)] if "probe" in means else []
-    whole = {side: [found[task][side] for task in found if side in found[task]] for side in SIDES}
-    mean = {side: statistics.mean(v for task in tasks for v in task.values()) for side, tasks in whole.items() if tasks}
+    measured = [side for side in SIDES if side != "tf_idf" and any(side in sides for sides in found.values())]
+    whole = [sides for sides in found.values() if all(side in sides for side in measured)]
+    mean = {side: statistics.mean(statistics.mean(sides[side].values()) for sides in whole) for side in measured if whole}
     for side, value in mean.items():
-        figures.append(figure(f"mean of {len(whole[side])} tasks: {side}", value, "test accuracy"))
-    full = [mean[side] for side in mean if side != "auto" and len(whole[side]) == len(whole["auto"])]
-    if full and behind:
+        figures.append(figure(f"mean of {len(whole)} tasks that all sides have: {side}", value, "test accuracy"))
+    full = [mean[side] for side in mean if side not in ("auto", "blocks")]
+    if full and behind and "auto" in mean:
         gain, (most, task) = mean["auto"] - max(full), max(behind)
         figures.append(figure("mean of auto over the best single rival's", 100 * gain, "points", at_least=1))
         figures.append(figure(f"furthest behind the best rival of a task ({task})", 100 * most, "points", at_most=1))

@@ -1,5 +1,7 @@
 """Each strategy is a recipe that runs, and that stays what the word says."""
 
+import dataclasses
+
 import pytest
 from click.testing import CliRunner
 from rich.console import Console
@@ -24,10 +26,17 @@ RECIPE = tfl.Recipe(
 @pytest.mark.parametrize("name", STRATEGIES)
 def test_a_strategy_changes_head_and_stages_alone(name):
     recipe = with_strategy(RECIPE, name)
-    assert (recipe.data, recipe.monitor, recipe.seed, recipe.name) == (RECIPE.data, RECIPE.monitor, RECIPE.seed, RECIPE.name)
+    assert (recipe.data, recipe.seed, recipe.name) == (RECIPE.data, RECIPE.seed, RECIPE.name)
+    assert (recipe.monitor == RECIPE.monitor) is (name != "scratch")
     assert recipe.head.hidden == () and recipe.backbone.name == "mini"
     assert (recipe.backbone.weights is None) is (name == "scratch")
     assert (recipe.head.start == "probe") is (name in ("features", "svm", "class_means", "lp_ft", "wise_ft", "l2_sp"))
+
+
+def test_random_weights_are_given_time_to_leave_chance():
+    assert with_strategy(RECIPE, "scratch").monitor == tfl.Monitor(alpha=1.0, patience=20)
+    patient = dataclasses.replace(RECIPE, monitor=tfl.Monitor(patience=None))
+    assert with_strategy(patient, "scratch").monitor.patience is None
 
 
 def test_rates_suit_the_kind_of_example():

@@ -27,12 +27,15 @@ STRATEGIES: tuple[str, ...] = get_args(Strategy)
 SCRATCH_RATE, HEAD_RATE = 1e-3, 1e-3
 SCRATCH_EPOCHS, HEAD_EPOCHS, EPOCHS, STEP_EPOCHS = 60, 20, 20, 5
 """Epochs at most: a stage ends sooner where the monitor's patience runs out."""
+SCRATCH_PATIENCE = 20
+"""Epochs without progress, at least: networks with random weights may stay at chance for the first ten."""
 L2_SP = 0.01
 """One of the values that Li et al. (2018) compare, 0.001 to 0.1."""
 
 
 def with_strategy(recipe: Recipe, name: str) -> Recipe:
-    """The recipe with the head and the stages of a strategy; data, network, monitor and everything else stay as they are.
+    """The recipe with the head and the stages of a strategy; data, network, monitor and everything else stay as they are, but that
+    `scratch` takes random weights and waits longer for progress.
 
     The batch size and the augmentation are those of the recipe's last stage, or of its `Auto`. Rates suit the kind of the
     examples.
@@ -89,7 +92,9 @@ def with_strategy(recipe: Recipe, name: str) -> Recipe:
             batchnorm="train",
         )
         backbone = dataclasses.replace(recipe.backbone, weights=None)
-        return dataclasses.replace(recipe, backbone=backbone, head=plain, stages=(stage,))
+        patience = recipe.monitor.patience
+        monitor = dataclasses.replace(recipe.monitor, patience=patience and max(patience, SCRATCH_PATIENCE))
+        return dataclasses.replace(recipe, backbone=backbone, head=plain, stages=(stage,), monitor=monitor)
     if name in ("features", "svm", "class_means"):
         head_ = probe if name == "features" else dataclasses.replace(probe, probe=cast(ProbeMethod, name))
         return dataclasses.replace(recipe, head=head_, stages=(Stage("probe", train="head", epochs=0),))
