@@ -34,9 +34,9 @@ L2_SP = 0.01
 
 
 def with_strategy(recipe: Recipe, name: str) -> Recipe:
-    """The recipe with the head and the stages of a strategy; data, network, monitor and everything else stay as they are, but that
-    `scratch` takes random weights and waits longer for progress.
+    """The recipe with the head and the stages of a strategy; data, network, monitor and everything else stay as they are.
 
+    `scratch` also takes random weights, and waits longer for progress.
     The batch size and the augmentation are those of the recipe's last stage, or of its `Auto`. Rates suit the kind of the
     examples.
 
