@@ -390,7 +390,8 @@ def _with(recipe: Recipe, probe: ProbeCandidate, stage: Stage) -> Recipe:
 def _words(stage: Stage) -> str:
     share = "" if stage.interpolate == 1 else f", {stage.interpolate:.0%} of the way"
     count = stage.train.removeprefix("top:")
-    return f"fine-tuning of {count} block{'s' if count != '1' else ''} at {stage.learning_rate:g} for {stage.epochs} epochs{share}"
+    blocks = "1 block" if count == "1" else f"{count} blocks"
+    return f"fine-tuning of {blocks} at {stage.learning_rate:g} for {stage.epochs} epochs{share}"
 
 
 def _examples(
