@@ -34,7 +34,7 @@ def test_a_strategy_changes_head_and_stages_alone(name):
 
 
 def test_random_weights_are_given_time_to_leave_chance():
-    assert with_strategy(RECIPE, "scratch").monitor == tfl.Monitor(alpha=1.0, patience=20)
+    assert with_strategy(RECIPE, "scratch").monitor == dataclasses.replace(RECIPE.monitor, patience=20)
     patient = dataclasses.replace(RECIPE, monitor=tfl.Monitor(patience=None))
     assert with_strategy(patient, "scratch").monitor.patience is None
 
