@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tfl.advice.advice import check_task
 from tfl.embeddings.api import embed, load_vectors, similar, verify
 from tfl.errors import RecipeError
 from tfl.job import check_recipe, run_recipe
@@ -123,6 +124,7 @@ def advise(recipe: Recipe | Path | str, backbones: Sequence[Backbone | str] = ()
     from tfl.features.budget import check_store
 
     loaded = _loaded(recipe)
+    check_task(loaded)
     networks = [parse_backbone(one) if isinstance(one, str) else one for one in backbones] or [loaded.backbone]
     for one in networks:
         check_recipe(dataclasses.replace(loaded, backbone=one))

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tfl.advice.advice import check_task
 from tfl.errors import RecipeError, RunError
 from tfl.fields import as_plain
 from tfl.job import audit_before_run, check_recipe, prepare_data
@@ -130,6 +131,7 @@ def advise_on(
     from tfl.features.budget import check_store
 
     check_advice_folder(folder)
+    check_task(recipe)
     for backbone in backbones:
         check_recipe(dataclasses.replace(recipe, backbone=backbone))
     check_store()

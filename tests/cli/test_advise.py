@@ -71,6 +71,13 @@ def test_wrong_input_is_one_message(here, words, message):
     assert result.exit_code == 2 and message in result.stderr and "Traceback" not in result.stderr
 
 
+def test_numbers_are_refused_before_anything_is_measured(here):
+    rows = [f"{file.relative_to(here)},{number}.5" for number, file in enumerate(sorted(here.glob("insects/*/*.png")))]
+    (here / "ages.csv").write_text("\n".join(["path,age", *rows]))
+    result = invoke("ages.csv")
+    assert result.exit_code == 2 and "have another task" in result.stderr and "tfl study" in result.stderr
+
+
 def test_history_without_advice_says_so(here):
     result = invoke("--history")
     assert result.exit_code == 0 and "no advice" in result.stdout

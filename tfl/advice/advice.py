@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from tfl.backbones.titles import title_of
+from tfl.errors import RecipeError
 from tfl.fields import as_plain
-from tfl.recipe import Backbone
+from tfl.recipe import Backbone, Recipe
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -27,6 +28,21 @@ SIMILAR = 0.98
 WORTH_LABELS = 0.02
 """A gain by twice as many labels that is worth a sentence."""
 Strategy = Literal["features", "finetune", "scratch"]
+
+
+def check_task(recipe: Recipe) -> None:
+    """Checks that networks can be compared on the data of a recipe.
+
+    Raises:
+        RecipeError: The task is another than one of several classes.
+    """
+    if recipe.task != "classify":
+        raise RecipeError(
+            "Networks are compared by how well linear probes tell classes apart, and these data have another task.",
+            received=recipe.task,
+            allowed="classify",
+            fix="Compare networks and depths with `tfl tune` or `tfl study`, which take every task.",
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

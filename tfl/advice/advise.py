@@ -22,6 +22,7 @@ from tfl.advice.advice import (
     Expected,
     Network,
     Option,
+    check_task,
     expected_accuracy,
     four_fields,
     points,
@@ -32,7 +33,6 @@ from tfl.advice.learning_curve import LearningCurve, learning_curve
 from tfl.advice.transferability import h_score, log_me, n_leep
 from tfl.backbones.titles import title_of
 from tfl.data.bundle import Bundle
-from tfl.errors import RecipeError
 from tfl.prepare import data_fingerprint, prepare
 from tfl.recipe import Auto, Backbone, Recipe
 
@@ -100,13 +100,7 @@ def advise(recipe: Recipe, backbones: Sequence[Backbone], *, minutes: float, con
     >>> found.advice.best.strategy, found.recipe.head.start
     ('features', 'probe')
     """
-    if recipe.task != "classify":
-        raise RecipeError(
-            "Networks are compared by how well linear probes tell classes apart, and these data have another task.",
-            received=recipe.task,
-            allowed="classify",
-            fix="Compare networks and depths with `tfl tune` or `tfl study`, which take every task.",
-        )
+    check_task(recipe)
     return _Advisor(recipe, minutes=minutes, console=console).run(backbones)
 
 
