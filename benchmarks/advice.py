@@ -83,11 +83,8 @@ def doubled(name: str, seed: int, folder: Path, found: Any, recipe: Any) -> dict
             trained = sum(line.rstrip().endswith(",train") for line in handle)
         if trained < 1.9 * sum(found.advice.counts.values()):
             return {}
-        more = dataclasses.replace(
-            recipe_of(table, key, seed), head=found.recipe.head, class_weight=recipe.class_weight, monitor=recipe.monitor
-        )
         with quietly():
-            by_hand = ByHand(more)
+            by_hand = ByHand(recipe_of(table, key, seed))
             accuracy = by_hand.tapped(found.recipe.head.taps, balanced=recipe.class_weight == "balanced")
     finally:
         del TASKS[key]
