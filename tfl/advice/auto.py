@@ -384,7 +384,8 @@ class Ladder:
 
 def _with(recipe: Recipe, probe: ProbeCandidate, stage: Stage) -> Recipe:
     head = dataclasses.replace(recipe.head, hidden=(), taps=probe.taps, start="probe", probe="logistic")
-    return dataclasses.replace(recipe, head=head, stages=(stage,))
+    monitor = dataclasses.replace(recipe.monitor, alpha=1.0)  # the cross-validation is the evidence
+    return dataclasses.replace(recipe, head=head, stages=(stage,), monitor=monitor)
 
 
 def _words(stage: Stage) -> str:
