@@ -292,7 +292,7 @@ class Ladder:
         folds = min(len(heads), int((deadline - time.perf_counter()) / max(fold_seconds, 1e-9)))
         why = ""
         if epochs < min(LEAST_EPOCHS, stage.epochs) or folds < 1:
-            why = f"{1000 * seconds:.1f} ms for an example leave no time for it within {self.auto.minutes:g} minutes"
+            why = f"{1000 * seconds:.1f} ms for an example leave no time for it within {self.auto.minutes:.2g} minutes"
         elif trainer.bytes_needed > MOST_BYTES:
             why = f"its features would take {trainer.bytes_needed / 2**30:.1f} GiB of memory"
         if why:
