@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -87,15 +88,17 @@ def choose_to_label(
     described = dataclasses.replace(
         recipe, data=dataclasses.replace(recipe.data, source="unknown", path_column=None, label_column=None, test_fold=None)
     )
-    file = folder / "pool.npy"
-    if not file.exists():
-        embed_source(dataclasses.replace(wanted, recipe=described), [pool], file, labels=False, console=console)
-    found = open_vectors(file)
-    names = found.rows.files
-    left = [at for at, name in enumerate(names) if resolved(name) not in without]
-    if not left:
-        raise DataError(f"{pool} has nothing to label.", received=f"{len(names)} files, all of them labelled")
-    vectors = found.take(left)
+    with tempfile.TemporaryDirectory() as scratch:
+        file = Path(scratch) / "pool.npy"
+        done = embed_source(dataclasses.replace(wanted, recipe=described), [pool], file, labels=False, console=console)
+        found = open_vectors(file)
+        names = found.rows.files
+        left = [at for at, name in enumerate(names) if resolved(name) not in without]
+        if not left:
+            raise DataError(f"{pool} has nothing to label.", received=f"{len(names)} files, all of them labelled")
+        vectors = np.array(found.take(left))
+    if done.unreadable and console is not None:
+        console.print(f"         {len(done.unreadable)} files of {pool} cannot be read and are left out.", markup=False)
     one_hot: Any = np.eye(len(class_names), dtype=np.float32)[labels]
     head = linear_head(features, one_hot, np.arange(len(labels)), task="classify")
     logits = vectors @ head.kernel + head.bias

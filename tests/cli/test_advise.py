@@ -53,6 +53,10 @@ def test_from_a_folder_to_a_recipe_and_to_what_to_label_next(here):
     chosen = {row["file"] for row in more["to_label"]}
     assert len(chosen) == 10 and not chosen & {row["file"] for row in document["to_label"]}  # all that is left of 14
 
+    (here / "labels.csv").write_text("path,label\n" + "".join(f"{file},bee\n" for file in chosen))
+    last = invoke("next/labelled.csv", "--minutes", 0, "--unlabelled", "pool", "--labels", "labels.csv", "--out", "last")
+    assert last.exit_code == 2 and "nothing to label" in last.stderr  # the labels of both rounds count
+
 
 @pytest.mark.parametrize(
     ("words", "message"),

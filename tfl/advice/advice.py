@@ -18,8 +18,6 @@ from tfl.recipe import Backbone, Recipe
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-LEVEL = 0.9
-"""Of the intervals."""
 _Z90 = 1.6448536269514722
 LARGE = 1000
 """Training examples from which the four-field table calls a data set large; textbooks give no number."""
@@ -27,7 +25,7 @@ SIMILAR = 0.98
 """Where the last block's probe has at least this share of the accuracy of the best block's, the table calls the tasks similar."""
 WORTH_LABELS = 0.02
 """A gain by twice as many labels that is worth a sentence."""
-Strategy = Literal["features", "finetune", "scratch"]
+Strategy = Literal["features", "finetune"]
 
 
 def check_task(recipe: Recipe) -> None:
@@ -107,7 +105,7 @@ class Option:
 
     Args:
         backbone: `Backbone`, the network.
-        strategy: String: `features` (a regression on the frozen network), `finetune` or `scratch` (random weights).
+        strategy: String: `features` (a regression on the frozen network) or `finetune`.
         name: String, the head or the depth in words.
         taps: Tuple of strings, the blocks that the head reads; empty for the last one.
         blocks: Int, how many blocks train. None where the options of the network have no depth.

@@ -35,6 +35,7 @@ from tfl.backbones.titles import title_of
 from tfl.data.bundle import Bundle
 from tfl.prepare import data_fingerprint, prepare
 from tfl.recipe import Auto, Backbone, Recipe
+from tfl.train.evidence import Gain
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -153,8 +154,9 @@ class _Advisor:
         tried = self._fine_tune(measured)
         chosen = min(measured, key=lambda one: float(one.ladder.evidence.losses(one.ladder.logits, one.ladder.targets).mean()))
         options = [option for one in measured for option in self._options(one, recommended=one is chosen)]
-        against = self._against_random(best, random)
+        against: Gain | None = None
         if random is not None:
+            against = best.ladder.evidence.compare(best.ladder.best_probe.logits, random.ladder.logits)
             found = self.expected(random.ladder.logits, random.labels, random.bundle)
             options.append(
                 Option(
@@ -237,14 +239,12 @@ class _Advisor:
 
     def _fine_tune(self, measured: Sequence[_Measured]) -> int:
         """Fine-tunes the best network, and others that were not shown to be worse while there is time; how many."""
-        best, tried = measured[0], 0
-        for one in measured:
+        best, *others = measured
+        probe, tried = best.ladder.best_probe.logits, 0
+        evidence = best.ladder.evidence
+        for one in (best, *(one for one in others if evidence.compare(probe, one.ladder.logits).p > _NOT_WORSE)):
             if self.left <= 0:
                 break
-            if one is not best:
-                gain = best.ladder.evidence.compare(best.ladder.logits, one.ladder.logits)
-                if gain.p <= _NOT_WORSE:
-                    continue
             self.console.print(f"[bold]network[/]  fine-tuning of {title_of(one.backbone)}", highlight=False)
             one.ladder.auto = dataclasses.replace(self.auto, minutes=min(self.auto.minutes, max(self.left, 0) / 60))
             one.ladder.fine_tune()
@@ -298,13 +298,8 @@ class _Advisor:
         features = int(row.get("bytes", 0)) or 2 * one.ladder.known * one.ladder.best_probe.vectors.shape[1]
         return BYTES * parameters * (1 if row["kind"] == "probe" else ADAM_COPIES) + features
 
-    def _against_random(self, best: _Measured, random: _Measured | None) -> Any:
-        if random is None:
-            return None
-        return best.ladder.evidence.compare(best.ladder.logits, random.ladder.logits)
-
     def _verdicts(
-        self, chosen: _Measured, best: _Measured, options: Sequence[Option], against: Any, *, tried: int, count: int
+        self, chosen: _Measured, best: _Measured, options: Sequence[Option], against: Gain | None, *, tried: int, count: int
     ) -> list[dict[str, str]]:
         found: list[dict[str, str]] = []
         similar = best.network.last_over_best >= SIMILAR
@@ -319,32 +314,8 @@ class _Advisor:
                 + ("says the same." if agrees else f"says otherwise: {advised.name}."),
             }
         )
-        helps = against is not None and against.p <= _SHOWN and against.metric > 0
-        if against is not None and not helps and against.metric > 0:
-            found.append(
-                {
-                    "kind": "transfer_not_shown",
-                    "words": f"The pretrained weights of {best.network.title} have {points(against.metric)} over random ones, "
-                    f"which so few {best.bundle.modality.nouns} do not prove (p = {against.p:.2g}).",
-                }
-            )
-        elif against is not None and not helps:
-            found.append(
-                {
-                    "kind": "do_not_transfer",
-                    "words": f"Do not count on transfer: the pretrained weights of {best.network.title} are not shown to be "
-                    f"better than random ones here (p = {against.p:.2g}). Train from nothing beside it: "
-                    "tfl run RECIPE --strategy scratch.",
-                }
-            )
-        elif against is not None:
-            found.append(
-                {
-                    "kind": "transfer",
-                    "words": f"The pretrained weights help: {points(against.metric)} over random weights of the same network, as "
-                    f"probes (p = {against.p:.2g}).",
-                }
-            )
+        if against is not None:
+            found.append(_transfer(best, against))
         if self.curve is not None:
             more = self.curve.gain(count)
             band = f"[{100 * more.low:+.1f}, {100 * more.high:+.1f}]"
@@ -368,6 +339,24 @@ class _Advisor:
         forecasts = [{"count": int(one), **dataclasses.asdict(curve.at(int(one)))} for one in grid]
         twice = {"count": 2 * count, **dataclasses.asdict(curve.at(2 * count))}
         return {**curve.as_json(), "examples": count, "gains": ahead, "forecasts": forecasts, "twice": twice}
+
+
+def _transfer(best: _Measured, against: Gain) -> dict[str, str]:
+    """Whether the pretrained weights of a network are better than random ones, by the probes on both."""
+    title, gain = best.network.title, points(against.metric)
+    if against.metric > 0 and against.p <= _SHOWN:
+        words = f"The pretrained weights help: {gain} over random weights of the same network, as probes (p = {against.p:.2g})."
+        return {"kind": "transfer", "words": words}
+    if against.metric > 0:
+        words = (
+            f"The pretrained weights of {title} have {gain} over random ones, which so few {best.bundle.modality.nouns} do not "
+        )
+        return {"kind": "transfer_not_shown", "words": f"{words}prove (p = {against.p:.2g})."}
+    words = f"Do not count on transfer: the pretrained weights of {title} are not shown to be better than random ones here "
+    return {
+        "kind": "do_not_transfer",
+        "words": f"{words}(p = {against.p:.2g}). Train from nothing beside it: tfl run RECIPE --strategy scratch.",
+    }
 
 
 def _why(row: Mapping[str, Any], metric: str) -> str:

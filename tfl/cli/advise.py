@@ -97,12 +97,13 @@ def advise(
     from tfl.measure import ADVICE_PAGE, ADVISED, advise_on, check_advice_folder
 
     check_advice_folder(folder)
-    given: dict[str, str] = {}
     if labels is not None:
-        facts, given = _with_labels(facts, labels, folder)
+        facts = _with_labels(facts, labels, folder)
     recipe = _first_recipe(name, facts)
     backbones = [parse_backbone(title) for title in names] or networks_to_compare(facts.data.kind, recipe.backbone)
     from rich.console import Console
+
+    from tfl.labelling import resolved
 
     document = advise_on(
         recipe,
@@ -111,7 +112,7 @@ def advise(
         minutes=minutes,
         unlabelled=unlabelled,
         budget=budget or BUDGET,
-        labelled=list(given),
+        labelled=[resolved(str(path)) for path in (() if facts.examples.paths is None else facts.examples.paths)],
         console=Console(stderr=True),
     )
     files = {"report": str(folder / ADVICE_PAGE), "recipe_file": str(folder / ADVISED)}
@@ -163,15 +164,14 @@ def _show_history(document: dict[str, Any]) -> None:
     click.echo(f"{document['inside']} of {document['followed']} runs that followed the advice are inside its 90% interval.")
 
 
-def _with_labels(facts: SourceFacts, file: Path, folder: Path) -> tuple[SourceFacts, dict[str, str]]:
-    """What is found in the source with the new labels, and these by the paths of their files."""
-    from tfl.labelling import LABELLED, read_labels, resolved, with_labels
+def _with_labels(facts: SourceFacts, file: Path, folder: Path) -> SourceFacts:
+    """What is found in the source with the new labels."""
+    from tfl.labelling import LABELLED, read_labels, with_labels
 
-    given = {resolved(path): label for path, label in read_labels(file).items()}
-    table = with_labels(facts.data, facts.examples, given, folder / LABELLED)
+    table = with_labels(facts.data, facts.examples, read_labels(file), folder / LABELLED)
     data = dataclasses.replace(facts.data, source=str(table), path_column=None, label_column=None, test_fold=None)
     start = Recipe(name="labelled", data=data, backbone=Backbone("mini"), task="classify")
-    return facts_of(start, backbone=None), given
+    return facts_of(start, backbone=None)
 
 
 def _name_of(source: str) -> str:

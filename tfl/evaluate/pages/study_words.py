@@ -133,7 +133,7 @@ def how_measured(document: Mapping[str, Any], *, tied: str = "~") -> list[str]:
     told.append(
         "Times are means: training (and for auto the choice), and behind the + the frozen blocks' features. Features are "
         "computed once and shared, so the first run that needs them has the time for all; "
-        "a pass that only a probe needs (features, lp_ft, wise_ft, auto) counts as training."
+        "a pass that only a probe needs (as for features, lp_ft and auto) counts as training."
     )
     return told
 
