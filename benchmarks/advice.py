@@ -85,7 +85,7 @@ def doubled(name: str, seed: int, folder: Path, found: Any, recipe: Any) -> dict
             return {}
         with quietly():
             by_hand = ByHand(recipe_of(table, key, seed))
-            accuracy = by_hand.tapped(found.recipe.head.taps, balanced=recipe.class_weight == "balanced")
+            accuracy = by_hand.tapped(found.advice.best.taps, balanced=recipe.class_weight == "balanced")
     finally:
         del TASKS[key]
     return {"forecast": found.advice.curve["twice"], "doubled": accuracy}

@@ -144,7 +144,7 @@ def advise_on(
     found = advise(recipe, backbones, minutes=minutes, console=console)
     document = {**found.advice.as_json(), "recipe": as_plain(found.recipe)}
     best = found.advice.best
-    title = f"{recipe.name}, as advised: {best.title}, {best.name}."
+    title = f"{recipe.name}, as advised: {best.title}. {best.name} was best; tfl.Auto compares again on all examples."
     source = recipe_source(found.recipe, title=title)
     folder.mkdir(parents=True, exist_ok=True)
     if unlabelled is not None:

@@ -76,7 +76,7 @@ def test_with_time_it_fine_tunes_compares_random_weights_and_the_recipe_runs(tmp
         advise_on(recipe, [MINI], folder, minutes=0, console=QUIET)
 
     advised = tfl.load_recipe(folder / "recipe.py")
-    assert not isinstance(advised.stages, tfl.Auto)
+    assert advised.stages == tfl.Auto() and advised.backbone == MINI
     run_recipe(advised, out=tmp_path / "runs" / "digits" / "1", console=QUIET)
     run_recipe(digits(stages=(tfl.Stage("head", epochs=1),)), out=tmp_path / "runs" / "digits" / "2", console=QUIET)
     first, second = history(tmp_path / "runs")

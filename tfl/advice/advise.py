@@ -61,7 +61,7 @@ class Advised:
 
     Args:
         advice: The options, the networks, the verdicts.
-        recipe: The recipe that is advised.
+        recipe: The recipe that is advised: the network, and `tfl.Auto`, which compares the options on all examples.
         features: Array of shape `(n, width)`, the pooled last block of the advised network for the examples looked at.
         labels: Integer array of shape `(n,)`, their classes.
         class_names: Tuple of strings, the names of the classes.
@@ -98,8 +98,8 @@ def advise(recipe: Recipe, backbones: Sequence[Backbone], *, minutes: float, con
     >>> data = tfl.Sample("digits", image_size=(32, 32), per_class=12)
     >>> recipe = tfl.Recipe(name="digits", data=data, backbone=tfl.Backbone("mini"), stages=tfl.Auto())
     >>> found = advise(recipe, [tfl.Backbone("mini")], minutes=0)
-    >>> found.advice.best.strategy, found.recipe.head.start
-    ('features', 'probe')
+    >>> found.advice.best.strategy, found.recipe.backbone.name
+    ('features', 'mini')
     """
     check_task(recipe)
     return _Advisor(recipe, minutes=minutes, console=console).run(backbones)
@@ -185,7 +185,7 @@ class _Advisor:
         )
         return Advised(
             advice=advice,
-            recipe=chosen.ladder.chosen,
+            recipe=dataclasses.replace(chosen.recipe, stages=self.auto),
             features=chosen.ladder.probes.blocks[-1].vectors,
             labels=chosen.labels,
             class_names=tuple(bundle.examples.class_names),
