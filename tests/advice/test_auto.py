@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 import tfl
-from tfl.advice.auto import candidate_stages, choose_stages
+from tfl.advice.auto import SHARES, candidate_stages, choose_stages
 from tfl.errors import RecipeError
 from tfl.job import run_recipe
 from tfl.model.assemble import assemble_for
@@ -48,8 +48,8 @@ def probed(tmp_path_factory):
 def tuned(tmp_path_factory):
     """A run in which every candidate counts as better than the one before."""
 
-    def better(self, *arguments):
-        return dataclasses.replace(compare(self, *arguments), holds=True)
+    def better(self, *arguments, **options):
+        return dataclasses.replace(compare(self, *arguments, **options), holds=True)
 
     compare = Evidence.compare
     with pytest.MonkeyPatch.context() as patch:
@@ -90,13 +90,15 @@ def test_without_refit_the_validation_split_stays_unseen(tmp_path):
 def test_fine_tuning_starts_from_the_probe(tuned):
     (stage,) = tuned.recipe.fixed_stages
     fine = [tried for tried in tried_in(tuned) if tried["kind"] == "finetune"]
-    assert [tried["kept"] for tried in fine] == [True] * len(fine) and len(fine) == 3
-    assert (stage.name, stage.train) == ("finetune", fine[-1]["stage"]["train"]) and stage.interpolate in (0.5, 1.0)
+    kept = [tried for tried in fine if tried["kept"]]
+    assert len(fine) == 4 and kept
+    assert (stage.name, stage.train) == ("finetune", kept[-1]["stage"]["train"]) and stage.interpolate in SHARES
     assert tuned.recipe.head.start == "probe" and len(tuned.recipe.head.taps) == 8
     rows = tuned.path("history.csv").read_text().splitlines()
     assert len(rows) == 1 + stage.epochs
     ledger = {row["block"]: row["moved"] for row in tuned.read_json("ledger.json")["finetune"]}
-    assert [moved for moved in ledger.values()] == [False, *[True] * (len(ledger) - 1)]
+    trained = 1 + int(stage.train.removeprefix("top:"))  # the head's too
+    assert list(ledger.values()) == [False] * (len(ledger) - trained) + [True] * trained
 
 
 def test_a_repeat_takes_the_choice_over_and_is_identical(tuned, tmp_path):
@@ -159,11 +161,13 @@ def test_one_training_example_of_a_class_is_enough(tmp_path, bundle, kept):
     assert run.path("chosen.json").is_file()
 
 
-def test_depths_leave_a_block_frozen_and_differ(bundle):
+def test_candidates_leave_a_block_frozen_and_differ(bundle):
     assembled = assemble_for(digits(), bundle)
     stages = candidate_stages(assembled, bundle, auto=tfl.Auto(), count=100)
     depths = [int(stage.train.removeprefix("top:")) for stage in stages]
-    assert depths == sorted(set(depths)) and depths[-1] == len(assembled.blocks) - 1
+    assert max(depths) == len(assembled.blocks) - 1 and min(depths) == depths[-1] < depths[0]
+    assert len({(stage.train, stage.learning_rate) for stage in stages}) == len(stages)
+    assert stages[0].learning_rate == min(stage.learning_rate for stage in stages)
     assert {stage.batch_size for stage in stages} == {16} and {stage.epochs for stage in stages} == {20}
 
 

@@ -96,12 +96,15 @@ class FoldTrainer:
         self._loop: Loop | None = None
         self._dtype = str(recipe.features.dtype)
 
-    def seconds_per_example(self) -> float:
+    def seconds_per_example(self, count: int) -> float:
         """What a training step takes for an example, measured on a few steps that leave the weights as they were.
 
         Takes the features of a few examples.
+
+        Args:
+            count: Int, how many examples each fold trains on; the schedule of the folds that follow is as long.
         """
-        loop = self._ready(len(self.rows))
+        loop = self._ready(count)
         size = self.stage.batch_size
         features, targets = self._features(self.rows[: size * (_TIMED_STEPS + 1)], None, None)
         order = np.arange(len(targets), dtype=np.int32)

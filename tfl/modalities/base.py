@@ -146,6 +146,7 @@ class Modality(Protocol):
         noun, nouns: What messages call one example and several.
         in_graph: Whether `encode` can be part of an exported graph.
         fine_tuning_rate: A learning rate for Adam that suits fine-tuning of the networks of this kind.
+        fine_tuning_examples: For about how many examples, repeats counted, small data are fine-tuned.
         content_input: Name of the input of the exported signature that takes contents, such as `image_bytes` or `text`.
         most_bytes: The largest content that is read.
         finishes: Whether `finish` changes anything. Then `convert` and `decode` take a batch of contents, `(batch,)` strings.
@@ -165,6 +166,7 @@ class Modality(Protocol):
     nouns: ClassVar[str]
     in_graph: ClassVar[bool]
     fine_tuning_rate: ClassVar[float]
+    fine_tuning_examples: ClassVar[int]
     content_input: ClassVar[str]
     most_bytes: ClassVar[int]
     finishes: ClassVar[bool]

@@ -98,7 +98,12 @@ class Evidence:
         self.weights = task.balanced_weights(targets) if balanced else None
 
     def compare(
-        self, logits: NDArray[np.floating], before: NDArray[np.floating], rows: NDArray[np.integer] | None = None
+        self,
+        logits: NDArray[np.floating],
+        before: NDArray[np.floating],
+        rows: NDArray[np.integer] | None = None,
+        *,
+        alpha: float | None = None,
     ) -> Gain:
         """The gain of one candidate over another.
 
@@ -106,13 +111,14 @@ class Evidence:
             logits: Array of shape `(m, width)`, of the candidate.
             before: Array of shape `(m, width)`, of the other one, on the same examples.
             rows: Integer array of shape `(m,)`, which of the examples these are. Defaults to all of them.
+            alpha: Float, in the place of the `alpha` that was given at first. Defaults to None: that one.
         """
         targets = self.targets if rows is None else self.targets[rows]
         gains = self.losses(before, targets) - self.losses(logits, targets)
         values = [self.task.validate(np.asarray(one, np.float32), targets)[self.metric] for one in (logits, before)]
         metric = (values[0] - values[1]) * (-1 if self.metric in LOWER_IS_BETTER else 1)
         mean, p = float(gains.mean()), max(p_value(gains, np.zeros(len(gains)), seed=self.seed), _p_of_mean(gains))
-        holds = p <= self.alpha and metric >= 0 and mean >= self.least
+        holds = p <= (self.alpha if alpha is None else alpha) and metric >= 0 and mean >= self.least
         return Gain(metric=metric, mean=mean, interval=_interval(gains), p=p, holds=holds)
 
     def losses(self, logits: NDArray[np.floating], targets: NDArray[np.float32]) -> NDArray[np.float64]:
