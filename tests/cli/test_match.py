@@ -10,6 +10,7 @@ from click.testing import CliRunner
 from rich.console import Console
 
 import tfl
+from tfl.backbones.titles import parse_backbone, title_of
 from tfl.cli.main import cli
 from tfl.errors import BackboneError, RecipeError, RunError
 from tfl.job import check_recipe, run_recipe
@@ -203,6 +204,10 @@ def test_a_recipe_is_checked_before_anything_is_read(place, monkeypatch):
     with pytest.raises(BackboneError, match="none is named"):
         check_recipe(recipe.override("backbone.weights", "pretrained"))
     check_recipe(with_strategy(recipe, "scratch"))
+    assert parse_backbone(title_of(recipe.backbone)) == recipe.backbone
+    texts = tfl.Data("sample:reviews", input=tfl.Text())
+    with pytest.raises(BackboneError, match=r"preset `tiny` come as a whole"):
+        check_recipe(tfl.Recipe(name="x", data=texts, backbone=tfl.Backbone("tiny", weights="own.keras", match="auto")))
     assert tfl.Recipe.from_json(recipe.to_json()) == recipe
     older = json.loads(recipe.override("stages.new.train", "head").to_json())
     del older["backbone"]["match"], older["stages"][0]["momentum"], older["stages"][0]["nesterov"]
