@@ -33,6 +33,7 @@ from tfl.backbones.stored_layers import (
     StoredLayer,
     StoredLayers,
     arrays_in,
+    check_file,
     kind_of,
     numbered,
     shapes_in_words,
@@ -174,13 +175,15 @@ def import_weights(model: keras.Model, file: Path | str, *, match: How = "auto")
     >>> found.imported, found.rows[1].reason
     (('hidden',), 'other shapes: 8×5, 5 in the file')
     """
-    with stored_layers(file) as sources, tempfile.TemporaryDirectory() as folder:
+    check_file(file)
+    with tempfile.TemporaryDirectory() as folder:
         own = Path(folder) / "own.weights.h5"
         model.save_weights(own)
-        matching, pairs = _matched(_layers_of(model, own), sources, file=str(file), match=match)
-        if not pairs:
-            raise _nothing_fits(matching, model.name)
-        _write(own, pairs)
+        with stored_layers(file) as sources:
+            matching, pairs = _matched(_layers_of(model, own), sources, file=str(file), match=match)
+            if not pairs:
+                raise _nothing_fits(matching, model.name)
+            _write(own, pairs)
         model.load_weights(own)
     _IMPORTED[model] = matching
     return matching
@@ -196,10 +199,12 @@ def match_weights(model: keras.Model, file: Path | str, *, match: How = "auto") 
         WeightsNotFoundError: There is no such file.
         BackboneError: It cannot be read.
     """
-    with stored_layers(file) as sources, tempfile.TemporaryDirectory() as folder:
+    check_file(file)
+    with tempfile.TemporaryDirectory() as folder:
         own = Path(folder) / "own.weights.h5"
         model.save_weights(own)
-        return _matched(_layers_of(model, own), sources, file=str(file), match=match)[0]
+        with stored_layers(file) as sources:
+            return _matched(_layers_of(model, own), sources, file=str(file), match=match)[0]
 
 
 _Pairs = list[tuple[StoredLayer, StoredLayer]]
