@@ -23,7 +23,7 @@ from tfl.prepare import Prepared, data_fingerprint, prepare
 from tfl.quiet import load_tensorflow
 from tfl.recipe import Auto, Recipe
 from tfl.resume import earlier_run, refuse_other_inputs, status_of, vanished_files_reported, with_choices_of
-from tfl.runs import AUTO, CHOSEN, Run, default_folder
+from tfl.runs import AUTO, CHOSEN, MATCHING, Run, default_folder
 from tfl.storage import check_can_write, check_is_text, remove_scratch, write_atomically
 
 if TYPE_CHECKING:
@@ -138,6 +138,8 @@ def run_recipe(
         remove_scratch(run.folder)
         about_data["hashes"] = write_listing(run.folder, bundle)
         run.update_manifest(data=about_data, precision=precision, weights=weights)
+        if assembled.matching is not None:
+            run.write_json(MATCHING, assembled.matching.as_json())
         if repeats is not None:
             run.repeat_choices_of(repeats)
         training = bundle
@@ -175,6 +177,7 @@ def check_recipe(recipe: Recipe) -> None:
     Takes no TensorFlow, and milliseconds.
 
     Raises:
+        RecipeError: A stage trains what was not matched, and no weights are.
         DataError: The list of examples to leave out is missing, or is no text.
         MissingExtraError: An extra that the recipe needs is not installed.
         BackboneError: There is no such network, no such model file, or (`WeightsNotFoundError`) no such weights file.
@@ -187,6 +190,9 @@ def check_recipe(recipe: Recipe) -> None:
         read_exclude(recipe.data.exclude, nouns=NOUNS[recipe.data.kind][1])
     check_packages(recipe.export)
     check_available(recipe)
+    for stage in recipe.fixed_stages:
+        if stage.train == "unmatched" and recipe.backbone.match == "exact":
+            raise stage.nothing_matched()
     if recipe.features.engine == "openvino" and importlib.util.find_spec("openvino") is None:
         raise MissingExtraError.of("openvino", needed_for="features.engine=openvino")
     if recipe.data.audit == "deep":
@@ -291,6 +297,9 @@ def _prepare_model(recipe: Recipe, bundle: Bundle, console: Console, *, chosen: 
     console.print(f"[bold]network[/]  {escape(recipe.backbone.name)} {modality.size_text()}, {size}, {precision}")
     if (note := modality.network_note(recipe.backbone)) is not None:
         console.print(f"         {note}", markup=False)
+    if assembled.matching is not None:
+        console.print(f"\n[bold]weights[/]  {escape(assembled.matching.sentence())}", highlight=False)
+        console.print(assembled.matching.table())
     return precision, assembled
 
 
@@ -445,4 +454,6 @@ def _describe_weights(recipe: Recipe, assembled: Assembled, bundle: Bundle) -> d
     from tfl.backbones.weight_hash import weights_fingerprint
 
     decided = bundle.modality.network_about(recipe.backbone)
-    return {**as_plain(recipe.backbone), **decided, "sha256": weights_fingerprint(assembled.backbone())}
+    found = assembled.matching
+    matched = {} if found is None else {"imported": list(found.imported), "random": list(found.unmatched)}
+    return {**as_plain(recipe.backbone), **decided, **matched, "sha256": weights_fingerprint(assembled.backbone())}

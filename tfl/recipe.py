@@ -234,6 +234,10 @@ class Backbone:
         preprocessing: What has to happen to pixels 0..255 before the network: `none`, `tf` (to -1..1), `caffe` (BGR, minus
             ImageNet's mean), `torch` (to 0..1, minus ImageNet's mean, over its deviation), or `auto`: as the catalog says, and
             for a model file as its layers say. Where they do not decide it, an error asks for it.
+        match: Which layers of the weights file are taken, for networks for images: `exact`, all of them, which have to fit;
+            `name`, those of the name and the shapes of a layer of the network, as Keras' `load_weights(by_name=True,
+            skip_mismatch=True)`; `order`, those that agree in kind and shapes in order; `auto`, by name and then by order. The
+            other layers start at random.
     """
 
     name: str
@@ -241,6 +245,7 @@ class Backbone:
     weights: str | None = "pretrained"
     arguments: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     preprocessing: Literal["auto", "none", "tf", "caffe", "torch"] = "auto"
+    match: Literal["exact", "name", "order", "auto"] = "exact"
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -378,17 +383,21 @@ class Stage:
 
     Args:
         name: Letters, digits, `_` and `-`; unique in the recipe.
-        train: `head`, `all`, `top:K` (see `top_blocks`) or `blocks:GLOB,…` (see `blocks`). The head always trains.
+        train: `head`, `all`, `top:K` (see `top_blocks`), `blocks:GLOB,…` (see `blocks`) or `unmatched`, the blocks with a layer
+            that `Backbone.match` did not import. The head always trains.
         epochs: At most this many; the monitor may end the stage sooner. With 0 the network stays as it starts, which makes sense
             for a head that starts from a probe.
         batch_size: Images a step.
         learning_rate: Of the head; lower blocks may get less.
         optimizer: By its Keras name.
+        momentum: Of `sgd`; the others have none.
+        nesterov: Whether the momentum of `sgd` is Nesterov's.
         schedule: `constant`, or `cosine` down to zero over the stage.
         warmup_epochs: Linear from zero, before the schedule.
         weight_decay: Decoupled, an optimiser step's share of the weight; not on biases and BatchNorm.
         layer_decay: Each block below the head learns at this times the rate of the block above it.
-        multipliers: Rate multipliers by block glob, over `layer_decay`; zero means frozen.
+        multipliers: Rate multipliers by glob, over `layer_decay`, of blocks, the `head` and its layers, such as `head_dense1`;
+            zero means frozen.
         label_smoothing: Share of each label spread over all classes.
         augment: Random changes to the images, or None.
         views: With augmentation over a frozen prefix: how many augmented copies of each image are drawn and cached;
@@ -408,6 +417,8 @@ class Stage:
     batch_size: int = number(32, at_least=1, at_most=65536)
     learning_rate: float = number(1e-3, at_least=0.0, at_most=100.0)
     optimizer: Literal["adam", "adamw", "sgd"] = "adam"
+    momentum: float = number(0.9, at_least=0.0, at_most=1.0)
+    nesterov: bool = True
     schedule: Literal["constant", "cosine"] = "constant"
     warmup_epochs: float = number(0.0, at_least=0.0)
     weight_decay: float = number(0.0, at_least=0.0, at_most=1.0)
@@ -428,11 +439,11 @@ class Stage:
                 received=self.name[:200],
                 allowed="letters, digits, `_` and `-`, at most 64 of them",
             )
-        if not re.fullmatch(r"head|all|top:[1-9][0-9]{0,5}|blocks:[^,]+(,[^,]+)*", self.train):
+        if not re.fullmatch(r"head|all|unmatched|top:[1-9][0-9]{0,5}|blocks:[^,]+(,[^,]+)*", self.train):
             raise RecipeError(
                 f"Stage `{self.name}` does not say what trains.",
                 received=self.train[:200],
-                allowed="`head`, `all`, `top:K` with K of at least 1, or `blocks:GLOB,GLOB`",
+                allowed="`head`, `all`, `unmatched`, `top:K` with K of at least 1, or `blocks:GLOB,GLOB`",
             )
         if self.warmup_epochs > self.epochs:
             raise RecipeError(
@@ -442,6 +453,14 @@ class Stage:
         for pattern, factor in self.multipliers.items():
             if factor < 0:
                 raise RecipeError(f"The multiplier of `{pattern}` is negative.", received=factor, allowed="zero (frozen) or more")
+
+    def nothing_matched(self) -> RecipeError:
+        """The error for a stage that trains what was not matched, where the recipe matches no layers of a weights file."""
+        return RecipeError(
+            f"Stage `{self.name}` trains what was not matched, and the recipe matches no layers of a weights file.",
+            received=f"train={self.train!r}, and a backbone with match='exact'",
+            fix="Name a file and a way to match: tfl.Backbone(..., weights='own.keras', match='auto'); or train something else.",
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 manifest.json   what ran, where, by which versions, and how it ended    recipe.json   what was asked, every default
 chosen.json     the same with what `Auto` chose                      auto.json     what it tried, with the evidence
+matching.json   which layers took over weights of a file, and why the others did not
 state.json      where to resume from                                  .lock         held while a process writes
 """
 
@@ -25,6 +26,8 @@ _CHOICES = ("unstored", "engine", "jit_compile", "parts")
 """What a stage measures and then chooses, as `state.json` calls it."""
 CHOSEN, AUTO, AUTO_ARRAYS = "chosen.json", "auto.json", "auto.npz"
 """The recipe with the head and the stages that `Auto` chose; what it tried; and its logits of the validation examples."""
+MATCHING = "matching.json"
+"""What the network took over from a weights file, layer by layer."""
 _NEEDED = ("format", "status", "seed", "created")
 _POLICIES = ("float32", "mixed_bfloat16", "mixed_float16")
 _KINDS = {"status": str, "data": dict, "weights": dict}

@@ -91,7 +91,7 @@ def with_strategy(recipe: Recipe, name: str) -> Recipe:
             augment=augment,
             batchnorm="train",
         )
-        backbone = dataclasses.replace(recipe.backbone, weights=None)
+        backbone = dataclasses.replace(recipe.backbone, weights=None, match="exact")
         patience = recipe.monitor.patience
         monitor = dataclasses.replace(recipe.monitor, patience=patience and max(patience, SCRATCH_PATIENCE))
         return dataclasses.replace(recipe, backbone=backbone, head=plain, stages=(stage,), monitor=monitor)

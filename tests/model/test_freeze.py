@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -58,6 +60,9 @@ def test_what_a_stage_trains(mini: Assembled, train: str, expected: list[str], f
         ({"train": "blocks:unit9_out"}, "unit7_out"),
         ({"train": "all", "multipliers": {"nothing*": 0.5}}, "stem_out"),
         ({"train": "head", "multipliers": {"head": 0.0}}, "Nothing trains"),
+        ({"train": "head", "multipliers": {"logits": 0.0}}, "Nothing trains"),
+        ({"train": "head", "multipliers": {"head_dense1": 0.5}}, "logits"),
+        ({"train": "unmatched"}, "matches no layers of a weights file"),
     ],
 )
 def test_blocks_that_are_not_there(mini: Assembled, options: dict[str, Any], message: str) -> None:
@@ -88,6 +93,61 @@ def test_multipliers_reach_each_weight(mini: Assembled) -> None:
     assert found["logits/kernel"] == 1.0
     assert found["unit7_conv1/kernel"] == 0.5
     assert found["unit6_conv1/kernel"] == 0.0
+
+
+def test_layers_of_the_head_have_rates_of_their_own() -> None:
+    recipe = tfl.Recipe(
+        name="test",
+        data=tfl.Sample("strawberry", image_size=(32, 32)),
+        backbone=tfl.Backbone("mini", weights=None),
+        head=tfl.Head(hidden=(8, 8)),
+    )
+    assembled = assemble(recipe, ["a", "b"])
+    plan = make_plan(assembled, tfl.Stage("s", multipliers={"head_dense*": 0.5, "head_dense1": 0.0, "logits": 2.0}))
+    assert plan.row("head").layer_multipliers == {"head_dense1": 0.0, "head_dense2": 0.5, "logits": 2.0}
+    found = plan.multipliers(assembled)
+    factors = {"head_dense1": 0.0, "head_dense2": 0.5, "logits": 2.0}
+    assert {name: found[f"{name}/{part}"] for name in factors for part in ("kernel", "bias")} == factors
+    plan.apply(assembled)
+    assert {path.split("/")[0] for path in (weight.path for weight in assembled.model.trainable_variables)} == {
+        "head_dense2",
+        "logits",
+    }
+    assert plan.as_json()["rows"][-1]["layer_multipliers"] == factors
+    console = Console(width=160, record=True, file=io.StringIO())
+    console.print(plan.table())
+    assert "1, head_dense1 0, head_dense2 0.5, logits 2" in console.export_text()
+    last = make_plan(assembled, tfl.Stage("s", multipliers={"head_dense1": 0.5, "head": 0.25}))
+    assert last.row("head").layer_multipliers == {} and last.row("head").multiplier == 0.25  # the last that fits counts
+    only = make_plan(assembled, tfl.Stage("s", multipliers={"head": 0.0, "logits": 1.0}))
+    assert only.row("head").trainable and only.multipliers(assembled)["head_dense1/kernel"] == 0.0
+    images, before = np.zeros((4, 32, 32, 3), "float32"), [layer.get_weights() for layer in assembled.layers_of("head")]
+    assembled.model.compile(make_optimizer(tfl.Stage("s", optimizer="sgd"), found, 0.1), "categorical_crossentropy")
+    assembled.model.fit(images, np.eye(2, dtype="float32")[[0, 1, 0, 0]], epochs=1, verbose=0)
+    moved = {
+        layer.name
+        for layer, old in zip(assembled.layers_of("head"), before, strict=True)
+        if any(not np.array_equal(now, then) for now, then in zip(layer.get_weights(), old, strict=True))
+    }
+    assert moved == {"head_dense2", "logits"}
+
+
+def test_what_was_not_imported_trains(tmp_path: Path) -> None:
+    mini = build()
+    cut = keras.Model(mini.model.input, mini.model.get_layer("unit5_out").output)
+    cut.save_weights(tmp_path / "cut.weights.h5")
+    backbone = tfl.Backbone("mini", weights=str(tmp_path / "cut.weights.h5"), match="name")
+    data = tfl.Sample("strawberry", image_size=(32, 32))
+    assembled = assemble(tfl.Recipe(name="test", data=data, backbone=backbone), ["a", "b"])
+    assert assembled.unmatched_blocks() == ["unit6_out", "unit7_out"]
+    plan = make_plan(assembled, tfl.Stage("s", train="unmatched", layer_decay=0.5))
+    assert live(plan) == ["unit6_out", "unit7_out", "head"] and plan.first_trainable_block == 6
+    assert [row.multiplier for row in plan.rows][-3:] == [0.25, 0.5, 1.0]
+    mini.model.save(tmp_path / "whole.keras")
+    whole = assemble(
+        tfl.Recipe(name="test", data=data, backbone=dataclasses.replace(backbone, weights=str(tmp_path / "whole.keras"))), ["a"]
+    )
+    assert live(make_plan(whole, tfl.Stage("s", train="unmatched"))) == ["head"]
 
 
 def test_the_plan_prints_and_serialises(mini: Assembled) -> None:

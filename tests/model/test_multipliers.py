@@ -18,6 +18,32 @@ PLAIN = {
 }
 
 
+@pytest.mark.parametrize(("momentum", "nesterov"), [(0.9, False), (0.5, True), (0.0, True)])
+def test_the_momentum_of_sgd_is_that_of_the_stage(momentum: float, nesterov: bool) -> None:
+    (low, high), (same, _) = variables(), variables()
+    ours = optimizer("sgd", {"low": 0.5}, momentum=momentum, nesterov=nesterov)
+    plain = keras.optimizers.SGD(0.0625, momentum=momentum, nesterov=nesterov)
+    for step in range(4):
+        ours.apply(gradients(step), [low, high])
+        plain.apply(gradients(step)[:1], [same])
+    np.testing.assert_array_equal(low, same)
+    other = optimizer("sgd", {}, momentum=0.9)  # the default, as in recipes of older versions: Nesterov's
+    assert (other.momentum, other.nesterov) == (0.9, True)
+
+
+def test_decoupled_decay_is_ten_times_that_of_the_textbook_at_momentum_0_9() -> None:
+    """L2 goes through the momentum and adds up to 1 / (1 - 0.9) of a step; decoupled decay does not."""
+    rate, l2 = 0.1, 0.0005
+    (ours, _), weight, velocity = variables(), variables()[0].numpy(), np.zeros((2, 3), "float32")
+    decoupled = optimizer("sgd", {}, rate, momentum=0.9, nesterov=False, weight_decay=10 * l2)
+    for _ in range(200):
+        decoupled.apply([keras.ops.zeros((2, 3))], [ours])
+        velocity = 0.9 * velocity - rate * l2 * weight
+        weight = weight + velocity
+    np.testing.assert_allclose(ours, weight, rtol=1e-2)
+    assert 0.85 < weight[0, 0] / variables()[0].numpy()[0, 0] < 0.95
+
+
 def variables() -> list[Any]:
     start = np.linspace(-1, 1, 6).reshape(2, 3).astype("float32")
     return [keras.Variable(start, name=name) for name in ("low", "high")]

@@ -235,7 +235,7 @@ class _Advisor:
         if best.backbone.weights is None or best.seconds > max(self.left, 0) / 4:
             return None
         self.console.print("[bold]network[/]  the same with random weights", highlight=False)
-        return self._measure(dataclasses.replace(best.backbone, weights=None))
+        return self._measure(dataclasses.replace(best.backbone, weights=None, match="exact"))
 
     def _fine_tune(self, measured: Sequence[_Measured]) -> int:
         """Fine-tunes the best network, and others that were not shown to be worse while there is time; how many."""

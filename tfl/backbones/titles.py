@@ -8,7 +8,7 @@ from tfl.errors import RecipeError
 from tfl.fields import override
 from tfl.recipe import Backbone
 
-_FIELDS = ("weights", "preprocessing")
+_FIELDS = ("weights", "preprocessing", "match")
 """Words of a title that are fields of `Backbone`; all others are arguments of the network."""
 
 
@@ -52,4 +52,5 @@ def title_of(backbone: Backbone) -> str:
     words = [f"{key}={value}" for key, value in backbone.arguments.items()]
     words += [] if backbone.weights in ("pretrained", "imagenet") else [f"weights={backbone.weights or 'none'}"]
     words += [] if backbone.preprocessing == "auto" else [f"preprocessing={backbone.preprocessing}"]
+    words += [] if backbone.match == "exact" else [f"match={backbone.match}"]
     return " ".join([backbone.name, *words])

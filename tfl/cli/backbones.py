@@ -15,6 +15,7 @@ from tfl.quiet import load_tensorflow
 from tfl.recipe import Backbone
 
 if TYPE_CHECKING:
+    from tfl.backbones.matching import Matching
     from tfl.modalities.at_hand import AtHand
 
 
@@ -32,6 +33,15 @@ if TYPE_CHECKING:
     help="With --at-hand: look in this folder as well. Repeatable.",
 )
 @click.option("--fetch", "fetching", is_flag=True, help="Fetch the pretrained weights of NAME to where Keras looks for them.")
+@click.option(
+    "--weights",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Show which layers of NAME would take over weights of this file (.keras, .weights.h5 or .h5, of any network).",
+)
+@click.option(
+    "--match", type=click.Choice(("auto", "name", "order")), help="With --weights: how layers are matched. [default: auto]"
+)
 @click.option("--image-size", metavar="H,W", callback=parse_size, help="For this size in pixels. [default: the network's own]")
 @set_option("Change how it is built, such as arguments.alpha=0.35. Repeatable.")
 def backbones(
@@ -39,6 +49,8 @@ def backbones(
     at_hand: bool,
     folders: Sequence[Path],
     fetching: bool,
+    weights: Path | None,
+    match: str | None,
     image_size: tuple[int, int] | None,
     settings: Sequence[tuple[str, str]],
 ) -> Answer:
@@ -47,15 +59,24 @@ def backbones(
     NAME is one of the list, the path of a model saved by Keras (.keras, or a whole model in .h5), or an encoder of KerasHub for
     images or texts, by the name or the folder of its preset. Of a file it also says how pixels are prepared for it. A network
     of the list is built with random weights: nothing is downloaded, but with --fetch.
+
+    With --weights, print for each layer with weights which layer of the file it would take them from, or why from none. A
+    recipe takes them by tfl.Backbone(NAME, weights=FILE, match=HOW).
     """
     if folders and not at_hand:
         raise click.UsageError("--folder goes with --at-hand.")
     if name is None:
-        if image_size is not None or settings or fetching:
-            raise click.UsageError("--image-size, --set and --fetch need the NAME of a network.")
+        if image_size is not None or settings or fetching or weights is not None:
+            raise click.UsageError("--image-size, --set, --fetch and --weights need the NAME of a network.")
         return _list_at_hand(folders) if at_hand else _list()
     if at_hand:
         raise click.UsageError("--at-hand lists networks, and takes no NAME.")
+    if match is not None and weights is None:
+        raise click.UsageError("--match goes with --weights.")
+    if weights is not None:
+        if fetching:
+            raise click.UsageError("--fetch fetches the network's own weights, and --weights names others.")
+        return _match(name, weights, match or "auto", image_size, settings)
     return _fetch(name, image_size, settings) if fetching else _describe(name, image_size, settings)
 
 
@@ -209,6 +230,37 @@ def _describe(name: str, image_size: tuple[int, int] | None, settings: Sequence[
     document = {"name": backbone.name, **about, "parameters": int(model.count_params()), "blocks": _blocks_of(model)}
     height, width = size
     return Answer(document, lambda: _show_blocks(document, f"at {height} × {width} px"))
+
+
+def _match(name: str, file: Path, match: str, image_size: tuple[int, int] | None, settings: Sequence[tuple[str, str]]) -> Answer:
+    """Which layers of a network would take over weights of a file."""
+    from tfl.fields import override
+    from tfl.modalities.image.backbones.available import check_available
+    from tfl.modalities.image.backbones.settle import native_size, preprocessing_of
+
+    backbone = Backbone(name, weights=str(file), match=match)  # type: ignore[arg-type]
+    for key, text in settings:
+        backbone = override(backbone, key, text)
+    check_available(backbone)
+    size = image_size or native_size(backbone).size
+    load_tensorflow()
+    from tfl.backbones.matching import match_weights
+    from tfl.modalities.image.backbones.build import build_backbone
+
+    random = dataclasses.replace(backbone, weights=None, match="exact")
+    if preprocessing_of(random).preprocessing is None:
+        random = dataclasses.replace(random, preprocessing="none")
+    found = match_weights(build_backbone(random, image_size=size), file, match=match)  # type: ignore[arg-type]
+    return Answer({"name": name, "image_size": list(size), "matching": found.as_json()}, lambda: _show_matching(found))
+
+
+def _show_matching(found: Matching) -> None:
+    from tfl.cli.tables import output
+
+    click.echo(found.sentence())
+    output().print(found.table())
+    if found.imported:
+        click.echo(f"In a recipe: tfl.Backbone(..., weights={found.file!r}, match={found.match!r})")
 
 
 def _describe_preset(name: str, settings: Sequence[tuple[str, str]]) -> Answer:

@@ -78,6 +78,20 @@ def refuse_missing_weights(backbone: tfl.Backbone) -> None:
         )
 
 
+def refuse_match(backbone: tfl.Backbone) -> None:
+    """Makes sure that no layers are to be matched: the weights of a preset come as a whole.
+
+    Raises:
+        BackboneError: They are.
+    """
+    if backbone.match != "exact":
+        raise BackboneError(
+            f"The weights of the preset `{backbone.name}` come as a whole: its layers are not matched with those of a file.",
+            received=f"match={backbone.match!r}",
+            allowed="exact",
+        )
+
+
 def config_of(folder: Path) -> dict[str, Any]:
     """What the `config.json` of a preset folder says: `class_name` and `config`. No TensorFlow is imported.
 

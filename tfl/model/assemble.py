@@ -11,6 +11,7 @@ import keras
 
 from tfl.backbones.blocks import Block, find_blocks, find_cut_points
 from tfl.backbones.inputs import inputs_of
+from tfl.backbones.matching import Matching, matching_of
 from tfl.data.bundle import Bundle
 from tfl.errors import BackboneError
 from tfl.modalities.base import MASK, Modality, modality_of
@@ -38,6 +39,7 @@ class Assembled:
         head_layers: Names of the head's layers, input side first.
         class_names: The name of each output, in order.
         taps: What the head reads, input side first; empty where it reads the last block alone.
+        matching: What the backbone took over from a weights file, layer by layer; None where nothing was matched.
     """
 
     model: keras.Model
@@ -46,12 +48,18 @@ class Assembled:
     head_layers: tuple[str, ...]
     class_names: tuple[str, ...]
     taps: tuple[Tap, ...] = ()
+    matching: Matching | None = None
 
     def layers_of(self, block: str) -> list[keras.layers.Layer]:
         """The Keras layers of the block called `block`, or of `head`; operations without state are left out."""
         names = self.head_layers if block == HEAD else next(item.layers for item in self.blocks if item.name == block)
         wanted = set(names)
         return [layer for layer in self.model.layers if layer.name in wanted]
+
+    def unmatched_blocks(self) -> list[str]:
+        """Blocks with a layer that took over no weights; none where nothing was matched."""
+        new = set() if self.matching is None else set(self.matching.unmatched)
+        return [block.name for block in self.blocks if new & set(block.layers)]
 
     def backbone(self) -> keras.Model:
         """The backbone alone, sharing its layers with the model."""
@@ -122,6 +130,7 @@ def _assemble(recipe: Recipe, class_names: Sequence[str], modality: Modality, ta
         blocks=_up_to(blocks, read[-1]),
         head_layers=tuple(names),
         class_names=tuple(class_names),
+        matching=matching_of(backbone),
         taps=tuple(Tap(blocks[position].name, vector) for position, vector in zip(read, vectors, strict=bool(vectors))),
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import keras
@@ -24,7 +24,10 @@ million examples: on some hundred steps the statistics would lag behind the weig
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One block in a stage: does it train, at `multiplier` times the stage's rate, with BatchNorm how."""
+    """One block in a stage: does it train, at `multiplier` times the stage's rate, with BatchNorm how.
+
+    Layers of the head may have rates of their own: `layer_multipliers` has those that differ, by name.
+    """
 
     block: str
     trainable: bool
@@ -33,6 +36,11 @@ class Row:
     layers: int
     parameters: int
     flops_share: float
+    layer_multipliers: Mapping[str, float] = field(default_factory=dict)
+
+    def multiplier_of(self, layer: str) -> float:
+        """The rate multiplier of one of its layers."""
+        return self.layer_multipliers.get(layer, self.multiplier)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,14 +64,15 @@ class Plan:
         for row in self.rows:
             for layer in assembled.layers_of(row.block):
                 normalises = isinstance(layer, keras.layers.BatchNormalization)
-                layer.trainable = row.trainable and not (normalises and row.batchnorm == "inference")
+                frozen = row.multiplier_of(layer.name) == 0 or (normalises and row.batchnorm == "inference")
+                layer.trainable = row.trainable and not frozen
                 if normalises and layer.trainable:
                     layer.momentum = min(layer.momentum, BATCHNORM_MOMENTUM)
 
     def multipliers(self, assembled: Assembled) -> dict[str, float]:
         """The rate multiplier of each weight by its path, for `make_optimizer`."""
         return {
-            weight.path: row.multiplier
+            weight.path: row.multiplier_of(layer.name)
             for row in self.rows
             for layer in assembled.layers_of(row.block)
             for weight in layer.weights
@@ -77,15 +86,16 @@ class Plan:
         for column in ("layers", "parameters"):
             table.add_column(column, justify="right")
         for row in self.rows:
-            rate = f"{row.multiplier:.4g}" if row.trainable else ""
+            own = [f"{name} {factor:.4g}" for name, factor in row.layer_multipliers.items()]
+            rate = ", ".join([f"{row.multiplier:.4g}", *own]) if row.trainable else ""
             style = None if row.trainable else "dim"
             trains = "yes" if row.trainable else "frozen"
             table.add_row(escape(row.block), trains, rate, row.batchnorm, str(row.layers), f"{row.parameters:,}", style=style)
         return table
 
     def as_json(self) -> dict[str, Any]:
-        """The plan as plain data: `stage`, `first_trainable_block` and `rows`."""
-        rows = [dict(vars(row)) for row in self.rows]
+        """The plan as plain data: `stage`, `first_trainable_block` and `rows`; `layer_multipliers` where a row has any."""
+        rows = [{key: value for key, value in vars(row).items() if key != "layer_multipliers" or value} for row in self.rows]
         return {"stage": self.stage, "first_trainable_block": self.first_trainable_block, "rows": rows}
 
 
@@ -93,29 +103,32 @@ def make_plan(assembled: Assembled, stage: Stage) -> Plan:
     """The plan of `stage` for this network; `Stage.train` says which blocks, `layer_decay` and `multipliers` how fast.
 
     A block `d` places below the head learns at `layer_decay ** d` times the rate, unless a glob of `multipliers` fits its
-    name (the last that fits counts). A multiplier of zero freezes the block.
+    name (the last that fits counts). The layers of the head can be named as well. A multiplier of zero freezes.
 
     Raises:
-        RecipeError: The stage names a block that is not there, or more blocks than there are.
+        RecipeError: The stage names a block that is not there, or more blocks than there are; or it trains what was not matched,
+            and nothing was.
     """
     names = [block.name for block in assembled.blocks]
-    chosen = _chosen(names, stage)
-    factors = _factors(names, stage)
-    rows = [
-        _row(assembled, name, trainable=name in chosen and factors[name] > 0, factor=factors[name], stage=stage)
-        for name in (*names, HEAD)
-    ]
+    chosen = _chosen(assembled, names, stage)
+    of_head = [layer.name for layer in assembled.layers_of(HEAD) if layer.weights]
+    factors = _factors(names, of_head, stage)
+    rows = [_row(assembled, name, trains=name in chosen, factors=factors, stage=stage) for name in (*names, HEAD)]
     if not any(row.trainable for row in rows):
         raise RecipeError(f"Nothing trains in stage `{stage.name}`: every multiplier is zero.")
     return Plan(stage=stage.name, rows=tuple(rows))
 
 
-def _row(assembled: Assembled, name: str, *, trainable: bool, factor: float, stage: Stage) -> Row:
-    layers = assembled.layers_of(name)
+def _row(assembled: Assembled, name: str, *, trains: bool, factors: Mapping[str, float], stage: Stage) -> Row:
+    layers, factor = assembled.layers_of(name), factors[name]
+    known = [factors[layer.name] for layer in layers if layer.weights] if name == HEAD else [factor]
+    trainable = trains and any(known)
+    own = {layer.name: factors[layer.name] for layer in layers if layer.weights} if name == HEAD and trainable else {}
     return Row(
         block=name,
         trainable=trainable,
         multiplier=factor if trainable else 0.0,
+        layer_multipliers={layer: each for layer, each in own.items() if each != factor},
         batchnorm=stage.batchnorm if trainable else "inference",
         layers=len(layers),
         parameters=sum(layer.count_params() for layer in layers),
@@ -123,8 +136,12 @@ def _row(assembled: Assembled, name: str, *, trainable: bool, factor: float, sta
     )
 
 
-def _chosen(names: list[str], stage: Stage) -> set[str]:
+def _chosen(assembled: Assembled, names: list[str], stage: Stage) -> set[str]:
     kind, _, rest = stage.train.partition(":")
+    if kind == "unmatched":
+        if assembled.matching is None:
+            raise stage.nothing_matched()
+        return {*assembled.unmatched_blocks(), HEAD}
     if kind == "top":
         if int(rest) > len(names):
             raise RecipeError(
@@ -150,11 +167,13 @@ def _fitting(glob: str, names: list[str], stage: Stage) -> list[str]:
     return fitting
 
 
-def _factors(names: list[str], stage: Stage) -> Mapping[str, float]:
-    factors = {name: stage.layer_decay ** (len(names) - index) for index, name in enumerate(names)} | {HEAD: 1.0}
+def _factors(names: list[str], of_head: list[str], stage: Stage) -> Mapping[str, float]:
+    """By block, and by layer of the head."""
+    factors = {name: stage.layer_decay ** (len(names) - index) for index, name in enumerate(names)}
+    factors |= dict.fromkeys((HEAD, *of_head), 1.0)
     for glob, factor in stage.multipliers.items():
-        for name in _fitting(glob, [*names, HEAD], stage):
-            factors[name] = factor
+        for name in _fitting(glob, [*names, HEAD, *of_head], stage):
+            factors |= dict.fromkeys((name, *(of_head if name == HEAD else ())), factor)
     return factors
 
 

@@ -57,20 +57,18 @@ class SharedAdamW(_Shared, keras.optimizers.AdamW):
 
 
 class SharedSGD(_Shared, keras.optimizers.SGD):
-    """Gradient descent with Nesterov momentum 0.9 and a rate multiplier for each weight."""
-
-    def __init__(self, *, momentum: float = 0.9, nesterov: bool = True, **options: Any) -> None:
-        super().__init__(momentum=momentum, nesterov=nesterov, **options)
+    """Gradient descent with momentum, Nesterov's or the classical one, and a rate multiplier for each weight."""
 
 
 def make_optimizer(stage: Stage, multipliers: Mapping[str, float], learning_rate: Rate) -> keras.optimizers.Optimizer:
     """The stage's optimiser, whose step on each variable uses `learning_rate × multiplier`.
 
     Args:
-        stage: Decides the kind and the weight decay.
+        stage: Decides the kind, the weight decay, and the momentum of `sgd`.
         multipliers: By variable path, as `Plan.multipliers` gives them; zero leaves the variable as it is.
         learning_rate: A number, or a Keras schedule.
     """
     kinds: dict[str, Any] = {"adam": SharedAdam, "adamw": SharedAdamW, "sgd": SharedSGD}
+    options: dict[str, Any] = {"momentum": stage.momentum, "nesterov": stage.nesterov} if stage.optimizer == "sgd" else {}
     kind = kinds[stage.optimizer]
-    return kind(learning_rate=learning_rate, weight_decay=stage.weight_decay, multipliers=multipliers)
+    return kind(learning_rate=learning_rate, weight_decay=stage.weight_decay, multipliers=multipliers, **options)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from tfl.backbones.stored_layers import shapes_in_words
 from tfl.evaluate.render import percent
 from tfl.modalities.base import NOUNS
 from tfl.recipe import Monitor
@@ -194,7 +195,8 @@ def trains_in_words(train: str) -> str:
         return f"the head and the top {rest} blocks" if rest != "1" else "the head and the top block"
     if kind == "blocks":
         return f"the head and the blocks {rest.replace(',', ', ')}"
-    return {"head": "the head", "all": "everything"}.get(kind, train)
+    words = {"head": "the head", "all": "everything", "unmatched": "the head and the blocks that were not imported whole"}
+    return words.get(kind, train)
 
 
 def block_facts(plans: Mapping[str, Any], ledger: Mapping[str, Any]) -> dict[str, Any]:
@@ -266,3 +268,32 @@ def time_facts(metrics: Mapping[str, Any], stages: list[dict[str, Any]]) -> dict
         seconds["everything else"] = rest
     steps = [{"name": name, "seconds": value, "share": value / total if total else 0.0} for name, value in seconds.items()]
     return {"total": total, "steps": steps}
+
+
+def matching_facts(matching: Mapping[str, Any]) -> dict[str, Any]:
+    """Which layers took over weights of a file.
+
+    Returns:
+        `lead` (a sentence) and `rows`, each `layer`, `kind`, `shapes`, `source`, `said`, `imported` and `random`; empty where no
+        weights were matched.
+
+    Example:
+
+    >>> matching_facts({})
+    {}
+    """
+    if not matching:
+        return {}
+    rows = [
+        {
+            "layer": row["layer"] or "",
+            "kind": row["kind"],
+            "shapes": shapes_in_words(row["shapes"]),
+            "source": row["source"] or "",
+            "said": f"imported by {row['by']}" if row["by"] else row["reason"],
+            "imported": row["by"] is not None,
+            "random": row["layer"] is not None and row["by"] is None,
+        }
+        for row in matching["rows"]
+    ]
+    return {"lead": matching["sentence"], "rows": rows}

@@ -26,6 +26,7 @@ from tfl.evaluate.report.facts import (
     block_facts,
     confused_pairs,
     data_facts,
+    matching_facts,
     result_facts,
     stage_facts,
     time_facts,
@@ -37,7 +38,7 @@ from tfl.evaluate.run_files import optional_json, read_history, readable
 from tfl.fields import as_plain
 from tfl.modalities.base import KINDS, NOUNS
 from tfl.recipe import OF_NUMBERS
-from tfl.runs import AUTO, Run
+from tfl.runs import AUTO, MATCHING, Run
 from tfl.storage import finite, write_atomically, write_json
 from tfl.tasks.base import Task, task_of
 
@@ -51,7 +52,8 @@ def collect_report(run: Run | Path | str) -> dict[str, Any]:
         run: A run, or its folder.
 
     Returns:
-        `recipe`, `manifest`, `result` (the headline), `data`, `choice` (what `Auto` tried), `blocks`, `stages`, `history`,
+        `recipe`, `manifest`, `result` (the headline), `data`, `choice` (what `Auto` tried), `blocks`, `matching`
+        (which layers took over weights of a file), `stages`, `history`,
         `metrics`, `confused`, `confidence`, `evaluations`, `time`, `album`, `section` (what the task adds). Parts that the run
         has not reached are empty.
 
@@ -77,6 +79,8 @@ def _collect(run: Run, section: Section) -> dict[str, Any]:
         choice = choice_facts(optional_json(run, AUTO), task=run.recipe.task, nouns=NOUNS[run.recipe.data.kind][1])
     with readable(run, "plans.json", "ledger.json"):
         blocks = block_facts(optional_json(run, "plans.json"), optional_json(run, "ledger.json"))
+    with readable(run, MATCHING):
+        matching = matching_facts(optional_json(run, MATCHING))
     with readable(run, "evaluations/"):
         evaluations = evaluation_facts(run)
     with readable(run, "metrics.json", "manifest.json"):
@@ -89,6 +93,7 @@ def _collect(run: Run, section: Section) -> dict[str, Any]:
             "data": data_facts(manifest, metrics),
             "choice": choice,
             "blocks": blocks,
+            "matching": matching,
             "stages": stages,
             "history": history,
             "metrics": metrics,

@@ -89,6 +89,7 @@ def build_encoder(backbone: Backbone, *, image_size: tuple[int, int], pooling: s
     class_name = class_of(backbone.name)
     if backbone.weights not in ("pretrained", None):
         raise BackboneError("An image encoder brings its own weights.", received=backbone.weights, allowed="`pretrained` or None")
+    hub.refuse_match(backbone)
     hub.check_arguments(class_name, backbone.arguments)
     arguments = dict(backbone.arguments)
     if class_name in ANY_SIZE:

@@ -232,9 +232,10 @@ def check_available(recipe: tfl.Recipe) -> None:
     """Makes sure that KerasHub is installed, and that a backbone that is named as a folder holds a text encoder.
 
     Raises:
-        BackboneError: The folder holds no text encoder.
+        BackboneError: The folder holds no text encoder, or its layers are to be matched with those of a file.
         MissingExtraError: KerasHub is not installed.
     """
+    hub.refuse_match(recipe.backbone)
     settled(recipe)
 
 

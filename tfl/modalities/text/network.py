@@ -15,7 +15,7 @@ from tfl.backbones import flat
 from tfl.backbones.weight_files import load_weights_file
 from tfl.errors import BackboneError
 from tfl.modalities.base import MASK
-from tfl.modalities.hub import check_arguments, load_backbone
+from tfl.modalities.hub import check_arguments, load_backbone, refuse_match
 from tfl.modalities.text.presets import POOLED, class_of
 from tfl.modalities.text.relative import RelativeEmbeddings
 from tfl.recipe import Backbone
@@ -101,6 +101,7 @@ def _refuse(backbone: Backbone, class_name: str, *, pooled: bool) -> None:
             received=backbone.preprocessing,
             allowed="auto",
         )
+    refuse_match(backbone)
     check_arguments(class_name, backbone.arguments)
     if backbone.weights == "imagenet":
         raise BackboneError(

@@ -6,7 +6,8 @@ import os
 from pathlib import Path
 
 from tfl.backbones.model_files import model_file
-from tfl.errors import WeightsNotFoundError
+from tfl.backbones.stored_layers import check_file
+from tfl.errors import BackboneError, WeightsNotFoundError
 from tfl.modalities import hub
 from tfl.modalities.image.backbones import catalog
 from tfl.modalities.image.backbones.presets import is_preset
@@ -24,7 +25,8 @@ def check_available(backbone: Backbone) -> None:
         backbone: Of a recipe.
 
     Raises:
-        BackboneError: There is no network of that name, and no model file; or it does not take the arguments.
+        BackboneError: There is no network of that name, and no model file; it does not take the arguments; or layers of its
+            weights file cannot be matched.
         WeightsNotFoundError: There is no such weights file, or nobody publishes weights of the network.
 
     Example:
@@ -32,6 +34,8 @@ def check_available(backbone: Backbone) -> None:
     >>> import tfl
     >>> check_available(tfl.Backbone("MobileNet", arguments={"alpha": 0.5}))
     """
+    if backbone.match != "exact":
+        check_match(backbone)
     if is_preset(backbone.name):
         hub.require_extra(needed_for=f"The network `{backbone.name}`")
         hub.folder_of(backbone.name)
@@ -46,4 +50,28 @@ def check_available(backbone: Backbone) -> None:
         raise WeightsNotFoundError(
             f"There is no weights file {Path(os.path.expanduser(str(weights)))}.",
             fix="Name an existing file, or use weights=None for random ones.",
+        )
+
+
+def check_match(backbone: Backbone) -> None:
+    """Makes sure that the layers of the weights can be matched with those of the network.
+
+    Raises:
+        BackboneError: No file is named, it is in another format, or the network is a preset.
+        WeightsNotFoundError: There is no such file.
+    """
+    if is_preset(backbone.name):
+        hub.refuse_match(backbone)
+    if backbone.weights in _NO_FILES:
+        raise BackboneError(
+            f"`Backbone.match={backbone.match}` is about the layers of a weights file, and none is named.",
+            received=f"weights={backbone.weights!r}",
+            fix="Name it: tfl.Backbone(..., weights='own.keras'), --set backbone.weights=own.keras; or leave `match` out.",
+        )
+    file = check_file(str(backbone.weights))
+    if backbone.name in catalog.names() and catalog.entry(backbone.name).is_efficientnet_imagenet(file):
+        raise BackboneError(
+            f"{file} is the ImageNet weights of {backbone.name}, which go with a layer that Keras adds for them.",
+            received=f"match={backbone.match!r}",
+            allowed="exact",
         )

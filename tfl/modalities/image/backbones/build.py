@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import math
 import os
 import sys
@@ -16,10 +17,12 @@ import keras
 from tfl.backbones import flat
 from tfl.backbones.blocks import find_cut_points
 from tfl.backbones.load import cause_of, load_network
+from tfl.backbones.matching import import_weights
 from tfl.backbones.model_files import model_file
 from tfl.backbones.weight_files import find_imagenet_file, load_weights_file, not_found
 from tfl.errors import BackboneError
 from tfl.modalities.image.backbones import catalog, classic, mini
+from tfl.modalities.image.backbones.available import check_match
 from tfl.modalities.image.backbones.classic import IMAGENET_MEAN, IMAGENET_STD
 from tfl.modalities.image.backbones.settle import preprocessing_of, undecided
 from tfl.recipe import Backbone
@@ -35,12 +38,16 @@ def build_backbone(backbone: Backbone, *, image_size: tuple[int, int]) -> keras.
     under every dtype policy and made of Keras' own layers, so that a saved model needs Keras alone. Layers that Keras named
     by a running number are numbered anew from each network's start: block names are the same in every process.
 
+    Where `backbone.match` is not `exact`, the layers that take over weights of the file do so, and the others are random;
+    `tfl.backbones.matching.matching_of` has which.
+
     Args:
         backbone: Name or path, weights and constructor arguments.
         image_size: (height, width) in pixels.
 
     Raises:
-        BackboneError: The name, an argument or the image size does not fit, or a `.keras` file cannot be used.
+        BackboneError: The name, an argument or the image size does not fit, a `.keras` file cannot be used, or no layer of a
+            weights file fits.
         WeightsNotFoundError: The weights are not on this machine and cannot be fetched.
 
     Example:
@@ -50,6 +57,15 @@ def build_backbone(backbone: Backbone, *, image_size: tuple[int, int]) -> keras.
     >>> build_backbone(tfl.Backbone("mini", weights=None), image_size=(96, 64)).output_shape
     (None, 6, 4, 128)
     """
+    if backbone.match != "exact":
+        check_match(backbone)
+        model = _build(dataclasses.replace(backbone, weights=None, match="exact"), image_size)
+        import_weights(model, str(backbone.weights), match=backbone.match)
+        return model
+    return _build(backbone, image_size)
+
+
+def _build(backbone: Backbone, image_size: tuple[int, int]) -> keras.Model:
     path = model_file(backbone.name)
     if path is not None:
         return _build_from_file(backbone, path, image_size)
@@ -117,7 +133,7 @@ def _build_application(
         file = Path(os.path.expanduser(backbone.weights))
         model = construct(None)
         load_weights_file(model, file, name=entry.name)
-        return model, _restore_std if _is_efficientnet_imagenet(entry, file) else None
+        return model, _restore_std if entry.is_efficientnet_imagenet(file) else None
     wanted = entry.weights_file_for(arguments, image_size)
     found = find_imagenet_file(wanted, entry.weights_file_for(arguments))
     if found is None:
@@ -128,10 +144,6 @@ def _build_application(
     model = construct(None)
     load_weights_file(model, found, name=entry.name)
     return model, _restore_std if entry.family == "EfficientNet" else None
-
-
-def _is_efficientnet_imagenet(entry: catalog.Entry, file: Path) -> bool:
-    return entry.family == "EfficientNet" and file.name == entry.weights_file
 
 
 def _restore_std(operation: Any, x: flat.Tensor) -> flat.Tensor:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from tfl.errors import BackboneError, WeightsNotFoundError, did_you_mean
@@ -123,6 +124,10 @@ class Entry:
                 raise BackboneError(
                     f"The argument `{key}` of {self.name} does not fit.", received=value, allowed=f"like {known[key]}"
                 )
+
+    def is_efficientnet_imagenet(self, file: Path) -> bool:
+        """Whether a file is the ImageNet weights of this EfficientNet, with which Keras puts in a layer of its own."""
+        return self.family == "EfficientNet" and file.name == self.weights_file
 
     def address_of(self, file_name: str) -> str:
         """The URL that Keras fetches a weights file of this network from; an empty string where there is none."""
