@@ -3,6 +3,7 @@
 manifest.json   what ran, where, by which versions, and how it ended    recipe.json   what was asked, every default
 chosen.json     the same with what `Auto` chose                      auto.json     what it tried, with the evidence
 state.json      where to resume from                                  .lock         held while a process writes
+mapping.json    which classes of the source stand for which of the data, where its own classifier answers
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ _CHOICES = ("unstored", "engine", "jit_compile", "parts")
 """What a stage measures and then chooses, as `state.json` calls it."""
 CHOSEN, AUTO, AUTO_ARRAYS = "chosen.json", "auto.json", "auto.npz"
 """The recipe with the head and the stages that `Auto` chose; what it tried; and its logits of the validation examples."""
+MAPPING = "mapping.json"
+"""Which classes of the source stand for which classes of the data, where the head is the classifier of the source."""
 _NEEDED = ("format", "status", "seed", "created")
 _POLICIES = ("float32", "mixed_bfloat16", "mixed_float16")
 _KINDS = {"status": str, "data": dict, "weights": dict}
