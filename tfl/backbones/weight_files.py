@@ -117,15 +117,16 @@ def load_weights_file(model: keras.Model, file: Path, *, name: str, with_top: bo
 def not_found(name: str, file_name: str, error: Exception, *, with_top: bool = False) -> WeightsNotFoundError:
     """The error for ImageNet weights, `with_top` those with the classifier, that are not here and that Keras could not fetch."""
     first = (str(error).strip() or type(error).__name__).split("\n")[0][:200]
-    folder = weights_folders()[0]
+    folder, what = weights_folders()[0], f"{name} with its classifier" if with_top else name
     return WeightsNotFoundError(
-        f"The ImageNet weights of {name}{' with its classifier' if with_top else ''} are not on this machine: looked for {file_name} in {folder}, "
+        f"The ImageNet weights of {what} are not on this machine: looked for {file_name} in {folder}, "
         f"and Keras could not download it ({first}).",
         fix=f"Put that file there (or set KERAS_HOME to the folder that holds models/{file_name}), go online, "
         + (
             "or name another file with weights=PATH. "
             if with_top
-            else "name another file with weights=PATH, or use weights=None for random ones; the backbone `mini` needs no download. "
+            else "name another file with weights=PATH, or use weights=None for random ones; the backbone `mini` needs no "
+            "download. "
         )
         + f"All ways: {PAGE}.",
     )

@@ -86,7 +86,8 @@ def assemble(
         precision: Name of the dtype policy. Defaults to the global one.
 
     Raises:
-        BackboneError: The backbone cannot be built, names one of its layers as the head's, or has no classifier and is asked for it.
+        BackboneError: The backbone cannot be built, names one of its layers as the head's, or lacks the classifier that is asked
+            for.
         RecipeError: The head taps a block that is not there.
         WeightsNotFoundError: Its weights are not to be had.
     """

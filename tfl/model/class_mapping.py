@@ -2,13 +2,13 @@
 
 By names, where every class of the data is found among the names of the source. Names are compared without case, `_`, `-` and
 plurals. A class of the data takes the classes of the source that are called the same, in whole or in one of the parts between
-commas; where there is none, those whose name ends in it (`tiger cat` for `cat`); where there is none either, those that have it as
-a whole word. A class of the source that two classes of the data would take goes to the one with more words; if these are as many,
-names do not decide.
+commas; where there is none, those whose name ends in it (`tiger cat` for `cat`); where there is none either, those that have it
+as a whole word. A class of the source that two classes of the data would take goes to the one with more words; if these are as
+many, names do not decide.
 
-By assignment otherwise. Let m(t, s) be the mean probability of source class s over the training examples of class t. Source class s
-goes to the class t for which m(t, s) is largest, so that rare and common classes count the same; it is left out where even that is
-below 1 / (number of source classes), an even share. After the frequency mapping of black-box adversarial reprogramming (Tsai,
+By assignment otherwise. Let m(t, s) be the mean probability of source class s over the training examples of class t. Source class
+s goes to the class t for which m(t, s) is largest, so that rare and common classes count the same; it is left out where even that
+is below 1 / (number of source classes), an even share. After the frequency mapping of black-box adversarial reprogramming (Tsai,
 Chen and Ho 2020, *Transfer Learning without Knowing*), which also lets several classes of the source stand for one.
 """
 

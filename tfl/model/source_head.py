@@ -81,7 +81,7 @@ def put_classifier(source: SourceModel) -> Classifier:
 
 
 def mapped_logits(classifier: Classifier, class_count: int) -> tuple[Any, tuple[str, ...]]:
-    """The logits of the classes of the data, and the names of the layers that make them; every map is zero until `set_mapping`."""
+    """The logits of the classes of the data, and the names of the layers that make them; the map is zero until `set_mapping`."""
     mapping = keras.layers.Dense(class_count, use_bias=False, kernel_initializer="zeros", name=MAPPING, dtype="float32")
     logits = keras.layers.Identity(name=LOGITS, dtype="float32")
     x = mapping(classifier.probabilities)

@@ -10,8 +10,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from tfl.data.bundle import Bundle, derived_seed
-from tfl.errors import listed
 from tfl.data.split import tied_together
+from tfl.errors import listed
 from tfl.features.cut import cut, tensor_at
 from tfl.features.extract import extract
 from tfl.features.pooled import head_inputs

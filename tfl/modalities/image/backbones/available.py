@@ -27,7 +27,7 @@ def check_available(backbone: Backbone, *, classifier: bool = False) -> None:
 
     Raises:
         BackboneError: There is no network of that name, and no model file; or it does not take the arguments.
-        WeightsNotFoundError: There is no such weights file, or nobody publishes weights of the network, or none with a classifier.
+        WeightsNotFoundError: There is no such weights file, nobody publishes weights of the network, or none with a classifier.
 
     Example:
 
