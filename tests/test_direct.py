@@ -46,7 +46,7 @@ def test_classes_of_a_run_are_mapped_by_their_names(source, tmp_path):
     assert [(row["source"], row["target"]) for row in mapping["rows"]] == [("1", "1"), ("3", "3")]
     assert all(row["share"] > 0.4 for row in mapping["rows"])
     text = shown.export_text()
-    assert "mapped by their names" in text and "2 of 4 classes of the source are left out" in text
+    assert "mapped by their names" in text and "2 of 4 classes of the source network are left out" in text
     assert run.read_json("metrics.json")["test"]["accuracy"] > 0.8
     assert run.manifest["parity"]["saved_model"]["holds"]
     report = json.loads(run.path("report.json").read_text())

@@ -269,8 +269,8 @@ class Head:
             standardised over the training images; none means the last block alone, as it is.
         start: `random` weights, or those of a linear `probe` on the frozen features of the training images, its penalty by
             cross-validation (LP-FT, Kumar et al. 2022). With a probe the first stage, too, keeps its start where no epoch is
-            better. `source` keeps the classifier that the network was trained with, and adds up the probabilities of its classes
-            by class of the data; nothing is trained.
+            better. `source` keeps the classifier of the source network, and adds up the probabilities of its classes by class
+            of the data; nothing is trained.
         probe: With `start="probe"`, for one of several classes: `logistic` regression, a linear `svm`, or `class_means`, the
             nearest class mean. Other tasks have `logistic`, which for numbers is a ridge regression.
     """
@@ -287,7 +287,7 @@ class Head:
         check_fields(self)
         if self.start == "source" and (self.hidden or self.taps or self.probe != "logistic"):
             raise RecipeError(
-                "A head that is the classifier of the source has no layers of its own.",
+                "A head that is the classifier of the source network has no layers of its own.",
                 received=f"hidden={self.hidden}, taps={self.taps}, probe={self.probe}",
                 fix="Leave out `hidden`, `taps` and `probe`, or `start`.",
             )
@@ -661,10 +661,11 @@ class Recipe:
             whose gradients are added up to those of the whole batch; `error` stops.
         seed: Of the split, the order, the augmentation, the head and the dropout.
         confidence: Calibrated probabilities, prediction sets, out-of-distribution scores; None leaves them out everywhere.
-        source_data: Labelled examples of the task that the network was trained for: the run reports how well the network's own
-            classifier does on their test split before training and after, which is what was forgotten. None reports nothing.
         export: Formats written at the end of the run; all but `saved_model` and `keras` need the extra `tfl[export]`.
         search: What `tfl tune` tries; None tries what suits the recipe.
+        source_data: Labelled examples of the source task, which the backbone was trained for: the run reports the accuracy of the
+            source network's own classifier on their test split before training and after, which is what was forgotten. None
+            reports nothing.
 
     Raises:
         RecipeError: A value does not fit, or two stages share a name.
@@ -766,7 +767,7 @@ class Recipe:
             )
         if isinstance(self.stages, Auto) or any(stage.epochs for stage in self.stages):
             raise RecipeError(
-                "`head.start=source` takes the classifier of the source as it is, and nothing is trained.",
+                "`head.start=source` takes the classifier of the source network as it is, and nothing is trained.",
                 received="Auto" if isinstance(self.stages, Auto) else f"epochs={[stage.epochs for stage in self.stages]}",
                 allowed='stages=(tfl.Stage("source", epochs=0),)',
                 fix="Take `--strategy direct`, or another `head.start`.",

@@ -1,7 +1,7 @@
 """The strategies of transfer learning by one word: what each makes of a recipe's head and stages.
 
 scratch     random weights, everything trains: what transfer has to be compared with
-direct      the classifier of the source as it is, its classes mapped to those of the data; nothing trains
+direct      the classifier of the source network as it is, its classes mapped to those of the data; nothing trains
 features    a linear probe on features of the frozen network, and nothing else: logistic regression
 svm         the same by a linear support vector machine
 class_means the same by the nearest class mean

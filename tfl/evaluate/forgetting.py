@@ -173,7 +173,7 @@ def _held_out(bundle: Bundle, path: Path | None) -> tuple[NDArray[np.int64], str
             received=bundle.data.source,
             allowed=f"{bundle.modality.nouns} that it has not seen, such as those of its test split",
         )
-    return np.array(fresh, np.int64), f"of {bundle.data.source} that the source was neither trained nor validated on"
+    return np.array(fresh, np.int64), f"of {bundle.data.source} that the source network was neither trained nor validated on"
 
 
 def _take_weights(source: Assembled, trained: Assembled) -> bool:

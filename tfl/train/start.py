@@ -87,20 +87,20 @@ def _map_source(assembled: Assembled, bundle: Bundle, *, recipe: Recipe, console
 
 
 def _show_mapping(found: ClassMapping, console: Console, *, nouns: str) -> None:
-    how = "their names" if found.by == "names" else f"what the source says of the training {nouns}"
+    how = "their names" if found.by == "names" else f"what it says of the training {nouns}"
     table = Table()
     for column in ("source", "class", "share"):
         table.add_column(column, justify="right" if column == "share" else "left")
     rows = found.rows
-    console.print(f"The classes of the source are mapped by {how}.", highlight=False)
+    console.print(f"The classes of the source network are mapped by {how}.", highlight=False)
     for row in rows[:_SHOWN]:
         table.add_row(escape(row["source"]), escape(row["target"]), f"{row['share']:.1%}")
     console.print(table)
     more = [f"{len(rows) - _SHOWN} more are in mapping.json."] if len(rows) > _SHOWN else []
     if left_out := len(found.source) - len(rows):
-        more.append(f"{left_out} of {len(found.source)} classes of the source are left out.")
+        more.append(f"{left_out} of {len(found.source)} classes of the source network are left out.")
     if found.without:
-        more.append(f"No class of the source stands for {listed(found.without)}, so that is never the answer.")
+        more.append(f"No class of the source network stands for {listed(found.without)}, so that is never the answer.")
     for words in more:
         console.print(words, highlight=False, markup=False)
 

