@@ -45,8 +45,8 @@ class Classifier:
 
 
 def put_classifier(source: SourceModel) -> Classifier:
-    """Lays the classifier of a source out again on its backbone: in float32 under every dtype policy, with names of its own, and
-    with `POOL` after the first vector that everything runs through.
+    """Lays the classifier of a source out again on its backbone: in float32 under every dtype policy, with names of its own. What
+    makes the first vector that everything runs through is called `POOL`.
 
     Args:
         source: Its model is of no other use after this.
@@ -54,9 +54,10 @@ def put_classifier(source: SourceModel) -> Classifier:
     nodes = source.classifier_nodes()
     linear = source.activation == "linear"
     above = {id(tensor) for node in nodes for tensor in node.outputs}
-    vectors = [cut.tensor for cut in find_cut_points(source.model) if id(cut.tensor) in above and len(cut.tensor.shape) == 2]
+    vectors = [cut for cut in find_cut_points(source.model) if id(cut.tensor) in above and len(cut.tensor.shape) == 2]
+    pools = vectors[0].nodes[-1].operation
     for operation in {id(node.operation): node.operation for node in nodes}.values():
-        operation.name = PREFIX + operation.name
+        operation.name = POOL if operation is pools else PREFIX + operation.name
         operation._inbound_nodes, operation._outbound_nodes = [], []
         if getattr(getattr(operation, "dtype_policy", None), "name", None) in POLICIES:
             operation.dtype_policy = "float32"
@@ -69,9 +70,6 @@ def put_classifier(source: SourceModel) -> Classifier:
         results = keras.tree.flatten(node.operation(*args, **kwargs))
         known.update({id(old): new for old, new in zip(node.outputs, results, strict=True)})
         names.append(node.operation.name)
-        if id(vectors[0]) in {id(tensor) for tensor in node.outputs}:
-            known[id(vectors[0])] = keras.layers.Identity(name=POOL, dtype="float32")(known[id(vectors[0])])
-            names.append(POOL)
     probabilities = known[id(source.model.output)]
     if linear:
         softmax = keras.layers.Softmax(name=f"{PREFIX}softmax", dtype="float32")
