@@ -22,7 +22,14 @@ from tfl.modalities.base import NOUNS, check_available, settled
 from tfl.prepare import Prepared, data_fingerprint, prepare
 from tfl.quiet import load_tensorflow
 from tfl.recipe import Auto, Recipe
-from tfl.resume import earlier_run, refuse_other_inputs, status_of, vanished_files_reported, with_choices_of
+from tfl.resume import (
+    earlier_run,
+    refuse_other_inputs,
+    refuse_other_source,
+    status_of,
+    vanished_files_reported,
+    with_choices_of,
+)
 from tfl.runs import AUTO, CHOSEN, MATCHING, Run, default_folder
 from tfl.storage import check_can_write, check_is_text, remove_scratch, write_atomically
 
@@ -34,6 +41,7 @@ if TYPE_CHECKING:
     from tfl.data.bundle import Bundle
     from tfl.data.examples import Examples
     from tfl.evaluate.confidence import Confidence
+    from tfl.evaluate.forgetting import SourceTask
     from tfl.evaluate.predictor import Outputs, SplitPredictor
     from tfl.model.assemble import Assembled
     from tfl.train.stage_plan import StagePlan
@@ -107,6 +115,7 @@ def run_recipe(
     load_tensorflow()
     from tfl.data.listing import write_listing
     from tfl.evaluate.confidence import figures_of
+    from tfl.evaluate.forgetting import prepare_source_task
     from tfl.evaluate.predictor import SplitPredictor
     from tfl.evaluate.report.page import describe_data, write_report
     from tfl.model.assemble import assemble_for
@@ -121,6 +130,10 @@ def run_recipe(
         chosen = known.manifest.get("precision") if known else None
         precision, assembled = _prepare_model(recipe, bundle, console, chosen=chosen)
         plans = plan_stages(assembled, recipe)  # what does not fit is told before the folder is made
+    source_task = None
+    if recipe.source_data is not None:
+        with clock.step("source"):
+            source_task = prepare_source_task(recipe, assembled, precision=precision, console=console)
     about_data = describe_data(
         bundle.examples,
         bundle.split,
@@ -133,6 +146,8 @@ def run_recipe(
     weights = _describe_weights(recipe, assembled, bundle)
     if earlier:
         refuse_other_inputs(earlier, bundle, fingerprint=about_data["fingerprint"], weights=weights)
+        if source_task is not None:
+            refuse_other_source(earlier, source_task.fingerprint)
     clock.keep = lambda seconds: run.write_json("seconds.json", seconds)
     with run.lock(), status_of(run), vanished_files_reported(bundle):
         remove_scratch(run.folder)
@@ -140,6 +155,8 @@ def run_recipe(
         run.update_manifest(data=about_data, precision=precision, weights=weights)
         if assembled.matching is not None:
             run.write_json(MATCHING, assembled.matching.as_json())
+        if source_task is not None:
+            run.update_manifest(source_data={"fingerprint": source_task.fingerprint})
         if repeats is not None:
             run.repeat_choices_of(repeats)
         training = bundle
@@ -153,6 +170,9 @@ def run_recipe(
         with clock.step("evaluate"):
             predictor = SplitPredictor(assembled.model)
             outputs, metrics = _evaluate(run, recipe, predictor, bundle)
+        if source_task is not None:
+            with clock.step("source"):
+                metrics["source"] = _measure_forgetting(source_task, assembled, console)
         with clock.step("confidence"):
             confidence = _fit_confidence(run, recipe, plans, bundle, predictor, outputs, console)
             metrics |= {"confidence": figures_of(confidence)} if confidence else {}
@@ -355,6 +375,16 @@ def _evaluate(run: Run, recipe: Recipe, predictor: SplitPredictor, bundle: Bundl
     return found, metrics
 
 
+def _measure_forgetting(source_task: SourceTask, assembled: Assembled, console: Console) -> dict[str, Any]:
+    """How well the classifier of the source does on its own task, before training and after."""
+    from tfl.evaluate.report.source import forgetting_sentence
+
+    found = source_task.measure(assembled)
+    sentence = forgetting_sentence(found, nouns=source_task.bundle.modality.nouns)
+    console.print(f"\n[bold]source[/]   {sentence}", highlight=False)
+    return found
+
+
 def _write_predictions(run: Run, bundle: Bundle, outputs: dict[str, Outputs], confidence: Confidence | None) -> None:
     from tfl.evaluate.predictions import write_predictions
 
@@ -454,6 +484,17 @@ def _describe_weights(recipe: Recipe, assembled: Assembled, bundle: Bundle) -> d
     from tfl.backbones.weight_hash import weights_fingerprint
 
     decided = bundle.modality.network_about(recipe.backbone)
+    network = assembled.backbone() if assembled.classifier is None else _with_classifier(assembled)
     found = assembled.matching
     matched = {} if found is None else {"imported": list(found.imported), "random": list(found.unmatched)}
-    return {**as_plain(recipe.backbone), **decided, **matched, "sha256": weights_fingerprint(assembled.backbone())}
+    return {**as_plain(recipe.backbone), **decided, **matched, "sha256": weights_fingerprint(network)}
+
+
+def _with_classifier(assembled: Assembled) -> keras.Model:
+    """The network up to the probabilities of the source's classes."""
+    import keras
+
+    from tfl.backbones.inputs import inputs_of
+
+    classifier: Any = assembled.classifier
+    return keras.Model(inputs_of(assembled.model), classifier.probabilities)

@@ -274,7 +274,8 @@ class Head:
             standardised over the training images; none means the last block alone, as it is.
         start: `random` weights, or those of a linear `probe` on the frozen features of the training images, its penalty by
             cross-validation (LP-FT, Kumar et al. 2022). With a probe the first stage, too, keeps its start where no epoch is
-            better.
+            better. `source` keeps the classifier of the source network, and adds up the probabilities of its classes by class
+            of the data; nothing is trained.
         probe: With `start="probe"`, for one of several classes: `logistic` regression, a linear `svm`, or `class_means`, the
             nearest class mean. Other tasks have `logistic`, which for numbers is a ridge regression.
     """
@@ -284,11 +285,17 @@ class Head:
     pooling: Literal["avg", "max", "first", "pooled"] = "avg"
     activation: Literal["relu", "gelu", "silu", "tanh"] = "relu"
     taps: tuple[str, ...] = ()
-    start: Literal["random", "probe"] = "random"
+    start: Literal["random", "probe", "source"] = "random"
     probe: ProbeMethod = "logistic"
 
     def __post_init__(self) -> None:
         check_fields(self)
+        if self.start == "source" and (self.hidden or self.taps or self.probe != "logistic"):
+            raise RecipeError(
+                "A head that is the classifier of the source network has no layers of its own.",
+                received=f"hidden={self.hidden}, taps={self.taps}, probe={self.probe}",
+                fix="Leave out `hidden`, `taps` and `probe`, or `start`.",
+            )
         if self.start == "probe" and self.hidden:
             raise RecipeError(
                 "A head that starts from a probe is linear.",
@@ -676,6 +683,9 @@ class Recipe:
         confidence: Calibrated probabilities, prediction sets, out-of-distribution scores; None leaves them out everywhere.
         export: Formats written at the end of the run; all but `saved_model` and `keras` need the extra `tfl[export]`.
         search: What `tfl tune` tries; None tries what suits the recipe.
+        source_data: Labelled examples of the source task, which the backbone was trained for: the run reports the accuracy of the
+            source network's own classifier on their test split before training and after, which is what was forgotten. None
+            reports nothing.
 
     Raises:
         RecipeError: A value does not fit, or two stages share a name.
@@ -706,6 +716,7 @@ class Recipe:
     confidence: Calibration | None = Calibration()
     export: tuple[ExportFormat, ...] = ("saved_model",)
     search: Search | None = None
+    source_data: Data | None = None
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -749,6 +760,38 @@ class Recipe:
             )
         if self.task in OF_NUMBERS:
             self._check_numbers()
+        if self.needs_classifier:
+            self._check_classifier()
+
+    def _check_classifier(self) -> None:
+        what = "`head.start=source`" if self.head.start == "source" else "`source_data`"
+        if self.backbone.weights is None:
+            raise RecipeError(
+                f"{what} asks for what the network was trained for, and this one has random weights.",
+                received="backbone.weights=None",
+                allowed="pretrained, or a weights file with the classifier",
+            )
+        if self.source_data is not None and self.source_data.kind != self.data.kind:
+            raise RecipeError(
+                "`source_data` holds another kind of examples than `data`, and both go through one network.",
+                received=self.source_data.kind,
+                allowed=self.data.kind,
+            )
+        if self.head.start != "source":
+            return
+        if self.task != "classify":
+            raise RecipeError(
+                "`head.start=source` answers with one of several classes, and this recipe has another task.",
+                received=self.task,
+                allowed="classify",
+            )
+        if isinstance(self.stages, Auto) or any(stage.epochs for stage in self.stages):
+            raise RecipeError(
+                "`head.start=source` takes the classifier of the source network as it is, and nothing is trained.",
+                received="Auto" if isinstance(self.stages, Auto) else f"epochs={[stage.epochs for stage in self.stages]}",
+                allowed='stages=(tfl.Stage("source", epochs=0),)',
+                fix="Take `--strategy direct`, or another `head.start`.",
+            )
 
     def _check_numbers(self) -> None:
         smoothed = [f"stages.{stage.name}.label_smoothing" for stage in self.fixed_stages if stage.label_smoothing]
@@ -771,6 +814,11 @@ class Recipe:
                     received=f"tfl.{type(augment).__name__}",
                     allowed="None" if wanted is None else f"tfl.{wanted.__name__}, or None",
                 )
+
+    @property
+    def needs_classifier(self) -> bool:
+        """Whether the recipe asks for the classifier that the network was trained with."""
+        return self.head.start == "source" or self.source_data is not None
 
     @property
     def fixed_stages(self) -> tuple[Stage, ...]:
@@ -821,14 +869,19 @@ class Recipe:
 
     def smoke(self) -> Recipe:
         """A copy that runs in seconds: every part as it is, on a few images, for one epoch a stage."""
-        data = dataclasses.replace(self.data, per_class=min(self.data.per_class or 20, 20))
+        data, source_data = _few(self.data), self.source_data and _few(self.source_data)
         if isinstance(self.stages, Auto):
             auto = dataclasses.replace(self.stages, minutes=min(self.stages.minutes, 0.2))
-            return dataclasses.replace(self, data=data, stages=auto)
+            return dataclasses.replace(self, data=data, stages=auto, source_data=source_data)
         stages = tuple(
             dataclasses.replace(stage, epochs=min(stage.epochs, 1), views=1, warmup_epochs=0.0) for stage in self.stages
         )
-        return dataclasses.replace(self, data=data, stages=stages)
+        return dataclasses.replace(self, data=data, stages=stages, source_data=source_data)
+
+
+def _few(data: Data) -> Data:
+    """At most twenty examples of each class."""
+    return dataclasses.replace(data, per_class=min(data.per_class or 20, 20))
 
 
 def _tuples(value: Any) -> Any:
@@ -867,10 +920,12 @@ def load_recipe(path: Path | str) -> Recipe:
     return _with_paths_from(file.parent, recipe)
 
 
-_PATHS = ("data.source", "data.exclude", "backbone.name", "backbone.weights")
+_PATHS = ("data.source", "data.exclude", "source_data.source", "source_data.exclude", "backbone.name", "backbone.weights")
 _WHAT = {
     "data.source": "no source of images",
     "data.exclude": "no list of images to leave out",
+    "source_data.source": "no source of images",
+    "source_data.exclude": "no list of images to leave out",
     "backbone.name": "no model file",
     "backbone.weights": "no weights file",
 }
@@ -913,10 +968,10 @@ def refuse_missing_paths(recipe: Recipe, recipe_file: Path | str, *, given: Iter
 def _relative_path(recipe: Recipe, field: str) -> str | None:
     """The value of a field where it is a path that starts at the current folder, and not a name such as `mini`; else None."""
     part, name = field.split(".")
-    value = getattr(getattr(recipe, part), name)
+    value = getattr(getattr(recipe, part), name, None)  # there may be no `source_data`
     if value is None or os.path.isabs(value) or value.startswith("~") or ":" in value or len(value) >= _LONGEST:
         return None
-    named = field in ("data.source", "data.exclude") or "/" in value or value.endswith(_MODEL_FILES)
+    named = part in ("data", "source_data") or "/" in value or value.endswith(_MODEL_FILES)
     return value if named else None
 
 

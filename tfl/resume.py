@@ -158,6 +158,19 @@ def refuse_other_inputs(run: Run, bundle: Bundle, *, fingerprint: str, weights: 
         )
 
 
+def refuse_other_source(run: Run, fingerprint: str) -> None:
+    """Makes sure that a run is resumed with the labelled examples of the source that it was started with.
+
+    Raises:
+        RunError: They are others.
+    """
+    if (known := (run.manifest.get("source_data") or {}).get("fingerprint")) and known != fingerprint:
+        raise RunError(
+            f"The examples of `source_data` are not those that {run.folder} was started with.",
+            fix="Put them back and run again with --resume, or start a new run.",
+        )
+
+
 def _what_changed(run: Run, bundle: Bundle) -> str:
     before = read_listing(run.folder)
     with tempfile.TemporaryDirectory() as elsewhere:

@@ -1,6 +1,7 @@
 """The strategies of transfer learning by one word: what each makes of a recipe's head and stages.
 
 scratch     random weights, everything trains: what transfer has to be compared with
+direct      the classifier of the source network as it is, its classes mapped to those of the data; nothing trains
 features    a linear probe on features of the frozen network, and nothing else: logistic regression
 svm         the same by a linear support vector machine
 class_means the same by the nearest class mean
@@ -22,7 +23,9 @@ from tfl.errors import RecipeError, did_you_mean
 from tfl.modalities.base import modality_of
 from tfl.recipe import Auto, ProbeMethod, Recipe, Stage
 
-Strategy = Literal["scratch", "features", "svm", "class_means", "finetune", "gradual", "lp_ft", "wise_ft", "l2_sp", "auto"]
+Strategy = Literal[
+    "scratch", "direct", "features", "svm", "class_means", "finetune", "gradual", "lp_ft", "wise_ft", "l2_sp", "auto"
+]
 STRATEGIES: tuple[str, ...] = get_args(Strategy)
 SCRATCH_RATE, HEAD_RATE = 1e-3, 1e-3
 SCRATCH_EPOCHS, HEAD_EPOCHS, EPOCHS, STEP_EPOCHS = 60, 20, 20, 5
@@ -36,7 +39,7 @@ L2_SP = 0.01
 def with_strategy(recipe: Recipe, name: str) -> Recipe:
     """The recipe with the head and the stages of a strategy; data, network, monitor and everything else stay as they are.
 
-    `scratch` also takes random weights, and waits longer for progress.
+    `scratch` also takes random weights, which have no source task to forget, and waits longer for progress.
     The batch size and the augmentation are those of the recipe's last stage, or of its `Auto`. Rates suit the kind of the
     examples.
 
@@ -94,7 +97,10 @@ def with_strategy(recipe: Recipe, name: str) -> Recipe:
         backbone = dataclasses.replace(recipe.backbone, weights=None, match="exact")
         patience = recipe.monitor.patience
         monitor = dataclasses.replace(recipe.monitor, patience=patience and max(patience, SCRATCH_PATIENCE))
-        return dataclasses.replace(recipe, backbone=backbone, head=plain, stages=(stage,), monitor=monitor)
+        return dataclasses.replace(recipe, backbone=backbone, head=plain, stages=(stage,), monitor=monitor, source_data=None)
+    if name == "direct":
+        head_ = dataclasses.replace(plain, start="source")
+        return dataclasses.replace(recipe, head=head_, stages=(Stage("source", train="head", epochs=0),))
     if name in ("features", "svm", "class_means"):
         head_ = probe if name == "features" else dataclasses.replace(probe, probe=cast(ProbeMethod, name))
         return dataclasses.replace(recipe, head=head_, stages=(Stage("probe", train="head", epochs=0),))

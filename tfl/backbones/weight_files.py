@@ -85,8 +85,8 @@ def refuse_bomb(file: Path) -> None:
         )
 
 
-def load_weights_file(model: keras.Model, file: Path, *, name: str) -> None:
-    """Loads `file` (`.h5` or `.weights.h5`, saved without the classifier) into `model`.
+def load_weights_file(model: keras.Model, file: Path, *, name: str, with_top: bool = False) -> None:
+    """Loads `file` (`.h5` or `.weights.h5`, saved without the classifier unless `with_top`) into `model`.
 
     Raises:
         WeightsNotFoundError: There is no such file.
@@ -108,18 +108,25 @@ def load_weights_file(model: keras.Model, file: Path, *, name: str) -> None:
         first = (str(error).strip() or type(error).__name__).split("\n")[0][:300]
         raise BackboneError(
             f"The weights in {file} do not fit {name}: {first}",
-            fix="The file must be whole and hold this network's weights without its classifier (include_top=False).",
+            fix="The file must be whole and hold this network's weights "
+            + ("with" if with_top else "without")
+            + f" its classifier (include_top={with_top}).",
         ) from error
 
 
-def not_found(name: str, file_name: str, error: Exception) -> WeightsNotFoundError:
-    """The error for ImageNet weights that are not here and that Keras could not fetch either."""
+def not_found(name: str, file_name: str, error: Exception, *, with_top: bool = False) -> WeightsNotFoundError:
+    """The error for ImageNet weights, `with_top` those with the classifier, that are not here and that Keras could not fetch."""
     first = (str(error).strip() or type(error).__name__).split("\n")[0][:200]
-    folder = weights_folders()[0]
+    folder, what = weights_folders()[0], f"{name} with its classifier" if with_top else name
     return WeightsNotFoundError(
-        f"The ImageNet weights of {name} are not on this machine: looked for {file_name} in {folder}, "
+        f"The ImageNet weights of {what} are not on this machine: looked for {file_name} in {folder}, "
         f"and Keras could not download it ({first}).",
         fix=f"Put that file there (or set KERAS_HOME to the folder that holds models/{file_name}), go online, "
-        f"name another file with weights=PATH, or use weights=None for random ones; the backbone `mini` needs no download. "
-        f"All ways: {PAGE}.",
+        + (
+            "or name another file with weights=PATH. "
+            if with_top
+            else "name another file with weights=PATH, or use weights=None for random ones; the backbone `mini` needs no "
+            "download. "
+        )
+        + f"All ways: {PAGE}.",
     )

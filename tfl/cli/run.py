@@ -20,6 +20,7 @@ from tfl.cli.command import (
     terminated_as_interrupted,
 )
 from tfl.cli.options import changed, latest_folder, recipe_options, skip_bad_option
+from tfl.evaluate.report.source import forgetting_sentence
 from tfl.modalities.base import EXAMPLE_FILES, NOUNS
 from tfl.recipe import load_recipe
 from tfl.runs import default_folder
@@ -128,6 +129,8 @@ def _show(document: dict[str, Any], run: Run) -> None:
         click.echo(f"test accuracy {test['accuracy']:.3f}{spread}, macro-F1 {test['macro_f1']:.3f}, on {test['count']} {nouns}")
     elif test:
         click.echo(task_of(run.recipe.task).sentence(test, noun=noun, nouns=nouns))
+    if "source" in document["metrics"]:
+        click.echo(forgetting_sentence(document["metrics"]["source"], nouns=nouns))
     click.echo(f"run      {run.folder}")
     if (report := run.path("report.html")).is_file():
         click.echo(f"report   {report}")

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     import tfl
+    from tfl.backbones.source import SourceModel
     from tfl.finding import Finding
 
 
@@ -240,6 +241,9 @@ class Modality(Protocol):
 
     def build_backbone(self, backbone: tfl.Backbone) -> keras.Model:
         """The network without its classifier as one flat Functional model, under the global dtype policy."""
+
+    def build_source(self, backbone: tfl.Backbone) -> SourceModel:
+        """The network with the classifier that it was trained with; raises a BackboneError where there is none."""
 
     def network_note(self, backbone: tfl.Backbone) -> str | None:
         """What to report about the way in which the network takes its inputs; None where nothing was decided."""

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from tfl.errors import DataError, RecipeError, TflError
+from tfl.errors import DataError, RecipeError, TflError, WeightsNotFoundError
 from tfl.modalities.base import Checked
 
 if TYPE_CHECKING:
@@ -15,6 +15,22 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     import tfl
+    from tfl.backbones.source import SourceModel
+
+
+def no_classifier(networks: str, name: str) -> WeightsNotFoundError:
+    """The error for networks that come without a classifier.
+
+    Args:
+        networks: What they are called, as the start of a sentence.
+        name: Of the network that was asked for.
+    """
+    return WeightsNotFoundError(
+        f"{networks} come without a classifier, so they have no classes of their own to answer with.",
+        received=name,
+        allowed="a network of Keras Applications, or a model file or run with its classifier",
+        fix="Take another network or another strategy; leave out `source_data`.",
+    )
 
 
 class ModalityDefaults:
@@ -81,6 +97,14 @@ class ModalityDefaults:
             RecipeError: Always.
         """
         raise RecipeError(f"There is no augmentation of {self.nouns}.", received=type(settings).__name__, allowed="None")
+
+    def build_source(self, backbone: tfl.Backbone) -> SourceModel:
+        """There is no classifier.
+
+        Raises:
+            WeightsNotFoundError: Always.
+        """
+        raise no_classifier(f"Encoders for {self.nouns}", backbone.name)
 
     def network_note(self, backbone: tfl.Backbone) -> str | None:
         """Nothing is to be reported of the network."""

@@ -16,6 +16,7 @@ from tfl.data.bundle import Bundle
 from tfl.errors import BackboneError
 from tfl.modalities.base import MASK, Modality, modality_of
 from tfl.model.head import head_layers, put_on, reading_layers, tapped
+from tfl.model.source_head import Classifier, mapped_logits, put_classifier
 from tfl.recipe import Recipe
 from tfl.tasks.base import Task, task_of
 
@@ -40,6 +41,7 @@ class Assembled:
         class_names: The name of each output, in order.
         taps: What the head reads, input side first; empty where it reads the last block alone.
         matching: What the backbone took over from a weights file, layer by layer; None where nothing was matched.
+        classifier: That of the source, where the head begins with it.
     """
 
     model: keras.Model
@@ -49,6 +51,7 @@ class Assembled:
     class_names: tuple[str, ...]
     taps: tuple[Tap, ...] = ()
     matching: Matching | None = None
+    classifier: Classifier | None = None
 
     def layers_of(self, block: str) -> list[keras.layers.Layer]:
         """The Keras layers of the block called `block`, or of `head`; operations without state are left out."""
@@ -91,7 +94,8 @@ def assemble(
         precision: Name of the dtype policy. Defaults to the global one.
 
     Raises:
-        BackboneError: The backbone cannot be built, or names one of its layers as the head's.
+        BackboneError: The backbone cannot be built, names one of its layers as the head's, or lacks the classifier that is asked
+            for.
         RecipeError: The head taps a block that is not there.
         WeightsNotFoundError: Its weights are not to be had.
     """
@@ -111,6 +115,8 @@ def assemble_for(recipe: Recipe, bundle: Bundle, *, precision: str | None = None
 
 def _assemble(recipe: Recipe, class_names: Sequence[str], modality: Modality, task: Task) -> Assembled:
     keras.utils.set_random_seed(recipe.seed)
+    if recipe.head.start == "source":
+        return _with_source(recipe, class_names, modality, task)
     backbone = modality.build_backbone(recipe.backbone)
     blocks = find_blocks(backbone)
     read = tapped(recipe.head, [block.name for block in blocks])
@@ -132,6 +138,25 @@ def _assemble(recipe: Recipe, class_names: Sequence[str], modality: Modality, ta
         class_names=tuple(class_names),
         matching=matching_of(backbone),
         taps=tuple(Tap(blocks[position].name, vector) for position, vector in zip(read, vectors, strict=bool(vectors))),
+    )
+
+
+def _with_source(recipe: Recipe, class_names: Sequence[str], modality: Modality, task: Task) -> Assembled:
+    """The network whose head is the classifier of the source, mapped to the classes of the data."""
+    source = modality.build_source(recipe.backbone)
+    classifier = put_classifier(source)
+    output, names = mapped_logits(classifier, len(class_names))
+    last = task.output_layers()
+    for layer in last:
+        output = layer(output)
+    inputs = inputs_of(source.model)
+    return Assembled(
+        model=keras.Model(inputs, output, name=recipe.name.replace("/", "_")),
+        backbone_output=source.backbone_output,
+        blocks=tuple(find_blocks(keras.Model(inputs, source.backbone_output))),
+        head_layers=(*classifier.layers, *names, *(layer.name for layer in last)),
+        class_names=tuple(class_names),
+        classifier=classifier,
     )
 
 

@@ -85,7 +85,7 @@ def _check(axes: Axes, cells: Sequence[Cell]) -> Outcomes:
     outcomes: Outcomes = {}
     checked: dict[str, str] = {}
     for cell in cells:
-        network = repr(cell.recipe.backbone)
+        network = _weights_needed(cell.recipe)
         if network not in checked:
             checked[network] = _missing_weights(cell.recipe)
         if checked[network]:
@@ -93,6 +93,11 @@ def _check(axes: Axes, cells: Sequence[Cell]) -> Outcomes:
     for source in axes.sources:
         load_source(source.recipe.data, seed=source.recipe.split_seed, task=source.recipe.task)
     return outcomes
+
+
+def _weights_needed(recipe: Recipe) -> str:
+    """Which weights a recipe begins with, with or without the classifier of its network."""
+    return f"{recipe.backbone!r} {recipe.needs_classifier}"
 
 
 def _missing_weights(recipe: Recipe) -> str:
@@ -134,7 +139,7 @@ def _measure(
         raise
     except WeightsNotFoundError as error:
         for other in cells:  # none of them is fetched again in vain
-            if other.recipe.backbone == cell.recipe.backbone and not is_done(study.run(other.key)):
+            if _weights_needed(other.recipe) == _weights_needed(cell.recipe) and not is_done(study.run(other.key)):
                 outcomes[other.key] = {"status": "unavailable", "reason": str(error)}
     except TflError as error:
         outcomes[cell.key] = {"status": "failed", "reason": str(error)}

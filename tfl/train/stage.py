@@ -13,7 +13,7 @@ from tfl.data.bundle import Bundle
 from tfl.features.extract import Extractor
 from tfl.model.freeze import Ledger
 from tfl.recipe import Recipe, Stage
-from tfl.runs import Run
+from tfl.runs import MAPPING, Run
 from tfl.train.callbacks.checkpoints import Checkpoints
 from tfl.train.fit import Fit
 from tfl.train.stage_plan import StagePlan, decide_storage, plan_stage
@@ -112,7 +112,9 @@ def train_stage(
         return _result(stage, state, recipe)
     if found is None or not (found.epoch or checkpoints.start_file.is_file()):
         if stage.name == recipe.fixed_stages[0].name:
-            start_head(assembled, bundle, recipe=recipe, console=console)
+            mapping = start_head(assembled, bundle, recipe=recipe, console=console)
+            if mapping is not None:
+                run.write_json(MAPPING, mapping.to_json())
         checkpoints.start()
         state.save(run, stage.name)  # from here on the stage continues as it was decided, whatever a new measurement would say
     else:

@@ -1,17 +1,25 @@
-"""Where the head starts: at random, or at a probe of the features that the first stage finds."""
+"""Where the head starts: at random, at a probe of the features that the first stage finds, or as the classifier of the source."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import keras
 import numpy as np
+from rich.markup import escape
+from rich.table import Table
 
 from tfl.data.bundle import Bundle, derived_seed
 from tfl.data.split import tied_together
+from tfl.errors import listed
+from tfl.features.cut import cut, tensor_at
+from tfl.features.extract import extract
 from tfl.features.pooled import head_inputs
 from tfl.features.standardise import moments, set_moments, standardise
 from tfl.model.assemble import Assembled
-from tfl.model.head import LOGITS, STANDARD
+from tfl.model.class_mapping import ClassMapping, map_classes
+from tfl.model.head import LOGITS, POOL, STANDARD
+from tfl.model.source_head import set_mapping
 from tfl.probes.head import LinearHead, linear_head
 from tfl.recipe import Recipe
 
@@ -20,21 +28,31 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
-def start_head(assembled: Assembled, bundle: Bundle, *, recipe: Recipe, console: Console | None = None) -> None:
-    """Prepares the head before the first stage: its standardisation where it has taps, and its weights with `Head.start="probe"`.
+_SHOWN = 15
+"""Rows of the mapping that the console shows; the run keeps all."""
 
-    A probe takes one pass over the training examples, not augmented, whose result a first stage that trains the head alone then
-    finds in the store.
+
+def start_head(assembled: Assembled, bundle: Bundle, *, recipe: Recipe, console: Console | None = None) -> ClassMapping | None:
+    """Prepares the head before the first stage: its standardisation where it has taps, its weights with `Head.start="probe"`, and
+    the map of the classes with `"source"`.
+
+    A probe and a map take one pass over the training examples, not augmented, whose result a first stage that trains the head
+    alone then finds in the store.
 
     Args:
         assembled: The network; changed in place.
         bundle: The data.
         recipe: Its head, its class weights and its seed.
-        console: Where progress and the chosen strength are shown; None shows nothing.
+        console: Where progress and what was chosen are shown; None shows nothing.
+
+    Returns:
+        The map of the classes, where the head is the classifier of the source.
     """
+    if recipe.head.start == "source":
+        return _map_source(assembled, bundle, recipe=recipe, console=console)
     if recipe.head.start != "probe":
         standardise(assembled, bundle, features=recipe.features, console=console)
-        return
+        return None
     vectors = head_inputs(assembled, bundle, "train", pooling=recipe.head.pooling, features=recipe.features, console=console)
     found = linear_head(
         standardised_inputs(assembled, vectors),
@@ -50,6 +68,41 @@ def start_head(assembled: Assembled, bundle: Bundle, *, recipe: Recipe, console:
         few = sorted({f"{strength:.3g}" for strength in (min(found.strengths), max(found.strengths))}, key=float)
         how = f"{_METHODS.get(recipe.head.probe, _NAMES[bundle.task.name])} {' to '.join(few)}, by cross-validation"
         console.print(f"The head starts from a probe: {how}.", highlight=False)
+    return None
+
+
+def _map_source(assembled: Assembled, bundle: Bundle, *, recipe: Recipe, console: Console | None) -> ClassMapping:
+    """Maps the classes of the source to those of the data, by what the source says of the training examples."""
+    if (classifier := assembled.classifier) is None:
+        raise ValueError("The network was assembled without the classifier of its source.")
+    prefix, _ = cut(assembled, len(assembled.blocks))
+    stored: Any = extract([prefix], bundle, "train", features=recipe.features, console=console)[0]
+    above = keras.Model(tensor_at(assembled.model, POOL), classifier.probabilities)
+    said = np.asarray(above.predict(np.asarray(stored.read_all(), np.float32), verbose=0), np.float32)
+    found = map_classes(classifier.class_names, bundle.examples.class_names, said, bundle.labels("train"))
+    set_mapping(assembled.model.layers, found.matrix)
+    if console is not None:
+        _show_mapping(found, console, nouns=bundle.modality.nouns)
+    return found
+
+
+def _show_mapping(found: ClassMapping, console: Console, *, nouns: str) -> None:
+    how = "their names" if found.by == "names" else f"what it says of the training {nouns}"
+    table = Table()
+    for column in ("source", "class", "share"):
+        table.add_column(column, justify="right" if column == "share" else "left")
+    rows = found.rows
+    console.print(f"The classes of the source network are mapped by {how}.", highlight=False)
+    for row in rows[:_SHOWN]:
+        table.add_row(escape(row["source"]), escape(row["target"]), f"{row['share']:.1%}")
+    console.print(table)
+    more = [f"{len(rows) - _SHOWN} more are in mapping.json."] if len(rows) > _SHOWN else []
+    if left_out := len(found.source) - len(rows):
+        more.append(f"{left_out} of {len(found.source)} classes of the source network are left out.")
+    if found.without:
+        more.append(f"No class of the source network stands for {listed(found.without)}, so that is never the answer.")
+    for words in more:
+        console.print(words, highlight=False, markup=False)
 
 
 def standardised_inputs(assembled: Assembled, vectors: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -33,12 +33,13 @@ from tfl.evaluate.report.facts import (
 )
 from tfl.evaluate.report.map_chart import examples_map, map_points
 from tfl.evaluate.report.sections import Section, section_of
+from tfl.evaluate.report.source import forgetting_facts, mapping_facts
 from tfl.evaluate.report.use import usage
 from tfl.evaluate.run_files import optional_json, read_history, readable
 from tfl.fields import as_plain
 from tfl.modalities.base import KINDS, NOUNS
 from tfl.recipe import OF_NUMBERS
-from tfl.runs import AUTO, MATCHING, Run
+from tfl.runs import AUTO, MAPPING, MATCHING, Run
 from tfl.storage import finite, write_atomically, write_json
 from tfl.tasks.base import Task, task_of
 
@@ -52,10 +53,10 @@ def collect_report(run: Run | Path | str) -> dict[str, Any]:
         run: A run, or its folder.
 
     Returns:
-        `recipe`, `manifest`, `result` (the headline), `data`, `choice` (what `Auto` tried), `blocks`, `matching`
-        (which layers took over weights of a file), `stages`, `history`,
-        `metrics`, `confused`, `confidence`, `evaluations`, `time`, `album`, `section` (what the task adds). Parts that the run
-        has not reached are empty.
+        `recipe`, `manifest`, `result` (the headline), `data`, `choice` (what `Auto` tried), `mapping` and `forgetting` (of the
+        source's own classifier), `blocks`, `matching` (which layers took over weights of a file), `stages`, `history`, `metrics`,
+        `confused`, `confidence`, `evaluations`, `time`, `album`, `section` (what the task adds). Parts that the run has not
+        reached are empty.
 
     Raises:
         RunError: The folder holds no run, or a file of it is damaged.
@@ -77,6 +78,9 @@ def _collect(run: Run, section: Section) -> dict[str, Any]:
         stages = stage_facts(recipe, history, run.state, manifest)
     with readable(run, AUTO):
         choice = choice_facts(optional_json(run, AUTO), task=run.recipe.task, nouns=NOUNS[run.recipe.data.kind][1])
+    nouns = NOUNS[run.recipe.data.kind][1]
+    with readable(run, MAPPING):
+        mapping = mapping_facts(optional_json(run, MAPPING), nouns=nouns)
     with readable(run, "plans.json", "ledger.json"):
         blocks = block_facts(optional_json(run, "plans.json"), optional_json(run, "ledger.json"))
     with readable(run, MATCHING):
@@ -92,6 +96,8 @@ def _collect(run: Run, section: Section) -> dict[str, Any]:
             "result": result_facts(metrics, manifest, task=run.recipe.task, kind=run.recipe.data.kind),
             "data": data_facts(manifest, metrics),
             "choice": choice,
+            "mapping": mapping,
+            "forgetting": forgetting_facts(metrics, nouns=nouns),
             "blocks": blocks,
             "matching": matching,
             "stages": stages,

@@ -213,7 +213,7 @@ def check_available(recipe: tfl.Recipe) -> None:
     """See `tfl.modalities.image.backbones.available.check_available`."""
     from tfl.modalities.image.backbones import available
 
-    available.check_available(recipe.backbone)
+    available.check_available(recipe.backbone, classifier=recipe.needs_classifier)
 
 
 def settled(recipe: tfl.Recipe) -> tfl.Recipe:

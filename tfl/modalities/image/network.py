@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from tfl.modalities.defaults import ModalityDefaults
+from tfl.modalities.defaults import ModalityDefaults, no_classifier
 
 if TYPE_CHECKING:
     import keras
 
     import tfl
+    from tfl.backbones.source import SourceModel
 
 
 class SeenByImageNetwork(ModalityDefaults):
@@ -34,6 +35,19 @@ class SeenByImageNetwork(ModalityDefaults):
 
             return build_encoder(backbone, image_size=self.size, pooling=self.pooling)
         return build_backbone(backbone, image_size=self.size)
+
+    def build_source(self, backbone: tfl.Backbone) -> SourceModel:
+        """See `tfl.modalities.image.backbones.build.build_source`.
+
+        Raises:
+            WeightsNotFoundError: It is a preset, which has no classifier.
+        """
+        from tfl.modalities.image.backbones.build import build_source
+        from tfl.modalities.image.backbones.presets import is_preset
+
+        if is_preset(backbone.name):
+            raise no_classifier("Image transformers of KerasHub", backbone.name)
+        return build_source(backbone, image_size=self.size)
 
     def network_note(self, backbone: tfl.Backbone) -> str | None:
         """The preprocessing of a model file and what decided it; None for a network of the catalog."""

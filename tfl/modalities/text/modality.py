@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from tfl.errors import RecipeError
 from tfl.modalities import hub
 from tfl.modalities.base import MASK, Audited, Checked, Preview, TensorSpec
-from tfl.modalities.defaults import ModalityDefaults
+from tfl.modalities.defaults import ModalityDefaults, no_classifier
 from tfl.modalities.text import check as checks
 from tfl.modalities.text import presets
 from tfl.recipe import Text
@@ -232,10 +232,13 @@ def check_available(recipe: tfl.Recipe) -> None:
     """Makes sure that KerasHub is installed, and that a backbone that is named as a folder holds a text encoder.
 
     Raises:
-        BackboneError: The folder holds no text encoder, or its layers are to be matched with those of a file.
+        BackboneError: The folder holds no text encoder, its layers are to be matched with those of a file, or
+            (`WeightsNotFoundError`) the recipe asks for a classifier.
         MissingExtraError: KerasHub is not installed.
     """
     hub.refuse_match(recipe.backbone)
+    if recipe.needs_classifier:
+        raise no_classifier("Encoders for texts", recipe.backbone.name)
     settled(recipe)
 
 

@@ -9,6 +9,7 @@ from tfl.backbones.model_files import model_file
 from tfl.backbones.stored_layers import check_file
 from tfl.errors import BackboneError, WeightsNotFoundError
 from tfl.modalities import hub
+from tfl.modalities.defaults import no_classifier
 from tfl.modalities.image.backbones import catalog
 from tfl.modalities.image.backbones.presets import is_preset
 from tfl.recipe import Backbone
@@ -16,18 +17,19 @@ from tfl.recipe import Backbone
 _NO_FILES = (None, "pretrained", "imagenet")
 
 
-def check_available(backbone: Backbone) -> None:
+def check_available(backbone: Backbone, *, classifier: bool = False) -> None:
     """Makes sure that the network is in the catalog or on disk, and its weights file too where one is named.
 
     Weights that Keras would download are not looked for.
 
     Args:
         backbone: Of a recipe.
+        classifier: Whether the classifier is needed that the network was trained with.
 
     Raises:
         BackboneError: There is no network of that name, and no model file; it does not take the arguments; or layers of its
             weights file cannot be matched.
-        WeightsNotFoundError: There is no such weights file, or nobody publishes weights of the network.
+        WeightsNotFoundError: There is no such weights file, nobody publishes weights of the network, or none with a classifier.
 
     Example:
 
@@ -39,6 +41,8 @@ def check_available(backbone: Backbone) -> None:
     if is_preset(backbone.name):
         hub.require_extra(needed_for=f"The network `{backbone.name}`")
         hub.folder_of(backbone.name)
+        if classifier:
+            raise no_classifier("Image transformers of KerasHub", backbone.name)
         return
     weights = backbone.weights
     if model_file(backbone.name) is None:
@@ -46,6 +50,8 @@ def check_available(backbone: Backbone) -> None:
         entry.check_arguments(backbone.arguments)
         if weights in ("pretrained", "imagenet"):
             entry.refuse_without_weights()
+        if classifier:
+            entry.refuse_without_classifier()
     if weights not in _NO_FILES and not Path(os.path.expanduser(str(weights))).is_file():
         raise WeightsNotFoundError(
             f"There is no weights file {Path(os.path.expanduser(str(weights)))}.",

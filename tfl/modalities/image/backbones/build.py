@@ -19,11 +19,14 @@ from tfl.backbones.blocks import find_cut_points
 from tfl.backbones.load import cause_of, load_network
 from tfl.backbones.matching import import_weights
 from tfl.backbones.model_files import model_file
+from tfl.backbones.source import SourceModel
+from tfl.backbones.source_names import names_beside
 from tfl.backbones.weight_files import find_imagenet_file, load_weights_file, not_found
 from tfl.errors import BackboneError
 from tfl.modalities.image.backbones import catalog, classic, mini
 from tfl.modalities.image.backbones.available import check_match
 from tfl.modalities.image.backbones.classic import IMAGENET_MEAN, IMAGENET_STD
+from tfl.modalities.image.backbones.imagenet_names import imagenet_names
 from tfl.modalities.image.backbones.settle import preprocessing_of, undecided
 from tfl.recipe import Backbone
 
@@ -68,17 +71,48 @@ def build_backbone(backbone: Backbone, *, image_size: tuple[int, int]) -> keras.
 def _build(backbone: Backbone, image_size: tuple[int, int]) -> keras.Model:
     path = model_file(backbone.name)
     if path is not None:
-        return _build_from_file(backbone, path, image_size)
-    entry = catalog.entry(backbone.name)
-    preprocessing_of(backbone)  # refuses another than the catalog's
-    entry.check_arguments(backbone.arguments)
-    _check_size(entry, image_size)
+        whole = _build_from_file(backbone, path, image_size)
+        return keras.Model(whole.input, _end_of_backbone(whole, str(path)), name=whole.name)
+    entry = _checked_entry(backbone, image_size)
     if entry.name == "mini":
         return _finish(_build_mini(backbone, image_size), image_size)
     if entry.is_classic:
         return _finish(_build_classic(entry, backbone, image_size), image_size)
     raw, around = _build_application(entry, backbone, dict(backbone.arguments), image_size)
     return _finish(raw, image_size, preprocessing=entry.preprocessing, around=around)
+
+
+def build_source(backbone: Backbone, *, image_size: tuple[int, int]) -> SourceModel:
+    """The network with the classifier that it was trained with: of a model file its own, of Keras Applications that of ImageNet.
+
+    Args:
+        backbone: Name or path, weights and constructor arguments.
+        image_size: (height, width) in pixels.
+
+    Raises:
+        BackboneError: The network cannot be built at this size, or does not end in a classifier for one of several classes.
+        WeightsNotFoundError: There are no weights with a classifier, they are not on this machine and cannot be fetched, or the
+            names of ImageNet's classes are not.
+    """
+    path = model_file(backbone.name)
+    if path is not None:
+        whole, names = _build_from_file(backbone, path, image_size), names_beside(path)
+    else:
+        entry = _checked_entry(backbone, image_size)
+        entry.refuse_without_classifier()
+        names = imagenet_names()
+        raw, around = _build_application(entry, backbone, dict(backbone.arguments), image_size, with_top=True)
+        whole = _finish(raw, image_size, preprocessing=entry.preprocessing, around=around)
+    title = str(path or backbone.name)
+    return SourceModel(title=title, model=whole, backbone_output=_end_of_backbone(whole, title), class_names=names)
+
+
+def _checked_entry(backbone: Backbone, image_size: tuple[int, int]) -> catalog.Entry:
+    entry = catalog.entry(backbone.name)
+    preprocessing_of(backbone)  # refuses another than the catalog's
+    entry.check_arguments(backbone.arguments)
+    _check_size(entry, image_size)
+    return entry
 
 
 def _check_size(entry: catalog.Entry, image_size: tuple[int, int]) -> None:
@@ -118,32 +152,46 @@ Around = Callable[[Any, flat.Tensor], flat.Tensor]
 
 
 def _build_application(
-    entry: catalog.Entry, backbone: Backbone, arguments: dict[str, Any], image_size: tuple[int, int]
+    entry: catalog.Entry, backbone: Backbone, arguments: dict[str, Any], image_size: tuple[int, int], *, with_top: bool = False
 ) -> tuple[keras.Model, Around | None]:
     builder = getattr(keras.applications, entry.name)
 
     def construct(weights: str | None) -> keras.Model:
         with contextlib.redirect_stdout(sys.stderr), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return builder(include_top=False, weights=weights, input_shape=(*image_size, 3), **arguments)
+            return builder(include_top=with_top, weights=weights, input_shape=(*image_size, 3), **arguments)
 
     if backbone.weights is None:
         return construct(None), None
+    if with_top:
+        _check_size_of_classifier(entry, image_size)
     if backbone.weights not in ("pretrained", "imagenet"):
         file = Path(os.path.expanduser(backbone.weights))
         model = construct(None)
-        load_weights_file(model, file, name=entry.name)
+        load_weights_file(model, file, name=entry.name, with_top=with_top)
         return model, _restore_std if entry.is_efficientnet_imagenet(file) else None
-    wanted = entry.weights_file_for(arguments, image_size)
-    found = find_imagenet_file(wanted, entry.weights_file_for(arguments))
+    names = [entry.weights_file_for(arguments, image_size), entry.weights_file_for(arguments)]
+    wanted, usual = [catalog.with_classifier(name) for name in names] if with_top else names
+    found = find_imagenet_file(wanted, usual)
     if found is None:
         try:
             return construct("imagenet"), None  # Keras downloads, checks and caches it
         except Exception as error:
-            raise not_found(entry.name, wanted, error) from error
+            raise not_found(entry.name, wanted, error, with_top=with_top) from error
     model = construct(None)
-    load_weights_file(model, found, name=entry.name)
+    load_weights_file(model, found, name=entry.name, with_top=with_top)
     return model, _restore_std if entry.family == "EfficientNet" else None
+
+
+def _check_size_of_classifier(entry: catalog.Entry, image_size: tuple[int, int]) -> None:
+    """The classifiers of VGG read every place of the map by weights of its own."""
+    if entry.family == "VGG" and image_size != (entry.native_size, entry.native_size):
+        raise BackboneError(
+            f"The classifier of {entry.name} takes one image size.",
+            received=f"{image_size[0]}×{image_size[1]} px",
+            allowed=f"{entry.native_size}×{entry.native_size} px",
+            fix="Leave out data.image_size.",
+        )
 
 
 def _restore_std(operation: Any, x: flat.Tensor) -> flat.Tensor:
@@ -189,6 +237,7 @@ def _finish(
 
 
 def _build_from_file(backbone: Backbone, path: Path, image_size: tuple[int, int]) -> keras.Model:
+    """The whole model in the file, with its classifier where it has one."""
     if backbone.arguments:
         raise BackboneError("A model file takes no arguments.", received=dict(backbone.arguments))
     if backbone.weights == "imagenet":
@@ -203,7 +252,7 @@ def _build_from_file(backbone: Backbone, path: Path, image_size: tuple[int, int]
         elif backbone.weights != "pretrained":
             load_weights_file(model, Path(backbone.weights), name=path.name)
         flat.use_policy(model, keras.config.dtype_policy().name)
-        whole = _finish(model, image_size, preprocessing=preprocessing)
+        return _finish(model, image_size, preprocessing=preprocessing)
     except BackboneError:
         raise
     except Exception as error:
@@ -211,7 +260,6 @@ def _build_from_file(backbone: Backbone, path: Path, image_size: tuple[int, int]
             f"The network in {path} does not accept {image_size[0]}×{image_size[1]} px RGB images: {cause_of(error)}",
             fix=f"It was built for the input {model.input_shape}: set data.image_size to that.",
         ) from error
-    return _without_top(whole, path)
 
 
 def _decided(backbone: Backbone, path: Path) -> str:
@@ -226,8 +274,8 @@ def _decided(backbone: Backbone, path: Path) -> str:
     return found.preprocessing
 
 
-def _without_top(model: keras.Model, path: Path) -> keras.Model:
-    """The model up to the feature map that all others lead to; where several end apart, the last that everything runs through.
+def _end_of_backbone(model: keras.Model, title: str) -> flat.Tensor:
+    """The feature map that all others lead to; where several end apart, the last that everything runs through.
 
     What a head reads of lower maps beside it (`head.taps`) is no map, and belongs to the head.
     """
@@ -236,10 +284,10 @@ def _without_top(model: keras.Model, path: Path) -> keras.Model:
         ends = [cut.tensor for cut in find_cut_points(model) if len(cut.tensor.shape) == 4][-1:]
     if not ends:
         raise BackboneError(
-            f"{path} has no feature map that every path runs through, so no head can be put on it.",
+            f"{title} has no feature map that every path runs through, so no head can be put on it.",
             fix="The network needs a convolutional part with one output of shape (batch, height, width, channels).",
         )
-    return keras.Model(model.input, ends[0], name=model.name)
+    return ends[0]
 
 
 def _last_maps(model: keras.Model) -> list[flat.Tensor]:

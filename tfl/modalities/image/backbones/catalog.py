@@ -6,12 +6,14 @@ The table follows Keras 3.15.1 (`keras.applications`); `mini` and the networks o
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from tfl.errors import BackboneError, WeightsNotFoundError, did_you_mean
+from tfl.modalities.defaults import no_classifier
 
 Preprocessing = Literal["none", "tf", "caffe", "torch"]
 """What must happen to pixels 0..255 before the network: `none` (it does so itself), `tf` (to -1..1), `caffe` (BGR, minus the
@@ -105,6 +107,16 @@ class Entry:
                 "this machine.",
             )
 
+    def refuse_without_classifier(self) -> None:
+        """Makes sure that there are pretrained weights of this network with a classifier.
+
+        Raises:
+            WeightsNotFoundError: There are none.
+        """
+        self.refuse_without_weights()
+        if self.name == "mini":
+            raise no_classifier("The weights of mini", self.name)
+
     def check_arguments(self, arguments: Mapping[str, Any]) -> None:
         """Makes sure that the constructor takes these arguments.
 
@@ -127,11 +139,23 @@ class Entry:
 
     def is_efficientnet_imagenet(self, file: Path) -> bool:
         """Whether a file is the ImageNet weights of this EfficientNet, with which Keras puts in a layer of its own."""
-        return self.family == "EfficientNet" and file.name == self.weights_file
+        return self.family == "EfficientNet" and file.name in (self.weights_file, with_classifier(self.weights_file))
 
     def address_of(self, file_name: str) -> str:
         """The URL that Keras fetches a weights file of this network from; an empty string where there is none."""
         return self.address.replace("{file}", file_name)
+
+
+def with_classifier(weights_file: str) -> str:
+    """The name of the ImageNet weights file with the classifier, from that of the one without.
+
+    Example:
+
+    >>> from tfl.modalities.image.backbones.catalog import with_classifier
+    >>> with_classifier("mobilenet_1_0_224_tf_no_top.h5"), with_classifier("convnext_tiny_notop.h5")
+    ('mobilenet_1_0_224_tf.h5', 'convnext_tiny.h5')
+    """
+    return re.sub(r"_no_?top(_v2)?", "", weights_file)
 
 
 _MOBILENET_ALPHA = {1.0: "1_0", 0.75: "7_5", 0.5: "5_0", 0.25: "2_5"}
