@@ -28,7 +28,7 @@ def pooled_models(assembled: Assembled, pooling: str = "avg") -> list[keras.Mode
     tensors = {point.name: point.tensor for point in find_cut_points(assembled.backbone())}
     maps = [tensors[block.name] for block in assembled.blocks]
     mask = next((tensor for tensor in assembled.model.inputs if tensor.name == MASK), None)
-    vectors = [pool(pooling_layer(len(map_.shape), pooling), map_, pooling, mask) for map_ in maps]
+    vectors = [pool(pooling_layer(map_.shape, pooling), map_, pooling, mask) for map_ in maps]
     return [keras.Model(inputs_of(assembled.model), vector, name=f"pooled_{number}") for number, vector in enumerate(vectors)]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,7 +12,9 @@ from tfl.features.pooled import head_inputs
 from tfl.features.standardise import moments, set_moments, standardise
 from tfl.model.assemble import Assembled
 from tfl.model.head import LOGITS, STANDARD
+from tfl.model.neighbours import set_neighbours
 from tfl.probes.head import LinearHead, linear_head
+from tfl.probes.neighbours import nearest_neighbours
 from tfl.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def start_head(assembled: Assembled, bundle: Bundle, *, recipe: Recipe, console: Console | None = None) -> None:
-    """Prepares the head before the first stage: its standardisation where it has taps, and its weights with `Head.start="probe"`.
+    """Prepares the head before the first stage: its standardisation where it has one, and its weights with `Head.start="probe"`.
 
     A probe takes one pass over the training examples, not augmented, whose result a first stage that trains the head alone then
     finds in the store.
@@ -36,15 +38,17 @@ def start_head(assembled: Assembled, bundle: Bundle, *, recipe: Recipe, console:
         standardise(assembled, bundle, features=recipe.features, console=console)
         return
     vectors = head_inputs(assembled, bundle, "train", pooling=recipe.head.pooling, features=recipe.features, console=console)
-    found = linear_head(
-        standardised_inputs(assembled, vectors),
-        bundle.task.scaled(bundle.targets_of("train")),
-        tied_together(bundle.examples, bundle.fingerprints)[bundle.indices("train")],
-        task=bundle.task.name,
-        balanced=recipe.class_weight == "balanced",
-        seed=derived_seed(recipe.seed, "probe"),
-        method=recipe.head.probe,
-    )
+    inputs, targets = standardised_inputs(assembled, vectors), bundle.task.scaled(bundle.targets_of("train"))
+    units = tied_together(bundle.examples, bundle.fingerprints)[bundle.indices("train")]
+    options: dict[str, Any] = {"balanced": recipe.class_weight == "balanced", "seed": derived_seed(recipe.seed, "probe")}
+    if recipe.head.probe == "knn":
+        near = nearest_neighbours(inputs, targets.argmax(axis=1), units, classes=targets.shape[1], **options)
+        set_neighbours(assembled.model, near)
+        if console is not None:
+            which = f"the {near.number} nearest" if near.number > 1 else "the nearest"
+            console.print(f"The head is {which} of {len(inputs)} training {bundle.modality.nouns}, k by cross-validation.", highlight=False)
+        return
+    found = linear_head(inputs, targets, units, task=bundle.task.name, method=recipe.head.probe, **options)
     set_head(assembled, found)
     if console is not None:
         few = sorted({f"{strength:.3g}" for strength in (min(found.strengths), max(found.strengths))}, key=float)
@@ -53,7 +57,7 @@ def start_head(assembled: Assembled, bundle: Bundle, *, recipe: Recipe, console:
 
 
 def standardised_inputs(assembled: Assembled, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    """What the last layer of the head takes for these vectors; a head with taps is first set to standardise them.
+    """What the last layer of the head takes for these vectors; a head that standardises them is set to first.
 
     Args:
         assembled: The network; the layer `STANDARD` of its head is changed in place, where there is one.
