@@ -23,9 +23,7 @@ from tfl.errors import RecipeError, did_you_mean
 from tfl.modalities.base import modality_of
 from tfl.recipe import Auto, ProbeMethod, Recipe, Stage
 
-Strategy = Literal[
-    "scratch", "features", "svm", "class_means", "knn", "finetune", "gradual", "lp_ft", "wise_ft", "l2_sp", "auto"
-]
+Strategy = Literal["scratch", "features", "svm", "class_means", "knn", "finetune", "gradual", "lp_ft", "wise_ft", "l2_sp", "auto"]
 STRATEGIES: tuple[str, ...] = get_args(Strategy)
 SCRATCH_RATE, HEAD_RATE = 1e-3, 1e-3
 SCRATCH_EPOCHS, HEAD_EPOCHS, EPOCHS, STEP_EPOCHS = 60, 20, 20, 5

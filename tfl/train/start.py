@@ -46,7 +46,9 @@ def start_head(assembled: Assembled, bundle: Bundle, *, recipe: Recipe, console:
         set_neighbours(assembled.model, near)
         if console is not None:
             which = f"the {near.number} nearest" if near.number > 1 else "the nearest"
-            console.print(f"The head is {which} of {len(inputs)} training {bundle.modality.nouns}, k by cross-validation.", highlight=False)
+            console.print(
+                f"The head is {which} of {len(inputs)} training {bundle.modality.nouns}, k by cross-validation.", highlight=False
+            )
         return
     found = linear_head(inputs, targets, units, task=bundle.task.name, method=recipe.head.probe, **options)
     set_head(assembled, found)
