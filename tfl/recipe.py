@@ -749,7 +749,7 @@ class Recipe:
         training = [f"stages.{stage.name}.epochs={stage.epochs}" for stage in self.fixed_stages if stage.epochs]
         if training or isinstance(self.stages, Auto):
             raise RecipeError(
-                "A head of nearest neighbours (`head.probe=knn`) has nothing to train: it holds the training examples themselves.",
+                "A head of nearest neighbours (`head.probe=knn`) has nothing to train: it holds the training examples.",
                 received=training or "stages=tfl.Auto(...)",
                 allowed='stages with epochs=0, such as stages=(tfl.Stage("probe", epochs=0),)',
                 fix="Take another `head.probe`, or the head and the stages of: tfl run RECIPE --strategy knn",

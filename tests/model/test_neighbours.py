@@ -10,9 +10,9 @@ from rich.console import Console
 from sklearn.neighbors import KNeighborsClassifier
 
 import tfl
+from tfl.embeddings.network import build_network, wanted_vectors
 from tfl.errors import RecipeError
 from tfl.evaluate.explain import grad_cam, tensor_of
-from tfl.embeddings.network import build_network, wanted_vectors
 from tfl.job import run_recipe
 from tfl.modalities.base import settled
 from tfl.model.assemble import assemble

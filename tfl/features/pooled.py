@@ -49,7 +49,8 @@ def refuse_too_wide(assembled: Assembled, pooling: str) -> None:
         largest = max(widths, key=widths.__getitem__)
         raise RecipeError(
             "With `head.pooling=flatten` probes of every block read whole feature maps, and these are too large.",
-            received=f"{sum(widths.values()):,} numbers of each example in {len(widths)} blocks, {widths[largest]:,} in `{largest}`",
+            received=f"{sum(widths.values()):,} numbers of each example in {len(widths)} blocks, "
+            f"{widths[largest]:,} in `{largest}`",
             allowed=f"at most {WIDEST:,}",
             fix="Take head.pooling=avg or max here; a recipe that states its stages may flatten the maps that its head reads.",
         )

@@ -3,8 +3,8 @@
     head_pool ─▶ standardised, length one ─▶ · training examples = cosines ─▶ the nearest, by top_k
                                          distances, each over that of the (k+1)-th ─▶ votes · their labels ─▶ log ─▶ logits
 
-The graph is the same for every k and any data: k, examples and labels are weights, which `tfl.train.start` sets. What the votes are,
-and why, is in `tfl.probes.neighbours`.
+The graph is the same for every k and any data: k, examples and labels are weights, which `tfl.train.start` sets. What the votes
+are, and why, is in `tfl.probes.neighbours`.
 """
 
 from __future__ import annotations

@@ -4,10 +4,10 @@
     vote of neighbour j = 1 - dⱼ / dₖ₊₁        for j = 1 … k
     probability of a class = (1 + strength · its votes) / (classes + strength · all votes)
 
-The votes are those of Hechenbichler and Schliep 2004, *Weighted k-Nearest-Neighbor Techniques and Ordinal Classification*, with the
-triangular kernel: the nearer, the more, and the k-th is about to drop out. Where every neighbour has the same vote, a rounding error
-that swaps the k-th with the next one changes the probability by 1 / k; here it changes nothing, so that exports can be held to the
-model's answers. scikit-learn calls the same
+The votes are those of Hechenbichler and Schliep 2004, *Weighted k-Nearest-Neighbor Techniques and Ordinal Classification*, with
+the triangular kernel: the nearer, the more, down to 0 at the first that has no vote. Where every neighbour has the same vote, or
+one over its distance, a rounding error that swaps the k-th with the next one changes the probability by up to 1 / k; here it
+changes next to nothing, so that exports can be held to the answers of the model. In scikit-learn this is
 
     KNeighborsClassifier(k + 1, metric="cosine", weights=lambda d: 1 - d / (d[:, -1:] + NEAREST))
 """
@@ -32,8 +32,8 @@ NUMBERS = (1, 3, 5, 9, 15, 25)
 STRENGTHS = tuple(2.0**power for power in range(8))
 """What a whole vote counts beside the one that each class has for nothing (Laplace smoothing)."""
 NEAREST = 1e-6
-"""Added to the distance that all others are divided by: float32 tells no smaller ones apart, and examples that are all the same then
-have the same vote."""
+"""Added to the distance that all others are divided by: float32 tells no smaller ones apart, and examples that are all the same
+then have the same vote."""
 FIRST = 16.0
 """The strength where there are too few examples to choose it."""
 _ROWS = 1024
@@ -130,7 +130,7 @@ def _chosen(
 def _held_out(
     examples: NDArray[np.float32], folds: NDArray[np.integer]
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.int64]]]:
-    """Some examples at a time: their positions, and the nearest examples of other folds, with the distances in ascending order."""
+    """Some examples at a time: their positions, the distances to the nearest examples of other folds, ascending, and those."""
     for fold in range(int(folds.max()) + 1):
         held, others = np.flatnonzero(folds == fold), np.flatnonzero(folds != fold)
         known, count = examples[others].T, compared(len(others))
