@@ -13,6 +13,7 @@ import tfl
 from tfl.embeddings.network import build_network, wanted_vectors
 from tfl.errors import RecipeError
 from tfl.evaluate.explain import grad_cam, tensor_of
+from tfl.export.ship import ship_model
 from tfl.job import run_recipe
 from tfl.modalities.base import settled
 from tfl.model.assemble import assemble
@@ -164,6 +165,13 @@ def test_a_run_of_neighbours_is_scikit_learns_classifier_and_every_export_agrees
     assert number in NUMBERS and (answers == reference.predict(queries)).all()
     maps = grad_cam(model, images[:8], answers[:8], feature_layer="unit7_out")
     assert np.isfinite(maps).all() and maps.max(axis=(1, 2)).max() == pytest.approx(1)
+
+
+@pytest.mark.slow
+def test_the_file_for_phones_agrees(run, tmp_path):
+    model, bundle = load_run_model(run), prepare(run.recipe, Console(quiet=True)).bundle
+    shipped = ship_model(run, model, ("litert",), tmp_path / "export", bundle=bundle, quantize=("float32",))
+    assert {name: row["holds"] for name, row in shipped.certificate["exports"].items()} == {"litert_float32": True}
 
 
 @pytest.mark.slow
