@@ -30,7 +30,7 @@ def test_a_strategy_changes_head_and_stages_alone(name):
     assert (recipe.monitor == RECIPE.monitor) is (name != "scratch")
     assert recipe.head.hidden == () and recipe.backbone.name == "mini"
     assert (recipe.backbone.weights is None) is (name == "scratch")
-    assert (recipe.head.start == "probe") is (name in ("features", "svm", "class_means", "lp_ft", "wise_ft", "l2_sp"))
+    assert (recipe.head.start == "probe") is (name in ("features", "svm", "class_means", "knn", "lp_ft", "wise_ft", "l2_sp"))
 
 
 def test_random_weights_are_given_time_to_leave_chance():
@@ -50,7 +50,7 @@ def test_an_unknown_strategy_names_the_others():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["scratch", "svm", "class_means", "gradual", "l2_sp"])
+@pytest.mark.parametrize("name", ["scratch", "svm", "class_means", "knn", "gradual", "l2_sp"])
 def test_a_strategy_runs(name, tmp_path):
     recipe = with_strategy(RECIPE, name).smoke()
     run = run_recipe(recipe, out=tmp_path / "run", console=Console(quiet=True))

@@ -118,6 +118,7 @@ def run_recipe(
     from tfl.evaluate.forgetting import prepare_source_task
     from tfl.evaluate.predictor import SplitPredictor
     from tfl.evaluate.report.page import describe_data, write_report
+    from tfl.features.pooled import refuse_too_wide
     from tfl.model.assemble import assemble_for
     from tfl.train.stage_plan import plan_stages
 
@@ -130,6 +131,8 @@ def run_recipe(
         chosen = known.manifest.get("precision") if known else None
         precision, assembled = _prepare_model(recipe, bundle, console, chosen=chosen)
         plans = plan_stages(assembled, recipe)  # what does not fit is told before the folder is made
+        if isinstance(recipe.stages, Auto):
+            refuse_too_wide(assembled, recipe.head.pooling)
     source_task = None
     if recipe.source_data is not None:
         with clock.step("source"):

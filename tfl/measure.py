@@ -233,7 +233,9 @@ def _check_search(recipe: Recipe, folder: Path, *, resume: bool) -> Examples:
     from tfl.data.source import load_source
     from tfl.features.budget import check_store
     from tfl.tuning.folder import SearchFolder
+    from tfl.tuning.space import check_trains
 
+    check_trains(recipe)
     check_is_text(folder)
     check_can_write(folder, folder=True)
     SearchFolder(folder).refuse_if_taken(resume=resume)

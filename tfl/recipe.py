@@ -256,7 +256,8 @@ class Backbone:
         return cls(text)
 
 
-ProbeMethod = Literal["logistic", "svm", "class_means"]
+LinearProbe = Literal["logistic", "svm", "class_means"]
+ProbeMethod = Literal[LinearProbe, "knn"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -267,22 +268,23 @@ class Head:
         hidden: Units of each hidden dense layer, input side first.
         dropout: Share of the features dropped before each dense layer while training.
         pooling: How a feature map or a sequence becomes one vector: `avg` and `max` over its positions (those of real tokens
-            where there is padding); `first` is the first token's vector, `pooled` the network's own pooled output, where it
-            has these.
+            where there is padding); `flatten` puts all positions side by side, which takes a fixed size; `first` is the first
+            token's vector, `pooled` the network's own pooled output, where it has these.
         activation: After each hidden layer.
         taps: Blocks, by name or glob, whose pooled outputs the head reads side by side (after Head2Toe, Evci et al. 2022),
             standardised over the training images; none means the last block alone, as it is.
         start: `random` weights, or those of a linear `probe` on the frozen features of the training images, its penalty by
             cross-validation (LP-FT, Kumar et al. 2022). With a probe the first stage, too, keeps its start where no epoch is
             better. `source` keeps the classifier of the source network, and adds up the probabilities of its classes by class
-            of the data; nothing is trained.
-        probe: With `start="probe"`, for one of several classes: `logistic` regression, a linear `svm`, or `class_means`, the
-            nearest class mean. Other tasks have `logistic`, which for numbers is a ridge regression.
+        of the data; nothing is trained.
+    probe: With `start="probe"`, for one of several classes: `logistic` regression, a linear `svm`, `class_means`, the
+        nearest class mean, or `knn`, the k nearest training examples, which become part of the network: nothing can train
+        then, so that every stage has `epochs=0`. Other tasks have `logistic`, which for numbers is a ridge regression.
     """
 
     hidden: tuple[int, ...] = number((), at_least=1, at_most=65536)
     dropout: float = number(0.2, at_least=0.0, at_most=0.95)
-    pooling: Literal["avg", "max", "first", "pooled"] = "avg"
+    pooling: Literal["avg", "max", "flatten", "first", "pooled"] = "avg"
     activation: Literal["relu", "gelu", "silu", "tanh"] = "relu"
     taps: tuple[str, ...] = ()
     start: Literal["random", "probe", "source"] = "random"
@@ -301,6 +303,12 @@ class Head:
                 "A head that starts from a probe is linear.",
                 received=f"hidden={self.hidden}",
                 fix="Leave out `hidden`, or `start`.",
+            )
+        if self.probe == "knn" and self.start != "probe":
+            raise RecipeError(
+                "A head of nearest neighbours is made of training examples, and has no random weights to start from.",
+                received=f"probe={self.probe!r}, start={self.start!r}",
+                fix='Give it start="probe", or leave out `probe`.',
             )
 
 
@@ -758,6 +766,13 @@ class Recipe:
                 received=f"{self.head.probe}, task={self.task}",
                 allowed="logistic",
             )
+        if self.head.probe == "knn":
+            self._check_nothing_trains()
+        if self.head.pooling == "flatten" and self.data.kind == "text":
+            raise RecipeError(
+                "`head.pooling=flatten` takes maps of a fixed size, and texts have lengths of their own.",
+                allowed="`avg`, `max`, `first` or `pooled`",
+            )
         if self.task in OF_NUMBERS:
             self._check_numbers()
         if self.needs_classifier:
@@ -791,6 +806,16 @@ class Recipe:
                 received="Auto" if isinstance(self.stages, Auto) else f"epochs={[stage.epochs for stage in self.stages]}",
                 allowed='stages=(tfl.Stage("source", epochs=0),)',
                 fix="Take `--strategy direct`, or another `head.start`.",
+            )
+
+    def _check_nothing_trains(self) -> None:
+        training = [f"stages.{stage.name}.epochs={stage.epochs}" for stage in self.fixed_stages if stage.epochs]
+        if training or isinstance(self.stages, Auto):
+            raise RecipeError(
+                "A head of nearest neighbours (`head.probe=knn`) has nothing to train: it holds the training examples.",
+                received=training or "stages=tfl.Auto(...)",
+                allowed='stages with epochs=0, such as stages=(tfl.Stage("probe", epochs=0),)',
+                fix="Take another `head.probe`, or the head and the stages of: tfl run RECIPE --strategy knn",
             )
 
     def _check_numbers(self) -> None:

@@ -5,6 +5,7 @@ direct      the classifier of the source network as it is, its classes mapped to
 features    a linear probe on features of the frozen network, and nothing else: logistic regression
 svm         the same by a linear support vector machine
 class_means the same by the nearest class mean
+knn         the same by the k nearest training examples
 finetune    a new head on the frozen network, then everything trains
 gradual     the head, then one, two and four more blocks with it (Howard and Ruder 2018, *ULMFiT*)
 lp_ft       a probe, then everything trains from it (Kumar et al. 2022, *Fine-Tuning can Distort Pretrained Features*)
@@ -24,7 +25,7 @@ from tfl.modalities.base import modality_of
 from tfl.recipe import Auto, ProbeMethod, Recipe, Stage
 
 Strategy = Literal[
-    "scratch", "direct", "features", "svm", "class_means", "finetune", "gradual", "lp_ft", "wise_ft", "l2_sp", "auto"
+    "scratch", "direct", "features", "svm", "class_means", "knn", "finetune", "gradual", "lp_ft", "wise_ft", "l2_sp", "auto"
 ]
 STRATEGIES: tuple[str, ...] = get_args(Strategy)
 SCRATCH_RATE, HEAD_RATE = 1e-3, 1e-3
@@ -101,7 +102,7 @@ def with_strategy(recipe: Recipe, name: str) -> Recipe:
     if name == "direct":
         head_ = dataclasses.replace(plain, start="source")
         return dataclasses.replace(recipe, head=head_, stages=(Stage("source", train="head", epochs=0),))
-    if name in ("features", "svm", "class_means"):
+    if name in ("features", "svm", "class_means", "knn"):
         head_ = probe if name == "features" else dataclasses.replace(probe, probe=cast(ProbeMethod, name))
         return dataclasses.replace(recipe, head=head_, stages=(Stage("probe", train="head", epochs=0),))
     if name == "finetune":

@@ -44,6 +44,14 @@ def probed(tmp_path_factory):
     return run_recipe(digits(), out=tmp_path_factory.mktemp("runs") / "probed", console=QUIET)
 
 
+def test_maps_that_are_too_large_to_probe_are_refused_before_the_folder_is_made(tmp_path):
+    data = tfl.Sample("digits", image_size=(64, 64), per_class=5)
+    recipe = digits(data=data, head=tfl.Head(pooling="flatten"))
+    with pytest.raises(RecipeError, match=r"head\.pooling=flatten.*90,112 numbers"):
+        run_recipe(recipe, out=tmp_path / "run", console=QUIET)
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.fixture(scope="module")
 def tuned(tmp_path_factory):
     """A run in which every candidate counts as better than the one before."""

@@ -15,6 +15,7 @@ from tfl.features.extract import extract
 from tfl.features.pooled import pooled_models
 from tfl.model.assemble import assemble_for
 from tfl.prepare import prepare
+from tfl.strategies import with_strategy
 
 
 def stored(cache: Path) -> set[Path]:
@@ -35,3 +36,13 @@ def test_they_have_the_keys_of_the_run_under_its_precision(tmp_path: Path, monke
         models = _last_blocks(pooled_models(assemble_for(recipe, bundle, precision=precision), recipe.head.pooling))
         extract(models, bundle, np.arange(len(bundle.examples)), features=recipe.features)
         assert (stored(tmp_path / "cache") == known) == is_known
+
+
+@pytest.mark.slow
+def test_the_head_of_the_recipe_is_none_of_their_business(tmp_path: Path) -> None:
+    recipe = recipe_of(folder_of_scenes(tmp_path / "data", {"ant": 6, "bee": 6}))
+    bundle = prepare(recipe, Console(quiet=True)).bundle
+    neighbours = with_strategy(recipe, "knn")
+    flattened = neighbours.override("head.pooling", "flatten")
+    np.testing.assert_array_equal(vectors_of(neighbours, bundle), vectors_of(recipe, bundle))
+    np.testing.assert_array_equal(vectors_of(flattened, bundle), vectors_of(recipe, bundle))

@@ -25,7 +25,7 @@ def make_network(policy="float32", *, seed=1):
         x = keras.layers.BatchNormalization()(x)
         x = keras.layers.Conv2D(16, 3, strides=2, activation="relu")(x)
         layers = [
-            pooling_layer(4, "avg", name="head_pool"),
+            pooling_layer((None, None, None, 8), "avg", name="head_pool"),
             *head_layers(tfl.Head(), len(LABELS), seed=seed),
             *CLASSIFY.output_layers(),
         ]

@@ -30,7 +30,11 @@ def network_of_unequal_channels():
     x = keras.layers.Rescaling(1 / 255)(pixels)
     first = keras.layers.Conv2D(8, 3, strides=4, activation="relu", name="first")
     last = keras.layers.Conv2D(64, 1, activation="relu", name="last")
-    layers = [pooling_layer(4, "avg", name="head_pool"), *head_layers(tfl.Head(), len(LABELS), seed=3), *CLASSIFY.output_layers()]
+    layers = [
+        pooling_layer((None, None, None, 8), "avg", name="head_pool"),
+        *head_layers(tfl.Head(), len(LABELS), seed=3),
+        *CLASSIFY.output_layers(),
+    ]
     model = keras.Model(pixels, put_on(layers, last(first(x))))
     kernel, bias = first.get_weights()
     kernel[..., 0] = 100

@@ -12,16 +12,18 @@ import pytest
 
 import tfl
 from tfl.errors import RecipeError
+from tfl.features.pooled import pooled_models, refuse_too_wide
 from tfl.model.assemble import Assembled, assemble
-from tfl.model.head import POOL, STANDARD, tapped
+from tfl.model.head import POOL, STANDARD, pool, pooling_layer, tapped
+from tfl.vectors import side_by_side
 
 MINI = ["stem_out", *(f"unit{number}_out" for number in range(1, 8))]
 
 
-def build(*taps: str, name: str = "mini", **head: Any) -> Assembled:
+def build(*taps: str, name: str = "mini", size: int = 64, **head: Any) -> Assembled:
     recipe = tfl.Recipe(
         name="test",
-        data=tfl.Sample("strawberry", image_size=(64, 64)),
+        data=tfl.Sample("strawberry", image_size=(size, size)),
         backbone=tfl.Backbone(name, weights=None),
         head=tfl.Head(taps=taps, **head),
     )
@@ -93,6 +95,56 @@ def test_one_tap_is_read_as_the_last_block_is_and_then_standardised() -> None:
     early = build("unit3_out", pooling="max")
     map_ = keras.Model(early.model.input, early.backbone_output)(pixels())
     np.testing.assert_array_equal(read_by(early), np.max(map_, axis=(1, 2)))
+
+
+def test_a_flattened_map_is_read_whole() -> None:
+    assembled = build(pooling="flatten", hidden=(5, 4), activation="relu")
+    map_ = np.asarray(keras.Model(assembled.model.input, assembled.backbone_output)(pixels()))
+    assert map_.shape[1] > 1
+    vector = map_.reshape(len(map_), -1)
+    np.testing.assert_array_equal(read_by(assembled), vector)
+    x = vector
+    for name in ("head_dense1", "head_dense2", "logits"):
+        kernel, bias = assembled.model.get_layer(name).get_weights()
+        x = x @ kernel + bias if name == "logits" else np.maximum(x @ kernel + bias, 0)
+    expected = np.exp(x - x.max(axis=1, keepdims=True))
+    np.testing.assert_allclose(assembled.model(pixels()), expected / expected.sum(axis=1, keepdims=True), atol=1e-4)
+    assert assembled.model.get_layer("head_dense1").kernel.shape == (vector.shape[1], 5)
+
+
+def test_flattened_taps_are_those_of_the_probes() -> None:
+    assembled = build("unit2_out", "unit5_out", pooling="flatten")
+    models = pooled_models(assembled, "flatten")
+    names = [block.name for block in assembled.blocks]
+    vectors = [np.asarray(models[names.index(name)](pixels())) for name in ("unit2_out", "unit5_out")]
+    assert vectors[0].shape[1] == 16 * 16 * 48
+    np.testing.assert_allclose(read_by(assembled), side_by_side(vectors), rtol=1e-4, atol=1e-5)
+
+
+def test_flatten_takes_maps_of_one_size() -> None:
+    with pytest.raises(RecipeError, match=r"texts have lengths of their own.*`avg`"):
+        tfl.Recipe(
+            name="texts",
+            data=tfl.Sample("reviews", input=tfl.Text()),
+            backbone=tfl.Backbone("tiny", weights=None),
+            head=tfl.Head(pooling="flatten"),
+        )
+    for shape in ((None, None, None, 8), (None, None, 8)):
+        with pytest.raises(RecipeError, match=r"vary with the example.*\(.*None"):
+            pooling_layer(shape, "flatten")
+    tokens = keras.Input((6, 8))
+    assert pool(pooling_layer(tokens.shape, "flatten"), tokens, "flatten").shape == (None, 48)
+    assert pool(pooling_layer((None, 8), "flatten"), keras.Input((8,)), "flatten").shape == (None, 8)
+    with pytest.raises(RecipeError, match="padded"):
+        pool(pooling_layer(tokens.shape, "flatten"), tokens, "flatten", mask=keras.Input((6,)))
+
+
+def test_probes_of_every_block_do_not_read_maps_that_are_too_large() -> None:
+    small, large = (build(size=size) for size in (32, 64))
+    refuse_too_wide(small, "flatten")
+    refuse_too_wide(large, "avg")
+    with pytest.raises(RecipeError, match=r"90,112 numbers of each example in 8 blocks, 24,576 in `stem_out`.*at most 32,768"):
+        refuse_too_wide(large, "flatten")
 
 
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
@@ -176,3 +228,29 @@ def test_a_run_with_taps_trains_exports_explains_and_goes_on(tmp_path: Path) -> 
         export=(),
     )
     assert run_recipe(second, out=tmp_path / "second", console=quiet).manifest["status"] == "done"
+
+
+@pytest.mark.slow
+def test_a_run_that_flattens_trains_from_stored_vectors_exports_and_explains(tmp_path: Path) -> None:
+    from rich.console import Console
+
+    from tfl.job import run_recipe
+
+    recipe = tfl.Recipe(
+        name="flat",
+        data=tfl.Sample("digits", image_size=(64, 64), per_class=20, labels=("0", "3", "8")),
+        backbone=tfl.Backbone("mini"),
+        head=tfl.Head(pooling="flatten", hidden=(16, 8), dropout=0.0),
+        stages=(
+            tfl.Stage("head", epochs=8, learning_rate=3e-3),
+            tfl.Stage("upper", train="top:2", epochs=1, learning_rate=1e-4),
+        ),
+        export=("saved_model", "onnx"),
+    )
+    run = run_recipe(recipe, out=tmp_path / "run", console=Console(quiet=True))
+    assert not any(run.stage_state(name)["unstored"] for name in ("head", "upper"))
+    assert run.read_json("metrics.json")["test"]["accuracy"] > 0.6
+    assert all(row["holds"] for row in run.manifest["parity"].values()) and len(run.manifest["parity"]) == 2
+    assert run.read_json("report/album.json")["feature_layer"] == "unit7_out"
+    model = keras.models.load_model(run.path("model.keras"))
+    assert model.get_layer("head_dense1").kernel.shape == (2048, 16)

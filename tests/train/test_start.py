@@ -12,6 +12,7 @@ from sklearn.preprocessing import StandardScaler
 import tfl
 from tfl.errors import RecipeError
 from tfl.evaluate.explain import tensor_of
+from tfl.model.assemble import assemble_for
 from tfl.model.head import POOL
 from tfl.runs import Run
 from tfl.train.stage import train_stage
@@ -39,6 +40,20 @@ def test_the_network_is_the_regression_on_its_own_features(recipe, bundle, netwo
         key=lambda probe: -np.abs(probe.predict_proba(vectors[val]) - assembled.model(images[val]).numpy()).max(),
     )
     np.testing.assert_allclose(assembled.model(images[val]), best.predict_proba(vectors[val]), atol=0.05)
+
+
+@pytest.mark.parametrize("probe", ["logistic", "knn"])
+def test_a_probe_reads_the_flattened_map(recipe, bundle, probe):
+    stages = (tfl.Stage("probe", epochs=0),)
+    recipe = started(dataclasses.replace(recipe, stages=stages), pooling="flatten", probe=probe)
+    assembled = assemble_for(recipe, bundle)
+    start_head(assembled, bundle, recipe=recipe)
+    images, labels = bundle.examples.arrays.astype("float32"), np.asarray(bundle.examples.labels)
+    map_ = np.asarray(keras.Model(assembled.model.input, assembled.backbone_output)(images))
+    vectors = np.asarray(keras.Model(assembled.model.input, tensor_of(assembled.model, POOL))(images))
+    np.testing.assert_array_equal(vectors, map_.reshape(len(map_), -1))
+    train = bundle.indices("train")
+    assert (assembled.model(images[train]).numpy().argmax(axis=1) == labels[train]).mean() > 0.9
 
 
 def test_a_first_stage_that_is_no_better_keeps_the_probe(tmp_path, recipe, bundle, network, changed):

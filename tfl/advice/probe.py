@@ -21,7 +21,7 @@ from tfl.advice.profile import Metric, Profile, make_profile
 from tfl.data.bundle import Bundle, derived_seed
 from tfl.data.split import tied_together
 from tfl.features.extract import extract
-from tfl.features.pooled import pooled_models
+from tfl.features.pooled import pooled_models, refuse_too_wide
 from tfl.features.store import Features as Stored
 from tfl.modalities.base import settled
 from tfl.model.assemble import Assembled, assemble_for
@@ -75,7 +75,7 @@ def probe_recipe(
     (8, 80, True)
     """
     recipe = settled(recipe)
-    whole = dataclasses.replace(recipe, head=dataclasses.replace(recipe.head, taps=()))
+    whole = dataclasses.replace(recipe, head=dataclasses.replace(recipe.head, taps=(), start="random", probe="logistic"))
     precision = choose_precision(whole, lambda: assemble_for(whole, bundle), modality=bundle.modality, console=console)
     assembled = assemble_for(whole, bundle, precision=precision)
     if console is not None and (note := bundle.modality.network_note(recipe.backbone)) is not None:
@@ -120,13 +120,14 @@ def probe(
         console, progress: As of `probe_recipe`.
 
     Raises:
+        RecipeError: The pooling makes vectors that are too long.
         TflError: A block's features are not finite.
     """
     began = time.perf_counter()
     indices = np.concatenate([bundle.indices("train"), bundle.indices("val")])
-    stored: Any = extract(
-        pooled_models(assembled, pooling), bundle, indices, features=features or Features(), console=console, progress=progress
-    )
+    refuse_too_wide(assembled, pooling)
+    models = pooled_models(assembled, pooling)
+    stored: Any = extract(models, bundle, indices, features=features or Features(), console=console, progress=progress)
     computed = time.perf_counter()
     labels = np.asarray(bundle.examples.labels)[indices]
     units = np.unique(tied_together(bundle.examples, bundle.fingerprints)[indices], return_inverse=True)[1]

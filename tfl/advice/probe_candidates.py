@@ -13,7 +13,7 @@ import numpy as np
 from tfl.advice.probe import on_all_cores
 from tfl.data.bundle import Bundle
 from tfl.features.extract import extract
-from tfl.features.pooled import joined, pooled_models
+from tfl.features.pooled import joined, pooled_models, refuse_too_wide
 from tfl.model.assemble import Assembled
 from tfl.probes.head import linear_head
 from tfl.probes.linear import held_out
@@ -90,7 +90,11 @@ def probe_candidates(
         losses: Callable, the loss of each example for logits `(n, outputs)`.
         console: Where messages are shown; None shows nothing.
         progress: Called after each batch with the number of examples that are done.
+
+    Raises:
+        RecipeError: The head's pooling makes vectors that are too long.
     """
+    refuse_too_wide(assembled, recipe.head.pooling)
     models = pooled_models(assembled, recipe.head.pooling)
     stored: Any = extract(models, bundle, rows, features=recipe.features, console=console, progress=progress)
     vectors = [np.asarray(one.read_all(), np.float32) for one in stored]

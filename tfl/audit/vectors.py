@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ from tfl.data.bundle import Bundle
 from tfl.features.extract import extract
 from tfl.features.pooled import pooled_models
 from tfl.model.assemble import assemble
-from tfl.recipe import Recipe
+from tfl.recipe import Head, Recipe
 from tfl.tasks.base import task_of
 from tfl.vectors import side_by_side
 
@@ -37,15 +38,18 @@ def vectors_of(
     nothing again.
 
     Args:
-        recipe: Its backbone, pooling, precision and way of storing features. Where the precision is `auto`, float32 is taken.
+        recipe: Its backbone, pooling (`avg` where that is `flatten`), precision and way of storing features. Where the precision
+            is `auto`, float32 is taken.
         bundle: The examples.
         console: Where to say which engine was chosen; None says nothing.
         progress: Called after each batch with how many examples are done.
     """
     precision = "float32" if recipe.precision == "auto" else recipe.precision
     names = bundle.examples.class_names if len(bundle.examples.class_names) > 1 else ("a", "b")
+    pooling = "avg" if recipe.head.pooling == "flatten" else recipe.head.pooling
+    recipe = dataclasses.replace(recipe, head=Head(pooling=pooling, taps=recipe.head.taps))
     assembled = assemble(recipe, names, modality=bundle.modality, task=task_of("classify"), precision=precision)
-    models = _last_blocks(pooled_models(assembled, recipe.head.pooling))
+    models = _last_blocks(pooled_models(assembled, pooling))
     everything = np.arange(len(bundle.examples))
     stored: Any = extract(models, bundle, everything, features=recipe.features, console=console, progress=progress)
     vectors = [np.asarray(one.read_all(), np.float32) for one in stored]

@@ -58,7 +58,7 @@ def embed(
         source: A source as `Data.source`, or several files and folders.
         out: Path of the file, `.parquet` or `.npy`; must not be there.
         block: Whose output, by name. Defaults to what the head of a run reads, or to the last block of a backbone.
-        pooling: `avg`, `max` or `first`. Defaults to the run's, or to `avg`.
+        pooling: `avg`, `max`, `flatten` or `first`. Defaults to the run's, or to `avg`.
         normalize: Whether each vector is brought to length one. Defaults to False.
         labels: Whether labels are looked for in the source. Defaults to True.
         kind: One of `tfl.modalities.base.KINDS`, where the network can see several. Defaults to what the source shows.

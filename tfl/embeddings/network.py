@@ -79,7 +79,7 @@ def wanted_vectors(
     Args:
         network: A run folder, or the name of a backbone as a recipe writes it.
         block: A block by name.
-        pooling: `avg`, `max` or `first`.
+        pooling: One of `tfl.embeddings.options.POOLINGS`.
         normalized: Whether vectors are brought to length one.
         kind: What the network will see, where it could see several kinds. By default that is found in the source.
         settings: Fields of the recipe with their values. Of a run, only those of `features`.
@@ -212,7 +212,7 @@ def _pooled(model: Any, tensor: Any, block: str, pooling: str) -> Any:
 
     tensor = tensor_of(model, block) if tensor is None else tensor
     mask = next((one for one in model.inputs if one.name == MASK), None)
-    return keras.Model(inputs_of(model), pool(pooling_layer(len(tensor.shape), pooling), tensor, pooling, mask))
+    return keras.Model(inputs_of(model), pool(pooling_layer(tensor.shape, pooling), tensor, pooling, mask))
 
 
 def _of_backbone(wanted: Wanted, notes: list[str]) -> VectorNetwork:

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-POOLINGS = ("avg", "max", "first")
+POOLINGS = ("avg", "max", "flatten", "first")
 """How a feature map or a sequence becomes one vector."""
 Metric = Literal["cosine", "euclidean"]
 METRICS = ("cosine", "euclidean")

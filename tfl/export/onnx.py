@@ -8,6 +8,8 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
+import keras
+
 from tfl.errors import ExportError
 from tfl.export.shipment import Shipment
 
@@ -22,7 +24,7 @@ def fill_onnx(shipment: Shipment, folder: Path) -> tuple[str, ...]:
     """
     import onnx
 
-    with _quietly():
+    with _quietly(), _constants(shipment.answer):
         try:
             shipment.answer.export(folder / FILE, format="onnx", verbose=False, input_signature=shipment.input_signature())
             onnx.checker.check_model(str(folder / FILE))
@@ -31,6 +33,20 @@ def fill_onnx(shipment: Shipment, folder: Path) -> tuple[str, ...]:
         except Exception as error:  # tf2onnx raises a dozen kinds, by what it lacks
             raise ExportError(f"This model cannot be written as ONNX: {' '.join(str(error).split())[:500]}") from error
     return (FILE,)
+
+
+@contextlib.contextmanager
+def _constants(model: keras.Model) -> Iterator[None]:
+    """With the mean and variance of each `Normalization` as constants: tf2onnx takes tensors outside of the graph for inputs."""
+    layers = [layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.Normalization)]
+    before = [(layer.mean, layer.variance) for layer in layers]
+    try:
+        for layer, (mean, variance) in zip(layers, before, strict=True):
+            layer.mean, layer.variance = keras.ops.convert_to_numpy(mean), keras.ops.convert_to_numpy(variance)
+        yield
+    finally:
+        for layer, (mean, variance) in zip(layers, before, strict=True):
+            layer.mean, layer.variance = mean, variance
 
 
 @contextlib.contextmanager

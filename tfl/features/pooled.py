@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ import numpy as np
 from tfl.backbones.blocks import find_cut_points
 from tfl.backbones.inputs import inputs_of
 from tfl.data.bundle import Bundle
+from tfl.errors import RecipeError
 from tfl.features.extract import extract
 from tfl.modalities.base import MASK
 from tfl.model.assemble import Assembled
@@ -23,13 +25,35 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 
+WIDEST = 2**15
+"""Numbers of an example in all blocks together. With 60,000 the probes of 320 examples took more than five minutes."""
+
+
 def pooled_models(assembled: Assembled, pooling: str = "avg") -> list[keras.Model]:
     """A model from the inputs to the pooled output of each block, `(batch, features)` float32, sharing the network's layers."""
     tensors = {point.name: point.tensor for point in find_cut_points(assembled.backbone())}
     maps = [tensors[block.name] for block in assembled.blocks]
     mask = next((tensor for tensor in assembled.model.inputs if tensor.name == MASK), None)
-    vectors = [pool(pooling_layer(len(map_.shape), pooling), map_, pooling, mask) for map_ in maps]
+    vectors = [pool(pooling_layer(map_.shape, pooling), map_, pooling, mask) for map_ in maps]
     return [keras.Model(inputs_of(assembled.model), vector, name=f"pooled_{number}") for number, vector in enumerate(vectors)]
+
+
+def refuse_too_wide(assembled: Assembled, pooling: str) -> None:
+    """Raises where probes of every block would read more than `WIDEST` numbers of an example, which takes `flatten`.
+
+    Raises:
+        RecipeError: They would.
+    """
+    widths = {block.name: math.prod(side or 1 for side in block.output_shape) for block in assembled.blocks}
+    if pooling == "flatten" and sum(widths.values()) > WIDEST:
+        largest = max(widths, key=widths.__getitem__)
+        raise RecipeError(
+            "With `head.pooling=flatten` probes of every block read whole feature maps, and these are too large.",
+            received=f"{sum(widths.values()):,} numbers of each example in {len(widths)} blocks, "
+            f"{widths[largest]:,} in `{largest}`",
+            allowed=f"at most {WIDEST:,}",
+            fix="Take head.pooling=avg or max here; a recipe that states its stages may flatten the maps that its head reads.",
+        )
 
 
 def head_inputs(

@@ -80,6 +80,7 @@ def assemble(
     modality: Modality | None = None,
     task: Task | None = None,
     precision: str | None = None,
+    examples: int = 0,
 ) -> Assembled:
     """Builds the recipe's network; new weights are drawn from `recipe.seed`.
 
@@ -92,17 +93,18 @@ def assemble(
         modality: What the network takes. Defaults to the recipe's.
         task: What the network predicts, fitted to the training targets. Defaults to the recipe's.
         precision: Name of the dtype policy. Defaults to the global one.
+        examples: Number of training examples, which a head of nearest neighbours needs. Defaults to 0.
 
     Raises:
         BackboneError: The backbone cannot be built, names one of its layers as the head's, or lacks the classifier that is asked
-            for.
-        RecipeError: The head taps a block that is not there.
+        for.
+    RecipeError: The head taps a block that is not there, or does not fit the network.
         WeightsNotFoundError: Its weights are not to be had.
     """
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(precision or before)
     try:
-        return _assemble(recipe, class_names, modality or modality_of(recipe), task or task_of(recipe.task))
+        return _assemble(recipe, class_names, modality or modality_of(recipe), task or task_of(recipe.task), examples)
     finally:
         keras.config.set_dtype_policy(before)
 
@@ -110,10 +112,11 @@ def assemble(
 def assemble_for(recipe: Recipe, bundle: Bundle, *, precision: str | None = None) -> Assembled:
     """The recipe's network for the examples of a bundle; see `assemble`."""
     names, modality, task = bundle.examples.class_names, bundle.modality, bundle.task
-    return assemble(recipe, names, modality=modality, task=task, precision=precision)
+    examples = len(bundle.indices("train"))
+    return assemble(recipe, names, modality=modality, task=task, precision=precision, examples=examples)
 
 
-def _assemble(recipe: Recipe, class_names: Sequence[str], modality: Modality, task: Task) -> Assembled:
+def _assemble(recipe: Recipe, class_names: Sequence[str], modality: Modality, task: Task, examples: int) -> Assembled:
     keras.utils.set_random_seed(recipe.seed)
     if recipe.head.start == "source":
         return _with_source(recipe, class_names, modality, task)
@@ -123,7 +126,7 @@ def _assemble(recipe: Recipe, class_names: Sequence[str], modality: Modality, ta
     tensors = {point.name: point.tensor for point in find_cut_points(backbone)}
     maps = [tensors[blocks[position].name] for position in read]
     taps, joined = reading_layers(recipe.head, maps)
-    layers = [*head_layers(recipe.head, len(class_names), seed=recipe.seed), *task.output_layers()]
+    layers = [*head_layers(recipe.head, len(class_names), seed=recipe.seed, examples=examples), *task.output_layers()]
     names = [layer.name for layer in (*(layer for tap in taps for layer in tap), joined, *layers)]
     if taken := {operation.name for operation in backbone.operations} & set(names):
         raise BackboneError(f"The backbone has layers named like the head's: {', '.join(sorted(taken))}.", fix="Rename them.")

@@ -17,7 +17,7 @@ import numpy as np
 from tfl.probes.folds import FOLDS, make_folds
 from tfl.probes.linear import FIRST, fitted_probe, held_out
 from tfl.probes.other import class_means, linear_svm
-from tfl.recipe import OF_NUMBERS, ProbeMethod
+from tfl.recipe import OF_NUMBERS, LinearProbe
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -53,7 +53,7 @@ def linear_head(
     balanced: bool = False,
     seed: int = 0,
     strengths: Sequence[float] | None = None,
-    method: ProbeMethod = "logistic",
+    method: LinearProbe = "logistic",
 ) -> LinearHead:
     """The head that regressions give for features.
 
@@ -98,7 +98,7 @@ def linear_head(
             if len(seen) == 2:  # scikit-learn gives the difference of both
                 weights, intercepts = np.stack([-weights[:, 0], weights[:, 0]], axis=1) / 2, np.array([-1, 1]) * intercepts / 2
         else:
-            folds = _folds(places, units, seed=seed)
+            folds = folds_of(places, units, seed=seed)
             if method == "svm":
                 weights, intercepts, strength = linear_svm(features, places, folds, balanced=balanced, strength=given)
             else:
@@ -131,12 +131,12 @@ def _logistic(
     names, places = np.unique(labels, return_inverse=True)
     if strength is not None:
         return fitted_probe(features, labels, strength, balanced=balanced), strength
-    folds = _folds(places, units, seed=seed) if len(names) > 1 else None
+    folds = folds_of(places, units, seed=seed) if len(names) > 1 else None
     strength = held_out(features, places, folds, balanced=balanced).strength if folds is not None else FIRST
     return fitted_probe(features, labels, strength, balanced=balanced), strength
 
 
-def _folds(places: NDArray[np.integer], units: NDArray[np.integer], *, seed: int) -> NDArray[np.integer] | None:
+def folds_of(places: NDArray[np.integer], units: NDArray[np.integer], *, seed: int) -> NDArray[np.integer] | None:
     """The fold of each example; None where a class has too few to be held out."""
     if min(len(np.unique(units[places == place])) for place in range(int(places.max()) + 1)) < _FEWEST:
         return None

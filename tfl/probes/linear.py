@@ -232,17 +232,26 @@ class _Folds:
 
 def _standardised(features: NDArray[np.floating]) -> NDArray[np.float32]:
     x = np.array(features, np.float32)
-    if not np.isfinite(x).all():
-        raise TflError(
-            "Some features are not finite numbers, so nothing can be learnt from them.",
-            received=f"{int((~np.isfinite(x)).any(axis=1).sum())} of {len(x)} examples",
-            fix="The network's weights are damaged, or its values overflow: use features.dtype=bfloat16, or float32.",
-        )
+    refuse_not_finite(x)
     x -= x.mean(axis=0, dtype=np.float64).astype(np.float32)
     scale = np.sqrt(np.mean(np.square(x), axis=0, dtype=np.float64))
     scale[scale < _LEAST_SCALE] = 1
     x /= scale.astype(np.float32)
     return x
+
+
+def refuse_not_finite(features: NDArray[np.floating]) -> None:
+    """Raises where nothing can be learnt from features `(n, width)`.
+
+    Raises:
+        TflError: One is not a finite number.
+    """
+    if not np.isfinite(features).all():
+        raise TflError(
+            "Some features are not finite numbers, so nothing can be learnt from them.",
+            received=f"{int((~np.isfinite(features)).any(axis=1).sum())} of {len(features)} examples",
+            fix="The network's weights are damaged, or its values overflow: use features.dtype=bfloat16, or float32.",
+        )
 
 
 def _principal_axes(x: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -19,8 +19,10 @@ from tfl.features.standardise import moments, set_moments, standardise
 from tfl.model.assemble import Assembled
 from tfl.model.class_mapping import ClassMapping, map_classes
 from tfl.model.head import LOGITS, POOL, STANDARD
+from tfl.model.neighbours import set_neighbours
 from tfl.model.source_head import set_mapping
 from tfl.probes.head import LinearHead, linear_head
+from tfl.probes.neighbours import nearest_neighbours
 from tfl.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -54,15 +56,19 @@ def start_head(assembled: Assembled, bundle: Bundle, *, recipe: Recipe, console:
         standardise(assembled, bundle, features=recipe.features, console=console)
         return None
     vectors = head_inputs(assembled, bundle, "train", pooling=recipe.head.pooling, features=recipe.features, console=console)
-    found = linear_head(
-        standardised_inputs(assembled, vectors),
-        bundle.task.scaled(bundle.targets_of("train")),
-        tied_together(bundle.examples, bundle.fingerprints)[bundle.indices("train")],
-        task=bundle.task.name,
-        balanced=recipe.class_weight == "balanced",
-        seed=derived_seed(recipe.seed, "probe"),
-        method=recipe.head.probe,
-    )
+    inputs, targets = standardised_inputs(assembled, vectors), bundle.task.scaled(bundle.targets_of("train"))
+    units = tied_together(bundle.examples, bundle.fingerprints)[bundle.indices("train")]
+    options: dict[str, Any] = {"balanced": recipe.class_weight == "balanced", "seed": derived_seed(recipe.seed, "probe")}
+    if recipe.head.probe == "knn":
+        near = nearest_neighbours(inputs, targets.argmax(axis=1), units, classes=targets.shape[1], **options)
+        set_neighbours(assembled.model, near)
+        if console is not None:
+            which = f"the {near.number} nearest" if near.number > 1 else "the nearest"
+            console.print(
+                f"The head is {which} of {len(inputs)} training {bundle.modality.nouns}, k by cross-validation.", highlight=False
+            )
+        return None
+    found = linear_head(inputs, targets, units, task=bundle.task.name, method=recipe.head.probe, **options)
     set_head(assembled, found)
     if console is not None:
         few = sorted({f"{strength:.3g}" for strength in (min(found.strengths), max(found.strengths))}, key=float)
@@ -106,7 +112,7 @@ def _show_mapping(found: ClassMapping, console: Console, *, nouns: str) -> None:
 
 
 def standardised_inputs(assembled: Assembled, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    """What the last layer of the head takes for these vectors; a head with taps is first set to standardise them.
+    """What the last layer of the head takes for these vectors; a head that standardises them is set to first.
 
     Args:
         assembled: The network; the layer `STANDARD` of its head is changed in place, where there is one.

@@ -47,6 +47,7 @@ class ResettableNetwork:
 
 
 def _key(recipe: Recipe, bundle: Bundle) -> str:
-    """Everything of a recipe that `assemble` reads."""
+    """Everything of a recipe and its data that `assemble` reads."""
     names, identity = bundle.examples.class_names, bundle.modality.identity()
-    return repr((recipe.name, recipe.backbone, recipe.head, identity, recipe.task, recipe.seed, names))
+    held = len(bundle.indices("train")) if recipe.head.probe == "knn" else None
+    return repr((recipe.name, recipe.backbone, recipe.head, identity, recipe.task, recipe.seed, names, held))

@@ -92,6 +92,25 @@ def check_space(recipe: Recipe, space: Space) -> None:
                 check_available(changed)  # an unknown name is reported before the first trial
 
 
+def check_trains(recipe: Recipe) -> None:
+    """Checks that a trial of the recipe has epochs, whose metric is compared.
+
+    Raises:
+        RecipeError: Its last stage has none.
+    """
+    if not recipe.fixed_stages:
+        return  # what leaves them to `Auto` is refused by the search itself
+    stage = recipe.fixed_stages[-1]
+    searched = {} if recipe.search is None else recipe.search.space
+    if not stage.epochs and f"stages.{stage.name}.epochs" not in searched:
+        raise RecipeError(
+            "A search compares what trials come to by training, and nothing trains in the last stage of this recipe.",
+            received=f"stages.{stage.name}.epochs=0",
+            allowed="1 or more",
+            fix="Compare such heads with: tfl study RECIPE --strategy features --strategy svm --strategy knn",
+        )
+
+
 def _may_differ(words: list[str]) -> bool:
     if words[0] == "data":
         return len(words) > 1 and words[1] in FREE_DATA

@@ -70,7 +70,7 @@ def build_encoder(backbone: Backbone, *, image_size: tuple[int, int], pooling: s
         backbone: `name` is a preset; `weights` is `pretrained` or None for random ones; `preprocessing` is `auto` for what the
             preset's image converter says; `arguments` replace settings of the preset.
         image_size: (height, width) in pixels. DINOv2 and DINOv3 take any multiple of their patch size, the others their own.
-        pooling: String, as `Head.pooling`: for `avg` and `max` the output is a vector for each patch, `(batch, patches, width)`;
+        pooling: String, as `Head.pooling`: for `avg`, `max` and `flatten` a vector for each patch, `(batch, patches, width)`;
             for `first` the class token comes first among these; for `pooled` it is the network's own pooled output,
             `(batch, width)`, which SigLIP has. Defaults to `avg`.
 
@@ -153,7 +153,7 @@ def lay_out_flat(raw: Any, image_size: tuple[int, int], *, prepare: Prepare, poo
             continue  # SigLIP's attention pooling
         if type(operation).__name__ != "DINOV3RopePositionEmbedding":
             x = _unrolled(operation, x, raw)
-    if pooling in ("avg", "max") and tokens:
+    if pooling in ("avg", "max", "flatten") and tokens:
         x = keras.layers.Cropping1D((tokens, 0), name="patches", dtype=x.dtype)(x)
     model = keras.Model(pixels, x, name=raw.name)
     flat.name_from_one(model)
