@@ -16,7 +16,7 @@ import tfl
 from tfl.errors import FrozenMovedError, RecipeError
 from tfl.model.assemble import Assembled, assemble
 from tfl.model.freeze import Ledger, Plan, make_plan
-from tfl.model.lora import lora
+from tfl.model.lora import LORA, lora
 from tfl.model.multipliers import make_optimizer
 
 UNITS = ["stem_out", *(f"unit{number}_out" for number in range(1, 8))]
@@ -139,6 +139,20 @@ def test_biases_train_while_batchnorm_runs_with_its_statistics(mini: Assembled) 
     assert trainable == {"unit7_conv1_bn/beta", "unit7_conv2_bn/beta", "logits/kernel", "logits/bias"}
     images = np.random.default_rng(0).uniform(0, 255, (4, 32, 32, 3)).astype("float32")
     np.testing.assert_array_equal(mini.model(images, training=True), mini.model(images, training=False))
+
+
+@pytest.mark.parametrize("weights", ["biases", "lora"])
+def test_layers_within_a_transformer_layer_train_by_the_same_rule(weights: str) -> None:
+    pytest.importorskip("keras_hub")
+    data = tfl.Sample("reviews", input=tfl.Text(length=8))
+    assembled = assemble(tfl.Recipe(name="t", data=data, backbone=tfl.Backbone("tiny", weights=None)), ["a", "b"])
+    plan = make_plan(assembled, tfl.Stage("s", train="all", weights=weights))  # type: ignore[arg-type]
+    plan.apply(assembled)
+    with lora(plan.lora_layers(assembled), rank=8, seed=0):
+        backbone = [weight for weight in assembled.model.trainable_variables if not weight.path.startswith("logits")]
+        names = {weight.name for weight in backbone}
+        assert sum(math.prod(weight.shape) for weight in assembled.model.trainable_variables) == plan.trained
+    assert names == ({"bias", "beta"} if weights == "biases" else set(LORA))
 
 
 @pytest.mark.parametrize(("weights", "message"), [("biases", "has a bias"), ("lora", "takes LoRA, which Dense")])

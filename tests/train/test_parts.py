@@ -1,4 +1,4 @@
-"""A stage that trains biases or low-rank changes alone: the kernels are proven unmoved, and it ends, stops and goes on as others do."""
+"""A stage that trains biases or low-rank changes alone: kernels are proven unmoved; it ends, stops and goes on as others do."""
 
 import contextlib
 import dataclasses

@@ -1,6 +1,6 @@
 """Low-rank adaptation of kernels by Keras' own layers: switched on for a stage, merged at its end.
 
-`kernel + A B` takes the place of `kernel` (LoRA, Hu et al. 2022). `A` is random and `B` zero, so that the network starts as it was.
+`kernel + A B` takes the place of `kernel` (LoRA, Hu et al. 2022). `A` is random and `B` zero: the network starts as it was.
 Merged, the kernel holds the sum and the layer is the usual one: it computes, saves and exports as before.
 """
 

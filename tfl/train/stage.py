@@ -126,7 +126,9 @@ def train_stage(
     with lora(adapted, rank=stage.lora_rank, seed=derived_seed(recipe.seed, stage.name, "lora")):
         if begins:
             checkpoints.start()
-            state.save(run, stage.name)  # from here on the stage continues as it was decided, whatever a new measurement would say
+            state.save(
+                run, stage.name
+            )  # from here on the stage continues as it was decided, whatever a new measurement would say
         else:
             checkpoints.load_start()
         before = Ledger.snapshot(assembled)
