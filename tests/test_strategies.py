@@ -41,6 +41,11 @@ def test_random_weights_are_given_time_to_leave_chance():
     assert with_strategy(patient, "scratch").monitor.patience is None
 
 
+def test_sounds_whose_length_the_training_sounds_decide_take_a_strategy():
+    recipe = tfl.Recipe(name="s", data=tfl.Sample("sounds", input=tfl.Audio()), backbone=tfl.Backbone("mini"))
+    assert with_strategy(recipe, "lp_ft").stages[0].learning_rate == with_strategy(RECIPE, "lp_ft").stages[0].learning_rate
+
+
 def test_rates_suit_the_kind_of_example():
     texts = tfl.Recipe(name="t", data=tfl.Sample("reviews", input=tfl.Text()), backbone=tfl.Backbone("tiny", weights=None))
     assert with_strategy(texts, "lp_ft").stages[0].learning_rate < with_strategy(RECIPE, "lp_ft").stages[0].learning_rate

@@ -226,6 +226,40 @@ def test_batchnorm_in_inference_ignores_the_batch() -> None:
     assert isinstance(assembled.model.get_layer("stem_conv_bn"), keras.layers.BatchNormalization)
 
 
+@keras.saving.register_keras_serializable("tfl_test")
+class Normalised(keras.layers.Layer):
+    """A layer that has BatchNorm within."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.conv, self.norm = keras.layers.Conv2D(4, 3), keras.layers.BatchNormalization()
+
+    def build(self, shape: Any) -> None:
+        self.conv.build(shape)
+        self.norm.build(self.conv.compute_output_shape(shape))
+
+    def call(self, x: Any, training: bool | None = None) -> Any:
+        return self.norm(self.conv(x), training=training)
+
+
+@pytest.mark.parametrize(("weights", "trained"), [("all", {"kernel", "bias"}), ("biases", {"bias", "beta"})])
+def test_batchnorm_within_a_layer_keeps_the_rule(tmp_path: Path, weights: str, trained: set[str]) -> None:
+    inputs = keras.Input((16, 16, 3))
+    keras.Model(inputs, Normalised(name="first")(inputs)).save(tmp_path / "own.keras")
+    backbone = tfl.Backbone(str(tmp_path / "own.keras"), preprocessing="none")
+    data = tfl.Sample("strawberry", image_size=(16, 16))
+    assembled = assemble(tfl.Recipe(name="test", data=data, backbone=backbone), ["a", "b"])
+    plan = make_plan(assembled, tfl.Stage("s", train="all", weights=weights))  # type: ignore[arg-type]
+    plan.apply(assembled)
+    own = [weight for weight in assembled.model.trainable_variables if not weight.path.startswith("logits")]
+    assert {weight.name for weight in own} == trained
+    assert sum(math.prod(weight.shape) for weight in assembled.model.trainable_variables) == plan.trained
+    images = np.random.default_rng(0).uniform(0, 255, (4, 16, 16, 3)).astype("float32")
+    before = Ledger.snapshot(assembled)
+    assembled.model(images, training=True)
+    assert before == Ledger.snapshot(assembled)
+
+
 def test_batchnorm_that_trains_keeps_up_with_few_steps(mini: Assembled) -> None:
     make_plan(mini, tfl.Stage("finetune", train="top:1", batchnorm="train")).apply(mini)
     momenta = {

@@ -26,6 +26,7 @@ from tfl.advice.probe_candidates import ProbeCandidate, Probes, probe_candidates
 from tfl.data.bundle import Bundle, derived_seed
 from tfl.data.split import tied_together
 from tfl.fields import as_plain
+from tfl.modalities.base import FINE_TUNING_RATES
 from tfl.model.assemble import Assembled, assemble_for
 from tfl.probes.folds import make_folds
 from tfl.probes.head import LinearHead, linear_head
@@ -450,7 +451,7 @@ def candidate_stages(assembled: Assembled, bundle: Bundle, *, auto: Auto, count:
             train=f"top:{depth}",
             epochs=epochs,
             batch_size=16 if count < FEW else 32,
-            learning_rate=bundle.modality.fine_tuning_rate,
+            learning_rate=FINE_TUNING_RATES[bundle.modality.kind],
             layer_decay=LAYER_DECAY,
             schedule="cosine",
             warmup_epochs=WARMUP * epochs,

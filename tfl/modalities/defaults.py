@@ -28,7 +28,6 @@ class ModalityDefaults:
     nouns: ClassVar[str]
     allowed: ClassVar[str]
     in_graph: ClassVar[bool] = True
-    fine_tuning_rate: ClassVar[float] = 1e-3
     finishes: ClassVar[bool] = False
     has_baseline: ClassVar[bool] = False
     audit_reads_tensors: ClassVar[bool] = False
