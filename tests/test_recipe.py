@@ -1,4 +1,5 @@
 import dataclasses
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -249,3 +250,25 @@ def test_the_kind_of_examples_by_its_name():
     assert recipe.override("data.input", "text").override("data.input", "none").data.input is None
     with pytest.raises(RecipeError, match=r"names no kind.*Received: image.*text, audio, or none for images"):
         recipe.override("data.input", "image")
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"weights": "biases"}, r"trains the head alone.*Received: train=head, weights=biases.*Leave out `weights`"),
+        ({"weights": "lora", "train": "top:2", "batchnorm": "train"}, r"keeps the statistics of BatchNorm.*set weights=all"),
+        ({"weights": "lora", "train": "all", "lora_rank": 0}, "lora_rank"),
+        ({"weights": "kernels", "train": "all"}, "all.*biases.*lora"),
+    ],
+)
+def test_what_does_not_go_with_a_part_of_the_weights(fields, message):
+    with pytest.raises(RecipeError, match=message):
+        tfl.Stage("s", **fields)
+
+
+def test_a_recipe_of_an_earlier_version_trains_all_weights(recipe):
+    document = json.loads(recipe.to_json())
+    for stage in document["stages"]:
+        del stage["weights"], stage["lora_rank"]
+    assert tfl.Recipe.from_json(json.dumps(document)) == recipe
+    assert all(stage.weights == "all" for stage in recipe.stages)

@@ -30,7 +30,9 @@ def test_a_strategy_changes_head_and_stages_alone(name):
     assert (recipe.monitor == RECIPE.monitor) is (name != "scratch")
     assert recipe.head.hidden == () and recipe.backbone.name == "mini"
     assert (recipe.backbone.weights is None) is (name == "scratch")
-    assert (recipe.head.start == "probe") is (name in ("features", "svm", "class_means", "knn", "lp_ft", "wise_ft", "l2_sp"))
+    assert (recipe.head.start == "probe") is (
+        name in ("features", "svm", "class_means", "knn", "lp_ft", "wise_ft", "l2_sp", "bitfit", "adapters")
+    )
 
 
 def test_random_weights_are_given_time_to_leave_chance():
@@ -39,9 +41,20 @@ def test_random_weights_are_given_time_to_leave_chance():
     assert with_strategy(patient, "scratch").monitor.patience is None
 
 
+def test_sounds_whose_length_the_training_sounds_decide_take_a_strategy():
+    recipe = tfl.Recipe(name="s", data=tfl.Sample("sounds", input=tfl.Audio()), backbone=tfl.Backbone("mini"))
+    assert with_strategy(recipe, "lp_ft").stages[0].learning_rate == with_strategy(RECIPE, "lp_ft").stages[0].learning_rate
+
+
 def test_rates_suit_the_kind_of_example():
     texts = tfl.Recipe(name="t", data=tfl.Sample("reviews", input=tfl.Text()), backbone=tfl.Backbone("tiny", weights=None))
     assert with_strategy(texts, "lp_ft").stages[0].learning_rate < with_strategy(RECIPE, "lp_ft").stages[0].learning_rate
+
+
+@pytest.mark.parametrize(("name", "weights"), [("bitfit", "biases"), ("adapters", "lora")])
+def test_a_part_of_the_weights_takes_a_larger_rate(name, weights):
+    (stage,), (whole,) = with_strategy(RECIPE, name).stages, with_strategy(RECIPE, "lp_ft").stages
+    assert (stage.weights, stage.train) == (weights, "all") and stage.learning_rate > whole.learning_rate
 
 
 def test_an_unknown_strategy_names_the_others():
@@ -50,12 +63,14 @@ def test_an_unknown_strategy_names_the_others():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["scratch", "svm", "class_means", "knn", "gradual", "l2_sp"])
+@pytest.mark.parametrize("name", ["scratch", "svm", "class_means", "knn", "gradual", "l2_sp", "bitfit", "adapters"])
 def test_a_strategy_runs(name, tmp_path):
     recipe = with_strategy(RECIPE, name).smoke()
     run = run_recipe(recipe, out=tmp_path / "run", console=Console(quiet=True))
     assert run.read_json("metrics.json")["test"]["count"] == 20
     assert run.path("model.keras").is_file()
+    if name in ("bitfit", "adapters"):
+        assert f"▲ trains {'biases' if name == 'bitfit' else 'LoRA'}" in run.path("report.html").read_text()
 
 
 def test_the_command_line_takes_a_strategy(tmp_path, monkeypatch):

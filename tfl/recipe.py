@@ -258,6 +258,7 @@ class Backbone:
 
 LinearProbe = Literal["logistic", "svm", "class_means"]
 ProbeMethod = Literal[LinearProbe, "knn"]
+Trained = Literal["all", "biases", "lora"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -423,6 +424,12 @@ class Stage:
             times the sum (L2-SP, Li et al. 2018); 0 for none.
         interpolate: Where the network ends between its weights at the start of the stage (0) and its trained weights (1), each
             weight by itself (WiSE-FT, Wortsman et al. 2022). Below 1 the stage needs a trained head to start from.
+        weights: What trains in the blocks that train: `all` weights; the `biases`, with the shift of normalisation layers
+            (BitFit, Zaken et al. 2022); or `lora`, a low-rank change of each kernel, which is merged into the kernel at the end
+            of the stage (LoRA, Hu et al. 2022). With either of these, BatchNorm runs with its stored statistics. The head trains
+            all of its weights.
+        lora_rank: With `weights="lora"`, the rank of the change. Keras splits a kernel at its last axis: of shape `(..., n)` it
+            gets a matrix of shape `(..., rank)` and one of shape `(rank, n)`.
     """
 
     name: str
@@ -445,6 +452,8 @@ class Stage:
     batchnorm: Literal["inference", "train"] = "inference"
     l2_sp: float = number(0.0, at_least=0.0, at_most=1000.0)
     interpolate: float = number(1.0, at_least=0.0, at_most=1.0)
+    weights: Trained = "all"
+    lora_rank: int = number(8, at_least=1, at_most=1024)
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -468,6 +477,23 @@ class Stage:
         for pattern, factor in self.multipliers.items():
             if factor < 0:
                 raise RecipeError(f"The multiplier of `{pattern}` is negative.", received=factor, allowed="zero (frozen) or more")
+        if self.weights != "all":
+            self._check_part()
+
+    def _check_part(self) -> None:
+        """What does not go together with training a part of each block's weights."""
+        if self.train == "head":
+            raise RecipeError(
+                f"Stage `{self.name}` trains the head alone, and `weights` is about the blocks below it.",
+                received=f"train=head, weights={self.weights}",
+                fix="Leave out `weights`, or train blocks: `all`, `top:K` or `blocks:GLOB,GLOB`.",
+            )
+        if self.batchnorm == "train":
+            raise RecipeError(
+                f"Stage `{self.name}` keeps the statistics of BatchNorm, since it trains a part of the weights.",
+                received=f"batchnorm=train, weights={self.weights}",
+                fix="Leave out `batchnorm`, or set weights=all.",
+            )
 
     def nothing_matched(self) -> RecipeError:
         """The error for a stage that trains what was not matched, where the recipe matches no layers of a weights file."""

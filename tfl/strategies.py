@@ -12,6 +12,9 @@ lp_ft       a probe, then everything trains from it (Kumar et al. 2022, *Fine-Tu
 wise_ft     the same, with weights halfway between both (Wortsman et al. 2022, *Robust fine-tuning of zero-shot models*)
 l2_sp       lp_ft with a penalty on the distance to the pretrained weights (Li et al. 2018, *Explicit Inductive Bias for Transfer
             Learning with Convolutional Networks*)
+bitfit      lp_ft of the biases alone (Zaken et al. 2022, *BitFit: Simple Parameter-efficient Fine-tuning for Transformer-based
+            Masked Language-models*)
+adapters    lp_ft by low-rank changes of the kernels (Hu et al. 2022, *LoRA: Low-Rank Adaptation of Large Language Models*)
 auto        chosen by measurement, see `tfl.Auto`
 """
 
@@ -21,11 +24,24 @@ import dataclasses
 from typing import Literal, cast, get_args
 
 from tfl.errors import RecipeError, did_you_mean
-from tfl.modalities.base import modality_of
-from tfl.recipe import Auto, ProbeMethod, Recipe, Stage
+from tfl.modalities.base import FINE_TUNING_RATES
+from tfl.recipe import Auto, ProbeMethod, Recipe, Stage, Trained
 
 Strategy = Literal[
-    "scratch", "direct", "features", "svm", "class_means", "knn", "finetune", "gradual", "lp_ft", "wise_ft", "l2_sp", "auto"
+    "scratch",
+    "direct",
+    "features",
+    "svm",
+    "class_means",
+    "knn",
+    "finetune",
+    "gradual",
+    "lp_ft",
+    "wise_ft",
+    "l2_sp",
+    "bitfit",
+    "adapters",
+    "auto",
 ]
 STRATEGIES: tuple[str, ...] = get_args(Strategy)
 SCRATCH_RATE, HEAD_RATE = 1e-3, 1e-3
@@ -35,6 +51,9 @@ SCRATCH_PATIENCE = 20
 """Epochs without progress, at least: networks with random weights may stay at chance for the first ten."""
 L2_SP = 0.01
 """One of the values that Li et al. (2018) compare, 0.001 to 0.1."""
+PART_RATES = {"image": 3e-3, "text": 5e-4, "audio": 3e-3}
+"""By kind of example, where biases or low-rank changes train. Texts have ten times the rate of fine-tuning (Schulman et al. 2025,
+*LoRA Without Regret*); images and sounds, whose rate of fine-tuning is high already, three times."""
 
 
 def with_strategy(recipe: Recipe, name: str) -> Recipe:
@@ -65,7 +84,7 @@ def with_strategy(recipe: Recipe, name: str) -> Recipe:
     before = recipe.stages
     augment = before.augment if isinstance(before, Auto) else before[-1].augment
     size = 32 if isinstance(before, Auto) else before[-1].batch_size
-    rate = modality_of(recipe).fine_tuning_rate
+    rate = FINE_TUNING_RATES[recipe.data.kind]
     plain = dataclasses.replace(recipe.head, hidden=(), taps=(), start="random", probe="logistic")
     probe = dataclasses.replace(plain, start="probe")
     head = Stage("head", train="head", epochs=HEAD_EPOCHS, batch_size=size, learning_rate=HEAD_RATE)
@@ -113,5 +132,9 @@ def with_strategy(recipe: Recipe, name: str) -> Recipe:
         return dataclasses.replace(recipe, head=plain, stages=(head, *steps))
     if name == "l2_sp":
         return dataclasses.replace(recipe, head=probe, stages=(dataclasses.replace(everything, l2_sp=L2_SP),))
+    if name in ("bitfit", "adapters"):
+        weights: Trained = "biases" if name == "bitfit" else "lora"
+        part = dataclasses.replace(everything, name=name, weights=weights, learning_rate=PART_RATES[recipe.data.kind])
+        return dataclasses.replace(recipe, head=probe, stages=(part,))
     share = 0.5 if name == "wise_ft" else 1.0
     return dataclasses.replace(recipe, head=probe, stages=(dataclasses.replace(everything, interpolate=share),))

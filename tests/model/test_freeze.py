@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import math
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import tfl
 from tfl.errors import FrozenMovedError, RecipeError
 from tfl.model.assemble import Assembled, assemble
 from tfl.model.freeze import Ledger, Plan, make_plan
+from tfl.model.lora import LORA, lora
 from tfl.model.multipliers import make_optimizer
 
 UNITS = ["stem_out", *(f"unit{number}_out" for number in range(1, 8))]
@@ -166,7 +168,75 @@ def test_the_plan_prints_and_serialises(mini: Assembled) -> None:
         "layers": 3,
         "parameters": 258,
         "flops_share": 0.0,
+        "weights": "all",
+        "trained": 258,
     }
+
+
+@pytest.mark.parametrize(
+    ("options", "trained"),
+    [
+        ({}, 128 * 128 * 9 + 128 * 128 * 9 + 258),
+        ({"batchnorm": "train"}, 2 * (128 * 128 * 9 + 2 * 128) + 258),
+        ({"weights": "biases"}, 2 * 128 + 258),
+        ({"weights": "lora", "lora_rank": 2}, 2 * 2 * (128 * 9 + 128) + 258),
+    ],
+)
+def test_the_plan_counts_what_trains_whatever_was_set_before(options: dict[str, Any], trained: int) -> None:
+    mini = build()
+    for before in ({"weights": "biases"}, {"batchnorm": "train"}, {"weights": "lora"}):
+        make_plan(mini, tfl.Stage("s", train="all", **before)).apply(mini)  # type: ignore[arg-type]
+        plan = make_plan(mini, tfl.Stage("s", train="top:1", **options))
+        plan.apply(mini)
+        with lora(plan.lora_layers(mini), rank=2, seed=0):
+            assert sum(math.prod(weight.shape) for weight in mini.model.trainable_variables) == plan.trained == trained
+
+
+def test_biases_train_while_batchnorm_runs_with_its_statistics(mini: Assembled) -> None:
+    make_plan(mini, tfl.Stage("s", train="top:1", weights="biases")).apply(mini)
+    trainable = {weight.path for weight in mini.model.trainable_variables}
+    assert trainable == {"unit7_conv1_bn/beta", "unit7_conv2_bn/beta", "logits/kernel", "logits/bias"}
+    images = np.random.default_rng(0).uniform(0, 255, (4, 32, 32, 3)).astype("float32")
+    np.testing.assert_array_equal(mini.model(images, training=True), mini.model(images, training=False))
+
+
+@pytest.mark.parametrize("weights", ["biases", "lora"])
+def test_layers_within_a_transformer_layer_train_by_the_same_rule(weights: str) -> None:
+    pytest.importorskip("keras_hub")
+    data = tfl.Sample("reviews", input=tfl.Text(length=8))
+    assembled = assemble(tfl.Recipe(name="t", data=data, backbone=tfl.Backbone("tiny", weights=None)), ["a", "b"])
+    plan = make_plan(assembled, tfl.Stage("s", train="all", weights=weights))  # type: ignore[arg-type]
+    plan.apply(assembled)
+    with lora(plan.lora_layers(assembled), rank=8, seed=0):
+        backbone = [weight for weight in assembled.model.trainable_variables if not weight.path.startswith("logits")]
+        names = {weight.name for weight in backbone}
+        assert sum(math.prod(weight.shape) for weight in assembled.model.trainable_variables) == plan.trained
+    assert names == ({"bias", "beta"} if weights == "biases" else set(LORA))
+
+
+@pytest.mark.parametrize(("weights", "message"), [("biases", "has a bias"), ("lora", "takes LoRA, which Dense")])
+def test_blocks_without_such_weights_are_refused(tmp_path: Path, weights: str, message: str) -> None:
+    inputs = keras.Input((16, 16, 3))
+    x = keras.layers.DepthwiseConv2D(3, use_bias=False, activation="relu", name="first")(inputs)
+    x = keras.layers.DepthwiseConv2D(3, use_bias=False, activation="relu", name="second")(x)
+    keras.Model(inputs, x).save(tmp_path / "own.keras")
+    backbone = tfl.Backbone(str(tmp_path / "own.keras"), preprocessing="none")
+    recipe = tfl.Recipe(name="test", data=tfl.Sample("strawberry", image_size=(16, 16)), backbone=backbone)
+    with pytest.raises(RecipeError, match=message):
+        make_plan(assemble(recipe, ["a", "b"]), tfl.Stage("s", train="all", weights=weights))  # type: ignore[arg-type]
+
+
+def test_a_block_without_such_weights_is_frozen(tmp_path: Path) -> None:
+    inputs = keras.Input((16, 16, 3))
+    x = keras.layers.DepthwiseConv2D(3, use_bias=False, activation="relu", name="first")(inputs)
+    x = keras.layers.Conv2D(4, 3, activation="relu", name="second")(x)
+    x = keras.layers.Conv2D(4, 3, activation="relu", name="third")(x)
+    keras.Model(inputs, x).save(tmp_path / "own.keras")
+    backbone = tfl.Backbone(str(tmp_path / "own.keras"), preprocessing="none")
+    recipe = tfl.Recipe(name="test", data=tfl.Sample("strawberry", image_size=(16, 16)), backbone=backbone)
+    assembled = assemble(recipe, ["a", "b"])
+    assert make_plan(assembled, tfl.Stage("s", train="all")).first_trainable_block == 0
+    assert make_plan(assembled, tfl.Stage("s", train="all", weights="lora")).first_trainable_block == 1
 
 
 def train(assembled: Assembled, stage: tfl.Stage, epochs: int = 2) -> Plan:
@@ -213,6 +283,40 @@ def test_batchnorm_in_inference_ignores_the_batch() -> None:
     images = np.random.default_rng(0).uniform(0, 255, (4, 32, 32, 3)).astype("float32")
     np.testing.assert_array_equal(assembled.model(images, training=True), assembled.model(images, training=False))
     assert isinstance(assembled.model.get_layer("stem_conv_bn"), keras.layers.BatchNormalization)
+
+
+@keras.saving.register_keras_serializable("tfl_test")
+class Normalised(keras.layers.Layer):
+    """A layer that has BatchNorm within."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.conv, self.norm = keras.layers.Conv2D(4, 3), keras.layers.BatchNormalization()
+
+    def build(self, shape: Any) -> None:
+        self.conv.build(shape)
+        self.norm.build(self.conv.compute_output_shape(shape))
+
+    def call(self, x: Any, training: bool | None = None) -> Any:
+        return self.norm(self.conv(x), training=training)
+
+
+@pytest.mark.parametrize(("weights", "trained"), [("all", {"kernel", "bias"}), ("biases", {"bias", "beta"})])
+def test_batchnorm_within_a_layer_keeps_the_rule(tmp_path: Path, weights: str, trained: set[str]) -> None:
+    inputs = keras.Input((16, 16, 3))
+    keras.Model(inputs, Normalised(name="first")(inputs)).save(tmp_path / "own.keras")
+    backbone = tfl.Backbone(str(tmp_path / "own.keras"), preprocessing="none")
+    data = tfl.Sample("strawberry", image_size=(16, 16))
+    assembled = assemble(tfl.Recipe(name="test", data=data, backbone=backbone), ["a", "b"])
+    plan = make_plan(assembled, tfl.Stage("s", train="all", weights=weights))  # type: ignore[arg-type]
+    plan.apply(assembled)
+    own = [weight for weight in assembled.model.trainable_variables if not weight.path.startswith("logits")]
+    assert {weight.name for weight in own} == trained
+    assert sum(math.prod(weight.shape) for weight in assembled.model.trainable_variables) == plan.trained
+    images = np.random.default_rng(0).uniform(0, 255, (4, 16, 16, 3)).astype("float32")
+    before = Ledger.snapshot(assembled)
+    assembled.model(images, training=True)
+    assert before == Ledger.snapshot(assembled)
 
 
 def test_batchnorm_that_trains_keeps_up_with_few_steps(mini: Assembled) -> None:

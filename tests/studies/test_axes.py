@@ -94,6 +94,11 @@ def test_scratch_is_a_row_of_every_network_and_blocks_only_where_a_last_stage_fi
     assert recipes["mini recipe"].stages == RECIPE.stages and recipes["mini lp_ft top:1"].stages[-1].train == "top:1"
 
 
+def test_biases_and_adapters_have_blocks_too():
+    titles = [row.title for row in rows_of(axes(strategies=("bitfit", "adapters"), blocks=(2,)))]
+    assert titles == ["mini scratch", "mini bitfit top:2", "mini adapters top:2"]
+
+
 def test_blocks_without_effect_are_refused():
     with pytest.raises(RecipeError, match="has no effect"):
         cells_of(axes(strategies=("features", "auto"), blocks=(2,)))

@@ -6,6 +6,7 @@ import pytest
 import tensorflow as tf
 from sklearn.metrics import f1_score, log_loss
 
+from tfl.model.lora import lora, lora_layers
 from tfl.tasks.classify import TASK
 from tfl.train.batches import MemoryEpoch, StreamEpoch
 from tfl.train.loop import Loop
@@ -139,6 +140,35 @@ def test_l2_sp_is_a_penalty_on_the_distance_to_the_start_of_all_but_the_head(arr
     for ours, without in zip(head.get_weights(), plain.get_layer("logits").get_weights(), strict=True):
         np.testing.assert_allclose(ours, without, atol=1e-5)
     assert loss > 0.5 / 2 * (8 * 8 + 8)
+
+
+def test_l2_sp_counts_weights_within_layers_once_and_low_rank_changes_by_what_they_add():
+    """Zero gradients: the loss above that of the same network is the penalty."""
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((3, 8))
+    x = keras.layers.MultiHeadAttention(1, 2, use_bias=False, name="body")(inputs, inputs)
+    logits = keras.layers.Dense(CLASSES, name="logits")(keras.layers.GlobalAveragePooling1D()(x))
+    model = keras.Model(inputs, keras.layers.Softmax(name="probabilities")(logits))
+    rng = np.random.default_rng(0)
+    batch = memory((rng.normal(size=(4, 3, 8)).astype("float32"), np.eye(CLASSES, dtype="float32")))
+    body = model.get_layer("body")
+
+    def penalty(moves):
+        loops = [Loop(model, keras.optimizers.SGD(0.0), batch_size=4, l2_sp=strength, head=["logits"]) for strength in (0.0, 2.0)]
+        moves()
+        plain, held = (loop.train(batch)["loss"] for loop in loops)
+        return held - plain
+
+    kernels = body.weights
+    found = penalty(lambda: [kernel.assign(kernel + 1.0) for kernel in kernels])
+    assert found == pytest.approx(sum(kernel.numpy().size for kernel in kernels), rel=1e-4)
+    query = lora_layers([body])[:1]
+    body.trainable = False
+    with lora(query, rank=2, seed=0):
+        factor = query[0].lora_kernel_b
+        found = penalty(lambda: factor.assign(np.ones(factor.shape)))
+        change = np.array(query[0].lora_kernel_a) @ np.array(factor)
+    assert found == pytest.approx((change**2).sum(), rel=1e-4)
 
 
 def test_a_strong_l2_sp_keeps_the_backbone_where_it_was(arrays):

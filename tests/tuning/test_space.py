@@ -40,6 +40,12 @@ def test_a_network_of_few_blocks_is_not_asked_for_more(recipe):
     assert depths == ("head", "top:1", "top:2")  # the last is the recipe's own
 
 
+def test_a_stage_that_trains_a_part_of_blocks_is_not_asked_to_train_none(recipe):
+    space = space_of(recipe.override("stages.finetune.weights", "lora"), 17)
+    assert "head" not in space["stages.finetune.train"].values
+    check_space(recipe.override("stages.finetune.weights", "lora"), space)
+
+
 def test_the_recipes_own_space_counts(recipe):
     own = {"head.dropout": tfl.Choice((0.0, 0.1))}
     assert space_of(recipe.override("search", tfl.Search(space=own)), 17) == own

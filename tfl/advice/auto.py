@@ -26,6 +26,7 @@ from tfl.advice.probe_candidates import ProbeCandidate, Probes, probe_candidates
 from tfl.data.bundle import Bundle, derived_seed
 from tfl.data.split import tied_together
 from tfl.fields import as_plain
+from tfl.modalities.base import FINE_TUNING_EXAMPLES, FINE_TUNING_RATES
 from tfl.model.assemble import Assembled, assemble_for
 from tfl.probes.folds import make_folds
 from tfl.probes.head import LinearHead, linear_head
@@ -452,14 +453,14 @@ def candidate_stages(assembled: Assembled, bundle: Bundle, *, auto: Auto, count:
         tops = [top for top in range(1, blocks) if sum(shares[-top:]) <= share + 1e-6] or [1]
         if (tops[-1], rate) not in found:
             found.append((tops[-1], rate))
-    epochs = int(np.clip(math.ceil(bundle.modality.fine_tuning_examples / count), LEAST_EPOCHS, MOST_EPOCHS))
+    epochs = int(np.clip(math.ceil(FINE_TUNING_EXAMPLES[bundle.modality.kind] / count), LEAST_EPOCHS, MOST_EPOCHS))
     return [
         Stage(
             "finetune",
             train=f"top:{depth}",
             epochs=epochs,
             batch_size=16 if count < FEW else 32,
-            learning_rate=rate * bundle.modality.fine_tuning_rate,
+            learning_rate=rate * FINE_TUNING_RATES[bundle.modality.kind],
             layer_decay=LAYER_DECAY,
             schedule="cosine",
             warmup_epochs=WARMUP * epochs,

@@ -50,12 +50,11 @@ def weights_hash(model: keras.Model, known: dict[int, bytes] | None = None) -> s
     return digest.hexdigest()
 
 
-def layers_hash(layers: Iterable[keras.layers.Layer]) -> str:
-    """SHA-256 over the weights of some layers, in order, as the ledger of a run holds it."""
+def hash_of(weights: Iterable[Any]) -> str:
+    """SHA-256 over the values of some weights, in order, as the ledger compares them."""
     digest = hashlib.sha256()
-    for layer in layers:
-        for weight in layer.weights:
-            digest.update(_array_of(weight).tobytes())
+    for weight in weights:
+        digest.update(_array_of(weight).tobytes())
     return digest.hexdigest()
 
 

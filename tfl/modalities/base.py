@@ -146,8 +146,6 @@ class Modality(Protocol):
         kind: Name of the modality and of its folder.
         noun, nouns: What messages call one example and several.
         in_graph: Whether `encode` can be part of an exported graph.
-        fine_tuning_rate: A learning rate for Adam that suits fine-tuning of the networks of this kind.
-        fine_tuning_examples: For about how many examples, repeats counted, small data are fine-tuned.
         content_input: Name of the input of the exported signature that takes contents, such as `image_bytes` or `text`.
         most_bytes: The largest content that is read.
         finishes: Whether `finish` changes anything. Then `convert` and `decode` take a batch of contents, `(batch,)` strings.
@@ -166,8 +164,6 @@ class Modality(Protocol):
     noun: ClassVar[str]
     nouns: ClassVar[str]
     in_graph: ClassVar[bool]
-    fine_tuning_rate: ClassVar[float]
-    fine_tuning_examples: ClassVar[int]
     content_input: ClassVar[str]
     most_bytes: ClassVar[int]
     finishes: ClassVar[bool]
@@ -314,6 +310,10 @@ NEAR_COPIES = {
     "audio": "at another level or rate, shifted, cut or compressed",
 }
 """How near copies of each kind differ from what they are copies of."""
+FINE_TUNING_RATES = {"image": 1e-3, "text": 1e-4, "audio": 1e-3}
+"""A learning rate for Adam that suits fine-tuning of the networks of each kind."""
+FINE_TUNING_EXAMPLES = {"image": 8000, "text": 2000, "audio": 8000}
+"""For about how many examples, repeats counted, small data of each kind are fine-tuned."""
 KINDS = tuple(NOUNS)
 
 

@@ -44,8 +44,6 @@ class ModalityDefaults:
     nouns: ClassVar[str]
     allowed: ClassVar[str]
     in_graph: ClassVar[bool] = True
-    fine_tuning_rate: ClassVar[float] = 1e-3
-    fine_tuning_examples: ClassVar[int] = 8000
     finishes: ClassVar[bool] = False
     has_baseline: ClassVar[bool] = False
     audit_reads_tensors: ClassVar[bool] = False

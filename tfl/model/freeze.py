@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -11,22 +12,27 @@ import keras
 from rich.markup import escape
 from rich.table import Table
 
-from tfl.backbones.weight_hash import layers_hash
+from tfl.backbones.weight_hash import hash_of
 from tfl.errors import FrozenMovedError, RecipeError, did_you_mean
 from tfl.model.assemble import HEAD, Assembled
-from tfl.recipe import Stage
+from tfl.model.lora import LORA, layers_within, lora_layers, lora_size
+from tfl.recipe import Stage, Trained
 
 BatchNorm = Literal["inference", "train"]
 BATCHNORM_MOMENTUM = 0.9
 """The most that BatchNorm which trains keeps of its statistics in a step. Keras Applications have up to 0.999, made for a
 million examples: on some hundred steps the statistics would lag behind the weights, and evaluation would see the old ones."""
+BIASES = ("bias", "beta")
+"""What Keras calls the vectors that a layer adds: the bias, and the shift of a normalisation layer."""
+_IN_TABLE = {"all": "yes", "biases": "biases", "lora": "LoRA"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One block in a stage: does it train, at `multiplier` times the stage's rate, with BatchNorm how.
+    """One block in a stage: does it train, which of its weights, at `multiplier` times the stage's rate, with BatchNorm how.
 
-    Layers of the head may have rates of their own: `layer_multipliers` has those that differ, by name.
+    `trained` of its `parameters` train; with LoRA these are parameters of the factors, which come on top. Layers of the head may
+    have rates of their own: `layer_multipliers` has those that differ, by name.
     """
 
     block: str
@@ -36,11 +42,24 @@ class Row:
     layers: int
     parameters: int
     flops_share: float
+    weights: Trained
+    trained: int
     layer_multipliers: Mapping[str, float] = field(default_factory=dict)
 
     def multiplier_of(self, layer: str) -> float:
         """The rate multiplier of one of its layers."""
         return self.layer_multipliers.get(layer, self.multiplier)
+
+    @property
+    def may_move(self) -> frozenset[str]:
+        """The groups of weights, as `Ledger.snapshot` has them, that the stage trains in the block."""
+        if not self.trainable:
+            return frozenset()
+        if self.weights == "biases":
+            return frozenset({"biases", "shifts"})
+        if self.weights == "lora":
+            return frozenset({"lora"})
+        return frozenset(GROUPS) - (_OF_BATCHNORM if self.batchnorm == "inference" else set())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,15 +78,33 @@ class Plan:
         """The row of a block, or of `head`."""
         return next(row for row in self.rows if row.block == block)
 
+    @property
+    def trained(self) -> int:
+        """How many parameters train, those of the head included."""
+        return sum(row.trained for row in self.rows)
+
     def apply(self, assembled: Assembled) -> None:
-        """Sets `trainable` on every layer. Compile after this, not before: Keras ignores a later change."""
+        """Sets `trainable` on every layer, and on weights where a block trains a part of them. Compile after this, not before:
+        Keras ignores a later change."""
         for row in self.rows:
-            for layer in assembled.layers_of(row.block):
-                normalises = isinstance(layer, keras.layers.BatchNormalization)
-                frozen = row.multiplier_of(layer.name) == 0 or (normalises and row.batchnorm == "inference")
-                layer.trainable = row.trainable and not frozen
-                if normalises and layer.trainable:
+            layers = assembled.layers_of(row.block)
+            for layer in layers:
+                layer.trainable = row.trainable and row.weights == "all" and row.multiplier_of(layer.name) > 0
+            for layer in layers_within(layers):
+                if _normalises(layer) and row.batchnorm == "inference":
+                    layer.trainable = False
+                elif _normalises(layer) and layer.trainable:
                     layer.momentum = min(layer.momentum, BATCHNORM_MOMENTUM)
+                for weight in layer._trainable_variables:  # Keras leaves them where the layer's `trainable` was so before
+                    weight.trainable = layer.trainable
+            if row.trainable and row.weights == "biases":  # BatchNorm whose layer is not trainable keeps its statistics
+                for weight in _biases(layers):
+                    weight.trainable = True
+
+    def lora_layers(self, assembled: Assembled) -> list[keras.layers.Layer]:
+        """The layers that train by LoRA, input side first."""
+        rows = [row for row in self.rows if row.trainable and row.weights == "lora"]
+        return lora_layers(layer for row in rows for layer in assembled.layers_of(row.block))
 
     def multipliers(self, assembled: Assembled) -> dict[str, float]:
         """The rate multiplier of each weight by its path, for `make_optimizer`."""
@@ -83,14 +120,15 @@ class Plan:
         table = Table(title=f"Stage {self.stage}", title_justify="left")
         for column in ("block", "trains", "rate ×", "BatchNorm"):
             table.add_column(column)
-        for column in ("layers", "parameters"):
+        for column in ("layers", "parameters", "trained"):
             table.add_column(column, justify="right")
         for row in self.rows:
             own = [f"{name} {factor:.4g}" for name, factor in row.layer_multipliers.items()]
             rate = ", ".join([f"{row.multiplier:.4g}", *own]) if row.trainable else ""
             style = None if row.trainable else "dim"
-            trains = "yes" if row.trainable else "frozen"
-            table.add_row(escape(row.block), trains, rate, row.batchnorm, str(row.layers), f"{row.parameters:,}", style=style)
+            trains = _IN_TABLE[row.weights] if row.trainable else "frozen"
+            counts = (str(row.layers), f"{row.parameters:,}", f"{row.trained:,}" if row.trained else "")
+            table.add_row(escape(row.block), trains, rate, row.batchnorm, *counts, style=style)
         return table
 
     def as_json(self) -> dict[str, Any]:
@@ -103,11 +141,12 @@ def make_plan(assembled: Assembled, stage: Stage) -> Plan:
     """The plan of `stage` for this network; `Stage.train` says which blocks, `layer_decay` and `multipliers` how fast.
 
     A block `d` places below the head learns at `layer_decay ** d` times the rate, unless a glob of `multipliers` fits its
-    name (the last that fits counts). The layers of the head can be named as well. A multiplier of zero freezes.
+    name (the last that fits counts). The layers of the head can be named as well. A multiplier of zero freezes, and so does
+    `Stage.weights` where a block has no such weights.
 
     Raises:
-        RecipeError: The stage names a block that is not there, or more blocks than there are; or it trains what was not matched,
-            and nothing was.
+        RecipeError: The stage names a block that is not there, or more blocks than there are; none of its blocks has weights of
+            the kind that the stage trains; or it trains what was not matched, and nothing was.
     """
     names = [block.name for block in assembled.blocks]
     chosen = _chosen(assembled, names, stage)
@@ -116,14 +155,25 @@ def make_plan(assembled: Assembled, stage: Stage) -> Plan:
     rows = [_row(assembled, name, trains=name in chosen, factors=factors, stage=stage) for name in (*names, HEAD)]
     if not any(row.trainable for row in rows):
         raise RecipeError(f"Nothing trains in stage `{stage.name}`: every multiplier is zero.")
+    if stage.weights != "all" and not any(row.trainable for row in rows[:-1]):
+        raise RecipeError(
+            f"No layer in the blocks that train in stage `{stage.name}` {_LACKS[stage.weights]}.",
+            received=f"train={stage.train}, weights={stage.weights}",
+            fix="Train more blocks, or set weights=all.",
+        )
     return Plan(stage=stage.name, rows=tuple(rows))
+
+
+_LACKS = {"biases": "has a bias", "lora": "takes LoRA, which Dense, EinsumDense, Embedding and Conv layers do"}
 
 
 def _row(assembled: Assembled, name: str, *, trains: bool, factors: Mapping[str, float], stage: Stage) -> Row:
     layers, factor = assembled.layers_of(name), factors[name]
-    known = [factors[layer.name] for layer in layers if layer.weights] if name == HEAD else [factor]
-    trainable = trains and any(known)
-    own = {layer.name: factors[layer.name] for layer in layers if layer.weights} if name == HEAD and trainable else {}
+    own = {layer.name: factors[layer.name] for layer in layers if layer.weights} if name == HEAD else {}
+    weights: Trained = stage.weights if name != HEAD else "all"
+    trainable = trains and any(own.values() if own else [factor])
+    trained = _count_trained([layer for layer in layers if own.get(layer.name, factor)], weights, stage) if trainable else 0
+    trainable = trainable and (trained > 0 or weights == "all")
     return Row(
         block=name,
         trainable=trainable,
@@ -133,7 +183,28 @@ def _row(assembled: Assembled, name: str, *, trains: bool, factors: Mapping[str,
         layers=len(layers),
         parameters=sum(layer.count_params() for layer in layers),
         flops_share=next((block.flops_share for block in assembled.blocks if block.name == name), 0.0),
+        weights=weights,
+        trained=trained,
     )
+
+
+def _count_trained(layers: list[keras.layers.Layer], weights: Trained, stage: Stage) -> int:
+    """The parameters that train, whatever is set as trainable now."""
+    if weights == "lora":
+        return sum(lora_size(layer, stage.lora_rank) for layer in lora_layers(layers))
+    if weights == "biases":
+        return sum(math.prod(weight.shape) for weight in _biases(layers))
+    kept = [layer for layer in layers_within(layers) if not (_normalises(layer) and stage.batchnorm == "inference")]
+    return sum(math.prod(weight.shape) for layer in kept for weight in layer._trainable_variables)
+
+
+def _biases(layers: Iterable[keras.layers.Layer]) -> list[Any]:
+    """The biases of layers and of the layers within them."""
+    return [weight for layer in layers_within(layers) for weight in layer._trainable_variables if weight.name in BIASES]
+
+
+def _normalises(layer: keras.layers.Layer) -> bool:
+    return isinstance(layer, keras.layers.BatchNormalization)
 
 
 def _chosen(assembled: Assembled, names: list[str], stage: Stage) -> set[str]:
@@ -178,6 +249,9 @@ def _factors(names: list[str], of_head: list[str], stage: Stage) -> Mapping[str,
 
 
 Snapshot = dict[str, dict[str, str]]
+GROUPS = ("weights", "biases", "lora", "batchnorm", "shifts")
+"""The weights of a block by who may move them: `lora` are the factors of LoRA, `batchnorm` and `shifts` belong to BatchNorm."""
+_OF_BATCHNORM = frozenset({"batchnorm", "shifts"})
 
 
 class Ledger:
@@ -185,13 +259,13 @@ class Ledger:
 
     @staticmethod
     def snapshot(assembled: Assembled) -> Snapshot:
-        """For each block and the head: SHA-256 of its `weights`, and of its `batchnorm` (statistics, scale and shift)."""
+        """For each block and the head, the SHA-256 of each of the `GROUPS` of weights."""
         found: Snapshot = {}
         for name in (*(block.name for block in assembled.blocks), HEAD):
-            layers = assembled.layers_of(name)
-            normalising = [layer for layer in layers if isinstance(layer, keras.layers.BatchNormalization)]
-            others = [layer for layer in layers if not isinstance(layer, keras.layers.BatchNormalization)]
-            found[name] = {"weights": layers_hash(others), "batchnorm": layers_hash(normalising)}
+            grouped: dict[str, list[Any]] = {group: [] for group in GROUPS}
+            for group, weight in _grouped(assembled.layers_of(name)):
+                grouped[group].append(weight)
+            found[name] = {group: hash_of(weights) for group, weights in grouped.items()}
         return found
 
     @staticmethod
@@ -199,30 +273,41 @@ class Ledger:
         """What was to move, and what moved, block by block: the rows of `ledger.json`.
 
         Raises:
-            FrozenMovedError: A frozen block moved, or BatchNorm that the plan keeps as it is.
+            FrozenMovedError: A frozen block moved, or weights that the plan keeps as they are in a block that trains.
         """
         rows: list[dict[str, Any]] = []
+        wrong: list[str] = []
         for row in plan.rows:
+            moved = {group for group in GROUPS if before[row.block][group] != after[row.block][group]}
             rows.append(
                 {
                     "stage": plan.stage,
                     "block": row.block,
                     "was_to_move": row.trainable,
-                    "moved": before[row.block] != after[row.block],
-                    "batchnorm_was_to_move": row.trainable and row.batchnorm == "train",
-                    "batchnorm_moved": before[row.block]["batchnorm"] != after[row.block]["batchnorm"],
+                    "moved": bool(moved),
+                    "batchnorm_was_to_move": bool(row.may_move & _OF_BATCHNORM),
+                    "batchnorm_moved": bool(moved & _OF_BATCHNORM),
+                    "moved_weights": sorted(moved),
                 }
             )
-        wrong = [item["block"] for item in rows if item["moved"] and not item["was_to_move"]]
-        wrong_batchnorm = [item["block"] for item in rows if item["batchnorm_moved"] and not item["batchnorm_was_to_move"]]
-        if wrong or wrong_batchnorm:
+            if secret := moved - row.may_move:
+                wrong.append(f"{row.block} ({', '.join(sorted(secret))})")
+        if wrong:
             raise FrozenMovedError(
                 f"Stage `{plan.stage}` changed what it had frozen, so its result is void.",
-                received=_list(wrong, "blocks") + _list(wrong_batchnorm, "BatchNorm of blocks"),
+                received=", ".join(wrong),
                 fix="This is a defect of tfl, or `trainable` was changed by hand after the plan was applied.",
             )
         return rows
 
 
-def _list(names: list[str], what: str) -> str:
-    return f" {what} {', '.join(names)}" if names else ""
+def _grouped(layers: Iterable[keras.layers.Layer]) -> Iterator[tuple[str, Any]]:
+    """Every weight of some layers once, with its group."""
+    for layer in layers_within(layers):
+        for weight in (*layer._trainable_variables, *layer._non_trainable_variables):
+            if weight.name in LORA:
+                yield "lora", weight
+            elif _normalises(layer):
+                yield ("shifts" if weight.name in BIASES else "batchnorm"), weight
+            else:
+                yield ("biases" if weight.name in BIASES else "weights"), weight

@@ -159,7 +159,7 @@ def _result(run: Run, outcome: Mapping[str, str] | None) -> tuple[dict[str, Any]
         "score": test.mean,
         "train_seconds": sum(seconds.get(name, 0.0) for name in ("choice", *stages)),
         "feature_seconds": 0.0 if "features" in stages else seconds.get("features", 0.0),  # a stage of that name has both
-        "parameters": sum(row["parameters"] for row in last["rows"] if row["trainable"]),
+        "parameters": sum(row.get("trained", row["parameters"]) for row in last["rows"] if row["trainable"]),
         "train_examples": sum(one.split == "train" for one in read_listing(run.folder) or ()),
         "test_examples": len(test.values),
         "data": data.get("fingerprint"),

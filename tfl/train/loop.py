@@ -18,6 +18,7 @@ import tensorflow as tf
 from tfl.backbones.inputs import inputs_of
 from tfl.data.bundle import derived_seed
 from tfl.features.cut import TAP
+from tfl.model.lora import LORA, lora_change
 from tfl.tasks.base import Task, task_of
 from tfl.train.batches import Epoch, MemoryEpoch, StreamEpoch
 
@@ -101,8 +102,10 @@ class Loop:
         self._variables = list(model.trainable_variables)
         self._l2_sp, own = l2_sp, [layer for layer in _layers(model) if layer.name not in head] if l2_sp else []
         trained = {id(variable) for variable in self._variables}
-        anchored = [weight for layer in own for weight in layer.trainable_variables if id(weight) in trained]
+        within = {id(weight): weight for layer in own for weight in layer.weights if weight.name not in LORA}
+        anchored = [weight for number, weight in within.items() if number in trained]
         self._anchors = [(weight, tf.constant(keras.ops.convert_to_numpy(weight), tf.float32)) for weight in anchored]
+        self._adapted = [layer for layer in own if getattr(layer, "lora_enabled", False)]
         half = any(layer.compute_dtype == "float16" for layer in _layers(model))
         self._scheduled = optimizer
         self.optimizer = keras.optimizers.LossScaleOptimizer(optimizer) if half else optimizer
@@ -248,8 +251,7 @@ class Loop:
             logits = tf.cast(self._logits(inputs, training=True), tf.float32)
             losses = self.task.loss(targets, logits, weights=self._class_weights, label_smoothing=self.label_smoothing)
             loss = tf.reduce_mean(losses) + tf.add_n([tf.cast(extra, tf.float32) for extra in self._logits.losses] or [0.0])
-            if self._anchors:
-                moved = [tf.reduce_sum(tf.square(tf.cast(weight.value, tf.float32) - start)) for weight, start in self._anchors]
+            if moved := self._squared_distances():
                 loss += self._l2_sp / 2 * tf.add_n(moved)
             scaled = self.optimizer.scale_loss(loss if self.parts == 1 else loss * share)
         unconnected = tf.UnconnectedGradients.NONE if self.parts == 1 else tf.UnconnectedGradients.ZERO
@@ -257,6 +259,11 @@ class Loop:
         score = self.task.step_score(targets, logits)
         count = tf.cast(tf.shape(targets)[0], tf.float32)
         return gradients, tf.stack([loss * count, tf.reduce_sum(score), count])
+
+    def _squared_distances(self) -> list[tf.Tensor]:
+        """Of the weights to where they were; none without `l2_sp`."""
+        own = [tf.reduce_sum(tf.square(tf.cast(weight.value, tf.float32) - start)) for weight, start in self._anchors]
+        return own + [tf.reduce_sum(tf.square(lora_change(layer))) for layer in self._adapted]
 
     def _gradients_in_parts(self, inputs: Any, targets: tf.Tensor) -> tuple[list[tf.Tensor], tf.Tensor]:
         """The same of a whole batch, of which only one part is in the network at a time."""

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import keras
 
-from tfl.data.bundle import Bundle
+from tfl.data.bundle import Bundle, derived_seed
 from tfl.features.extract import Extractor
 from tfl.model.freeze import Ledger
+from tfl.model.lora import lora, merge_lora
 from tfl.recipe import Recipe, Stage
 from tfl.runs import MAPPING, Run
 from tfl.train.callbacks.checkpoints import Checkpoints
@@ -103,43 +105,53 @@ def train_stage(
     if extractor is not None:
         state.engine = _engine_of(extractor)
     trainable = plan.suffix if plan.stores(state) else assembled.model
-    keep = recipe.monitor.keep_checkpoints
-    checkpoints = Checkpoints(run, stage.name, whole=assembled.model, live=trainable, state=state, keep=keep)
+    adapted = plan.freeze.lora_layers(assembled)
+    checkpoints = Checkpoints(
+        run,
+        stage.name,
+        whole=assembled.model,
+        live=trainable,
+        state=state,
+        keep=recipe.monitor.keep_checkpoints,
+        merge=functools.partial(merge_lora, adapted),
+    )
     if state.done:
         checkpoints.reopen()
         checkpoints.tidy()
         _say(console, [f"Stage {stage.name} was done before; {_outcome(state, recipe)}"])
         return _result(stage, state, recipe)
-    if found is None or not (found.epoch or checkpoints.start_file.is_file()):
-        if stage.name == recipe.fixed_stages[0].name:
-            mapping = start_head(assembled, bundle, recipe=recipe, console=console)
-            if mapping is not None:
-                run.write_json(MAPPING, mapping.to_json())
-        checkpoints.start()
-        state.save(run, stage.name)  # from here on the stage continues as it was decided, whatever a new measurement would say
-    else:
-        checkpoints.load_start()
-    before = Ledger.snapshot(assembled)
-    fit = Fit(
-        run,
-        stage,
-        state,
-        bundle,
-        recipe=recipe,
-        checkpoints=checkpoints,
-        console=console,
-        watchers=watchers,
-        stop=stop or Stop(),
-    )
-    if stage.epochs:
-        fit.prepare(extractor, trainable, plan.freeze.multipliers(assembled), class_weights, assembled.head_layers)
-        with contextlib.nullcontext() if stop is None else stop.listening():
-            fit.run_epochs()
-    state.ledger = Ledger.compare(before, Ledger.snapshot(assembled), plan.freeze)
-    _write_ledger(run, stage, state)
-    if recipe.monitor.alpha < 1 and state.start is not None and state.best_epoch:
-        _return_to_the_start_by_chance(fit, state, recipe)
-    checkpoints.finish(stage.interpolate)
+    begins = found is None or not (found.epoch or checkpoints.start_file.is_file())
+    if begins and stage.name == recipe.fixed_stages[0].name:
+        mapping = start_head(assembled, bundle, recipe=recipe, console=console)
+        if mapping is not None:
+            run.write_json(MAPPING, mapping.to_json())
+    with lora(adapted, rank=stage.lora_rank, seed=derived_seed(recipe.seed, stage.name, "lora")):
+        if begins:
+            checkpoints.start()
+            state.save(run, stage.name)  # from here on the stage continues as decided, whatever a new measurement would say
+        else:
+            checkpoints.load_start()
+        before = Ledger.snapshot(assembled)
+        fit = Fit(
+            run,
+            stage,
+            state,
+            bundle,
+            recipe=recipe,
+            checkpoints=checkpoints,
+            console=console,
+            watchers=watchers,
+            stop=stop or Stop(),
+        )
+        if stage.epochs:
+            fit.prepare(extractor, trainable, plan.freeze.multipliers(assembled), class_weights, assembled.head_layers)
+            with contextlib.nullcontext() if stop is None else stop.listening():
+                fit.run_epochs()
+        state.ledger = Ledger.compare(before, Ledger.snapshot(assembled), plan.freeze)
+        _write_ledger(run, stage, state)
+        if recipe.monitor.alpha < 1 and state.start is not None and state.best_epoch:
+            _return_to_the_start_by_chance(fit, state, recipe)
+        checkpoints.finish(stage.interpolate)
     if state.best_epoch == 0 and stage.epochs and not state.notices:
         state.notices.append("No epoch was better than the start of the stage, which was restored.")
     state.done = True

@@ -46,8 +46,9 @@ def space_of(recipe: Recipe, block_count: int) -> Space:
         return recipe.search.space
     stage = recipe.fixed_stages[-1]
     path, rate = f"stages.{stage.name}", stage.learning_rate or 1e-4
+    head = ("head",) if stage.weights == "all" else ()
     return {
-        f"{path}.train": Choice(tuple(dict.fromkeys(("head", *_depths(block_count), stage.train)))),
+        f"{path}.train": Choice(tuple(dict.fromkeys((*head, *_depths(block_count), stage.train)))),
         f"{path}.learning_rate": Between(rate / 10, rate * 3, log=True),
         f"{path}.layer_decay": Choice((1.0, 0.85, 0.7, 0.5)),
         "head.dropout": Choice((0.0, 0.2, 0.4)),

@@ -204,7 +204,8 @@ def block_facts(plans: Mapping[str, Any], ledger: Mapping[str, Any]) -> dict[str
 
     Returns:
         `stages` (names) and `rows`, input side first: `name`, `layers`, `parameters`, `flops_share`, `is_head`, and `stages`, by
-        stage name `{"trains", "multiplier", "batchnorm", "moved"}`; `moved` is None where the ledger says nothing.
+        stage name `{"trains", "multiplier", "batchnorm", "weights", "trained", "moved"}`; `moved` is None where the ledger says
+        nothing. `trained`, by stage name, is the number of parameters that train, None where the plan does not say it.
     """
     stages = [str(name) for name in plans]
     rows: dict[str, dict[str, Any]] = {}
@@ -217,10 +218,17 @@ def block_facts(plans: Mapping[str, Any], ledger: Mapping[str, Any]) -> dict[str
                 "trains": bool(plan_row.get("trainable")),
                 "multiplier": plan_row.get("multiplier"),
                 "batchnorm": plan_row.get("batchnorm"),
+                "weights": _WEIGHTS.get(str(plan_row.get("weights")), ""),
+                "trained": plan_row.get("trained"),
                 "moved": moved.get(name),
             }
     ordered = sorted(rows.values(), key=lambda row: row["is_head"])
-    return {"stages": stages, "rows": ordered}
+    counts = {stage: [row["stages"][stage]["trained"] for row in ordered if stage in row["stages"]] for stage in stages}
+    trained = {stage: sum(found) if found and None not in found else None for stage, found in counts.items()}
+    return {"stages": stages, "rows": ordered, "trained": trained}
+
+
+_WEIGHTS = {"biases": "biases", "lora": "LoRA"}
 
 
 def _block_row(name: str, plan_row: Mapping[str, Any]) -> dict[str, Any]:

@@ -57,8 +57,6 @@ class TextModality(ModalityDefaults):
     content_input: ClassVar[str] = CONTENT_INPUT
     most_bytes: ClassVar[int] = checks.MOST_BYTES
     finishes: ClassVar[bool] = True
-    fine_tuning_rate: ClassVar[float] = 1e-4
-    fine_tuning_examples: ClassVar[int] = 2000
     troubles: ClassVar[Mapping[str, str]] = checks.TROUBLES
     trouble_fixes: ClassVar[Mapping[str, str]] = checks.FIXES
     allowed: ClassVar[str] = checks.ALLOWED

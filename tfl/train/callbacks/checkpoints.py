@@ -8,7 +8,7 @@ import os
 import re
 import shutil
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,10 +40,23 @@ class Checkpoints(keras.callbacks.Callback):
         live: The part that trains: a suffix of `whole` that shares its layers, or `whole` itself.
         state: Of the stage, saved with each epoch.
         keep: How many of the latest epochs stay.
+        merge: Makes the network the usual one at the end of the stage, where it trains factors of LoRA: the files of epochs have
+            these, the best network does not.
     """
 
-    def __init__(self, run: Run, stage_name: str, *, whole: keras.Model, live: keras.Model, state: StageState, keep: int) -> None:
+    def __init__(
+        self,
+        run: Run,
+        stage_name: str,
+        *,
+        whole: keras.Model,
+        live: keras.Model,
+        state: StageState,
+        keep: int,
+        merge: Callable[[], None] = lambda: None,
+    ) -> None:
         super().__init__()
+        self.merge = merge
         self.run, self.stage_name, self.whole, self.live, self.state, self.keep = run, stage_name, whole, live, state, keep
         self.optimizer: keras.optimizers.Optimizer | None = None
         self._kind = "" if live is whole else ".suffix"
@@ -116,6 +129,7 @@ class Checkpoints(keras.callbacks.Callback):
         """
         if self.state.best_epoch is None:
             self.load_start()
+            self.merge()
         else:
             self.finish()
         return self.state.best_epoch or 0
@@ -127,14 +141,17 @@ class Checkpoints(keras.callbacks.Callback):
             interpolate: Float, the place between the start of the stage (0) and the best epoch (1), each weight by itself.
         """
         if not self.state.best_epoch:
-            _load_weights(self.whole, self.start_file)
+            self.load_start()
+            self.merge()
         elif interpolate < 1:
             self.load_start()
-            start = [keras.ops.convert_to_numpy(weight) for weight in self.live.weights]
+            start = {id(weight): keras.ops.convert_to_numpy(weight) for weight in self.live.weights}
             self.load_best()
-            interpolate_weights(self.live.weights, start, interpolate)
+            self.merge()
+            interpolate_weights(self.live.weights, [start[id(weight)] for weight in self.live.weights], interpolate)
         else:
             self.load_best()
+            self.merge()
         _save_weights(self.whole, self.best_file)
 
     def tidy(self) -> None:

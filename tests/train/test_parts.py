@@ -1,0 +1,181 @@
+"""A stage that trains biases or low-rank changes alone: kernels are proven unmoved; it ends, stops and goes on as others do."""
+
+import contextlib
+import dataclasses
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import tfl
+from tfl.errors import FrozenMovedError, TrainingError
+from tfl.runs import Run
+from tfl.train.callbacks.checkpoints import Checkpoints
+from tfl.train.loop import Loop
+from tfl.train.stage import train_stage
+from tfl.train.stage_plan import plan_stage
+from tfl.train.stopping import Stop
+
+PARTS = ("biases", "lora")
+
+
+class Killed(BaseException):
+    pass
+
+
+@pytest.fixture
+def part():
+    """One stage of two blocks, without validation where that decides nothing."""
+    return lambda recipe, weights, **fields: dataclasses.replace(
+        recipe, stages=(dataclasses.replace(recipe.stages[1], weights=weights, learning_rate=1e-2, epochs=2, **fields),)
+    )
+
+
+def train(folder, recipe, bundle, assembled, **options):
+    run = Run.open(folder) if folder.exists() else Run.create(folder, recipe, command=[])
+    return run, train_stage(run, assembled, recipe.stages[0], bundle, recipe=recipe, **options)
+
+
+def weights_of(assembled):
+    return {weight.path: np.array(weight) for weight in assembled.model.weights}
+
+
+def moved_between(before, after):
+    assert before.keys() == after.keys(), "the network has other weights than before"
+    return {path for path in before if not np.array_equal(before[path], after[path])}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("weights", PARTS)
+def test_only_the_part_moves_and_what_the_stage_leaves_is_the_usual_network(tmp_path, recipe, bundle, network, part, weights):
+    recipe, assembled = part(recipe, weights), network(recipe)
+    before, config = weights_of(assembled), [layer.get_config() for layer in assembled.model.layers]
+    everything = bundle.with_validation()
+    run, result = train(tmp_path / "run", recipe, everything, assembled)
+    moved = moved_between(before, weights_of(assembled))
+    assert {path.split("/")[1] for path in moved - {"logits/kernel", "logits/bias"}} == (
+        {"beta"} if weights == "biases" else {"kernel"}
+    )
+    assert {path.split("/")[0][:5] for path in moved} == {"unit6", "unit7", "logit"}
+    told = {row["block"]: row["moved_weights"] for row in result.ledger if row["moved"]}
+    own = ["shifts"] if weights == "biases" else ["lora"]
+    assert told == {"unit6_out": own, "unit7_out": own, "head": ["biases", "weights"]}
+    after = [layer.get_config() for layer in assembled.model.layers]
+    assert [{**one, "trainable": None} for one in after] == [{**one, "trainable": None} for one in config]
+    again = network(recipe)
+    again.model.load_weights(run.path("checkpoints", f"best-{recipe.stages[0].name}.weights.h5"))
+    assert not moved_between(weights_of(again), weights_of(assembled))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("weights", PARTS)
+def test_killed_and_resumed_is_the_same_to_the_bit(tmp_path, recipe, bundle, network, part, monkeypatch, weights):
+    recipe = part(recipe, weights)
+    whole = network(recipe)
+    train(tmp_path / "whole", recipe, bundle, whole)
+    for number, (kill_epoch, afresh) in enumerate(((2, True), (2, False))):
+        save, cut = Checkpoints.on_epoch_end, network(recipe)
+
+        def dies(self, epoch, logs=None, *, save=save, kill_epoch=kill_epoch):
+            if epoch == kill_epoch:
+                raise Killed
+            save(self, epoch, logs)
+
+        with monkeypatch.context() as patch, contextlib.suppress(Killed):
+            patch.setattr(Checkpoints, "on_epoch_end", dies)
+            train(tmp_path / str(number), recipe, bundle, cut)
+        assert weights_of(cut).keys() == weights_of(whole).keys(), "what failed left the factors behind"
+        resumed = network(recipe) if afresh else cut
+        train(tmp_path / str(number), recipe, bundle, resumed)
+        assert not moved_between(weights_of(whole), weights_of(resumed))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("weights", PARTS)
+def test_stopped_within_an_epoch_it_goes_on_to_the_same_result(tmp_path, recipe, bundle, network, part, weights):
+    recipe = part(recipe, weights, batch_size=2)  # 27 steps, of which the first 8 run at once
+    stop, whole, cut, resumed = Stop(), network(recipe), network(recipe), network(recipe)
+    train(tmp_path / "whole", recipe, bundle, whole)
+    run = Run.create(tmp_path / "cut", recipe, command=[])
+    watcher = keras.callbacks.LambdaCallback()
+    watcher.on_train_batch_end = lambda batch, logs=None: setattr(stop, "requested", True)
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "cut", recipe, bundle, cut, watchers=[watcher], stop=stop)
+    assert 0 < run.state["stages"]["finetune"]["within"]["steps"] < 27
+    train(tmp_path / "cut", recipe, bundle, resumed)
+    assert not moved_between(weights_of(whole), weights_of(resumed))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("weights", PARTS)
+def test_it_can_end_halfway_and_by_a_penalty_close_to_the_start(tmp_path, recipe, bundle, network, part, weights):
+    everything, found = bundle.with_validation(), {}
+    for name, fields in {"end": {}, "half": {"interpolate": 0.5}, "held": {"l2_sp": 100.0}}.items():
+        assembled = network(recipe)
+        before = weights_of(assembled)
+        train(tmp_path / name, part(recipe, weights, **fields), everything, assembled)
+        found[name] = weights_of(assembled)
+    for path, start in before.items():
+        np.testing.assert_allclose(found["half"][path], (start + found["end"][path]) / 2, atol=1e-6)
+    own = [path for path in moved_between(before, found["end"]) if not path.startswith("logits")]
+    far, near = (max(np.abs(found[name][path] - before[path]).max() for path in own) for name in ("end", "held"))
+    assert 0 < near < far / 2
+
+
+def test_a_start_that_is_restored_is_the_same_to_the_bit(tmp_path, recipe, bundle, network, part):
+    recipe = dataclasses.replace(part(recipe, "lora"), head=tfl.Head(start="probe"), monitor=tfl.Monitor("val_loss"))
+    recipe = recipe.override("stages.finetune.learning_rate", "10")
+    assembled = network(recipe)
+    kernel = assembled.model.get_layer("unit7_conv1").kernel
+    kernel.assign(np.where(np.arange(kernel.shape[-1]) % 2, np.array(kernel), -0.0))
+    before = weights_of(assembled)
+    _, result = train(tmp_path / "run", recipe, bundle, assembled)
+    assert result.best_epoch == 0
+    after = weights_of(assembled)
+    assert all(before[path].tobytes() == after[path].tobytes() for path in before if not path.startswith("logits"))
+
+
+@pytest.mark.parametrize("weights", PARTS)
+def test_a_loss_that_is_not_finite_leaves_the_usual_network(tmp_path, recipe, bundle, network, part, weights):
+    recipe, assembled = part(recipe, weights), network(recipe)
+    before = weights_of(assembled)
+    with pytest.raises(TrainingError, match="not finite"):
+        train(tmp_path / "run", recipe, bundle, assembled, class_weights=np.full(3, np.nan))
+    assert not moved_between(before, weights_of(assembled))
+
+
+@pytest.mark.parametrize(("weights", "name"), [("biases", "unit7_conv1/kernel"), ("biases", "unit7_conv1_bn/moving_mean")])
+def test_a_kernel_that_moved_in_secret_fails_the_stage(tmp_path, recipe, bundle, network, part, monkeypatch, weights, name):
+    recipe, assembled = part(recipe, weights), network(recipe)
+    weight = next(one for one in assembled.model.weights if one.path == name)
+    step = Loop.train
+    monkeypatch.setattr(Loop, "train", lambda self, *a, **k: (weight.assign(weight + 1e-6), step(self, *a, **k))[1])
+    with pytest.raises(FrozenMovedError, match=r"unit7_out \((weights|batchnorm)\)"):
+        train(tmp_path / "run", recipe, bundle, assembled)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("weights", ["all", *PARTS])
+def test_the_optimiser_keeps_two_numbers_for_each_parameter_that_the_plan_counts(
+    tmp_path, recipe, bundle, network, part, monkeypatch, weights
+):
+    recipe, assembled = part(recipe, weights), network(recipe)
+    trained = plan_stage(assembled, recipe.stages[0]).freeze.trained
+    monkeypatch.setattr(Checkpoints, "tidy", lambda self: None)
+    run, _ = train(tmp_path / "run", recipe, bundle, assembled)
+    with np.load(run.path("checkpoints", "finetune-2.optimizer.npz")) as saved:
+        assert sum(saved[name].size for name in saved.files) == 2 * trained + len(("iteration", "rate"))
+
+
+@pytest.mark.slow
+def test_mixed_precision_merges_in_float32(tmp_path, recipe, bundle, part):
+    from tfl.model.assemble import assemble
+
+    recipe = part(recipe, "lora")
+    assembled = assemble(recipe, ("lying", "none", "standing"), precision="mixed_bfloat16")
+    before = weights_of(assembled)
+    train(tmp_path / "run", recipe, bundle.with_validation(), assembled)
+    kernel = weights_of(assembled)["unit7_conv1/kernel"]
+    assert kernel.dtype == np.float32 and not np.array_equal(kernel, before["unit7_conv1/kernel"])
+    assert not np.array_equal(kernel, tf.cast(tf.cast(kernel, tf.bfloat16), tf.float32).numpy())
