@@ -309,9 +309,9 @@ NEAR_COPIES = {
 FINE_TUNING_RATES = {"image": 1e-3, "text": 5e-5, "audio": 1e-3}
 """A learning rate for Adam that suits fine-tuning of the networks of each kind."""
 PART_RATES = {"image": 3e-3, "text": 5e-4, "audio": 3e-3}
-"""The same where biases or low-rank changes train alone. Texts have ten times the rate of fine-tuning (Schulman et al. 2025, *LoRA
-Without Regret*). Images and sounds have three times: their rate of fine-tuning is high already, and on photos of flowers and spoken
-digits ten times gave a lower mean accuracy than three, for biases and for LoRA (three seeds each)."""
+"""The same where biases or low-rank changes train alone. Texts have ten times the rate of fine-tuning (Schulman et al. 2025,
+*LoRA Without Regret*). Images and sounds have three times: their rate of fine-tuning is high already, and on photos of flowers
+and spoken digits ten times gave a lower mean accuracy than three, for biases and for LoRA (three seeds each)."""
 KINDS = tuple(NOUNS)
 
 
