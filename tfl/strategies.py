@@ -24,7 +24,7 @@ import dataclasses
 from typing import Literal, cast, get_args
 
 from tfl.errors import RecipeError, did_you_mean
-from tfl.modalities.base import FINE_TUNING_RATES
+from tfl.modalities.base import FINE_TUNING_RATES, PART_RATES
 from tfl.recipe import Auto, ProbeMethod, Recipe, Stage, Trained
 
 Strategy = Literal[
@@ -51,9 +51,6 @@ SCRATCH_PATIENCE = 20
 """Epochs without progress, at least: networks with random weights may stay at chance for the first ten."""
 L2_SP = 0.01
 """One of the values that Li et al. (2018) compare, 0.001 to 0.1."""
-PART_RATES = {"image": 3e-3, "text": 5e-4, "audio": 3e-3}
-"""By kind of example, where biases or low-rank changes train. Texts have ten times the rate of fine-tuning (Schulman et al. 2025,
-*LoRA Without Regret*); images and sounds, whose rate of fine-tuning is high already, three times."""
 
 
 def with_strategy(recipe: Recipe, name: str) -> Recipe:

@@ -140,7 +140,7 @@ def stage_facts(
         facts.append(
             {
                 **stage,
-                "trains": trains_in_words(stage["train"]),
+                "trains": trains_in_words(stage["train"], stage.get("weights", "all")),
                 "epochs_run": len(rows),
                 "seconds": sum(row.get("seconds") or 0.0 for row in rows),
                 "feature_seconds": float(told.get("feature_seconds") or 0.0),
@@ -182,14 +182,18 @@ def _notices(told: Mapping[str, Any]) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def trains_in_words(train: str) -> str:
-    """`Stage.train` as a phrase.
+def trains_in_words(train: str, weights: str = "all") -> str:
+    """`Stage.train` and `Stage.weights` as a phrase.
 
     Example:
 
     >>> trains_in_words("top:2"), trains_in_words("head")
     ('the head and the top 2 blocks', 'the head')
+    >>> trains_in_words("all", "biases")
+    'everything, by biases below the head'
     """
+    if weights != "all":
+        return f"{trains_in_words(train)}, by {_WEIGHTS[weights]} below the head"
     kind, _, rest = train.partition(":")
     if kind == "top":
         return f"the head and the top {rest} blocks" if rest != "1" else "the head and the top block"
