@@ -24,14 +24,14 @@ from tfl.quiet import load_tensorflow
 from tfl.recipe import Auto, Recipe
 from tfl.resume import (
     earlier_run,
+    refuse_other_examples,
     refuse_other_inputs,
-    refuse_other_source,
     status_of,
     vanished_files_reported,
     with_choices_of,
 )
-from tfl.runs import AUTO, CHOSEN, MATCHING, Run, default_folder
-from tfl.storage import check_can_write, check_is_text, remove_scratch, write_atomically
+from tfl.runs import AUTO, CHOSEN, EXTRA, MATCHING, Run, default_folder
+from tfl.storage import check_can_write, check_is_text, finite, remove_scratch, write_atomically
 
 if TYPE_CHECKING:
     import keras
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
     from tfl.data.bundle import Bundle
     from tfl.data.examples import Examples
+    from tfl.data.extra_data import ExtraData
     from tfl.evaluate.confidence import Confidence
     from tfl.evaluate.forgetting import SourceTask
     from tfl.evaluate.predictor import Outputs, SplitPredictor
@@ -133,6 +134,10 @@ def run_recipe(
         plans = plan_stages(assembled, recipe)  # what does not fit is told before the folder is made
         if isinstance(recipe.stages, Auto):
             refuse_too_wide(assembled, recipe.head.pooling)
+    extra = None
+    if recipe.extra_data is not None:
+        with clock.step("extra"):
+            extra = _load_extra(recipe, bundle, console)
     source_task = None
     if recipe.source_data is not None:
         with clock.step("source"):
@@ -150,7 +155,9 @@ def run_recipe(
     if earlier:
         refuse_other_inputs(earlier, bundle, fingerprint=about_data["fingerprint"], weights=weights)
         if source_task is not None:
-            refuse_other_source(earlier, source_task.fingerprint)
+            refuse_other_examples(earlier, "source_data", source_task.fingerprint)
+        if extra is not None:
+            refuse_other_examples(earlier, "extra_data", data_fingerprint(extra.bundle))
     clock.keep = lambda seconds: run.write_json("seconds.json", seconds)
     with run.lock(), status_of(run), vanished_files_reported(bundle):
         remove_scratch(run.folder)
@@ -163,12 +170,16 @@ def run_recipe(
         if repeats is not None:
             run.repeat_choices_of(repeats)
         training = bundle
+        if extra is not None:
+            run.update_manifest(extra_data={"fingerprint": data_fingerprint(extra.bundle)})
+            with clock.step("extra"):
+                training = _with_extra(run, recipe, assembled, bundle, extra, console)
         if isinstance(recipe.stages, Auto):
             with clock.step("choice"):
-                recipe = _choose_stages(run, recipe, recipe.stages, bundle, console, precision=precision, repeats=repeats)
+                recipe = _choose_stages(run, recipe, recipe.stages, training, console, precision=precision, repeats=repeats)
             assembled = assemble_for(recipe, bundle, precision=precision)
             plans = plan_stages(assembled, recipe)
-            training = bundle.with_validation() if run.read_json(AUTO)["refit"] else bundle
+            training = training.with_validation() if run.read_json(AUTO)["refit"] else training
         _train(run, recipe, assembled, plans, training, clock, console)
         with clock.step("evaluate"):
             predictor = SplitPredictor(assembled.model)
@@ -324,6 +335,46 @@ def _prepare_model(recipe: Recipe, bundle: Bundle, console: Console, *, chosen: 
         console.print(f"\n[bold]weights[/]  {escape(assembled.matching.sentence())}", highlight=False)
         console.print(assembled.matching.table())
     return precision, assembled
+
+
+def _load_extra(recipe: Recipe, bundle: Bundle, console: Console) -> ExtraData:
+    """The usable examples of `extra_data`, with what was left out told."""
+    from tfl.data.extra_data import load_extra_data
+
+    if recipe.extra_data is None:
+        raise ValueError("The recipe has no `extra_data`.")
+    extra = load_extra_data(recipe.extra_data, bundle, seed=recipe.split_seed)
+    nouns = bundle.modality.nouns
+    console.print(f"[bold]extra[/]    {len(extra)} of {extra.found} {nouns} from", end=" ", highlight=False)
+    console.print(recipe.extra_data.source, markup=False, highlight=False)
+    for words in (*(f"{one['severity']}: {one['note']}" for one in extra.findings), *extra.notes()):
+        console.print(f"         {words}", markup=False, highlight=False)
+    return extra
+
+
+def _with_extra(run: Run, recipe: Recipe, assembled: Assembled, bundle: Bundle, extra: ExtraData, console: Console) -> Bundle:
+    """The data with the extra examples that training takes: as the run has decided, or decides now."""
+    from tfl.data.extra_data import with_extra
+    from tfl.data.listing import write_extra_listing
+    from tfl.evaluate.report.extra_data import extra_sentence, likeness_sentence
+    from tfl.train.extra_data import choose_extra
+
+    nouns = bundle.modality.nouns
+    if not run.path(EXTRA).is_file():
+        found = choose_extra(assembled, bundle, extra, recipe=recipe, console=console)
+        about = {
+            "format": 1,
+            "source": extra.bundle.data.source,
+            "found": extra.found,
+            "usable": len(extra),
+            "notes": extra.notes(),
+        }
+        write_extra_listing(run.folder, extra.take(found["drawn"]))
+        run.write_json(EXTRA, finite({**about, **found}))
+    document = run.read_json(EXTRA)
+    for words in (likeness_sentence(document, nouns=nouns), extra_sentence(document, nouns=nouns)):
+        console.print(f"         {words}", markup=False, highlight=False)
+    return with_extra(bundle, extra, np.array(document["drawn"], np.int64))
 
 
 def _choose_stages(

@@ -720,6 +720,9 @@ class Recipe:
         source_data: Labelled examples of the source task, which the backbone was trained for: the run reports the accuracy of the
             source network's own classifier on their test split before training and after, which is what was forgotten. None
             reports nothing.
+        extra_data: Labelled examples of the same classes from a related source, such as another camera, of which some may train
+            next to those of `data`: how many, by how like those of `data` they are, or none, is decided on held-out training
+            examples. They are never validated or tested on. For one of several classes; None trains on `data` alone.
 
     Raises:
         RecipeError: A value does not fit, or two stages share a name.
@@ -751,6 +754,7 @@ class Recipe:
     export: tuple[ExportFormat, ...] = ("saved_model",)
     search: Search | None = None
     source_data: Data | None = None
+    extra_data: Data | None = None
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -803,6 +807,41 @@ class Recipe:
             self._check_numbers()
         if self.needs_classifier:
             self._check_classifier()
+        if self.extra_data is not None:
+            self._check_extra_data(self.extra_data)
+
+    def _check_extra_data(self, extra: Data) -> None:
+        if self.task != "classify":
+            raise RecipeError(
+                "`extra_data` is for one of several classes, and this recipe has another task.",
+                received=self.task,
+                allowed="classify",
+            )
+        if self.head.start == "source":
+            raise RecipeError(
+                "`extra_data` trains next to `data`, and with `head.start=source` nothing is trained.",
+                fix="Leave out `extra_data`, or take another `head.start`.",
+            )
+        if self.backbone.weights is None:
+            raise RecipeError(
+                "`extra_data` is compared with `data` by the features of a trained network, and this one has random weights.",
+                received="backbone.weights=None",
+                allowed="pretrained, or a weights file",
+            )
+        if extra.kind != self.data.kind:
+            raise RecipeError(
+                "`extra_data` holds another kind of examples than `data`, and both go through one network.",
+                received=extra.kind,
+                allowed=self.data.kind,
+            )
+        idle = _idle_settings(extra, self.data)
+        if idle:
+            raise RecipeError(
+                "How examples of `extra_data` become tensors is that of `data`, and all of them may train: these settings have "
+                "no effect there.",
+                received=[f"extra_data.{name}" for name in idle],
+                fix="Leave them out, or give them to `data`.",
+            )
 
     def _check_classifier(self) -> None:
         what = "`head.start=source`" if self.head.start == "source" else "`source_data`"
@@ -920,14 +959,33 @@ class Recipe:
 
     def smoke(self) -> Recipe:
         """A copy that runs in seconds: every part as it is, on a few images, for one epoch a stage."""
-        data, source_data = _few(self.data), self.source_data and _few(self.source_data)
+        parts: dict[str, Any] = {name: _few(part) for name in _DATA if (part := getattr(self, name)) is not None}
         if isinstance(self.stages, Auto):
             auto = dataclasses.replace(self.stages, minutes=min(self.stages.minutes, 0.2))
-            return dataclasses.replace(self, data=data, stages=auto, source_data=source_data)
+            return dataclasses.replace(self, stages=auto, **parts)
         stages = tuple(
             dataclasses.replace(stage, epochs=min(stage.epochs, 1), views=1, warmup_epochs=0.0) for stage in self.stages
         )
-        return dataclasses.replace(self, data=data, stages=stages, source_data=source_data)
+        return dataclasses.replace(self, stages=stages, **parts)
+
+
+_DATA = ("data", "source_data", "extra_data")
+"""The fields of a recipe that name examples."""
+_IDLE = ("image_size", "fit", "bits", "validation", "test", "train_per_class", "test_fold", "audit")
+"""Settings of `Data` that are not asked where all examples may train, and become tensors as those of another `Data` do."""
+
+
+def _idle_settings(extra: Data, own: Data) -> list[str]:
+    """What `extra_data` says of things that `data` decides for both, and says otherwise than by default."""
+    default = Data(extra.source)
+    idle = [name for name in _IDLE if getattr(extra, name) not in (getattr(default, name), getattr(own, name))]
+    if extra.input is None:
+        return idle
+    plain = type(extra.input)()
+    for name in (field.name for field in dataclasses.fields(extra.input) if field.name != "column"):
+        if getattr(extra.input, name) not in (getattr(plain, name), getattr(own.input, name)):
+            idle.append(f"input.{name}")
+    return idle
 
 
 def _few(data: Data) -> Data:
@@ -971,12 +1029,10 @@ def load_recipe(path: Path | str) -> Recipe:
     return _with_paths_from(file.parent, recipe)
 
 
-_PATHS = ("data.source", "data.exclude", "source_data.source", "source_data.exclude", "backbone.name", "backbone.weights")
+_PATHS = (*(f"{part}.{name}" for part in _DATA for name in ("source", "exclude")), "backbone.name", "backbone.weights")
 _WHAT = {
-    "data.source": "no source of images",
-    "data.exclude": "no list of images to leave out",
-    "source_data.source": "no source of images",
-    "source_data.exclude": "no list of images to leave out",
+    **{f"{part}.source": "no source of images" for part in _DATA},
+    **{f"{part}.exclude": "no list of images to leave out" for part in _DATA},
     "backbone.name": "no model file",
     "backbone.weights": "no weights file",
 }
@@ -1019,10 +1075,10 @@ def refuse_missing_paths(recipe: Recipe, recipe_file: Path | str, *, given: Iter
 def _relative_path(recipe: Recipe, field: str) -> str | None:
     """The value of a field where it is a path that starts at the current folder, and not a name such as `mini`; else None."""
     part, name = field.split(".")
-    value = getattr(getattr(recipe, part), name, None)  # there may be no `source_data`
+    value = getattr(getattr(recipe, part), name, None)  # there may be no `source_data`, no `extra_data`
     if value is None or os.path.isabs(value) or value.startswith("~") or ":" in value or len(value) >= _LONGEST:
         return None
-    named = part in ("data", "source_data") or "/" in value or value.endswith(_MODEL_FILES)
+    named = part in _DATA or "/" in value or value.endswith(_MODEL_FILES)
     return value if named else None
 
 

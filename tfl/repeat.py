@@ -146,7 +146,8 @@ def _with_data(recipe: Recipe, source: str) -> Recipe:
 def _where_it_began(run: Run, recipe: Recipe) -> Iterator[None]:
     """Relative paths of a recipe are resolved from the current folder, else from the folder where the run was started."""
     start = Path(str(run.manifest.get("started_in") or "."))
-    named = [recipe.data.source, getattr(recipe.data, "exclude", None), recipe.backbone.name, recipe.backbone.weights]
+    every = [data for data in (recipe.data, recipe.source_data, recipe.extra_data) if data is not None]
+    named = [name for data in every for name in (data.source, data.exclude)] + [recipe.backbone.name, recipe.backbone.weights]
     paths = [Path(name) for name in named if isinstance(name, str) and name and not Path(name).is_absolute()]
     if start.is_dir() and any(not path.exists() and (start / path).exists() for path in paths):
         with contextlib.chdir(start):

@@ -158,15 +158,20 @@ def refuse_other_inputs(run: Run, bundle: Bundle, *, fingerprint: str, weights: 
         )
 
 
-def refuse_other_source(run: Run, fingerprint: str) -> None:
-    """Makes sure that a run is resumed with the labelled examples of the source that it was started with.
+def refuse_other_examples(run: Run, field: str, fingerprint: str) -> None:
+    """Makes sure that a run is resumed with the other labelled examples that it was started with.
+
+    Args:
+        run: The earlier run.
+        field: What the recipe and the manifest call them: `source_data` or `extra_data`.
+        fingerprint: Of those that are there now.
 
     Raises:
         RunError: They are others.
     """
-    if (known := (run.manifest.get("source_data") or {}).get("fingerprint")) and known != fingerprint:
+    if (known := (run.manifest.get(field) or {}).get("fingerprint")) and known != fingerprint:
         raise RunError(
-            f"The examples of `source_data` are not those that {run.folder} was started with.",
+            f"The examples of `{field}` are not those that {run.folder} was started with.",
             fix="Put them back and run again with --resume, or start a new run.",
         )
 

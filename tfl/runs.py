@@ -4,6 +4,7 @@ manifest.json   what ran, where, by which versions, and how it ended    recipe.j
 chosen.json     the same with what `Auto` chose                      auto.json     what it tried, with the evidence
 matching.json   which layers took over weights of a file, and why the others did not
 state.json      where to resume from                                  .lock         held while a process writes
+extra.json      how many examples of `extra_data` train, and on what evidence; extra.csv lists those that do
 mapping.json    which classes of the source stand for which of the data, where its own classifier answers
 """
 
@@ -31,6 +32,8 @@ MATCHING = "matching.json"
 """What the network took over from a weights file, layer by layer."""
 MAPPING = "mapping.json"
 """Which classes of the source stand for which classes of the data, where the head is the classifier of the source."""
+EXTRA = "extra.json"
+"""Whether examples of `extra_data` train, which, and what was compared."""
 _NEEDED = ("format", "status", "seed", "created")
 _POLICIES = ("float32", "mixed_bfloat16", "mixed_float16")
 _KINDS = {"status": str, "data": dict, "weights": dict}

@@ -114,10 +114,12 @@ def with_strategy(recipe: Recipe, name: str) -> Recipe:
         backbone = dataclasses.replace(recipe.backbone, weights=None, match="exact")
         patience = recipe.monitor.patience
         monitor = dataclasses.replace(recipe.monitor, patience=patience and max(patience, SCRATCH_PATIENCE))
-        return dataclasses.replace(recipe, backbone=backbone, head=plain, stages=(stage,), monitor=monitor, source_data=None)
+        return dataclasses.replace(
+            recipe, backbone=backbone, head=plain, stages=(stage,), monitor=monitor, source_data=None, extra_data=None
+        )
     if name == "direct":
         head_ = dataclasses.replace(plain, start="source")
-        return dataclasses.replace(recipe, head=head_, stages=(Stage("source", train="head", epochs=0),))
+        return dataclasses.replace(recipe, head=head_, stages=(Stage("source", train="head", epochs=0),), extra_data=None)
     if name in ("features", "svm", "class_means", "knn"):
         head_ = probe if name == "features" else dataclasses.replace(probe, probe=cast(ProbeMethod, name))
         return dataclasses.replace(recipe, head=head_, stages=(Stage("probe", train="head", epochs=0),))

@@ -129,6 +129,7 @@ class Ladder:
     Attributes:
         rows: Integer array of shape `(n,)`, the examples that are compared on, as indices into `bundle.examples`.
         folds, units: Integer arrays of shape `(n,)`, the fold of each, and what is held out together.
+        extra: Integer array, the examples of `Recipe.extra_data` that every fold trains on, likewise.
         logits: Array of shape `(n, outputs)`, what the best so far says of each example, not having been trained on it.
         probes: `Probes` of the network, once it was probed.
         best_probe: `ProbeCandidate`, the one that was kept.
@@ -150,11 +151,15 @@ class Ladder:
         sample: int | None = None,
     ) -> None:
         self.recipe, self.auto, self.bundle, self.precision, self.console = recipe, auto, bundle, precision, console
-        known = [len(bundle.indices(part)) for part in ("train", "val")]
+        known = [len(bundle.indices("train")) - bundle.extra, len(bundle.indices("val"))]
         self.refits = auto.refit and known[1] <= MOST_VALIDATION
-        self.known, self.trained = sum(known), sum(known) if self.refits else known[0]
+        self.known, self.trained = sum(known), bundle.extra + (sum(known) if self.refits else known[0])
         self.class_weights = class_weights
         self.rows, self.folds, self.units = _examples(bundle, recipe.seed, sample=sample)
+        self.extra = _extra_examples(bundle, recipe.seed, share=len(self.rows) / self.known)
+        self._all = np.concatenate([self.rows, self.extra])
+        self._all_folds = np.concatenate([self.folds, np.full(len(self.extra), -1)])
+        self._all_units = np.concatenate([self.units, np.full(len(self.extra), -1)])
         self.validates = np.isin(self.rows, bundle.indices("val"))
         self.balanced = recipe.class_weight == "balanced"
         self.targets = bundle.targets[self.rows]
@@ -222,14 +227,14 @@ class Ladder:
         plain = dataclasses.replace(self.recipe, head=dataclasses.replace(self.recipe.head, taps=(), start="random"))
         assembled = assemble_for(plain, self.bundle, precision=self.precision)
         self.parameters = int(assembled.model.count_params())
-        words = f"features, {len(self.rows)} {self.bundle.modality.nouns}"
-        with progress_shown(self.console, words, len(self.rows), nouns=self.bundle.modality.nouns) as progress:
+        words = f"features, {len(self._all)} {self.bundle.modality.nouns}"
+        with progress_shown(self.console, words, len(self._all), nouns=self.bundle.modality.nouns) as progress:
             self.probes = probe_candidates(
                 assembled,
                 self.bundle,
-                self.rows,
-                self.folds,
-                self.units,
+                self._all,
+                self._all_folds,
+                self._all_units,
                 recipe=self.recipe,
                 losses=lambda logits: self.evidence.losses(logits, self.targets),
                 console=self.console,
@@ -260,15 +265,15 @@ class Ladder:
         return found
 
     def _heads(self, vectors: NDArray[np.float32], probe: ProbeCandidate) -> list[LinearHead]:
-        scaled = self.bundle.task.scaled(self.targets)
+        scaled = self.bundle.task.scaled(self.bundle.targets[self._all])
         heads = []
         for fold in range(int(self.folds.max()) + 1):
-            train = self.folds != fold
+            train = self._all_folds != fold
             heads.append(
                 linear_head(
                     vectors[train],
                     scaled[train],
-                    self.units[train],
+                    self._all_units[train],
                     task=self.bundle.task.name,
                     balanced=self.balanced,
                     strengths=probe.strengths,
@@ -286,12 +291,12 @@ class Ladder:
             assembled,
             stage,
             self.bundle,
-            self.rows,
+            self._all,
             recipe=self.recipe,
             class_weights=self.class_weights,
             console=self.console,
         )
-        of_fold = round(len(self.rows) * (1 - 1 / len(heads)))
+        of_fold = round(len(self.rows) * (1 - 1 / len(heads))) + len(self.extra)
         seconds = trainer.seconds_per_example(of_fold)
         epochs = min(stage.epochs, int(budget / 2 / (seconds * self.trained)))
         fold_seconds, final = seconds * of_fold * epochs, seconds * self.trained * epochs
@@ -311,13 +316,13 @@ class Ladder:
             trainer.limit(stage)
         passes, bytes_needed = time.perf_counter(), trainer.bytes_needed
         words = f"features for {stage.train}"
-        with progress_shown(self.console, words, len(self.rows), nouns=self.bundle.modality.nouns) as progress:
+        with progress_shown(self.console, words, len(self._all), nouns=self.bundle.modality.nouns) as progress:
             trainer.prepare(progress)
         self._passes += time.perf_counter() - passes  # passes over the examples come on top
-        held = trainer.held_out(self.folds, heads[:1], shares=SHARES)
+        held = trainer.held_out(self._all_folds, heads[:1], shares=SHARES)
         gains = self._gains(held, alpha)
         if folds > 1 and max(gain.mean for gain in gains.values()) > 0:  # else the other folds are not worth their time
-            others = trainer.held_out(self.folds, heads[:folds], shares=SHARES, first=1)
+            others = trainer.held_out(self._all_folds, heads[:folds], shares=SHARES, first=1)
             held = held.joined(others)
             gains = self._gains(held, alpha)
         else:
@@ -410,7 +415,8 @@ def _examples(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """The examples that are compared on, ascending; the fold of each, 0 for the validation split; and what belongs together."""
     strata = np.asarray(bundle.task.strata(bundle.examples))
-    train = stratified_sample(bundle.indices("train"), strata, count=sample or TRAINING_SAMPLE, seed=seed)
+    own = bundle.indices("train")
+    train = stratified_sample(own[~bundle.is_extra(own)], strata, count=sample or TRAINING_SAMPLE, seed=seed)
     held = bundle.indices("val")
     if sample is not None:
         held = stratified_sample(held, strata, count=sample // 4, seed=seed)
@@ -424,6 +430,15 @@ def _examples(
     folds = np.concatenate([of_train, np.zeros(len(held), np.int64)])
     order = np.argsort(rows)
     return rows[order], folds[order], np.unique(units[rows[order]], return_inverse=True)[1]
+
+
+def _extra_examples(bundle: Bundle, seed: int, *, share: float) -> NDArray[np.int64]:
+    """The extra examples, or where the others are sampled about the same share of them."""
+    train = bundle.indices("train")
+    extra = train[bundle.is_extra(train)]
+    return stratified_sample(
+        extra, np.asarray(bundle.task.strata(bundle.examples)), count=math.ceil(share * len(extra)), seed=seed
+    )
 
 
 def stratified_sample(indices: NDArray[np.int64], strata: NDArray[np.integer], *, count: int, seed: int) -> NDArray[np.int64]:

@@ -145,7 +145,7 @@ class FoldTrainer:
         """Trains once for each head, and answers for the examples of that fold.
 
         Args:
-            folds: Integer array of shape `(n,)`, the fold of each of the examples.
+            folds: Integer array of shape `(n,)`, the fold of each of the examples; -1 for one that every fold trains on.
             heads: Of fold 0, 1, …: each fitted to the examples of the other folds. Folds without a head are not trained.
             shares: Floats from 0 to 1, places between the start and the trained weights to answer at.
             first: Int, folds before this one are left out.

@@ -40,7 +40,7 @@ class ProbeCandidate:
         name: String, for messages.
         taps: Strings, the blocks that the head reads; empty for the last one alone.
         vectors: Array of shape `(n, width)`, what the head reads, before standardisation.
-        logits: Array of shape `(n, outputs)` float32, of the cross-validation.
+        logits: Array of shape `(m, outputs)` float32, of the cross-validation, for the examples that a fold holds out.
         strengths: Floats, its penalties, as `LinearHead.strengths` has them.
         seconds: Float, the time that its regressions took.
     """
@@ -84,10 +84,10 @@ def probe_candidates(
         assembled: The network, whose head reads the last block.
         bundle: The data.
         rows: Integer array of shape `(n,)`, the examples, as indices into `bundle.examples`.
-        folds: Integer array of shape `(n,)`, the fold in which each is held out.
+        folds: Integer array of shape `(n,)`, the fold in which each is held out; -1 for one that is never held out.
         units: Integer array of shape `(n,)`; examples of one unit are held out together.
         recipe: Its head, features and class weights.
-        losses: Callable, the loss of each example for logits `(n, outputs)`.
+        losses: Callable, the loss of each example that is held out, for logits `(m, outputs)`.
         console: Where messages are shown; None shows nothing.
         progress: Called after each batch with the number of examples that are done.
 
@@ -107,7 +107,7 @@ def probe_candidates(
         logits, strengths = held_out_logits(inputs, bundle, rows, folds, units, balanced=balanced)
         taps = () if places == every[-1:] else tuple(names[place] for place in places)
         seconds = time.perf_counter() - began
-        return ProbeCandidate(taps=taps, vectors=inputs, logits=logits, strengths=strengths, seconds=seconds)
+        return ProbeCandidate(taps=taps, vectors=inputs, logits=logits[folds >= 0], strengths=strengths, seconds=seconds)
 
     every = list(range(len(names)))
     spread = sorted({max(len(names) - down, 0) for down in SPREAD})

@@ -20,10 +20,11 @@ from tfl.cli.command import (
     terminated_as_interrupted,
 )
 from tfl.cli.options import changed, latest_folder, recipe_options, skip_bad_option
+from tfl.evaluate.report.extra_data import extra_sentence
 from tfl.evaluate.report.source import forgetting_sentence
 from tfl.modalities.base import EXAMPLE_FILES, NOUNS
 from tfl.recipe import load_recipe
-from tfl.runs import default_folder
+from tfl.runs import EXTRA, default_folder
 from tfl.strategies import STRATEGIES, with_strategy
 from tfl.tasks.base import task_of
 
@@ -90,6 +91,8 @@ def run(
         "export": exports(done),
         "refused": refused(done),
     }
+    if done.path(EXTRA).is_file():
+        document["extra"] = done.read_json(EXTRA)
     return Answer(document, lambda: _show(document, done))
 
 
@@ -131,6 +134,8 @@ def _show(document: dict[str, Any], run: Run) -> None:
         click.echo(task_of(run.recipe.task).sentence(test, noun=noun, nouns=nouns))
     if "source" in document["metrics"]:
         click.echo(forgetting_sentence(document["metrics"]["source"], nouns=nouns))
+    if "extra" in document:
+        click.echo(extra_sentence(document["extra"], nouns=nouns))
     click.echo(f"run      {run.folder}")
     if (report := run.path("report.html")).is_file():
         click.echo(f"report   {report}")

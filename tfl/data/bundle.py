@@ -39,6 +39,7 @@ class Bundle:
         modality: How a content becomes tensors. Defaults to the modality that `data` alone decides.
         task: What is predicted, fitted to the training targets. Defaults to one of several classes.
         cached: The tensors of every example, where they are at hand.
+        extra: How many examples at the end are of `Recipe.extra_data`: they train, and are never held out.
     """
 
     examples: Examples
@@ -49,6 +50,7 @@ class Bundle:
     modality: Modality = field(default=cast("Modality", None))
     task: Task = field(default_factory=lambda: task_of("classify"))
     cached: CachedTensors | None = None
+    extra: int = 0
 
     def __post_init__(self) -> None:
         if self.modality is None:
@@ -67,6 +69,10 @@ class Bundle:
     def indices(self, part: str) -> np.ndarray:
         """The positions of the split `part` in `examples`, int `(n,)`."""
         return np.asarray(getattr(self.split, part))
+
+    def is_extra(self, indices: ArrayLike) -> NDArray[np.bool_]:
+        """Which of the examples at `indices` are of `Recipe.extra_data`, `(n,)`."""
+        return np.asarray(np.asarray(indices) >= len(self.examples) - self.extra)
 
     def labels(self, part: str) -> np.ndarray:
         """The labels of the split `part`, int32 `(n,)`; only where each example has one class."""

@@ -127,6 +127,18 @@ class CachedTensors:
             columns[name] = column
         return cls(columns, specs)
 
+    @classmethod
+    def joined(cls, first: CachedTensors, second: CachedTensors) -> CachedTensors | None:
+        """Copies of both, one behind the other; None where there is not enough room for them."""
+        both = cls.of(len(first) + len(second), first.specs)
+        if both is None:
+            return None
+        for start, part in ((0, first), (len(first), second)):
+            for index in range(len(part)):
+                for name, column in both.columns.items():
+                    column.write(start + index, part.columns[name][[index]][0])
+        return both
+
     def __len__(self) -> int:
         return len(next(iter(self.columns.values())))
 

@@ -17,7 +17,7 @@ from tfl.data.targets import target_text
 from tfl.errors import RunError
 from tfl.storage import storage_errors, write_atomically
 
-NAME = "data.csv"
+NAME, EXTRA_NAME = "data.csv", "extra.csv"
 _COLUMNS = ("split", "label", "fingerprint", "file")
 _DIGITS = 32  # of the SHA-256: 128 bits tell any two contents apart
 
@@ -74,6 +74,21 @@ def write_listing(folder: Path | str, bundle: Bundle) -> dict[str, str]:
     Returns:
         By split, a hash of the content and the target of each of its examples, in order.
     """
+    _write(Path(folder) / NAME, bundle)
+    return {split: bundle.content_hash(split) for split in SPLITS}
+
+
+def write_extra_listing(folder: Path | str, bundle: Bundle) -> None:
+    """Writes `extra.csv` into a run folder: the examples of `Recipe.extra_data` that train, likewise.
+
+    Args:
+        folder: Of the run.
+        bundle: They alone.
+    """
+    _write(Path(folder) / EXTRA_NAME, bundle)
+
+
+def _write(path: Path, bundle: Bundle) -> None:
     examples, splits = bundle.examples, bundle.split.names(len(bundle.examples)).tolist()
     labels = [target_text(examples, index) for index in range(len(examples))]
     prints = [short_fingerprint(fingerprint) for fingerprint in bundle.fingerprints]
@@ -81,8 +96,7 @@ def write_listing(folder: Path | str, bundle: Bundle) -> dict[str, str]:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(_COLUMNS)
     writer.writerows(zip(splits, labels, prints, _names(examples, bundle.data.source), strict=True))
-    write_atomically(Path(folder) / NAME, text.getvalue().encode("utf-8", "surrogateescape"))
-    return {split: bundle.content_hash(split) for split in SPLITS}
+    write_atomically(path, text.getvalue().encode("utf-8", "surrogateescape"))
 
 
 def read_listing(folder: Path | str) -> list[Listed] | None:
@@ -91,7 +105,20 @@ def read_listing(folder: Path | str) -> list[Listed] | None:
     Raises:
         RunError: It is damaged.
     """
-    path = Path(folder) / NAME
+    return _read(Path(folder) / NAME)
+
+
+def read_seen(folder: Path | str) -> list[Listed] | None:
+    """The same, and behind them the examples of `Recipe.extra_data` that the run was trained on.
+
+    Raises:
+        RunError: A list is damaged.
+    """
+    own = _read(Path(folder) / NAME)
+    return None if own is None else [*own, *(_read(Path(folder) / EXTRA_NAME) or ())]
+
+
+def _read(path: Path) -> list[Listed] | None:
     if not path.is_file():
         return None
     try:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from tfl.data.listing import read_listing
+from tfl.data.listing import read_seen
 from tfl.data.subset import choose_evenly
 from tfl.embeddings.embed import make_parts
 from tfl.embeddings.network import Encoded, VectorNetwork, data_to_read, network_of_about
@@ -220,7 +220,7 @@ class VectorIndex:
         run = self._network_at or self.about.get("run")
         if self.about.get("run") is None or run is None:
             return set()
-        listing = read_listing(run) or []
+        listing = read_seen(run) or []
         return {row.fingerprint for row in listing if row.split in ("train", "val")}
 
     def add(

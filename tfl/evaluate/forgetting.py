@@ -18,7 +18,7 @@ from tfl.backbones.inputs import inputs_of
 from tfl.backbones.model_files import model_file
 from tfl.backbones.source_names import run_of
 from tfl.data.bundle import Bundle
-from tfl.data.listing import read_listing, short_fingerprint
+from tfl.data.listing import read_seen, short_fingerprint
 from tfl.errors import DataError, RecipeError, listed
 from tfl.evaluate.compare.paired import mcnemar, paired_difference
 from tfl.model.assemble import Assembled, assemble_for
@@ -162,7 +162,7 @@ def _held_out(bundle: Bundle, path: Path | None) -> tuple[NDArray[np.int64], str
     Raises:
         DataError: There are none.
     """
-    listing = read_listing(folder) if path is not None and (folder := run_of(path)) is not None else None
+    listing = read_seen(folder) if path is not None and (folder := run_of(path)) is not None else None
     if listing is None:
         return bundle.indices("test"), f"in the test split of {bundle.data.source}"
     learnt = {row.fingerprint for row in listing if row.split in ("train", "val")}

@@ -14,7 +14,7 @@ import numpy as np
 
 from tfl.data.bundle import Bundle
 from tfl.data.cached import Cached
-from tfl.data.listing import Listed, read_listing, short_fingerprint, split_of_content
+from tfl.data.listing import Listed, read_seen, short_fingerprint, split_of_content
 from tfl.data.split import Split
 from tfl.errors import TflError
 from tfl.modalities.base import Audited, Modality, modality_of
@@ -105,7 +105,7 @@ def overlap_with(run: Run, bundle: Bundle, *, near: bool, console: Console) -> O
     """
     nouns = bundle.modality.nouns
     try:
-        listing = read_listing(run.folder)
+        listing = read_seen(run.folder)
         why = f"{run.folder} has no data.csv, which later versions of tfl write"
     except TflError as error:
         listing, why = None, str(error).rstrip(".")

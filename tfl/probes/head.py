@@ -61,7 +61,7 @@ def linear_head(
         features: Array of shape `(n, features)`.
         targets: Array of shape `(n, width)`: one-hot classes; zeros and ones for labels; or numbers in the scale of the logits.
             NaN where one is missing.
-        units: Integer array of shape `(n,)`; examples of one unit are held out together.
+        units: Integer array of shape `(n,)`; examples of one unit are held out together, those of unit -1 never.
         task: String, `classify`, `multilabel` or `regress`.
         balanced: Bool, whether every class has the same total weight. Defaults to False.
         seed: Int, decides the folds. Defaults to 0.
@@ -137,10 +137,13 @@ def _logistic(
 
 
 def folds_of(places: NDArray[np.integer], units: NDArray[np.integer], *, seed: int) -> NDArray[np.integer] | None:
-    """The fold of each example; None where a class has too few to be held out."""
-    if min(len(np.unique(units[places == place])) for place in range(int(places.max()) + 1)) < _FEWEST:
+    """The fold of each example, -1 for one of unit -1, which is never held out; None where a class has too few to be held out."""
+    held = units >= 0
+    if min(len(np.unique(units[held & (places == place)])) for place in range(int(places.max()) + 1)) < _FEWEST:
         return None
-    return make_folds(places, np.unique(units, return_inverse=True)[1], most=FOLDS, seed=seed)
+    folds = np.full(len(places), -1, np.int64)
+    folds[held] = make_folds(places[held], np.unique(units[held], return_inverse=True)[1], most=FOLDS, seed=seed)
+    return folds
 
 
 def _on_features(probe: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -61,7 +61,8 @@ def held_out(
     Args:
         features: Array of shape `(n, width)`.
         labels: Integer array of shape `(n,)`, classes from 0.
-        folds: Integer array of shape `(n,)`, the fold in which each example is held out, from 0.
+        folds: Integer array of shape `(n,)`, the fold in which each example is held out, from 0; -1 for one that is never held
+            out: every fold is trained on it, and its probabilities are zero.
         balanced: Bool, whether every class has the same total weight, as scikit-learn's `class_weight="balanced"`. Defaults to
             False.
         first: Float, the value of C at which the search starts, one of `STRENGTHS`.
@@ -82,6 +83,7 @@ def held_out(
     count, classes, fold_count = len(labels), int(labels.max()) + 1, int(folds.max()) + 1
     parts = min(fold_count, max(1, -(-count * classes * fold_count // _CELLS)))
     example_weights = class_weights(labels) if balanced else np.ones(count, np.float32)
+    held = folds >= 0
     problems = [_Folds(features, labels, folds, some, balanced=balanced) for some in np.array_split(np.arange(fold_count), parts)]
     tried: dict[int, NDArray[np.float32]] = {}
 
@@ -91,12 +93,12 @@ def held_out(
             tried[strength] = np.sum([problem.solve(STRENGTHS[strength]) for problem in problems], axis=0)
         truth = tried[strength][np.arange(count), labels]
         losses = -example_weights * np.log(np.maximum(truth, 1e-12))
-        return np.asarray(np.bincount(folds, losses, minlength=fold_count), np.float64)
+        return np.asarray(np.bincount(folds[held], losses[held], minlength=fold_count), np.float64)
 
     best = _lowest(lambda strength: float(loss(strength).sum()), STRENGTHS.index(first), len(STRENGTHS))
     losses = {strength: loss(strength) for strength in tried}
     chosen = [min(losses, key=lambda strength: np.delete(losses[strength], fold).sum()) for fold in range(fold_count)]
-    probabilities = np.empty((count, classes), np.float32)
+    probabilities = np.zeros((count, classes), np.float32)
     for fold, strength in enumerate(chosen):
         probabilities[folds == fold] = tried[strength][folds == fold]
     return HeldOut(probabilities, STRENGTHS[best])

@@ -79,7 +79,7 @@ def nearest_neighbours(
     Args:
         features: Array of shape `(n, features)`, standardised.
         labels: Integer array of shape `(n,)`, classes from 0.
-        units: Integer array of shape `(n,)`; examples of one unit are held out together.
+        units: Integer array of shape `(n,)`; examples of one unit are held out together, those of unit -1 never.
         classes: Int, the number of classes; some may have no example.
         balanced: Bool, whether the votes for a class are weighed by the inverse of its count, and k is chosen by balanced
             accuracy. Defaults to False.
@@ -111,7 +111,7 @@ def _chosen(
     examples: NDArray[np.float32], labels: NDArray[np.integer], weights: NDArray[np.floating], folds: NDArray[np.integer]
 ) -> tuple[int, float]:
     """k by accuracy, of equals the one with the lower loss at its best strength; and that strength."""
-    most = len(labels) - int(np.bincount(folds).max()) - 1
+    most = len(labels) - int(np.bincount(folds[folds >= 0]).max()) - 1
     numbers = [number for number in NUMBERS if number <= most] or [1]
     right = np.zeros(len(numbers))
     losses = np.zeros((len(numbers), len(STRENGTHS)))

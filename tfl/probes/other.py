@@ -28,7 +28,8 @@ def linear_svm(
     Args:
         features: Array of shape `(n, width)`.
         labels: Integer array of shape `(n,)`, at least two classes, from 0 without gaps.
-        folds: Integer array of shape `(n,)`, the fold in which each is held out. None takes `C = 0.01` without a search.
+        folds: Integer array of shape `(n,)`, the fold in which each is held out, -1 for none. None takes `C = 0.01` without a
+            search.
         balanced: Bool, whether every class has the same total weight. Defaults to False.
         strength: Float, C where it is known. Defaults to None.
 
@@ -54,10 +55,11 @@ def linear_svm(
         return make_pipeline(StandardScaler(), machine).fit(features[rows], labels[rows])
 
     def score(penalty: float) -> float:
-        predicted = np.empty(len(labels), labels.dtype)
+        predicted, held = np.empty(len(labels), labels.dtype), folds >= 0  # type: ignore[operator]
         for fold in range(int(folds.max()) + 1) if folds is not None else ():
             predicted[folds == fold] = fitted(penalty, folds != fold).predict(features[folds == fold])
-        return float(balanced_accuracy_score(labels, predicted) if balanced else (predicted == labels).mean())
+        truth, predicted = labels[held], predicted[held]
+        return float(balanced_accuracy_score(truth, predicted) if balanced else (predicted == truth).mean())
 
     if strength is None:
         strength = 0.01 if folds is None else max(PENALTIES, key=score)
@@ -84,8 +86,8 @@ def class_means(
     Args:
         features: Array of shape `(n, width)`.
         labels: Integer array of shape `(n,)`, at least two classes, from 0 without gaps.
-        folds: Integer array of shape `(n,)`, by which the temperature is chosen: the lowest log loss of held-out examples. None
-            takes the width of the features.
+        folds: Integer array of shape `(n,)`, by which the temperature is chosen: the lowest log loss of held-out examples; -1 for
+            those that are never held out. None takes the width of the features.
         temperature: Float, where it is known. Defaults to None.
 
     Returns:
@@ -122,6 +124,7 @@ def _temperature(of: Any, features: NDArray[np.floating], labels: NDArray[np.int
     for fold in range(int(folds.max()) + 1):
         kernel, bias = of(folds != fold)
         logits[folds == fold] = features[folds == fold] @ kernel + bias
+    logits, labels = logits[folds >= 0], labels[folds >= 0]
 
     def loss(temperature: float) -> float:
         scaled = logits / temperature

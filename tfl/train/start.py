@@ -57,7 +57,8 @@ def start_head(assembled: Assembled, bundle: Bundle, *, recipe: Recipe, console:
         return None
     vectors = head_inputs(assembled, bundle, "train", pooling=recipe.head.pooling, features=recipe.features, console=console)
     inputs, targets = standardised_inputs(assembled, vectors), bundle.task.scaled(bundle.targets_of("train"))
-    units = tied_together(bundle.examples, bundle.fingerprints)[bundle.indices("train")]
+    train = bundle.indices("train")
+    units = np.where(bundle.is_extra(train), -1, tied_together(bundle.examples, bundle.fingerprints)[train])
     options: dict[str, Any] = {"balanced": recipe.class_weight == "balanced", "seed": derived_seed(recipe.seed, "probe")}
     if recipe.head.probe == "knn":
         near = nearest_neighbours(inputs, targets.argmax(axis=1), units, classes=targets.shape[1], **options)

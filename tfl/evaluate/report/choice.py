@@ -37,9 +37,9 @@ def choice_facts(document: Mapping[str, Any], *, task: str, nouns: str) -> dict[
         "lead": (
             f"Each candidate answered for the same {of} training and validation {nouns}, under {document['folds']} folds: for "
             "those that its network was not trained on. A candidate replaced the best one before it where a paired one-sided "
-            f"test of the loss found it better with p ≤ {document['alpha']:g}, and its {_words(metric)} was no worse."
+            f"test of the loss found it better with p ≤ {document['alpha']:g}, and its {as_words(metric)} was no worse."
         ),
-        "metric": _words(metric),
+        "metric": as_words(metric),
         "rows": [_row(tried, metric) for tried in document["tried"]],
         "note": note,
         "loss": "scaled error" if task in OF_NUMBERS else "calibrated loss",
@@ -51,7 +51,7 @@ def _row(tried: Mapping[str, Any], metric: str) -> dict[str, Any]:
     row: dict[str, Any] = {
         "name": str(tried["name"]),
         "kind": "probe" if tried["kind"] == "probe" else "fine-tuning",
-        "value": "" if tried.get("value") is None else _figure(tried["value"], metric),
+        "value": "" if tried.get("value") is None else as_figure(tried["value"], metric),
         "gain": "",
         "loss": "",
         "p": "",
@@ -63,7 +63,7 @@ def _row(tried: Mapping[str, Any], metric: str) -> dict[str, Any]:
         row["name"] = f"probe of {row['name']}"
     if gain:
         low, high = gain["interval"]
-        row["gain"] = _change(gain["metric"], metric)
+        row["gain"] = as_change(gain["metric"], metric)
         edges = "" if low is None or high is None else f" [{low:+.3f}, {high:+.3f}]"
         row |= {"loss": f"{gain['mean']:+.3f}{edges}", "p": f"{gain['p']:.2g}"}
     elif row["kept"]:
@@ -71,7 +71,8 @@ def _row(tried: Mapping[str, Any], metric: str) -> dict[str, Any]:
     return row
 
 
-def _words(metric: str) -> str:
+def as_words(metric: str) -> str:
+    """The name of a metric in words."""
     return metric.removeprefix("val_").replace("_", " ")
 
 
@@ -79,11 +80,13 @@ def _is_share(metric: str) -> bool:
     return Monitor(metric).is_share  # type: ignore[arg-type]
 
 
-def _figure(value: float, metric: str) -> str:
+def as_figure(value: float, metric: str) -> str:
+    """A value of a metric."""
     return f"{value:.1%}" if _is_share(metric) else f"{value:.4g}"
 
 
-def _change(value: float, metric: str) -> str:
+def as_change(value: float, metric: str) -> str:
+    """A gain in a metric, as the change of its value."""
     if _is_share(metric):
         return f"{100 * value:+.1f} points"
     return f"{-value if metric in LOWER_IS_BETTER else value:+.4g}"

@@ -22,6 +22,7 @@ from tfl.evaluate.report import charts
 from tfl.evaluate.report.choice import choice_facts
 from tfl.evaluate.report.confidence import confidence_facts
 from tfl.evaluate.report.evaluations import evaluation_facts
+from tfl.evaluate.report.extra_data import extra_facts
 from tfl.evaluate.report.facts import (
     block_facts,
     confused_pairs,
@@ -39,7 +40,7 @@ from tfl.evaluate.run_files import optional_json, read_history, readable
 from tfl.fields import as_plain
 from tfl.modalities.base import KINDS, NOUNS
 from tfl.recipe import OF_NUMBERS
-from tfl.runs import AUTO, MAPPING, MATCHING, Run
+from tfl.runs import AUTO, EXTRA, MAPPING, MATCHING, Run
 from tfl.storage import finite, write_atomically, write_json
 from tfl.tasks.base import Task, task_of
 
@@ -54,9 +55,9 @@ def collect_report(run: Run | Path | str) -> dict[str, Any]:
 
     Returns:
         `recipe`, `manifest`, `result` (the headline), `data`, `choice` (what `Auto` tried), `mapping` and `forgetting` (of the
-        source's own classifier), `blocks`, `matching` (which layers took over weights of a file), `stages`, `history`, `metrics`,
-        `confused`, `confidence`, `evaluations`, `time`, `album`, `section` (what the task adds). Parts that the run has not
-        reached are empty.
+        source's own classifier), `extra` (of the extra examples), `blocks`, `matching` (which layers took over weights of a
+        file), `stages`, `history`, `metrics`, `confused`, `confidence`, `evaluations`, `time`, `album`, `section` (what the task
+        adds). Parts that the run has not reached are empty.
 
     Raises:
         RunError: The folder holds no run, or a file of it is damaged.
@@ -81,6 +82,8 @@ def _collect(run: Run, section: Section) -> dict[str, Any]:
     nouns = NOUNS[run.recipe.data.kind][1]
     with readable(run, MAPPING):
         mapping = mapping_facts(optional_json(run, MAPPING), nouns=nouns)
+    with readable(run, EXTRA):
+        extra = extra_facts(optional_json(run, EXTRA), nouns=nouns)
     with readable(run, "plans.json", "ledger.json"):
         blocks = block_facts(optional_json(run, "plans.json"), optional_json(run, "ledger.json"))
     with readable(run, MATCHING):
@@ -98,6 +101,7 @@ def _collect(run: Run, section: Section) -> dict[str, Any]:
             "choice": choice,
             "mapping": mapping,
             "forgetting": forgetting_facts(metrics, nouns=nouns),
+            "extra": extra,
             "blocks": blocks,
             "matching": matching,
             "stages": stages,
