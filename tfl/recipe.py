@@ -839,7 +839,7 @@ class Recipe:
             raise RecipeError(
                 "How examples of `extra_data` become tensors is that of `data`, and all of them may train: these settings have "
                 "no effect there.",
-                received=[f"extra_data.{name}" for name in idle],
+                received=", ".join(f"extra_data.{name}" for name in idle),
                 fix="Leave them out, or give them to `data`.",
             )
 

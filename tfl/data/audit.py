@@ -165,7 +165,8 @@ def _check_what_is_left(examples: Examples, left: Examples, bad: dict[int, Check
         raise _bad_files(examples, bad, modality)
     if examples.targets is not None:
         return
-    gone = [name for name, count in left.counts().items() if count == 0]
+    before = examples.counts()  # a class of `Recipe.extra_data` may have had none
+    gone = [name for name, count in left.counts().items() if count == 0 < before[name]]
     if gone:
         inside = {index: file for index, file in bad.items() if examples.class_names[examples.labels[index]] in gone}
         lines = [f"\n  {_described(examples, index, file, modality)}" for index, file in inside.items()]

@@ -25,6 +25,9 @@ __all__ = ["Chosen", "read_csv", "read_tables"]
 _MISSING = frozenset(("nan", "<na>", "#n/a"))
 """What pandas and spreadsheets write for a missing value and no class is called."""
 
+GROUP = "group "
+"""What the name of a group begins with; a row without one is a group of its own, named by its file and its line."""
+
 
 @dataclass(frozen=True)
 class _Row:
@@ -252,7 +255,7 @@ def _with_test_fold(rows: Sequence[_Row], fold: str, source: str) -> list[_Row]:
 
 def _examples(rows: Sequence[_Row], chosen: Chosen, notes: Sequence[str], source: str) -> Examples:
     targets, more = _targets(rows, chosen, source)
-    groups = [f"group {row.group}" if row.group else f"{row.table.file.name} {row.where}" for row in rows]
+    groups = [f"{GROUP}{row.group}" if row.group else f"{row.table.file.name} {row.where}" for row in rows]
     found: list[dict[str, Any]] = [
         {"kind": "table_read", "severity": "info", "files": [], "note": note} for note in (*notes, *more)
     ]

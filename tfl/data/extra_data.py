@@ -16,6 +16,7 @@ import numpy as np
 from tfl.data.audit import audit
 from tfl.data.bundle import Bundle
 from tfl.data.cached import CachedTensors
+from tfl.data.csv_source import GROUP
 from tfl.data.examples import Examples, listed
 from tfl.data.source import load_source
 from tfl.data.split import Split, tied_together
@@ -167,7 +168,8 @@ def _fresh(bundle: Bundle, examples: Examples, fingerprints: Sequence[str]) -> t
     of_own = np.array([one in own for one in fingerprints], bool)
     by_group = np.zeros(len(examples), bool)
     if bundle.examples.groups is not None and examples.groups is not None:
-        by_group = np.isin(examples.groups.astype(str), bundle.examples.groups.astype(str)) & ~of_own
+        shared = {name for name in bundle.examples.groups.tolist() if str(name).startswith(GROUP)}
+        by_group = np.array([name in shared for name in examples.groups.tolist()], bool) & ~of_own
     counts = {"held_out": int(of_held.sum()), "trained": int((of_own & ~of_held).sum()), "groups": int(by_group.sum())}
     return np.flatnonzero(~of_own & ~by_group), counts
 
