@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import keras
 import numpy as np
 import pytest
 from rich.console import Console
@@ -19,6 +20,7 @@ from tfl.errors import DataError, RecipeError, RunError
 from tfl.evaluate.compare.identical import compare_weights
 from tfl.evaluate.report.extra_data import extra_sentence
 from tfl.job import run_recipe
+from tfl.model.neighbours import EXAMPLES
 from tfl.prepare import prepare_again
 from tfl.repeat import repeat_run
 from tfl.runs import Run
@@ -91,6 +93,13 @@ def test_examples_that_help_are_used_and_only_trained_on(used: Run, recipe: tfl.
     report = json.loads(used.path("report.json").read_text())["extra"]
     assert report["sentence"] == extra_sentence(found, nouns="images") and report["sentence"].startswith("Training takes")
     assert 'id="extra"' in used.path("report.html").read_text()
+
+
+@pytest.mark.slow
+def test_nearest_neighbours_hold_them(recipe: tfl.Recipe, used: Run, tmp_path: Path) -> None:
+    done = run(with_strategy(recipe, "knn"), tmp_path / "run", report=True)
+    held = keras.models.load_model(done.model_file).get_layer(EXAMPLES).weights[0]
+    assert held.shape[-1] == 40 + used.read_json("extra.json")["count"]
 
 
 @pytest.mark.slow

@@ -174,6 +174,9 @@ def run_recipe(
             run.update_manifest(extra_data={"fingerprint": data_fingerprint(extra.bundle)})
             with clock.step("extra"):
                 training = _with_extra(run, recipe, assembled, bundle, extra, console)
+                if recipe.head.probe == "knn":  # it holds the training examples
+                    assembled = assemble_for(recipe, training, precision=precision)
+                    plans = plan_stages(assembled, recipe)
         if isinstance(recipe.stages, Auto):
             with clock.step("choice"):
                 recipe = _choose_stages(run, recipe, recipe.stages, training, console, precision=precision, repeats=repeats)
