@@ -96,6 +96,19 @@ def test_examples_that_help_are_used_and_only_trained_on(used: Run, recipe: tfl.
 
 
 @pytest.mark.slow
+def test_of_a_mixed_source_the_like_ones_are_used(recipe: tfl.Recipe, digits: Callable[..., str], tmp_path: Path) -> None:
+    like, unlike = np.load(digits("like", 400, 700)), np.load(digits("unlike", 700, 1600, shift=1))
+    values, labels = np.concatenate([like["x"], 255 - unlike["x"]]), np.concatenate([like["y"], unlike["y"]])
+    np.savez(tmp_path / "mixed.npz", x=values, y=labels)
+    done = run(dataclasses.replace(recipe, extra_data=tfl.Data(str(tmp_path / "mixed.npz"))), tmp_path / "run")
+    found = done.read_json("extra.json")
+    assert found["by"] == "likeness" and 200 < found["likeness"]["effective"] < 450
+    assert found["count"] > 0 and np.mean(np.array(found["drawn"]) < 300) > 0.8  # a quarter of all
+    by_chance = [row["gain"]["mean"] for row in found["tried"] if row["by"] == "chance" and row["gain"]]
+    assert max(by_chance) < found["tried"][found["best"]]["gain"]["mean"]
+
+
+@pytest.mark.slow
 def test_nearest_neighbours_hold_them(recipe: tfl.Recipe, used: Run, tmp_path: Path) -> None:
     done = run(with_strategy(recipe, "knn"), tmp_path / "run", report=True)
     held = keras.models.load_model(done.model_file).get_layer(EXAMPLES).weights[0]
