@@ -519,7 +519,7 @@ class Auto:
             The pass over the examples comes on top.
         augment: Random changes to the training examples that fine-tuning may use; None uses none.
         alpha: A candidate replaces the one before it where the p-value of the paired one-sided test is at most this; the first
-            fine-tuning, at a small rate, where it is at most 2.5 times this.
+            fine-tuning, at a small rate, where it is at most five times this.
         refit: Whether the final network is also trained on the validation examples. The figures of the validation split are then
             those of the networks of the cross-validation, each on the examples that it was not trained on.
     """
@@ -527,7 +527,7 @@ class Auto:
     kind: Literal["auto"] = "auto"
     minutes: float = number(2.0, at_least=0.0, at_most=100_000.0)
     augment: Augment | AudioAugment | None = None
-    alpha: float = number(0.2, at_least=0.0, at_most=1.0)
+    alpha: float = number(0.1, at_least=0.0, at_most=1.0)
     refit: bool = True
 
     def __post_init__(self) -> None:

@@ -53,7 +53,7 @@ SHARES = (0.5, 0.75, 1.0)
 CANDIDATES = ((0.7, 0.3), (0.7, 1.0), (1.0, 1.0), (0.3, 1.0))
 """What fine-tuning is tried, the safest first: the share of the computation that trains, and the learning rate as a share of the
 modality's."""
-FIRST_ALPHA = 2.5
+FIRST_ALPHA = 5.0
 """The first candidate may have a p-value so many times as large as `Auto.alpha`: on a few dozen examples no test can tell, and on
 six of the small tasks of `benchmarks/best_answer.py` it gained 1 to 5 points (one seed)."""
 LEAST_EPOCHS, MOST_EPOCHS = 3, 20
