@@ -20,8 +20,6 @@ from tfl.cli.command import (
     terminated_as_interrupted,
 )
 from tfl.cli.options import changed, latest_folder, recipe_options, skip_bad_option
-from tfl.evaluate.report.extra_data import extra_sentence
-from tfl.evaluate.report.source import forgetting_sentence
 from tfl.modalities.base import EXAMPLE_FILES, NOUNS
 from tfl.recipe import load_recipe
 from tfl.runs import EXTRA, default_folder
@@ -125,6 +123,9 @@ def _how_to_resume(folder: Path, recipe_file: Path, **options: Any) -> str:
 
 
 def _show(document: dict[str, Any], run: Run) -> None:
+    from tfl.evaluate.report.extra_data import extra_sentence
+    from tfl.evaluate.report.source import forgetting_sentence
+
     test, (noun, nouns) = document["metrics"].get("test", {}), NOUNS[run.recipe.data.kind]
     if "per_class" in test:
         interval = test.get("accuracy_interval")
