@@ -250,17 +250,17 @@ class Ladder:
 
     def _fine_tuning(self, chosen: Recipe, probe: ProbeCandidate) -> Stage | None:
         """The stage that is better than the probe; None where there is none."""
-        budget = 60 * self.auto.minutes
-        began = time.perf_counter()
+        ends = time.perf_counter() + 60 * self.auto.minutes
         assembled = assemble_for(chosen, self.bundle, precision=self.precision)
         vectors = standardised_inputs(assembled, probe.vectors)
         heads = self._heads(vectors, probe)
         found: Stage | None = None
-        for stage in candidate_stages(assembled, self.bundle, auto=self.auto, count=self.trained):
-            if time.perf_counter() > began + budget + self._passes - self._final:
+        for place, stage in enumerate(candidate_stages(assembled, self.bundle, auto=self.auto, count=self.trained)):
+            if time.perf_counter() > ends + self._passes - self._final:
                 self._say("No time is left for other candidates.")
                 break
-            better = self._try(assembled, stage, heads, began=began)
+            alpha = self.auto.alpha if place else min(FIRST_ALPHA * self.auto.alpha, 1.0)
+            better = self._try(assembled, stage, heads, alpha=alpha, ends=ends)
             found = better or found
         return found
 
@@ -281,12 +281,10 @@ class Ladder:
             )
         return heads
 
-    def _try(self, assembled: Assembled, stage: Stage, heads: Sequence[LinearHead], *, began: float) -> Stage | None:
-        """The stage with its epochs and its share, if it is better than what is best so far; `began` is when the time began."""
-        budget, started = 60 * self.auto.minutes, time.perf_counter()
-        alpha = (
-            self.auto.alpha if any(one["kind"] == "finetune" for one in self.tried) else min(FIRST_ALPHA * self.auto.alpha, 1.0)
-        )
+    def _try(self, assembled: Assembled, stage: Stage, heads: Sequence[LinearHead], *, alpha: float, ends: float) -> Stage | None:
+        """The stage with its epochs and its share, if it is better than what is best so far, with a p-value of at most `alpha`;
+        `ends` is when the time is up, passes over the examples not counted."""
+        started = time.perf_counter()
         trainer = FoldTrainer(
             assembled,
             stage,
@@ -298,9 +296,9 @@ class Ladder:
         )
         of_fold = round(len(self.rows) * (1 - 1 / len(heads))) + len(self.extra)
         seconds = trainer.seconds_per_example(of_fold)
-        epochs = min(stage.epochs, int(budget / 2 / (seconds * self.trained)))
+        epochs = min(stage.epochs, int(60 * self.auto.minutes / 2 / (seconds * self.trained)))
         fold_seconds, final = seconds * of_fold * epochs, seconds * self.trained * epochs
-        left = began + budget + self._passes - max(final, self._final) - time.perf_counter()
+        left = ends + self._passes - max(final, self._final) - time.perf_counter()
         folds = min(len(heads), int(left / max(fold_seconds, 1e-9)))
         why = ""
         if epochs < min(LEAST_EPOCHS, stage.epochs) or folds < 1:

@@ -29,7 +29,6 @@ most tasks (`benchmarks/best_answer.py`)."""
 LAST, BEST = 3, 5
 WIDEST = 8192
 """Every block is read side by side where that makes no longer vectors."""
-_LEAST_PROBABILITY = 1e-7
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -140,9 +139,7 @@ def held_out_logits(
     """Logits by the probes of the folds, and the penalties."""
     if bundle.task.name == "classify":
         found = held_out(inputs, np.asarray(bundle.examples.labels)[rows], folds, balanced=balanced)
-        probabilities = np.zeros((len(rows), bundle.class_count), np.float32)  # classes that do not occur have a column too
-        probabilities[:, : found.probabilities.shape[1]] = found.probabilities
-        return np.log(np.maximum(probabilities, _LEAST_PROBABILITY)), (found.strength,)
+        return found.logits(bundle.class_count), (found.strength,)
     scaled, task = bundle.task.scaled(bundle.targets[rows]), bundle.task.name
     strengths = linear_head(inputs, scaled, units, task=task, balanced=balanced).strengths
     logits = np.zeros(scaled.shape, np.float32)

@@ -27,6 +27,17 @@ def _breaks_lines(character: str) -> bool:
     return unicodedata.category(character) in ("Cc", "Zl", "Zp")
 
 
+def folded(name: str) -> str:
+    """A name as it is compared: the case of its letters, and how Unicode writes them, do not count.
+
+    Example:
+
+    >>> folded("Straße") == folded("STRASSE")
+    True
+    """
+    return unicodedata.normalize("NFC", name).casefold()
+
+
 def check_names(examples: Examples) -> None:
     """Makes sure that the names of classes, labels or numbers can be used and told apart.
 
@@ -36,15 +47,15 @@ def check_names(examples: Examples) -> None:
     same: dict[str, str] = {}
     for name in examples.class_names:
         _check_name(name, examples.source)
-        folded = unicodedata.normalize("NFC", name).casefold()
-        if (twin := same.get(folded)) is not None:
+        compared = folded(name)
+        if (twin := same.get(compared)) is not None:
             raise DataError(
                 f"Two classes of {examples.source} have names that "
                 + ("are the same." if twin == name else "differ only by case."),
                 received=f"`{twin}` and `{name}`",
                 fix="Rename one, or merge them: some file systems cannot tell them apart.",
             )
-        same[folded] = name
+        same[compared] = name
 
 
 def check_classes_of(examples: Examples) -> None:

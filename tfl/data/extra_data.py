@@ -6,7 +6,6 @@ They are never validated or tested on. Whether they are used, and which of them,
 from __future__ import annotations
 
 import dataclasses
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,7 @@ import numpy as np
 from tfl.data.audit import audit
 from tfl.data.bundle import Bundle
 from tfl.data.cached import CachedTensors
+from tfl.data.class_names import folded
 from tfl.data.csv_source import GROUP
 from tfl.data.examples import Examples, listed
 from tfl.data.source import load_source
@@ -140,8 +140,8 @@ def load_extra_data(data: Data, bundle: Bundle, *, seed: int) -> ExtraData:
 
 def _with_classes_of(target: Examples, found: Examples) -> tuple[Examples, dict[str, int]]:
     """The examples whose class the target has, with its labels; and how many others there are, by class."""
-    places = {_folded(name): label for label, name in enumerate(target.class_names)}
-    renumbered = np.array([places.get(_folded(name), -1) for name in found.class_names], np.int32)
+    places = {folded(name): label for label, name in enumerate(target.class_names)}
+    renumbered = np.array([places.get(folded(name), -1) for name in found.class_names], np.int32)
     if not np.any(renumbered >= 0):
         raise DataError(
             f"{found.source}, the `extra_data`, has no class of the target.",
@@ -154,10 +154,6 @@ def _with_classes_of(target: Examples, found: Examples) -> tuple[Examples, dict[
     chosen = found.take(np.flatnonzero(labels >= 0))
     chosen = dataclasses.replace(chosen, class_names=target.class_names, labels=labels[labels >= 0])
     return chosen, {name: count for name, count in left_out.items() if count}
-
-
-def _folded(name: str) -> str:
-    return unicodedata.normalize("NFC", name).casefold()
 
 
 def _fresh(bundle: Bundle, examples: Examples, fingerprints: Sequence[str]) -> tuple[NDArray[np.int64], dict[str, int]]:

@@ -16,12 +16,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from tfl.probes.folds import FOLDS, make_folds
-from tfl.probes.linear import held_out
+from tfl.probes.linear import LEAST, held_out
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-_LEAST = 1e-7
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -78,7 +76,7 @@ def likeness(
     groups = np.concatenate([units, int(np.max(units)) + 1 + np.asarray(other_units) - int(np.min(other_units))])
     groups = np.unique(groups, return_inverse=True)[1]
     folds = make_folds(is_target.astype(int), groups, most=FOLDS, seed=seed)
-    said = np.clip(held_out(features, is_target.astype(int), folds).probabilities[:, 1], _LEAST, 1 - _LEAST).astype(np.float64)
+    said = np.clip(held_out(features, is_target.astype(int), folds).probabilities[:, 1], LEAST, 1 - LEAST).astype(np.float64)
     ratio = said / (1 - said) * len(other) / len(target)
     errors = [np.mean((ratio > 1)[is_target == one] != one) for one in (True, False)]
     weights = ratio[~is_target]

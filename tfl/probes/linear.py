@@ -32,6 +32,8 @@ _TOLERANCE, _MOST_STEPS = 1e-4, 100
 _WORTHWHILE = 0.999
 _CELLS = 2**25  # of logits in memory at a time
 _LEAST_SCALE = 1e-6
+LEAST = np.float32(1e-7)
+"""What a probability counts as, at least, before its logarithm is taken."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,19 @@ class HeldOut:
 
     probabilities: NDArray[np.float32]
     strength: float
+
+    def logits(self, width: int) -> NDArray[np.float32]:
+        """Logarithms of the probabilities, of at least `LEAST`, with a column for each of `width` classes, also those that the
+        probes have not seen.
+
+        Args:
+            width: Int, the number of classes.
+
+        Returns:
+            Array of shape `(n, width)`, float32.
+        """
+        seen = self.probabilities
+        return np.log(np.maximum(np.pad(seen, ((0, 0), (0, width - seen.shape[1]))), LEAST))
 
 
 @threadpool_limits.wrap(limits=1)

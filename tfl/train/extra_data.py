@@ -38,7 +38,6 @@ LEVELS = (1, 3, 10)
 """So many extra examples are drawn for each training example of the target, class by class, as far as there are."""
 ALPHA = 0.05
 """The largest p-value of the draw that is used, against none."""
-_LEAST_PROBABILITY = 1e-7
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -147,10 +146,8 @@ class _Comparison:
             np.concatenate([self.labels, self.extra_labels[draw.rows]]),
             np.concatenate([self.folds, np.full(len(draw.rows), -1)]),
             balanced=self.balanced,
-        ).probabilities[: len(self.own)]
-        probabilities = np.zeros(self.targets.shape, np.float32)  # classes that do not occur have a column too
-        probabilities[:, : found.shape[1]] = found
-        return np.log(np.maximum(probabilities, _LEAST_PROBABILITY))
+        )
+        return found.logits(self.bundle.class_count)[: len(self.own)]
 
 
 def draws_of(
