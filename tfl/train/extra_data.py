@@ -1,7 +1,7 @@
 """Whether examples of a related source help, and how many of them: decided by probes on held-out examples of the target.
 
     features of the frozen network ─▶ how like the target's each extra example is (`tfl.probes.likeness`)
-    draws of 1, 3 and 10 extra examples for each one of the target's, by likeness or all alike, and none
+    draws of 1, 3 and 10 extra examples per target example, by likeness or at random, and none
     ─▶ a linear probe under cross-validation over the target's training examples, the drawn ones in the training part of each fold
     ─▶ the draw with the lowest held-out loss, where a paired test finds it better than none (`tfl.train.evidence`)
 
@@ -46,7 +46,7 @@ class Draw:
 
     Args:
         level: Int, how many were asked for, for each one of the target's.
-        by: String, `likeness` where like ones come first, `chance` where all are alike.
+        by: String, `likeness` where they are drawn in proportion to their weights, `chance` where at random.
         rows: Integer array, their positions, ascending.
     """
 

@@ -107,7 +107,7 @@ def _show_mapping(found: ClassMapping, console: Console, *, nouns: str) -> None:
     if left_out := len(found.source) - len(rows):
         more.append(f"{left_out} of {len(found.source)} classes of the source network are left out.")
     if found.without:
-        more.append(f"No class of the source network stands for {listed(found.without)}, so that is never the answer.")
+        more.append(f"No class of the source network stands for {listed(found.without)}, which is never predicted.")
     for words in more:
         console.print(words, highlight=False, markup=False)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from tfl.evaluate.report.choice import as_change, as_figure, as_words
 
-_BY = {"likeness": "the like ones first", "chance": "all alike"}
+_BY = {"likeness": "drawn by likeness", "chance": "drawn at random"}
 
 
 def extra_facts(document: Mapping[str, Any], *, nouns: str) -> dict[str, Any]:
@@ -82,7 +82,7 @@ def likeness_sentence(document: Mapping[str, Any], *, nouns: str) -> str:
 def _row(tried: Mapping[str, Any], metric: str) -> dict[str, Any]:
     gain = tried["gain"]
     row: dict[str, Any] = {
-        "name": "none" if gain is None else f"{tried['level']} for each of the target's, {_BY[tried['by']]}",
+        "name": "none" if gain is None else f"{tried['level']} per target example, {_BY[tried['by']]}",
         "count": tried["count"],
         "value": as_figure(tried["value"], metric),
         "gain": "",

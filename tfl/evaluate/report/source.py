@@ -39,7 +39,7 @@ def mapping_facts(document: Mapping[str, Any], *, nouns: str) -> dict[str, Any]:
             "data and are left out."
         )
     if document["without"]:
-        notes.append(f"No class of the source network stands for {listed(document['without'])}, so that is never the answer.")
+        notes.append(f"No class of the source network stands for {listed(document['without'])}, which is never predicted.")
     lead = (
         f"Nothing was trained: the classifier of the source network answers, and its classes were mapped {how}. The probability "
         "of a class is the sum over the classes of the source network that stand for it, divided by that over all classes of the "
