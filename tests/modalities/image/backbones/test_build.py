@@ -115,7 +115,7 @@ def test_efficientnet_with_imagenets_file_divides_by_the_deviation(empty_keras_h
     import tfl.modalities.image.backbones.build as module
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "load_weights_file", lambda model, path, *, name: model.set_weights(plain.get_weights()))
+        patch.setattr(module, "load_weights_file", lambda model, path, **options: model.set_weights(plain.get_weights()))
         file.touch()
         model = build("EfficientNetB0")
     scale = 1 / np.sqrt([0.229, 0.224, 0.225])
