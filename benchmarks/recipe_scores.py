@@ -1,7 +1,7 @@
 """Test accuracy of the recipes in `recipes/`: as they state their stages, and by the default way, `--strategy auto`.
 
-Run       python benchmarks/recipe_scores.py --json [--only RECIPE ...] [--ways stated auto] [--seeds 2 3 4] [--data RECIPE=SOURCE ...]
-              [--kept FILE]
+Run       python benchmarks/recipe_scores.py --json [--only RECIPE ...] [--ways stated auto] [--seeds 2 3 4]
+              [--data RECIPE=SOURCE ...] [--kept FILE]
 Recipes   those whose data comes with tfl; others (`chest_xray`, `wild_animals`) with `--data`
 Kept      --kept FILE keeps each result as a line of JSON, and goes on from there
 """
