@@ -169,7 +169,7 @@ def recipe_of(table: Path, name: str, seed: int) -> tfl.Recipe:
 
     (table.parent / f"{table.stem}.py").unlink(missing_ok=True)
     task = TASKS[name]
-    options = ["--backbone", os.environ["TFL_TEST_TEXT"]] if task.source == "sst2" else []
+    options = ["--backbone", os.environ["TFL_TEST_TEXT"] if task.source == "sst2" else "mini"]
     before = os.getcwd()
     with quietly():
         os.chdir(table.parent)

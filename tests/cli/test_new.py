@@ -93,7 +93,7 @@ def test_the_best_network_at_hand_is_taken(here, whole_file):
     whole_file(models / "mobilenet_7_5_224_tf_no_top.h5")
     whole_file(models / "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_0.35_224_no_top.h5")
     whole_file(models / "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.4_160_no_top.h5")  # would want another image size
-    result = invoke("insects", "--data", "photos")
+    result = invoke("insects", "--data", "photos", "--minutes", "0")
     assert result.exit_code == 0, result.stderr
     assert "The network is MobileNet alpha=0.75: of those whose" in result.stdout and "68.4% ImageNet top-1" in result.stdout
     assert tfl.load_recipe("insects.py").backbone == tfl.Backbone("MobileNet", arguments={"alpha": 0.75})
@@ -101,6 +101,27 @@ def test_the_best_network_at_hand_is_taken(here, whole_file):
     assert 'backbone=tfl.Backbone("MobileNet", arguments={"alpha": 0.75}),' in text and "`tfl backbones --at-hand`" in text
     named = json.loads(invoke("others", "--data", "photos", "--backbone", "mini", "--json").stdout)
     assert (named["backbone"], named["arguments"], named["about_backbone"]) == ("mini", {}, "")
+
+
+@pytest.mark.slow
+@pytest.mark.real_weights
+def test_the_networks_at_hand_are_compared_on_the_data(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    class_folders(tmp_path / "photos", confetti, few=15, many=15)
+    result = invoke("dots", "--data", "photos", "--json")
+    assert result.exit_code == 0, result.stderr
+    document = json.loads(result.stdout)
+    titles = [row["title"] for row in document["networks"]]
+    assert titles[0] == "MobileNet alpha=0.75" and {"mini", "MobileNetV2 alpha=0.35"} <= set(titles)
+    chosen = next(row for row in document["networks"] if row["chosen"])
+    backbone = tfl.load_recipe("dots.py").backbone
+    assert chosen["title"] == " ".join([backbone.name, *(f"{key}={value}" for key, value in backbone.arguments.items())])
+    assert chosen is document["networks"][0] or (chosen["p"] <= 0.1 and chosen["gain"] >= 0)
+    text = (tmp_path / "dots.py").read_text()
+    assert (
+        f"{chosen['title']} {chosen['value']:.3f}" in " ".join(text.replace("#", " ").split())
+        and max(map(len, text.split("\n"))) < 131
+    )
 
 
 def test_mini_alone_says_what_is_left_on_the_table(here):
@@ -114,14 +135,14 @@ def test_mini_alone_says_what_is_left_on_the_table(here):
 def test_small_pictures_are_enlarged_for_a_network_that_needs_it(here, whole_file):
     class_folders(here / "photos", plain, ant=10, bee=10)
     whole_file(here / "KERAS_HOME" / "models" / "inception_v3_weights_tf_dim_ordering_tf_kernels_notop.h5")
-    invoke("insects", "--data", "photos")
+    invoke("insects", "--data", "photos", "--minutes", "0")
     recipe = tfl.load_recipe("insects.py")
     assert recipe.backbone.name == "InceptionV3" and recipe.data.image_size is None
 
 
 def test_sounds_begin_with_mini(here, whole_file):
     whole_file(here / "KERAS_HOME" / "models" / "mobilenet_7_5_224_tf_no_top.h5")
-    result = invoke("noises", "--data", "sample:sounds")
+    result = invoke("noises", "--data", "sample:sounds", "--minutes", "0")
     assert "The network is mini: what is published of other networks" in result.stdout
     assert tfl.load_recipe("noises.py").backbone == tfl.Backbone("mini")
 

@@ -30,10 +30,11 @@ from tfl.advice.advice import (
 )
 from tfl.advice.auto import Answers, Ladder
 from tfl.advice.learning_curve import LearningCurve, learning_curve
+from tfl.advice.networks import probe_network
 from tfl.advice.transferability import h_score, log_me, n_leep
 from tfl.backbones.titles import title_of
 from tfl.data.bundle import Bundle
-from tfl.prepare import data_fingerprint, prepare
+from tfl.prepare import data_fingerprint
 from tfl.recipe import Auto, Backbone, Recipe
 from tfl.train.evidence import Gain
 
@@ -210,20 +211,8 @@ class _Advisor:
         return measured, skipped
 
     def _measure(self, backbone: Backbone) -> _Measured:
-        began = time.perf_counter()
-        prepared = prepare(dataclasses.replace(self.recipe, backbone=backbone), self.console)
-        weights = prepared.bundle.task.balanced_weights(prepared.bundle.targets_of("train")) if self.balanced else None
-        ladder = Ladder(
-            prepared.recipe,
-            self.auto,
-            prepared.bundle,
-            precision=None,
-            class_weights=weights,
-            sample=SAMPLE,
-            console=self.console,
-        )
-        ladder.probe()
-        return _Measured(backbone, prepared.recipe, ladder, time.perf_counter() - began, self)
+        found = probe_network(self.recipe, backbone, self.auto, sample=SAMPLE, console=self.console)
+        return _Measured(backbone, found.recipe, found.ladder, found.seconds, self)
 
     def _curve(self, best: _Measured) -> LearningCurve | None:
         self.console.print("[bold]labels[/]   what more labelled examples would bring", highlight=False)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import shlex
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,17 +12,17 @@ import rich_click as click
 
 from tfl.backbones.titles import parse_backbone
 from tfl.cli.command import Answer, command
-from tfl.cli.first_recipe import recipe_text
+from tfl.cli.first_recipe import first_recipe
 from tfl.cli.new import facts_of, with_settings
 from tfl.cli.options import set_option
 from tfl.cli.tables import output, readable_bytes, table
-from tfl.recipe import Backbone, Data, Recipe, load_recipe
+from tfl.modalities.at_hand import MOST_COMPARED, networks_to_compare
+from tfl.recipe import Backbone, Data, Recipe
 from tfl.runs import default_folder
 
 if TYPE_CHECKING:
     from tfl.cli.first_recipe import SourceFacts
 
-_MOST_NETWORKS = 4
 MINUTES = 5.0
 BUDGET = 50
 
@@ -36,7 +35,7 @@ BUDGET = 50
     metavar="NAME",
     multiple=True,
     help="Compare this network: a name of `tfl backbones`, with arguments such as 'MobileNet alpha=0.75', a model file or a "
-    f"preset. Repeatable. [default: up to {_MOST_NETWORKS} at hand]",
+    f"preset. Repeatable. [default: up to {MOST_COMPARED} at hand]",
 )
 @click.option(
     "--minutes",
@@ -99,8 +98,9 @@ def advise(
     check_advice_folder(folder)
     if labels is not None:
         facts = _with_labels(facts, labels, folder)
-    recipe = _first_recipe(name, facts)
-    backbones = [parse_backbone(title) for title in names] or networks_to_compare(facts.data.kind, recipe.backbone)
+    recipe = first_recipe(name, facts)
+    at_hand = sorted(networks_to_compare(facts.data.kind), key=lambda one: one.flops or 0.0)
+    backbones = [parse_backbone(title) for title in names] or [one.backbone for one in at_hand] or [recipe.backbone]
     from rich.console import Console
 
     from tfl.labelling import resolved
@@ -119,14 +119,6 @@ def advise(
     if unlabelled is not None:
         files |= {"label": str(folder / "label.html")}
     return Answer({**document, **files}, lambda: _show(document, files))
-
-
-def networks_to_compare(kind: str, default: Backbone) -> list[Backbone]:
-    """The networks at hand that are compared, the fastest first: the best by what is published of them."""
-    from tfl.modalities.at_hand import CPU_FLOPS, best_at_hand
-
-    found = [one for one in best_at_hand(kind) if one.native and (one.flops or 0) <= CPU_FLOPS][:_MOST_NETWORKS]
-    return [one.backbone for one in sorted(found, key=lambda one: one.flops or 0.0)] or [default]
 
 
 def _history(source: str | None) -> Answer:
@@ -179,15 +171,6 @@ def _name_of(source: str) -> str:
     stem = Path(source.split(":", 1)[-1].rstrip("/\\")).name.split(".")[0]
     kept = "".join(letter if letter.isalnum() or letter in "-_" else "_" for letter in stem)
     return kept or "data"
-
-
-def _first_recipe(name: str, facts: SourceFacts) -> Recipe:
-    """The recipe that `tfl new` would write."""
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / f"{name}.py"
-        file.write_text(recipe_text(file, facts), encoding="utf-8")
-        recipe = load_recipe(file)
-    return dataclasses.replace(recipe, name=name)
 
 
 def _show(document: dict[str, Any], files: dict[str, str]) -> None:

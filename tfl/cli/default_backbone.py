@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import textwrap
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from tfl.backbones.weight_files import PAGE
 from tfl.recipe import Backbone
+
+if TYPE_CHECKING:
+    from tfl.advice.networks import Compared
 
 TO_FETCH = {"text": "distil_bert_base_en_uncased"}
 """Kinds of example for which no network ships with tfl, and what is taken where none is at hand."""
@@ -59,7 +65,7 @@ def default_backbone(kind: str) -> Choice:
                 f"Of the networks whose weights are on this machine, the best by what is published ({facts});",
                 "your data may decide otherwise. Others: `tfl backbones --at-hand`.",
             ),
-            minimum_size=_minimum_size(found.backbone.name),
+            minimum_size=minimum_size(found.backbone.name),
         )
     if kind in TO_FETCH:
         return Choice(backbone=Backbone(TO_FETCH[kind]), why="")
@@ -74,7 +80,36 @@ def default_backbone(kind: str) -> Choice:
     )
 
 
-def _minimum_size(name: str) -> int:
+def compared_choice(backbone: Backbone, rows: Sequence[Compared], *, nouns: str) -> Choice:
+    """The network that probes on the data chose.
+
+    Args:
+        backbone: The network.
+        rows: What was found of each, the one that is preferred in front.
+        nouns: String, what messages call the examples.
+    """
+    found = ", ".join(f"{row.title} {row.value:.3f}" for row in rows if row.value is not None)
+    skipped = ", ".join(f"{row.title} ({row.skipped})" for row in rows if row.skipped)
+    chosen = next(row for row in rows if row.chosen)
+    if chosen is rows[0]:
+        verdict = f"linear probes on held-out {nouns} show no other at hand to be better"
+    else:
+        verdict = f"linear probes on held-out {nouns} show it to be better (p = {chosen.p:.2g}) than those before it at hand"
+    facts = f"{chosen.metric}: {found}" + (f"; not compared: {skipped}" if skipped else "")
+    return Choice(
+        backbone=backbone,
+        why=f"The network is {chosen.title}: {verdict} ({facts}). More: tfl advise, tfl backbones --at-hand",
+        comment=tuple(textwrap.wrap(f"{verdict[0].upper()}{verdict[1:]} ({facts}).", 110, break_on_hyphens=False)),
+        minimum_size=minimum_size(backbone.name),
+    )
+
+
+def minimum_size(name: str) -> int:
+    """The smallest height and width in pixels that a network takes; 0 where nothing is known.
+
+    Args:
+        name: Of the network.
+    """
     from tfl.modalities.image.backbones import catalog
 
     return catalog.entry(name).minimum_size if name in catalog.names() else 0

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import re
+import tempfile
 import textwrap
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tfl.recipe import METRICS, OF_NUMBERS, Auto, Data, Text
+from tfl.recipe import METRICS, OF_NUMBERS, Auto, Data, Recipe, Text, load_recipe
 
 if TYPE_CHECKING:
     from tfl.cli.default_backbone import Choice
@@ -150,6 +152,15 @@ def recipe_text(file: Path, facts: SourceFacts) -> str:
         metric=quoted(facts.metric),
         class_weight=_CLASS_WEIGHT if facts.imbalanced else "",
     )
+
+
+def first_recipe(name: str, facts: SourceFacts) -> Recipe:
+    """The recipe that `recipe_text` writes, called `name`."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / f"{name}.py"
+        file.write_text(recipe_text(file, facts), encoding="utf-8")
+        recipe = load_recipe(file)
+    return dataclasses.replace(recipe, name=name)
 
 
 def _predicted(facts: SourceFacts) -> str:

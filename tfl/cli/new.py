@@ -11,18 +11,20 @@ from typing import TYPE_CHECKING, Any
 import rich_click as click
 
 from tfl.cli.command import Answer, command
-from tfl.cli.default_backbone import Choice, default_backbone
-from tfl.cli.first_recipe import SHARE, SourceFacts, recipe_text
+from tfl.cli.default_backbone import Choice, compared_choice, default_backbone, minimum_size
+from tfl.cli.first_recipe import SHARE, SourceFacts, first_recipe, recipe_text
 from tfl.cli.options import SOURCE_HELP, set_option
 from tfl.errors import DataError, RecipeError
 from tfl.quiet import load_tensorflow
 from tfl.recipe import OF_NUMBERS, Backbone, Data, Recipe
 
 if TYPE_CHECKING:
+    from tfl.advice.networks import Compared
     from tfl.cli.mirror import MirrorTest
     from tfl.data.examples import Examples
 
 _FEWEST = 3
+MINUTES = 1.0
 
 
 @command
@@ -34,21 +36,33 @@ _FEWEST = 3
     help="The network: a name that `tfl backbones` lists, a model file, or for texts a KerasHub preset by name or folder. "
     "Defaults to the best whose pretrained weights are on this machine, as `tfl backbones --at-hand` lists them; mini ships.",
 )
+@click.option(
+    "--minutes",
+    type=click.FloatRange(min=0),
+    default=MINUTES,
+    show_default=True,
+    help="Without --backbone, and with several networks on this machine: compare up to four by linear probes on the data, within "
+    "so many minutes. 0 takes the best by what is published.",
+)
 @set_option("Say what is not found in the data: a field of the data or the task, such as data.label_column=age or task=regress.")
-def new(name: str, source: str, backbone: str | None, settings: Sequence[tuple[str, str]]) -> Answer:
+def new(name: str, source: str, backbone: str | None, minutes: float, settings: Sequence[tuple[str, str]]) -> Answer:
     """Write the recipe NAME.py, fit to the data: it runs as it is, and says what each part is for.
 
     The kind of the examples (images, texts, sounds) and the task (one of several classes, several labels, numbers) are found in
     the data. Each class gives 20% of its examples to validation and 20% to the test, and at least one to each. The recipe flips
     images horizontally if a comparison of up to 1,000 images with their mirrored copies finds no difference, and says why
-    otherwise.
+    otherwise. Of several networks whose weights are on this machine, the first by what is published is taken, unless a linear
+    probe on another is shown to be better on held-out training and validation examples.
     """
     file = Path(name if name.endswith(".py") else f"{name}.py")
     start = with_settings(Recipe(name=file.stem, data=Data(source), backbone=Backbone("mini")), settings)
     _refuse_if_there(file)
     facts = facts_of(start, backbone=backbone, fixed=[key for key, _ in settings])
+    compared: Sequence[Compared] = ()
+    if backbone is None and minutes > 0:
+        facts, compared = _compared(facts, file.stem, minutes)
     _write_anew(file, recipe_text(file, facts))
-    document = {"recipe": str(file), **_facts(facts)}
+    document = {"recipe": str(file), **_facts(facts), "networks": [dataclasses.asdict(row) for row in compared]}
     return Answer(document, lambda: _show(document))
 
 
@@ -71,6 +85,25 @@ def facts_of(start: Recipe, *, backbone: str | None, fixed: Sequence[str] = ()) 
     mirror = _mirror_test(examples, task) if data.kind == "image" else None
     choice = default_backbone(data.kind) if backbone is None else Choice(backbone=Backbone(backbone), why="")
     return SourceFacts(data=data, task=task, examples=examples, choice=choice, mirror=mirror)
+
+
+def _compared(facts: SourceFacts, name: str, minutes: float) -> tuple[SourceFacts, Sequence[Compared]]:
+    """The facts with the network that probes on the data choose among those at hand, and what was found of each."""
+    from tfl.modalities.at_hand import networks_to_compare
+
+    recipe, first = first_recipe(name, facts), facts.choice.backbone
+    size = min(recipe.data.image_size or (0,))
+    others = [one.backbone for one in networks_to_compare(facts.data.kind) if one.backbone != first]
+    others = [other for other in others if not size or minimum_size(other.name) <= size]
+    if not others:
+        return facts, ()
+    load_tensorflow()
+    from rich.console import Console
+
+    from tfl.advice.networks import compare_networks
+
+    backbone, rows = compare_networks(recipe, [first, *others], minutes=minutes, console=Console(stderr=True))
+    return dataclasses.replace(facts, choice=compared_choice(backbone, rows, nouns=facts.examples.nouns)), rows
 
 
 def with_settings(recipe: Recipe, settings: Sequence[tuple[str, str]]) -> Recipe:

@@ -16,6 +16,8 @@ CPU_FLOPS = 8e9
 """What a network may take for one example without an accelerator: about what ResNet50 takes at 224 px (7.7), of which two
 cores do 39 a second (docs/performance.md)."""
 _MOST_TIMES = 5
+MOST_COMPARED = 4
+"""So many networks are compared on the data where none is named."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,3 +118,20 @@ def best_at_hand(kind: str, *, folders: Sequence[Path | str] = (), most_flops: f
         return (0, -found.accuracy) if flops <= most_flops else (1, flops)
 
     return tuple(sorted(at_hand(kind, folders=folders), key=place))
+
+
+def networks_to_compare(kind: str) -> tuple[AtHand, ...]:
+    """The networks at hand that are worth a pass over the data: up to four, in the order of `best_at_hand`.
+
+    Left out are those whose weights want another size than the network's own, and those of more than `CPU_FLOPS`.
+
+    Args:
+        kind: See `at_hand`.
+
+    Example:
+
+    >>> from tfl.modalities.at_hand import networks_to_compare
+    >>> 1 <= len(networks_to_compare("image")) <= 4
+    True
+    """
+    return tuple(one for one in best_at_hand(kind) if one.native and (one.flops or 0) <= CPU_FLOPS)[:MOST_COMPARED]

@@ -115,11 +115,16 @@ class Evidence:
         """
         targets = self.targets if rows is None else self.targets[rows]
         gains = self.losses(before, targets) - self.losses(logits, targets)
-        values = [self.task.validate(np.asarray(one, np.float32), targets)[self.metric] for one in (logits, before)]
-        metric = (values[0] - values[1]) * (-1 if self.metric in LOWER_IS_BETTER else 1)
+        metric = (self.metric_of(logits, targets) - self.metric_of(before, targets)) * (
+            -1 if self.metric in LOWER_IS_BETTER else 1
+        )
         mean, p = float(gains.mean()), max(p_value(gains, np.zeros(len(gains)), seed=self.seed), _p_of_mean(gains))
         holds = p <= (self.alpha if alpha is None else alpha) and metric >= 0 and mean >= self.least
         return Gain(metric=metric, mean=mean, interval=_interval(gains), p=p, holds=holds)
+
+    def metric_of(self, logits: NDArray[np.floating], targets: NDArray[np.float32]) -> float:
+        """The monitored metric of logits `(m, width)` on targets of the same shape."""
+        return float(self.task.validate(np.asarray(logits, np.float32), targets)[self.metric])
 
     def losses(self, logits: NDArray[np.floating], targets: NDArray[np.float32]) -> NDArray[np.float64]:
         """The loss of each example `(m,)`; for classes and labels with the temperature that makes their mean smallest."""
