@@ -515,8 +515,8 @@ class Auto:
 
     Args:
         kind: Always `auto`.
-        minutes: Limit of the time for fine-tuning, in minutes, the final training included; 0 leaves the choice to the probes.
-            The pass over the examples comes on top.
+        minutes: Limit of the time for probes, fine-tuning and the final training, in minutes; 0 leaves the choice to the probes.
+            Passes over the examples, which compute features, come on top.
         augment: Random changes to the training examples that fine-tuning may use; None uses none.
         alpha: A candidate replaces the one before it where the p-value of the paired one-sided test is at most this; the first
             fine-tuning, at a small rate, where it is at most five times this.

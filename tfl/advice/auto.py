@@ -58,6 +58,8 @@ FIRST_ALPHA = 5.0
 six of the small tasks of `benchmarks/best_answer.py` it gained 1 to 5 points (one seed)."""
 LEAST_EPOCHS, MOST_EPOCHS = 3, 20
 LAYER_DECAY, WARMUP, VIEWS = 0.8, 0.1, 2
+FINAL, FINISHING = 1.2, 10.0
+"""What the final training takes, as a multiple of its steps, and the seconds that are left for evaluation and report."""
 MOST_BYTES = 2**31
 """Of the features that a candidate holds in memory."""
 FEW = 500
@@ -185,7 +187,8 @@ class Ladder:
     def climb(self) -> Recipe:
         """Tries everything; the recipe with what was kept."""
         self.probe()
-        return self.fine_tune() if self.auto.minutes > 0 else self.chosen
+        ends = self.began + 60 * self.auto.minutes - FINISHING + self.probes.pass_seconds
+        return self.fine_tune(ends=ends) if self.auto.minutes > 0 else self.chosen
 
     def probe(self) -> Recipe:
         """Compares the probes; the recipe with the best one as its head."""
@@ -194,9 +197,15 @@ class Ladder:
         self.chosen = _with(self.recipe, self.best_probe, Stage("probe", train="head", epochs=0))
         return self.chosen
 
-    def fine_tune(self) -> Recipe:
-        """Compares fine-tuning with the best probe; the recipe with what was kept."""
-        stage = self._fine_tuning(self.chosen, self.best_probe)
+    def fine_tune(self, *, ends: float | None = None) -> Recipe:
+        """Compares fine-tuning with the best probe; the recipe with what was kept.
+
+        Args:
+            ends: Float, when the time is up, by `time.perf_counter()`; further passes over the examples come on top. Defaults to
+                None, which gives `Auto.minutes` from now on.
+        """
+        ends = time.perf_counter() + 60 * self.auto.minutes if ends is None else ends
+        stage = self._fine_tuning(self.chosen, self.best_probe, ends)
         if stage is not None:
             self.chosen = _with(self.recipe, self.best_probe, stage)
         return self.chosen
@@ -248,9 +257,8 @@ class Ladder:
             best = candidate if gain.holds else best
         return best
 
-    def _fine_tuning(self, chosen: Recipe, probe: ProbeCandidate) -> Stage | None:
+    def _fine_tuning(self, chosen: Recipe, probe: ProbeCandidate, ends: float) -> Stage | None:
         """The stage that is better than the probe; None where there is none."""
-        ends = time.perf_counter() + 60 * self.auto.minutes
         assembled = assemble_for(chosen, self.bundle, precision=self.precision)
         vectors = standardised_inputs(assembled, probe.vectors)
         heads = self._heads(vectors, probe)
@@ -297,7 +305,7 @@ class Ladder:
         of_fold = round(len(self.rows) * (1 - 1 / len(heads))) + len(self.extra)
         seconds = trainer.seconds_per_example(of_fold)
         epochs = min(stage.epochs, int(60 * self.auto.minutes / 2 / (seconds * self.trained)))
-        fold_seconds, final = seconds * of_fold * epochs, seconds * self.trained * epochs
+        fold_seconds, final = seconds * of_fold * epochs, FINAL * seconds * self.trained * epochs
         left = ends + self._passes - max(final, self._final) - time.perf_counter()
         folds = min(len(heads), int(left / max(fold_seconds, 1e-9)))
         why = ""

@@ -59,10 +59,12 @@ class Probes:
     Args:
         candidates: Those that are compared as heads, `SPREAD` first.
         blocks: The probe of each block alone, input side first.
+        pass_seconds: Float, what the pass over the examples took.
     """
 
     candidates: tuple[ProbeCandidate, ...]
     blocks: tuple[ProbeCandidate, ...]
+    pass_seconds: float = 0.0
 
 
 def probe_candidates(
@@ -95,7 +97,9 @@ def probe_candidates(
     """
     refuse_too_wide(assembled, recipe.head.pooling)
     models = pooled_models(assembled, recipe.head.pooling)
+    passed = time.perf_counter()
     stored: Any = extract(models, bundle, rows, features=recipe.features, console=console, progress=progress)
+    passed = time.perf_counter() - passed
     vectors = [np.asarray(one.read_all(), np.float32) for one in stored]
     names = [block.name for block in assembled.blocks]
     balanced = recipe.class_weight == "balanced"
@@ -124,6 +128,7 @@ def probe_candidates(
     return Probes(
         candidates=tuple(dataclasses.replace(found, name=name) for name, found in named.items()),
         blocks=tuple(dataclasses.replace(found, name=name) for name, found in zip(names, (*others, last), strict=True)),
+        pass_seconds=passed,
     )
 
 
