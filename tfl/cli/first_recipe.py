@@ -80,7 +80,7 @@ _AUDIO = """\
 _RATE = " Most files have {0:,} Hz."
 _STAGES = """\
     # The head and the stages are chosen by measurement: probes of several blocks, then fine-tuning from the best of them, kept
-    # only where held-out {nouns} speak for it. `minutes` bounds the fine-tuning; the report says what was tried. To state
+    # only where held-out {nouns} speak for it. `minutes` bounds all of it; the report says what was tried. To state
     # them instead: stages=(tfl.Stage("head", epochs=30), tfl.Stage("finetune", train=tfl.top_blocks(4), epochs=20)).
     stages=tfl.Auto(
         minutes={minutes:g},{augment}
