@@ -104,6 +104,7 @@ class Evidence:
         rows: NDArray[np.integer] | None = None,
         *,
         alpha: float | None = None,
+        by_loss_alone: bool = False,
     ) -> Gain:
         """The gain of one candidate over another.
 
@@ -112,6 +113,7 @@ class Evidence:
             before: Array of shape `(m, width)`, of the other one, on the same examples.
             rows: Integer array of shape `(m,)`, which of the examples these are. Defaults to all of them.
             alpha: Float, in the place of the `alpha` that was given at first. Defaults to None: that one.
+            by_loss_alone: Bool, whether the candidate may be better though the metric fell. Defaults to False.
         """
         targets = self.targets if rows is None else self.targets[rows]
         gains = self.losses(before, targets) - self.losses(logits, targets)
@@ -119,7 +121,7 @@ class Evidence:
             -1 if self.metric in LOWER_IS_BETTER else 1
         )
         mean, p = float(gains.mean()), max(p_value(gains, np.zeros(len(gains)), seed=self.seed), _p_of_mean(gains))
-        holds = p <= (self.alpha if alpha is None else alpha) and metric >= 0 and mean >= self.least
+        holds = p <= (self.alpha if alpha is None else alpha) and (by_loss_alone or metric >= 0) and mean >= self.least
         return Gain(metric=metric, mean=mean, interval=_interval(gains), p=p, holds=holds)
 
     def metric_of(self, logits: NDArray[np.floating], targets: NDArray[np.float32]) -> float:
