@@ -519,7 +519,7 @@ class Auto:
             Passes over the examples, which compute features, come on top.
         augment: Random changes to the training examples that fine-tuning may use; None uses none.
         alpha: A candidate replaces the one before it where the p-value of the paired one-sided test is at most this; the first
-            fine-tuning, at a small rate, where it is at most five times this.
+            fine-tuning, at a small rate, where it is at most four times this.
         refit: Whether the final network is also trained on the validation examples. The figures of the validation split are then
             those of the networks of the cross-validation, each on the examples that it was not trained on.
     """

@@ -53,7 +53,7 @@ SHARES = (0.5, 0.75, 1.0)
 CANDIDATES = ((0.7, 0.3), (0.7, 1.0), (1.0, 1.0), (0.3, 1.0))
 """What fine-tuning is tried, the safest first: the share of the computation that trains, and the learning rate as a share of the
 modality's."""
-FIRST_ALPHA = 5.0
+FIRST_ALPHA = 4.0
 """The first candidate may have a p-value so many times as large as `Auto.alpha`, and its metric may fall: on a few dozen examples
 no test can tell, and the accuracy moves by several points by chance. It gained test accuracy on most of the small tasks of
 `benchmarks/best_answer.py`, and where it lost, it lost little."""
