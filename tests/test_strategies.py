@@ -31,8 +31,15 @@ def test_a_strategy_changes_head_and_stages_alone(name):
     assert recipe.head.hidden == () and recipe.backbone.name == "mini"
     assert (recipe.backbone.weights is None) is (name == "scratch")
     assert (recipe.head.start == "probe") is (
-        name in ("features", "svm", "class_means", "knn", "lp_ft", "wise_ft", "l2_sp", "bitfit", "adapters")
+        name in ("features", "svm", "class_means", "knn", "lp_ft", "wise_ft", "l2_sp", "bitfit", "adapters", "residual_adapters")
     )
+    assert (recipe.backbone.adapter_width > 0) is (name == "residual_adapters")
+
+
+def test_adapters_belong_to_their_strategy_and_may_have_another_width():
+    wide = RECIPE.override("backbone.adapter_width", "64")
+    assert with_strategy(wide, "residual_adapters").backbone.adapter_width == 64
+    assert with_strategy(wide, "lp_ft") == with_strategy(RECIPE, "lp_ft")
 
 
 def test_random_weights_are_given_time_to_leave_chance():
@@ -51,7 +58,7 @@ def test_rates_suit_the_kind_of_example():
     assert with_strategy(texts, "lp_ft").stages[0].learning_rate < with_strategy(RECIPE, "lp_ft").stages[0].learning_rate
 
 
-@pytest.mark.parametrize(("name", "weights"), [("bitfit", "biases"), ("adapters", "lora")])
+@pytest.mark.parametrize(("name", "weights"), [("bitfit", "biases"), ("adapters", "lora"), ("residual_adapters", "adapters")])
 def test_a_part_of_the_weights_takes_a_larger_rate(name, weights):
     (stage,), (whole,) = with_strategy(RECIPE, name).stages, with_strategy(RECIPE, "lp_ft").stages
     assert (stage.weights, stage.train) == (weights, "all") and stage.learning_rate > whole.learning_rate

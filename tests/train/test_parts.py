@@ -1,4 +1,4 @@
-"""A stage that trains biases or low-rank changes alone: kernels are proven unmoved; it ends, stops and goes on as others do."""
+"""A stage of biases, low-rank changes or adapters alone: kernels are proven unmoved; it ends, stops and goes on as others do."""
 
 import contextlib
 import dataclasses
@@ -17,7 +17,8 @@ from tfl.train.stage import train_stage
 from tfl.train.stage_plan import plan_stage
 from tfl.train.stopping import Stop
 
-PARTS = ("biases", "lora")
+PARTS = ("biases", "lora", "adapters")
+MOVING = {"biases": {"beta"}, "lora": {"kernel"}, "adapters": {"gamma", "beta", "kernel", "bias"}}
 
 
 class Killed(BaseException):
@@ -27,9 +28,13 @@ class Killed(BaseException):
 @pytest.fixture
 def part():
     """One stage of two blocks, without validation where that decides nothing."""
-    return lambda recipe, weights, **fields: dataclasses.replace(
-        recipe, stages=(dataclasses.replace(recipe.stages[1], weights=weights, learning_rate=1e-2, epochs=2, **fields),)
-    )
+
+    def of(recipe, weights, **fields):
+        stage = dataclasses.replace(recipe.stages[1], weights=weights, learning_rate=1e-2, epochs=2, **fields)
+        backbone = dataclasses.replace(recipe.backbone, adapter_width=4 if weights == "adapters" else 0)
+        return dataclasses.replace(recipe, backbone=backbone, stages=(stage,))
+
+    return of
 
 
 def train(folder, recipe, bundle, assembled, **options):
@@ -54,13 +59,13 @@ def test_only_the_part_moves_and_what_the_stage_leaves_is_the_usual_network(tmp_
     everything = bundle.with_validation()
     run, result = train(tmp_path / "run", recipe, everything, assembled)
     moved = moved_between(before, weights_of(assembled))
-    assert {path.split("/")[1] for path in moved - {"logits/kernel", "logits/bias"}} == (
-        {"beta"} if weights == "biases" else {"kernel"}
-    )
+    own = moved - {"logits/kernel", "logits/bias"}
+    assert {path.split("/")[1] for path in own} == MOVING[weights]
+    assert all("_adapter_" in path for path in own) is (weights == "adapters")
     assert {path.split("/")[0][:5] for path in moved} == {"unit6", "unit7", "logit"}
     told = {row["block"]: row["moved_weights"] for row in result.ledger if row["moved"]}
-    own = ["shifts"] if weights == "biases" else ["lora"]
-    assert told == {"unit6_out": own, "unit7_out": own, "head": ["biases", "weights"]}
+    group = ["shifts"] if weights == "biases" else [weights]
+    assert told == {"unit6_out": group, "unit7_out": group, "head": ["biases", "weights"]}
     after = [layer.get_config() for layer in assembled.model.layers]
     assert [{**one, "trainable": None} for one in after] == [{**one, "trainable": None} for one in config]
     again = network(recipe)
@@ -145,7 +150,14 @@ def test_a_loss_that_is_not_finite_leaves_the_usual_network(tmp_path, recipe, bu
     assert not moved_between(before, weights_of(assembled))
 
 
-@pytest.mark.parametrize(("weights", "name"), [("biases", "unit7_conv1/kernel"), ("biases", "unit7_conv1_bn/moving_mean")])
+@pytest.mark.parametrize(
+    ("weights", "name"),
+    [
+        ("biases", "unit7_conv1/kernel"),
+        ("biases", "unit7_conv1_bn/moving_mean"),
+        ("adapters", "unit7_conv1/kernel"),
+    ],
+)
 def test_a_kernel_that_moved_in_secret_fails_the_stage(tmp_path, recipe, bundle, network, part, monkeypatch, weights, name):
     recipe, assembled = part(recipe, weights), network(recipe)
     weight = next(one for one in assembled.model.weights if one.path == name)
