@@ -21,6 +21,8 @@ RECIPE = tfl.Recipe(
     monitor=tfl.Monitor(alpha=1.0),
     export=(),
 )
+PARTS = {"bitfit": "biases", "adapters": "LoRA", "residual_adapters": "adapters"}
+"""What the report says that the strategies train which leave a part of each block as it is."""
 
 
 @pytest.mark.parametrize("name", STRATEGIES)
@@ -70,14 +72,14 @@ def test_an_unknown_strategy_names_the_others():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["scratch", "svm", "class_means", "knn", "gradual", "l2_sp", "bitfit", "adapters"])
+@pytest.mark.parametrize("name", ["scratch", "svm", "class_means", "knn", "gradual", "l2_sp", *PARTS])
 def test_a_strategy_runs(name, tmp_path):
     recipe = with_strategy(RECIPE, name).smoke()
     run = run_recipe(recipe, out=tmp_path / "run", console=Console(quiet=True))
     assert run.read_json("metrics.json")["test"]["count"] == 20
     assert run.path("model.keras").is_file()
-    if name in ("bitfit", "adapters"):
-        assert f"▲ trains {'biases' if name == 'bitfit' else 'LoRA'}" in run.path("report.html").read_text()
+    if name in PARTS:
+        assert f"▲ trains {PARTS[name]}" in run.path("report.html").read_text()
 
 
 def test_the_command_line_takes_a_strategy(tmp_path, monkeypatch):
