@@ -54,7 +54,8 @@ def moved_between(before, after):
 @pytest.mark.slow
 @pytest.mark.parametrize("weights", PARTS)
 def test_only_the_part_moves_and_what_the_stage_leaves_is_the_usual_network(tmp_path, recipe, bundle, network, part, weights):
-    recipe, assembled = part(recipe, weights), network(recipe)
+    recipe = part(recipe, weights)
+    assembled = network(recipe)
     before, config = weights_of(assembled), [layer.get_config() for layer in assembled.model.layers]
     everything = bundle.with_validation()
     run, result = train(tmp_path / "run", recipe, everything, assembled)
@@ -115,11 +116,12 @@ def test_stopped_within_an_epoch_it_goes_on_to_the_same_result(tmp_path, recipe,
 @pytest.mark.slow
 @pytest.mark.parametrize("weights", PARTS)
 def test_it_can_end_halfway_and_by_a_penalty_close_to_the_start(tmp_path, recipe, bundle, network, part, weights):
-    everything, found = bundle.with_validation(), {}
+    everything, found, recipe = bundle.with_validation(), {}, part(recipe, weights)
     for name, fields in {"end": {}, "half": {"interpolate": 0.5}, "held": {"l2_sp": 100.0}}.items():
         assembled = network(recipe)
         before = weights_of(assembled)
-        train(tmp_path / name, part(recipe, weights, **fields), everything, assembled)
+        stage = dataclasses.replace(recipe.stages[0], **fields)
+        train(tmp_path / name, dataclasses.replace(recipe, stages=(stage,)), everything, assembled)
         found[name] = weights_of(assembled)
     for path, start in before.items():
         np.testing.assert_allclose(found["half"][path], (start + found["end"][path]) / 2, atol=1e-6)
@@ -143,7 +145,8 @@ def test_a_start_that_is_restored_is_the_same_to_the_bit(tmp_path, recipe, bundl
 
 @pytest.mark.parametrize("weights", PARTS)
 def test_a_loss_that_is_not_finite_leaves_the_usual_network(tmp_path, recipe, bundle, network, part, weights):
-    recipe, assembled = part(recipe, weights), network(recipe)
+    recipe = part(recipe, weights)
+    assembled = network(recipe)
     before = weights_of(assembled)
     with pytest.raises(TrainingError, match="not finite"):
         train(tmp_path / "run", recipe, bundle, assembled, class_weights=np.full(3, np.nan))
@@ -159,7 +162,8 @@ def test_a_loss_that_is_not_finite_leaves_the_usual_network(tmp_path, recipe, bu
     ],
 )
 def test_a_kernel_that_moved_in_secret_fails_the_stage(tmp_path, recipe, bundle, network, part, monkeypatch, weights, name):
-    recipe, assembled = part(recipe, weights), network(recipe)
+    recipe = part(recipe, weights)
+    assembled = network(recipe)
     weight = next(one for one in assembled.model.weights if one.path == name)
     step = Loop.train
     monkeypatch.setattr(Loop, "train", lambda self, *a, **k: (weight.assign(weight + 1e-6), step(self, *a, **k))[1])
@@ -172,7 +176,8 @@ def test_a_kernel_that_moved_in_secret_fails_the_stage(tmp_path, recipe, bundle,
 def test_the_optimiser_keeps_two_numbers_for_each_parameter_that_the_plan_counts(
     tmp_path, recipe, bundle, network, part, monkeypatch, weights
 ):
-    recipe, assembled = part(recipe, weights), network(recipe)
+    recipe = part(recipe, weights)
+    assembled = network(recipe)
     trained = plan_stage(assembled, recipe.stages[0]).freeze.trained
     monkeypatch.setattr(Checkpoints, "tidy", lambda self: None)
     run, _ = train(tmp_path / "run", recipe, bundle, assembled)
