@@ -258,7 +258,8 @@ def test_the_kind_of_examples_by_its_name():
         ({"weights": "biases"}, r"trains the head alone.*Received: train=head, weights=biases.*Leave out `weights`"),
         ({"weights": "lora", "train": "top:2", "batchnorm": "train"}, r"keeps the statistics of BatchNorm.*set weights=all"),
         ({"weights": "lora", "train": "all", "lora_rank": 0}, "lora_rank"),
-        ({"weights": "kernels", "train": "all"}, "all.*biases.*lora"),
+        ({"weights": "kernels", "train": "all"}, "all.*biases.*lora.*adapters"),
+        ({"weights": "adapters", "train": "head"}, "trains the head alone"),
     ],
 )
 def test_what_does_not_go_with_a_part_of_the_weights(fields, message):

@@ -21,6 +21,8 @@ RECIPE = tfl.Recipe(
     monitor=tfl.Monitor(alpha=1.0),
     export=(),
 )
+PARTS = {"bitfit": "biases", "adapters": "LoRA", "residual_adapters": "adapters"}
+"""What the report says that the strategies train which leave a part of each block as it is."""
 
 
 @pytest.mark.parametrize("name", STRATEGIES)
@@ -31,8 +33,15 @@ def test_a_strategy_changes_head_and_stages_alone(name):
     assert recipe.head.hidden == () and recipe.backbone.name == "mini"
     assert (recipe.backbone.weights is None) is (name == "scratch")
     assert (recipe.head.start == "probe") is (
-        name in ("features", "svm", "class_means", "knn", "lp_ft", "wise_ft", "l2_sp", "bitfit", "adapters")
+        name in ("features", "svm", "class_means", "knn", "lp_ft", "wise_ft", "l2_sp", "bitfit", "adapters", "residual_adapters")
     )
+    assert (recipe.backbone.adapter_width > 0) is (name == "residual_adapters")
+
+
+def test_adapters_belong_to_their_strategy_and_may_have_another_width():
+    wide = RECIPE.override("backbone.adapter_width", "64")
+    assert with_strategy(wide, "residual_adapters").backbone.adapter_width == 64
+    assert with_strategy(wide, "lp_ft") == with_strategy(RECIPE, "lp_ft")
 
 
 def test_random_weights_are_given_time_to_leave_chance():
@@ -51,7 +60,7 @@ def test_rates_suit_the_kind_of_example():
     assert with_strategy(texts, "lp_ft").stages[0].learning_rate < with_strategy(RECIPE, "lp_ft").stages[0].learning_rate
 
 
-@pytest.mark.parametrize(("name", "weights"), [("bitfit", "biases"), ("adapters", "lora")])
+@pytest.mark.parametrize(("name", "weights"), [("bitfit", "biases"), ("adapters", "lora"), ("residual_adapters", "adapters")])
 def test_a_part_of_the_weights_takes_a_larger_rate(name, weights):
     (stage,), (whole,) = with_strategy(RECIPE, name).stages, with_strategy(RECIPE, "lp_ft").stages
     assert (stage.weights, stage.train) == (weights, "all") and stage.learning_rate > whole.learning_rate
@@ -63,14 +72,14 @@ def test_an_unknown_strategy_names_the_others():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["scratch", "svm", "class_means", "knn", "gradual", "l2_sp", "bitfit", "adapters"])
+@pytest.mark.parametrize("name", ["scratch", "svm", "class_means", "knn", "gradual", "l2_sp", *PARTS])
 def test_a_strategy_runs(name, tmp_path):
     recipe = with_strategy(RECIPE, name).smoke()
     run = run_recipe(recipe, out=tmp_path / "run", console=Console(quiet=True))
     assert run.read_json("metrics.json")["test"]["count"] == 20
     assert run.path("model.keras").is_file()
-    if name in ("bitfit", "adapters"):
-        assert f"▲ trains {'biases' if name == 'bitfit' else 'LoRA'}" in run.path("report.html").read_text()
+    if name in PARTS:
+        assert f"▲ trains {PARTS[name]}" in run.path("report.html").read_text()
 
 
 def test_the_command_line_takes_a_strategy(tmp_path, monkeypatch):

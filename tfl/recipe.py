@@ -238,6 +238,9 @@ class Backbone:
             `name`, those of the name and the shapes of a layer of the network, as Keras' `load_weights(by_name=True,
             skip_mismatch=True)`; `order`, those that agree in kind and shapes in order; `auto`, by name and then by order. The
             other layers start at random.
+        adapter_width: Channels within a residual adapter, `x + up(relu(down(norm(x))))`, that follows each block; 0 for no
+            adapters. They start at zero, so that the network is the same with them, and are what `Stage(weights="adapters")`
+            trains.
     """
 
     name: str
@@ -246,6 +249,7 @@ class Backbone:
     arguments: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     preprocessing: Literal["auto", "none", "tf", "caffe", "torch"] = "auto"
     match: Literal["exact", "name", "order", "auto"] = "exact"
+    adapter_width: int = number(0, at_least=0, at_most=65536)
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -258,7 +262,7 @@ class Backbone:
 
 LinearProbe = Literal["logistic", "svm", "class_means"]
 ProbeMethod = Literal[LinearProbe, "knn"]
-Trained = Literal["all", "biases", "lora"]
+Trained = Literal["all", "biases", "lora", "adapters"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -425,9 +429,10 @@ class Stage:
         interpolate: Where the network ends between its weights at the start of the stage (0) and its trained weights (1), each
             weight by itself (WiSE-FT, Wortsman et al. 2022). Below 1 the stage needs a trained head to start from.
         weights: What trains in the blocks that train: `all` weights; the `biases`, with the shift of normalisation layers
-            (BitFit, Zaken et al. 2022); or `lora`, a low-rank change of each kernel, which is merged into the kernel at the end
-            of the stage (LoRA, Hu et al. 2022). With either of these, BatchNorm runs with its stored statistics. The head trains
-            all of its weights.
+            (BitFit, Zaken et al. 2022); `lora`, a low-rank change of each kernel, which is merged into the kernel at the end of
+            the stage (LoRA, Hu et al. 2022); or `adapters`, the residual adapters of `Backbone.adapter_width` (Rebuffi et al.
+            2017, Houlsby et al. 2019). With any of these three, BatchNorm runs with its stored statistics. The head trains all
+            of its weights.
         lora_rank: With `weights="lora"`, the rank of the change. Keras splits a kernel at its last axis: of shape `(..., n)` it
             gets a matrix of shape `(..., rank)` and one of shape `(rank, n)`.
     """
@@ -859,6 +864,12 @@ class Recipe:
             )
         if self.head.start != "source":
             return
+        if self.backbone.adapter_width:
+            raise RecipeError(
+                "`head.start=source` takes the source network as it is, without residual adapters.",
+                received=f"backbone.adapter_width={self.backbone.adapter_width}",
+                fix="Leave out `adapter_width`, or take another `head.start`.",
+            )
         if self.task != "classify":
             raise RecipeError(
                 "`head.start=source` answers with one of several classes, and this recipe has another task.",

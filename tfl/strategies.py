@@ -15,6 +15,9 @@ l2_sp       lp_ft with a penalty on the distance to the pretrained weights (Li e
 bitfit      lp_ft of the biases alone (Zaken et al. 2022, *BitFit: Simple Parameter-efficient Fine-tuning for Transformer-based
             Masked Language-models*)
 adapters    lp_ft by low-rank changes of the kernels (Hu et al. 2022, *LoRA: Low-Rank Adaptation of Large Language Models*)
+residual_adapters
+            lp_ft of small networks beside each block, while the backbone stays as it is (Rebuffi et al. 2017, *Learning multiple
+            visual domains with residual adapters*; Houlsby et al. 2019, *Parameter-Efficient Transfer Learning for NLP*)
 auto        chosen by measurement, see `tfl.Auto`
 """
 
@@ -41,6 +44,7 @@ Strategy = Literal[
     "l2_sp",
     "bitfit",
     "adapters",
+    "residual_adapters",
     "auto",
 ]
 STRATEGIES: tuple[str, ...] = get_args(Strategy)
@@ -49,14 +53,21 @@ SCRATCH_EPOCHS, HEAD_EPOCHS, EPOCHS, STEP_EPOCHS = 60, 20, 20, 5
 """Epochs at most: a stage ends sooner where the monitor's patience runs out."""
 SCRATCH_PATIENCE = 20
 """Epochs without progress, at least: networks with random weights may stay at chance for the first ten."""
+ADAPTER_WIDTH = 16
+"""Channels within an adapter. Houlsby et al. (2019) compare 2 to 256 for BERT, where smaller ones serve smaller data sets."""
 L2_SP = 0.01
 """One of the values that Li et al. (2018) compare, 0.001 to 0.1."""
+
+_PARTS: dict[str, Trained] = {"bitfit": "biases", "adapters": "lora", "residual_adapters": "adapters"}
+"""What the strategies train that leave the rest of each block as it is."""
 
 
 def with_strategy(recipe: Recipe, name: str) -> Recipe:
     """The recipe with the head and the stages of a strategy; data, network, monitor and everything else stay as they are.
 
     `scratch` also takes random weights, which have no source task to forget, and waits longer for progress.
+    `residual_adapters` gives the network adapters, as wide as its `adapter_width` says or `ADAPTER_WIDTH`; the others take away
+    those that it would have.
     The batch size and the augmentation are those of the recipe's last stage, or of its `Auto`. Rates suit the kind of the
     examples.
 
@@ -78,6 +89,8 @@ def with_strategy(recipe: Recipe, name: str) -> Recipe:
         raise RecipeError(
             "There is no such strategy.", received=name, allowed=STRATEGIES, fix=did_you_mean(name, STRATEGIES) or None
         )
+    width = (recipe.backbone.adapter_width or ADAPTER_WIDTH) if name == "residual_adapters" else 0
+    recipe = dataclasses.replace(recipe, backbone=dataclasses.replace(recipe.backbone, adapter_width=width))
     before = recipe.stages
     augment = before.augment if isinstance(before, Auto) else before[-1].augment
     size = 32 if isinstance(before, Auto) else before[-1].batch_size
@@ -131,9 +144,8 @@ def with_strategy(recipe: Recipe, name: str) -> Recipe:
         return dataclasses.replace(recipe, head=plain, stages=(head, *steps))
     if name == "l2_sp":
         return dataclasses.replace(recipe, head=probe, stages=(dataclasses.replace(everything, l2_sp=L2_SP),))
-    if name in ("bitfit", "adapters"):
-        weights: Trained = "biases" if name == "bitfit" else "lora"
-        part = dataclasses.replace(everything, name=name, weights=weights, learning_rate=PART_RATES[recipe.data.kind])
+    if name in _PARTS:
+        part = dataclasses.replace(everything, name=name, weights=_PARTS[name], learning_rate=PART_RATES[recipe.data.kind])
         return dataclasses.replace(recipe, head=probe, stages=(part,))
     share = 0.5 if name == "wise_ft" else 1.0
     return dataclasses.replace(recipe, head=probe, stages=(dataclasses.replace(everything, interpolate=share),))

@@ -95,8 +95,8 @@ def test_scratch_is_a_row_of_every_network_and_blocks_only_where_a_last_stage_fi
 
 
 def test_biases_and_adapters_have_blocks_too():
-    titles = [row.title for row in rows_of(axes(strategies=("bitfit", "adapters"), blocks=(2,)))]
-    assert titles == ["mini scratch", "mini bitfit top:2", "mini adapters top:2"]
+    titles = [row.title for row in rows_of(axes(strategies=("bitfit", "adapters", "residual_adapters"), blocks=(2,)))]
+    assert titles == ["mini scratch", "mini bitfit top:2", "mini adapters top:2", "mini residual_adapters top:2"]
 
 
 def test_blocks_without_effect_are_refused():

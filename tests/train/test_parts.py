@@ -1,4 +1,4 @@
-"""A stage that trains biases or low-rank changes alone: kernels are proven unmoved; it ends, stops and goes on as others do."""
+"""A stage of biases, low-rank changes or adapters alone: kernels are proven unmoved; it ends, stops and goes on as others do."""
 
 import contextlib
 import dataclasses
@@ -17,7 +17,8 @@ from tfl.train.stage import train_stage
 from tfl.train.stage_plan import plan_stage
 from tfl.train.stopping import Stop
 
-PARTS = ("biases", "lora")
+PARTS = ("biases", "lora", "adapters")
+MOVING = {"biases": {"beta"}, "lora": {"kernel"}, "adapters": {"gamma", "beta", "kernel", "bias"}}
 
 
 class Killed(BaseException):
@@ -27,9 +28,13 @@ class Killed(BaseException):
 @pytest.fixture
 def part():
     """One stage of two blocks, without validation where that decides nothing."""
-    return lambda recipe, weights, **fields: dataclasses.replace(
-        recipe, stages=(dataclasses.replace(recipe.stages[1], weights=weights, learning_rate=1e-2, epochs=2, **fields),)
-    )
+
+    def of(recipe, weights, **fields):
+        stage = dataclasses.replace(recipe.stages[1], weights=weights, learning_rate=1e-2, epochs=2, **fields)
+        backbone = dataclasses.replace(recipe.backbone, adapter_width=4 if weights == "adapters" else 0)
+        return dataclasses.replace(recipe, backbone=backbone, stages=(stage,))
+
+    return of
 
 
 def train(folder, recipe, bundle, assembled, **options):
@@ -49,18 +54,19 @@ def moved_between(before, after):
 @pytest.mark.slow
 @pytest.mark.parametrize("weights", PARTS)
 def test_only_the_part_moves_and_what_the_stage_leaves_is_the_usual_network(tmp_path, recipe, bundle, network, part, weights):
-    recipe, assembled = part(recipe, weights), network(recipe)
+    recipe = part(recipe, weights)
+    assembled = network(recipe)
     before, config = weights_of(assembled), [layer.get_config() for layer in assembled.model.layers]
     everything = bundle.with_validation()
     run, result = train(tmp_path / "run", recipe, everything, assembled)
     moved = moved_between(before, weights_of(assembled))
-    assert {path.split("/")[1] for path in moved - {"logits/kernel", "logits/bias"}} == (
-        {"beta"} if weights == "biases" else {"kernel"}
-    )
+    own = moved - {"logits/kernel", "logits/bias"}
+    assert {path.split("/")[1] for path in own} == MOVING[weights]
+    assert all("_adapter_" in path for path in own) is (weights == "adapters")
     assert {path.split("/")[0][:5] for path in moved} == {"unit6", "unit7", "logit"}
     told = {row["block"]: row["moved_weights"] for row in result.ledger if row["moved"]}
-    own = ["shifts"] if weights == "biases" else ["lora"]
-    assert told == {"unit6_out": own, "unit7_out": own, "head": ["biases", "weights"]}
+    group = ["shifts"] if weights == "biases" else [weights]
+    assert told == {"unit6_out": group, "unit7_out": group, "head": ["biases", "weights"]}
     after = [layer.get_config() for layer in assembled.model.layers]
     assert [{**one, "trainable": None} for one in after] == [{**one, "trainable": None} for one in config]
     again = network(recipe)
@@ -110,11 +116,12 @@ def test_stopped_within_an_epoch_it_goes_on_to_the_same_result(tmp_path, recipe,
 @pytest.mark.slow
 @pytest.mark.parametrize("weights", PARTS)
 def test_it_can_end_halfway_and_by_a_penalty_close_to_the_start(tmp_path, recipe, bundle, network, part, weights):
-    everything, found = bundle.with_validation(), {}
+    everything, found, recipe = bundle.with_validation(), {}, part(recipe, weights)
     for name, fields in {"end": {}, "half": {"interpolate": 0.5}, "held": {"l2_sp": 100.0}}.items():
         assembled = network(recipe)
         before = weights_of(assembled)
-        train(tmp_path / name, part(recipe, weights, **fields), everything, assembled)
+        stage = dataclasses.replace(recipe.stages[0], **fields)
+        train(tmp_path / name, dataclasses.replace(recipe, stages=(stage,)), everything, assembled)
         found[name] = weights_of(assembled)
     for path, start in before.items():
         np.testing.assert_allclose(found["half"][path], (start + found["end"][path]) / 2, atol=1e-6)
@@ -138,16 +145,25 @@ def test_a_start_that_is_restored_is_the_same_to_the_bit(tmp_path, recipe, bundl
 
 @pytest.mark.parametrize("weights", PARTS)
 def test_a_loss_that_is_not_finite_leaves_the_usual_network(tmp_path, recipe, bundle, network, part, weights):
-    recipe, assembled = part(recipe, weights), network(recipe)
+    recipe = part(recipe, weights)
+    assembled = network(recipe)
     before = weights_of(assembled)
     with pytest.raises(TrainingError, match="not finite"):
         train(tmp_path / "run", recipe, bundle, assembled, class_weights=np.full(3, np.nan))
     assert not moved_between(before, weights_of(assembled))
 
 
-@pytest.mark.parametrize(("weights", "name"), [("biases", "unit7_conv1/kernel"), ("biases", "unit7_conv1_bn/moving_mean")])
+@pytest.mark.parametrize(
+    ("weights", "name"),
+    [
+        ("biases", "unit7_conv1/kernel"),
+        ("biases", "unit7_conv1_bn/moving_mean"),
+        ("adapters", "unit7_conv1/kernel"),
+    ],
+)
 def test_a_kernel_that_moved_in_secret_fails_the_stage(tmp_path, recipe, bundle, network, part, monkeypatch, weights, name):
-    recipe, assembled = part(recipe, weights), network(recipe)
+    recipe = part(recipe, weights)
+    assembled = network(recipe)
     weight = next(one for one in assembled.model.weights if one.path == name)
     step = Loop.train
     monkeypatch.setattr(Loop, "train", lambda self, *a, **k: (weight.assign(weight + 1e-6), step(self, *a, **k))[1])
@@ -160,7 +176,8 @@ def test_a_kernel_that_moved_in_secret_fails_the_stage(tmp_path, recipe, bundle,
 def test_the_optimiser_keeps_two_numbers_for_each_parameter_that_the_plan_counts(
     tmp_path, recipe, bundle, network, part, monkeypatch, weights
 ):
-    recipe, assembled = part(recipe, weights), network(recipe)
+    recipe = part(recipe, weights)
+    assembled = network(recipe)
     trained = plan_stage(assembled, recipe.stages[0]).freeze.trained
     monkeypatch.setattr(Checkpoints, "tidy", lambda self: None)
     run, _ = train(tmp_path / "run", recipe, bundle, assembled)

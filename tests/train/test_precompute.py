@@ -50,6 +50,16 @@ def test_what_an_earlier_stage_trains_is_left_to_its_stage(tmp_path, recipe, bun
     assert precompute(run, network(recipe), bundle, recipe=upward) == ("head",)
 
 
+@pytest.mark.parametrize(("first", "second", "found"), [("adapters", "all", ("one", "two")), ("all", "adapters", ("one",))])
+def test_under_an_adapter_lies_what_a_stage_of_all_weights_changes(tmp_path, recipe, bundle, network, first, second, found):
+    stages = tuple(tfl.Stage(name, train="top:1", epochs=4, weights=part) for name, part in (("one", first), ("two", second)))
+    recipe = dataclasses.replace(recipe, stages=stages, features=tfl.Features(store="always")).override(
+        "backbone.adapter_width", "2"
+    )
+    run = Run.create(tmp_path / "run", recipe, command=[])
+    assert precompute(run, network(recipe), bundle, recipe=recipe) == found
+
+
 @pytest.mark.slow
 def test_augmented_copies_are_left_to_their_stage(tmp_path, recipe, bundle, network, changed, passes):
     recipe = changed(recipe, "finetune", augment=tfl.Augment(flip="horizontal"), views=2)

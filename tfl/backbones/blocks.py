@@ -10,7 +10,8 @@ points are then joined into natural units:
     any other convolution                    with the normalisation and activation that follow
     a transformer layer                      attention and feed-forward as one layer; before the first, all of the embeddings
 
-More than forty units are joined in equal groups within a stage (the stretch of one feature-map size).
+More than forty units are joined in equal groups within a stage (the stretch of one feature-map size). A residual adapter belongs
+to the block that it follows, which keeps its name.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from typing import Any, Literal
 
 import keras
 
+from tfl.backbones.adapters import is_adapter
 from tfl.backbones.flat import nodes_in_order
 from tfl.backbones.flops import SEQUENCE_LENGTH, flops_of, is_attention, sublayers_of
 from tfl.errors import BackboneError
@@ -40,11 +42,13 @@ class CutPoint:
         tensor: The output of that call, in the model's own graph. At the end of a model with several outputs it is that of the
             last call, and a part of the model's output.
         nodes: The calls since the cut point before, this layer's included.
+        adapts: Name of the cut point before, where the calls since then are its residual adapter; else empty.
     """
 
     name: str
     tensor: Any = field(repr=False, compare=False)
     nodes: tuple[Any, ...] = field(repr=False, compare=False, default=())
+    adapts: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,12 +56,13 @@ class Block:
     """The layers between two cut points.
 
     Args:
-        name: Of the layer that ends it.
+        name: Of the layer that ends it, ahead of its residual adapter where it has one.
         layers: Names of its layers and operations, in the order of the graph.
         parameters: Numbers in its weights, those of BatchNorm included.
         output_shape: Without the batch.
         flops: Two for each multiply-add of its convolutions, dense layers and attention, for one example.
         flops_share: Of the whole model's, 0 to 1.
+        adapter: Those of its layers that are a residual adapter.
     """
 
     name: str
@@ -66,6 +71,7 @@ class Block:
     output_shape: tuple[int | None, ...]
     flops: int
     flops_share: float
+    adapter: tuple[str, ...] = ()
 
 
 def find_cut_points(model: keras.Model) -> list[CutPoint]:
@@ -95,9 +101,22 @@ def find_cut_points(model: keras.Model) -> list[CutPoint]:
                 live.discard(id(tensor))
         live.update(id(tensor) for tensor in node.outputs if uses[id(tensor)])
         if (len(live) == 1 and id(node.outputs[0]) in live) or node is nodes[-1]:
-            cuts.append(CutPoint(_numbered(node.operation.name, names), node.outputs[0], tuple(since)))
+            name, before = _numbered(node.operation.name, names), cuts[-1].name if cuts else ""
+            adapts = before if is_adapter(before, since) else ""
+            cuts.append(CutPoint(name, node.outputs[0], tuple(since), adapts))
             since = []
     return cuts
+
+
+def block_outputs(model: keras.Model) -> dict[str, Any]:
+    """The tensor at each cut point by its name, in the model's own graph; behind the residual adapter where one follows.
+
+    Raises:
+        BackboneError: The model is not Functional.
+    """
+    points = find_cut_points(model)
+    behind = {point.adapts: point.tensor for point in points if point.adapts}
+    return {point.name: behind.get(point.name, point.tensor) for point in points}
 
 
 def _numbered(name: str, taken: Counter[str]) -> str:
@@ -125,14 +144,15 @@ def find_blocks(model: keras.Model, *, length: int = SEQUENCE_LENGTH) -> list[Bl
     >>> [block.name for block in find_blocks(build_mini(weights=None))][:3]
     ['stem_out', 'unit1_out', 'unit2_out']
     """
-    pieces = find_cut_points(model)
+    points = find_cut_points(model)
+    pieces, adapters = [point for point in points if not point.adapts], {point.adapts: point for point in points if point.adapts}
     if any(_is_transformer_layer(piece) for piece in pieces):
         units = _transformer_units(pieces)
     else:
         units = _natural_units(pieces)
         if len(units) < FEWEST:
             units = _attach_light([[piece] for piece in pieces])
-    return _as_blocks(_coarsen(units), length)
+    return _as_blocks(_coarsen(units), adapters, length)
 
 
 def _transformer_units(pieces: list[CutPoint]) -> list[list[CutPoint]]:
@@ -285,11 +305,12 @@ def _likeness(unit: list[CutPoint]) -> tuple[Any, ...]:
     return (*unit[-1].tensor.shape[1:-1], _ends_in_merge(unit))
 
 
-def _as_blocks(units: list[list[CutPoint]], length: int) -> list[Block]:
+def _as_blocks(units: list[list[CutPoint]], adapters: dict[str, CutPoint], length: int) -> list[Block]:
     blocks: list[Block] = []
     seen: set[int] = set()
     for unit in units:
-        nodes = [node for piece in unit for node in piece.nodes]
+        own = [node for piece in unit if piece.name in adapters for node in adapters[piece.name].nodes]
+        nodes = [node for piece in unit for node in piece.nodes] + own
         fresh = [node.operation for node in nodes if id(node.operation) not in seen]
         seen.update(id(operation) for operation in fresh)
         blocks.append(
@@ -300,6 +321,7 @@ def _as_blocks(units: list[list[CutPoint]], length: int) -> list[Block]:
                 output_shape=tuple(unit[-1].tensor.shape[1:]),
                 flops=sum(flops_of(node, length=length) for node in nodes),
                 flops_share=0.0,
+                adapter=tuple(node.operation.name for node in own),
             )
         )
     total = sum(block.flops for block in blocks) or 1

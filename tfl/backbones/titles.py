@@ -8,7 +8,7 @@ from tfl.errors import RecipeError
 from tfl.fields import override
 from tfl.recipe import Backbone
 
-_FIELDS = ("weights", "preprocessing", "match")
+_FIELDS = ("weights", "preprocessing", "match", "adapter_width")
 """Words of a title that are fields of `Backbone`; all others are arguments of the network."""
 
 
@@ -53,4 +53,5 @@ def title_of(backbone: Backbone) -> str:
     words += [] if backbone.weights in ("pretrained", "imagenet") else [f"weights={backbone.weights or 'none'}"]
     words += [] if backbone.preprocessing == "auto" else [f"preprocessing={backbone.preprocessing}"]
     words += [] if backbone.match == "exact" else [f"match={backbone.match}"]
+    words += [f"adapter_width={backbone.adapter_width}"] if backbone.adapter_width else []
     return " ".join([backbone.name, *words])

@@ -279,13 +279,13 @@ def _features(bundle: Bundle) -> tuple[list[NDArray[np.float32]], list[NDArray[n
     """For each block of `mini`, its output on a grid, `(n, 3, 3, channels)`: of the images, and of their mirrored copies."""
     import keras
 
-    from tfl.backbones.blocks import find_cut_points
+    from tfl.backbones.blocks import block_outputs
     from tfl.model.assemble import assemble
     from tfl.recipe import Backbone, Recipe
 
     recipe = Recipe(name="mirror", data=bundle.data, backbone=Backbone("mini"))
     assembled = assemble(recipe, bundle.examples.class_names)
-    tensors = {point.name: point.tensor for point in find_cut_points(assembled.backbone())}
+    tensors = block_outputs(assembled.backbone())
     maps = [tensors[block.name] for block in assembled.blocks]
     coarse = [keras.layers.AveragePooling2D(map_.shape[1] // GRID)(map_) for map_ in maps]
     model = keras.Model(assembled.model.input, coarse)

@@ -185,7 +185,7 @@ def build_network(wanted: Wanted, examples: Examples | None = None) -> VectorNet
 def _of_run(wanted: Wanted, run: Run) -> VectorNetwork:
     import keras
 
-    from tfl.backbones.blocks import find_cut_points
+    from tfl.backbones.blocks import block_outputs
     from tfl.backbones.inputs import inputs_of
     from tfl.evaluate.explain import tensor_of
     from tfl.model.head import POOL
@@ -197,20 +197,22 @@ def _of_run(wanted: Wanted, run: Run) -> VectorNetwork:
         return VectorNetwork(wanted, keras.Model(inputs_of(model), tensor_of(model, POOL)), HEAD_INPUT, pooling)
     names = block_names(run)
     block = _named_block(wanted.block, names)
-    tensors = {point.name: point.tensor for point in find_cut_points(model)}
-    pooled = _pooled(model, tensors.get(block), block, pooling)
+    pooled = _pooled(model, block_outputs(model).get(block), block, pooling)
     return VectorNetwork(wanted, pooled, block, pooling)
 
 
 def _pooled(model: Any, tensor: Any, block: str, pooling: str) -> Any:
     import keras
 
+    from tfl.backbones.adapters import adapter_layers
     from tfl.backbones.inputs import inputs_of
     from tfl.evaluate.explain import tensor_of
     from tfl.modalities.base import MASK
     from tfl.model.head import pool, pooling_layer
 
-    tensor = tensor_of(model, block) if tensor is None else tensor
+    if tensor is None:  # beside the vectors that a head with taps reads, there is no cut point
+        total = adapter_layers(block)[-1]
+        tensor = tensor_of(model, total if any(layer.name == total for layer in model.layers) else block)
     mask = next((one for one in model.inputs if one.name == MASK), None)
     return keras.Model(inputs_of(model), pool(pooling_layer(tensor.shape, pooling), tensor, pooling, mask))
 

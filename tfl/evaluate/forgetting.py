@@ -1,11 +1,12 @@
 """What training made a network forget: the accuracy of its own classifier on the task that it was trained for, before and after.
 
 The classifier of the source stays as it is; its backbone has the weights of the source before training, and those of the trained
-network after it.
+network after it. Residual adapters have no part in it: without them the network answers for the source task as before.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -128,7 +129,8 @@ def prepare_source_task(recipe: Recipe, untrained: Assembled, *, precision: str,
 
 def _recipe_of_source(recipe: Recipe, data: Data) -> Recipe:
     head, stages = Head(start="source"), (Stage("source", epochs=0),)
-    return Recipe(name=recipe.name, data=data, backbone=recipe.backbone, head=head, stages=stages, seed=recipe.seed)
+    backbone = dataclasses.replace(recipe.backbone, adapter_width=0)  # what is measured is the network beside its adapters
+    return Recipe(name=recipe.name, data=data, backbone=backbone, head=head, stages=stages, seed=recipe.seed)
 
 
 def _columns(bundle: Bundle, names: tuple[str, ...] | None, *, network: str) -> NDArray[np.int64]:

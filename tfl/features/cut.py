@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 
-from tfl.backbones.blocks import find_cut_points
+from tfl.backbones.blocks import block_outputs, find_cut_points
 from tfl.backbones.flat import lay_out_above, nodes_in_order
 from tfl.backbones.inputs import inputs_of, structured
 from tfl.errors import BackboneError
@@ -17,7 +17,7 @@ FEATURES, TAP = "features", "tap_"
 """Name of the tensor at the cut, where the suffix has further inputs; and how the names of tapped vectors begin."""
 
 
-def cut(assembled: Assembled, block_index: int) -> tuple[keras.Model, keras.Model]:
+def cut(assembled: Assembled, block_index: int, *, under_adapter: bool = False) -> tuple[keras.Model, keras.Model]:
     """The model below block `block_index`, and from it on; both share their layers with the whole model.
 
     What is alive at the cut is what the prefix makes: the tensor at the cut point, and, where the head taps blocks below the cut,
@@ -27,6 +27,8 @@ def cut(assembled: Assembled, block_index: int) -> tuple[keras.Model, keras.Mode
     Args:
         assembled: The network.
         block_index: The first block of the suffix, 1 to the number of blocks: `Plan.first_trainable_block`.
+        under_adapter: Whether the cut is within that block, under its residual adapter: the block's other layers are then part
+            of the prefix. Such a cut may be in block 0. Defaults to False.
 
     Returns:
         prefix: From the inputs of the network to features: one tensor, or a dictionary of tensors (`features` and one
@@ -35,26 +37,43 @@ def cut(assembled: Assembled, block_index: int) -> tuple[keras.Model, keras.Mode
             all of them by name.
 
     Raises:
-        BackboneError: There is no block below the cut, or no such block.
+        BackboneError: There is no block below the cut, no such block, or no adapter in it.
     """
+    _refuse(assembled, block_index, under_adapter=under_adapter)
+    inputs, output, blocks = inputs_of(assembled.model), assembled.model.output, assembled.blocks
+    if block_index == len(blocks):
+        alive = {FEATURES: tensor_at(assembled.model, POOL)}
+    else:
+        below = {block.name for block in blocks[: block_index if under_adapter else block_index - 1]}
+        taps = {f"{TAP}{tap.block}": tap.vector for tap in assembled.taps if tap.block in below}
+        alive = {FEATURES: _alive(assembled.backbone(), assembled, block_index, under_adapter=under_adapter), **taps}
+    where = f"{block_index}_adapter" if under_adapter else f"{block_index}"
+    prefix = keras.Model(inputs, structured(alive), name=f"prefix_{where}")
+    needed = _inputs_above(assembled.model, list(alive.values()))
+    if len(alive) == 1 and not needed:
+        return prefix, keras.Model(alive[FEATURES], output, name=f"suffix_{where}")
+    return prefix, _suffix_of_several(assembled.model, alive, needed, name=f"suffix_{where}")
+
+
+def _refuse(assembled: Assembled, block_index: int, *, under_adapter: bool) -> None:
+    """Raises where there is no such cut."""
     count = len(assembled.blocks)
-    if not 1 <= block_index <= count:
+    if under_adapter and not (0 <= block_index < count and assembled.blocks[block_index].adapter):
+        raise BackboneError("The network has no residual adapter to cut under there.", received=f"block index {block_index}")
+    if not under_adapter and not 1 <= block_index <= count:
         raise BackboneError(
             "The network cannot be cut there.",
             received=f"block index {block_index}",
             allowed=f"1 (above the first block) to {count} (under the head)",
         )
-    inputs, output, name = inputs_of(assembled.model), assembled.model.output, assembled.blocks[block_index - 1].name
-    below = {block.name for block in assembled.blocks[: block_index - 1]}
-    alive = {FEATURES: tensor_at(assembled.model, POOL)}
-    if block_index < count:
-        taps = {f"{TAP}{tap.block}": tap.vector for tap in assembled.taps if tap.block in below}
-        alive = {FEATURES: tensor_at(assembled.backbone(), name), **taps}
-    prefix = keras.Model(inputs, structured(alive), name=f"prefix_{block_index}")
-    needed = _inputs_above(assembled.model, list(alive.values()))
-    if len(alive) == 1 and not needed:
-        return prefix, keras.Model(alive[FEATURES], output, name=f"suffix_{block_index}")
-    return prefix, _suffix_of_several(assembled.model, alive, needed, name=f"suffix_{block_index}")
+
+
+def _alive(backbone: keras.Model, assembled: Assembled, block_index: int, *, under_adapter: bool) -> Any:
+    """The tensor of the backbone at a cut between two of its blocks, or under an adapter."""
+    if not under_adapter:
+        return tensor_at(backbone, assembled.blocks[block_index - 1].name)
+    name = assembled.blocks[block_index].name
+    return next(point.tensor for point in find_cut_points(backbone) if point.name == name)
 
 
 def inputs_next_to(prefix: keras.Model, suffix: keras.Model) -> tuple[str, ...]:
@@ -93,10 +112,12 @@ def _suffix_of_several(model: keras.Model, alive: dict[str, Any], needed: list[A
 def tensor_at(model: keras.Model, name: str) -> Any:
     """The model's own tensor at the cut point called `name`; `layer.output` would be another's when layers are shared.
 
+    Where a residual adapter follows, it is the tensor behind the adapter.
+
     Raises:
         BackboneError: There is no such cut point.
     """
-    for point in find_cut_points(model):
-        if point.name == name:
-            return point.tensor
-    raise BackboneError(f"`{model.name}` has no cut point `{name}`.", allowed=[point.name for point in find_cut_points(model)])
+    tensors = block_outputs(model)
+    if name not in tensors:
+        raise BackboneError(f"`{model.name}` has no cut point `{name}`.", allowed=list(tensors))
+    return tensors[name]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 
-from tfl.backbones.blocks import find_cut_points
+from tfl.backbones.blocks import block_outputs
 from tfl.backbones.inputs import inputs_of
 from tfl.data.bundle import Bundle
 from tfl.errors import RecipeError
@@ -31,7 +31,7 @@ WIDEST = 2**15
 
 def pooled_models(assembled: Assembled, pooling: str = "avg") -> list[keras.Model]:
     """A model from the inputs to the pooled output of each block, `(batch, features)` float32, sharing the network's layers."""
-    tensors = {point.name: point.tensor for point in find_cut_points(assembled.backbone())}
+    tensors = block_outputs(assembled.backbone())
     maps = [tensors[block.name] for block in assembled.blocks]
     mask = next((tensor for tensor in assembled.model.inputs if tensor.name == MASK), None)
     vectors = [pool(pooling_layer(map_.shape, pooling), map_, pooling, mask) for map_ in maps]

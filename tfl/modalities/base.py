@@ -315,9 +315,9 @@ FINE_TUNING_RATES = {"image": 1e-3, "text": 1e-4, "audio": 1e-3}
 FINE_TUNING_EXAMPLES = {"image": 8000, "text": 2000, "audio": 8000}
 """For about how many examples, repeats counted, small data of each kind are fine-tuned."""
 PART_RATES = {"image": 3e-3, "text": 5e-4, "audio": 3e-3}
-"""The same where biases or low-rank changes train alone. Rates of low-rank changes are larger than those of fine-tuning
-(Schulman et al. 2025, *LoRA Without Regret*): texts have five times the rate, images and sounds three times. On photos of flowers
-and spoken digits ten times gave a lower mean accuracy than three, for biases and for LoRA (three seeds each)."""
+"""The same where biases, low-rank changes or residual adapters train alone. Rates of low-rank changes are larger than those of
+fine-tuning (Schulman et al. 2025, *LoRA Without Regret*): texts have five times the rate, images and sounds three times. On
+photos of flowers and spoken digits ten times gave a lower mean accuracy than three, for biases and LoRA (three seeds each)."""
 KINDS = tuple(NOUNS)
 
 

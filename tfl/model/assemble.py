@@ -9,12 +9,13 @@ from typing import Any
 
 import keras
 
-from tfl.backbones.blocks import Block, find_blocks, find_cut_points
+from tfl.backbones.blocks import Block, block_outputs, find_blocks
 from tfl.backbones.inputs import inputs_of
 from tfl.backbones.matching import Matching, matching_of
 from tfl.data.bundle import Bundle
 from tfl.errors import BackboneError
 from tfl.modalities.base import MASK, Modality, modality_of
+from tfl.model.adapters import with_adapters
 from tfl.model.head import head_layers, put_on, reading_layers, tapped
 from tfl.model.source_head import Classifier, mapped_logits, put_classifier
 from tfl.recipe import Recipe
@@ -59,6 +60,11 @@ class Assembled:
         wanted = set(names)
         return [layer for layer in self.model.layers if layer.name in wanted]
 
+    def adapter_of(self, block: str) -> list[keras.layers.Layer]:
+        """Those layers of the block called `block` that are its residual adapter; none of `head`."""
+        wanted = {name for item in self.blocks if item.name == block for name in item.adapter}
+        return [layer for layer in self.model.layers if layer.name in wanted]
+
     def unmatched_blocks(self) -> list[str]:
         """Blocks with a layer that took over no weights; none where nothing was matched."""
         new = set() if self.matching is None else set(self.matching.unmatched)
@@ -96,9 +102,9 @@ def assemble(
         examples: Number of training examples, which a head of nearest neighbours needs. Defaults to 0.
 
     Raises:
-        BackboneError: The backbone cannot be built, names one of its layers as the head's, or lacks the classifier that is asked
-        for.
-    RecipeError: The head taps a block that is not there, or does not fit the network.
+        BackboneError: The backbone cannot be built, names one of its layers as the head's, lacks the classifier that is asked
+            for, or has residual adapters and is to get further ones.
+        RecipeError: The head taps a block that is not there, or does not fit the network.
         WeightsNotFoundError: Its weights are not to be had.
     """
     before = keras.config.dtype_policy()
@@ -121,9 +127,11 @@ def _assemble(recipe: Recipe, class_names: Sequence[str], modality: Modality, ta
     if recipe.head.start == "source":
         return _with_source(recipe, class_names, modality, task)
     backbone = modality.build_backbone(recipe.backbone)
-    blocks = find_blocks(backbone)
+    matching = matching_of(backbone)
+    if width := recipe.backbone.adapter_width:
+        backbone = with_adapters(backbone, width=width, seed=recipe.seed)
+    blocks, tensors = find_blocks(backbone), block_outputs(backbone)
     read = tapped(recipe.head, [block.name for block in blocks])
-    tensors = {point.name: point.tensor for point in find_cut_points(backbone)}
     maps = [tensors[blocks[position].name] for position in read]
     taps, joined = reading_layers(recipe.head, maps)
     layers = [*head_layers(recipe.head, len(class_names), seed=recipe.seed, examples=examples), *task.output_layers()]
@@ -139,7 +147,7 @@ def _assemble(recipe: Recipe, class_names: Sequence[str], modality: Modality, ta
         blocks=_up_to(blocks, read[-1]),
         head_layers=tuple(names),
         class_names=tuple(class_names),
-        matching=matching_of(backbone),
+        matching=matching,
         taps=tuple(Tap(blocks[position].name, vector) for position, vector in zip(read, vectors, strict=bool(vectors))),
     )
 

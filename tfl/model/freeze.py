@@ -24,15 +24,15 @@ BATCHNORM_MOMENTUM = 0.9
 million examples: on some hundred steps the statistics would lag behind the weights, and evaluation would see the old ones."""
 BIASES = ("bias", "beta")
 """What Keras calls the vectors that a layer adds: the bias, and the shift of a normalisation layer."""
-_IN_TABLE = {"all": "yes", "biases": "biases", "lora": "LoRA"}
+_IN_TABLE = {"all": "yes", "biases": "biases", "lora": "LoRA", "adapters": "adapters"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
     """One block in a stage: does it train, which of its weights, at `multiplier` times the stage's rate, with BatchNorm how.
 
-    `trained` of its `parameters` train; with LoRA these are parameters of the factors, which come on top. Layers of the head may
-    have rates of their own: `layer_multipliers` has those that differ, by name.
+    `trained` of its `parameters` train, which include those of a residual adapter; with LoRA these are parameters of the factors,
+    which come on top. Layers of the head may have rates of their own: `layer_multipliers` has those that differ, by name.
     """
 
     block: str
@@ -57,8 +57,8 @@ class Row:
             return frozenset()
         if self.weights == "biases":
             return frozenset({"biases", "shifts"})
-        if self.weights == "lora":
-            return frozenset({"lora"})
+        if self.weights in ("lora", "adapters"):
+            return frozenset({self.weights})
         return frozenset(GROUPS) - (_OF_BATCHNORM if self.batchnorm == "inference" else set())
 
 
@@ -74,6 +74,12 @@ class Plan:
         """Index of the first block that trains; the number of blocks when only the head does. All below is the prefix."""
         return next(index for index, row in enumerate(self.rows) if row.trainable or row.block == HEAD)
 
+    @property
+    def under_adapter(self) -> bool:
+        """Whether the first block that trains does so by its residual adapter alone: its other layers belong to the prefix."""
+        row = self.rows[self.first_trainable_block]
+        return row.weights == "adapters" and row.block != HEAD
+
     def row(self, block: str) -> Row:
         """The row of a block, or of `head`."""
         return next(row for row in self.rows if row.block == block)
@@ -87,9 +93,10 @@ class Plan:
         """Sets `trainable` on every layer, and on weights where a block trains a part of them. Compile after this, not before:
         Keras ignores a later change."""
         for row in self.rows:
-            layers = assembled.layers_of(row.block)
+            layers, part = assembled.layers_of(row.block), _layers_of_part(assembled, row.block, row.weights)
+            whole = {layer.name for layer in part} if row.trainable and row.weights in ("all", "adapters") else set()
             for layer in layers:
-                layer.trainable = row.trainable and row.weights == "all" and row.multiplier_of(layer.name) > 0
+                layer.trainable = layer.name in whole and row.multiplier_of(layer.name) > 0
             for layer in layers_within(layers):
                 if _normalises(layer) and row.batchnorm == "inference":
                     layer.trainable = False
@@ -98,13 +105,13 @@ class Plan:
                 for weight in layer._trainable_variables:  # Keras leaves them where the layer's `trainable` was so before
                     weight.trainable = layer.trainable
             if row.trainable and row.weights == "biases":  # BatchNorm whose layer is not trainable keeps its statistics
-                for weight in _biases(layers):
+                for weight in _biases(part):
                     weight.trainable = True
 
     def lora_layers(self, assembled: Assembled) -> list[keras.layers.Layer]:
         """The layers that train by LoRA, input side first."""
         rows = [row for row in self.rows if row.trainable and row.weights == "lora"]
-        return lora_layers(layer for row in rows for layer in assembled.layers_of(row.block))
+        return lora_layers(layer for row in rows for layer in _layers_of_part(assembled, row.block, "lora"))
 
     def multipliers(self, assembled: Assembled) -> dict[str, float]:
         """The rate multiplier of each weight by its path, for `make_optimizer`."""
@@ -159,12 +166,17 @@ def make_plan(assembled: Assembled, stage: Stage) -> Plan:
         raise RecipeError(
             f"No layer in the blocks that train in stage `{stage.name}` {_LACKS[stage.weights]}.",
             received=f"train={stage.train}, weights={stage.weights}",
-            fix="Train more blocks, or set weights=all.",
+            fix=_ADD_ADAPTERS if stage.weights == "adapters" else "Train more blocks, or set weights=all.",
         )
     return Plan(stage=stage.name, rows=tuple(rows))
 
 
-_LACKS = {"biases": "has a bias", "lora": "takes LoRA, which Dense, EinsumDense, Embedding and Conv layers do"}
+_LACKS = {
+    "biases": "has a bias",
+    "lora": "takes LoRA, which Dense, EinsumDense, Embedding and Conv layers do",
+    "adapters": "belongs to a residual adapter",
+}
+_ADD_ADAPTERS = "Give the network adapters, as tfl.Backbone(..., adapter_width=16) does; or set weights=all."
 
 
 def _row(assembled: Assembled, name: str, *, trains: bool, factors: Mapping[str, float], stage: Stage) -> Row:
@@ -172,7 +184,8 @@ def _row(assembled: Assembled, name: str, *, trains: bool, factors: Mapping[str,
     own = {layer.name: factors[layer.name] for layer in layers if layer.weights} if name == HEAD else {}
     weights: Trained = stage.weights if name != HEAD else "all"
     trainable = trains and any(own.values() if own else [factor])
-    trained = _count_trained([layer for layer in layers if own.get(layer.name, factor)], weights, stage) if trainable else 0
+    part = [layer for layer in _layers_of_part(assembled, name, weights) if own.get(layer.name, factor)]
+    trained = _count_trained(part, weights, stage) if trainable else 0
     trainable = trainable and (trained > 0 or weights == "all")
     return Row(
         block=name,
@@ -186,6 +199,17 @@ def _row(assembled: Assembled, name: str, *, trains: bool, factors: Mapping[str,
         weights=weights,
         trained=trained,
     )
+
+
+def _layers_of_part(assembled: Assembled, block: str, weights: Trained) -> list[keras.layers.Layer]:
+    """The layers of a block, or of the head, among whose weights those that train are: biases and LoRA leave adapters out."""
+    if weights == "all":
+        return assembled.layers_of(block)
+    adapter = assembled.adapter_of(block)
+    if weights == "adapters":
+        return adapter
+    taken = {layer.name for layer in adapter}
+    return [layer for layer in assembled.layers_of(block) if layer.name not in taken]
 
 
 def _count_trained(layers: list[keras.layers.Layer], weights: Trained, stage: Stage) -> int:
@@ -249,8 +273,9 @@ def _factors(names: list[str], of_head: list[str], stage: Stage) -> Mapping[str,
 
 
 Snapshot = dict[str, dict[str, str]]
-GROUPS = ("weights", "biases", "lora", "batchnorm", "shifts")
-"""The weights of a block by who may move them: `lora` are the factors of LoRA, `batchnorm` and `shifts` belong to BatchNorm."""
+GROUPS = ("weights", "biases", "lora", "adapters", "batchnorm", "shifts")
+"""The weights of a block by who may move them: `lora` are the factors of LoRA, `adapters` the weights of its residual adapter,
+`batchnorm` and `shifts` belong to BatchNorm."""
 _OF_BATCHNORM = frozenset({"batchnorm", "shifts"})
 
 
@@ -263,7 +288,7 @@ class Ledger:
         found: Snapshot = {}
         for name in (*(block.name for block in assembled.blocks), HEAD):
             grouped: dict[str, list[Any]] = {group: [] for group in GROUPS}
-            for group, weight in _grouped(assembled.layers_of(name)):
+            for group, weight in _grouped(assembled, name):
                 grouped[group].append(weight)
             found[name] = {group: hash_of(weights) for group, weights in grouped.items()}
         return found
@@ -301,12 +326,15 @@ class Ledger:
         return rows
 
 
-def _grouped(layers: Iterable[keras.layers.Layer]) -> Iterator[tuple[str, Any]]:
-    """Every weight of some layers once, with its group."""
-    for layer in layers_within(layers):
+def _grouped(assembled: Assembled, block: str) -> Iterator[tuple[str, Any]]:
+    """Every weight of a block once, with its group."""
+    adapter = {layer.name for layer in assembled.adapter_of(block)}
+    for layer in layers_within(assembled.layers_of(block)):
         for weight in (*layer._trainable_variables, *layer._non_trainable_variables):
             if weight.name in LORA:
                 yield "lora", weight
+            elif layer.name in adapter:
+                yield "adapters", weight
             elif _normalises(layer):
                 yield ("shifts" if weight.name in BIASES else "batchnorm"), weight
             else:

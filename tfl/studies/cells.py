@@ -13,7 +13,7 @@ from tfl.strategies import with_strategy
 from tfl.studies.axes import Axes, Source
 
 SCRATCH = "scratch"
-_WITH_BLOCKS = ("finetune", "lp_ft", "wise_ft", "l2_sp", "bitfit", "adapters")
+_WITH_BLOCKS = ("finetune", "lp_ft", "wise_ft", "l2_sp", "bitfit", "adapters", "residual_adapters")
 _KEY_DIGITS = 16
 
 

@@ -65,9 +65,9 @@ def precompute(
 
 def _unchanged(run: Run, plans: Mapping[str, StagePlan]) -> Iterator[tuple[StagePlan, StageState]]:
     """The stages whose frozen blocks are still as they are now when the stage begins, with their states."""
-    lowest: int | None = None
+    lowest: tuple[int, bool] | None = None
     for name, plan in plans.items():
-        first = plan.first_trainable_block
+        first = plan.lowest
         state = StageState.load(run, name) or StageState.begin(run, name)
         if plan.has_prefix and (lowest is None or first <= lowest) and not state.done and not state.unstored:
             yield plan, state

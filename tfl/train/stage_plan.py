@@ -46,13 +46,18 @@ class StagePlan:
         return self.freeze.first_trainable_block
 
     @property
+    def lowest(self) -> tuple[int, bool]:
+        """Where training begins, the higher the greater: the first block that trains, and whether only its adapter does."""
+        return self.first_trainable_block, self.freeze.under_adapter
+
+    @property
     def has_prefix(self) -> bool:
-        """Whether a block below all that trains is frozen."""
-        return self.first_trainable_block > 0
+        """Whether layers with weights below all that trains are frozen."""
+        return self.lowest > (0, False)
 
     @functools.cached_property
     def _parts(self) -> tuple[keras.Model, keras.Model]:
-        return cut(self.assembled, self.first_trainable_block)
+        return cut(self.assembled, self.first_trainable_block, under_adapter=self.freeze.under_adapter)
 
     @property
     def prefix(self) -> keras.Model:

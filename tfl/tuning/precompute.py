@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 
 from tfl.errors import RecipeError
 from tfl.features.budget import room_bytes
-from tfl.features.cut import cut
 from tfl.features.extract import Extractor
-from tfl.model.freeze import make_plan
 from tfl.recipe import Choice, Recipe, Stage
 from tfl.train.batches import storing, views_of
+from tfl.train.stage_plan import StagePlan, plan_stage
 from tfl.tuning.space import Space, depth_path
 
 if TYPE_CHECKING:
@@ -53,8 +52,8 @@ def precompute_features(
     each = math.ceil(trials / len(stages))
     chosen: dict[int, Extractor] = {}
     room = ROOM * room_bytes()
-    for first_trainable, stage in sorted(_unchanged(recipe, assembled, stages).items(), reverse=True):
-        one = Extractor([cut(assembled, first_trainable)[0]], bundle, features=recipe.features)
+    for first_trainable, plan in sorted(_unchanged(recipe, assembled, stages).items(), reverse=True):
+        stage, one = plan.stage, plan.extractor(bundle, recipe=recipe)
         examples = len(bundle.indices("train")) * min(views_of(stage), stage.epochs) + len(bundle.indices("val"))
         needed = one.row_bytes(0) * examples
         if needed <= room and storing(one, dataclasses.replace(stage, epochs=stage.epochs * each)).stored:
@@ -86,17 +85,17 @@ def _vary(recipe: Recipe, space: Space) -> bool:
     return bool(earlier) or any(path.startswith((*_OTHER_FEATURES, *own)) for path in paths)
 
 
-def _unchanged(recipe: Recipe, assembled: Assembled, stages: list[Stage]) -> dict[int, Stage]:
-    """The depths below whose cut no earlier stage trains, by their first trainable block."""
+def _unchanged(recipe: Recipe, assembled: Assembled, stages: list[Stage]) -> dict[int, StagePlan]:
+    """The plans of the depths below whose cut no earlier stage trains, by their first trainable block."""
     lowest = min(
-        (make_plan(assembled, stage).first_trainable_block for stage in recipe.fixed_stages[:-1]), default=len(assembled.blocks)
+        (plan_stage(assembled, stage).lowest for stage in recipe.fixed_stages[:-1]), default=(len(assembled.blocks), False)
     )
     found = {}
     for stage in stages:
         try:
-            first_trainable = make_plan(assembled, stage).first_trainable_block
+            plan = plan_stage(assembled, stage)
         except RecipeError:  # a trial of its own will say so
             continue
-        if 0 < first_trainable <= lowest:
-            found[first_trainable] = stage
+        if plan.has_prefix and plan.lowest <= lowest:
+            found[plan.first_trainable_block] = plan
     return found

@@ -232,7 +232,7 @@ def block_facts(plans: Mapping[str, Any], ledger: Mapping[str, Any]) -> dict[str
     return {"stages": stages, "rows": ordered, "trained": trained}
 
 
-_WEIGHTS = {"biases": "biases", "lora": "LoRA"}
+_WEIGHTS = {"biases": "biases", "lora": "LoRA", "adapters": "adapters"}
 
 
 def _block_row(name: str, plan_row: Mapping[str, Any]) -> dict[str, Any]:
