@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import jinja2
@@ -9,6 +10,12 @@ import jinja2
 
 def render(template: str, **values: Any) -> str:
     """A page made of one of the templates, with Plotly inside if it has `figures`. Everything from data is escaped."""
+    return _environment().get_template(template).render(plotly=_plotly() if values.get("figures") else "", **values)
+
+
+@functools.cache
+def _environment() -> jinja2.Environment:
+    """With the templates that were compiled so far: one takes a third of a second."""
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("tfl.evaluate", "templates"),
         autoescape=True,
@@ -17,7 +24,7 @@ def render(template: str, **values: Any) -> str:
         lstrip_blocks=True,
     )
     environment.filters.update(percent=percent, duration=duration, grouped=_grouped, figure=_figure_number, amount=amount)
-    return environment.get_template(template).render(plotly=_plotly() if values.get("figures") else "", **values)
+    return environment
 
 
 def duration(seconds: float | None) -> str:

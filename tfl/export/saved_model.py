@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import errno
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,22 +58,26 @@ class ServedModel(tf.Module):
         names = [name.encode() for name in shipment.class_names]
         single = shipment.task.name == "classify"
 
-        def answer(tensors: Any) -> dict[str, tf.Tensor]:
-            outputs = model(tensors, training=False)
+        def from_tensors(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
+            outputs = model(structured(dict(zip(specs, tensors, strict=True))), training=False)
             labels = tf.constant(names)
             label = {"label": tf.gather(labels, tf.argmax(outputs[main], axis=-1))} if single else {}
             return {**outputs, **label, "labels": tf.broadcast_to(labels, tf.shape(outputs[main]))}
 
         def from_contents(contents: tf.Tensor) -> dict[str, tf.Tensor]:
-            return answer(modality.encode(contents))
-
-        def from_tensors(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
-            return answer(structured(dict(zip(specs, tensors, strict=True))))
+            found = modality.encode(contents)
+            answer: dict[str, tf.Tensor] = self.from_tensors(*([found[name] for name in specs] if len(specs) > 1 else [found]))
+            return answer
 
         content = tf.TensorSpec([None], tf.string, name=modality.content_input)
         specs = {name: tf.TensorSpec([None, *spec.shape], spec.dtype, name=name) for name, spec in modality.spec().items()}
-        self.from_contents = tf.function(from_contents, input_signature=[content], autograph=False)
-        self.from_tensors = tf.function(from_tensors, input_signature=list(specs.values()), autograph=False)
+        self.from_tensors = _traced(from_tensors, list(specs.values()))
+        self.from_contents = _traced(from_contents, [content])
+
+
+def _traced(function: Callable[..., Any], signature: list[tf.TensorSpec]) -> Any:
+    """A graph, traced here once: `tf.saved_model.save` traces a `tf.function` anew."""
+    return tf.function(function, input_signature=signature, autograph=False).get_concrete_function()
 
 
 def trackables(resources: Sequence[Any]) -> list[Any]:
@@ -182,8 +186,8 @@ def open_saved_model(folder: Path) -> Any:
 
 def _save(served: ServedModel, shipment: Shipment, folder: Path) -> None:
     signatures = {
-        "serving_default": served.from_contents.get_concrete_function(),
-        shipment.shipping.tensor_signature: served.from_tensors.get_concrete_function(),
+        "serving_default": served.from_contents,
+        shipment.shipping.tensor_signature: served.from_tensors,
     }
     try:
         tf.saved_model.save(served, str(folder), signatures=signatures)

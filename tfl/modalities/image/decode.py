@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
+
 import tensorflow as tf
 
 from tfl.modalities.image.exif import exif_orientation, png_orientation, turn_upright, webp_orientation
@@ -27,6 +30,18 @@ def decode_image(contents: tf.Tensor, bits: int | None = None) -> tf.Tensor:
     Raises:
         tf.errors.InvalidArgumentError: The bytes are no whole image of one of these formats.
     """
+    pixels: tf.Tensor = _decoder(bits)(contents)
+    return pixels
+
+
+@functools.cache
+def _decoder(bits: int | None) -> Callable[[tf.Tensor], tf.Tensor]:
+    """Some 300 operations, which are traced once a process and not once for each graph that decodes images."""
+    signature = [tf.TensorSpec([], tf.string)]
+    return tf.function(lambda contents: _decode(contents, bits), input_signature=signature, autograph=False)
+
+
+def _decode(contents: tf.Tensor, bits: int | None) -> tf.Tensor:
     starts = {"jpeg": b"\xff\xd8\xff", "bmp": b"BM"}
     known = {name: tf.equal(tf.strings.substr(contents, 0, len(start)), start) for name, start in starts.items()}
     image = tf.cond(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -146,7 +145,9 @@ class ImageModality(SeenByImageNetwork):
 
     def decode(self, content: tf.Tensor) -> tf.Tensor:
         """`(height, width, 3)` float32 from a scalar string; traced once a process and not once an epoch."""
-        return _preprocessor(self.data.settled_size, self.data.fit, self.data.bits)(content)
+        from tfl.modalities.image.resize import preprocessor
+
+        return preprocessor(self.data.settled_size, self.data.fit, self.data.bits)(content)
 
     def decode_array(self, array: tf.Tensor) -> tf.Tensor:
         """`(height, width, 3)` float32 from an array of pixels, grey or RGB."""
@@ -237,16 +238,6 @@ def _converted(content: tf.Tensor) -> tf.Tensor:
     import tensorflow as tf
 
     return tf.ensure_shape(tf.numpy_function(readable_by_graph, [content], tf.string, stateful=False), ())
-
-
-@functools.lru_cache(maxsize=32)
-def _preprocessor(size: tuple[int, int], fit: Any, bits: int | None) -> Callable[[tf.Tensor], tf.Tensor]:
-    import tensorflow as tf
-
-    from tfl.modalities.image.resize import preprocess_bytes
-
-    signature = [tf.TensorSpec([], tf.string)]
-    return tf.function(lambda content: preprocess_bytes(content, size, fit, bits), input_signature=signature, autograph=False)
 
 
 def _as_rgb(image: tf.Tensor) -> tf.Tensor:

@@ -41,13 +41,13 @@ def preview(content: bytes, *, data: tfl.Data, attribution: NDArray[np.float32] 
 
     from tfl.modalities.image.convert import readable_by_graph
     from tfl.modalities.image.decode import decode_image
-    from tfl.modalities.image.resize import preprocess_bytes
+    from tfl.modalities.image.resize import preprocessor
 
     readable = tf.constant(readable_by_graph(content))
     if attribution is None:
         pixels = decode_image(readable, data.bits).numpy()
         return Preview(html=img(pixels, edge=edge), text=_line(pixels))
-    seen = preprocess_bytes(readable, data.settled_size, data.fit, data.bits).numpy()
+    seen = preprocessor(data.settled_size, data.fit, data.bits)(readable).numpy()
     seen = np.clip(np.rint(seen), 0, 255).astype(np.uint8)
     heat = attribution if attribution.ndim == 2 else patch_heat(attribution, seen.shape[:2])
     both = img(seen, edge=edge) + img(overlay(seen, heat), edge=edge)

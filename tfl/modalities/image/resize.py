@@ -6,6 +6,8 @@ anew.
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from typing import Literal
 
 import tensorflow as tf
@@ -73,8 +75,14 @@ def preprocess_bytes(contents: tf.Tensor, size: tuple[int, int], fit: Fit = "str
     return resize_image(decode_image(contents, bits), size, fit)
 
 
+@functools.lru_cache(maxsize=32)
+def preprocessor(size: tuple[int, int], fit: Fit = "stretch", bits: int | None = None) -> Callable[[tf.Tensor], tf.Tensor]:
+    """`preprocess_bytes` as a function of the contents alone, traced once a process."""
+    signature = [tf.TensorSpec([], tf.string)]
+    return tf.function(lambda content: preprocess_bytes(content, size, fit, bits), input_signature=signature, autograph=False)
+
+
 def preprocess_batch(contents: tf.Tensor, size: tuple[int, int], fit: Fit = "stretch", bits: int | None = None) -> tf.Tensor:
     """`(batch, *size, 3)` float32 from `(batch,)` strings; for the serving signature."""
-    return tf.map_fn(
-        lambda one: preprocess_bytes(one, size, fit, bits), contents, fn_output_signature=tf.TensorSpec((*size, 3), tf.float32)
-    )
+    signature = tf.TensorSpec((*size, 3), tf.float32)
+    return tf.map_fn(preprocessor(size, fit, bits), contents, fn_output_signature=signature)
