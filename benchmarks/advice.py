@@ -9,7 +9,8 @@ Sides     advise    the recipe that `tfl advise` writes, run
           table     the four-field table: by the number of examples, and by whether the last block's probe is as good as that of
                     the best block; `guide`, `probe`, or a probe of several blocks
 Regret    the best side's test accuracy minus a side's, in points; accuracy as in `best_answer.py`, whose results of the
-          other sides are read from --answers where they are there
+          other sides are read from --answers where they are there, and that of `auto` for the advised recipe where it is the same
+          recipe
 Coverage  the share of tasks whose test accuracy of the advised recipe is inside the 90% interval; and of those where the accuracy
           of a probe trained on twice as many labels is inside the band of the forecast
 """
@@ -34,8 +35,11 @@ from stage_times import quietly
 SIDES = ("advise", "probe", "guide", "table")
 
 
-def advised(name: str, seed: int, folder: Path, *, minutes: float) -> dict[str, Any]:
-    """The advice for a task, what came of it, and the forecast for twice as many labels beside the probe that had them."""
+def advised(name: str, seed: int, folder: Path, *, minutes: float, known: float | None) -> dict[str, Any]:
+    """The advice for a task, what came of it, and the forecast for twice as many labels beside the probe that had them.
+
+    `known` is the accuracy of the recipe that `tfl new` writes, which is not run again where the advice is the same recipe.
+    """
     from rich.console import Console
 
     from tfl.advice.advice import four_fields
@@ -48,7 +52,8 @@ def advised(name: str, seed: int, folder: Path, *, minutes: float) -> dict[str, 
     with quietly():
         found = advise(recipe, [recipe.backbone], minutes=minutes, console=Console(quiet=True))
     seconds = time.perf_counter() - began
-    accuracy = run_auto(found.recipe, folder)
+    same = (found.recipe.backbone, found.recipe.stages) == (recipe.backbone, recipe.stages)
+    accuracy = known if same and known is not None else run_auto(found.recipe, folder)
     best, network = found.advice.best, found.advice.networks[0]
     count = sum(found.advice.counts.values())
     strategy = four_fields(count=count, similar=network.last_over_best >= 0.98)[1]
@@ -139,6 +144,7 @@ def main() -> None:
     options = parser.parse_args()
     rows = [json.loads(line) for line in options.kept.read_text().splitlines()] if options.kept and options.kept.exists() else []
     given = [json.loads(line) for line in options.answers.read_text().splitlines()] if options.answers else []
+    known = {(row["task"], row["seed"]): row["accuracy"] for row in given if row["side"] == "auto"}
     done = {(row["task"], row["seed"], row["side"]) for row in rows}
     rows += [
         row
@@ -154,7 +160,8 @@ def main() -> None:
                     if (name, seed, side) in done:
                         continue
                     if side == "advise":
-                        rows.append(advised(name, seed, Path(folder), minutes=options.minutes))
+                        earlier = known.get((name, seed))
+                        rows.append(advised(name, seed, Path(folder), minutes=options.minutes, known=earlier))
                     else:
                         rows.append(measure(name, seed, side, Path(folder)))
                     print(rows[-1], file=sys.stderr, flush=True)
