@@ -352,5 +352,5 @@ def _why(row: Mapping[str, Any], metric: str) -> str:
     gain = row["gain"]
     if gain is None:
         return "the first that the others are compared with"
-    sign = "better" if gain["holds"] else "not shown to be better"
+    sign = "better" if gain["holds"] else "not shown to be worse" if row.get("by_default") else "not shown to be better"
     return f"{sign} than the best before it: {metric} {gain['metric']:+.3f}, loss {-gain['mean']:+.3f}, p = {gain['p']:.2g}"

@@ -43,16 +43,17 @@ class Gain:
     p: float
     holds: bool
 
-    def words(self, metric: str) -> str:
+    def words(self, metric: str, *, kept: bool | None = None) -> str:
         """It as the end of a sentence.
 
         Args:
             metric: String, the name of the metric.
+            kept: Bool, whether the candidate is kept. Defaults to None, which is `holds`.
         """
         low, high = self.interval
-        kept = "kept" if self.holds else "not kept"
+        verdict = "kept" if (self.holds if kept is None else kept) else "not kept"
         change = -self.metric if metric in LOWER_IS_BETTER else self.metric
-        return f"{metric} {change:+.4f}, loss {-self.mean:+.4f} [{-high:+.4f}, {-low:+.4f}], p = {self.p:.2g}: {kept}"
+        return f"{metric} {change:+.4f}, loss {-self.mean:+.4f} [{-high:+.4f}, {-low:+.4f}], p = {self.p:.2g}: {verdict}"
 
     def as_json(self) -> dict[str, Any]:
         """It as plain data."""

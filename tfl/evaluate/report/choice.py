@@ -37,7 +37,8 @@ def choice_facts(document: Mapping[str, Any], *, task: str, nouns: str) -> dict[
         "lead": (
             f"Each candidate answered for the same {of} training and validation {nouns}, under {document['folds']} folds: for "
             "those that its network was not trained on. A candidate replaced the best one before it where a paired one-sided "
-            f"test of the loss found it better with p ≤ {document['alpha']:g}, and its {as_words(metric)} was no worse."
+            f"test of the loss found it better with p ≤ {document['alpha']:g}, and its {as_words(metric)} was no worse; for the "
+            "first fine-tuning, which is slow, less is asked."
         ),
         "metric": as_words(metric),
         "rows": [_row(tried, metric) for tried in document["tried"]],
@@ -55,7 +56,7 @@ def _row(tried: Mapping[str, Any], metric: str) -> dict[str, Any]:
         "gain": "",
         "loss": "",
         "p": "",
-        "verdict": f"not tried: {tried['skipped']}" if "skipped" in tried else "kept" if tried["kept"] else "not better",
+        "verdict": _verdict(tried),
         "kept": bool(tried["kept"]),
         "seconds": float(tried.get("seconds") or 0.0),
     }
@@ -69,6 +70,14 @@ def _row(tried: Mapping[str, Any], metric: str) -> dict[str, Any]:
     elif row["kept"]:
         row["verdict"] = "the start"
     return row
+
+
+def _verdict(tried: Mapping[str, Any]) -> str:
+    if "skipped" in tried:
+        return f"not tried: {tried['skipped']}"
+    if tried.get("by_default"):
+        return "kept: not shown to be worse"
+    return "kept" if tried["kept"] else "not better"
 
 
 def as_words(metric: str) -> str:
