@@ -58,9 +58,9 @@ FIRST_ALPHA = 4.0
 no test can tell, and the accuracy moves by several points by chance. It gained test accuracy on most of the small tasks of
 `benchmarks/best_answer.py`, and where it lost, it lost little."""
 MOST_FEW, FEW_SHARE, FEW_KINDS = 150, 0.5, ("image", "audio")
-"""On so many held-out examples or fewer, of classes of these kinds, the first candidate is kept halfway even without evidence, unless
-its answers are shown to be worse: over 13 draws of the small tasks of `benchmarks/best_answer.py` with images and sounds it changed
-the test accuracy by -0.3 to +5.0 points, +1.3 on average, whatever the cross-validation said. Texts lost up to 5.5."""
+"""On so many held-out examples or fewer, of classes of these kinds, the first candidate is kept halfway even without evidence,
+unless its answers are shown to be worse: over 13 draws of the small tasks of `benchmarks/best_answer.py` with images and sounds
+it changed the test accuracy by -0.3 to +5.0 points, +1.3 on average, whatever the cross-validation said. Texts lost up to 5.5."""
 DROPPED = 0.9
 """With a p-value above this on the first fold, the others are not worth their time."""
 LEAST_EPOCHS, MOST_EPOCHS = 3, 20
