@@ -285,6 +285,8 @@ class Head:
     probe: With `start="probe"`, for one of several classes: `logistic` regression, a linear `svm`, `class_means`, the
         nearest class mean, or `knn`, the k nearest training examples, which become part of the network: nothing can train
         then, so that every stage has `epochs=0`. Other tasks have `logistic`, which for numbers is a ridge regression.
+    strengths: With `start="probe"`, the penalty of the probe, in the place of cross-validation: scikit-learn's `C` for classes,
+        or the temperature of class means; for several labels or numbers one value each, `C` or `alpha`.
     """
 
     hidden: tuple[int, ...] = number((), at_least=1, at_most=65536)
@@ -294,9 +296,16 @@ class Head:
     taps: tuple[str, ...] = ()
     start: Literal["random", "probe", "source"] = "random"
     probe: ProbeMethod = "logistic"
+    strengths: tuple[float, ...] = number((), at_least=1e-12)
 
     def __post_init__(self) -> None:
         check_fields(self)
+        if self.strengths and (self.start != "probe" or self.probe == "knn"):
+            raise RecipeError(
+                "Only a head that starts from a regression has a penalty.",
+                received=f"strengths={self.strengths}, start={self.start!r}, probe={self.probe!r}",
+                fix='Leave out `strengths`, or give the head start="probe" and another probe.',
+            )
         if self.start == "source" and (self.hidden or self.taps or self.probe != "logistic"):
             raise RecipeError(
                 "A head that is the classifier of the source network has no layers of its own.",

@@ -95,7 +95,7 @@ def with_strategy(recipe: Recipe, name: str) -> Recipe:
     augment = before.augment if isinstance(before, Auto) else before[-1].augment
     size = 32 if isinstance(before, Auto) else before[-1].batch_size
     rate = FINE_TUNING_RATES[recipe.data.kind]
-    plain = dataclasses.replace(recipe.head, hidden=(), taps=(), start="random", probe="logistic")
+    plain = dataclasses.replace(recipe.head, hidden=(), taps=(), start="random", probe="logistic", strengths=())
     probe = dataclasses.replace(plain, start="probe")
     head = Stage("head", train="head", epochs=HEAD_EPOCHS, batch_size=size, learning_rate=HEAD_RATE)
     everything = Stage(

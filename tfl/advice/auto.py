@@ -65,7 +65,7 @@ DROPPED = 0.9
 """With a p-value above this on the first fold, the others are not worth their time."""
 LEAST_EPOCHS, MOST_EPOCHS = 3, 20
 LAYER_DECAY, WARMUP, VIEWS = 0.8, 0.1, 2
-FINAL, FINISHING = 1.2, 10.0
+FINAL, FINISHING = 1.2, 15.0
 """What the final training takes, as a multiple of its steps, and the seconds that are left for evaluation and report."""
 MOST_BYTES = 2**31
 """Of the features that a candidate holds in memory."""
@@ -241,7 +241,9 @@ class Ladder:
     def _probes(self) -> ProbeCandidate:
         """The best probe; the first candidate where no other is better."""
         self._say("Probes: a pass over the examples, then regressions under cross-validation.")
-        plain = dataclasses.replace(self.recipe, head=dataclasses.replace(self.recipe.head, taps=(), start="random"))
+        plain = dataclasses.replace(
+            self.recipe, head=dataclasses.replace(self.recipe.head, taps=(), start="random", strengths=())
+        )
         assembled = assemble_for(plain, self.bundle, precision=self.precision)
         self.parameters = int(assembled.model.count_params())
         words = f"features, {len(self._all)} {self.bundle.modality.nouns}"
@@ -432,7 +434,9 @@ class Ladder:
 
 
 def _with(recipe: Recipe, probe: ProbeCandidate, stage: Stage) -> Recipe:
-    head = dataclasses.replace(recipe.head, hidden=(), taps=probe.taps, start="probe", probe="logistic")
+    head = dataclasses.replace(
+        recipe.head, hidden=(), taps=probe.taps, start="probe", probe="logistic", strengths=probe.strengths
+    )
     monitor = dataclasses.replace(recipe.monitor, alpha=1.0)  # the cross-validation is the evidence
     return dataclasses.replace(recipe, head=head, stages=(stage,), monitor=monitor)
 

@@ -75,7 +75,9 @@ def probe_recipe(
     (8, 80, True)
     """
     recipe = settled(recipe)
-    whole = dataclasses.replace(recipe, head=dataclasses.replace(recipe.head, taps=(), start="random", probe="logistic"))
+    whole = dataclasses.replace(
+        recipe, head=dataclasses.replace(recipe.head, taps=(), start="random", probe="logistic", strengths=())
+    )
     precision = choose_precision(whole, lambda: assemble_for(whole, bundle), modality=bundle.modality, console=console)
     assembled = assemble_for(whole, bundle, precision=precision)
     if console is not None and (note := bundle.modality.network_note(recipe.backbone)) is not None:

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from tfl.data.bundle import Bundle, derived_seed
 from tfl.data.split import tied_together
-from tfl.errors import listed
+from tfl.errors import RecipeError, listed
 from tfl.features.cut import cut, tensor_at
 from tfl.features.extract import extract
 from tfl.features.pooled import head_inputs
@@ -69,11 +69,22 @@ def start_head(assembled: Assembled, bundle: Bundle, *, recipe: Recipe, console:
                 f"The head is {which} of {len(inputs)} training {bundle.modality.nouns}, k by cross-validation.", highlight=False
             )
         return None
-    found = linear_head(inputs, targets, units, task=bundle.task.name, method=recipe.head.probe, **options)
+    given = recipe.head.strengths
+    most = 1 if bundle.task.name == "classify" else targets.shape[1]
+    if given and len(given) != most:
+        raise RecipeError(
+            "The head has another number of `strengths` than of regressions.",
+            received=f"head.strengths={given}",
+            allowed=f"{most} number{'s' if most > 1 else ''}, or none",
+        )
+    found = linear_head(
+        inputs, targets, units, task=bundle.task.name, method=recipe.head.probe, strengths=given or None, **options
+    )
     set_head(assembled, found)
     if console is not None:
         few = sorted({f"{strength:.3g}" for strength in (min(found.strengths), max(found.strengths))}, key=float)
-        how = f"{_METHODS.get(recipe.head.probe, _NAMES[bundle.task.name])} {' to '.join(few)}, by cross-validation"
+        name = _METHODS.get(recipe.head.probe, _NAMES[bundle.task.name])
+        how = f"{name} {' to '.join(few)}{'' if given else ', by cross-validation'}"
         console.print(f"The head starts from a probe: {how}.", highlight=False)
     return None
 
