@@ -24,6 +24,7 @@ from tfl.job import run_recipe
 from tfl.model.assemble import Assembled, assemble
 from tfl.model.freeze import Ledger, make_plan
 from tfl.strategies import with_strategy
+from tfl.train.stage_plan import plan_stage
 
 WIDTH = 4
 STAGE = tfl.Stage("s", train="top:2", weights="adapters")
@@ -139,6 +140,9 @@ def test_a_stage_trains_the_adapters_of_its_blocks_and_nothing_else_of_them() ->
         part = make_plan(adapted, dataclasses.replace(STAGE, weights=weights))
         assert not part.under_adapter
         assert part.trained == make_plan(build(width=0), dataclasses.replace(STAGE, weights=weights)).trained
+    everything = dataclasses.replace(STAGE, train="all")
+    assert plan_stage(adapted, everything).has_prefix
+    assert not plan_stage(adapted, dataclasses.replace(everything, augment=tfl.Augment(flip="horizontal"))).has_prefix
     whole = make_plan(adapted, dataclasses.replace(STAGE, weights="all"))
     assert whole.trained > plan.trained and not whole.under_adapter
 

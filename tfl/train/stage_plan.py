@@ -52,8 +52,11 @@ class StagePlan:
 
     @property
     def has_prefix(self) -> bool:
-        """Whether layers with weights below all that trains are frozen."""
-        return self.lowest > (0, False)
+        """Whether what lies below all that trains is computed once: frozen blocks, or the layers under the adapter of the first.
+
+        A stage in which every block trains draws its augmentation anew in every epoch, also where these are adapters.
+        """
+        return self.first_trainable_block > 0 or (self.freeze.under_adapter and self.stage.augment is None)
 
     @functools.cached_property
     def _parts(self) -> tuple[keras.Model, keras.Model]:
