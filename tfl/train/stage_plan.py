@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import keras
 
 from tfl.data.bundle import Bundle
-from tfl.features.cut import cut, inputs_next_to
+from tfl.features.cut import cut, cut_branches, inputs_next_to
 from tfl.features.extract import Extractor
+from tfl.features.joined import extractor_of
 from tfl.model.assemble import Assembled
 from tfl.model.freeze import Plan, make_plan
 from tfl.recipe import Recipe, Stage
@@ -45,18 +46,29 @@ class StagePlan:
         """Index of the first block that trains; the number of blocks where the head trains alone."""
         return self.freeze.first_trainable_block
 
+    @functools.cached_property
+    def firsts(self) -> dict[str, int]:
+        """The index of the first block that trains in each network, by its input; empty is the name of the only one."""
+        trains = {row.block for row in self.freeze.rows if row.trainable}
+        return {
+            name: next((at for at, block in enumerate(blocks) if block in trains), len(blocks))
+            for name, blocks in self.assembled.groups().items()
+        }
+
     @property
     def has_prefix(self) -> bool:
-        """Whether a block below all that trains is frozen."""
-        return self.first_trainable_block > 0
+        """Whether a block below all that trains is frozen; of several inputs, in the network of each."""
+        return min(self.firsts.values()) > 0
 
     @functools.cached_property
-    def _parts(self) -> tuple[keras.Model, keras.Model]:
+    def _parts(self) -> tuple[Any, keras.Model]:
+        if self.assembled.branches:
+            return cut_branches(self.assembled, self.firsts)
         return cut(self.assembled, self.first_trainable_block)
 
     @property
-    def prefix(self) -> keras.Model:
-        """The frozen network below the cut; only where `has_prefix`."""
+    def prefix(self) -> Any:
+        """The frozen network below the cut; of several inputs a `JoinedPrefix`. Only where `has_prefix`."""
         return self._parts[0]
 
     @property
@@ -71,7 +83,7 @@ class StagePlan:
 
     def extractor(self, bundle: Bundle, *, recipe: Recipe, known: str | None = None, console: Console | None = None) -> Extractor:
         """The prefix over the examples of a bundle."""
-        return Extractor([self.prefix], bundle, features=recipe.features, known=known, console=console)
+        return extractor_of([self.prefix], bundle, features=recipe.features, known=known, console=console)
 
     def stores(self, state: StageState | None) -> bool:
         """Whether the stage was decided to train on stored features."""
