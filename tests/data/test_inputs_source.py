@@ -61,8 +61,15 @@ def test_parquet_holds_contents_next_to_texts_and_numbers(folder):
     arrow = pytest.importorskip("pyarrow")
     from pyarrow import parquet
 
-    photos = [{"bytes": (folder / f"{number % 4}.png").read_bytes(), "path": None} if number != 3 else None for number in range(8)]
-    columns = {"photo": photos, "text": [f"note {number}" for number in range(8)], "age": list(range(8)), "label": list("abababab")}
+    photos = [
+        {"bytes": (folder / f"{number % 4}.png").read_bytes(), "path": None} if number != 3 else None for number in range(8)
+    ]
+    columns = {
+        "photo": photos,
+        "text": [f"note {number}" for number in range(8)],
+        "age": list(range(8)),
+        "label": list("abababab"),
+    }
     parquet.write_table(arrow.table(columns), folder / "rows.parquet")
     examples = load_source(tfl.Data(str(folder / "rows.parquet"), inputs=INPUTS))
     assert examples.of_input("photo")[1].tolist() == [0, 1, 2, 4, 5, 6, 7]

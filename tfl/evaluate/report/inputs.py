@@ -27,7 +27,7 @@ def input_facts(metrics: Mapping[str, Any]) -> dict[str, Any]:
             "alone": show(row["alone"]),
             "own_head": show(row["own_head"]),
             "without": show(row["without"]),
-            "cost": _cost(row, found["metric"]),
+            "cost": cost_text(row, found["metric"]),
         }
         for row in found["rows"]
     ]
@@ -55,7 +55,14 @@ def input_sentence(metrics: Mapping[str, Any]) -> str:
     )
 
 
-def _cost(row: Mapping[str, Any], metric: str) -> str:
+def cost_text(row: Mapping[str, Any], metric: str) -> str:
+    """By how much the metric is worse without an input, with its interval.
+
+    Example:
+
+    >>> cost_text({"cost": 0.317, "interval": [0.183, 0.45]}, "accuracy")
+    '+31.7 points (+18.3 to +45.0)'
+    """
     low, high = row["interval"]
     if _is_share(metric):
         return f"{100 * row['cost']:+.1f} points ({100 * low:+.1f} to {100 * high:+.1f})"
