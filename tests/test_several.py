@@ -2,14 +2,18 @@
 
 import dataclasses
 import importlib.util
+import json
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from rich.console import Console
 
 import tfl
+from tfl.cli.main import cli
 from tfl.job import run_recipe
 from tfl.runs import Run
+from tfl.serve.predictor import open_predictor
 
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("keras_hub") is None, reason="no KerasHub")
 QUIET = Console(quiet=True)
@@ -63,3 +67,41 @@ def test_networks_are_fine_tuned_by_input_and_the_others_stay(joint, tmp_path):
     assert np.allclose(sorted(rows[name]["multiplier"] for name in trained), [0.25, 0.5, 1.0])
     moved = {row["block"] for row in run.read_json("ledger.json")["photo"] if row["moved"]}
     assert moved <= set(trained)
+
+
+def test_rows_of_a_table_are_answered_also_where_inputs_are_missing(run, bars_with_notes, tmp_path):
+    rows = ["photo,note,age", f"{bars_with_notes.parent / '0.png'},it is near,3", ",it is far off,", "none.png,it is near,3"]
+    (tmp_path / "new.csv").write_text("\n".join(rows[:3]) + "\n")
+    result = CliRunner().invoke(cli, ["predict", str(run.folder), str(tmp_path / "new.csv"), "--format", "json"])
+    assert result.exit_code == 0, result.stderr
+    assert [row["file"].rpartition(":")[2] for row in json.loads(result.stdout)["predictions"]] == ["2", "3"]
+    assert "`photo` is missing in 1 of 2 rows" in result.stderr and "its absence costs +" in result.stderr
+    (tmp_path / "new.csv").write_text("\n".join(rows) + "\n")
+    wrong = CliRunner().invoke(cli, ["predict", str(run.folder), str(tmp_path / "new.csv")])
+    assert wrong.exit_code == 2 and "line 4: no file at" in str(wrong.exception or "") + wrong.stderr
+
+
+@pytest.mark.slow
+def test_an_export_takes_examples_and_says_what_the_run_says(run, bars_with_notes, tmp_path):
+    result = CliRunner().invoke(cli, ["export", str(run.folder), "--format", "saved_model"])
+    assert result.exit_code == 0, result.stderr
+    assert run.read_json("manifest.json")["parity"]["saved_model"]["changed_labels"] == 0
+    rows = ["photo,note,age", f"{bars_with_notes.parent / '0.png'},it is near,3", ",it is far off,"]
+    (tmp_path / "new.csv").write_text("\n".join(rows) + "\n")
+    said = [open_predictor(place).predict([tmp_path / "new.csv"]) for place in (run.folder, run.path("export"))]
+    assert [row["label"] for row in said[0]] == [row["label"] for row in said[1]]
+    note = run.path("export", "saved_model", "1", "README.md").read_text()
+    assert "tf.train.Example" in note and "tensorflow-text" in note
+
+
+@pytest.mark.parametrize("command", [["probe"], ["tune"]])
+def test_what_takes_one_input_says_so(joint, command, tmp_path):
+    (tmp_path / "recipe.json").write_text(joint.to_json())
+    result = CliRunner().invoke(cli, [*command, str(tmp_path / "recipe.json"), "--out", str(tmp_path / "out")])
+    assert result.exit_code == 2 and "several" in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_vectors_are_of_one_input(run, bars_with_notes, tmp_path):
+    result = CliRunner().invoke(cli, ["embed", str(run.folder), str(bars_with_notes), "--out", str(tmp_path / "v.npy")])
+    assert result.exit_code == 2 and "joins several" in result.stderr

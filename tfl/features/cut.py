@@ -86,14 +86,14 @@ def cut_branches(assembled: Assembled, firsts: Mapping[str, int]) -> tuple[Joine
 
     Args:
         assembled: The network.
-        firsts: By input, the first block of its network that belongs to the suffix, 1 to the number of its blocks; at the latter
-            the cut is after the pooling.
+        firsts: By input, the first block of its network that belongs to the suffix, 0 to the number of its blocks; at the latter
+            the cut is after the pooling, and a network of 0 belongs to the suffix whole.
     """
     models, alive = {}, {}
     for branch in assembled.branches:
         first, names = firsts[branch.name], branch.block_names
-        if not 1 <= first <= len(names):
-            raise BackboneError("The network cannot be cut there.", received=f"{branch.name}: block index {first}")
+        if not first:
+            continue
         at = VECTOR if first == len(names) else names[first - 1]
         models[branch.name] = keras.Model(inputs_of(branch.model), branch.own[at], name=f"prefix_{first}")
         alive[features_name(branch.name)] = branch.joint[at]

@@ -94,9 +94,9 @@ class JoinedExtractor:
         engines = dict(one.split(": ", 1) for one in known.split(", ")) if known else {}
         self._rows: dict[str, NDArray[np.int64]] = {}
         self._own: dict[str, Extractor] = {}
-        for name in models[0].models:
+        for name in dict.fromkeys(name for one in models for name in one.models):
             own, self._rows[name] = bundle.of_input(name, modality.parts[name])
-            prefixes = [one.models[name] for one in models]
+            prefixes = [one.models[name] for one in models if name in one.models]
             self._own[name] = Extractor(prefixes, own, features=features, known=engines.get(name), console=console)
 
     def run(
@@ -108,8 +108,9 @@ class JoinedExtractor:
         for number, (name, own) in enumerate(self._own.items()):
             there, places = self._places(name, indices)
             step = _share_of(progress, number, len(self._own), len(indices), len(places))
-            found = own.run(places, progress=step)[0] if len(places) else [None] * len(made)
-            for rows, by_name, shape in zip(found, made, own._row_shapes, strict=True):
+            mine = [by_name for by_name, one in zip(made, self.models, strict=True) if name in one.models]
+            found = own.run(places, progress=step)[0] if len(places) else [None] * len(mine)
+            for rows, by_name, shape in zip(found, mine, own._row_shapes, strict=True):
                 by_name[features_name(name)] = self._filled(rows, there, shape)
         return made, self.bundle.targets[indices]  # type: ignore[return-value]
 
@@ -137,7 +138,8 @@ class JoinedExtractor:
 
     def row_bytes(self, number: int) -> int:
         """What the features of one example by the prefix of that number take."""
-        return sum(own.row_bytes(number) for own in self._own.values())
+        before = self.models[:number]
+        return sum(self._own[name].row_bytes(sum(name in one.models for one in before)) for name in self.models[number].models)
 
     def seconds_per_example(self) -> tuple[float, float]:
         """What the engines take for an example, and what Keras does."""

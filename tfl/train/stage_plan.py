@@ -7,6 +7,7 @@ after it all read it from there.
 from __future__ import annotations
 
 import functools
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,12 @@ from tfl.train.state import StageState
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+
+_SMALL = 2**11
+"""Numbers of an example: four texts of 512 tokens."""
+_OPEN = 512
+"""Positions that stand for an open side."""
 
 
 @dataclass(frozen=True)
@@ -57,8 +64,13 @@ class StagePlan:
 
     @property
     def has_prefix(self) -> bool:
-        """Whether a block below all that trains is frozen; of several inputs, in the network of each."""
-        return min(self.firsts.values()) > 0
+        """Whether a block below all that trains is frozen; of several inputs, in the network of one, if those of which everything
+        trains have small inputs, such as tokens, which are held in memory next to the features of the others."""
+        whole = [name for name, first in self.firsts.items() if not first]
+        if not self.assembled.branches or len(whole) == len(self.firsts):
+            return not whole
+        own = (branch.model for branch in self.assembled.branches if branch.name in whole)
+        return all(sum(math.prod(side or _OPEN for side in one.shape[1:]) for one in model.inputs) <= _SMALL for model in own)
 
     @functools.cached_property
     def _parts(self) -> tuple[Any, keras.Model]:

@@ -302,6 +302,20 @@ def one_input_only(what: str) -> RecipeError:
     )
 
 
+def refuse_several(recipe: tfl.Recipe, what: str) -> None:
+    """Makes sure that a recipe has one input, for what is not there for several.
+
+    Args:
+        recipe: The recipe.
+        what: The start of a sentence, in the singular.
+
+    Raises:
+        RecipeError: It joins several.
+    """
+    if recipe.data.inputs:
+        raise one_input_only(what)
+
+
 def networks_of(backbone: tfl.Backbone) -> Mapping[str, tfl.Backbone]:
     """The network of each input that has one."""
     if not isinstance(backbone, Backbones):

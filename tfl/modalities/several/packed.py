@@ -98,7 +98,7 @@ def _read_varint(content: bytes, at: int) -> tuple[int, int]:
 
 
 def _damaged() -> BadContentError:
-    return BadContentError("it is no serialised tf.train.Example", allowed="a feature of bytes for each input")
+    return BadContentError("it is no serialised tf.train.Example with a feature of bytes for each input")
 
 
 class Packed:
