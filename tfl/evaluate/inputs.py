@@ -9,6 +9,7 @@ import numpy as np
 
 from tfl.data.bundle import Bundle, derived_seed
 from tfl.data.split import tied_together
+from tfl.data.subset import choose_evenly
 from tfl.features.cut import cut_branches, features_name, inputs_next_to
 from tfl.features.joined import JoinedExtractor
 from tfl.modalities.several.modality import PRESENT, tensor_name
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 _BATCH = 256
 _DRAWS = 1000
+_MOST_TRAIN = 10_000
+"""Examples that the head of one input alone is fitted to."""
 _MOST_ROWS = 2_000_000
 """Of all draws together: of larger test splits fewer are drawn."""
 
@@ -127,11 +130,12 @@ class _Vectors:
 
 def _own_head(vectors: _Vectors, bundle: Bundle, recipe: Recipe, name: str) -> NDArray[np.float32]:
     """The logits of a linear head that was fitted to one input alone, on the test examples."""
-    train, test = bundle.indices("train"), bundle.indices("test")
+    test, train = bundle.indices("test"), bundle.indices("train")
+    train = train[choose_evenly(bundle.task.strata(bundle.examples)[train], count=_MOST_TRAIN, seed=recipe.seed)]
     units = tied_together(bundle.examples, bundle.fingerprints)[train]
     found = linear_head(
         vectors.standardised(name, train),
-        bundle.task.scaled(bundle.targets_of("train")),
+        bundle.task.scaled(bundle.targets[train]),
         units,
         task=bundle.task.name,
         balanced=recipe.class_weight == "balanced",

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 _SMALL = 2**11
-"""Numbers of an example: four texts of 512 tokens."""
+"""Numbers of an example: a text of 512 tokens has 1,536."""
 _OPEN = 512
 """Positions that stand for an open side."""
 

@@ -3,14 +3,17 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
+from rich.console import Console
 
 import tfl
 from tfl.data.audit import audit
 from tfl.data.source import load_source
-from tfl.errors import RecipeError
+from tfl.errors import DataError, RecipeError
 from tfl.modalities.base import chosen, modality_of, settled
 from tfl.modalities.several.modality import PRESENT, single_recipe
 from tfl.modalities.several.packed import pack, unpack
+from tfl.prepare import prepare
 
 pytest.importorskip("keras_hub")
 
@@ -76,3 +79,15 @@ def test_a_recipe_is_written_and_changed_by_input(joint):
     assert tfl.Recipe.from_json(joint.to_json()) == joint
     other = joint.override("backbone.photo", "MobileNetV2").override("data.inputs.photo.size", "64,64")
     assert (other.backbone.name, other.data.inputs["photo"].size) == ("MobileNetV2 + tiny", (64, 64))
+
+
+def test_photos_that_use_some_of_their_bits_are_refused_as_they_are_alone(tmp_path):
+    rng = np.random.default_rng(0)
+    for number in range(8):
+        Image.fromarray(rng.integers(0, 4095, (20, 20)).astype(np.uint16)).save(tmp_path / f"{number}.png")
+    rows = [f"{number}.png,note {number},{'ab'[number % 2]}" for number in range(8)]
+    (tmp_path / "t.csv").write_text("photo,note,label\n" + "\n".join(rows) + "\n")
+    data = tfl.Data(str(tmp_path / "t.csv"), inputs={"photo": tfl.Image(), "note": tfl.Text()})
+    backbone = {"photo": tfl.Backbone("mini"), "note": tfl.Backbone("tiny", weights=None)}
+    with pytest.raises(DataError, match="photo: .*bits"):
+        prepare(tfl.Recipe(name="x", data=data, backbone=backbone), Console(quiet=True))

@@ -127,7 +127,22 @@ class SeveralModality(ModalityDefaults):
         for name, one in checked.items():
             if one.trouble:
                 return Checked(trouble=f"{name}.{one.trouble}", detail=one.detail)
-        return Checked(format=SEVERAL, cost=sum(one.cost for one in checked.values()), about={"parts": tuple(known)})
+        return Checked(format=SEVERAL, cost=sum(one.cost for one in checked.values()), about={"checked": checked})
+
+    def file_findings(self, examples: Any, files: Sequence[Checked]) -> list[dict[str, Any]]:
+        """Those about all files of each input together, with the name of the input before the note."""
+        usable, found = examples.take(np.array([at for at, one in enumerate(files) if not one.trouble], np.int64)), []
+        of_each = [one.about["checked"] for one in files if not one.trouble]
+        for name in self.networks:
+            some, rows = usable.of_input(name)
+            own = self.parts[name].file_findings(some, [of_each[int(row)][name] for row in rows])
+            found += [{**one, "note": f"{name}: {one['note']}"} for one in own]
+        return found
+
+    def refuse_files(self, findings: Sequence[Mapping[str, Any]], source: str) -> None:
+        """See the inputs' own."""
+        for name in self.networks:
+            self.parts[name].refuse_files(findings, source)
 
     @contextlib.contextmanager
     def checking(self) -> Iterator[None]:
@@ -144,15 +159,15 @@ class SeveralModality(ModalityDefaults):
         return content if changed == found else pack(changed)
 
     def convert(self, content: tf.Tensor) -> tf.Tensor:
-        """`readable` within a dataset, of a scalar string or of a batch."""
+        """`readable` within a dataset, of a batch."""
         import tensorflow as tf
 
         def of_all(contents: Any) -> Any:
-            made = np.empty(np.shape(contents), object)
-            made[...] = np.vectorize(self.readable, otypes=[object])(contents) if np.size(contents) else contents
-            return made if np.ndim(contents) else made[()]
+            made = np.empty(len(contents), object)
+            made[:] = [self.readable(one) for one in contents]
+            return made
 
-        return tf.ensure_shape(tf.numpy_function(of_all, [content], tf.string, stateful=False), content.shape)
+        return tf.ensure_shape(tf.numpy_function(of_all, [content], tf.string, stateful=False), (None,))
 
     def decode(self, content: tf.Tensor) -> tf.Tensor:
         """The contents themselves: `finish` decodes a batch at once."""
