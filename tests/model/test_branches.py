@@ -16,18 +16,11 @@ pytestmark = pytest.mark.skipif(importlib.util.find_spec("keras_hub") is None, r
 
 
 @pytest.fixture(scope="module")
-def assembled(joint):
-    recipe = joint.override(
-        "data.inputs", {"photo": tfl.Image(size=(32, 32)), "other": tfl.Image(size=(32, 32)), "note": tfl.Text(length=8)}
-    )
-    return assemble(
-        tfl.Recipe(
-            name="two",
-            data=recipe.data,
-            backbone={"photo": tfl.Backbone("mini"), "other": tfl.Backbone("mini"), "note": tfl.Backbone("tiny", weights=None)},
-        ),
-        ("x", "y"),
-    )
+def assembled():
+    photo = tfl.Image(size=(32, 32))
+    data = tfl.Data("unused.csv", inputs={"photo": photo, "other": photo, "note": tfl.Text(length=8)})
+    backbone = {"photo": tfl.Backbone("mini"), "other": tfl.Backbone("mini"), "note": tfl.Backbone("tiny", weights=None)}
+    return assemble(tfl.Recipe(name="two", data=data, backbone=backbone), ("x", "y"))
 
 
 def test_two_inputs_may_have_the_same_network(assembled):

@@ -89,5 +89,5 @@ def test_photos_that_use_some_of_their_bits_are_refused_as_they_are_alone(tmp_pa
     (tmp_path / "t.csv").write_text("photo,note,label\n" + "\n".join(rows) + "\n")
     data = tfl.Data(str(tmp_path / "t.csv"), inputs={"photo": tfl.Image(), "note": tfl.Text()})
     backbone = {"photo": tfl.Backbone("mini"), "note": tfl.Backbone("tiny", weights=None)}
-    with pytest.raises(DataError, match="photo: .*bits"):
+    with pytest.raises(DataError, match=r"photo: .*bits"):
         prepare(tfl.Recipe(name="x", data=data, backbone=backbone), Console(quiet=True))
