@@ -7,6 +7,7 @@ import os
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -95,3 +96,36 @@ def draw_bars() -> Callable[[int, int], tuple[np.ndarray, np.ndarray]]:
         return images, labels
 
     return draw
+
+
+@pytest.fixture(scope="session")
+def bars_with_notes(draw_bars: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A table of 120 photos of lying or standing bars with notes, near or far; the class is both. Two have no photo."""
+    from PIL import Image
+
+    folder = tmp_path_factory.mktemp("bars")
+    images, labels = draw_bars(180, 32)
+    rows = ["photo,note,age,label"]
+    for number, at in enumerate(np.flatnonzero(labels < 2)):
+        Image.fromarray(images[at]).save(folder / f"{number}.png")
+        word = "near" if number // 2 % 2 else "far off"
+        photo = "" if number in (5, 90) else f"{number}.png"
+        rows.append(f"{photo},it is {word} . plant {number // 4},{number // 4 % 7},c{labels[at]}{word[0]}")
+    (folder / "bars.csv").write_text("\n".join(rows) + "\n")
+    return folder / "bars.csv"
+
+
+@pytest.fixture(scope="session")
+def joint(bars_with_notes: Path) -> Any:
+    """A recipe that joins photo and note, and a column that says nothing."""
+    import tfl
+
+    inputs = {"photo": tfl.Image(size=(32, 32)), "note": tfl.Text(length=24), "plant": tfl.Table(columns=("age",))}
+    return tfl.Recipe(
+        name="bars",
+        data=tfl.Data(str(bars_with_notes), inputs=inputs),
+        backbone={"photo": tfl.Backbone("mini"), "note": tfl.Backbone("tiny", weights=None)},
+        head=tfl.Head(start="probe"),
+        stages=(tfl.Stage("head", epochs=2),),
+        export=(),
+    )

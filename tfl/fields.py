@@ -61,8 +61,13 @@ def check_fields(part: Any) -> None:
 
 
 def as_plain(part: Any) -> Any:
-    """`part` as dictionaries, lists and scalars, every default written out: what `json.dumps` takes."""
+    """`part` as dictionaries, lists and scalars, every default written out: what `json.dumps` takes.
+
+    A part whose class has `written_as`, the name of a field, is written as that field alone.
+    """
     if dataclasses.is_dataclass(part) and not isinstance(part, type):
+        if (field_alone := getattr(part, "written_as", None)) is not None:
+            return as_plain(getattr(part, field_alone))
         return {field.name: as_plain(getattr(part, field.name)) for field in dataclasses.fields(part)}
     if isinstance(part, Mapping):
         return {str(key): as_plain(value) for key, value in part.items()}
@@ -170,10 +175,15 @@ def _paths_to(part: Any, word: str) -> list[str]:
 
 
 def _override_inside(current: Any, rest: str, text: Any, label: str, root: Any) -> Any:
+    if (field_alone := getattr(current, "written_as", None)) is not None:
+        inside = _override_inside(getattr(current, field_alone), rest, text, label, root)
+        return dataclasses.replace(current, **{field_alone: inside})
     if dataclasses.is_dataclass(current):
         return _override(current, rest, text, root)
     head, _, deeper = rest.partition(".")
     if isinstance(current, Mapping):
+        if dataclasses.is_dataclass(current.get(head)):
+            return {**current, head: _override_part(current[head], deeper, text, f"{label}.{head}", root)}
         return {**current, rest: _literal(text) if isinstance(text, str) else text}
     if isinstance(current, tuple) and current and dataclasses.is_dataclass(current[0]):
         names = [getattr(item, "name", str(position)) for position, item in enumerate(current)]
@@ -186,6 +196,13 @@ def _override_inside(current: Any, rest: str, text: Any, label: str, root: Any) 
     if current is None:
         raise RecipeError(f"`{label}` is not set, so it has no `{rest}`.", fix=f"Set it whole, as JSON: {label}={{...}}.")
     raise RecipeError(f"`{label}` has no fields of its own.", received=rest)
+
+
+def _override_part(current: Any, deeper: str, text: Any, label: str, root: Any) -> Any:
+    """One part of a mapping, changed in a field, or replaced by another of its kind."""
+    if deeper:
+        return _override_inside(current, deeper, text, label, root)
+    return convert(_parse(text, type(current)), type(current), label)
 
 
 def _convert_union(value: Any, inner: tuple[Any, ...], name: str) -> Any:

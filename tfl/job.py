@@ -187,6 +187,8 @@ def run_recipe(
         with clock.step("evaluate"):
             predictor = SplitPredictor(assembled.model)
             outputs, metrics = _evaluate(run, recipe, predictor, bundle)
+            if assembled.branches:
+                metrics |= _measure_inputs(recipe, assembled, bundle, console)
         if source_task is not None:
             with clock.step("source"):
                 metrics["source"] = _measure_forgetting(source_task, assembled, console)
@@ -432,6 +434,22 @@ def _evaluate(run: Run, recipe: Recipe, predictor: SplitPredictor, bundle: Bundl
     return found, metrics
 
 
+def _measure_inputs(recipe: Recipe, assembled: Assembled, bundle: Bundle, console: Console) -> dict[str, Any]:
+    """What each of several inputs is worth, under `inputs`; nothing where there is one."""
+    from tfl.evaluate.inputs import measure_inputs
+    from tfl.evaluate.report.inputs import input_facts
+
+    found = measure_inputs(assembled, bundle, recipe)
+    if found is None:
+        return {}
+    facts = input_facts({"inputs": found})
+    console.print(f"\n[bold]inputs[/]   {facts['lead']}", highlight=False)
+    for row in facts["rows"]:
+        words = f"{row['name']}: alone {row['alone']}, with a head of its own {row['own_head']}; its absence costs {row['cost']}"
+        console.print(f"         {words}", highlight=False, markup=False)
+    return {"inputs": found}
+
+
 def _measure_forgetting(source_task: SourceTask, assembled: Assembled, console: Console) -> dict[str, Any]:
     """How well the classifier of the source does on its own task, before training and after."""
     from tfl.evaluate.report.source import forgetting_sentence
@@ -520,7 +538,8 @@ def _save_album(run: Run, recipe: Recipe, assembled: Assembled, bundle: Bundle, 
     from tfl.evaluate.explain import explained_layer
     from tfl.evaluate.report.album import save_album
 
-    layer = explained_layer(assembled.model, [block.name for block in assembled.blocks])
+    blocks = [block.name for block in assembled.blocks]
+    layer = None if assembled.branches else explained_layer(assembled.model, blocks)
     save_album(run.folder, assembled.model, bundle, outputs, layer=layer, seed=recipe.seed)
 
 
@@ -544,7 +563,8 @@ def _describe_weights(recipe: Recipe, assembled: Assembled, bundle: Bundle) -> d
     network = assembled.backbone() if assembled.classifier is None else _with_classifier(assembled)
     found = assembled.matching
     matched = {} if found is None else {"imported": list(found.imported), "random": list(found.unmatched)}
-    return {**as_plain(recipe.backbone), **decided, **matched, "sha256": weights_fingerprint(network)}
+    name = recipe.backbone.name
+    return {"name": name, **as_plain(recipe.backbone), **decided, **matched, "sha256": weights_fingerprint(network)}
 
 
 def _with_classifier(assembled: Assembled) -> keras.Model:

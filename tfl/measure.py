@@ -12,6 +12,7 @@ from tfl.errors import RecipeError, RunError
 from tfl.fields import as_plain
 from tfl.job import audit_before_run, check_recipe, prepare_data
 from tfl.modalities.base import settled
+from tfl.modalities.several.modality import refuse_several
 from tfl.prepare import prepare
 from tfl.progress import progress_shown
 from tfl.quiet import load_tensorflow
@@ -55,6 +56,7 @@ def profile_recipe(recipe: Recipe, console: Console) -> Profile:
     """
     from tfl.features.budget import check_store
 
+    refuse_several(recipe, "A probe of every block")
     if recipe.task != "classify":
         raise RecipeError(
             "A probe finds out how well classes are told apart, and this recipe has another task.",
@@ -131,6 +133,7 @@ def advise_on(
     from tfl.features.budget import check_store
 
     check_advice_folder(folder)
+    refuse_several(recipe, "Advice on a network and a strategy")
     check_task(recipe)
     for backbone in backbones:
         check_recipe(dataclasses.replace(recipe, backbone=backbone))
@@ -235,6 +238,7 @@ def _check_search(recipe: Recipe, folder: Path, *, resume: bool) -> Examples:
     from tfl.tuning.folder import SearchFolder
     from tfl.tuning.space import check_trains
 
+    refuse_several(recipe, "A search")
     check_trains(recipe)
     check_is_text(folder)
     check_can_write(folder, folder=True)

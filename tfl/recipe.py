@@ -1,6 +1,7 @@
 """The recipe: everything that decides a result, as plain frozen data. Standard library only; TensorFlow is never imported.
 
 Recipe ── Data · Backbone · Head · Stage or Auto (with Augment) · Monitor · Features · Calibration · Search (of Choice, Between)
+Data   ── one input (images, Text or Audio), or several by name (Image, Text, Audio, Table)
 """
 
 from __future__ import annotations
@@ -10,10 +11,10 @@ import json
 import os
 import re
 import traceback
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from tfl.errors import DataError, RecipeError, TflError
 from tfl.fields import as_plain, build, check_fields, number, override
@@ -42,6 +43,55 @@ OF_NUMBERS = ("regress",)
 """Tasks whose targets and outputs are numbers, and neither a class nor labels."""
 Precision = Literal["float32", "mixed_bfloat16", "mixed_float16", "auto"]
 ExportFormat = Literal["saved_model", "litert", "onnx", "openvino", "keras"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Image:
+    """One of several inputs is an image, for `Data.inputs`. Images alone are described by `Data.image_size`, `fit` and `bits`.
+
+    Args:
+        kind: Always `image`.
+        size: (height, width) in pixels that the network sees; None is the network's own size, as `Data.image_size`.
+        fit: How an image comes to that size, as `Data.fit`.
+        bits: How many bits of 16-bit images are in use, as `Data.bits`.
+        column: The column of the table that names the image files; None is the column called as the input is.
+    """
+
+    kind: Literal["image"] = "image"
+    size: tuple[int, int] | None = number(None, at_least=1, at_most=4096)
+    fit: Literal["stretch", "crop", "pad"] = "stretch"
+    bits: int | None = number(None, at_least=8, at_most=16)
+    column: str | None = None
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """One of several inputs is some columns of the table, for `Data.inputs`. It has no network: its vector goes to the head.
+
+    A number is standardised over the training examples; next to it stands whether it is missing, and a missing one counts as the
+    mean. Other cells are one of the column's values: one number for each value, and one for a value that the training examples
+    do not have, or none.
+
+    Args:
+        kind: Always `table`.
+        columns: Their names.
+        values: By column, the values of a column that holds no numbers; None finds them in the training examples, all of them
+            where the source has no split of its own.
+    """
+
+    kind: Literal["table"] = "table"
+    columns: tuple[str, ...]
+    values: Mapping[str, tuple[str, ...]] | None = dataclasses.field(default=None, hash=False)
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        if not self.columns or len(set(self.columns)) < len(self.columns):
+            raise RecipeError("`Table.columns` names one column or more, each once.", received=self.columns)
+        if unknown := sorted(set(self.values or ()) - set(self.columns)):
+            raise RecipeError("`Table.values` is about other columns.", received=unknown, allowed=self.columns)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +132,7 @@ class Audio:
         hop: Distance between two windows, in seconds.
         low, high: Lowest and highest frequency of the mel bands, in Hz; `high=None` is half the sample rate.
         range_db: Values further below the loudest than this are raised to that level, in dB.
+        column: The column of a table that names the sound files; None finds it, or is the column called as one of several inputs.
     """
 
     kind: Literal["audio"] = "audio"
@@ -93,6 +144,7 @@ class Audio:
     low: float = number(20.0, at_least=0.0)
     high: float | None = number(None, at_least=1.0)
     range_db: float = number(40.0, at_least=10.0, at_most=200.0)
+    column: str | None = None
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -109,6 +161,12 @@ class Audio:
         """What `--set data.input=audio` means."""
         _check_kind(text, cls.kind)
         return cls()
+
+
+SEVERAL = "several"
+"""The kind of examples that have several inputs."""
+Input = Image | Text | Audio | Table
+"""One of several inputs."""
 
 
 def _check_kind(text: str, kind: str) -> None:
@@ -145,6 +203,8 @@ class Data:
             copies, wrong labels and drift, and looks for poor pictures (extra `tfl[audit]`).
         input: The kind of examples where they are not images: `tfl.Text()` or `tfl.Audio()`. None stands for images, which
             `image_size`, `fit` and `bits` describe.
+        inputs: Several inputs of each example by name, such as `{"photo": tfl.Image(), "note": tfl.Text()}`: columns of a table.
+            Their networks are `Recipe.backbone`, a dictionary by the same names, and their vectors are joined in the head.
     """
 
     source: str
@@ -165,9 +225,12 @@ class Data:
     test_fold: str | None = None
     audit: Literal["quick", "deep"] = "quick"
     input: Text | Audio | None = None
+    inputs: Mapping[str, Input] = dataclasses.field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         check_fields(self)
+        if self.inputs:
+            self._check_inputs()
         if not self.source.strip():
             raise RecipeError("`Data.source` is empty.", allowed=Data.__doc__.split("source: ")[1].split("\n")[0])  # type: ignore[union-attr]
         if self.exclude is not None and not self.exclude.strip():
@@ -179,9 +242,34 @@ class Data:
                 allowed="a sum of at most 0.95",
             )
 
+    def _check_inputs(self) -> None:
+        for name in self.inputs:
+            if not re.fullmatch(r"[a-z][a-z0-9_]{0,30}", name) or name in ("head", "present", "name"):
+                raise RecipeError(
+                    "The name of an input is also a part of the names of layers.",
+                    received=name[:200],
+                    allowed="small letters, digits and `_`, a letter first, at most 31; not `head`, `present` or `name`",
+                )
+        if all(isinstance(one, Table) for one in self.inputs.values()):
+            raise RecipeError(
+                "Every one of `Data.inputs` is a `Table`, and a table has no network whose knowledge could be kept.",
+                received=", ".join(self.inputs),
+                fix="Name an image, a text or a sound as well; for columns alone use scikit-learn.",
+            )
+        default = {field.name: field.default for field in dataclasses.fields(self)}
+        idle = [name for name in ("image_size", "fit", "bits", "path_column", "input") if getattr(self, name) != default[name]]
+        if idle:
+            raise RecipeError(
+                "With `Data.inputs` each input says its own size and column: these settings have no effect.",
+                received=", ".join(idle),
+                fix="Give them to the inputs, such as tfl.Image(size=(96, 96), column='photo').",
+            )
+
     @property
     def kind(self) -> str:
         """The kind of the examples, which is the name of a folder of `tfl.modalities`."""
+        if self.inputs:
+            return SEVERAL
         return "image" if self.input is None else self.input.kind
 
     @property
@@ -260,6 +348,25 @@ class Backbone:
         return cls(text)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Backbones(Backbone):
+    """The networks of several inputs. A recipe may give them as a dictionary, and is written so.
+
+    Args:
+        inputs: The network of each input that has one, by the name of the input.
+        name: Follows from `inputs`: the names of the networks, joined by ` + `.
+    """
+
+    name: str = ""
+    inputs: Mapping[str, Backbone]
+    written_as: ClassVar[str] = "inputs"
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", "")
+        check_fields(self)
+        object.__setattr__(self, "name", " + ".join(one.name for one in self.inputs.values()))
+
+
 LinearProbe = Literal["logistic", "svm", "class_means"]
 ProbeMethod = Literal[LinearProbe, "knn"]
 Trained = Literal["all", "biases", "lora", "adapters"]
@@ -276,6 +383,12 @@ class Head:
             where there is padding); `flatten` puts all positions side by side, which takes a fixed size; `first` is the first
             token's vector, `pooled` the network's own pooled output, where it has these.
         activation: After each hidden layer.
+        join: How the vectors of several inputs become one: `concat` puts them side by side; `mean` averages projections of them,
+            those that are there; `gated` adds up the projections by weights that a softmax over the inputs gives to each example
+            (after the gated multimodal unit, Arevalo et al. 2017). Each vector is standardised over the training examples first.
+        join_width: Numbers in each projection of `mean` and `gated`.
+        drop_input: How often, in training, each of several inputs is left out of an example, so that the head learns to do
+            without it; one always stays.
         taps: Blocks, by name or glob, whose pooled outputs the head reads side by side (after Head2Toe, Evci et al. 2022),
             standardised over the training images; none means the last block alone, as it is.
         start: `random` weights, or those of a linear `probe` on the frozen features of the training images, its penalty by
@@ -297,6 +410,9 @@ class Head:
     start: Literal["random", "probe", "source"] = "random"
     probe: ProbeMethod = "logistic"
     strengths: tuple[float, ...] = number((), at_least=1e-12)
+    join: Literal["concat", "mean", "gated"] = "concat"
+    join_width: int = number(128, at_least=1, at_most=65536)
+    drop_input: float = number(0.2, at_least=0.0, at_most=0.9)
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -396,6 +512,10 @@ class AudioAugment:
         return self.mixup > 0
 
 
+_TOP = "top:[1-9][0-9]{0,5}"
+_OF_INPUT = rf"[a-z][a-z0-9_]*\.(all|{_TOP})"
+
+
 def top_blocks(count: int) -> str:
     """`train=` for the head and the `count` blocks below it: `"top:COUNT"`."""
     return f"top:{count}"
@@ -413,7 +533,8 @@ class Stage:
     Args:
         name: Letters, digits, `_` and `-`; unique in the recipe.
         train: `head`, `all`, `top:K` (see `top_blocks`), `blocks:GLOB,…` (see `blocks`) or `unmatched`, the blocks with a layer
-            that `Backbone.match` did not import. The head always trains.
+            that `Backbone.match` did not import. The head always trains. With several inputs `top:K` is K blocks of each network,
+            and `photo.top:2,note.all` says it for each input; the names of blocks begin with the input's, as in `blocks:photo.*`.
         epochs: At most this many; the monitor may end the stage sooner. With 0 the network stays as it starts, which makes sense
             for a head that starts from a probe.
         batch_size: Images a step.
@@ -477,11 +598,12 @@ class Stage:
                 received=self.name[:200],
                 allowed="letters, digits, `_` and `-`, at most 64 of them",
             )
-        if not re.fullmatch(r"head|all|unmatched|top:[1-9][0-9]{0,5}|blocks:[^,]+(,[^,]+)*", self.train):
+        if not re.fullmatch(rf"head|all|unmatched|{_TOP}|blocks:[^,]+(,[^,]+)*|{_OF_INPUT}(,{_OF_INPUT})*", self.train):
             raise RecipeError(
                 f"Stage `{self.name}` does not say what trains.",
                 received=self.train[:200],
-                allowed="`head`, `all`, `unmatched`, `top:K` with K of at least 1, or `blocks:GLOB,GLOB`",
+                allowed="`head`, `all`, `unmatched`, `top:K` with K of at least 1, `blocks:GLOB,GLOB`, or with several inputs "
+                "`INPUT.top:K,INPUT.all`",
             )
         if self.warmup_epochs > self.epochs:
             raise RecipeError(
@@ -719,7 +841,8 @@ class Recipe:
     Args:
         name: Also the name of the run folder and of the served model.
         task: What is predicted: `classify` (one of several classes), `multilabel` (any number of labels), `regress` (numbers).
-        data, backbone, head, monitor, features: See those classes.
+        data, backbone, head, monitor, features: See those classes. With `Data.inputs`, `backbone` is a dictionary of networks by
+            input, such as `{"photo": tfl.Backbone("mini")}`.
         stages: Stages run in order, each from the best of the one before; or `Auto`, which chooses them by measurement.
         class_weight: `balanced` weighs each class by the inverse of its count, as scikit-learn does, and of several labels the
             positive examples of each by negatives over positives; None does not. Numbers have none.
@@ -771,6 +894,7 @@ class Recipe:
     extra_data: Data | None = None
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "backbone", _by_input(self.backbone, self.data))
         check_fields(self)
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}", self.name):
             raise RecipeError(
@@ -791,6 +915,7 @@ class Recipe:
                 f"`Monitor.metric` is no metric of the task `{self.task}`.", received=self.monitor.metric, allowed=known
             )
         self._check_augment()
+        self._check_inputs()
         if isinstance(self.stages, Auto) and (self.head.hidden or self.head.taps):
             raise RecipeError(
                 "`Auto` chooses what the head reads, and its head is linear.",
@@ -823,6 +948,54 @@ class Recipe:
             self._check_classifier()
         if self.extra_data is not None:
             self._check_extra_data(self.extra_data)
+
+    def _check_inputs(self) -> None:
+        """Whether the networks are those of the inputs, and nothing is asked for that several inputs do not have."""
+        if not self.data.inputs:
+            if isinstance(self.backbone, Backbones):
+                raise RecipeError(
+                    "`Recipe.backbone` has a network for each of several inputs, and the data has one input.",
+                    received=", ".join(self.backbone.inputs),
+                    fix="Name the inputs: tfl.Data(..., inputs={...}); or give one network: backbone=tfl.Backbone(NAME).",
+                )
+            plain = Head()
+            if idle := [name for name in _JOINS if getattr(self.head, name) != getattr(plain, name)]:
+                raise RecipeError(
+                    "These settings of the head join several inputs, and the data has one input.",
+                    received=", ".join(f"head.{name}" for name in idle),
+                    fix="Leave them out.",
+                )
+            return
+        wanted = [name for name, one in self.data.inputs.items() if not isinstance(one, Table)]
+        given = list(self.backbone.inputs) if isinstance(self.backbone, Backbones) else [self.backbone.name]
+        if not isinstance(self.backbone, Backbones) or sorted(given) != sorted(wanted):
+            raise RecipeError(
+                "Each of several inputs but a table has a network of its own, and `Recipe.backbone` names others.",
+                received=", ".join(given),
+                allowed=", ".join(wanted),
+                fix=f"Give a dictionary: backbone={{{', '.join(f'{name!r}: tfl.Backbone(...)' for name in wanted)}}}.",
+            )
+        told = {
+            "stages=tfl.Auto(...)": isinstance(self.stages, Auto),
+            "head.taps": bool(self.head.taps),
+            f"head.pooling={self.head.pooling}": self.head.pooling not in ("avg", "max"),
+            f"head.start={self.head.start}": self.head.start == "source",
+            f"head.start=probe with head.join={self.head.join}": self.head.start == "probe" and self.head.join != "concat",
+            "head.probe=knn": self.head.probe == "knn",
+            "source_data": self.source_data is not None,
+            "extra_data": self.extra_data is not None,
+            "search": self.search is not None,
+            "data.audit=deep": self.data.audit == "deep",
+            "backbone.match": any(one.match != "exact" for one in self.backbone.inputs.values()),
+            "backbone.adapter_width": any(one.adapter_width for one in (self.backbone, *self.backbone.inputs.values())),
+        }
+        if refused := [name for name, asked in told.items() if asked]:
+            raise RecipeError(
+                "This is not there for several inputs.",
+                received=", ".join(refused),
+                allowed="stated stages; head.pooling avg or max; head.start random, or probe with head.join=concat",
+                fix="Leave it out, or ask for it on one of the inputs alone.",
+            )
 
     def _check_extra_data(self, extra: Data) -> None:
         if self.task != "classify":
@@ -989,6 +1162,7 @@ class Recipe:
         return dataclasses.replace(self, stages=stages, **parts)
 
 
+_JOINS = ("join", "join_width", "drop_input")
 _DATA = ("data", "source_data", "extra_data")
 """The fields of a recipe that name examples."""
 _IDLE = ("image_size", "fit", "bits", "validation", "test", "train_per_class", "test_fold", "audit")
@@ -1006,6 +1180,17 @@ def _idle_settings(extra: Data, own: Data) -> list[str]:
         if getattr(extra.input, name) not in (getattr(plain, name), getattr(own.input, name)):
             idle.append(f"input.{name}")
     return idle
+
+
+def _by_input(backbone: Any, data: Any) -> Any:
+    """A dictionary of networks, or the network of the only input that has one, as `Backbones`; everything else as it is."""
+    inputs = data.get("inputs") if isinstance(data, Mapping) else getattr(data, "inputs", None)
+    if isinstance(backbone, Mapping) and (inputs or (backbone and "name" not in backbone)):
+        return Backbones(inputs=backbone)
+    if not inputs or isinstance(backbone, Backbones) or not isinstance(inputs, Mapping):
+        return backbone
+    networks = [name for name, one in inputs.items() if not isinstance(one, Table)]
+    return Backbones(inputs={networks[0]: backbone}) if len(networks) == 1 and isinstance(backbone, Backbone) else backbone
 
 
 def _few(data: Data) -> Data:
@@ -1059,9 +1244,17 @@ _WHAT = {
 _WAYS = {"data.source": "Name the images with --data SOURCE, or change the path in the recipe."}
 
 
+def _paths_in(recipe: Recipe) -> Iterator[str]:
+    """The fields of a recipe that may be paths."""
+    several = recipe.backbone.inputs if isinstance(recipe.backbone, Backbones) else None
+    yield from _PATHS if several is None else _PATHS[:-2]
+    for name in several or ():
+        yield from (f"backbone.{name}.name", f"backbone.{name}.weights")
+
+
 def _with_paths_from(folder: Path, recipe: Recipe) -> Recipe:
     """The recipe with each relative path that exists in `folder` and not in the current folder replaced by an absolute one."""
-    for field in _PATHS:
+    for field in _paths_in(recipe):
         value = _relative_path(recipe, field)
         if value is not None and not os.path.exists(value) and (folder / value).exists():
             recipe = recipe.override(field, os.path.abspath(folder / value))
@@ -1080,13 +1273,13 @@ def refuse_missing_paths(recipe: Recipe, recipe_file: Path | str, *, given: Iter
         DataError: One leads nowhere; the message names both places.
     """
     folder = Path(recipe_file).absolute().parent
-    for field in _PATHS:
+    for field in _paths_in(recipe):
         value = None if {field, field.split(".")[0]} & set(given) else _relative_path(recipe, field)
         if value is None or os.path.exists(value) or folder == Path.cwd():
             continue
         here = Path(value).absolute()
         raise DataError(
-            f"There is {_WHAT[field]} at the path `{value}` of the recipe ({field}).",
+            f"There is {_WHAT[re.sub(r'backbone[.].*[.]', 'backbone.', field)]} at the path `{value}` of the recipe ({field}).",
             received=f"neither {here} (from the current folder) nor {folder / value} (from the recipe's folder)",
             fix=_WAYS.get(field, f"Change the path in the recipe, or give another with --set {field}=PATH."),
         )
@@ -1094,8 +1287,9 @@ def refuse_missing_paths(recipe: Recipe, recipe_file: Path | str, *, given: Iter
 
 def _relative_path(recipe: Recipe, field: str) -> str | None:
     """The value of a field where it is a path that starts at the current folder, and not a name such as `mini`; else None."""
-    part, name = field.split(".")
-    value = getattr(getattr(recipe, part), name, None)  # there may be no `source_data`, no `extra_data`
+    part, *between, name = field.split(".")
+    owner: Any = getattr(recipe, part)
+    value = getattr(owner.inputs[between[0]] if between else owner, name, None)  # there may be no `source_data`, no `extra_data`
     if value is None or os.path.isabs(value) or value.startswith("~") or ":" in value or len(value) >= _LONGEST:
         return None
     named = part in _DATA or "/" in value or value.endswith(_MODEL_FILES)

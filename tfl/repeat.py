@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from tfl.errors import RunError, RunLockedError
 from tfl.evaluate.compare.changes import input_changes
 from tfl.evaluate.compare.identical import compare_epochs, compare_metrics, compare_predictions, compare_weights
-from tfl.recipe import Recipe
+from tfl.recipe import Backbones, Recipe
 from tfl.runs import Run, default_folder
 from tfl.storage import cache_home, check_can_write, locked
 
@@ -147,7 +147,9 @@ def _where_it_began(run: Run, recipe: Recipe) -> Iterator[None]:
     """Relative paths of a recipe are resolved from the current folder, else from the folder where the run was started."""
     start = Path(str(run.manifest.get("started_in") or "."))
     every = [data for data in (recipe.data, recipe.source_data, recipe.extra_data) if data is not None]
-    named = [name for data in every for name in (data.source, data.exclude)] + [recipe.backbone.name, recipe.backbone.weights]
+    several = recipe.backbone.inputs.values() if isinstance(recipe.backbone, Backbones) else (recipe.backbone,)
+    named = [name for data in every for name in (data.source, data.exclude)]
+    named += [name for one in several for name in (one.name, one.weights)]
     paths = [Path(name) for name in named if isinstance(name, str) and name and not Path(name).is_absolute()]
     if start.is_dir() and any(not path.exists() and (start / path).exists() for path in paths):
         with contextlib.chdir(start):

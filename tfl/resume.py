@@ -64,11 +64,21 @@ def with_choices_of(run: Run, recipe: Recipe) -> Recipe:
         run: The earlier run, whose recipe has everything written out.
         recipe: As it was written.
     """
-    earlier, asked = run.recipe.data.input, recipe.data.input
+    earlier, asked = run.recipe.data, recipe.data
+    if earlier.inputs.keys() == asked.inputs.keys():
+        inputs = {name: _with_choices(earlier.inputs[name], one) for name, one in asked.inputs.items()}
+        return dataclasses.replace(
+            recipe, data=dataclasses.replace(asked, input=_with_choices(earlier.input, asked.input), inputs=inputs)
+        )
+    return recipe
+
+
+def _with_choices(earlier: Any, asked: Any) -> Any:
+    """An input with what the earlier run took from its examples."""
     if earlier is None or asked is None or earlier.kind != asked.kind:
-        return recipe
-    chosen = {name: value for name, value in dataclasses.asdict(earlier).items() if getattr(asked, name) is None}
-    return dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, input=dataclasses.replace(asked, **chosen)))
+        return asked
+    values = {field.name: getattr(earlier, field.name) for field in dataclasses.fields(earlier)}
+    return dataclasses.replace(asked, **{name: value for name, value in values.items() if getattr(asked, name) is None})
 
 
 def _differences(before: Any, now: Any, path: str = "") -> Iterator[str]:
@@ -109,7 +119,7 @@ def _refuse_other_preprocessing(run: Run, before: dict[str, Any], now: dict[str,
     Raises:
         RunError: It would be resumed with others.
     """
-    if before["preprocessing"] != "auto" or now["preprocessing"] == "auto":
+    if before.get("preprocessing") != "auto" or now.get("preprocessing", "auto") == "auto":
         return
     before["preprocessing"] = "none"
     if before | {"preprocessing": now["preprocessing"]} == now != before:

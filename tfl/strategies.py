@@ -28,7 +28,7 @@ from typing import Literal, cast, get_args
 
 from tfl.errors import RecipeError, did_you_mean
 from tfl.modalities.base import FINE_TUNING_RATES, PART_RATES
-from tfl.recipe import Auto, ProbeMethod, Recipe, Stage, Trained
+from tfl.recipe import Auto, Backbone, Backbones, ProbeMethod, Recipe, Stage, Trained
 
 Strategy = Literal[
     "scratch",
@@ -124,7 +124,7 @@ def with_strategy(recipe: Recipe, name: str) -> Recipe:
             augment=augment,
             batchnorm="train",
         )
-        backbone = dataclasses.replace(recipe.backbone, weights=None, match="exact")
+        backbone = without_weights(recipe.backbone)
         patience = recipe.monitor.patience
         monitor = dataclasses.replace(recipe.monitor, patience=patience and max(patience, SCRATCH_PATIENCE))
         return dataclasses.replace(
@@ -149,3 +149,10 @@ def with_strategy(recipe: Recipe, name: str) -> Recipe:
         return dataclasses.replace(recipe, head=probe, stages=(part,))
     share = 0.5 if name == "wise_ft" else 1.0
     return dataclasses.replace(recipe, head=probe, stages=(dataclasses.replace(everything, interpolate=share),))
+
+
+def without_weights(backbone: Backbone) -> Backbone:
+    """The same network, or networks of several inputs, with random weights."""
+    if isinstance(backbone, Backbones):
+        return Backbones(inputs={name: without_weights(one) for name, one in backbone.inputs.items()})
+    return dataclasses.replace(backbone, weights=None, match="exact")

@@ -86,3 +86,9 @@ def test_every_recipe_is_run_here():
     text = Path(__file__).read_text()
     recipes = [path.stem for path in Path("recipes").glob("*.py") if "recipe = tfl.Recipe(" in path.read_text()]
     assert [name for name in recipes if f'smoke("{name}"' not in text] == []
+
+
+def test_leaf_with_note(tmp_path):
+    pytest.importorskip("keras_hub")
+    run = smoke("leaf_with_note", tmp_path / "run")
+    assert "What each input is worth" in run.path("report.html").read_text()

@@ -34,6 +34,7 @@ from tfl.data.split import Split, tied_together
 from tfl.features.budget import check_store
 from tfl.finding import Finding, plural, worst_first
 from tfl.modalities.base import Audited, Modality, chosen, modality_of, settled
+from tfl.modalities.several.modality import refuse_several
 from tfl.quiet import load_tensorflow
 from tfl.recipe import Recipe
 from tfl.tasks.base import task_of
@@ -114,6 +115,7 @@ def audit_source(
     (10, ['classes_small'])
     """
     if deep:
+        refuse_several(recipe, "A deep audit")
         check_extra(imported=False)
         check_store()
     recipe = settled(recipe)

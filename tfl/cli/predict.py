@@ -38,8 +38,9 @@ def predict(
     """Answer FILES with the model of a run, or with an export.
 
     FILES are files of the kind that the model was trained on (images, sounds, texts), and folders of them at any depth: the files
-    that training would take, whatever their names end in. Files that cannot be read are listed with the reason and left out; the
-    exit code is then 2, or 0 with --skip-bad. An export needs TensorFlow alone to be read.
+    that training would take, whatever their names end in. Of a model of several inputs they are tables with a column for each
+    input; every row is answered, also where inputs are missing. Files that cannot be read are listed with the reason and left
+    out; the exit code is then 2, or 0 with --skip-bad. An export needs TensorFlow alone to be read.
     """
     from tfl.data.walk import skipped_findings
     from tfl.serve.files import expand
@@ -69,7 +70,7 @@ def predict(
         raise _nothing_readable(len(unreadable), noun, nouns)
     code = EXIT_WRONG_INPUT if unreadable and not skip_bad else 0
     if code:
-        click.echo(_what_was_left_out(len(unreadable), len(chosen) or len(texts), nouns), err=True)
+        click.echo(_what_was_left_out(len(unreadable), len(predictions) + len(unreadable), nouns), err=True)
     document = {
         "model": str(model),
         "predictions": predictions,

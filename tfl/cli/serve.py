@@ -91,6 +91,7 @@ def serve(
         "grpc": f"{host}:{server.rpc[1]}" if server.rpc else None,
         "token": token is not None,
         "index": None if index is None else str(index),
+        "page": server.has_page,
         "pid": os.getpid(),
     }
     return Answer(document, lambda: _show(document), then=server.run)
@@ -99,7 +100,8 @@ def serve(
 def _show(document: dict[str, Any]) -> None:
     name, address = document["model"], document["address"]
     click.echo(f"serving  {name}, version {document['version']}, of {document['folder']}")
-    click.echo(f"page     {address}/")
+    if document["page"]:
+        click.echo(f"page     {address}/")
     click.echo(f"REST     {address}/v1/models/{name}:predict")
     if document["grpc"]:
         click.echo(f"gRPC     {document['grpc']}")

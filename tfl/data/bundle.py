@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from tfl.errors import DataError
 from tfl.modalities.base import modality_of_data
 from tfl.recipe import Data
 from tfl.tasks.base import task_of
@@ -65,6 +66,44 @@ class Bundle:
     def targets(self) -> NDArray[np.float32]:
         """The targets of all examples, `(n, width)` float32."""
         return self.task.targets(self.examples)
+
+    def of_input(self, name: str, modality: Modality, data: Data | None = None) -> tuple[Bundle, NDArray[np.int64]]:
+        """One of several inputs alone, of the examples that have it; and which these are.
+
+        Args:
+            name: Of the input.
+            modality: The input's own.
+            data: What the bundle says of where it comes from. Defaults to that of all inputs.
+        """
+        examples, rows = self.examples.of_input(name)
+        places = np.full(len(self.examples), -1, np.int64)
+        places[rows] = np.arange(len(rows))
+        kept = {part: places[self.indices(part)] for part in ("train", "val", "test")}
+        contents: Any = self.examples.contents
+        return dataclasses.replace(
+            self,
+            examples=examples,
+            split=dataclasses.replace(self.split, **{part: found[found >= 0] for part, found in kept.items()}),
+            data=data or self.data,
+            fingerprints=contents.fingerprints(name, rows),
+            modality=modality,
+            cached=None if self.cached is None else self.cached.of_input(name, modality.spec()).take(rows),
+        ), rows
+
+    def input_values(self, names: Sequence[str], indices: ArrayLike) -> dict[str, NDArray[Any]]:
+        """Some inputs of the network for some examples, by name.
+
+        Raises:
+            DataError: They did not fit on the disk. Which inputs are there, and columns of tables, need no disk.
+        """
+        at = np.asarray(indices, np.int64)
+        if self.cached is not None:
+            specs = self.cached.specs
+            return {name: self.cached.columns[name][at].astype(specs[name].dtype) for name in names}
+        found = self.modality.light_values(names, self.examples, at)
+        if set(found) < set(names):
+            raise DataError("The inputs of the network do not fit on the disk, and the blocks above the cut need them.")
+        return found
 
     def indices(self, part: str) -> np.ndarray:
         """The positions of the split `part` in `examples`, int `(n,)`."""

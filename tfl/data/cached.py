@@ -139,6 +139,10 @@ class CachedTensors:
                     column.write(start + index, part.columns[name][[index]][0])
         return both
 
+    def of_input(self, name: str, specs: Mapping[str, TensorSpec]) -> CachedTensors:
+        """The tensors of one of several inputs, under their own names; the files are shared."""
+        return CachedTensors({one: self.columns[f"{name}_{one}"] for one in specs}, specs)
+
     def __len__(self) -> int:
         return len(next(iter(self.columns.values())))
 

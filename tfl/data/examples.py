@@ -13,6 +13,7 @@ import numpy as np
 
 from tfl.errors import DataError, did_you_mean, listed
 from tfl.modalities.files import array_content
+from tfl.modalities.several.packed import Packed
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -31,7 +32,8 @@ class Examples:
             a missing one. None where each example has one class.
         paths: `(n,)` str, the files.
         arrays: `(n, ...)`, the examples as arrays, such as `(n, height, width)` or `(n, height, width, 3)` uint8.
-        contents: `(n,)` bytes, the examples as contents in memory: texts as UTF-8, or files. One of these three is given.
+        contents: `(n,)` bytes, the examples as contents in memory: texts as UTF-8, or files; or `Packed` contents of several
+            inputs. One of these three is given.
         groups: `(n,)` str or int, what must stay together in a split; None when the source names no groups.
         splits: `(n,)` str, `train`, `val`, `test`, or an empty string where the source leaves it open; None when it says nothing.
         source: What the recipe called it.
@@ -54,7 +56,7 @@ class Examples:
     targets: NDArray[np.float32] | None = None
     paths: NDArray[Any] | None = None
     arrays: NDArray[Any] | None = None
-    contents: NDArray[Any] | None = None
+    contents: NDArray[Any] | Packed | None = None
     groups: NDArray[Any] | None = None
     splits: NDArray[Any] | None = None
     source: str = ""
@@ -107,6 +109,18 @@ class Examples:
             return hashlib.sha256(self.bytes_of(index)).hexdigest()
         array = self._array(index)
         return hashlib.sha256(repr(array.shape).encode() + np.ascontiguousarray(array).tobytes()).hexdigest()
+
+    def of_input(self, name: str) -> tuple[Examples, NDArray[np.int64]]:
+        """One of several inputs alone, of the examples that have it; and which these are.
+
+        Raises:
+            DataError: The examples have one input.
+        """
+        if not isinstance(self.contents, Packed):
+            raise DataError(f"The examples of {self.source} have one input.", received=name)
+        rows = np.flatnonzero(self.contents.has(name))
+        part: dict[str, Any] = {"contents": None, **self.contents.part(name, rows)}
+        return replace(self.take(rows), **part), rows
 
     def counts(self) -> dict[str, int]:
         """How many examples each class, or each label, has."""

@@ -64,7 +64,7 @@ def refuse_missing_shards(files: Sequence[Path]) -> None:
             )
 
 
-def read_parquet(files: Sequence[Path], kind: FileKind) -> Table:
+def read_parquet(files: Sequence[Path], kind: FileKind, *, stored: str | None = None) -> Table:
     """The rows of Parquet files that belong together. Contents become files in the cache; other columns become text.
 
     The splits that the names of the files say become a column `split`, where the files have none. Rows whose class number is -1,
@@ -73,20 +73,23 @@ def read_parquet(files: Sequence[Path], kind: FileKind) -> Table:
     Args:
         files: The files.
         kind: What the examples are; columns of bytes are not used where they are in cells of text.
+        stored: The column of their contents, where it is one of several inputs: a content may be missing then, and its cell is
+            empty. None finds it.
 
     Raises:
         DataError: A file is damaged, a content is missing, or the files do not have the same column of contents.
         MissingExtraError: pyarrow is not installed.
     """
     arrow = _pyarrow()
-    parts = [_Part(arrow, file, kind) for file in files]
+    optional = stored is not None
+    parts = [_Part(arrow, file, kind, stored) for file in files]
     stored = parts[0].stored
     if differing := [part for part in parts if part.stored != stored]:
         raise DataError(
             f"{differing[0].file} and {files[0].name} do not have the same column of {kind.nouns}.",
             received=f"{differing[0].stored or 'none'} and {stored or 'none'}",
         )
-    paths, root = ([], "") if stored is None else _as_files(parts, stored, kind)
+    paths, root = ([], "") if stored is None else _as_files(parts, stored, kind, optional=optional)
     columns: dict[str, list[str]] = {} if stored is None else {stored: paths}
     for name in dict.fromkeys(name for part in parts for name in part.texts):
         columns[name] = [cell for part in parts for cell in part.cells(name)]
@@ -110,7 +113,7 @@ def read_parquet(files: Sequence[Path], kind: FileKind) -> Table:
 class _Part:
     """One Parquet file: its columns of text and of contents, read a few rows at a time."""
 
-    def __init__(self, arrow: Any, file: Path, kind: FileKind) -> None:
+    def __init__(self, arrow: Any, file: Path, kind: FileKind, stored: str | None = None) -> None:
         self.file = file
         try:
             self._opened = arrow.parquet.ParquetFile(file)
@@ -119,7 +122,13 @@ class _Part:
         schema = self._opened.schema_arrow
         self.rows: int = self._opened.metadata.num_rows
         self.class_names = _class_names(schema)
-        self.stored = None if kind.in_cells else _stored_column(arrow, file, schema, kind)
+        self.stored = None if kind.in_cells else stored or _stored_column(arrow, file, schema, kind)
+        if stored is not None and (stored not in schema.names or not _holds_bytes(arrow, schema.field(stored).type)):
+            raise DataError(
+                f"{file} has no column `{stored}` of file names or of bytes.",
+                received=", ".join(schema.names),
+                allowed=kind.nouns,
+            )
         self.texts = [name for name in schema.names if name != self.stored and _is_text(arrow.types, schema.field(name).type)]
 
     def cells(self, column: str) -> list[str]:
@@ -203,21 +212,21 @@ def _class_label(feature: Any) -> Mapping[str, Any] | None:
     return inner if isinstance(inner, Mapping) and inner.get("_type") == "ClassLabel" else None
 
 
-def _as_files(parts: Sequence[_Part], column: str, kind: FileKind) -> tuple[list[str], str]:
+def _as_files(parts: Sequence[_Part], column: str, kind: FileKind, *, optional: bool = False) -> tuple[list[str], str]:
     """The path of each row's content, written to the cache where it is not there yet, and the folder of all."""
-    digest = hashlib.sha256(column.encode())
+    digest = hashlib.sha256(column.encode() + (b" optional" if optional else b""))
     for part in parts:
         with storage_errors(part.file, doing="read"), open(part.file, "rb") as handle:
             digest.update(hashlib.file_digest(handle, "sha256").digest())
     folder = cache_home() / f"parquet-{kind.nouns}" / digest.hexdigest()[:24]
     if not (folder / "index.json").is_file():
-        write_folder_atomically(folder, lambda scratch: _write(parts, column, scratch, kind))
+        write_folder_atomically(folder, lambda scratch: _write(parts, column, scratch, kind, optional=optional))
     with storage_errors(folder, doing="read"):
         names = json.loads((folder / "index.json").read_text(encoding="utf-8"))
-    return [str(folder / name) for name in names], str(folder)
+    return [str(folder / name) if name else "" for name in names], str(folder)
 
 
-def _write(parts: Sequence[_Part], column: str, scratch: Path, kind: FileKind) -> None:
+def _write(parts: Sequence[_Part], column: str, scratch: Path, kind: FileKind, *, optional: bool) -> None:
     names: list[str] = []
     missing: list[str] = []
     left = shutil.disk_usage(scratch).free
@@ -226,7 +235,8 @@ def _write(parts: Sequence[_Part], column: str, scratch: Path, kind: FileKind) -
         (scratch / stem).mkdir()
         for row, content in enumerate(part.contents(column), 1):
             if content is None:
-                missing.append(f"row {row} of {part.file.name}")
+                names.append("")
+                missing += [] if optional else [f"row {row} of {part.file.name}"]
                 continue
             left -= len(content)
             _check_room(part.file, left, kind.nouns)

@@ -16,6 +16,7 @@ from tfl.data.cached import CachedTensors
 from tfl.data.examples import Examples
 from tfl.errors import BadImageError
 from tfl.modalities.base import Modality, Tensors, TensorSpec
+from tfl.modalities.several.packed import Packed
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -149,11 +150,27 @@ def _loader(examples: Examples, modality: Modality) -> Callable[[tf.Tensor], Ten
         if examples.arrays is not None:
             arrays = tf.constant(examples.arrays)
             return lambda index: modality.decode_array(tf.gather(arrays, index))
+        if isinstance(examples.contents, Packed):
+            read = _packed_reader(examples.contents)
+            return lambda index: decode(read(index))
         if examples.contents is not None:
             contents = tf.constant(list(examples.contents), tf.string)
             return lambda index: decode(tf.gather(contents, index))
         paths = tf.constant([] if examples.paths is None else examples.paths.tolist(), tf.string)
         return lambda index: decode(tf.io.read_file(tf.gather(paths, index)))
+
+
+def _packed_reader(packed: Packed) -> Callable[[tf.Tensor], tf.Tensor]:
+    """A function from the index of an example, or from several, to the contents."""
+
+    def read(index: Any) -> Any:
+        if not np.ndim(index):
+            return packed[int(index)]
+        contents = np.empty(len(index), object)
+        contents[:] = [packed[int(one)] for one in index]
+        return contents
+
+    return lambda index: tf.ensure_shape(tf.numpy_function(read, [index], tf.string, stateful=False), index.shape)
 
 
 def _decoded_batch(contents: tf.Tensor, modality: Modality) -> Tensors:

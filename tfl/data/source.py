@@ -5,6 +5,7 @@ sample:NAME                             tfl.modalities.samples
 tfds:NAME                               tfl.data.tfds_source
 FILE.csv · FILE.tsv · FILE.jsonl        tfl.data.csv_source
 FILE.parquet                            tfl.data.parquet
+a table, for several inputs             tfl.data.inputs_source
 FILE.npz · folder of IDX files          tfl.modalities.KIND.arrays
 folder with a table or Parquet files    tfl.data.table_folder
 flat folder, labels in the file names   tfl.data.file_names
@@ -20,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tfl.data import archives, csv_source, file_names, folder, parquet, table_folder, tfds_source
+from tfl.data import archives, csv_source, file_names, folder, inputs_source, parquet, table_folder, tfds_source
 from tfl.data.class_names import check_classes_of, check_names
 from tfl.data.columns import Chosen, refuse_other_kind, say_kind
 from tfl.data.examples import Examples, listed
@@ -109,8 +110,9 @@ def grammar(files: FileKind) -> str:
 
 
 def _chosen(data: Data, task: str) -> Chosen:
-    content = getattr(data.input, "column", None)
-    return Chosen(data.path_column, data.label_column, data.test_fold, content, files_of(data.kind), task)
+    files, named = files_of(data.kind), getattr(data.input, "column", None)
+    content, path = (named, data.path_column) if files.in_cells else (None, data.path_column or named)
+    return Chosen(path, data.label_column, data.test_fold, content, files, task)
 
 
 def _as_task(examples: Examples, task: str) -> Examples:
@@ -138,6 +140,8 @@ def _as_task(examples: Examples, task: str) -> Examples:
 
 
 def _read(data: Data, chosen: Chosen, *, same_classes: bool) -> Examples:
+    if data.inputs:
+        return inputs_source.read_inputs(data, chosen)
     kind, _, name = data.source.partition(":")
     if kind == "sample":
         return _without_table(_read_sample(name, data.source, chosen.files), data)
@@ -276,6 +280,8 @@ def _exists(path: Path, files: FileKind) -> bool:
 
 
 def _read_sample(name: str, source: str, files: FileKind) -> Examples:
+    if samples.kind_of(name) == "several":  # one of its inputs alone
+        return Examples(**samples.load_part(name, files.kind), source=source)
     if (kind := samples.kind_of(name)) != files.kind:
         own = files_of(kind)
         raise MismatchError(

@@ -22,6 +22,7 @@ from tfl.errors import BackboneError, DataError, RecipeError, TflError, did_you_
 from tfl.fields import as_plain
 from tfl.modalities.base import Modality, check_available, chosen, modality_of, settled
 from tfl.modalities.seen_by import kinds_of_network
+from tfl.modalities.several.modality import refuse_several
 from tfl.quiet import load_tensorflow
 from tfl.recipe import Backbone, Data, Head, Recipe
 from tfl.runs import Run
@@ -100,6 +101,7 @@ def wanted_vectors(
     if run is not None:
         run.model_file  # noqa: B018  (raises where the run has none)
         recipe = run.recipe
+        refuse_several(recipe, "A network that makes vectors")
         kinds: tuple[str, ...] = (recipe.data.kind,)
     else:
         named = _absolute(str(network))

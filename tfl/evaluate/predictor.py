@@ -12,6 +12,7 @@ from tfl.backbones.inputs import inputs_of, structured
 from tfl.data.bundle import Bundle
 from tfl.evaluate.explain import tensor_of
 from tfl.features.cut import FEATURES
+from tfl.features.joined import joined_from
 from tfl.model.head import LOGITS, POOL
 from tfl.runs import AUTO, AUTO_ARRAYS, Run
 from tfl.train.state import StageState
@@ -95,6 +96,8 @@ def stored_features(run: Run, plan: StagePlan, bundle: Bundle, indices: NDArray[
         return None
     rows: Any = plan.extractor(bundle, recipe=recipe, known=state.engine).run(indices)[0][0]
     suffix, own = plan.suffix, plan.inputs
+    if plan.assembled.branches:
+        return joined_from(suffix, rows, bundle, indices, names=own)
     if plan.first_trainable_block == len(plan.assembled.blocks):
         return np.asarray(rows.read_all(), np.float32)
     above = keras.Model(inputs_of(suffix), tensor_of(suffix, POOL))

@@ -19,9 +19,11 @@ def import_operations(folder: Path) -> None:
     Raises:
         MissingExtraError: It is not installed.
     """
-    with contextlib.suppress(OSError, ValueError, RecursionError, AttributeError):
+    with contextlib.suppress(OSError, ValueError, RecursionError, AttributeError, LookupError, TypeError):
         about = json.loads((folder / ABOUT_FILE).read_text(encoding="utf-8"))
-        if about.get("modality") == "text":
+        inputs = about["inputs"].values() if isinstance(about.get("inputs"), dict) else ()
+        kinds = {about.get("modality"), *(one["input"]["kind"] for one in inputs)}
+        if "text" in kinds:
             try:
                 importlib.import_module("tensorflow_text")
             except ImportError as error:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -11,6 +13,7 @@ from tfl.backbones.flat import lay_out_above, nodes_in_order
 from tfl.backbones.inputs import inputs_of, structured
 from tfl.errors import BackboneError
 from tfl.model.assemble import Assembled
+from tfl.model.branches import VECTOR
 from tfl.model.head import POOL
 
 FEATURES, TAP = "features", "tap_"
@@ -76,7 +79,48 @@ def _alive(backbone: keras.Model, assembled: Assembled, block_index: int, *, und
     return next(point.tensor for point in find_cut_points(backbone) if point.name == name)
 
 
-def inputs_next_to(prefix: keras.Model, suffix: keras.Model) -> tuple[str, ...]:
+@dataclass(frozen=True, eq=False)
+class JoinedPrefix:
+    """The frozen networks of several inputs, each below its cut.
+
+    Args:
+        models: By input, from its own tensors to the tensor at the cut.
+    """
+
+    models: Mapping[str, keras.Model]
+
+    @property
+    def output(self) -> dict[str, Any]:
+        """The features by the names of the suffix's inputs."""
+        return {features_name(name): model.output for name, model in self.models.items()}
+
+
+def features_name(name: str) -> str:
+    """What the features of one of several inputs are called."""
+    return f"{name}_{FEATURES}"
+
+
+def cut_branches(assembled: Assembled, firsts: Mapping[str, int]) -> tuple[JoinedPrefix, keras.Model]:
+    """The networks of several inputs below their cuts, and the network from there on; see `cut`.
+
+    Args:
+        assembled: The network.
+        firsts: By input, the first block of its network that belongs to the suffix, 0 to the number of its blocks; at the latter
+            the cut is after the pooling, and a network of 0 belongs to the suffix whole.
+    """
+    models, alive = {}, {}
+    for branch in assembled.branches:
+        first, names = firsts[branch.name], branch.block_names
+        if not first:
+            continue
+        at = VECTOR if first == len(names) else names[first - 1]
+        models[branch.name] = keras.Model(inputs_of(branch.model), branch.own[at], name=f"prefix_{first}")
+        alive[features_name(branch.name)] = branch.joint[at]
+    needed = _inputs_above(assembled.model, list(alive.values()))
+    return JoinedPrefix(models), _suffix_of_several(assembled.model, alive, needed, name="suffix")
+
+
+def inputs_next_to(prefix: keras.Model | JoinedPrefix, suffix: keras.Model) -> tuple[str, ...]:
     """The names of the inputs that a suffix takes next to what its prefix makes."""
     if len(suffix.inputs) == 1:
         return ()

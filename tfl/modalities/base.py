@@ -222,6 +222,9 @@ class Modality(Protocol):
     def encode(self, contents: tf.Tensor) -> Tensors:
         """Tensors of a batch of contents, a string tensor `(batch,)`, by graph operations; the one way there."""
 
+    def light_values(self, names: Sequence[str], examples: Any, indices: Any) -> dict[str, Any]:
+        """Those of the network's inputs of that name that take no decoding, `(n, ...)` arrays of the examples at `indices`."""
+
     def resources(self) -> Sequence[Any]:
         """Objects with tables or files that `encode` uses, which a SavedModel has to hold on to."""
 
@@ -296,29 +299,38 @@ class Modality(Protocol):
 
 MASK = "padding_mask"
 """Name of the input that says which positions of a sequence are in use, as in KerasHub."""
-NOUNS = {"image": ("image", "images"), "text": ("text", "texts"), "audio": ("sound", "sounds")}
-"""What one example of each kind is called, and several."""
+NOUNS = {
+    "image": ("image", "images"),
+    "text": ("text", "texts"),
+    "audio": ("sound", "sounds"),
+    "several": ("example", "examples"),
+    "table": ("row of the table", "rows of the table"),
+}
+"""What one example of each kind is called, and several. `several` are examples of several inputs, and `table` is one of these."""
 EXAMPLE_FILES = {
     "image": ("photo.jpg", "more_photos/"),
     "text": ("review.txt", "more_reviews/"),
     "audio": ("sound.wav", "more_sounds/"),
+    "several": ("examples.csv", "more_examples.csv"),
 }
 """A file and a folder of each kind, for examples in messages and pages."""
 NEAR_COPIES = {
     "image": "encoded, resized, cropped or mirrored",
     "text": "with other case, other signs or a few other words",
     "audio": "at another level or rate, shifted, cut or compressed",
+    "several": "in all of their inputs",
 }
 """How near copies of each kind differ from what they are copies of."""
-FINE_TUNING_RATES = {"image": 1e-3, "text": 1e-4, "audio": 1e-3}
+FINE_TUNING_RATES = {"image": 1e-3, "text": 1e-4, "audio": 1e-3, "several": 1e-4}
 """A learning rate for Adam that suits fine-tuning of the networks of each kind."""
 FINE_TUNING_EXAMPLES = {"image": 8000, "text": 2000, "audio": 8000}
 """For about how many examples, repeats counted, small data of each kind are fine-tuned."""
-PART_RATES = {"image": 3e-3, "text": 5e-4, "audio": 3e-3}
+PART_RATES = {"image": 3e-3, "text": 5e-4, "audio": 3e-3, "several": 5e-4}
 """The same where biases, low-rank changes or residual adapters train alone. Rates of low-rank changes are larger than those of
 fine-tuning (Schulman et al. 2025, *LoRA Without Regret*): texts have five times the rate, images and sounds three times. On
 photos of flowers and spoken digits ten times gave a lower mean accuracy than three, for biases and LoRA (three seeds each)."""
-KINDS = tuple(NOUNS)
+KINDS = ("image", "text", "audio")
+"""The kinds of which a source can hold one alone."""
 
 
 def modality_of(recipe: tfl.Recipe) -> Modality:

@@ -84,6 +84,10 @@ class ModalityDefaults:
         """The tensors as they are."""
         return tensors
 
+    def light_values(self, names: Sequence[str], examples: Any, indices: Any) -> dict[str, Any]:
+        """None: every tensor takes decoding."""
+        return {}
+
     def resources(self) -> Sequence[Any]:
         """Nothing has to be held on to."""
         return ()

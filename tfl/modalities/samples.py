@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-KIND_OF = {"strawberry": "image", "digits": "image", "reviews": "text", "sounds": "audio"}
+KIND_OF = {"strawberry": "image", "digits": "image", "reviews": "text", "sounds": "audio", "leaves_with_notes": "several"}
 """The kind of each sample by its name."""
 
 
@@ -55,11 +55,15 @@ def kind_of(name: str) -> str:
 def load(name: str) -> dict[str, Any]:
     """A sample as the fields of `tfl.data.examples.Examples`: `class_names`, `labels`, `note`, and `arrays` or `contents`.
 
+    Of a sample of several inputs `parts` are the columns of its table, by name.
+
     Raises:
         DataError: There is no sample of that name.
     """
     module: Any = importlib.import_module(f"tfl.modalities.{kind_of(name)}.sample")
     sample = module.load_sample(name)
+    if hasattr(sample, "parts"):
+        return {"class_names": sample.class_names, "labels": sample.labels, "note": sample.note, "parts": sample.parts}
     held = "contents" if hasattr(sample, "contents") else "images"
     where = "contents" if held == "contents" else "arrays"
     return {
@@ -68,3 +72,17 @@ def load(name: str) -> dict[str, Any]:
         "note": sample.note,
         where: getattr(sample, held),
     }
+
+
+def load_part(name: str, kind: str) -> dict[str, Any]:
+    """One input of a sample of several, as the fields of `tfl.data.examples.Examples`.
+
+    Raises:
+        DataError: None of its inputs is of that kind.
+    """
+    module: Any = importlib.import_module(f"tfl.modalities.{kind_of(name)}.sample")
+    if kind not in module.COLUMN_OF:
+        raise DataError(f"sample:{name} has no input of this kind.", received=kind, allowed=tuple(module.COLUMN_OF))
+    fields = load(name)
+    parts = fields.pop("parts")
+    return {**fields, "contents": parts[module.COLUMN_OF[kind]]}

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from tfl.errors import BadContentError
 from tfl.modalities.base import KINDS, Checked, Modality, Tensors
+from tfl.recipe import SEVERAL
 
 if TYPE_CHECKING:
     import numpy as np
@@ -208,9 +209,9 @@ def shipping_of_about(about: Mapping[str, Any]) -> Shipping:
         BadContentError: The kind is unknown.
     """
     kind = about.get("modality", KINDS[0])
-    if kind not in KINDS:
+    if kind not in (*KINDS, SEVERAL):
         raise BadContentError(
-            "The export is for a kind of example that this version does not know.", received=kind, allowed=KINDS
+            "The export is for a kind of example that this version does not know.", received=kind, allowed=(*KINDS, SEVERAL)
         )
     return _kind(kind).of_about(about)
 

@@ -10,13 +10,17 @@ from typing import Any
 import keras
 
 from tfl.backbones.blocks import Block, block_outputs, find_blocks
+from tfl.backbones.flat import name_from_one, nodes_in_order
 from tfl.backbones.inputs import inputs_of
 from tfl.backbones.matching import Matching, matching_of
 from tfl.data.bundle import Bundle
 from tfl.errors import BackboneError
 from tfl.modalities.base import MASK, Modality, modality_of
+from tfl.modalities.several.modality import PRESENT, networks_of, tensor_name
 from tfl.model.adapters import with_adapters
+from tfl.model.branches import VECTOR, Branch, build_branch
 from tfl.model.head import head_layers, put_on, reading_layers, tapped
+from tfl.model.join import join
 from tfl.model.source_head import Classifier, mapped_logits, put_classifier
 from tfl.recipe import Recipe
 from tfl.tasks.base import Task, task_of
@@ -43,6 +47,7 @@ class Assembled:
         taps: What the head reads, input side first; empty where it reads the last block alone.
         matching: What the backbone took over from a weights file, layer by layer; None where nothing was matched.
         classifier: That of the source, where the head begins with it.
+        branches: The network of each of several inputs that has one; empty where there is one input.
     """
 
     model: keras.Model
@@ -53,6 +58,13 @@ class Assembled:
     taps: tuple[Tap, ...] = ()
     matching: Matching | None = None
     classifier: Classifier | None = None
+    branches: tuple[Branch, ...] = ()
+
+    def groups(self) -> dict[str, list[str]]:
+        """The names of the blocks of each network, input side first, by the name of its input; empty for the only one."""
+        if self.branches:
+            return {branch.name: branch.block_names for branch in self.branches}
+        return {"": [block.name for block in self.blocks]}
 
     def layers_of(self, block: str) -> list[keras.layers.Layer]:
         """The Keras layers of the block called `block`, or of `head`; operations without state are left out."""
@@ -126,6 +138,8 @@ def _assemble(recipe: Recipe, class_names: Sequence[str], modality: Modality, ta
     keras.utils.set_random_seed(recipe.seed)
     if recipe.head.start == "source":
         return _with_source(recipe, class_names, modality, task)
+    if recipe.data.inputs:
+        return _with_branches(recipe, class_names, modality, task)
     backbone = modality.build_backbone(recipe.backbone)
     matching = matching_of(backbone)
     if width := recipe.backbone.adapter_width:
@@ -168,6 +182,36 @@ def _with_source(recipe: Recipe, class_names: Sequence[str], modality: Modality,
         head_layers=(*classifier.layers, *names, *(layer.name for layer in last)),
         class_names=tuple(class_names),
         classifier=classifier,
+    )
+
+
+def _with_branches(recipe: Recipe, class_names: Sequence[str], modality: Any, task: Task) -> Assembled:
+    """The networks of several inputs, whose vectors the head joins."""
+    inputs = {name: keras.Input(spec.shape, dtype=spec.dtype, name=name) for name, spec in modality.spec().items()}
+    networks = networks_of(recipe.backbone)
+    branches = {}
+    for name in (name for name in modality.parts if name in networks):
+        keras.utils.set_random_seed(recipe.seed)  # random weights are those of a run on the input alone
+        branches[name] = build_branch(name, modality.parts[name], networks[name], inputs, pooling=recipe.head.pooling)
+    vectors = {
+        name: branches[name].joint[VECTOR] if name in branches else inputs[tensor_name(name, next(iter(part.spec())))]
+        for name, part in modality.parts.items()
+    }
+    output = join(recipe.head, vectors, inputs[PRESENT], seed=recipe.seed)
+    for layer in (*head_layers(recipe.head, len(class_names), seed=recipe.seed), *task.output_layers()):
+        output = layer(output)
+    model = keras.Model(inputs, output, name=recipe.name.replace("/", "_"))
+    name_from_one(model)
+    blocks = [block for branch in branches.values() for block in branch.blocks]
+    below = {layer for block in blocks for layer in block.layers}
+    operations = dict.fromkeys(node.operation.name for node in nodes_in_order(model))
+    return Assembled(
+        model=model,
+        backbone_output={name: branch.joint[branch.blocks[-1].name] for name, branch in branches.items()},
+        blocks=_up_to(blocks, len(blocks) - 1),
+        head_layers=tuple(name for name in operations if name not in below),
+        class_names=tuple(class_names),
+        branches=tuple(branches.values()),
     )
 
 

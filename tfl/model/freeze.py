@@ -158,7 +158,7 @@ def make_plan(assembled: Assembled, stage: Stage) -> Plan:
     names = [block.name for block in assembled.blocks]
     chosen = _chosen(assembled, names, stage)
     of_head = [layer.name for layer in assembled.layers_of(HEAD) if layer.weights]
-    factors = _factors(names, of_head, stage)
+    factors = _factors(list(assembled.groups().values()), of_head, stage)
     rows = [_row(assembled, name, trains=name in chosen, factors=factors, stage=stage) for name in (*names, HEAD)]
     if not any(row.trainable for row in rows):
         raise RecipeError(f"Nothing trains in stage `{stage.name}`: every multiplier is zero.")
@@ -237,17 +237,36 @@ def _chosen(assembled: Assembled, names: list[str], stage: Stage) -> set[str]:
         if assembled.matching is None:
             raise stage.nothing_matched()
         return {*assembled.unmatched_blocks(), HEAD}
+    groups = assembled.groups()
     if kind == "top":
-        if int(rest) > len(names):
-            raise RecipeError(
-                f"Stage `{stage.name}` trains more blocks than the backbone has.",
-                received=stage.train,
-                allowed=f"`top:1` to `top:{len(names)}`, or `all`",
-            )
-        return {*names[len(names) - int(rest) :], HEAD}
+        return {name for blocks in groups.values() for name in _top(blocks, int(rest), stage)} | {HEAD}
     if kind == "blocks":
         return {name for glob in rest.split(",") for name in _fitting(glob.strip(), names, stage)} | {HEAD}
+    if "." in kind:  # of several inputs
+        chosen = {HEAD}
+        for part in stage.train.split(","):
+            network, _, which = part.partition(".")
+            if network not in groups:
+                raise RecipeError(
+                    f"Stage `{stage.name}` names an input that has no network.",
+                    received=network,
+                    allowed=[name for name in groups if name] or "`head`, `all`, `top:K` or `blocks:GLOB,GLOB`",
+                )
+            blocks = groups[network]
+            chosen.update(blocks if which == "all" else _top(blocks, int(which.partition(":")[2]), stage))
+        return chosen
     return {*names, HEAD} if kind == "all" else {HEAD}
+
+
+def _top(blocks: list[str], count: int, stage: Stage) -> list[str]:
+    """The top `count` blocks of a network."""
+    if count > len(blocks):
+        raise RecipeError(
+            f"Stage `{stage.name}` trains more blocks than the backbone has.",
+            received=stage.train,
+            allowed=f"`top:1` to `top:{len(blocks)}`, or `all`",
+        )
+    return blocks[len(blocks) - count :]
 
 
 def _fitting(glob: str, names: list[str], stage: Stage) -> list[str]:
@@ -262,9 +281,10 @@ def _fitting(glob: str, names: list[str], stage: Stage) -> list[str]:
     return fitting
 
 
-def _factors(names: list[str], of_head: list[str], stage: Stage) -> Mapping[str, float]:
-    """By block, and by layer of the head."""
-    factors = {name: stage.layer_decay ** (len(names) - index) for index, name in enumerate(names)}
+def _factors(networks: list[list[str]], of_head: list[str], stage: Stage) -> Mapping[str, float]:
+    """By block, of each network, and by layer of the head."""
+    factors = {name: stage.layer_decay ** (len(names) - at) for names in networks for at, name in enumerate(names)}
+    names = [name for blocks in networks for name in blocks]
     factors |= dict.fromkeys((HEAD, *of_head), 1.0)
     for glob, factor in stage.multipliers.items():
         for name in _fitting(glob, [*names, HEAD, *of_head], stage):

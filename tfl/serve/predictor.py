@@ -19,9 +19,11 @@ from tfl.errors import BadContentError, BadImageError, ExportError, RunError, Tf
 from tfl.modalities.base import KINDS, NOUNS
 from tfl.modalities.shipping import Shipping, shipping_of, shipping_of_about
 from tfl.quiet import load_tensorflow
+from tfl.recipe import SEVERAL
 from tfl.runs import Run
 from tfl.serve.about import about_of_export, shipping_of_export, task_of_export
 from tfl.serve.files import expand, read_file
+from tfl.serve.inputs import Rows
 from tfl.serve.rows import MAIN, row_of
 
 if TYPE_CHECKING:
@@ -100,7 +102,20 @@ class Predictor:
 
     def look_at_files(self, files: Sequence[Path]) -> Predictions:
         """The answers for exactly these files, as `tfl.serve.files.expand` found them; one that has vanished is unreadable."""
+        if self.shipping.modality.kind == SEVERAL:
+            return self._look_at_tables(files)
         return self._answered((str(file), lambda file=file: read_file(file, self.shipping)) for file in files)  # type: ignore[misc]
+
+    def _look_at_tables(self, files: Sequence[Path]) -> Predictions:
+        """The answers for the rows of tables, where a model has several inputs."""
+        modality: Any = self.shipping.modality
+        rows = Rows(files, modality.inputs)
+        found = self._answered(
+            (name, lambda packed=packed, at=at: self.shipping.accept(packed[at]))  # type: ignore[misc]
+            for name, packed, at in rows
+        )
+        found.notes.extend(rows.notes(self.path))
+        return found
 
     def look_at_contents(self, contents: Mapping[str, bytes]) -> Predictions:
         """The answers for contents that are at hand, each called by its name, such as texts that were typed."""

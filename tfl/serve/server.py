@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from tfl.errors import MissingExtraError, ServingError
+from tfl.recipe import SEVERAL
 from tfl.serve.limits import Limits
 from tfl.serve.models import Models
 
@@ -103,6 +104,11 @@ class Server:
         """Where HTTP is answered."""
         host, port = self.listener.getsockname()[:2]
         return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+    @property
+    def has_page(self) -> bool:
+        """Whether there is a page to try the model at: it takes one file, and so there is none for several inputs."""
+        return self.models.latest.shipping.modality.kind != SEVERAL
 
     def run(self) -> None:
         """Answers until SIGTERM, which ends it well, or Ctrl-C; both after what was begun is answered.
@@ -202,6 +208,8 @@ def _page(models: Models, path: Path, nearest: Callable[[bytes], list[dict[str, 
     from tfl.runs import Run
     from tfl.serve.page.routes import page_routes
 
+    if models.latest.shipping.modality.kind == SEVERAL:
+        return None  # the page takes one file
     return page_routes(models, Run.open(path) if (path / "manifest.json").is_file() else None, nearest)
 
 

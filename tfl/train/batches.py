@@ -13,7 +13,6 @@ import tensorflow as tf
 from tfl.backbones.inputs import structured
 from tfl.data.bundle import Bundle, derived_seed
 from tfl.data.pipeline import cache_tensors, shuffled, untuned
-from tfl.errors import DataError
 from tfl.features.cost import Decision, Pass, decide
 from tfl.features.cut import FEATURES
 from tfl.features.extract import Extractor
@@ -66,6 +65,7 @@ class Batches(Protocol):
 
     feature_seconds: float
     dtype: str
+    inputs: tuple[str, ...]
 
     def train(self, epoch: int) -> Epoch:
         """The training batches of an epoch, counted from 1."""
@@ -92,6 +92,7 @@ class InputBatches:
     """Batches of the network's inputs, decoded once where the disk has room. Augmentation is drawn anew in every epoch."""
 
     dtype = "float32"
+    inputs: tuple[str, ...] = ()
 
     def __init__(self, bundle: Bundle, stage: Stage) -> None:
         self.bundle, self.stage = bundle, stage
@@ -199,13 +200,7 @@ class FeatureBatches:
 
     def _inputs_of(self, part: str) -> dict[str, NDArray[Any]]:
         """The network's own inputs that the suffix needs, of the split."""
-        if not self.inputs:
-            return {}
-        bundle, indices = self.bundle, self.bundle.indices(part)
-        if bundle.cached is None:
-            raise DataError("The inputs of the network do not fit on the disk, and the blocks above the cut need them.")
-        specs = bundle.cached.specs
-        return {name: bundle.cached.columns[name][indices].astype(specs[name].dtype) for name in self.inputs}
+        return self.bundle.input_values(self.inputs, self.bundle.indices(part)) if self.inputs else {}
 
 
 def views_of(stage: Stage) -> int:

@@ -144,6 +144,7 @@ class Fit:
             task=self.bundle.task,
             class_weights=self._class_weights,
             dtype=self.batches.dtype,
+            exact=self.batches.inputs,
             parts=self.state.parts,
             l2_sp=stage.l2_sp,
             head=self._head,

@@ -67,6 +67,7 @@ class Loop:
         task: Loss, metrics and weights. Defaults to one of several classes.
         class_weights: `(width,)`, a weight for each output, or None for equal ones.
         dtype: Of floating-point inputs as they come; they are cast to float32 inside the compiled step.
+        exact: Names of inputs that come in their own dtype.
         jit_compile: Whether XLA compiles the steps, for the one shape of a full batch; a smaller last batch runs without it.
             Evaluation never uses it.
         parts: A batch goes through the network in so many parts, one after the other, and their gradients are added up: the step
@@ -88,6 +89,7 @@ class Loop:
         task: Task | None = None,
         class_weights: NDArray[Any] | None = None,
         dtype: str = "float32",
+        exact: Collection[str] = (),
         jit_compile: bool = False,
         parts: int = 1,
         l2_sp: float = 0.0,
@@ -110,7 +112,7 @@ class Loop:
         self._scheduled = optimizer
         self.optimizer = keras.optimizers.LossScaleOptimizer(optimizer) if half else optimizer
         self.optimizer.build(self._variables)
-        inputs = input_specs(model, dtype)
+        inputs = input_specs(model, dtype, exact=exact)
         targets, order, number = tf.TensorSpec((None, width)), tf.TensorSpec((None,), tf.int32), tf.TensorSpec((), tf.int32)
         batch, memory = (inputs, targets), (inputs, targets, order, number, number)
         full = input_specs(model, "float32", batch_size=batch_size), tf.TensorSpec((batch_size, width))
@@ -301,15 +303,19 @@ class Loop:
                 after_batch()
 
 
-def input_specs(model: keras.Model, dtype: str, *, batch_size: int | None = None) -> Any:
+def input_specs(model: keras.Model, dtype: str, *, batch_size: int | None = None, exact: Collection[str] = ()) -> Any:
     """What a model takes: one specification, or a dictionary by input name where it has several inputs.
 
     Args:
         model: A Functional model.
         dtype: Of its floating-point inputs; whole numbers and masks keep theirs.
         batch_size: First axis; None leaves it open.
+        exact: Names of floating-point inputs that keep theirs too.
     """
-    specs = {one.name: tf.TensorSpec((batch_size, *one.shape[1:]), _dtype_of(one, dtype)) for one in model.inputs}
+    specs = {
+        one.name: tf.TensorSpec((batch_size, *one.shape[1:]), str(one.dtype) if one.name in exact else _dtype_of(one, dtype))
+        for one in model.inputs
+    }
     return specs if len(specs) > 1 else next(iter(specs.values()))
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from tfl.data.bundle import Bundle
-from tfl.features.extract import Extractor
+from tfl.features.joined import extractor_of
 from tfl.progress import progress_shown
 from tfl.recipe import Recipe
 from tfl.runs import Run
@@ -51,10 +51,10 @@ def precompute(
             storing[plan.stage.name] = plan
     every = [plan.prefix for plan in storing.values()]
     plain = [plan.prefix for plan in storing.values() if plan.stage.augment is None]
-    extractor = Extractor(every, bundle, features=recipe.features, known=known, console=console)
+    extractor = extractor_of(every, bundle, features=recipe.features, known=known, console=console)
     # an engine takes seconds to set up: the same one does both parts, where all stages read the examples as they are
     same = plain == every
-    plain_extractor = extractor if same else Extractor(plain, bundle, features=recipe.features, known=known, console=console)
+    plain_extractor = extractor if same else extractor_of(plain, bundle, features=recipe.features, known=known, console=console)
     for part, models, chosen in (("train", plain, plain_extractor), ("val", every, extractor)):
         if models and len(bundle.indices(part)):
             words = f"frozen blocks, {part} {bundle.modality.nouns}"
@@ -65,10 +65,11 @@ def precompute(
 
 def _unchanged(run: Run, plans: Mapping[str, StagePlan]) -> Iterator[tuple[StagePlan, StageState]]:
     """The stages whose frozen blocks are still as they are now when the stage begins, with their states."""
-    lowest: tuple[int, bool] | None = None
+    lowest: dict[str, tuple[int, bool]] = {}
     for name, plan in plans.items():
-        first = plan.lowest
+        firsts = plan.begins
         state = StageState.load(run, name) or StageState.begin(run, name)
-        if plan.has_prefix and (lowest is None or first <= lowest) and not state.done and not state.unstored:
+        unchanged = all(first <= lowest.get(network, first) for network, first in firsts.items())
+        if plan.has_prefix and unchanged and not state.done and not state.unstored:
             yield plan, state
-        lowest = first if lowest is None else min(lowest, first)
+        lowest = {network: min(first, lowest.get(network, first)) for network, first in firsts.items()}

@@ -7,14 +7,16 @@ after it all read it from there.
 from __future__ import annotations
 
 import functools
+import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import keras
 
 from tfl.data.bundle import Bundle
-from tfl.features.cut import cut, inputs_next_to
+from tfl.features.cut import cut, cut_branches, inputs_next_to
 from tfl.features.extract import Extractor
+from tfl.features.joined import extractor_of
 from tfl.model.assemble import Assembled
 from tfl.model.freeze import Plan, make_plan
 from tfl.recipe import Recipe, Stage
@@ -24,6 +26,12 @@ from tfl.train.state import StageState
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+
+_SMALL = 2**11
+"""Numbers of an example: a text of 512 tokens has 1,536."""
+_OPEN = 512
+"""Positions that stand for an open side."""
 
 
 @dataclass(frozen=True)
@@ -45,26 +53,50 @@ class StagePlan:
         """Index of the first block that trains; the number of blocks where the head trains alone."""
         return self.freeze.first_trainable_block
 
+    @functools.cached_property
+    def firsts(self) -> dict[str, int]:
+        """The index of the first block that trains in each network, by its input; empty is the name of the only one."""
+        trains = {row.block for row in self.freeze.rows if row.trainable}
+        return {
+            name: next((at for at, block in enumerate(blocks) if block in trains), len(blocks))
+            for name, blocks in self.assembled.groups().items()
+        }
+
     @property
     def lowest(self) -> tuple[int, bool]:
         """Where training begins, the higher the greater: the first block that trains, and whether only its adapter does."""
         return self.first_trainable_block, self.freeze.under_adapter
 
     @property
+    def begins(self) -> dict[str, tuple[int, bool]]:
+        """`lowest` of each network, by its input."""
+        return {name: (first, self.freeze.under_adapter) for name, first in self.firsts.items()}
+
+    @property
     def has_prefix(self) -> bool:
         """Whether what lies below all that trains is computed once: frozen blocks, or the layers under the adapter of the first.
 
-        A stage in which every block trains draws its augmentation anew in every epoch, also where these are adapters.
+        A stage in which every block trains draws its augmentation anew in every epoch, also where these are adapters. Of several
+        inputs a block has to be frozen in the network of one, if those of which everything trains have small inputs, such as
+        tokens, which are held in memory next to the features of the others.
         """
-        return self.first_trainable_block > 0 or (self.freeze.under_adapter and self.stage.augment is None)
+        if not self.assembled.branches:
+            return self.first_trainable_block > 0 or (self.freeze.under_adapter and self.stage.augment is None)
+        whole = [name for name, first in self.firsts.items() if not first]
+        if len(whole) == len(self.firsts):
+            return False
+        own = (branch.model for branch in self.assembled.branches if branch.name in whole)
+        return all(sum(math.prod(side or _OPEN for side in one.shape[1:]) for one in model.inputs) <= _SMALL for model in own)
 
     @functools.cached_property
-    def _parts(self) -> tuple[keras.Model, keras.Model]:
+    def _parts(self) -> tuple[Any, keras.Model]:
+        if self.assembled.branches:
+            return cut_branches(self.assembled, self.firsts)
         return cut(self.assembled, self.first_trainable_block, under_adapter=self.freeze.under_adapter)
 
     @property
-    def prefix(self) -> keras.Model:
-        """The frozen network below the cut; only where `has_prefix`."""
+    def prefix(self) -> Any:
+        """The frozen network below the cut; of several inputs a `JoinedPrefix`. Only where `has_prefix`."""
         return self._parts[0]
 
     @property
@@ -79,7 +111,7 @@ class StagePlan:
 
     def extractor(self, bundle: Bundle, *, recipe: Recipe, known: str | None = None, console: Console | None = None) -> Extractor:
         """The prefix over the examples of a bundle."""
-        return Extractor([self.prefix], bundle, features=recipe.features, known=known, console=console)
+        return extractor_of([self.prefix], bundle, features=recipe.features, known=known, console=console)
 
     def stores(self, state: StageState | None) -> bool:
         """Whether the stage was decided to train on stored features."""

@@ -14,6 +14,7 @@ from tfl.data.split import tied_together
 from tfl.errors import RecipeError, listed
 from tfl.features.cut import cut, tensor_at
 from tfl.features.extract import extract
+from tfl.features.joined import joined_vectors
 from tfl.features.pooled import head_inputs
 from tfl.features.standardise import moments, set_moments, standardise
 from tfl.model.assemble import Assembled
@@ -35,8 +36,8 @@ _SHOWN = 15
 
 
 def start_head(assembled: Assembled, bundle: Bundle, *, recipe: Recipe, console: Console | None = None) -> ClassMapping | None:
-    """Prepares the head before the first stage: its standardisation where it has taps, its weights with `Head.start="probe"`, and
-    the map of the classes with `"source"`.
+    """Prepares the head before the first stage: its standardisation where it has taps or several inputs, its weights with
+    `Head.start="probe"`, and the map of the classes with `"source"`.
 
     A probe and a map take one pass over the training examples, not augmented, whose result a first stage that trains the head
     alone then finds in the store.
@@ -55,7 +56,12 @@ def start_head(assembled: Assembled, bundle: Bundle, *, recipe: Recipe, console:
     if recipe.head.start != "probe":
         standardise(assembled, bundle, features=recipe.features, console=console)
         return None
-    vectors = head_inputs(assembled, bundle, "train", pooling=recipe.head.pooling, features=recipe.features, console=console)
+    if assembled.branches:
+        standardise(assembled, bundle, features=recipe.features, console=console)
+        vectors = joined_vectors(assembled, bundle, "train", features=recipe.features, console=console)
+    else:
+        pooling, features = recipe.head.pooling, recipe.features
+        vectors = head_inputs(assembled, bundle, "train", pooling=pooling, features=features, console=console)
     inputs, targets = standardised_inputs(assembled, vectors), bundle.task.scaled(bundle.targets_of("train"))
     train = bundle.indices("train")
     units = np.where(bundle.is_extra(train), -1, tied_together(bundle.examples, bundle.fingerprints)[train])

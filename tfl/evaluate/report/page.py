@@ -32,6 +32,7 @@ from tfl.evaluate.report.facts import (
     stage_facts,
     time_facts,
 )
+from tfl.evaluate.report.inputs import input_facts
 from tfl.evaluate.report.map_chart import examples_map, map_points
 from tfl.evaluate.report.sections import Section, section_of
 from tfl.evaluate.report.source import forgetting_facts, mapping_facts
@@ -39,7 +40,7 @@ from tfl.evaluate.report.use import usage
 from tfl.evaluate.run_files import optional_json, read_history, readable
 from tfl.fields import as_plain
 from tfl.modalities.base import KINDS, NOUNS
-from tfl.recipe import OF_NUMBERS
+from tfl.recipe import OF_NUMBERS, SEVERAL
 from tfl.runs import AUTO, EXTRA, MAPPING, MATCHING, Run
 from tfl.storage import finite, write_atomically, write_json
 from tfl.tasks.base import Task, task_of
@@ -57,7 +58,7 @@ def collect_report(run: Run | Path | str) -> dict[str, Any]:
         `recipe`, `manifest`, `result` (the headline), `data`, `choice` (what `Auto` tried), `mapping` and `forgetting` (of the
         source's own classifier), `extra` (of the extra examples), `blocks`, `matching` (which layers took over weights of a
         file), `stages`, `history`, `metrics`, `confused`, `confidence`, `evaluations`, `time`, `album`, `section` (what the task
-        adds). Parts that the run has not reached are empty.
+        adds), `inputs` (what each of several is worth). Parts that the run has not reached are empty.
 
     Raises:
         RunError: The folder holds no run, or a file of it is damaged.
@@ -111,6 +112,7 @@ def _collect(run: Run, section: Section) -> dict[str, Any]:
             "confidence": confidence_facts(metrics, nouns=NOUNS[run.recipe.data.kind][1]),
             "evaluations": evaluations,
             "section": section.facts,
+            "inputs": input_facts(metrics),
             "time": time_facts(metrics, stages),
             "album": _album(run),
             "of_numbers": run.recipe.task in OF_NUMBERS,
@@ -183,7 +185,8 @@ def describe_data(
 def _figures(document: dict[str, Any]) -> dict[str, charts.Figure]:
     history, stages, test = document["history"], document["stages"], document["metrics"].get("test") or {}
     monitor = document["recipe"]["monitor"]["metric"]
-    nouns = NOUNS[(document["recipe"]["data"].get("input") or {}).get("kind", KINDS[0])][1]
+    data = document["recipe"]["data"]
+    nouns = NOUNS[SEVERAL if data.get("inputs") else (data.get("input") or {}).get("kind", KINDS[0])][1]
     also = "val_macro_f1" if monitor == "val_macro_f1" else None
     watched = monitor if monitor not in ("val_accuracy", "val_loss") else task_of(document["recipe"]["task"]).default_metric
     drawn = {

@@ -108,7 +108,9 @@ class AudioModality(SeenByImageNetwork):
         return {
             "decode": f"{VERSION}, tensorflow {tf.__version__}, keras {keras.__version__}",
             "image_size": list(self.size),
-            **{f"audio_{name}": value for name, value in dataclasses.asdict(self.audio).items() if name != "kind"},
+            **{
+                f"audio_{name}": value for name, value in dataclasses.asdict(self.audio).items() if name not in ("kind", "column")
+            },
         }
 
     def about(self) -> dict[str, Any]:
