@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import os
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     _longest_files_first(items)
 
 
+def pytest_collection_finish() -> None:
+    """What was imported stays: no look through all objects, of which TensorFlow has a million, has to see it again."""
+    gc.collect()
+    gc.freeze()
+
+
 def _longest_files_first(items: list[pytest.Item]) -> None:
     """Workers that take file after file end together only if no long one comes last; the number of tests says little."""
     slow, all_ = Counter[Path](), Counter[Path]()
@@ -52,6 +58,14 @@ def _longest_files_first(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
     os.environ["TFL_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_power_cut() -> Iterator[None]:
+    """Writes are not brought to the disk: killed processes lose nothing by that, and each of thousands would wait for it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda handle: None)
+        yield
 
 
 @pytest.fixture

@@ -273,3 +273,9 @@ def test_a_recipe_of_an_earlier_version_trains_all_weights(recipe):
         del stage["weights"], stage["lora_rank"]
     assert tfl.Recipe.from_json(json.dumps(document)) == recipe
     assert all(stage.weights == "all" for stage in recipe.stages)
+
+
+@pytest.mark.parametrize("options", [{}, {"start": "probe", "probe": "knn"}])
+def test_a_penalty_needs_a_regression(options):
+    with pytest.raises(RecipeError, match="starts from a regression"):
+        tfl.Head(strengths=(1.0,), **options)

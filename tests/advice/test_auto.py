@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 import tfl
-from tfl.advice.auto import SHARES, candidate_stages, choose_stages
+from tfl.advice.auto import SHARES, Ladder, candidate_stages, choose_stages
 from tfl.errors import RecipeError
 from tfl.job import run_recipe
 from tfl.model.assemble import assemble_for
@@ -107,6 +107,25 @@ def test_fine_tuning_starts_from_the_probe(tuned):
     ledger = {row["block"]: row["moved"] for row in tuned.read_json("ledger.json")["finetune"]}
     trained = 1 + int(stage.train.removeprefix("top:"))  # the head's too
     assert list(ledger.values()) == [False] * (len(ledger) - trained) + [True] * trained
+
+
+@pytest.mark.parametrize("worse", [False, True])
+def test_few_images_keep_the_halfway_fine_tuning_unless_it_is_shown_to_be_worse(bundle, monkeypatch, worse):
+    def never(self, *arguments, **options):
+        return dataclasses.replace(compare(self, *arguments, **options), holds=False)
+
+    compare = Evidence.compare
+    monkeypatch.setattr(Evidence, "compare", never)
+    monkeypatch.setattr("tfl.advice.auto.MOST_EPOCHS", 1)
+    monkeypatch.setattr("tfl.advice.auto.CANDIDATES", ((0.3, 0.3),))
+    if worse:
+        monkeypatch.setattr(Ladder, "_worse", lambda self, held, share: True)
+    ladder = Ladder(digits(), tfl.Auto(minutes=20), bundle, precision=None, class_weights=None, console=None)
+    chosen, row = ladder.climb(), ladder.tried[-1]
+    assert (row["kept"], row["by_default"], row["gain"]["holds"]) == (not worse, not worse, False)
+    (stage,) = chosen.fixed_stages
+    assert (stage.epochs, stage.interpolate) == ((0, 1.0) if worse else (1, 0.5))
+    assert chosen.head.strengths == ladder.best_probe.strengths  # which are not looked for again
 
 
 def test_a_repeat_takes_the_choice_over_and_is_identical(tuned, tmp_path):

@@ -39,10 +39,14 @@ def small_memory() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a finished run: two stages over three classes of digits, on a network of three small layers."""
+    """The folder of a finished run: two stages over three classes of digits, on a network of three small layers.
+
+    Its recipe names no export, so that a resumed run writes none; one lies in the folder nevertheless.
+    """
     import keras
 
     import tfl
+    from tfl.export.ship import ship_model
     from tfl.job import run_recipe
 
     base = tmp_path_factory.mktemp("finished")
@@ -57,8 +61,11 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
         data=tfl.Sample("digits", image_size=(32, 32), per_class=12, labels=("0", "3", "8")),
         backbone=tfl.Backbone(str(base / "tiny.keras")),
         stages=(tfl.Stage("head", epochs=2), tfl.Stage("finetune", train="top:1", epochs=1)),
+        export=(),
     )
-    return run_recipe(recipe, out=base / "run").folder
+    run = run_recipe(recipe, out=base / "run")
+    ship_model(run, keras.models.load_model(run.path("model.keras")), ["saved_model"], run.path("export"), bundle=None)
+    return run.folder
 
 
 @pytest.fixture

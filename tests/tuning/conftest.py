@@ -43,11 +43,17 @@ def recipe(source):
 
 
 @pytest.fixture(scope="session")
-def whole(source, tmp_path_factory):
-    """The rows of the recipe's search, run once and not disturbed."""
+def searched(source, tmp_path_factory):
+    """The recipe's search, run once and not disturbed; to be read only."""
     from tfl.tuning.search import search
 
-    return _scores(search(_recipe(source), out=tmp_path_factory.mktemp("whole") / "search"))
+    return search(_recipe(source), out=tmp_path_factory.mktemp("whole") / "search")
+
+
+@pytest.fixture(scope="session")
+def whole(searched):
+    """The rows of that search."""
+    return _scores(searched)
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import pytest
 
 import tfl
 from tfl.errors import RecipeError, RunError, TrainingError
+from tfl.tuning import folder, trial
 from tfl.tuning.folder import SearchFolder
 
 pytestmark = pytest.mark.slow
@@ -44,15 +45,40 @@ search(recipe, out=out, resume=Path(out, "search.json").is_file())
 
 
 def killed_search(recipe, out, *, epoch):
-    """A search in a process of its own that dies without a word after so many epochs."""
+    """A search in a process of its own, which dies without a word after so many epochs."""
     out.parent.mkdir(parents=True, exist_ok=True)
     file = out.parent / f"{out.name}.json"
     file.write_text(recipe.to_json())
     return subprocess.run([sys.executable, "-c", DIES, str(file), str(out), str(epoch)], capture_output=True, check=False)
 
 
-def test_a_grid_tries_every_combination_and_leaves_what_it_found(recipe, look_for):
-    found = look_for(recipe)
+class Killed(BaseException):
+    """Ends a search at once: nothing in tfl catches it."""
+
+
+@pytest.fixture
+def cut_search(monkeypatch, look_for):
+    """A search that is cut after so many epochs; what it left on disk can be resumed."""
+
+    def run(recipe, name, *, epoch):
+        trained = []
+        was = trial._Watch.on_epoch_end
+
+        def cut(self, number, logs=None):
+            trained.append(number)
+            if len(trained) == epoch:
+                raise Killed
+            was(self, number, logs)
+
+        with monkeypatch.context() as patch, pytest.raises(Killed):
+            patch.setattr(trial._Watch, "on_epoch_end", cut)
+            look_for(recipe, name)
+
+    return run
+
+
+def test_a_grid_tries_every_combination_and_leaves_what_it_found(searched):
+    found = searched
     rows = found.outcomes()
     assert [row["status"] for row in rows] == ["done"] * 4 and [row["epochs"] for row in rows] == [2] * 4
     assert len({json.dumps(row["values"]) for row in rows}) == 4
@@ -75,8 +101,8 @@ def test_each_network_of_a_space_gets_its_own_image_size(recipe, look_for, searc
     found = look_for(searching(free, space={"backbone": tfl.Choice(tuple(files))}))
     assert [row["status"] for row in found.outcomes()] == ["done", "done"]
     for row in found.outcomes():
-        trial = tfl.load_recipe(found.trial(row["trial"]) / "run" / "recipe.json")
-        assert trial.data.image_size == files[row["values"]["backbone"]]
+        tried = tfl.load_recipe(found.trial(row["trial"]) / "run" / "recipe.json")
+        assert tried.data.image_size == files[row["values"]["backbone"]]
     assert tfl.load_recipe(found.path("best_recipe.py")).data.image_size is None
 
 
@@ -118,19 +144,16 @@ def test_a_killed_search_ends_as_one_that_was_not(recipe, look_for, whole, score
     assert [line.split(",")[1] for line in (run / "history.csv").read_text().splitlines()[1:]] == ["1", "2"]
 
 
-def test_a_killed_bayesian_search_with_the_median_rule_ends_as_one_that_was_not(recipe, look_for, scores, searching, tmp_path):
+def test_a_killed_bayesian_search_with_the_median_rule_ends_as_one_that_was_not(recipe, look_for, scores, searching, cut_search):
     space = {"stages.head.learning_rate": tfl.Between(1e-4, 1e-1, log=True), "head.dropout": tfl.Choice((0.0, 0.5))}
     recipe = searching(recipe, algorithm="bayesian", trials=6, space=space, stop_poor=True)
     undisturbed = scores(look_for(recipe, "whole"))
-    out = tmp_path / "killed"
-    killed_search(recipe, out, epoch=5)
+    cut_search(recipe, "killed", epoch=5)
     assert scores(look_for(recipe, "killed", resume=True)) == undisturbed
 
 
-def test_epochs_before_a_kill_are_not_trained_again(recipe, look_for, tmp_path, monkeypatch):
-    from tfl.tuning import trial
-
-    killed_search(recipe, tmp_path / "killed", epoch=3)
+def test_epochs_before_a_kill_are_not_trained_again(recipe, look_for, cut_search, monkeypatch):
+    cut_search(recipe, "killed", epoch=3)
     trained = []
     was = trial._Watch.on_epoch_end
     monkeypatch.setattr(
@@ -193,10 +216,7 @@ def test_a_space_that_names_no_field_is_refused_before_anything_is_written(recip
     assert not (tmp_path / "search" / "search.json").exists()
 
 
-def test_minutes_end_the_search_within_a_trial_and_more_of_them_go_on(recipe, look_for, searching, scores, monkeypatch):
-    from tfl.tuning import folder
-
-    whole = scores(look_for(recipe, "whole"))
+def test_minutes_end_the_search_within_a_trial_and_more_of_them_go_on(recipe, look_for, searching, scores, whole, monkeypatch):
     asked = []
 
     def over(self):
@@ -305,7 +325,7 @@ def _with_a_limit(make):
 
 
 def test_the_winner_is_chosen_by_means_over_seeds_that_no_trial_saw(recipe, look_for, searching):
-    found = look_for(searching(recipe, trials=3, seeds=2))
+    found = look_for(searching(recipe, trials=2, seeds=2))
     confirmed = json.loads(found.path("confirmed.json").read_text())["rows"]
     assert confirmed[0]["name"] == "as it was" and 2 <= len(confirmed) <= 3
     assert all(len(row["scores"]) == 2 for row in confirmed)
