@@ -63,6 +63,8 @@ unless its answers are shown to be worse: over 13 draws of the small tasks of `b
 it changed the test accuracy by -0.3 to +5.0 points, +1.3 on average, whatever the cross-validation said. Texts lost up to 5.5."""
 DROPPED = 0.9
 """With a p-value above this on the first fold, the others are not worth their time."""
+LEAST_HELD = 100
+"""A candidate after the first for which time leaves some of the folds alone needs about so many held-out examples in these."""
 LEAST_EPOCHS, MOST_EPOCHS = 3, 20
 LAYER_DECAY, WARMUP, VIEWS = 0.8, 0.1, 2
 FINAL, FINISHING = 1.2, 15.0
@@ -318,7 +320,8 @@ class Ladder:
         left = ends + self._passes - max(final, self._final) - time.perf_counter()
         folds = min(len(heads), int(left / max(fold_seconds, 1e-9)))
         why = ""
-        if epochs < min(LEAST_EPOCHS, stage.epochs) or folds < 1:
+        too_few = not first and folds < len(heads) and folds * len(self.rows) < LEAST_HELD * len(heads)
+        if epochs < min(LEAST_EPOCHS, stage.epochs) or folds < 1 or too_few:
             why = f"{1000 * seconds:.1f} ms for an example leave no time for it within {self.auto.minutes:.2g} minutes"
         elif trainer.bytes_needed > MOST_BYTES:
             why = f"its features would take {trainer.bytes_needed / 2**30:.1f} GiB of memory"
