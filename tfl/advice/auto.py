@@ -371,7 +371,7 @@ class Ladder:
         self.answers.append(Answers(rows=held.rows, logits=held.logits[share], before=self.logits))
         on = f"on {len(held.rows)} held-out {self.bundle.modality.nouns}"
         words = gain.words(self.recipe.monitor.metric, kept=kept)
-        self._say(f"{_words(stage)}: {words}, {on}{', too few to show that it is worse' if by_default else ''}.")
+        self._say(f"{_words(stage)}: {words}, {on}{', where it is not shown to be right less often' if by_default else ''}.")
         if not kept:
             return None
         logits = np.array(self.logits)

@@ -76,7 +76,7 @@ def _verdict(tried: Mapping[str, Any]) -> str:
     if "skipped" in tried:
         return f"not tried: {tried['skipped']}"
     if tried.get("by_default"):
-        return "kept: not shown to be worse"
+        return "kept: accuracy not shown to be worse"
     return "kept" if tried["kept"] else "not better"
 
 
