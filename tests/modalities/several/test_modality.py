@@ -41,6 +41,7 @@ def test_tensors_are_those_of_each_input_alone(modality, joint):
     ("parts", "trouble"),
     [
         ({"photo": b"no photo"}, "photo.not_an_image"),
+        ({"photo": b"", "note": b"wet"}, "photo.zero_bytes"),
         ({"note": b" "}, "note.blank"),
         ({"other": b"x"}, "no_input"),
         ({"plant": pack({"age": b"old"})}, "plant.not_a_number"),

@@ -117,7 +117,7 @@ class SeveralModality(ModalityDefaults):
     def check(self, content: bytes) -> Checked:
         """What is wrong with the first input that cannot be used; the cost is that of all."""
         try:
-            found = unpack(content)
+            found = unpack(content, with_empty=True)  # a file of no bytes is damaged and not missing
         except BadContentError:
             return Checked(trouble="undecodable")
         known = {name: found[name] for name in self.parts if name in found}

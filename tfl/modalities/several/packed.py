@@ -39,8 +39,12 @@ def pack(parts: Mapping[str, bytes]) -> bytes:
     return _field(1, b"".join(entries))  # Example.features
 
 
-def unpack(content: bytes) -> dict[str, bytes]:
-    """The parts of a content; those of no bytes, or of several values, are left out.
+def unpack(content: bytes, *, with_empty: bool = False) -> dict[str, bytes]:
+    """The parts of a content; those of several values are left out.
+
+    Args:
+        content: A serialised `tf.train.Example`.
+        with_empty: Whether parts of no bytes, which count as missing, are returned too.
 
     Raises:
         BadContentError: It is no serialised `tf.train.Example`.
@@ -52,7 +56,7 @@ def unpack(content: bytes) -> dict[str, bytes]:
             values = [
                 one for feature in found.get(2, ()) for each in _fields(feature).get(1, ()) for one in _fields(each).get(1, ())
             ]
-            if found.get(1) and len(values) == 1 and values[0]:
+            if found.get(1) and len(values) == 1 and (values[0] or with_empty):
                 parts[found[1][-1].decode("utf-8", "replace")] = values[0]
     return parts
 
