@@ -165,7 +165,7 @@ def test_a_repeat_is_identical(used: Run, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_auto_holds_out_examples_of_the_target_alone(recipe: tfl.Recipe, tmp_path: Path) -> None:
-    auto = dataclasses.replace(recipe, head=tfl.Head(), stages=tfl.Auto(minutes=0.1))
+    auto = dataclasses.replace(recipe, head=tfl.Head(), stages=tfl.Auto(minutes=0.5))
     plain_auto = dataclasses.replace(auto, stages=tfl.Auto(minutes=0.0), extra_data=None)
     done, without = run(auto, tmp_path / "run"), run(plain_auto, tmp_path / "without")
     found, plain = done.read_json("auto.json"), without.read_json("auto.json")

@@ -4,6 +4,7 @@ import importlib.util
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import tfl
 from tfl.errors import RecipeError
@@ -61,6 +62,7 @@ def test_prefix_and_suffix_are_the_whole_network(assembled):
     values["present"] = np.ones((2, 3), np.int32)
     made = {f"{name}_features": model(values[f"{name}_pixels"]) for name, model in prefix.models.items()}
     given = {one.name: made[one.name] if one.name in made else values[one.name] for one in suffix.inputs}
+    given, values = ({name: tf.convert_to_tensor(one) for name, one in some.items()} for some in (given, values))
     np.testing.assert_allclose(suffix(given), assembled.model(values), atol=1e-5)
     assert set(prefix.models) == {"photo", "other"}
 

@@ -26,7 +26,7 @@ from tfl.advice.probe_candidates import ProbeCandidate, Probes, probe_candidates
 from tfl.data.bundle import Bundle, derived_seed
 from tfl.data.split import tied_together
 from tfl.fields import as_plain
-from tfl.modalities.base import FINE_TUNING_EXAMPLES, FINE_TUNING_RATES
+from tfl.modalities.base import FEW_SHARES, FINE_TUNING_EXAMPLES, FINE_TUNING_RATES
 from tfl.model.assemble import Assembled, assemble_for
 from tfl.probes.folds import make_folds
 from tfl.probes.head import LinearHead, linear_head
@@ -57,18 +57,17 @@ FIRST_ALPHA = 4.0
 """The first candidate may have a p-value so many times as large as `Auto.alpha`, and its metric may fall: on a few dozen examples
 no test can tell, and the accuracy moves by several points by chance. It gained test accuracy on most of the small tasks of
 `benchmarks/best_answer.py`, and where it lost, it lost little."""
-MOST_FEW, FEW_SHARE, FEW_KINDS = 150, 0.5, ("image", "audio")
-"""On so many held-out examples or fewer, of classes of these kinds, the first candidate is kept halfway even without evidence,
-unless its answers are shown to be worse: over 13 draws of the small tasks of `benchmarks/best_answer.py` with images and sounds
-it changed the test accuracy by -0.3 to +5.0 points, +1.3 on average, whatever the cross-validation said. Texts lost up to 5.5."""
+MOST_FEW = 150
+"""On so many held-out examples or fewer, of classes, the first candidate is kept at `FEW_SHARES` of the way without evidence,
+unless its answers are shown to be worse."""
 DROPPED = 0.9
 """With a p-value above this on the first fold, the others are not worth their time."""
 LEAST_HELD = 100
 """A candidate after the first for which time leaves some of the folds alone needs about so many held-out examples in these."""
 LEAST_EPOCHS, MOST_EPOCHS = 3, 20
 LAYER_DECAY, WARMUP, VIEWS = 0.8, 0.1, 2
-FINAL, FINISHING = 1.2, 15.0
-"""What the final training takes, as a multiple of its steps, and the seconds that are left for evaluation and report."""
+FINAL, FINISHING = 1.2, 0.125
+"""What the final training takes, as a multiple of its steps, and the share of the time that is left for evaluation and report."""
 MOST_BYTES = 2**31
 """Of the features that a candidate holds in memory."""
 FEW = 500
@@ -197,7 +196,7 @@ class Ladder:
     def climb(self) -> Recipe:
         """Tries everything; the recipe with what was kept."""
         self.probe()
-        ends = self.began + 60 * self.auto.minutes - FINISHING + self.probes.pass_seconds
+        ends = self.began + 60 * self.auto.minutes * (1 - FINISHING) + self.probes.pass_seconds
         return self.fine_tune(ends=ends) if self.auto.minutes > 0 else self.chosen
 
     def probe(self) -> Recipe:
@@ -348,8 +347,13 @@ class Ladder:
             folds = 1
         trainer.restore()
         share = max(gains, key=lambda one: (first or gains[one].metric >= 0, gains[one].mean))
-        by_default = few and not gains[share].holds and folds == len(heads) and not self._worse(held, FEW_SHARE)
-        share = FEW_SHARE if by_default else share
+        by_default = (
+            few
+            and not gains[share].holds
+            and folds == len(heads)
+            and not self._worse(held, FEW_SHARES[self.bundle.modality.kind])
+        )
+        share = FEW_SHARES[self.bundle.modality.kind] if by_default else share
         stage, gain = dataclasses.replace(stage, interpolate=share), gains[share]
         kept = gain.holds or by_default
         self.tried.append(
@@ -383,7 +387,7 @@ class Ladder:
     def _few(self) -> bool:
         """Whether the first candidate is kept where nothing is shown."""
         return (
-            self.bundle.task.name == "classify" and self.bundle.modality.kind in FEW_KINDS and len(self.rows) <= MOST_FEW
+            self.bundle.task.name == "classify" and self.bundle.modality.kind in FEW_SHARES and len(self.rows) <= MOST_FEW
         ) and self.auto.alpha > 0
 
     def _worse(self, held: HeldOutLogits, share: float) -> bool:

@@ -189,7 +189,7 @@ def _no_column(table: Table, missing: Mapping[str, Sequence[str]]) -> DataError:
     return DataError(
         f"{table.file} has no column {listed([f'`{name}`' for name in absent])} for the input {listed(list(missing))}.",
         received=shown_columns(table, table.columns),
-        fix=" ".join([*hints, "Name the column of an input: tfl.Image(column=NAME), tfl.Text(column=NAME)."]),
+        fix=" ".join([*hints, "Name the column of an input, as tfl.Text(column=NAME) does."]),
     )
 
 

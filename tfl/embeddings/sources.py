@@ -65,8 +65,8 @@ def data_of_kind(source: str, kind: str) -> Data:
 
     Example:
 
-    >>> data_of_kind("recordings", "audio").input
-    Audio(kind='audio', seconds=None, sample_rate=16000, mels=64, window=0.025, hop=0.01, low=20.0, high=None, range_db=40.0)
+    >>> data_of_kind("recordings", "audio").input.kind
+    'audio'
     """
     return Data(source, input=_INPUTS.get(kind))
 

@@ -1,6 +1,6 @@
 """The networks of several inputs, side by side in one graph.
 
-Each input's network is built as for that input alone, and its layers get the name of the input in front, `photo.unit3_out`. Its
+Each input's network is built as for that input alone, and its layers get the name of the input in front, `note.layer_3`. Its
 own graph, from the input's own tensors, is what frozen features are computed by, so a run on the input alone and the joint run
 share them in the store. The joint graph calls the same layers on inputs of other names.
 """
@@ -58,7 +58,7 @@ def build_branch(name: str, modality: Modality, backbone: tfl.Backbone, inputs: 
         name: Of the input.
         modality: The input's own.
         backbone: The input's own.
-        inputs: Symbolic inputs of the joint graph by name, such as `photo_pixels`.
+        inputs: Symbolic inputs of the joint graph by name, such as `note_token_ids`.
         pooling: As `Head.pooling`.
     """
     model = modality.build_backbone(backbone)
