@@ -22,14 +22,13 @@ import dataclasses
 import json
 import os
 import statistics
-import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
 from best_answer import TASKS, ByHand, _possible, measure, recipe_of, run_auto, write_table
-from harness import document, figure, interval, print_document
+from harness import document, figure, interval, keep, kept_rows, print_document
 from stage_times import quietly
 
 SIDES = ("advise", "probe", "guide", "table")
@@ -142,7 +141,7 @@ def main() -> None:
     parser.add_argument("--kept", type=Path, help="keeps each result as a line of JSON, and goes on from there")
     parser.add_argument("--answers", type=Path, help="lines that best_answer.py kept, for the other sides")
     options = parser.parse_args()
-    rows = [json.loads(line) for line in options.kept.read_text().splitlines()] if options.kept and options.kept.exists() else []
+    rows = kept_rows(options.kept)
     given = [json.loads(line) for line in options.answers.read_text().splitlines()] if options.answers else []
     known = {(row["task"], row["seed"]): row["accuracy"] for row in given if row["side"] == "auto"}
     done = {(row["task"], row["seed"], row["side"]) for row in rows}
@@ -164,10 +163,7 @@ def main() -> None:
                         rows.append(advised(name, seed, Path(folder), minutes=options.minutes, known=earlier))
                     else:
                         rows.append(measure(name, seed, side, Path(folder)))
-                    print(rows[-1], file=sys.stderr, flush=True)
-                    if options.kept:
-                        with open(options.kept, "a") as handle:
-                            handle.write(json.dumps(rows[-1], default=float) + "\n")
+                    keep(options.kept, rows[-1])
     chosen = [row for row in rows if row["task"] in options.only and row["seed"] < options.seeds]
     print_document(document("advice", figures_of(chosen), chosen), as_json=options.json)
 

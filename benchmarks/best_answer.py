@@ -25,10 +25,8 @@ from __future__ import annotations
 import argparse
 import csv
 import dataclasses
-import json
 import os
 import statistics
-import sys
 import tempfile
 import time
 from collections import defaultdict
@@ -38,7 +36,7 @@ from typing import Any
 
 import numpy as np
 from click.testing import CliRunner
-from harness import document, figure, interval, print_document
+from harness import document, figure, interval, keep, kept_rows, print_document
 from stage_times import quietly
 
 import tfl
@@ -370,7 +368,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--kept", type=Path)
     options = parser.parse_args()
-    rows = [json.loads(line) for line in options.kept.read_text().splitlines()] if options.kept and options.kept.exists() else []
+    rows = kept_rows(options.kept)
     done = {(row["task"], row["seed"], row["side"]) for row in rows}
     with tempfile.TemporaryDirectory() as folder:
         os.environ["TFL_CACHE"] = str(Path(folder) / "cache")
@@ -380,10 +378,7 @@ def main() -> None:
                     if (name, seed, side) in done or (side == "tf_idf") > (TASKS[name].source == "sst2"):
                         continue
                     rows.append(measure(name, seed, side, Path(folder)))
-                    print(rows[-1], file=sys.stderr, flush=True)
-                    if options.kept:
-                        with open(options.kept, "a") as handle:
-                            handle.write(json.dumps(rows[-1]) + "\n")
+                    keep(options.kept, rows[-1])
     print_document(document("best_answer", figures_of(rows), rows), as_json=options.json)
 
 

@@ -9,6 +9,7 @@ import platform
 import statistics
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 
@@ -36,6 +37,19 @@ def interval(values: Sequence[float]) -> tuple[float, float]:
     mean, count = statistics.mean(values), len(values)
     half = t.ppf(0.975, count - 1) * statistics.stdev(values) / math.sqrt(count)
     return mean - half, mean + half
+
+
+def kept_rows(file: Path | None) -> list[dict[str, Any]]:
+    """The results that were kept in a file, one JSON document per line; none where there is no file."""
+    return [json.loads(line) for line in file.read_text().splitlines()] if file and file.exists() else []
+
+
+def keep(file: Path | None, row: dict[str, Any]) -> None:
+    """Shows a result on standard error, and adds it to the file where there is one."""
+    print(row, file=sys.stderr, flush=True)
+    if file:
+        with open(file, "a") as handle:
+            handle.write(json.dumps(row, default=float) + "\n")
 
 
 def document(benchmark: str, figures: list[dict[str, Any]], rounds: list[dict[str, Any]]) -> dict[str, Any]:

@@ -10,10 +10,8 @@ Chosen    the way whose cross-validated accuracy on the training examples is hig
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import statistics
-import sys
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterable
@@ -22,7 +20,7 @@ from typing import Any
 
 import numpy as np
 from best_answer import TASKS, ByHand, recipe_of, write_table
-from harness import document, figure, interval, print_document
+from harness import document, figure, interval, keep, kept_rows, print_document
 
 PHOTOS = ("flowers 5", "flowers 20", "flowers 100", "roses and tulips 10", "strawberry 10", "cells 30")
 FITS = ("stretch", "crop", "pad")
@@ -87,7 +85,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--kept", type=Path)
     options = parser.parse_args()
-    rows = [json.loads(line) for line in options.kept.read_text().splitlines()] if options.kept and options.kept.exists() else []
+    rows = kept_rows(options.kept)
     done = {(row["task"], row["seed"], row["fit"], row["size"]) for row in rows}
     with tempfile.TemporaryDirectory() as folder:
         os.environ["TFL_CACHE"] = str(Path(folder) / "cache")
@@ -98,10 +96,7 @@ def main() -> None:
                         if (name, seed, fit, size) in done:
                             continue
                         rows.append(measure(name, seed, fit, size, Path(folder)))
-                        print(rows[-1], file=sys.stderr, flush=True)
-                        if options.kept:
-                            with open(options.kept, "a") as handle:
-                                handle.write(json.dumps(rows[-1]) + "\n")
+                        keep(options.kept, rows[-1])
     print_document(document("photo_fit", figures_of(rows), rows), as_json=options.json)
 
 

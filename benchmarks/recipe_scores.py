@@ -10,15 +10,13 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import statistics
-import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
-from harness import document, figure, interval, print_document
+from harness import document, figure, interval, keep, kept_rows, print_document
 from stage_times import quietly
 
 import tfl
@@ -74,7 +72,7 @@ def main() -> None:
     parser.add_argument("--kept", type=Path)
     options = parser.parse_args()
     sources = dict(pair.split("=", 1) for pair in options.data)
-    rows = [json.loads(line) for line in options.kept.read_text().splitlines()] if options.kept and options.kept.exists() else []
+    rows = kept_rows(options.kept)
     done = {(row["recipe"], row["way"], row["seed"]) for row in rows}
     for name in options.only or (*SHIPPED, *sources):
         for seed in options.seeds:
@@ -82,10 +80,7 @@ def main() -> None:
                 if (name, way, seed) in done:
                     continue
                 rows.append(measure(name, way, seed, sources.get(name)))
-                print(rows[-1], file=sys.stderr, flush=True)
-                if options.kept:
-                    with open(options.kept, "a") as handle:
-                        handle.write(json.dumps(rows[-1]) + "\n")
+                keep(options.kept, rows[-1])
     print_document(document("recipe_scores", figures_of(rows), rows), as_json=options.json)
 
 
