@@ -119,7 +119,7 @@ def test_few_images_keep_the_halfway_fine_tuning_unless_it_is_shown_to_be_worse(
     monkeypatch.setattr("tfl.advice.auto.MOST_EPOCHS", 1)
     monkeypatch.setattr("tfl.advice.auto.CANDIDATES", ((0.3, 0.3),))
     if worse:
-        monkeypatch.setattr(Ladder, "_worse", lambda self, held, share: True)
+        monkeypatch.setattr(Ladder, "_worse", lambda self, held: True)
     ladder = Ladder(digits(), tfl.Auto(minutes=20), bundle, precision=None, class_weights=None, console=None)
     chosen, row = ladder.climb(), ladder.tried[-1]
     assert (row["kept"], row["by_default"], row["gain"]["holds"]) == (not worse, not worse, False)

@@ -116,7 +116,7 @@ def test_the_networks_at_hand_are_compared_on_the_data(tmp_path, monkeypatch):
     chosen = next(row for row in document["networks"] if row["chosen"])
     backbone = tfl.load_recipe("dots.py").backbone
     assert chosen["title"] == " ".join([backbone.name, *(f"{key}={value}" for key, value in backbone.arguments.items())])
-    assert chosen is document["networks"][0] or (chosen["p"] <= 0.1 and chosen["gain"] >= 0)
+    assert chosen is document["networks"][0] or (chosen["p"] <= 0.01 and chosen["gain"] >= 0)
     text = (tmp_path / "dots.py").read_text()
     assert (
         f"{chosen['title']} {chosen['value']:.3f}" in " ".join(text.replace("#", " ").split())

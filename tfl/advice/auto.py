@@ -347,13 +347,8 @@ class Ladder:
             folds = 1
         trainer.restore()
         share = max(gains, key=lambda one: (first or gains[one].metric >= 0, gains[one].mean))
-        by_default = (
-            few
-            and not gains[share].holds
-            and folds == len(heads)
-            and not self._worse(held, FEW_SHARES[self.bundle.modality.kind])
-        )
-        share = FEW_SHARES[self.bundle.modality.kind] if by_default else share
+        by_default = few and not gains[share].holds and folds == len(heads) and not self._worse(held)
+        share = self._few_share if by_default else share
         stage, gain = dataclasses.replace(stage, interpolate=share), gains[share]
         kept = gain.holds or by_default
         self.tried.append(
@@ -386,14 +381,16 @@ class Ladder:
     @property
     def _few(self) -> bool:
         """Whether the first candidate is kept where nothing is shown."""
-        return (
-            self.bundle.task.name == "classify" and self.bundle.modality.kind in FEW_SHARES and len(self.rows) <= MOST_FEW
-        ) and self.auto.alpha > 0
+        return self._few_share > 0 and len(self.rows) <= MOST_FEW and self.auto.alpha > 0
 
-    def _worse(self, held: HeldOutLogits, share: float) -> bool:
-        """Whether the answers at a share of the way are shown to be right less often than those at the start."""
+    @property
+    def _few_share(self) -> float:
+        return FEW_SHARES.get(self.bundle.modality.kind, 0.0) if self.bundle.task.name == "classify" else 0.0
+
+    def _worse(self, held: HeldOutLogits) -> bool:
+        """Whether the answers at that share of the way are shown to be right less often than those at the start."""
         truth = self.targets[held.rows].argmax(axis=1)
-        right = [(held.logits[one].argmax(axis=1) == truth).astype(float) for one in (0.0, share)]
+        right = [(held.logits[share].argmax(axis=1) == truth).astype(float) for share in (0.0, self._few_share)]
         return p_value(*right) <= self.auto.alpha
 
     def _gains(self, held: HeldOutLogits, *, first: bool) -> dict[float, Gain]:

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 
 SAMPLE = 500
 """At most so many training examples, and a quarter of it of validation examples, are compared on."""
-ALPHA = 0.1
-"""The largest p-value with which another network takes the place of the first, as in `tfl.Auto`."""
+ALPHA = 0.01
+"""The largest p-value with which another network takes the place of the first: what is published of networks says more than a probe
+on few examples does. On two kinds of flowers mini was once taken with p = 0.002, and was as good as MobileNet on test photos."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -88,7 +89,7 @@ def compare_networks(
     """The network to take: the first, or one whose probe is shown to be better on held-out examples.
 
     All are probed on the same examples under the same folds. A later network takes the place of the best one before it where
-    the paired gain in calibrated loss has a p-value of at most 0.1 (`tfl.train.evidence`): on few examples the order in which
+    the paired gain in calibrated loss has a p-value of at most 0.01 (`tfl.train.evidence`): on few examples the order in which
     the networks come, such as that of published accuracies, says more than a small difference does.
 
     Args:
