@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 SAMPLE = 500
 """At most so many training examples, and a quarter of it of validation examples, are compared on."""
 ALPHA = 0.01
-"""The largest p-value with which another network takes the place of the first: what is published of networks says more than a probe
-on few examples does. On two kinds of flowers mini was once taken with p = 0.002, and was as good as MobileNet on test photos."""
+"""The largest p-value with which another network takes the place of the first: what is published of networks says more than a
+probe on few examples. On two kinds of flowers mini was once taken with p = 0.002, and was as good as the first on test data."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
