@@ -111,9 +111,9 @@ def compare_networks(
     >>> recipe = tfl.Recipe(
     ...     name="digits", data=tfl.Sample("digits", image_size=(32, 32), per_class=12), backbone=tfl.Backbone("mini")
     ... )
-    >>> backbone, rows = compare_networks(recipe, [tfl.Backbone("mini", weights=None), tfl.Backbone("mini")], minutes=1)
+    >>> backbone, rows = compare_networks(recipe, [tfl.Backbone("mini"), tfl.Backbone("mini", weights=None)], minutes=1)
     >>> backbone.weights, [row.chosen for row in rows]
-    ('pretrained', [False, True])
+    ('pretrained', [True, False])
     """
     from rich.console import Console
 
