@@ -35,7 +35,7 @@ def recipe():
 
 
 @pytest.fixture(scope="module")
-def finished(recipe, tmp_path_factory):
+def finished(recipe, tmp_path_factory, pictures):
     from tfl.job import run_recipe
 
     return run_recipe(recipe, out=tmp_path_factory.mktemp("runs") / "whole", command=["pytest"])

@@ -20,7 +20,7 @@ QUIET = Console(quiet=True)
 
 
 @pytest.fixture(scope="module")
-def run(joint, tmp_path_factory) -> Run:
+def run(joint, tmp_path_factory, pictures) -> Run:
     return run_recipe(joint, out=tmp_path_factory.mktemp("run") / "joint", console=QUIET)
 
 

@@ -34,7 +34,7 @@ def answer(*words):
 
 
 @pytest.fixture(scope="module")
-def done(tmp_path_factory):
+def done(tmp_path_factory, pictures):
     """What `tfl run` answered, and the folder all of it lies in."""
     base = tmp_path_factory.mktemp("job")
     (base / "digits.py").write_text(RECIPE)

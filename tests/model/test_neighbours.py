@@ -135,7 +135,7 @@ def test_a_search_over_a_recipe_that_trains_nothing_is_refused(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
+def run(tmp_path_factory, pictures):
     recipe = dataclasses.replace(KNN, export=("saved_model", "onnx", "keras"))
     return run_recipe(recipe, out=tmp_path_factory.mktemp("runs") / "whole", console=Console(quiet=True))
 

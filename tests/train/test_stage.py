@@ -149,7 +149,7 @@ def test_a_killed_run_resumes_to_the_same_result(tmp_path, recipe, bundle, netwo
 def test_a_killed_run_with_taps_resumes_to_the_same_result(
     tmp_path, recipe, bundle, network, monkeypatch, kill_stage, kill_epoch
 ):
-    recipe = dataclasses.replace(recipe, head=tfl.Head(taps=("unit2_out", "unit7_out")))
+    recipe = dataclasses.replace(recipe, head=tfl.Head(taps=("unit2_out", "unit4_out")))
     _, whole, _ = train_all(tmp_path / "whole", recipe, bundle, network)
     with killed_before_saving(monkeypatch, kill_stage, kill_epoch):
         train_all(tmp_path / "cut", recipe, bundle, network)
