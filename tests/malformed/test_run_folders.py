@@ -27,7 +27,6 @@ JSON_FILES = (
     "plans.json",
     "ledger.json",
     "report/album.json",
-    "report/album.json",
 )
 REPORT_FILES = (*JSON_FILES, "history.csv", "seconds.json", "predictions.csv")
 EXPORT = "export/saved_model/1/"

@@ -17,6 +17,7 @@ from tfl.errors import BackboneError
 from tfl.modalities.image.backbones import catalog, classic
 from tfl.modalities.image.backbones.build import build_backbone
 
+
 class NoLayer:
     """What stands for a layer, a tensor and a network where only Keras' look for a weights file is of interest."""
 
