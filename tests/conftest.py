@@ -14,6 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tfl.tuning.memory import resident_mb
+
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
@@ -46,6 +48,17 @@ def pytest_collection_finish() -> None:
     """What was imported stays: no look through all objects, of which TensorFlow has a million, has to see it again."""
     gc.collect()
     gc.freeze()
+
+
+_resident = [0.0]
+GROWTH_MB = 300
+
+
+def pytest_runtest_logfinish() -> None:
+    """Networks are cycles of objects, and Python, which counts objects, would look for those that are done after gigabytes."""
+    if resident_mb() > _resident[0] + GROWTH_MB:
+        gc.collect()
+        _resident[0] = resident_mb()
 
 
 def _longest_files_first(items: list[pytest.Item]) -> None:
