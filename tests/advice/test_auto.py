@@ -62,7 +62,7 @@ def tuned(tmp_path_factory):
     compare = Evidence.compare
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Evidence, "compare", better)
-        patch.setattr("tfl.advice.auto.MOST_EPOCHS", 4)
+        patch.setattr("tfl.advice.auto.MOST_EPOCHS", 2)
         recipe = digits(stages=tfl.Auto(minutes=20), export=("keras",))
         return run_recipe(recipe, out=tmp_path_factory.mktemp("runs") / "tuned", console=QUIET)
 
