@@ -281,7 +281,8 @@ def test_a_loss_that_is_not_finite_stops_the_stage(tmp_path, recipe, bundle, net
 
 
 @pytest.mark.slow
-def test_class_weights_pull_towards_the_heavy_class(tmp_path, recipe, bundle, network):
+def test_class_weights_pull_towards_the_heavy_class(tmp_path, recipe, bundle, network, changed):
+    recipe = changed(recipe, "head", learning_rate=0.1)
     recipe = dataclasses.replace(recipe, stages=recipe.stages[:1])
     heavy = np.array([0.001, 0.001, 3.0])
     _, assembled, _ = train_all(tmp_path / "run", recipe, bundle, network, class_weights=heavy)
@@ -292,9 +293,10 @@ def test_class_weights_pull_towards_the_heavy_class(tmp_path, recipe, bundle, ne
 
 
 @pytest.mark.slow
-def test_mixed_precision_trains_on_stored_features(tmp_path, recipe, bundle, network):
+def test_mixed_precision_trains_on_stored_features(tmp_path, recipe, bundle, network, changed):
     import keras
 
+    recipe = changed(recipe, "head", learning_rate=0.1)
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
         assembled = network(recipe)
