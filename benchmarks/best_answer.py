@@ -234,19 +234,22 @@ class ByHand:
         return self._probed(assemble_for(recipe, self.bundle), balanced=balanced)
 
     def guide(self) -> float:
-        """The Keras guide."""
-        best = self._fit(epochs=20, rate=1e-3, frozen=True)
-        return self._score(self._fit(epochs=10, rate=1e-5, frozen=False, best=best)[1])
+        """The Keras guide. The frozen network is run once, not in every epoch: nothing below the head changes."""
+        return self._score(self._fit(epochs=10, rate=1e-5, best=self._fit_head(epochs=20, rate=1e-3))[1])
 
     def lp_ft(self) -> float:
         """The probe, then the whole network."""
-        scaler, regression = self._regression(self._vectors(self.network), self.bundle.indices("train"))
+        self.start_from_probe(self.bundle.indices("train"))
+        return self._score(self._fit(epochs=10, rate=1e-4)[1])
+
+    def start_from_probe(self, rows: Any) -> None:
+        """Sets the head to the probe of these examples."""
+        scaler, regression = self._regression(self._vectors(self.network), rows)
         kernel, bias = regression.coef_.T, regression.intercept_
         if kernel.shape[1] == 1:
             kernel, bias = np.concatenate([-kernel, kernel], axis=1) / 2, np.array([-1, 1]) * bias / 2
         kernel = kernel / scaler.scale_[:, None]
         self.network.model.get_layer("logits").set_weights([kernel, bias - scaler.mean_ @ kernel])
-        return self._score(self._fit(epochs=10, rate=1e-4, frozen=False)[1])
 
     def tf_idf(self) -> float:
         """Words and pairs of words."""
@@ -288,14 +291,30 @@ class ByHand:
         probe = make_pipeline(StandardScaler(), LogisticRegressionCV(Cs=RATES, cv=folds, max_iter=300, class_weight=weight))
         return probe.fit(vectors[rows], self.labels[rows])
 
-    def _fit(self, *, epochs: int, rate: float, frozen: bool, best: Any = None) -> Any:
+    def _fit_head(self, *, epochs: int, rate: float) -> Any:
+        """The best validation accuracy of a new head on the frozen network, and its answers for the test examples."""
+        import keras
+
+        vectors, targets, logits = self._vectors(self.network), self.bundle.targets, self.network.model.get_layer("logits")
+        inputs = keras.Input(vectors.shape[1:])
+        head = keras.Model(inputs, keras.layers.Activation("softmax")(logits(keras.layers.Dropout(0.2)(inputs))))
+        head.compile(keras.optimizers.Adam(rate), loss="categorical_crossentropy", metrics=["accuracy"])
+        rows = {part: self.bundle.indices(part) for part in ("train", "val", "test")}
+        best: Any = (-1.0, None)
+        for _ in range(epochs):
+            head.fit(vectors[rows["train"]], targets[rows["train"]], batch_size=32, verbose=0)
+            found = head.evaluate(vectors[rows["val"]], targets[rows["val"]], verbose=0)[1]
+            if found >= best[0]:
+                best = (found, head.predict(vectors[rows["test"]], verbose=0).argmax(axis=1))
+        return best
+
+    def _fit(self, *, epochs: int, rate: float, best: Any = None) -> Any:
         """The best validation accuracy so far, and what the network of that epoch answers for the test examples."""
         import keras
 
-        model, head = self.network.model, set(self.network.head_layers)
+        model = self.network.model
         for layer in model.layers:
-            pinned = isinstance(layer, keras.layers.BatchNormalization)
-            layer.trainable = layer.name in head or not (frozen or pinned)
+            layer.trainable = not isinstance(layer, keras.layers.BatchNormalization)
         model.compile(keras.optimizers.Adam(rate), loss="categorical_crossentropy", metrics=["accuracy"])
         parts = {part: self.bundle.dataset(self.bundle.indices(part), batch_size=32) for part in ("val", "test")}
         best = best or (model.evaluate(parts["val"], verbose=0)[1], model.predict(parts["test"], verbose=0).argmax(axis=1))
