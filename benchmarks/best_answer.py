@@ -3,7 +3,7 @@ sounds and sentences.
 
 Run       KERAS_HOME=<folder with ImageNet weights> TFL_TEST_DATA=<folder with flowers/, strawberry/, fashion_mnist/,
               spoken_digits/, blood_cells/, sst2/> [TFL_TEST_TEXT=<folder of a BERT preset>] python benchmarks/best_answer.py
-              --json [--only TASK ...] [--sides SIDE ...] [--seeds 3] [--kept FILE]
+              --json [--only TASK ...] [--sides SIDE ...] [--seeds 3] [--minutes 2] [--kept FILE]
 Tasks     see `TASKS`: 2 to 10 classes, 5 to 500 examples of each, two of them 1:20; others of the same classes are tested
 Networks  the same for all sides: MobileNet alpha 0.75 with ImageNet weights, at 160 px for photos and at 96 px for others; the
           preset for texts
@@ -17,6 +17,7 @@ Sides     auto      the recipe that `tfl new` writes, with this network and size
           `guide` and `lp_ft` hold a fifth back and keep the epoch that does best on it; the others train on everything
 Accuracy  the mean over classes of the share that is right (balanced accuracy), since tests hold as many of each class
 Time      of `auto`: the whole of `tfl run`, beside one forward pass of the network over the task's examples in the same process
+Minutes   of `Auto`; on a machine that shares its cores with other jobs more than the 2 that `tfl new` writes come to the same
 Kept      --kept FILE keeps each result as a line of JSON, and goes on from there
 """
 
@@ -327,12 +328,14 @@ class ByHand:
         return best
 
 
-def measure(name: str, seed: int, side: str, folder: Path) -> dict[str, Any]:
+def measure(name: str, seed: int, side: str, folder: Path, *, minutes: float = 2.0) -> dict[str, Any]:
     """The accuracy of one side on one task, and the seconds it took."""
     table = folder / f"{''.join(letter if letter.isalnum() else '_' for letter in name)}_{seed}.csv"
     if not table.exists():
         write_table(table, name, folder=folder, seed=seed)
     recipe, began = recipe_of(table, name, seed), time.perf_counter()
+    if isinstance(recipe.stages, tfl.Auto):
+        recipe = dataclasses.replace(recipe, stages=dataclasses.replace(recipe.stages, minutes=minutes))
     accuracy = run_auto(recipe, folder) if side == "auto" else getattr(ByHand(recipe), side)()
     row = {"task": name, "seed": seed, "side": side, "accuracy": accuracy, "seconds": time.perf_counter() - began}
     return {**row, "forward_pass_seconds": ByHand(recipe).forward_pass()} if side == "auto" else row
@@ -385,6 +388,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=TASKS, default=[name for name in TASKS if _possible(name)])
     parser.add_argument("--sides", nargs="+", choices=SIDES, default=SIDES)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--minutes", type=float, default=2.0)
     parser.add_argument("--kept", type=Path)
     options = parser.parse_args()
     rows = kept_rows(options.kept)
@@ -396,7 +400,7 @@ def main() -> None:
                 for side in options.sides:
                     if (name, seed, side) in done or (side == "tf_idf") > (TASKS[name].source == "sst2"):
                         continue
-                    rows.append(measure(name, seed, side, Path(folder)))
+                    rows.append(measure(name, seed, side, Path(folder), minutes=options.minutes))
                     keep(options.kept, rows[-1])
     print_document(document("best_answer", figures_of(rows), rows), as_json=options.json)
 
