@@ -4,7 +4,7 @@ Run       TFL_TEST_DATA=<folder with fashion_mnist/> python benchmarks/self_supe
 Data      Fashion-MNIST at 32 px, by seed: 10 images of each class to train, 5 to validate, and others without labels, all of its
           training part; `--test` images of its test part, the same for all
 Network   three strided convolutions with BatchNorm (`small`, a `.keras` file), or `mini`; random weights
-Sides     scratch      trained end to end on the labelled images, by four settings: two learning rates, with augmentation and without
+Sides     scratch      trained end to end on the labelled images, by four settings: two rates, with augmentation and without
           METHOD       `tfl.Pretrain(method=METHOD)`, then a linear probe
           METHOD, tuned  the same, then everything is trained from that probe
           fixmatch     trained end to end from random weights with `tfl.PseudoLabels`
@@ -105,8 +105,9 @@ class Bench:
 
     def _run(self, name: str, **parts: Any) -> tuple[float, dict[str, Any]]:
         """The test accuracy of one run, and what it says of pretraining."""
-        import tfl
         from rich.console import Console
+
+        import tfl
         from tfl.job import run_recipe
 
         recipe = tfl.Recipe(
@@ -164,6 +165,7 @@ class Bench:
     def _write(self) -> None:
         """The labelled images, and those without labels (whose labels are all one)."""
         import numpy as np
+
         from tfl.modalities.image.arrays import read_idx
 
         found = read_idx(self.options.photos / "fashion_mnist")

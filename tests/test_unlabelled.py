@@ -1,4 +1,4 @@
-"""Runs that learn from images without labels: kept where probes speak for it, exact under resume and repeat, refused where senseless."""
+"""Runs that learn from images without labels: kept where probes speak for it, exact under resume and repeat."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ def test_what_does_not_fit_is_refused_early(recipe: tfl.Recipe) -> None:
         changed(pretrain=tfl.Pretrain(method="rotation"), data=tfl.Sample("digits", image_size=(32, 48)))
     with pytest.raises(RecipeError, match="MixUp and CutMix mix two"):
         tfl.Pretrain(augment=tfl.Augment(mixup=0.2))
-    with pytest.raises(RecipeError, match="learns from images without labels"):
+    with pytest.raises(RecipeError, match="learns from examples without labels"):
         check_trains(recipe)
     assert with_strategy(recipe, "scratch").pretrain is None and with_strategy(recipe, "auto").pretrain == recipe.pretrain
     assert recipe.override("pretrain", "vicreg").pretrain == tfl.Pretrain(method="vicreg")

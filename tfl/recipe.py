@@ -519,7 +519,7 @@ class Unlabelled:
 
     Args:
         source: A folder with images at any depth, an archive of one, a folder of IDX files, an `.npz` file, `tfds:NAME` or
-            `sample:NAME`; a table that lists labelled images does, too. Labels, and folders that look like classes, are not used.
+            `sample:NAME`; a table that lists labelled images does, too. Labels and the names of folders are not used.
         limit: At most this many images, drawn by the recipe's seed; None takes all.
         on_bad: What happens when a file cannot be read as an image: `skip` lists and skips them, `error` lists them and stops.
     """
@@ -543,27 +543,28 @@ class Unlabelled:
 PRETRAIN = "pretrain"
 """What the state of a run calls the training on images without labels."""
 _VIEWS = Augment(flip="horizontal", crop=0.2, brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1)
-"""Two random views of an image: crops and changes of colour as SimCLR has them for CIFAR-10 (Chen et al. 2020, B.9: strength 0.5),
-without grey images, and a smallest crop of 0.2 in the place of 0.08, since the images are small."""
+"""Two random views of an image: crops and changes of colour as SimCLR has them for CIFAR-10 (Chen et al. 2020, B.9, at half
+strength), without grey images, and a smallest crop of 0.2 in the place of 0.08, since the images are small."""
 _UPRIGHT = Augment(flip="horizontal", crop=0.6)
 """Views for telling rotations apart: nothing that hides which way is up (Gidaris et al. 2018 shift and mirror)."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pretrain:
-    """The backbone learns from images without labels, before the first stage: those of `Recipe.unlabelled` and the training images.
+    """The backbone learns without labels before the first stage: from `Recipe.unlabelled` and from the training images.
 
     A linear probe on the labelled training images, cross-validated, decides whether the stages begin from the weights that come
     of it or from those before. The network is in `pretrained.keras` of the run either way, and can be the backbone of other runs.
 
     Args:
-        method: `simclr` (Chen et al. 2020) tells the two views of an image from those of others; `vicreg` (Bardes et al. 2022) makes
-            both views alike while each number of the embedding varies and no two say the same; `rotation` (Gidaris et al. 2018)
-            tells by how many quarter turns an image was rotated.
+        method: `simclr` (Chen et al. 2020) tells the two views of an image from those of others; `vicreg` (Bardes et al. 2022)
+            makes both views alike while each number of the embedding varies and no two say the same; `rotation` (Gidaris et al.
+            2018) tells by how many quarter turns an image was rotated.
         epochs: Passes over the images.
         minutes: Limit of the training time, in minutes: as many epochs as fit into it by the first steps, at most `epochs`. None
             sets no limit. With a limit the result depends on the speed of the machine.
-        batch_size: Images a step; `simclr` and `vicreg` see two views of each, and `rotation` four rotations of a quarter of them.
+        batch_size: Images a step, of which `simclr` and `vicreg` see two views each; for `rotation` four turns of a quarter of
+            so many images.
         learning_rate: Of Adam, after a warm-up of one epoch; it falls to zero by a cosine.
         weight_decay: Decoupled, a step's share of the weight; not on biases and BatchNorm.
         augment: How views are made; None takes what suits the method.
@@ -571,8 +572,8 @@ class Pretrain:
             for `simclr` and three for `vicreg`, which are dropped afterwards.
         temperature: Of `simclr`; 0.5 was the best for CIFAR-10 (Chen et al. 2020, B.9).
         similarity, variance, covariance: Weights of the three parts of `vicreg`: 25, 25 and 1 (Bardes et al. 2022, 4.2).
-        alpha: The stages begin from the new weights where the p-value of a paired one-sided test of the probes, on held-out training
-            images, is at most this.
+        alpha: The stages begin from the new weights where the p-value of a paired one-sided test of the probes, on held-out
+            training images, is at most this.
     """
 
     method: Literal["simclr", "vicreg", "rotation"] = "simclr"
@@ -611,7 +612,7 @@ class Pretrain:
 
 @dataclass(frozen=True, kw_only=True)
 class PseudoLabels:
-    """Images of `Recipe.unlabelled` train next to the labelled ones in a stage, with the network's own answers as labels (FixMatch).
+    """Images of `Recipe.unlabelled` train next to labelled ones, with the network's own answers as labels (FixMatch).
 
     Where the network is sure of the class of a weakly changed image, that is the label of a strongly changed copy:
     `loss + weight * mean(1[max(p) >= threshold] * cross_entropy(argmax(p), strong))` (Sohn et al. 2020, equations 3 and 4).

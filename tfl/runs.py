@@ -5,7 +5,7 @@ chosen.json     the same with what `Auto` chose                      auto.json  
 matching.json   which layers took over weights of a file, and why the others did not
 state.json      where to resume from                                  .lock         held while a process writes
 extra.json      how many examples of `extra_data` train, and on what evidence; extra.csv lists those that do
-pretrain.json   what the backbone learnt from examples without labels, and whether the stages begin from it; pretrained.keras is it
+pretrain.json   what the backbone learned without labels, and whether the stages begin from it; pretrained.keras is it
 mapping.json    which classes of the source stand for which of the data, where its own classifier answers
 """
 

@@ -32,7 +32,7 @@ def test_a_folder_is_taken_as_it_is_without_copies_of_the_labelled_ones(tmp_path
     assert np.array_equal(
         images[: len(bundle.indices("train"))], next(iter(bundle.dataset(bundle.indices("train"), batch_size=19)))[0]
     )
-    with pytest.raises(BadImageError, match="notes.txt"):
+    with pytest.raises(BadImageError, match=r"notes\.txt"):
         load_unlabelled(tfl.Unlabelled(str(other), on_bad="error"), bundle, seed=0)
     few = [load_unlabelled(tfl.Unlabelled(str(other / "2019"), limit=3), bundle, seed=seed) for seed in (0, 0, 2)]
     assert len(few[0]) == 3 and few[0].fingerprint == few[1].fingerprint != few[2].fingerprint

@@ -96,7 +96,7 @@ def load_unlabelled(unlabelled: Unlabelled, bundle: Bundle, *, seed: int) -> Unl
             f"Next to nothing is left of {unlabelled.source} that the labelled {bundle.modality.nouns} are not.",
             received=f"{len(examples)} {bundle.modality.nouns}: {counts['held_out']} are exact copies of validation or test "
             f"{bundle.modality.nouns}, {counts['trained']} of training {bundle.modality.nouns}",
-            fix="Name other examples with `unlabelled.source`, or leave `unlabelled` out: `pretrain` then takes the training examples.",
+            fix="Name others with `unlabelled.source`, or leave `unlabelled` out: `pretrain` then takes the training examples.",
         )
     cached = None if audited.cached is None else audited.cached.take(kept)
     pool = _plain(bundle, audited.examples.take(kept), [audited.fingerprints[int(at)] for at in kept], cached)

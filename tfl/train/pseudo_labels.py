@@ -1,6 +1,6 @@
-"""FixMatch: examples without labels train with the network's own answers, where it is sure of them (Sohn et al. 2020, *FixMatch*).
+"""FixMatch: examples without labels train with the network's own answers, where it is sure of them (Sohn et al. 2020).
 
-A batch is the labelled examples, then the examples without labels changed weakly, then the same changed strongly. One pass goes over
+A batch is the labelled examples, then those without labels changed weakly, then the same changed strongly. One pass goes over
 all of them, so that BatchNorm, where it trains, sees them together, as in the authors' code.
 """
 

@@ -103,8 +103,7 @@ def check_trains(recipe: Recipe) -> None:
         raise RecipeError(
             "A search trains on `data` alone, and this recipe learns from examples without labels.",
             received="pretrain" if recipe.pretrain is not None else "pseudo_labels",
-            fix="Pretrain in a run of its own (tfl run), name its pretrained.keras as the backbone, and search without `pretrain` "
-            "and `pseudo_labels`.",
+            fix="Pretrain in a run of its own (tfl run), name its pretrained.keras as the backbone, and search without both.",
         )
     if recipe.extra_data is not None:
         raise RecipeError(

@@ -15,9 +15,9 @@ def pretrain_facts(document: Mapping[str, Any], *, nouns: str) -> dict[str, Any]
     """What `pretrain.json` says, for the report; empty where nothing was learned without labels.
 
     Returns:
-        `sentence`, whether it is kept; `trained`, what was trained; `lead`, how both were compared; `collapse`; `notes`, what was
-        left out; `metric`, its name in words; `rows`, before and after, each with `name`, `value`, `loss`, `spread` and `verdict`;
-        `history`.
+        `sentence`, whether it is kept; `trained`, what was trained; `lead`, how both were compared; `collapse`; `notes`, what
+        was left out; `metric`, its name in words; `rows`, before and after, each with `name`, `value`, `loss`, `spread` and
+        `verdict`; `history`.
     """
     if not document:
         return {}
@@ -26,7 +26,7 @@ def pretrain_facts(document: Mapping[str, Any], *, nouns: str) -> dict[str, Any]
         "sentence": pretrain_sentence(document, nouns=nouns),
         "trained": trained_sentence(document, nouns=nouns),
         "lead": (
-            f"Linear probes on the pooled output of the last block answered for the same {document['examples']:,} labelled training "
+            f"Linear probes on the pooled output of the last block answered for the same {document['examples']:,} training "
             f"{nouns}, under {document['folds']} folds. The new weights are used where a paired one-sided test of the loss has "
             f"p ≤ {document['alpha']:g}, and the {as_words(metric)} is no worse."
         ),
@@ -54,8 +54,9 @@ def pretrain_sentence(document: Mapping[str, Any], *, nouns: str) -> str:
 
     >>> gain = {"p": 0.001}
     >>> document = {"kept": True, "metric": "val_accuracy", "examples": 100, "gain": gain, "method": "simclr"}
-    >>> pretrain_sentence({**document, "before": {"value": 0.5}, "after": {"value": 0.75}}, nouns="examples")
-    'The stages begin from what SimCLR learned without labels: probes on 100 held-out training examples had accuracy 50.0% before and 75.0% after (p = 0.001).'
+    >>> said = pretrain_sentence({**document, "before": {"value": 0.5}, "after": {"value": 0.75}}, nouns="texts")
+    >>> said.partition(": ")[2]
+    'probes on 100 held-out training texts had accuracy 50.0% before and 75.0% after (p = 0.001).'
     """
     metric, name = str(document["metric"]), _NAMES[document["method"]]
     name = name if name != "Rotation prediction" else "rotation prediction"
@@ -90,10 +91,10 @@ def collapse_sentence(document: Mapping[str, Any]) -> str:
     'The spread of the pooled features is 0.60, and was 0.30 before (0: all examples have the same; 1: spread evenly).'
     """
     after, before = document["after"]["spread"], document["before"]["spread"]
-    said = f"The spread of the pooled features is {after:.2f}, and was {before:.2f} before (0: all examples have the same; 1: spread evenly)."
-    return said + (
-        " The embedding has collapsed: lower pretrain.learning_rate, or take another method." if document["collapsed"] else ""
-    )
+    said = f"The spread of the pooled features is {after:.2f}, and was {before:.2f} before"
+    said += " (0: all examples have the same; 1: spread evenly)."
+    advice = " The embedding has collapsed: lower pretrain.learning_rate, or take another method."
+    return said + (advice if document["collapsed"] else "")
 
 
 def pretrain_chart(facts: Mapping[str, Any]) -> Figure | None:

@@ -79,7 +79,7 @@ def _covariances(embedding: tf.Tensor) -> tf.Tensor:
 
 
 def spread(embedding: tf.Tensor) -> tf.Tensor:
-    """How far an embedding is from collapse, a scalar: 0 where all examples have the same one, 1 where directions are spread evenly.
+    """How far an embedding is from collapse, a scalar: 0 where all examples have the same, 1 where they are spread evenly.
 
     The standard deviation of the numbers of the embedding, each scaled to length 1, times the root of the width: an isotropic
     Gaussian has 1 (Chen and He 2021, *Exploring Simple Siamese Representation Learning*, 4.1).

@@ -62,7 +62,7 @@ def pretrain(
 
     Returns:
         Plain data, as in `pretrain.json`: what was trained (`method`, `pool`, `own`, `epochs`, `steps`, `seconds`), `history`
-        (a row an epoch with `loss` and `spread` or `accuracy`), the probes (see `tfl.train.pretrain.compare.compare`), `collapsed`,
+        (a row an epoch with `loss` and `spread` or `accuracy`), the probes (as of `compare`), `collapsed`,
         `notes` (of the examples) and `sha256` of the new weights.
 
     Raises:
