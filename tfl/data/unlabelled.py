@@ -132,7 +132,7 @@ def read_unlabelled(source: str, data: Data) -> Examples:
     Example:
 
     >>> import tfl
-    >>> found = read_unlabelled("sample:digits", tfl.Data("photos"))
+    >>> found = read_unlabelled("sample:digits", tfl.Data("unused"))
     >>> len(found), found.class_names
     (1797, ('no label',))
     """

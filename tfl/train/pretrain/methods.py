@@ -24,8 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 TURNS = 4
-"""Rotations that are told apart: by 0, 90, 180 and 270 degrees (Gidaris et al. 2018, *Unsupervised Representation Learning by
-Predicting Image Rotations*)."""
+"""Rotations that are told apart: by 0, 90, 180 and 270 degrees (Gidaris et al. 2018, 3.1)."""
 _LAYERS = {"simclr": 2, "vicreg": 3}
 """Dense layers between the backbone and the loss (Chen et al. 2020, 3; Bardes et al. 2022, 4.1)."""
 
