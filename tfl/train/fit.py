@@ -79,7 +79,9 @@ class Fit:
             metric=self.bundle.task.default_metric,
         )
         self.batches: Batches
-        if self.stage.pseudo_labels is not None and self.unlabelled is not None:
+        if self.stage.pseudo_labels is not None:
+            if self.unlabelled is None:
+                raise ValueError("A stage with `pseudo_labels` was given no examples without labels.")
             self.batches = PseudoLabelBatches(self.bundle, self.stage, self.unlabelled)
         elif prefix is None:
             self.batches = InputBatches(self.bundle, self.stage)
