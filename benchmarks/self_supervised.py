@@ -20,6 +20,7 @@ import dataclasses
 import os
 import statistics
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -57,9 +58,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, default=3, help="how many draws (default 3)")
     parser.add_argument("--first", type=int, default=0, help="the first seed (default 0)")
     parser.add_argument("--network", choices=("small", "mini"), default="small", help="the network (default small)")
-    parser.add_argument("--unlabelled", type=int, default=4000, help="images without labels (default 4000)")
-    parser.add_argument("--epochs", type=int, default=30, help="epochs of pretraining (default 30)")
-    parser.add_argument("--test", type=int, default=5000, help="test images (default 5000)")
+    parser.add_argument("--unlabelled", type=int, default=3000, help="images without labels (default 3000)")
+    parser.add_argument("--epochs", type=int, default=25, help="epochs of pretraining (default 25)")
+    parser.add_argument("--test", type=int, default=2000, help="test images (default 2000)")
     parser.add_argument(
         "--development", action="store_true", help="score on other images of the training part, to choose settings"
     )
@@ -79,16 +80,17 @@ class Bench:
         folder.mkdir(parents=True)
         self._write()
 
-    def measure(self, side: str) -> list[tuple[str, float, dict[str, Any]]]:
+    def measure(self, side: str) -> Iterator[tuple[str, float, dict[str, Any]]]:
         """Name, accuracy and what else there is to say, of a side and of what follows from it."""
         if side in SCRATCH:
             rate, augmented = SCRATCH[side]
-            return [(side, *self._run(side, stages=(self._whole("all", rate, augmented),)))]
-        if side == "fixmatch":
-            return [(side, *self._run(side, unlabelled=self._unlabelled, stages=(self._pseudo(),)))]
-        return list(self._pretrained(side))
+            yield side, *self._run(side, stages=(self._whole("all", rate, augmented),))
+        elif side == "fixmatch":
+            yield side, *self._run(side, unlabelled=self._unlabelled, stages=(self._pseudo(),))
+        else:
+            yield from self._pretrained(side)
 
-    def _pretrained(self, method: str) -> Any:
+    def _pretrained(self, method: str) -> Iterator[tuple[str, float, dict[str, Any]]]:
         import tfl
 
         probe = {"head": tfl.Head(start="probe"), "stages": (tfl.Stage("probe", epochs=0),)}

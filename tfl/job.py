@@ -8,6 +8,7 @@ before TensorFlow is imported.
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -439,7 +440,8 @@ def _choose_stages(
     if repeats is not None and not run.path(CHOSEN).is_file():
         take_over_choice(run, repeats)
     weights = _class_weights(recipe, bundle)
-    return choose_stages(run, recipe, auto, bundle, precision=precision, class_weights=weights, console=console)
+    found = choose_stages(run, recipe, auto, bundle, precision=precision, class_weights=weights, console=console)
+    return dataclasses.replace(found, backbone=recipe.backbone)  # that of a run that is repeated may lie in that run
 
 
 def _train(
