@@ -1,6 +1,6 @@
 """The main job, composed: the only module that knows the whole order.
 
-    load · audit · split ─▶ assemble ─▶ (plan ─▶ train) a stage ─▶ evaluate ─▶ confidence ─▶ export ─▶ report
+    load · audit · split ─▶ assemble ─▶ pretrain ─▶ (plan ─▶ train) a stage ─▶ evaluate ─▶ confidence ─▶ export ─▶ report
 
 Everything that can be wrong with the input is found before the run folder is made, and what takes no network to find is found
 before TensorFlow is imported.
@@ -8,6 +8,7 @@ before TensorFlow is imported.
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -21,7 +22,7 @@ from tfl.fields import as_plain
 from tfl.modalities.base import NOUNS, check_available, settled
 from tfl.prepare import Prepared, data_fingerprint, prepare
 from tfl.quiet import load_tensorflow
-from tfl.recipe import Auto, Recipe
+from tfl.recipe import PRETRAIN, Auto, Recipe
 from tfl.resume import (
     earlier_run,
     refuse_other_examples,
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from tfl.data.bundle import Bundle
     from tfl.data.examples import Examples
     from tfl.data.extra_data import ExtraData
+    from tfl.data.unlabelled import UnlabelledData
     from tfl.evaluate.confidence import Confidence
     from tfl.evaluate.forgetting import SourceTask
     from tfl.evaluate.predictor import Outputs, SplitPredictor
@@ -121,6 +123,7 @@ def run_recipe(
     from tfl.evaluate.report.page import describe_data, write_report
     from tfl.features.pooled import refuse_too_wide
     from tfl.model.assemble import assemble_for
+    from tfl.train.pretrain.pretrain import refuse_without_map
     from tfl.train.stage_plan import plan_stages
 
     with clock.step("data"):
@@ -134,10 +137,16 @@ def run_recipe(
         plans = plan_stages(assembled, recipe)  # what does not fit is told before the folder is made
         if isinstance(recipe.stages, Auto):
             refuse_too_wide(assembled, recipe.head.pooling)
+    if recipe.pretrain is not None:
+        refuse_without_map(assembled, recipe)
     extra = None
     if recipe.extra_data is not None:
         with clock.step("extra"):
             extra = _load_extra(recipe, bundle, console)
+    unlabelled = None
+    if recipe.unlabelled is not None:
+        with clock.step("unlabelled"):
+            unlabelled = _load_unlabelled(recipe, bundle, console)
     source_task = None
     if recipe.source_data is not None:
         with clock.step("source"):
@@ -158,6 +167,8 @@ def run_recipe(
             refuse_other_examples(earlier, "source_data", source_task.fingerprint)
         if extra is not None:
             refuse_other_examples(earlier, "extra_data", data_fingerprint(extra.bundle))
+        if unlabelled is not None:
+            refuse_other_examples(earlier, "unlabelled", unlabelled.fingerprint)
     clock.keep = lambda seconds: run.write_json("seconds.json", seconds)
     with run.lock(), status_of(run), vanished_files_reported(bundle):
         remove_scratch(run.folder)
@@ -169,6 +180,13 @@ def run_recipe(
             run.update_manifest(source_data={"fingerprint": source_task.fingerprint})
         if repeats is not None:
             run.repeat_choices_of(repeats)
+        if unlabelled is not None:
+            run.update_manifest(unlabelled={"fingerprint": unlabelled.fingerprint, "count": len(unlabelled)})
+        if recipe.pretrain is not None:
+            with clock.step(PRETRAIN):
+                recipe = _pretrain(run, recipe, bundle, unlabelled, console)
+                assembled = assemble_for(recipe, bundle, precision=precision)
+                plans = plan_stages(assembled, recipe)
         training = bundle
         if extra is not None:
             run.update_manifest(extra_data={"fingerprint": data_fingerprint(extra.bundle)})
@@ -183,7 +201,7 @@ def run_recipe(
             assembled = assemble_for(recipe, bundle, precision=precision)
             plans = plan_stages(assembled, recipe)
             training = training.with_validation() if run.read_json(AUTO)["refit"] else training
-        _train(run, recipe, assembled, plans, training, clock, console)
+        _train(run, recipe, assembled, plans, training, unlabelled, clock, console)
         with clock.step("evaluate"):
             predictor = SplitPredictor(assembled.model)
             outputs, metrics = _evaluate(run, recipe, predictor, bundle)
@@ -382,6 +400,36 @@ def _with_extra(run: Run, recipe: Recipe, assembled: Assembled, bundle: Bundle, 
     return with_extra(bundle, extra, np.array(document["drawn"], np.int64))
 
 
+def _load_unlabelled(recipe: Recipe, bundle: Bundle, console: Console) -> UnlabelledData | None:
+    """The usable examples without labels, with what was left out told; None where nothing learns from them."""
+    from tfl.data.unlabelled import load_unlabelled
+
+    if recipe.unlabelled is None:
+        raise ValueError("The recipe has no `unlabelled`.")
+    if not recipe.learns_without_labels:
+        console.print("         note: `unlabelled` is not used: neither `pretrain` nor a stage with `pseudo_labels` asks for it.")
+        return None
+    found = load_unlabelled(recipe.unlabelled, bundle, seed=recipe.seed)
+    nouns = bundle.modality.nouns
+    console.print(f"[bold]without[/]  {len(found)} of {found.found} {nouns} without labels from", end=" ", highlight=False)
+    console.print(recipe.unlabelled.source, markup=False, highlight=False)
+    for words in (*(f"{one['severity']}: {one['note']}" for one in found.findings), *found.notes()):
+        console.print(f"         {words}", markup=False, highlight=False)
+    return found
+
+
+def _pretrain(run: Run, recipe: Recipe, bundle: Bundle, unlabelled: UnlabelledData | None, console: Console) -> Recipe:
+    """The recipe that the stages follow: its backbone is the one that learned without labels, where that is better."""
+    from tfl.evaluate.report.pretrain import collapse_sentence, pretrain_sentence
+    from tfl.train.pretrain.pretrain import pretrain, with_pretrained
+
+    found = pretrain(run, recipe, bundle, unlabelled, console=console)
+    for words in (pretrain_sentence(found, nouns=bundle.modality.nouns), collapse_sentence(found)):
+        console.print(f"         {words}", markup=False, highlight=False)
+    run.update_manifest(pretrain={"kept": found["kept"], "sha256": found["sha256"]})
+    return with_pretrained(run, recipe)
+
+
 def _choose_stages(
     run: Run, recipe: Recipe, auto: Auto, bundle: Bundle, console: Console, *, precision: str, repeats: Run | None
 ) -> Recipe:
@@ -392,7 +440,8 @@ def _choose_stages(
     if repeats is not None and not run.path(CHOSEN).is_file():
         take_over_choice(run, repeats)
     weights = _class_weights(recipe, bundle)
-    return choose_stages(run, recipe, auto, bundle, precision=precision, class_weights=weights, console=console)
+    found = choose_stages(run, recipe, auto, bundle, precision=precision, class_weights=weights, console=console)
+    return dataclasses.replace(found, backbone=recipe.backbone)  # that of a run that is repeated may lie in that run
 
 
 def _train(
@@ -401,6 +450,7 @@ def _train(
     assembled: Assembled,
     plans: dict[str, StagePlan],
     bundle: Bundle,
+    unlabelled: UnlabelledData | None,
     clock: Clock,
     console: Console,
 ) -> None:
@@ -412,7 +462,8 @@ def _train(
     run.write_json("plans.json", {name: plan.freeze.as_json() for name, plan in plans.items()})
     with clock.step("features"):
         precompute(run, assembled, bundle, recipe=recipe, plans=plans, console=console)
-    options: dict[str, Any] = {"recipe": recipe, "class_weights": weights, "console": console}
+    pool = None if unlabelled is None else unlabelled.bundle
+    options: dict[str, Any] = {"recipe": recipe, "class_weights": weights, "console": console, "unlabelled": pool}
     for name, plan in plans.items():
         console.print(f"\n[bold]stage {name}[/]")
         console.print(plan.freeze.table())

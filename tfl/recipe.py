@@ -2,6 +2,7 @@
 
 Recipe ── Data · Backbone · Head · Stage or Auto (with Augment) · Monitor · Features · Calibration · Search (of Choice, Between)
 Data   ── one input (images, Text or Audio), or several by name (Image, Text, Audio, Table)
+Unlabelled ── images without labels, for Pretrain before the stages, or PseudoLabels in one
 """
 
 from __future__ import annotations
@@ -512,6 +513,133 @@ class AudioAugment:
         return self.mixup > 0
 
 
+@dataclass(frozen=True)
+class Unlabelled:
+    """Images without labels, for `Recipe.unlabelled`.
+
+    Args:
+        source: A folder with images at any depth, an archive of one, a folder of IDX files, an `.npz` file, `tfds:NAME` or
+            `sample:NAME`; a table that lists labelled images does, too. Labels and the names of folders are not used.
+        limit: At most this many images, drawn by the recipe's seed; None takes all.
+        on_bad: What happens when a file cannot be read as an image: `skip` lists and skips them, `error` lists them and stops.
+    """
+
+    source: str
+    _: KW_ONLY
+    limit: int | None = number(None, at_least=2)
+    on_bad: Literal["error", "skip"] = "skip"
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        if not self.source.strip():
+            raise RecipeError("`Unlabelled.source` is empty.", allowed="a folder of images, an archive, arrays, or a sample")
+
+    @classmethod
+    def from_text(cls, text: str) -> Unlabelled:
+        """The images at a SOURCE as the command line writes it."""
+        return cls(text)
+
+
+PRETRAIN = "pretrain"
+"""What the state of a run calls the training on images without labels."""
+_VIEWS = Augment(flip="horizontal", crop=0.2, brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1)
+"""Two random views of an image: crops and changes of colour as SimCLR has them for CIFAR-10 (Chen et al. 2020, B.9, at half
+strength), without grey images, and a smallest crop of 0.2 in the place of 0.08, since the images are small."""
+_UPRIGHT = Augment(flip="horizontal", crop=0.6)
+"""Views for telling rotations apart: nothing that hides which way is up (Gidaris et al. 2018 shift and mirror)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pretrain:
+    """The backbone learns without labels before the first stage: from `Recipe.unlabelled` and from the training images.
+
+    A linear probe on the labelled training images, cross-validated, decides whether the stages begin from the weights that come
+    of it or from those before. The network is in `pretrained.keras` of the run either way, and can be the backbone of other runs.
+
+    Args:
+        method: `simclr` (Chen et al. 2020) tells the two views of an image from those of others; `vicreg` (Bardes et al. 2022)
+            makes both views alike while each number of the embedding varies and no two say the same; `rotation` (Gidaris et al.
+            2018) tells by how many quarter turns an image was rotated.
+        epochs: Passes over the images.
+        minutes: Limit of the training time, in minutes: as many epochs as fit into it by the first steps, at most `epochs`. None
+            sets no limit. With a limit the result depends on the speed of the machine.
+        batch_size: Images a step, of which `simclr` and `vicreg` see two views each; for `rotation` four turns of a quarter of
+            so many images.
+        learning_rate: Of Adam, after a warm-up of one epoch; it falls to zero by a cosine.
+        weight_decay: Decoupled, a step's share of the weight; not on biases and BatchNorm.
+        augment: How views are made; None takes what suits the method.
+        width: Numbers of the embedding of `simclr` and `vicreg`: the width of the dense layers between backbone and loss, two
+            for `simclr` and three for `vicreg`, which are dropped afterwards.
+        temperature: Of `simclr`; 0.5 was the best for CIFAR-10 (Chen et al. 2020, B.9).
+        similarity, variance, covariance: Weights of the three parts of `vicreg`: 25, 25 and 1 (Bardes et al. 2022, 4.2).
+        alpha: The stages begin from the new weights where the p-value of a paired one-sided test of the probes, on held-out
+            training images, is at most this.
+    """
+
+    method: Literal["simclr", "vicreg", "rotation"] = "simclr"
+    epochs: int = number(50, at_least=1, at_most=100_000)
+    minutes: float | None = number(None, at_least=0.01, at_most=100_000.0)
+    batch_size: int = number(128, at_least=8, at_most=65536)
+    learning_rate: float = number(1e-3, at_least=0.0, at_most=100.0)
+    weight_decay: float = number(0.0, at_least=0.0, at_most=1.0)
+    augment: Augment | None = None
+    width: int = number(128, at_least=2, at_most=65536)
+    temperature: float = number(0.5, at_least=0.01, at_most=10.0)
+    similarity: float = number(25.0, at_least=0.0, at_most=1000.0)
+    variance: float = number(25.0, at_least=0.0, at_most=1000.0)
+    covariance: float = number(1.0, at_least=0.0, at_most=1000.0)
+    alpha: float = number(0.05, at_least=0.0, at_most=1.0)
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        if self.augment is not None and self.augment.mixes:
+            raise RecipeError(
+                "`Pretrain.augment` makes views of one image, and MixUp and CutMix mix two.",
+                received=f"mixup={self.augment.mixup}, cutmix={self.augment.cutmix}",
+                fix="Leave out `mixup` and `cutmix`.",
+            )
+
+    @classmethod
+    def from_text(cls, text: str) -> Pretrain:
+        """What `--set pretrain=vicreg` means."""
+        return cls(method=text)  # type: ignore[arg-type]
+
+    @property
+    def views(self) -> Augment:
+        """How views of an image are made: `augment`, or what suits the method."""
+        return self.augment or (_UPRIGHT if self.method == "rotation" else _VIEWS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PseudoLabels:
+    """Images of `Recipe.unlabelled` train next to labelled ones, with the network's own answers as labels (FixMatch).
+
+    Where the network is sure of the class of a weakly changed image, that is the label of a strongly changed copy:
+    `loss + weight * mean(1[max(p) >= threshold] * cross_entropy(argmax(p), strong))` (Sohn et al. 2020, equations 3 and 4).
+
+    Args:
+        weight: Of the second loss; 1 in the paper.
+        threshold: The probability from which an answer is a label; 0.95 in the paper.
+        ratio: Unlabelled images for each labelled one of a step; 7 in the paper.
+        strong: How the strongly changed copies are made. The weakly changed ones, as the labelled images, are made by the
+            stage's `augment`.
+    """
+
+    weight: float = number(1.0, at_least=0.0, at_most=1000.0)
+    threshold: float = number(0.95, at_least=0.0, at_most=1.0)
+    ratio: int = number(7, at_least=1, at_most=1000)
+    strong: Augment = Augment(flip="horizontal", crop=0.6, randaugment=2, magnitude=0.5)
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        if self.strong.mixes:
+            raise RecipeError(
+                "`PseudoLabels.strong` changes one image, and MixUp and CutMix mix two.",
+                received=f"mixup={self.strong.mixup}, cutmix={self.strong.cutmix}",
+                fix="Leave out `mixup` and `cutmix`.",
+            )
+
+
 _TOP = "top:[1-9][0-9]{0,5}"
 _OF_INPUT = rf"[a-z][a-z0-9_]*\.(all|{_TOP})"
 
@@ -565,6 +693,8 @@ class Stage:
             of its weights.
         lora_rank: With `weights="lora"`, the rank of the change. Keras splits a kernel at its last axis: of shape `(..., n)` it
             gets a matrix of shape `(..., rank)` and one of shape `(rank, n)`.
+        pseudo_labels: Images of `Recipe.unlabelled` train, too, with the network's own answers; see `PseudoLabels`. The whole
+            network runs in every epoch then.
     """
 
     name: str
@@ -589,6 +719,7 @@ class Stage:
     interpolate: float = number(1.0, at_least=0.0, at_most=1.0)
     weights: Trained = "all"
     lora_rank: int = number(8, at_least=1, at_most=1024)
+    pseudo_labels: PseudoLabels | None = None
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -860,6 +991,9 @@ class Recipe:
         extra_data: Labelled examples of the same classes from a related source, such as another camera, of which some may train
             next to those of `data`: how many, by how like those of `data` they are, or none, is decided on held-out training
             examples. They are never validated or tested on. For one of several classes; None trains on `data` alone.
+        unlabelled: Images without labels, for `pretrain` or `Stage.pseudo_labels`. Exact copies of validation and test images are
+            left out.
+        pretrain: What the backbone learns from images without labels before the first stage; None begins with the first stage.
 
     Raises:
         RecipeError: A value does not fit, or two stages share a name.
@@ -892,6 +1026,8 @@ class Recipe:
     search: Search | None = None
     source_data: Data | None = None
     extra_data: Data | None = None
+    unlabelled: Unlabelled | None = None
+    pretrain: Pretrain | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "backbone", _by_input(self.backbone, self.data))
@@ -948,6 +1084,59 @@ class Recipe:
             self._check_classifier()
         if self.extra_data is not None:
             self._check_extra_data(self.extra_data)
+        self._check_unlabelled()
+
+    def _check_unlabelled(self) -> None:
+        """Whether images without labels are there where they are asked for, and can be used."""
+        labelled_by_itself = [stage.name for stage in self.fixed_stages if stage.pseudo_labels is not None]
+        uses = [*(["pretrain"] if self.pretrain else []), *(f"stages.{name}.pseudo_labels" for name in labelled_by_itself)]
+        if labelled_by_itself and self.unlabelled is None:
+            raise RecipeError(
+                "A stage with `pseudo_labels` trains on images without labels, and the recipe names none.",
+                received=f"stages.{labelled_by_itself[0]}.pseudo_labels",
+                fix='Name them: unlabelled=tfl.Unlabelled("more_photos/").',
+            )
+        if not uses:
+            return
+        if self.data.kind != "image" or self.task != "classify":
+            raise RecipeError(
+                "Learning from images without labels is for images of one of several classes.",
+                received=f"{', '.join(uses)} with examples of the kind `{self.data.kind}` and task={self.task}",
+                allowed="images, task=classify",
+                fix="Leave it out.",
+            )
+        if self.pretrain is not None:
+            self._check_pretrain()
+        for stage in self.fixed_stages:
+            if stage.pseudo_labels is not None and (stage.augment is None or stage.augment.mixes):
+                raise RecipeError(
+                    f"Stage `{stage.name}` has pseudo-labels, which are the answers on weakly changed images.",
+                    received="augment=None" if stage.augment is None else "augment with mixup or cutmix",
+                    allowed="augment without mixup and cutmix",
+                    fix='Give it weak changes, such as augment=tfl.Augment(flip="horizontal", crop=0.8).',
+                )
+
+    def _check_pretrain(self) -> None:
+        told = {
+            "head.start=source": self.head.start == "source",
+            "source_data": self.source_data is not None,
+            "search": self.search is not None,
+            "a stage called `pretrain`": any(stage.name == PRETRAIN for stage in self.fixed_stages),
+            'a stage with train="unmatched"': any(stage.train == "unmatched" for stage in self.fixed_stages),
+        }
+        if refused := [name for name, asked in told.items() if asked]:
+            raise RecipeError(
+                "This does not go together with `pretrain`, after which the backbone is another one.",
+                received=", ".join(refused),
+                fix="Leave it out, or pretrain in a run of its own and name its pretrained.keras as the backbone.",
+            )
+        size = self.data.image_size
+        if self.pretrain is not None and self.pretrain.method == "rotation" and size is not None and size[0] != size[1]:
+            raise RecipeError(
+                "`pretrain.method=rotation` turns images by 90 degrees, which takes square ones.",
+                received=f"data.image_size={size[0]},{size[1]}",
+                fix="Take a square data.image_size, or another method.",
+            )
 
     def _check_inputs(self) -> None:
         """Whether the networks are those of the inputs, and nothing is asked for that several inputs do not have."""
@@ -986,6 +1175,8 @@ class Recipe:
             "extra_data": self.extra_data is not None,
             "search": self.search is not None,
             "data.audit=deep": self.data.audit == "deep",
+            "unlabelled": self.unlabelled is not None,
+            "pretrain": self.pretrain is not None,
             "backbone.match": any(one.match != "exact" for one in self.backbone.inputs.values()),
             "backbone.adapter_width": any(one.adapter_width for one in (self.backbone, *self.backbone.inputs.values())),
         }
@@ -1009,7 +1200,7 @@ class Recipe:
                 "`extra_data` trains next to `data`, and with `head.start=source` nothing is trained.",
                 fix="Leave out `extra_data`, or take another `head.start`.",
             )
-        if self.backbone.weights is None:
+        if self.backbone.weights is None and self.pretrain is None:
             raise RecipeError(
                 "`extra_data` is compared with `data` by the features of a trained network, and this one has random weights.",
                 received="backbone.weights=None",
@@ -1104,6 +1295,11 @@ class Recipe:
         return self.head.start == "source" or self.source_data is not None
 
     @property
+    def learns_without_labels(self) -> bool:
+        """Whether it pretrains, or a stage has pseudo-labels."""
+        return self.pretrain is not None or any(stage.pseudo_labels is not None for stage in self.fixed_stages)
+
+    @property
     def fixed_stages(self) -> tuple[Stage, ...]:
         """The stages that the recipe states; none where it leaves them to `Auto`."""
         return () if isinstance(self.stages, Auto) else self.stages
@@ -1153,6 +1349,10 @@ class Recipe:
     def smoke(self) -> Recipe:
         """A copy that runs in seconds: every part as it is, on a few images, for one epoch a stage."""
         parts: dict[str, Any] = {name: _few(part) for name in _DATA if (part := getattr(self, name)) is not None}
+        if self.unlabelled is not None:
+            parts["unlabelled"] = dataclasses.replace(self.unlabelled, limit=min(self.unlabelled.limit or 100, 100))
+        if self.pretrain is not None:
+            parts["pretrain"] = dataclasses.replace(self.pretrain, epochs=1, batch_size=min(self.pretrain.batch_size, 32))
         if isinstance(self.stages, Auto):
             auto = dataclasses.replace(self.stages, minutes=min(self.stages.minutes, 0.2))
             return dataclasses.replace(self, stages=auto, **parts)
@@ -1234,8 +1434,14 @@ def load_recipe(path: Path | str) -> Recipe:
     return _with_paths_from(file.parent, recipe)
 
 
-_PATHS = (*(f"{part}.{name}" for part in _DATA for name in ("source", "exclude")), "backbone.name", "backbone.weights")
+_PATHS = (
+    *(f"{part}.{name}" for part in _DATA for name in ("source", "exclude")),
+    "unlabelled.source",
+    "backbone.name",
+    "backbone.weights",
+)
 _WHAT = {
+    "unlabelled.source": "no source of images without labels",
     **{f"{part}.source": "no source of images" for part in _DATA},
     **{f"{part}.exclude": "no list of images to leave out" for part in _DATA},
     "backbone.name": "no model file",
@@ -1292,7 +1498,7 @@ def _relative_path(recipe: Recipe, field: str) -> str | None:
     value = getattr(owner.inputs[between[0]] if between else owner, name, None)  # there may be no `source_data`, no `extra_data`
     if value is None or os.path.isabs(value) or value.startswith("~") or ":" in value or len(value) >= _LONGEST:
         return None
-    named = part in _DATA or "/" in value or value.endswith(_MODEL_FILES)
+    named = part in (*_DATA, "unlabelled") or "/" in value or value.endswith(_MODEL_FILES)
     return value if named else None
 
 

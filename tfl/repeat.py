@@ -149,6 +149,7 @@ def _where_it_began(run: Run, recipe: Recipe) -> Iterator[None]:
     every = [data for data in (recipe.data, recipe.source_data, recipe.extra_data) if data is not None]
     several = recipe.backbone.inputs.values() if isinstance(recipe.backbone, Backbones) else (recipe.backbone,)
     named = [name for data in every for name in (data.source, data.exclude)]
+    named += [] if recipe.unlabelled is None else [recipe.unlabelled.source]
     named += [name for one in several for name in (one.name, one.weights)]
     paths = [Path(name) for name in named if isinstance(name, str) and name and not Path(name).is_absolute()]
     if start.is_dir() and any(not path.exists() and (start / path).exists() for path in paths):

@@ -5,6 +5,7 @@ chosen.json     the same with what `Auto` chose                      auto.json  
 matching.json   which layers took over weights of a file, and why the others did not
 state.json      where to resume from                                  .lock         held while a process writes
 extra.json      how many examples of `extra_data` train, and on what evidence; extra.csv lists those that do
+pretrain.json   what the backbone learned without labels, and whether the stages begin from it; pretrained.keras is it
 mapping.json    which classes of the source stand for which of the data, where its own classifier answers
 """
 
@@ -25,7 +26,7 @@ from tfl.storage import locked, storage_errors, write_atomically, write_json
 
 Status = Literal["running", "done", "failed", "interrupted"]
 _STATUSES = ("running", "done", "failed", "interrupted")
-_CHOICES = ("unstored", "engine", "jit_compile", "parts")
+_CHOICES = ("unstored", "engine", "jit_compile", "parts", "planned")
 """What a stage measures and then chooses, as `state.json` calls it."""
 CHOSEN, AUTO, AUTO_ARRAYS = "chosen.json", "auto.json", "auto.npz"
 """The recipe with the head and the stages that `Auto` chose; what it tried; and its logits of the validation examples."""
@@ -35,6 +36,8 @@ MAPPING = "mapping.json"
 """Which classes of the source stand for which classes of the data, where the head is the classifier of the source."""
 EXTRA = "extra.json"
 """Whether examples of `extra_data` train, which, and what was compared."""
+PRETRAINED, PRETRAINED_FILE = "pretrain.json", "pretrained.keras"
+"""What `Recipe.pretrain` came to, and the backbone that came of it."""
 _NEEDED = ("format", "status", "seed", "created")
 _POLICIES = ("float32", "mixed_bfloat16", "mixed_float16")
 _KINDS = {"status": str, "data": dict, "weights": dict}

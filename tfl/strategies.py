@@ -128,9 +128,17 @@ def with_strategy(recipe: Recipe, name: str) -> Recipe:
         patience = recipe.monitor.patience
         monitor = dataclasses.replace(recipe.monitor, patience=patience and max(patience, SCRATCH_PATIENCE))
         return dataclasses.replace(
-            recipe, backbone=backbone, head=plain, stages=(stage,), monitor=monitor, source_data=None, extra_data=None
+            recipe,
+            backbone=backbone,
+            head=plain,
+            stages=(stage,),
+            monitor=monitor,
+            source_data=None,
+            extra_data=None,
+            pretrain=None,
         )
     if name == "direct":
+        recipe = dataclasses.replace(recipe, pretrain=None)
         head_ = dataclasses.replace(plain, start="source")
         return dataclasses.replace(recipe, head=head_, stages=(Stage("source", train="head", epochs=0),), extra_data=None)
     if name in ("features", "svm", "class_means", "knn"):

@@ -92,3 +92,8 @@ def test_leaf_with_note(tmp_path):
     pytest.importorskip("keras_hub")
     run = smoke("leaf_with_note", tmp_path / "run")
     assert "What each input is worth" in run.path("report.html").read_text()
+
+
+def test_unlabelled_first(tmp_path):
+    run = smoke("unlabelled_first", tmp_path / "run")
+    assert run.read_json("pretrain.json")["epochs"] == 1

@@ -180,8 +180,18 @@ def with_extra(bundle: Bundle, extra: ExtraData, drawn: NDArray[np.integer]) -> 
     """
     if not len(drawn):
         return bundle
-    others, cached = extra.take(drawn), None
-    rows = np.concatenate([bundle.indices("train"), len(bundle.examples) + np.arange(len(drawn))])
+    return with_extra_examples(bundle, extra.take(drawn))
+
+
+def with_extra_examples(bundle: Bundle, others: Bundle) -> Bundle:
+    """The bundle with all examples of another behind its own, in the training split.
+
+    Args:
+        bundle: The target's examples.
+        others: The others, with the same classes.
+    """
+    cached, count = None, len(others.examples)
+    rows = np.concatenate([bundle.indices("train"), len(bundle.examples) + np.arange(count)])
     if bundle.cached is not None and others.cached is not None:
         cached = CachedTensors.joined(bundle.cached, others.cached)
     return dataclasses.replace(
@@ -190,7 +200,7 @@ def with_extra(bundle: Bundle, extra: ExtraData, drawn: NDArray[np.integer]) -> 
         split=dataclasses.replace(bundle.split, train=rows),
         fingerprints=(*bundle.fingerprints, *others.fingerprints),
         cached=cached,
-        extra=len(drawn),
+        extra=count,
     )
 
 

@@ -26,6 +26,7 @@ from tfl.train.compilation import choose_compilation
 from tfl.train.evidence import Evidence, Gain
 from tfl.train.loop import Loop, Ran
 from tfl.train.memory import is_out_of_memory, ran_out
+from tfl.train.pseudo_labels import FixMatch, PseudoLabelBatches
 from tfl.train.schedules import schedule_of
 from tfl.train.state import StageState
 from tfl.train.stopping import Stop
@@ -51,7 +52,9 @@ class Fit:
         console: Console | None,
         watchers: Sequence[keras.callbacks.Callback],
         stop: Stop,
+        unlabelled: Bundle | None = None,
     ) -> None:
+        self.unlabelled = unlabelled
         self.run, self.stage, self.state, self.bundle, self.recipe = run, stage, state, bundle, recipe
         self.checkpoints, self.console, self.watchers, self.stop = checkpoints, console, watchers, stop
 
@@ -76,7 +79,11 @@ class Fit:
             metric=self.bundle.task.default_metric,
         )
         self.batches: Batches
-        if prefix is None:
+        if self.stage.pseudo_labels is not None:
+            if self.unlabelled is None:
+                raise ValueError("A stage with `pseudo_labels` was given no examples without labels.")
+            self.batches = PseudoLabelBatches(self.bundle, self.stage, self.unlabelled)
+        elif prefix is None:
             self.batches = InputBatches(self.bundle, self.stage)
         else:
             self.batches = FeatureBatches(
@@ -139,9 +146,9 @@ class Fit:
         self.loop = Loop(
             self.trainable,
             make_optimizer(stage, self._multipliers, rate),
-            batch_size=stage.batch_size,
+            batch_size=stage.batch_size * self._rows_of_each,
             label_smoothing=stage.label_smoothing,
-            task=self.bundle.task,
+            task=FixMatch.around(self.bundle.task, stage.pseudo_labels),
             class_weights=self._class_weights,
             dtype=self.batches.dtype,
             exact=self.batches.inputs,
@@ -183,7 +190,7 @@ class Fit:
         return metrics if validation is None else metrics | self.loop.evaluate(validation, self._stop_here)
 
     def _after_steps(self, ran: Ran) -> None:
-        logs = {"examples": float(ran.examples), "loss": ran.loss, "not_finite": ran.not_finite}
+        logs = {"examples": ran.examples / self._rows_of_each, "loss": ran.loss, "not_finite": ran.not_finite}
         self.callbacks.on_train_batch_end(self.loop.steps - ran.steps, logs)
         self._stop_here()
 
@@ -221,12 +228,22 @@ class Fit:
             self._halve(reason)  # outside of `except`, whose traceback would keep the memory
 
     def _halve(self, reason: str) -> None:
-        said = ran_out(self.run, self.stage, self.state, reason, allowed=self.recipe.on_out_of_memory == "halve")
+        said = ran_out(self.run, self.stage, self.state, reason, allowed=self._may_halve)
         if self.console is not None:
             self.console.print(said, highlight=False, markup=False)
         del self.loop
         self.checkpoints.load_start()
         self._make_loop()
+
+    @property
+    def _rows_of_each(self) -> int:
+        """Rows of a batch for each labelled example: with pseudo-labels two copies of each example without labels beside it."""
+        return 1 if self.stage.pseudo_labels is None else 1 + 2 * self.stage.pseudo_labels.ratio
+
+    @property
+    def _may_halve(self) -> bool:
+        """Whether a batch may go through the network in parts; with pseudo-labels its rows belong together."""
+        return self.recipe.on_out_of_memory == "halve" and self.stage.pseudo_labels is None
 
     def _files_of(self, epoch: int, step: int) -> list[str]:
         """What the examples of a step are called."""

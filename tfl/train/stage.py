@@ -72,6 +72,7 @@ def train_stage(
     console: Console | None = None,
     watchers: Sequence[keras.callbacks.Callback] = (),
     stop: Stop | None = None,
+    unlabelled: Bundle | None = None,
 ) -> StageResult:
     """Trains what the stage says, and leaves the network at its best.
 
@@ -89,6 +90,7 @@ def train_stage(
         console: Where progress and findings are shown; None shows nothing.
         watchers: Called after each epoch's checkpoint; what one raises ends the stage there, and it can be resumed.
         stop: Hears Ctrl-C and SIGTERM while the epochs run; None leaves both alone.
+        unlabelled: The examples without labels of a stage with pseudo-labels.
 
     Raises:
         KeyboardInterrupt: A stop was asked for; everything is saved, and a resumed stage continues at the next batch.
@@ -142,6 +144,7 @@ def train_stage(
             console=console,
             watchers=watchers,
             stop=stop or Stop(),
+            unlabelled=unlabelled,
         )
         if stage.epochs:
             fit.prepare(extractor, trainable, plan.freeze.multipliers(assembled), class_weights, assembled.head_layers)

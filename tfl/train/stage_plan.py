@@ -80,6 +80,8 @@ class StagePlan:
         inputs a block has to be frozen in the network of one, if those of which everything trains have small inputs, such as
         tokens, which are held in memory next to the features of the others.
         """
+        if self.stage.pseudo_labels is not None:  # strongly changed copies are drawn anew in every epoch
+            return False
         if not self.assembled.branches:
             return self.first_trainable_block > 0 or (self.freeze.under_adapter and self.stage.augment is None)
         whole = [name for name, first in self.firsts.items() if not first]

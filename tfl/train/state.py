@@ -30,6 +30,7 @@ class StageState:
         engine: What computes the stored outputs of the frozen prefix; None before that was chosen, and where nothing is stored.
         jit_compile: Whether XLA compiles the steps; None before that was chosen.
         parts: In how many parts a batch goes through the network: more than one where the memory was too small for a whole one.
+        planned: How many epochs a limit of time leaves, where there is one and this is known.
         within: Where the epoch after the latest whole one was left: `steps` done, their `sums`, and the
             `learning_rate` at its start; None between epochs.
         ledger: Which blocks were to move, and which moved.
@@ -52,6 +53,7 @@ class StageState:
     engine: str | None = None
     jit_compile: bool | None = None
     parts: int = 1
+    planned: int | None = None
     within: dict[str, Any] | None = None
     ledger: list[dict[str, Any]] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)

@@ -97,8 +97,14 @@ def check_trains(recipe: Recipe) -> None:
     """Checks that a trial of the recipe has epochs, whose metric is compared.
 
     Raises:
-        RecipeError: Its last stage has none, or it has `extra_data`, which trials do not train on.
+        RecipeError: Its last stage has none, or it has `extra_data`, `pretrain` or pseudo-labels, which trials do not train with.
     """
+    if recipe.learns_without_labels:
+        raise RecipeError(
+            "A search trains on `data` alone, and this recipe learns from examples without labels.",
+            received="pretrain" if recipe.pretrain is not None else "pseudo_labels",
+            fix="Pretrain in a run of its own (tfl run), name its pretrained.keras as the backbone, and search without both.",
+        )
     if recipe.extra_data is not None:
         raise RecipeError(
             "A search trains on `data` alone, and this recipe has `extra_data`.",

@@ -34,6 +34,7 @@ from tfl.evaluate.report.facts import (
 )
 from tfl.evaluate.report.inputs import input_facts
 from tfl.evaluate.report.map_chart import examples_map, map_points
+from tfl.evaluate.report.pretrain import pretrain_chart, pretrain_facts
 from tfl.evaluate.report.sections import Section, section_of
 from tfl.evaluate.report.source import forgetting_facts, mapping_facts
 from tfl.evaluate.report.use import usage
@@ -41,7 +42,7 @@ from tfl.evaluate.run_files import optional_json, read_history, readable
 from tfl.fields import as_plain
 from tfl.modalities.base import KINDS, NOUNS
 from tfl.recipe import OF_NUMBERS, SEVERAL
-from tfl.runs import AUTO, EXTRA, MAPPING, MATCHING, Run
+from tfl.runs import AUTO, EXTRA, MAPPING, MATCHING, PRETRAINED, Run
 from tfl.storage import finite, write_atomically, write_json
 from tfl.tasks.base import Task, task_of
 
@@ -85,6 +86,8 @@ def _collect(run: Run, section: Section) -> dict[str, Any]:
         mapping = mapping_facts(optional_json(run, MAPPING), nouns=nouns)
     with readable(run, EXTRA):
         extra = extra_facts(optional_json(run, EXTRA), nouns=nouns)
+    with readable(run, PRETRAINED):
+        pretrain = pretrain_facts(optional_json(run, PRETRAINED), nouns=nouns)
     with readable(run, "plans.json", "ledger.json"):
         blocks = block_facts(optional_json(run, "plans.json"), optional_json(run, "ledger.json"))
     with readable(run, MATCHING):
@@ -103,6 +106,7 @@ def _collect(run: Run, section: Section) -> dict[str, Any]:
             "mapping": mapping,
             "forgetting": forgetting_facts(metrics, nouns=nouns),
             "extra": extra,
+            "pretrain": pretrain,
             "blocks": blocks,
             "matching": matching,
             "stages": stages,
@@ -196,6 +200,7 @@ def _figures(document: dict[str, Any]) -> dict[str, charts.Figure]:
         else charts.curve(history, stages, train="", validation=watched, title=watched.removeprefix("val_").replace("_", " ")),
         "loss": charts.curve(history, stages, train="loss", validation="val_loss", title="loss"),
         "confusion": charts.confusion(test),
+        "pretrain": pretrain_chart(document["pretrain"]),
         "reliability": charts.reliability(test.get("reliability") or (), nouns=nouns),
         "calibrated": charts.reliability((document["confidence"].get("reliability") or {}).get("after") or (), nouns=nouns),
     }
