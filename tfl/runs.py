@@ -5,6 +5,7 @@ chosen.json     the same with what `Auto` chose                      auto.json  
 matching.json   which layers took over weights of a file, and why the others did not
 state.json      where to resume from                                  .lock         held while a process writes
 extra.json      how many examples of `extra_data` train, and on what evidence; extra.csv lists those that do
+adapt.json      how the network was adapted to `target_data`, and what else was tried; adapt.npz has the weights that changed
 mapping.json    which classes of the source stand for which of the data, where its own classifier answers
 """
 
@@ -34,6 +35,8 @@ MAPPING = "mapping.json"
 """Which classes of the source stand for which classes of the data, where the head is the classifier of the source."""
 EXTRA = "extra.json"
 """Whether examples of `extra_data` train, which, and what was compared."""
+ADAPT, ADAPT_ARRAYS = "adapt.json", "adapt.npz"
+"""What was tried to adapt the network to `target_data`, and the weights that the choice changes."""
 _NEEDED = ("format", "status", "seed", "created")
 _POLICIES = ("float32", "mixed_bfloat16", "mixed_float16")
 _KINDS = {"status": str, "data": dict, "weights": dict}

@@ -22,7 +22,7 @@ from tfl.cli.command import (
 from tfl.cli.options import changed, latest_folder, recipe_options, skip_bad_option
 from tfl.modalities.base import EXAMPLE_FILES, NOUNS
 from tfl.recipe import load_recipe
-from tfl.runs import EXTRA, default_folder
+from tfl.runs import ADAPT, EXTRA, default_folder
 from tfl.strategies import STRATEGIES, with_strategy
 from tfl.tasks.base import task_of
 
@@ -91,6 +91,8 @@ def run(
     }
     if done.path(EXTRA).is_file():
         document["extra"] = done.read_json(EXTRA)
+    if done.path(ADAPT).is_file():
+        document["adapt"] = done.read_json(ADAPT)
     return Answer(document, lambda: _show(document, done))
 
 
@@ -123,6 +125,7 @@ def _how_to_resume(folder: Path, recipe_file: Path, **options: Any) -> str:
 
 
 def _show(document: dict[str, Any], run: Run) -> None:
+    from tfl.evaluate.report.adapt import adapt_sentences
     from tfl.evaluate.report.extra_data import extra_sentence
     from tfl.evaluate.report.source import forgetting_sentence
 
@@ -137,6 +140,8 @@ def _show(document: dict[str, Any], run: Run) -> None:
         click.echo(forgetting_sentence(document["metrics"]["source"], nouns=nouns))
     if "extra" in document:
         click.echo(extra_sentence(document["extra"], nouns=nouns))
+    for words in adapt_sentences(document["adapt"], nouns=nouns) if "adapt" in document else ():
+        click.echo(words)
     click.echo(f"run      {run.folder}")
     if (report := run.path("report.html")).is_file():
         click.echo(f"report   {report}")

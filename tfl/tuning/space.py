@@ -97,14 +97,15 @@ def check_trains(recipe: Recipe) -> None:
     """Checks that a trial of the recipe has epochs, whose metric is compared.
 
     Raises:
-        RecipeError: Its last stage has none, or it has `extra_data`, which trials do not train on.
+        RecipeError: Its last stage has none, or it has `extra_data` or `target_data`, which trials do not use.
     """
-    if recipe.extra_data is not None:
-        raise RecipeError(
-            "A search trains on `data` alone, and this recipe has `extra_data`.",
-            received=recipe.extra_data.source,
-            fix="Search without it, --set extra_data=none, and give it to a run of the best recipe.",
-        )
+    for field in ("extra_data", "target_data"):
+        if (other := getattr(recipe, field)) is not None:
+            raise RecipeError(
+                f"A search trains on `data` alone, and this recipe has `{field}`.",
+                received=other.source,
+                fix=f"Search without it, --set {field}=none, and give it to a run of the best recipe.",
+            )
     if not recipe.fixed_stages:
         return  # what leaves them to `Auto` is refused by the search itself
     stage = recipe.fixed_stages[-1]

@@ -103,9 +103,12 @@ def _data(before: Run, after: Run) -> dict[str, Any] | None:
     prints = [(run.manifest.get("data") or {}).get("fingerprint") for run in (before, after)]
     if not all(prints):
         return None
-    extra = [(run.manifest.get("extra_data") or {}).get("fingerprint") for run in (before, after)]
     if prints[0] == prints[1]:
-        return {} if extra[0] == extra[1] else {"note": "The examples of `extra_data` differ.", "details": {"extra_data": extra}}
+        for field in ("extra_data", "target_data"):
+            others = [(run.manifest.get(field) or {}).get("fingerprint") for run in (before, after)]
+            if others[0] != others[1]:
+                return {"note": f"The examples of `{field}` differ.", "details": {field: others}}
+        return {}
     listings = [read_listing(run.folder) for run in (before, after)]
     if listings[0] is None or listings[1] is None:
         counts = [(run.manifest["data"] or {}).get("count") for run in (before, after)]
