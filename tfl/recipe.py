@@ -15,7 +15,7 @@ import traceback
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, cast
 
 from tfl.errors import DataError, RecipeError, TflError
 from tfl.fields import as_plain, build, check_fields, number, override
@@ -764,20 +764,21 @@ class Adapt:
     """How the trained network is adapted to the unlabelled examples of `Recipe.target_data`.
 
     Args:
-        methods: What is tried: `adabn` (BatchNorm statistics of the target), `coral` (vectors of the source are aligned with those
-            of the target, and the head is fitted anew), `deep_coral` and `dann` (the upper blocks train on both domains),
-            `self_training` (the head is fitted to its own sure answers, too), `tent` (BatchNorm's scale and shift by the entropy of
-            answers). Of several methods, those for the head are also tried on top of the others. One method alone is taken as
-            it is, without a choice.
-        criterion: What chooses among several, the network without adaptation included, and asks for no target labels: `snd`, the
-            soft neighbourhood density of the answers (Saito et al. 2021); `information`, the mutual information of examples and
-            answers (Bridle et al. 1991); `source`, the accuracy on the source's validation examples.
+        methods: What is tried: `adabn` (each domain has its own BatchNorm statistics), `coral` (vectors of the source are aligned
+            with those of the target, and the head is fitted anew), `deep_coral` and `dann` (the upper blocks train on both
+            domains), `self_training` (the head is also fitted to its own sure answers), `tent` (BatchNorm's scale and shift train
+            on the entropy of answers). Of several methods, those for the head are also tried on top of the others. One method
+            alone is taken as it is, without a choice.
+        criterion: What chooses among several, the network without adaptation included, and asks for no target labels:
+            `information`, how sure the answers are and how near the shares of the classes come to those of the source (Krause et
+            al. 2010); `snd`, the soft neighbourhood density of the answers (Saito et al. 2021); `source`, the accuracy on the
+            source's validation examples.
         guard: A candidate whose accuracy on the source's validation examples falls by more than this is left out.
         minutes: Limit of the time, in minutes; methods that have not come to their end by then are left out.
     """
 
     methods: tuple[AdaptMethod, ...] = ADAPT_METHODS
-    criterion: Literal["snd", "information", "source"] = "snd"
+    criterion: Literal["information", "snd", "source"] = "information"
     guard: float = number(0.1, at_least=0.0, at_most=1.0)
     minutes: float = number(5.0, at_least=0.0, at_most=100_000.0)
 
@@ -791,7 +792,7 @@ class Adapt:
     @classmethod
     def from_text(cls, text: str) -> Adapt:
         """What `--set adapt=coral` or `--set adapt=coral,tent` means."""
-        return cls(methods=tuple(name.strip() for name in text.split(",")))  # type: ignore[arg-type]
+        return cls(methods=cast(tuple[AdaptMethod, ...], tuple(name.strip() for name in text.split(","))))
 
 
 @dataclass(frozen=True)
@@ -900,8 +901,8 @@ class Recipe:
         extra_data: Labelled examples of the same classes from a related source, such as another camera, of which some may train
             next to those of `data`: how many, by how like those of `data` they are, or none, is decided on held-out training
             examples. They are never validated or tested on. For one of several classes; None trains on `data` alone.
-        target_data: Unlabelled examples of another domain, such as photos at night, to which the trained network is adapted. Where
-            they have labels, these are used for the report alone. For one of several classes; None adapts nothing.
+        target_data: Unlabelled examples of another domain, such as photos at night, to which the trained network is adapted.
+            Where they have labels, these are used for the report alone. For one of several classes; None adapts nothing.
         adapt: How; see `Adapt`.
 
     Raises:

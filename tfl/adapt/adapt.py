@@ -1,4 +1,4 @@
-"""Adapts a trained network to unlabelled examples: every method is tried, one is chosen without target labels, the network takes it.
+"""Adapts a trained network to unlabelled examples: every method is tried, and one is chosen without target labels.
 
 candidates (tfl.adapt.candidates) ─▶ a criterion on their answers, a guard on the source's validation examples ─▶ the best
 labels of the target, where there are any ─▶ what each candidate would have scored, and the regret of the choice: a report alone
@@ -7,7 +7,7 @@ labels of the target, where there are any ─▶ what each candidate would have 
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -72,7 +72,7 @@ def adapt_network(
     ledger = run.read_json("ledger.json") if run.path("ledger.json").is_file() else {}
     rows = proven(assembled, before, tried[place])
     content = io.BytesIO()
-    np.savez(content, **tried[place].weights)
+    np.savez(content, allow_pickle=False, **tried[place].weights)
     run.write_json("ledger.json", ledger | {"adapt": rows})
     write_atomically(run.path(ADAPT_ARRAYS), content.getvalue())
     run.write_json(ADAPT, finite(document))
@@ -111,7 +111,7 @@ def choose(
 ) -> tuple[dict[str, Any], int]:
     """What was tried as plain data, and the place of the candidate that is taken.
 
-    The choice reads the answers on the examples that were adapted to, and the source's validation labels. The target's labels go into
+    The choice reads the answers on the examples that were adapted to, and the source's labels. Those of the target go into
     figures beside it.
 
     Args:
@@ -123,7 +123,8 @@ def choose(
     labels = np.asarray(source.labels("val"))
     rows = target.bundle.indices("train")
     right = [_accuracy(one.validation, labels) for one in tried]
-    values = [_value(adapt, one.target[rows], score) for one, score in zip(tried, right, strict=True)]
+    shares = source.targets_of("train").mean(axis=0)
+    values = [_value(adapt, one.target[rows], score, shares) for one, score in zip(tried, right, strict=True)]
     out = [
         "" if score is None or right[0] is None or score >= right[0] - adapt.guard else "source accuracy fell" for score in right
     ]
@@ -161,12 +162,11 @@ def choose(
     return document, place
 
 
-def _value(adapt: Adapt, probabilities: NDArray[np.float64], right: float | None) -> float:
+def _value(adapt: Adapt, probabilities: NDArray[np.float64], right: float | None, shares: NDArray[np.floating]) -> float:
     """The criterion; larger is better."""
     if adapt.criterion == "source":
         return 0.0 if right is None else right
-    of: dict[str, Callable[[NDArray[np.float64]], float]] = {"snd": neighbourhood_density, "information": information}
-    return of[adapt.criterion](probabilities)
+    return neighbourhood_density(probabilities) if adapt.criterion == "snd" else information(probabilities, shares)
 
 
 def _accuracy(probabilities: NDArray[np.float64], labels: NDArray[np.integer]) -> float | None:

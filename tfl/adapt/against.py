@@ -192,7 +192,8 @@ def distance_sentence(found: Distance, *, source: str, against: str, nouns: str)
     else:
         meaning = "nearly every example gives its domain away; a network trained on one may be right much less often on the other"
     return (
-        f"The proxy A-distance between {source} and {against} is {found.distance:.2f} of 2 (95% interval {low:.2f} to {high:.2f}; "
-        f"{found.counts[0]:,} and {found.counts[1]:,} {nouns}, told apart with an error of {found.error:.0%}, 50% being a guess): "
+        f"The proxy A-distance between {source} and {against} is {found.distance:.2f} of 2 (95% interval {low:.2f} to "
+        f"{high:.2f}; {found.counts[0]:,} and {found.counts[1]:,} {nouns}, told apart with an error of {found.error:.0%}, 50% "
+        f"being a guess): "
         f"{meaning}. To adapt a network to the other without labels: --set target_data={against}."
     )

@@ -21,7 +21,6 @@ from tfl.adapt.network import Head, TwoDomains, Weights
 from tfl.adapt.self_training import self_train, softmax
 from tfl.adapt.upper import BATCH, train_upper
 from tfl.data.bundle import derived_seed
-from tfl.errors import RecipeError
 from tfl.recipe import AdaptMethod
 from tfl.train.loop import logits_model
 
@@ -76,7 +75,7 @@ class Skipped:
     fatal: bool
 
 
-class _OutOfTime(Exception):
+class _OutOfTimeError(Exception):
     """Ends a method."""
 
 
@@ -132,7 +131,7 @@ class Candidates:
             try:
                 self._on_time()
                 yield from way()
-            except _OutOfTime:
+            except _OutOfTimeError:
                 self.skipped.append(Skipped(method=method, why="the time was up", fatal=False))
             finally:
                 domains.restore()
@@ -148,7 +147,7 @@ class Candidates:
     def _on_time(self) -> None:
         self.check()
         if self.ends is not None and time.perf_counter() > self.ends:
-            raise _OutOfTime
+            raise _OutOfTimeError
 
     def _adabn(self) -> Iterator[Candidate]:
         domains, moving = self.domains, self._moving()

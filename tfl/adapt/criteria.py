@@ -36,7 +36,8 @@ def neighbourhood_density(probabilities: NDArray[np.floating], *, temperature: f
     >>> neighbourhood_density(sure) > neighbourhood_density(unsure)
     True
 
-    Source: Saito et al. 2021, *Tune it the Right Way: Unsupervised Validation of Domain Adaptation via Soft Neighborhood Density*.
+    Source: Saito et al. 2021, *Tune it the Right Way: Unsupervised Validation of Domain Adaptation via Soft Neighborhood
+    Density*.
     """
     rows = np.asarray(probabilities, np.float64)
     if len(rows) > MOST:
@@ -50,26 +51,34 @@ def neighbourhood_density(probabilities: NDArray[np.floating], *, temperature: f
     return float(-(shares * np.log(np.maximum(shares, 1e-300))).sum(axis=1).mean())
 
 
-def information(probabilities: NDArray[np.floating]) -> float:
-    """The mutual information of examples and answers in nats: the entropy of the mean answer less the mean entropy.
+def information(probabilities: NDArray[np.floating], shares: NDArray[np.floating]) -> float:
+    """How sure the answers are, and how near their shares of the classes come to expected ones; larger is better, at most 0.
 
-        information = H(mean of p) - mean of H(p)
+        information = - mean of H(p) - sum over classes of m log (m / s)
 
-    It is large where single answers are sure and all classes occur, and zero where every example gets the same answer.
+    with the entropy H of an answer p, the mean answer m and the expected shares s. With equal shares this is, but for a constant,
+    the mutual information of examples and answers, for which sure answers are worth nothing where all of them are the same.
 
     Args:
-        probabilities: Array of shape `(n, classes)`.
+        probabilities: Array of shape `(n, classes)`, the answers.
+        shares: Array of shape `(classes,)`, such as those of the source's training examples.
 
     Example:
 
     >>> import numpy as np
-    >>> round(information(np.eye(2)), 3), information(np.array([[1.0, 0.0], [1.0, 0.0]]))
-    (0.693, 0.0)
+    >>> half = np.array([0.5, 0.5])
+    >>> information(np.eye(2), half) > information(np.array([[0.9, 0.1], [0.9, 0.1]]), half)
+    True
 
-    Source: Bridle et al. 1991, *Unsupervised Classifiers, Mutual Information and 'Phantom Targets'*.
+    Source: Krause et al. 2010, *Discriminative Clustering by Regularized Information Maximization*, section 2.2; before it
+    Bridle et al. 1991, *Unsupervised Classifiers, Mutual Information and 'Phantom Targets'*.
     """
-    rows = np.asarray(probabilities, np.float64)
-    return float(_entropy(rows.mean(axis=0)) - _entropy(rows).mean())
+    rows, expected = np.asarray(probabilities, np.float64), np.maximum(np.asarray(shares, np.float64), _LEAST)
+    mean = np.maximum(rows.mean(axis=0), _LEAST)
+    return float(-_entropy(rows).mean() - (mean * np.log(mean / expected)).sum())
+
+
+_LEAST = 1e-6
 
 
 def _entropy(rows: NDArray[np.float64]) -> NDArray[np.float64]:

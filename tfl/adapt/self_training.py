@@ -1,4 +1,4 @@
-"""Self-training of a linear head: what it is sure of in the target domain becomes training examples, class by class, in rounds."""
+"""Self-training of a linear head: what it is sure of in the target domain trains it, class by class, in rounds."""
 
 from __future__ import annotations
 

@@ -101,7 +101,7 @@ def _truth(labels: list[str], names: tuple[str, ...], task: str, *, source: str)
     strange = sorted({label for label, at in zip(labels, truth, strict=True) if label and at < 0})
     if task and strange:
         return truth, [
-            f"{int((truth < 0).sum())} of {len(truth)} examples of {source} have no class of the labelled data, and are used without "
-            f"labels: {listed(strange, limit=5)}."
+            f"{int((truth < 0).sum())} of {len(truth)} examples of {source} have no class of the labelled data, and are used "
+            f"without labels: {listed(strange, limit=5)}."
         ]
     return truth, []

@@ -18,7 +18,7 @@ NAMES = {
 }
 CRITERIA = {
     "snd": "soft neighbourhood density",
-    "information": "mutual information",
+    "information": "information in the answers",
     "source": "accuracy on the source's validation examples",
 }
 
@@ -38,9 +38,9 @@ def adapt_facts(document: Mapping[str, Any], *, nouns: str) -> dict[str, Any]:
     """What `adapt.json` says, for the report; empty where the network was not adapted.
 
     Returns:
-        `source`; `sentences`, what was done and what it gained; `lead`, how the choice was made; `criterion`, its name, empty where
-        there was no choice; `labelled`, whether target accuracies are known; `notes`; and `rows`, the candidates, each with `name`,
-        `criterion`, `validation`, `accuracy`, `interval`, `gain`, `seconds`, `kept` and `verdict`.
+        `source`; `sentences`, what was done and what it gained; `lead`, how the choice was made; `criterion`, its name, empty
+        where there was no choice; `labelled`, whether target accuracies are known; `notes`; and `rows`, the candidates, each
+        with `name`, `criterion`, `validation`, `accuracy`, `interval`, `gain`, `seconds`, `kept` and `verdict`.
     """
     if not document:
         return {}
@@ -63,12 +63,12 @@ def adapt_sentences(document: Mapping[str, Any], *, nouns: str) -> list[str]:
     >>> row = {"name": "source_only", "kept": True, "accuracy": None}
     >>> document = {"chosen": "source_only", "tried": [row], "count": 90, "criterion": "snd", "regret": None}
     >>> adapt_sentences(document, nouns="images")[0]
-    'No adaptation to the 90 images of the target is chosen by the soft neighbourhood density: the network stays as it was trained.'
+    'The network stays as it was trained: of all candidates it has the highest soft neighbourhood density.'
     """
     chosen, count = str(document["chosen"]), f"{document['count']:,} {nouns} of the target"
     by = f" is chosen by the {CRITERIA[document['criterion']]}" if document["criterion"] else " is taken, as asked for"
     if chosen == "source_only":
-        said = [f"No adaptation to the {count}{by}: the network stays as it was trained."]
+        said = [f"The network stays as it was trained: of all candidates it has the highest {CRITERIA[document['criterion']]}."]
     else:
         said = [f"{name_in_words(chosen)} on {count}{by}."]
     regret = document["regret"]
@@ -101,8 +101,8 @@ def _lead(document: Mapping[str, Any], *, nouns: str) -> str:
         return f"The recipe names one method, so that there was no choice. {labels}"
     return (
         f"The candidate with the highest {CRITERIA[document['criterion']]} is taken, of those whose accuracy on the "
-        f"{document['validation']:,} validation {nouns} of the source is at most {percent(document['guard'])} below that of source "
-        f"only. {labels}"
+        f"{document['validation']:,} validation {nouns} of the source is at most {percent(document['guard'])} below that of "
+        f"source only. {labels}"
     )
 
 

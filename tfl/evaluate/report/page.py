@@ -57,9 +57,10 @@ def collect_report(run: Run | Path | str) -> dict[str, Any]:
 
     Returns:
         `recipe`, `manifest`, `result` (the headline), `data`, `choice` (what `Auto` tried), `mapping` and `forgetting` (of the
-        source's own classifier), `extra` (of the extra examples), `adapt` (of the adaptation to unlabelled ones), `blocks`, `matching` (which layers took over weights of a
-        file), `stages`, `history`, `metrics`, `confused`, `confidence`, `evaluations`, `time`, `album`, `section` (what the task
-        adds), `inputs` (what each of several is worth). Parts that the run has not reached are empty.
+        source's own classifier), `extra` (of the extra examples), `adapt` (of the adaptation to unlabelled ones), `blocks`,
+        `matching` (which layers took over weights of a file), `stages`, `history`, `metrics`, `confused`, `confidence`,
+        `evaluations`, `time`, `album`, `section` (what the task adds), `inputs` (what each of several is worth). Parts that the
+        run has not reached are empty.
 
     Raises:
         RunError: The folder holds no run, or a file of it is damaged.

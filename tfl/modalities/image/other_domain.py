@@ -1,4 +1,4 @@
-"""Two samples of other domains, for adaptation: the drawn leaves as if at night, and digits that are drawn and not written by hand.
+"""Two samples of other domains, for adaptation: leaves drawn as if at night, and digits that are drawn, not written by hand.
 
 Both are functions of a seed. They show what a shift of domains does; they are no evidence about real nights or real handwriting.
 """
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 SEED = 20261128
 LIGHT, NOISE, BLUR = 0.3, 12.0, 1.0
-"""Of a night: the share of the light that is left, the deviation of the sensor's noise in grey levels of 255, and that of the blur in
-pixels of a picture 96 pixels wide."""
+"""Of a night: the share of the light that is left, the deviation of the sensor's noise in grey levels of 255, and that of the
+blur in pixels of a picture 96 pixels wide."""
 NIGHT_PER_CLASS = 60
 DIGIT_PX, PER_DIGIT = 24, 60
 _STEPS = 6  # pieces between two points of a stroke
