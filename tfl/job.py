@@ -116,6 +116,7 @@ def run_recipe(
     with clock.step("data"):
         examples = load_source(recipe.data, seed=recipe.split_seed, task=recipe.task)
     load_tensorflow()
+    from tfl.adapt.adapt import check_adapts
     from tfl.data.listing import write_listing
     from tfl.evaluate.confidence import figures_of
     from tfl.evaluate.forgetting import prepare_source_task
@@ -142,6 +143,7 @@ def run_recipe(
             extra = _load_extra(recipe, bundle, console)
     target = None
     if recipe.target_data is not None:
+        check_adapts(recipe.adapt, assembled)
         with clock.step("target"):
             target = _load_target(recipe, bundle, console)
     source_task = None

@@ -37,6 +37,8 @@ EXTRA = "extra.json"
 """Whether examples of `extra_data` train, which, and what was compared."""
 ADAPT, ADAPT_ARRAYS = "adapt.json", "adapt.npz"
 """What was tried to adapt the network to `target_data`, and the weights that the choice changes."""
+VALIDATION = "validation_logits"
+"""What the arrays of `AUTO_ARRAYS` and `ADAPT_ARRAYS` call the logits of the validation examples."""
 _NEEDED = ("format", "status", "seed", "created")
 _POLICIES = ("float32", "mixed_bfloat16", "mixed_float16")
 _KINDS = {"status": str, "data": dict, "weights": dict}

@@ -12,23 +12,41 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tfl.adapt.candidates import Candidate, Candidates, Skipped
+from tfl.adapt.candidates import Candidate, Candidates, Skipped, impossible
 from tfl.adapt.criteria import information, neighbourhood_density
 from tfl.adapt.network import TwoDomains
 from tfl.adapt.target import TargetData
 from tfl.data.bundle import Bundle
-from tfl.errors import BackboneError, FrozenMovedError
+from tfl.errors import BackboneError, FrozenMovedError, listed
 from tfl.evaluate.compare.paired import mcnemar, paired_difference
 from tfl.model.assemble import HEAD, Assembled
 from tfl.model.freeze import GROUPS, Ledger
 from tfl.recipe import Adapt, AdaptMethod, Recipe
-from tfl.runs import ADAPT, ADAPT_ARRAYS, Run
+from tfl.runs import ADAPT, ADAPT_ARRAYS, VALIDATION, Run
 from tfl.storage import finite, write_atomically
 from tfl.tasks.intervals import wilson_interval
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from rich.console import Console
+
+_LEAST = 1e-7
+"""What a probability counts as, at least, before its logarithm is taken."""
+
+
+def check_adapts(adapt: Adapt, assembled: Assembled) -> None:
+    """Makes sure that a network can be adapted as a recipe asks for.
+
+    Raises:
+        BackboneError: The recipe names methods of which none can be used.
+    """
+    why = {method: impossible(method, assembled) for method in adapt.methods}
+    if None not in why.values():
+        raise BackboneError(
+            f"This network cannot be adapted by {listed(adapt.methods)}: {'; '.join(dict.fromkeys(map(str, why.values())))}.",
+            received=f"adapt.methods={list(adapt.methods)}",
+            fix="Take another method, or leave `methods` out to try all that apply.",
+        )
 
 
 def adapt_network(
@@ -57,13 +75,11 @@ def adapt_network(
     Returns:
         What `adapt.json` holds: `chosen`, `tried`, `skipped`, `criterion` and so on; see `docs/adapt.md`.
 
-    Raises:
-        BackboneError: The recipe names one method, and the network cannot be adapted so.
     """
     domains = TwoDomains(assembled, source, target.bundle, recipe=recipe, console=console)
     if run.path(ADAPT).is_file():
         with np.load(run.path(ADAPT_ARRAYS), allow_pickle=False) as arrays:
-            domains.restore({name: arrays[name] for name in arrays.files})
+            domains.restore({name: arrays[name] for name in arrays.files if name != VALIDATION})
         return run.read_json(ADAPT)
     before = Ledger.snapshot(assembled)
     tried, skipped = _candidates(domains, recipe.adapt, class_weights, repeats, console)
@@ -72,7 +88,8 @@ def adapt_network(
     ledger = run.read_json("ledger.json") if run.path("ledger.json").is_file() else {}
     rows = proven(assembled, before, tried[place])
     content = io.BytesIO()
-    np.savez(content, allow_pickle=False, **tried[place].weights)
+    logits = np.log(np.maximum(tried[place].validation, _LEAST)).astype(np.float32)
+    np.savez(content, allow_pickle=False, **{VALIDATION: logits, **tried[place].weights})
     run.write_json("ledger.json", ledger | {"adapt": rows})
     write_atomically(run.path(ADAPT_ARRAYS), content.getvalue())
     run.write_json(ADAPT, finite(document))
@@ -97,12 +114,6 @@ def _candidates(
     for skipped in maker.skipped:
         if console is not None:
             console.print(f"         {skipped.method} is left out: {skipped.why}.", highlight=False, markup=False)
-    if len(adapt.methods) == 1 and maker.skipped:
-        raise BackboneError(
-            f"This network cannot be adapted by {adapt.methods[0]}: {maker.skipped[0].why}.",
-            received=f"adapt.methods={adapt.methods}",
-            fix="Take another method, or leave `methods` out to try all that apply.",
-        )
     return found, [*maker.skipped, *late]
 
 

@@ -21,6 +21,7 @@ from tfl.adapt.network import Head, TwoDomains, Weights
 from tfl.adapt.self_training import self_train, softmax
 from tfl.adapt.upper import BATCH, train_upper
 from tfl.data.bundle import derived_seed
+from tfl.model.assemble import Assembled
 from tfl.recipe import AdaptMethod
 from tfl.train.loop import logits_model
 
@@ -75,6 +76,18 @@ class Skipped:
     fatal: bool
 
 
+def impossible(method: AdaptMethod, assembled: Assembled) -> str | None:
+    """Why a network cannot be adapted by a method, as a clause; None where it can."""
+    layers = batchnorm_layers(assembled.model)
+    if method in _OF_BATCHNORM and not layers:
+        return "the network has no BatchNorm"
+    if method == "tent" and not any(layer.scale or layer.center for layer in layers):
+        return "BatchNorm has no scale and no shift in this network"
+    if method in _OF_UPPER and len(assembled.blocks) < 2:
+        return "the network has one block, below which nothing could stay frozen"
+    return None
+
+
 class _OutOfTimeError(Exception):
     """Ends a method."""
 
@@ -124,7 +137,7 @@ class Candidates:
         for method, way in ways.items():
             if method not in self.methods:
                 continue
-            if (why := self._impossible(method)) is not None:
+            if (why := impossible(method, domains.assembled)) is not None:
                 self.skipped.append(Skipped(method=method, why=why, fatal=True))
                 continue
             self._began = time.perf_counter()
@@ -135,14 +148,6 @@ class Candidates:
                 self.skipped.append(Skipped(method=method, why="the time was up", fatal=False))
             finally:
                 domains.restore()
-
-    def _impossible(self, method: AdaptMethod) -> str | None:
-        """Why the network cannot be adapted so; None where it can."""
-        if method in _OF_BATCHNORM and not batchnorm_layers(self.domains.model):
-            return "the network has no BatchNorm"
-        if method in _OF_UPPER and len(self.domains.assembled.blocks) < 2:
-            return "the network has one block, below which nothing could stay frozen"
-        return None
 
     def _on_time(self) -> None:
         self.check()
