@@ -302,7 +302,8 @@ class Data:
 
 def Sample(name: str, **options: Any) -> Data:  # noqa: N802  (read as a noun, like keras.Input)
     """Examples that come with tfl or its dependencies: images `strawberry` (drawn, not photographed) and `digits`, texts
-    `reviews` with `input=tfl.Text()`, sounds `sounds` with `input=tfl.Audio()`."""
+    `reviews` with `input=tfl.Text()`, sounds `sounds` with `input=tfl.Audio()`; of other domains, for `target_data`, the images
+    `strawberry_night` and `drawn_digits`."""
     return Data(f"sample:{name}", **options)
 
 
@@ -1234,6 +1235,8 @@ class Recipe:
     def smoke(self) -> Recipe:
         """A copy that runs in seconds: every part as it is, on a few images, for one epoch a stage."""
         parts: dict[str, Any] = {name: _few(part) for name in _DATA if (part := getattr(self, name)) is not None}
+        if self.target_data is not None:
+            parts["adapt"] = dataclasses.replace(self.adapt, minutes=min(self.adapt.minutes, 0.2))
         if isinstance(self.stages, Auto):
             auto = dataclasses.replace(self.stages, minutes=min(self.stages.minutes, 0.2))
             return dataclasses.replace(self, stages=auto, **parts)
