@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tfl.adapt.against import a_distance
-from tfl.adapt.batchnorm import BATCH, PRIOR, adapt_statistics, minimise_entropy
+from tfl.adapt.batchnorm import BATCH, PRIOR, BatchStatistics, adapt_statistics, minimise_entropy
 from tfl.adapt.coral import align
 from tfl.adapt.criteria import information, neighbourhood_density
 from tfl.adapt.self_training import self_train
@@ -39,7 +39,7 @@ def test_statistics_become_those_of_the_examples() -> None:
     model, values = network(), RNG.normal(3, 2, (200, 4)).astype(np.float32)
     below = np.asarray(keras.Model(model.input, model.get_layer("norm").input)(values))
     before = [keras.ops.convert_to_numpy(weight) for weight in model.weights]
-    adapt_statistics(model, batches_of(values), len(values), seed=0)
+    adapt_statistics(BatchStatistics(model), batches_of(values), len(values), seed=0)
     layer, share = model.get_layer("norm"), len(values) / (len(values) + PRIOR)
     np.testing.assert_allclose(layer.moving_mean, share * below.mean(axis=0), rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(layer.moving_variance, share * below.var(axis=0) + 1 - share, rtol=1e-3, atol=1e-5)
@@ -58,9 +58,9 @@ def test_tent_makes_answers_surer_by_scale_and_shift_alone() -> None:
         said = np.asarray(model(values))
         return float(-(said * np.log(said)).sum(axis=1).mean())
 
-    adapt_statistics(model, batches_of(values), len(values), seed=0)
+    adapt_statistics(BatchStatistics(model), batches_of(values), len(values), seed=0)
     before = entropy()
-    minimise_entropy(model, logits, batches_of(values), len(values), seed=0, passes=20)
+    minimise_entropy(BatchStatistics(model), logits, batches_of(values), len(values), seed=0, passes=20)
     assert entropy() < before - 0.005
     np.testing.assert_array_equal(model.get_layer("logits").kernel, kernel)
 

@@ -41,6 +41,12 @@ class BatchStatistics:
 
     def __init__(self, model: keras.Model) -> None:
         self.model, self.layers = model, batchnorm_layers(model)
+        self._run: Any = None
+
+    def of(self, inputs: Any) -> list[tuple[tf.Tensor, tf.Tensor]]:
+        """Mean and variance of a batch at each of `layers`; traced once."""
+        self._run = self._run or over_batches(lambda some: self(some)[1], inputs)
+        return list(self._run(inputs))
 
     def __call__(self, inputs: Any) -> tuple[Any, list[tuple[tf.Tensor, tf.Tensor]]]:
         """The outputs for a batch, and mean and variance at each of `layers`."""
@@ -69,7 +75,13 @@ class BatchStatistics:
         return outputs, [found[layer.name] for layer in self.layers]
 
 
-def adapt_statistics(model: keras.Model, batches: Batches, count: int, *, seed: int) -> None:
+def over_batches(function: Callable[[Any], Any], inputs: Any) -> Any:
+    """A function of the inputs of a network as one graph for batches of any size; `inputs` are some."""
+    specs = tf.nest.map_structure(lambda one: tf.TensorSpec((None, *np.shape(one)[1:]), one.dtype), inputs)
+    return tf.function(function, input_signature=(specs,))
+
+
+def adapt_statistics(statistics: BatchStatistics, batches: Batches, count: int, *, seed: int) -> None:
     """Gives every BatchNorm the statistics of other examples, in place.
 
         mean     = (N * mean_s + n * mean_t) / (N + n)
@@ -79,7 +91,7 @@ def adapt_statistics(model: keras.Model, batches: Batches, count: int, *, seed: 
     the statistics of the batch stand for those of all.
 
     Args:
-        model: A flat Functional model.
+        statistics: Of the network.
         batches: From rows to batches of its inputs.
         count: Int, number of examples.
         seed: Int, of the order.
@@ -87,14 +99,12 @@ def adapt_statistics(model: keras.Model, batches: Batches, count: int, *, seed: 
     Source: Li et al. 2016, *Revisiting Batch Normalization For Practical Domain Adaptation*; the prior by Schneider et al. 2020,
     *Improving robustness against common corruptions by covariate shift adaptation*.
     """
-    statistics = BatchStatistics(model)
-    run = tf.function(lambda inputs: statistics(inputs)[1], reduce_retracing=True)
     sums = [[np.zeros(layer.moving_mean.shape) for _ in range(2)] for layer in statistics.layers]
     total = 0
     for inputs in batches(np.random.default_rng(seed).permutation(count)):
-        size = len(next(iter(by_name(model, inputs).values())))
+        size = len(next(iter(by_name(statistics.model, inputs).values())))
         total += size
-        for one, (mean, variance) in zip(sums, run(inputs), strict=True):
+        for one, (mean, variance) in zip(sums, statistics.of(inputs), strict=True):
             own = np.asarray(mean, np.float64)
             one[0] += size * own
             one[1] += size * (np.asarray(variance, np.float64) + own**2)
@@ -105,7 +115,7 @@ def adapt_statistics(model: keras.Model, batches: Batches, count: int, *, seed: 
 
 
 def minimise_entropy(
-    model: keras.Model,
+    statistics: BatchStatistics,
     logits: keras.Model,
     batches: Batches,
     count: int,
@@ -119,32 +129,33 @@ def minimise_entropy(
         loss = - mean over examples of sum over classes of p log p
 
     Args:
-        model: A flat Functional model.
-        logits: The same without its last activation.
+        statistics: Of the network.
+        logits: The network without its last activation.
         batches, count, seed: As of `adapt_statistics`.
         passes: Int, over the examples.
         after_batch: Called after each step.
 
     Source: Wang et al. 2021, *Tent: Fully Test-Time Adaptation by Entropy Minimization*.
     """
-    statistics = BatchStatistics(logits)
-    variables = [one for layer in statistics.layers for one in (layer.gamma, layer.beta) if one is not None]
+    inside = BatchStatistics(logits)
+    variables = [one for layer in inside.layers for one in (layer.gamma, layer.beta) if one is not None]
     optimizer = keras.optimizers.Adam(RATE)
     optimizer.build(variables)
 
-    @tf.function(reduce_retracing=True)
     def step(inputs: Any) -> None:
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch([one.value for one in variables])
-            said = tf.nn.log_softmax(tf.cast(statistics(inputs)[0], tf.float32))
+            said = tf.nn.log_softmax(tf.cast(inside(inputs)[0], tf.float32))
             loss = -tf.reduce_mean(tf.reduce_sum(tf.exp(said) * said, axis=-1))
         optimizer.apply(tape.gradient(loss, [one.value for one in variables]), variables)
 
+    run: Any = None
     for number in range(passes):
         for inputs in batches(np.random.default_rng([seed, number]).permutation(count)):
-            step(inputs)
+            run = run or over_batches(step, inputs)
+            run(inputs)
             after_batch()
-    adapt_statistics(model, batches, count, seed=seed)
+    adapt_statistics(statistics, batches, count, seed=seed)
 
 
 def passes_of(count: int) -> int:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from tfl.adapt.batchnorm import adapt_statistics, batchnorm_layers, minimise_entropy, passes_of
+from tfl.adapt.batchnorm import BatchStatistics, adapt_statistics, batchnorm_layers, minimise_entropy, passes_of
 from tfl.adapt.coral import align
 from tfl.adapt.network import Head, TwoDomains, Weights
 from tfl.adapt.self_training import self_train, softmax
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
 EXAMPLES = 5000
 """So many examples of each domain DANN and Deep CORAL train on."""
-HEADS: tuple[AdaptMethod, ...] = ("coral", "self_training")
-"""Methods that change the last layer alone; the others change what lies below."""
+MOST_BYTES = 2**31
+"""Of the features that these two hold in memory."""
 _OF_BATCHNORM: tuple[AdaptMethod, ...] = ("adabn", "tent")
 _OF_UPPER: tuple[AdaptMethod, ...] = ("deep_coral", "dann")
 
@@ -88,8 +88,8 @@ def impossible(method: AdaptMethod, assembled: Assembled) -> str | None:
     return None
 
 
-class _OutOfTimeError(Exception):
-    """Ends a method."""
+class _LeftOutError(Exception):
+    """Ends a method; says why, as a clause."""
 
 
 class Candidates:
@@ -121,6 +121,7 @@ class Candidates:
         self.ends = None if minutes is None else time.perf_counter() + 60 * minutes
         self.skipped: list[Skipped] = []
         self._seed = derived_seed(domains.recipe.seed, "adapt")
+        self._statistics = BatchStatistics(domains.model)
 
     def all(self) -> Iterator[Candidate]:
         """The candidates, that of the source alone first."""
@@ -144,20 +145,20 @@ class Candidates:
             try:
                 self._on_time()
                 yield from way()
-            except _OutOfTimeError:
-                self.skipped.append(Skipped(method=method, why="the time was up", fatal=False))
+            except _LeftOutError as error:
+                self.skipped.append(Skipped(method=method, why=str(error), fatal=False))
             finally:
                 domains.restore()
 
     def _on_time(self) -> None:
         self.check()
         if self.ends is not None and time.perf_counter() > self.ends:
-            raise _OutOfTimeError
+            raise _LeftOutError("the time was up")
 
     def _adabn(self) -> Iterator[Candidate]:
         domains, moving = self.domains, self._moving()
         head, train, validation = self._of_source_statistics()
-        adapt_statistics(domains.model, *domains.batches_of(domains.target), seed=self._seed)
+        adapt_statistics(self._statistics, *domains.batches_of(domains.target), seed=self._seed)
         changed = domains.with_head({path: value for path, value in domains.changed().items() if path in moving}, head)
         yield from self._with_heads(("adabn",), changed, train, validation, domains.vectors(domains.target, domains.every))
 
@@ -165,7 +166,7 @@ class Candidates:
         """A head for vectors that BatchNorm makes with the statistics of the source, and these of its training and validation
         examples: a network whose statistics are those of its pretraining would else have three domains."""
         domains = self.domains
-        adapt_statistics(domains.model, *domains.batches_of(domains.source), seed=self._seed)
+        adapt_statistics(self._statistics, *domains.batches_of(domains.source), seed=self._seed)
         self._on_time()
         train, validation = domains.source_vectors()
         self._on_time()
@@ -184,13 +185,15 @@ class Candidates:
         batches, count = domains.batches_of(domains.target)
         logits = logits_model(domains.model, domains.source.task)
         passes = passes_of(count)
-        minimise_entropy(domains.model, logits, batches, count, seed=self._seed, passes=passes, after_batch=self._on_time)
+        minimise_entropy(self._statistics, logits, batches, count, seed=self._seed, passes=passes, after_batch=self._on_time)
         changed, target = domains.changed(), domains.vectors(domains.target, domains.every)
         domains.restore({**changed, **{path: statistics.get(path, domains.start[path]) for path in moving}})
         yield from self._with_heads(("tent",), changed, *domains.source_vectors(), target)
 
     def _upper(self, method: Literal["deep_coral", "dann"]) -> Iterator[Candidate]:
         domains = self.domains
+        if (needed := domains.upper_bytes()) > MOST_BYTES:
+            raise _LeftOutError(f"its features would take {needed / 2**30:.1f} GiB of memory")
         upper = domains.upper()
         one_hot = np.eye(domains.source.class_count, dtype=np.float32)[domains.labels]
         rows = domains.adapted

@@ -137,11 +137,20 @@ class TwoDomains:
 
         return batches, len(indices)
 
+    def upper_bytes(self) -> int:
+        """What the features below the blocks that train in DANN and Deep CORAL take in memory."""
+        plan = plan_stage(self.assembled, Stage("adapt", train=f"top:{self._upper_count}"))
+        count = sum(len(self.source.indices(part)) for part in ("train", "val")) + len(self.every)
+        return plan.extractor(self.target, recipe=self.recipe).row_bytes(0) * count
+
+    @property
+    def _upper_count(self) -> int:
+        shares = [block.flops_share for block in self.assembled.blocks]
+        return max((count for count in range(1, len(shares)) if sum(shares[-count:]) <= UPPER + 1e-6), default=1)
+
     def upper(self) -> Upper:
         """The blocks that train in DANN and Deep CORAL."""
-        shares = [block.flops_share for block in self.assembled.blocks]
-        fitting = [count for count in range(1, len(shares)) if sum(shares[-count:]) <= UPPER + 1e-6]
-        return Upper(self, max(fitting, default=1))
+        return Upper(self, self._upper_count)
 
 
 class Upper:

@@ -117,6 +117,7 @@ def train_upper(
         if domain is not None:
             other.apply(gradients[len(own) :], domain.trainable_variables)
 
+    _seed_dropout(both, seed)
     orders = [_orders(len(labels), steps, seed=derived_seed(seed, "source"))]
     orders.append(_orders(_count(target), steps, seed=derived_seed(seed, "target")))
     for number in range(steps):
@@ -127,6 +128,14 @@ def train_upper(
         some, rest = _rows(source, rows), _rows(target, others)
         step(some, tf.constant(labels[rows], tf.float32), rest, tf.constant(strength, tf.float32))
         after_step()
+
+
+def _seed_dropout(model: keras.Model, seed: int) -> None:
+    """Sets the source of randomness of every layer, whatever was drawn before."""
+    for number, layer in enumerate(model._flatten_layers(include_self=False)):
+        generator = getattr(layer, "seed_generator", None)
+        if generator is not None:
+            generator.state.assign(np.array([derived_seed(seed, "dropout", number), 0], np.uint32))
 
 
 def _domain_classifier(width: int, seed: int) -> keras.Model:
