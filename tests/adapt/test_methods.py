@@ -72,8 +72,9 @@ def test_upper_blocks_bring_the_domains_together_and_repeat(method: Any) -> None
     source[:, 0] += 4 * labels
     target = (source * [1, 3, 1, 1] + [0, 4, 0, 0]).astype(np.float32)
     trained = network()
+    trained.get_layer("norm").momentum = 0.5
     trained.compile(keras.optimizers.Adam(0.01), "sparse_categorical_crossentropy")
-    trained.fit(source, labels, epochs=8, verbose=0)
+    trained.fit(source, labels, epochs=15, verbose=0)
     found = []
     for _ in range(2):
         model = network()

@@ -179,7 +179,7 @@ def distance_sentence(found: Distance, *, source: str, against: str, nouns: str)
     Example:
 
     >>> near = Distance(distance=0.1, interval=(0.0, 0.3), error=0.475, counts=(60, 60))
-    >>> distance_sentence(near, source="day", against="night", nouns="images").partition(": ")[2].partition(". ")[0]
+    >>> distance_sentence(near, source="day", against="night", nouns="texts").partition(": ")[2].partition(". ")[0]
     'the features do not show two domains'
     """
     low, high = found.interval

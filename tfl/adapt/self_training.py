@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 SHARES = (0.2, 0.4, 0.6, 0.8)
 """By round, the share of the target examples of each predicted class that are taken, the surest first. Zou et al. 2018 begin with
-20% and end with 50% for the pixels of pictures; whole examples are fewer."""
+20% and end with 50%."""
 LEAST_CONFIDENCE = 0.5
 """Answers with a smaller probability are not taken in any round."""
 

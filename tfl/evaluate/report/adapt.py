@@ -62,7 +62,7 @@ def adapt_sentences(document: Mapping[str, Any], *, nouns: str) -> list[str]:
 
     >>> row = {"name": "source_only", "kept": True, "accuracy": None}
     >>> document = {"chosen": "source_only", "tried": [row], "count": 90, "criterion": "snd", "regret": None}
-    >>> adapt_sentences(document, nouns="images")[0]
+    >>> adapt_sentences(document, nouns="texts")[0]
     'The network stays as it was trained: of all candidates it has the highest soft neighbourhood density.'
     """
     chosen, count = str(document["chosen"]), f"{document['count']:,} {nouns} of the target"
