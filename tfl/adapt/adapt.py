@@ -24,7 +24,6 @@ from tfl.model.freeze import GROUPS, Ledger
 from tfl.recipe import Adapt, AdaptMethod, Recipe
 from tfl.runs import ADAPT, ADAPT_ARRAYS, VALIDATION, Run
 from tfl.storage import finite, write_atomically
-from tfl.tasks.calibration import calibrated, fit_temperature
 from tfl.tasks.intervals import wilson_interval
 
 if TYPE_CHECKING:
@@ -136,8 +135,7 @@ def choose(
     rows = target.bundle.indices("train")
     right = [_accuracy(one.validation, labels) for one in tried]
     shares = source.targets_of("train").mean(axis=0)
-    said = [_calibrated(one, rows, labels) for one in tried]
-    values = [_value(adapt, answers, score, shares) for answers, score in zip(said, right, strict=True)]
+    values = [_value(adapt, one.target[rows], score, shares) for one, score in zip(tried, right, strict=True)]
     out = [
         "" if score is None or right[0] is None or score >= right[0] - adapt.guard else "source accuracy fell" for score in right
     ]
@@ -175,16 +173,7 @@ def choose(
     return document, place
 
 
-def _calibrated(candidate: Candidate, rows: NDArray[np.int64], labels: NDArray[np.integer]) -> NDArray[np.floating]:
-    """The answers on some target examples at the temperature that suits the source's validation examples: a network that trained
-    for longer must not look better because it claims more."""
-    if not len(labels):
-        return candidate.target[rows]
-    logits, validation = (np.log(np.maximum(one, _LEAST)) for one in (candidate.target[rows], candidate.validation))
-    return calibrated(logits, fit_temperature(validation, labels)[0])
-
-
-def _value(adapt: Adapt, probabilities: NDArray[np.floating], right: float | None, shares: NDArray[np.floating]) -> float:
+def _value(adapt: Adapt, probabilities: NDArray[np.float64], right: float | None, shares: NDArray[np.floating]) -> float:
     """The criterion; larger is better."""
     if adapt.criterion == "source":
         return 0.0 if right is None else right
