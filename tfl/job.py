@@ -574,9 +574,11 @@ def _save(
     Each export is compared with the model on the whole test split. One that is refused does not fail the run: it is told, and
     the manifest, the certificate and the report have the reason.
     """
+    from tfl.backbones.saving import remember_skipped_attributes
     from tfl.export.ship import ship_model
 
     if whole:
+        remember_skipped_attributes()
         write_atomically(run.path("model.keras"), lambda scratch: model.save(scratch))
     if not recipe.export:
         return

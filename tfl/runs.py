@@ -12,6 +12,7 @@ mapping.json    which classes of the source stand for which of the data, where i
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 from collections.abc import Iterator
 from datetime import datetime
@@ -42,6 +43,12 @@ VALIDATION = "validation_logits"
 _NEEDED = ("format", "status", "seed", "created")
 _POLICIES = ("float32", "mixed_bfloat16", "mixed_float16")
 _KINDS = {"status": str, "data": dict, "weights": dict}
+
+
+@functools.lru_cache(maxsize=8)
+def _recipe_of(text: str) -> Recipe:
+    """A run asks for its recipe many times, and checking every field of one takes a while."""
+    return Recipe.from_json(text)
 
 
 def default_folder(recipe_name: str, *, kind: str | None = None) -> Path:
@@ -167,7 +174,7 @@ class Run:
         if not file.is_file():
             raise RunError(f"{file} is missing.", fix="The run cannot be used without it: run the recipe again.")
         try:
-            return Recipe.from_json(file.read_text(encoding="utf-8"))
+            return _recipe_of(file.read_text(encoding="utf-8"))
         except (RecipeError, UnicodeDecodeError) as error:
             raise RunError(f"{file} cannot be read: {error}", fix="Run the recipe again.") from error
 

@@ -10,7 +10,7 @@ from PIL import Image
 from tfl.cli.main import cli
 from tfl.runs import Run
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("pictures")]
 
 MINI = ("--set", "backbone=mini", "--set", "data.image_size=48,48")
 

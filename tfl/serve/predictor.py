@@ -270,11 +270,13 @@ def load_run_model(run: Run) -> Any:
     import keras
 
     from tfl.backbones.foreign import import_layers_of
+    from tfl.backbones.saving import remember_skipped_attributes
     from tfl.backbones.weight_files import refuse_bomb
     from tfl.modalities.base import modality_of
 
     modality = modality_of(run.recipe)
     import_layers_of(file)
+    remember_skipped_attributes()
     try:
         refuse_bomb(file)
         model = keras.models.load_model(file, compile=False, safe_mode=True)
