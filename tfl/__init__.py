@@ -7,6 +7,7 @@ when they are first used.
 from typing import TYPE_CHECKING, Any
 
 from tfl.recipe import (
+    Adapt,
     Audio,
     AudioAugment,
     Augment,
@@ -39,6 +40,7 @@ from tfl.recipe import (
 __version__ = "0.1.0"
 
 __all__ = [
+    "Adapt",
     "Audio",
     "AudioAugment",
     "Augment",

@@ -1,6 +1,6 @@
 """The main job, composed: the only module that knows the whole order.
 
-    load · audit · split ─▶ assemble ─▶ pretrain ─▶ (plan ─▶ train) a stage ─▶ evaluate ─▶ confidence ─▶ export ─▶ report
+    load · audit · split ─▶ assemble ─▶ pretrain ─▶ (plan ─▶ train) a stage ─▶ adapt ─▶ evaluate ─▶ confidence ─▶ export ─▶ report
 
 Everything that can be wrong with the input is found before the run folder is made, and what takes no network to find is found
 before TensorFlow is imported.
@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import importlib.util
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from rich.console import Console
 
+    from tfl.adapt.target import TargetData
     from tfl.data.bundle import Bundle
     from tfl.data.examples import Examples
     from tfl.data.extra_data import ExtraData
@@ -116,6 +118,7 @@ def run_recipe(
     with clock.step("data"):
         examples = load_source(recipe.data, seed=recipe.split_seed, task=recipe.task)
     load_tensorflow()
+    from tfl.adapt.adapt import check_adapts
     from tfl.data.listing import write_listing
     from tfl.evaluate.confidence import figures_of
     from tfl.evaluate.forgetting import prepare_source_task
@@ -147,6 +150,11 @@ def run_recipe(
     if recipe.unlabelled is not None:
         with clock.step("unlabelled"):
             unlabelled = _load_unlabelled(recipe, bundle, console)
+    target = None
+    if recipe.target_data is not None:
+        check_adapts(recipe.adapt, assembled)
+        with clock.step("target"):
+            target = _load_target(recipe, bundle, console)
     source_task = None
     if recipe.source_data is not None:
         with clock.step("source"):
@@ -169,6 +177,8 @@ def run_recipe(
             refuse_other_examples(earlier, "extra_data", data_fingerprint(extra.bundle))
         if unlabelled is not None:
             refuse_other_examples(earlier, "unlabelled", unlabelled.fingerprint)
+        if target is not None:
+            refuse_other_examples(earlier, "target_data", data_fingerprint(target.bundle))
     clock.keep = lambda seconds: run.write_json("seconds.json", seconds)
     with run.lock(), status_of(run), vanished_files_reported(bundle):
         remove_scratch(run.folder)
@@ -187,6 +197,8 @@ def run_recipe(
                 recipe = _pretrain(run, recipe, bundle, unlabelled, console)
                 assembled = assemble_for(recipe, bundle, precision=precision)
                 plans = plan_stages(assembled, recipe)
+        if target is not None:
+            run.update_manifest(target_data={"fingerprint": data_fingerprint(target.bundle)})
         training = bundle
         if extra is not None:
             run.update_manifest(extra_data={"fingerprint": data_fingerprint(extra.bundle)})
@@ -197,14 +209,20 @@ def run_recipe(
                     plans = plan_stages(assembled, recipe)
         if isinstance(recipe.stages, Auto):
             with clock.step("choice"):
-                recipe = _choose_stages(run, recipe, recipe.stages, training, console, precision=precision, repeats=repeats)
+                auto = recipe.stages if target is None else replace(recipe.stages, refit=False)  # which needs held-out examples
+                recipe = _choose_stages(run, recipe, auto, training, console, precision=precision, repeats=repeats)
             assembled = assemble_for(recipe, bundle, precision=precision)
             plans = plan_stages(assembled, recipe)
             training = training.with_validation() if run.read_json(AUTO)["refit"] else training
         _train(run, recipe, assembled, plans, training, unlabelled, clock, console)
+        adapted: dict[str, Any] = {}
+        if target is not None:
+            with clock.step("adapt"):
+                adapted = _adapt(run, recipe, assembled, training, target, console, repeats=repeats)
         with clock.step("evaluate"):
             predictor = SplitPredictor(assembled.model)
             outputs, metrics = _evaluate(run, recipe, predictor, bundle)
+            metrics |= adapted
             if assembled.branches:
                 metrics |= _measure_inputs(recipe, assembled, bundle, console)
         if source_task is not None:
@@ -373,6 +391,46 @@ def _load_extra(recipe: Recipe, bundle: Bundle, console: Console) -> ExtraData:
     for words in (*(f"{one['severity']}: {one['note']}" for one in extra.findings), *extra.notes()):
         console.print(f"         {words}", markup=False, highlight=False)
     return extra
+
+
+def _load_target(recipe: Recipe, bundle: Bundle, console: Console) -> TargetData:
+    """The unlabelled examples of `target_data`, with what was found told."""
+    from tfl.adapt.target import load_target_data
+
+    if recipe.target_data is None:
+        raise ValueError("The recipe has no `target_data`.")
+    target = load_target_data(recipe.target_data, bundle, seed=recipe.split_seed)
+    nouns, held = bundle.modality.nouns, len(target.bundle.indices("test"))
+    words = f"{len(target) - held} {nouns} to adapt to" + (f", {held} of its test split to measure on" if held else "")
+    console.print(f"[bold]target[/]   {words}, from", end=" ", highlight=False)
+    console.print(recipe.target_data.source, markup=False, highlight=False)
+    for note in target.notes:
+        console.print(f"         {note}", markup=False, highlight=False)
+    return target
+
+
+def _adapt(
+    run: Run,
+    recipe: Recipe,
+    assembled: Assembled,
+    bundle: Bundle,
+    target: TargetData,
+    console: Console,
+    *,
+    repeats: Run | None,
+) -> dict[str, Any]:
+    """Adapts the network in place; what `metrics.json` has of it, under `target`."""
+    from tfl.adapt.adapt import adapt_network, target_metrics
+    from tfl.evaluate.report.adapt import adapt_sentences
+
+    console.print("\n[bold]adapt[/]    to the target without its labels")
+    weights = _class_weights(recipe, bundle)
+    document = adapt_network(
+        run, assembled, bundle, target, recipe=recipe, class_weights=weights, repeats=repeats, console=console
+    )
+    for words in adapt_sentences(document, nouns=bundle.modality.nouns):
+        console.print(f"         {words}", markup=False, highlight=False)
+    return {"target": target_metrics(document)}
 
 
 def _with_extra(run: Run, recipe: Recipe, assembled: Assembled, bundle: Bundle, extra: ExtraData, console: Console) -> Bundle:

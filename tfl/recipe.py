@@ -1,6 +1,7 @@
 """The recipe: everything that decides a result, as plain frozen data. Standard library only; TensorFlow is never imported.
 
-Recipe ── Data · Backbone · Head · Stage or Auto (with Augment) · Monitor · Features · Calibration · Search (of Choice, Between)
+Recipe ── Data · Backbone · Head · Stage or Auto (with Augment) · Monitor · Features · Calibration · Adapt ·
+          Search (of Choice, Between)
 Data   ── one input (images, Text or Audio), or several by name (Image, Text, Audio, Table)
 Unlabelled ── images without labels, for Pretrain before the stages, or PseudoLabels in one
 """
@@ -15,7 +16,7 @@ import traceback
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, cast
 
 from tfl.errors import DataError, RecipeError, TflError
 from tfl.fields import as_plain, build, check_fields, number, override
@@ -302,7 +303,8 @@ class Data:
 
 def Sample(name: str, **options: Any) -> Data:  # noqa: N802  (read as a noun, like keras.Input)
     """Examples that come with tfl or its dependencies: images `strawberry` (drawn, not photographed) and `digits`, texts
-    `reviews` with `input=tfl.Text()`, sounds `sounds` with `input=tfl.Audio()`."""
+    `reviews` with `input=tfl.Text()`, sounds `sounds` with `input=tfl.Audio()`; of other domains, for `target_data`, the images
+    `strawberry_night` and `drawn_digits`."""
     return Data(f"sample:{name}", **options)
 
 
@@ -885,6 +887,46 @@ class Calibration:
         check_fields(self)
 
 
+AdaptMethod = Literal["adabn", "coral", "deep_coral", "dann", "self_training", "tent"]
+ADAPT_METHODS: tuple[AdaptMethod, ...] = ("adabn", "coral", "deep_coral", "dann", "self_training", "tent")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Adapt:
+    """How the trained network is adapted to the unlabelled examples of `Recipe.target_data`.
+
+    Args:
+        methods: What is tried: `adabn` (each domain has its own BatchNorm statistics), `coral` (vectors of the source are aligned
+            with those of the target, and the head is fitted anew), `deep_coral` and `dann` (the upper blocks train on both
+            domains), `self_training` (the head is also fitted to its own sure answers), `tent` (BatchNorm's scale and shift train
+            on the entropy of answers). Of several methods, those for the head are also tried on top of the others. One method
+            alone is taken as it is, without a choice.
+        criterion: What chooses among several, the network without adaptation included, and asks for no target labels:
+            `information`, how sure the answers are and how near the shares of the classes come to those of the source (Krause et
+            al. 2010); `snd`, the soft neighbourhood density of the answers (Saito et al. 2021); `source`, the accuracy on the
+            source's validation examples.
+        guard: A candidate whose accuracy on the source's validation examples falls by more than this is left out.
+        minutes: Limit of the time, in minutes; methods that have not come to their end by then are left out.
+    """
+
+    methods: tuple[AdaptMethod, ...] = ADAPT_METHODS
+    criterion: Literal["information", "snd", "source"] = "information"
+    guard: float = number(0.1, at_least=0.0, at_most=1.0)
+    minutes: float = number(5.0, at_least=0.0, at_most=100_000.0)
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        if not self.methods or len(set(self.methods)) < len(self.methods):
+            raise RecipeError(
+                "`Adapt.methods` names one method or more, each once.", received=self.methods, allowed=ADAPT_METHODS
+            )
+
+    @classmethod
+    def from_text(cls, text: str) -> Adapt:
+        """What `--set adapt=coral` or `--set adapt=coral,tent` means."""
+        return cls(methods=cast(tuple[AdaptMethod, ...], tuple(name.strip() for name in text.split(","))))
+
+
 @dataclass(frozen=True)
 class Choice:
     """A field of the recipe takes one of these values in a search.
@@ -994,6 +1036,9 @@ class Recipe:
         unlabelled: Images without labels, for `pretrain` or `Stage.pseudo_labels`. Exact copies of validation and test images are
             left out.
         pretrain: What the backbone learns from images without labels before the first stage; None begins with the first stage.
+        target_data: Unlabelled examples of another domain, such as photos at night, to which the trained network is adapted.
+            Where they have labels, these are used for the report alone. For one of several classes; None adapts nothing.
+        adapt: How; see `Adapt`.
 
     Raises:
         RecipeError: A value does not fit, or two stages share a name.
@@ -1028,6 +1073,8 @@ class Recipe:
     extra_data: Data | None = None
     unlabelled: Unlabelled | None = None
     pretrain: Pretrain | None = None
+    target_data: Data | None = None
+    adapt: Adapt = Adapt()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "backbone", _by_input(self.backbone, self.data))
@@ -1084,6 +1131,13 @@ class Recipe:
             self._check_classifier()
         if self.extra_data is not None:
             self._check_extra_data(self.extra_data)
+        if self.target_data is not None:
+            self._check_target_data(self.target_data)
+        elif self.adapt != Adapt():
+            raise RecipeError(
+                "`adapt` says how a network is adapted to `target_data`, and there is none.",
+                fix="Name the unlabelled examples: target_data=tfl.Data(SOURCE); or leave out `adapt`.",
+            )
         self._check_unlabelled()
 
     def _check_unlabelled(self) -> None:
@@ -1173,6 +1227,7 @@ class Recipe:
             "head.probe=knn": self.head.probe == "knn",
             "source_data": self.source_data is not None,
             "extra_data": self.extra_data is not None,
+            "target_data": self.target_data is not None,
             "search": self.search is not None,
             "data.audit=deep": self.data.audit == "deep",
             "unlabelled": self.unlabelled is not None,
@@ -1218,6 +1273,33 @@ class Recipe:
                 "How examples of `extra_data` become tensors is that of `data`, and all of them may train: these settings have "
                 "no effect there.",
                 received=", ".join(f"extra_data.{name}" for name in idle),
+                fix="Leave them out, or give them to `data`.",
+            )
+
+    def _check_target_data(self, target: Data) -> None:
+        if self.task != "classify":
+            raise RecipeError(
+                "`target_data` is for one of several classes, and this recipe has another task.",
+                received=self.task,
+                allowed="classify",
+            )
+        if self.head.start == "source" or self.head.probe == "knn":
+            raise RecipeError(
+                "Adaptation to `target_data` changes the last layer of the head, which here is no layer with weights.",
+                received=f"head.start={self.head.start}, head.probe={self.head.probe}",
+                allowed='head.start "random" or "probe", with another probe than "knn"',
+            )
+        if target.kind != self.data.kind:
+            raise RecipeError(
+                "`target_data` holds another kind of examples than `data`, and both go through one network.",
+                received=target.kind,
+                allowed=self.data.kind,
+            )
+        if idle := _idle_settings(target, self.data):
+            raise RecipeError(
+                "How examples of `target_data` become tensors is that of `data`, and they are not split: these settings have no "
+                "effect there.",
+                received=", ".join(f"target_data.{name}" for name in idle),
                 fix="Leave them out, or give them to `data`.",
             )
 
@@ -1353,6 +1435,8 @@ class Recipe:
             parts["unlabelled"] = dataclasses.replace(self.unlabelled, limit=min(self.unlabelled.limit or 100, 100))
         if self.pretrain is not None:
             parts["pretrain"] = dataclasses.replace(self.pretrain, epochs=1, batch_size=min(self.pretrain.batch_size, 32))
+        if self.target_data is not None:
+            parts["adapt"] = dataclasses.replace(self.adapt, minutes=min(self.adapt.minutes, 0.2))
         if isinstance(self.stages, Auto):
             auto = dataclasses.replace(self.stages, minutes=min(self.stages.minutes, 0.2))
             return dataclasses.replace(self, stages=auto, **parts)
@@ -1363,7 +1447,7 @@ class Recipe:
 
 
 _JOINS = ("join", "join_width", "drop_input")
-_DATA = ("data", "source_data", "extra_data")
+_DATA = ("data", "source_data", "extra_data", "target_data")
 """The fields of a recipe that name examples."""
 _IDLE = ("image_size", "fit", "bits", "validation", "test", "train_per_class", "test_fold", "audit")
 """Settings of `Data` that are not asked where all examples may train, and become tensors as those of another `Data` do."""
@@ -1495,7 +1579,7 @@ def _relative_path(recipe: Recipe, field: str) -> str | None:
     """The value of a field where it is a path that starts at the current folder, and not a name such as `mini`; else None."""
     part, *between, name = field.split(".")
     owner: Any = getattr(recipe, part)
-    value = getattr(owner.inputs[between[0]] if between else owner, name, None)  # there may be no `source_data`, no `extra_data`
+    value = getattr(owner.inputs[between[0]] if between else owner, name, None)  # there may be no `source_data` and so on
     if value is None or os.path.isabs(value) or value.startswith("~") or ":" in value or len(value) >= _LONGEST:
         return None
     named = part in (*_DATA, "unlabelled") or "/" in value or value.endswith(_MODEL_FILES)

@@ -6,6 +6,7 @@ matching.json   which layers took over weights of a file, and why the others did
 state.json      where to resume from                                  .lock         held while a process writes
 extra.json      how many examples of `extra_data` train, and on what evidence; extra.csv lists those that do
 pretrain.json   what the backbone learned without labels, and whether the stages begin from it; pretrained.keras is it
+adapt.json      how the network was adapted to `target_data`, and what else was tried; adapt.npz has the weights that changed
 mapping.json    which classes of the source stand for which of the data, where its own classifier answers
 """
 
@@ -38,6 +39,10 @@ EXTRA = "extra.json"
 """Whether examples of `extra_data` train, which, and what was compared."""
 PRETRAINED, PRETRAINED_FILE = "pretrain.json", "pretrained.keras"
 """What `Recipe.pretrain` came to, and the backbone that came of it."""
+ADAPT, ADAPT_ARRAYS = "adapt.json", "adapt.npz"
+"""What was tried to adapt the network to `target_data`, and the weights that the choice changes."""
+VALIDATION = "validation_logits"
+"""What the arrays of `AUTO_ARRAYS` and `ADAPT_ARRAYS` call the logits of the validation examples."""
 _NEEDED = ("format", "status", "seed", "created")
 _POLICIES = ("float32", "mixed_bfloat16", "mixed_float16")
 _KINDS = {"status": str, "data": dict, "weights": dict}

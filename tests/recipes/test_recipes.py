@@ -41,6 +41,12 @@ def test_handwritten_digits_trains_on_at_most_ten_images_a_class(tmp_path):
     assert all(count <= 10 for count in run.manifest["data"]["counts"]["train"].values())
 
 
+def test_leaves_at_night_adapts_to_the_dark_ones(tmp_path):
+    run = smoke("leaves_at_night", tmp_path / "run", "--set", "data.image_size=48,48")
+    assert run.read_json("adapt.json")["tried"][0]["name"] == "source_only"
+    assert 0 < run.read_json("metrics.json")["target"]["count"] <= 80
+
+
 def test_chest_xray(tmp_path):
     rng = np.random.default_rng(0)
     for split, count in (("train", 5), ("val", 2), ("test", 3)):

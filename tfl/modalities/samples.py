@@ -12,7 +12,15 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-KIND_OF = {"strawberry": "image", "digits": "image", "reviews": "text", "sounds": "audio", "leaves_with_notes": "several"}
+KIND_OF = {
+    "strawberry": "image",
+    "digits": "image",
+    "strawberry_night": "image",
+    "drawn_digits": "image",
+    "reviews": "text",
+    "sounds": "audio",
+    "leaves_with_notes": "several",
+}
 """The kind of each sample by its name."""
 
 

@@ -1,4 +1,5 @@
-"""The data that comes with tfl: strawberry leaves drawn by our own code, and scikit-learn's handwritten digits.
+"""The data that comes with tfl: strawberry leaves drawn by our own code, and scikit-learn's handwritten digits; and of another
+domain, the leaves as if at night, and digits drawn by our own code.
 
 No image file ships. The leaves are drawn at first use (some seconds), kept under the cache folder, and read from there
 afterwards; the same code draws the same pictures everywhere. They are drawn, not photographed: good for trying tfl and
@@ -61,6 +62,16 @@ SAMPLES: dict[str, SampleInfo] = {
         note="scanned handwritten digits, from scikit-learn",
         class_names=tuple("0123456789"),
     ),
+    "strawberry_night": SampleInfo(
+        name="strawberry_night",
+        note="drawn, not photographed, and darkened",
+        class_names=("healthy", "leaf_scorch", "leaf_spot", "powdery_mildew"),
+    ),
+    "drawn_digits": SampleInfo(
+        name="drawn_digits",
+        note="drawn, not handwritten",
+        class_names=tuple("0123456789"),
+    ),
 }
 
 
@@ -85,6 +96,8 @@ def load_sample(name: str) -> SampleArrays:
     loaders: dict[str, Callable[[], tuple[NDArray[np.uint8], NDArray[np.int32]]]] = {
         "strawberry": _load_strawberry,
         "digits": _load_digits,
+        "strawberry_night": _load_strawberry_night,
+        "drawn_digits": _load_drawn_digits,
     }
     images, labels = loaders[name]()
     return SampleArrays(images=images, labels=labels, class_names=SAMPLES[name].class_names, note=SAMPLES[name].note)
@@ -99,25 +112,49 @@ def _load_digits() -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
     return np.rint(digits.images * (255 / 16)).astype(np.uint8), digits.target.astype(np.int32)
 
 
+def _load_drawn_digits() -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
+    from tfl.modalities.image.other_domain import draw_digits
+
+    return draw_digits()
+
+
 def strawberry_file() -> Path:
     """Where the drawn leaves are kept: the name changes with the code that draws them."""
+    return _file_of("strawberry", "drawing.py", "leaves.py")
+
+
+def _file_of(name: str, *modules: str) -> Path:
     here = Path(__file__).parent
-    code = b"".join((here / module).read_bytes() for module in ("drawing.py", "leaves.py"))
-    return cache_home() / "samples" / f"strawberry-{hashlib.sha256(code).hexdigest()[:12]}.npz"
+    code = b"".join((here / module).read_bytes() for module in modules)
+    return cache_home() / "samples" / f"{name}-{hashlib.sha256(code).hexdigest()[:12]}.npz"
 
 
 def _load_strawberry() -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
+    from tfl.modalities.image import leaves
+
+    return _kept(strawberry_file(), lambda: leaves.draw_strawberry(SAMPLES["strawberry"].class_names))
+
+
+def _load_strawberry_night() -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
+    """Leaves that `strawberry` does not have, as if at night."""
+    from tfl.modalities.image.other_domain import draw_night
+
+    names = SAMPLES["strawberry_night"].class_names
+    return _kept(_file_of("strawberry_night", "drawing.py", "leaves.py", "other_domain.py"), lambda: draw_night(names))
+
+
+def _kept(
+    file: Path, draw: Callable[[], tuple[NDArray[np.uint8], NDArray[np.int32]]]
+) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
+    """Pictures and labels from a file, or drawn and kept there."""
     import numpy as np
 
-    file = strawberry_file()
     if os.path.isfile(file) and (stored := _read_arrays(file)):
         return stored
-    from tfl.modalities.image.leaves import draw_strawberry
-
-    images, labels = draw_strawberry(SAMPLES["strawberry"].class_names)
+    images, labels = draw()
     buffer = io.BytesIO()
     np.savez(buffer, allow_pickle=False, images=images, labels=labels)
-    with contextlib.suppress(StorageError):  # a cache that cannot be written: the leaves are drawn each time
+    with contextlib.suppress(StorageError):  # a cache that cannot be written: they are drawn each time
         write_atomically(file, buffer.getvalue())
     return images, labels
 
