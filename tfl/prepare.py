@@ -74,9 +74,9 @@ def prepare(recipe: Recipe, console: Console, *, examples: Examples | None = Non
     from tfl.data.audit import audit
     from tfl.data.bundle import Bundle
     from tfl.data.split import split
-    from tfl.tasks.base import task_of
+    from tfl.tasks.base import task_for
 
-    modality, task = modality_of(recipe), task_of(recipe.task)
+    modality, task = modality_of(recipe), task_for(recipe, examples.class_names)
     source = escape(examples.source + (f" ({examples.note})" if examples.note else ""))
     console.print(f"[bold]data[/]     {len(examples)} {modality.nouns}{task.summary(examples)} from {source}")
     if note is not None:

@@ -11,10 +11,9 @@ import contextlib
 import hashlib
 import io
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tfl.errors import DataError, StorageError, did_you_mean
 from tfl.storage import cache_home, storage_errors, write_atomically
@@ -42,12 +41,14 @@ class SampleArrays:
         labels: `(n,)` int32, indices into `class_names`.
         class_names: the label of each index.
         note: what kind of pictures these are, to be shown wherever they are used.
+        columns: of a sample of several targets the cells of each, by name; empty for others.
     """
 
     images: NDArray[np.uint8]
     labels: NDArray[np.int32]
     class_names: tuple[str, ...]
     note: str
+    columns: dict[str, list[str]] = field(default_factory=dict)
 
 
 SAMPLES: dict[str, SampleInfo] = {
@@ -60,6 +61,11 @@ SAMPLES: dict[str, SampleInfo] = {
         name="digits",
         note="scanned handwritten digits, from scikit-learn",
         class_names=tuple("0123456789"),
+    ),
+    "leaf_tasks": SampleInfo(
+        name="leaf_tasks",
+        note="drawn, not photographed",
+        class_names=("healthy", "leaf_scorch", "leaf_spot", "powdery_mildew"),
     ),
 }
 
@@ -82,12 +88,12 @@ def load_sample(name: str) -> SampleArrays:
         raise DataError(
             "There is no such sample.", received=name, allowed=tuple(SAMPLES), fix=did_you_mean(name, SAMPLES) or None
         )
-    loaders: dict[str, Callable[[], tuple[NDArray[np.uint8], NDArray[np.int32]]]] = {
-        "strawberry": _load_strawberry,
-        "digits": _load_digits,
-    }
-    images, labels = loaders[name]()
-    return SampleArrays(images=images, labels=labels, class_names=SAMPLES[name].class_names, note=SAMPLES[name].note)
+    about = SAMPLES[name]
+    if name == "leaf_tasks":
+        images, labels, columns = _load_leaf_tasks()
+        return SampleArrays(images=images, labels=labels, class_names=about.class_names, note=about.note, columns=columns)
+    images, labels = _load_strawberry() if name == "strawberry" else _load_digits()
+    return SampleArrays(images=images, labels=labels, class_names=about.class_names, note=about.note)
 
 
 def _load_digits() -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
@@ -101,34 +107,57 @@ def _load_digits() -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
 
 def strawberry_file() -> Path:
     """Where the drawn leaves are kept: the name changes with the code that draws them."""
+    return _file_of("strawberry", "drawing.py", "leaves.py")
+
+
+def _file_of(sample: str, *modules: str) -> Path:
     here = Path(__file__).parent
-    code = b"".join((here / module).read_bytes() for module in ("drawing.py", "leaves.py"))
-    return cache_home() / "samples" / f"strawberry-{hashlib.sha256(code).hexdigest()[:12]}.npz"
+    code = b"".join((here / module).read_bytes() for module in modules)
+    return cache_home() / "samples" / f"{sample}-{hashlib.sha256(code).hexdigest()[:12]}.npz"
+
+
+def _load_leaf_tasks() -> tuple[NDArray[np.uint8], NDArray[np.int32], dict[str, list[str]]]:
+    import numpy as np
+
+    file, names = _file_of("leaf_tasks", "drawing.py", "leaves.py", "leaf_tasks.py"), ("disease", "signs", "severity")
+    if os.path.isfile(file) and (stored := _read_stored(file, ("images", "labels", *names))):
+        return stored["images"], stored["labels"], {name: stored[name].tolist() for name in names}
+    from tfl.modalities.image.leaf_tasks import draw_leaf_tasks
+
+    images, labels, columns = draw_leaf_tasks(SAMPLES["leaf_tasks"].class_names)
+    _keep(file, {"images": images, "labels": labels, **{name: np.array(cells) for name, cells in columns.items()}})
+    return images, labels, columns
 
 
 def _load_strawberry() -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
     import numpy as np
 
     file = strawberry_file()
-    if os.path.isfile(file) and (stored := _read_arrays(file)):
-        return stored
+    if os.path.isfile(file) and (stored := _read_stored(file, ("images", "labels"))):
+        return stored["images"], stored["labels"]
     from tfl.modalities.image.leaves import draw_strawberry
 
     images, labels = draw_strawberry(SAMPLES["strawberry"].class_names)
-    buffer = io.BytesIO()
-    np.savez(buffer, allow_pickle=False, images=images, labels=labels)
-    with contextlib.suppress(StorageError):  # a cache that cannot be written: the leaves are drawn each time
-        write_atomically(file, buffer.getvalue())
+    _keep(file, {"images": images, "labels": labels})
     return images, labels
 
 
-def _read_arrays(file: Path) -> tuple[NDArray[np.uint8], NDArray[np.int32]] | None:
+def _keep(file: Path, arrays: dict[str, NDArray[Any]]) -> None:
+    import numpy as np
+
+    buffer = io.BytesIO()
+    np.savez(buffer, allow_pickle=False, **arrays)
+    with contextlib.suppress(StorageError):  # a cache that cannot be written: the leaves are drawn each time
+        write_atomically(file, buffer.getvalue())
+
+
+def _read_stored(file: Path, names: tuple[str, ...]) -> dict[str, NDArray[Any]] | None:
     """The stored arrays; None when there is no such file or it is damaged, so that it is drawn again."""
     import numpy as np
 
     try:
         with storage_errors(file, doing="read"), np.load(file, allow_pickle=False) as stored:
-            return stored["images"], stored["labels"]
+            return {name: stored[name] for name in names}
     except StorageError:
         raise
     except Exception:  # zip, zlib and NumPy's reader raise a dozen kinds, by what is damaged

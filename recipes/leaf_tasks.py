@@ -1,0 +1,26 @@
+"""Strawberry leaves: one photo, three answers: which disease, which other signs, and how much of the leaf is diseased.
+
+Data      a sample that ships with tfl: leaves drawn, of which some targets are missing, as in tables that several people filled in.
+          A table of your own (.csv, .parquet) with a column for each target with --data
+Run       tfl run recipes/leaf_tasks.py
+          tfl run recipes/leaf_tasks.py --data leaves.csv --set backbone=MobileNetV2 --set data.targets.severity.column=percent
+"""
+
+import tfl
+
+recipe = tfl.Recipe(
+    name="leaf_tasks",
+    data=tfl.Sample(
+        "leaf_tasks",
+        image_size=(96, 96),
+        targets={"disease": "class", "signs": "labels", "severity": "number"},
+    ),
+    backbone=tfl.Backbone("mini"),
+    head=tfl.Head(start="probe", dropout=0.0, loss_weights="uncertainty"),
+    stages=(
+        tfl.Stage("head", epochs=10, learning_rate=1e-3),
+        tfl.Stage("finetune", train="top:2", epochs=10, learning_rate=3e-4, layer_decay=0.7, schedule="cosine", warmup_epochs=1),
+    ),
+    monitor=tfl.Monitor("val_loss", patience=5),
+    each_alone=True,
+)
