@@ -142,5 +142,5 @@ def paired_gain(
 
     gaps = [gain(drawn.integers(0, count, count)) for _ in range(max(100, min(_DRAWS, _MOST_ROWS // max(count, 1))))]
     low, high = np.nanquantile(gaps, (0.025, 0.975))
-    return gain(slice(None)), [float(low), float(high)]
+    return gain(slice(None)) + 0.0, [float(low) + 0.0, float(high) + 0.0]  # no -0.0
 

@@ -210,29 +210,6 @@ class OneTarget:
             found = layer(found)
         return found
 
-
-def task_for(recipe: Recipe, class_names: Sequence[str]) -> Task:
-    """The task of a recipe, with the layout of its outputs where there are several targets.
-
-    Args:
-        recipe: The recipe.
-        class_names: The name of each output.
-
-    Example:
-
-    >>> import tfl
-    >>> from tfl.tasks.base import task_for
-    >>> data = tfl.Data("plants.csv", targets={"species": "class", "height": "number"})
-    >>> recipe = tfl.Recipe(name="plants", data=data, backbone=tfl.Backbone("mini"))
-    >>> [part.target for part in task_for(recipe, ["species=fern", "species=moss", "height"])]
-    ['species', 'height']
-    """
-    if not recipe.data.targets:
-        return task_of(recipe.task)
-    from tfl.tasks.heads import Heads
-
-    return Heads.of_data(recipe.data, class_names, loss_weights=recipe.head.loss_weights)
-
     def logits_of(self, model: keras.Model) -> Any:
         """The symbolic logits of a network whose last layers `outputs_of` made."""
         logits = model.outputs[0]
@@ -269,3 +246,26 @@ def task_of(name: str) -> Task:
     module: Any = importlib.import_module(f"tfl.tasks.{name}")
     found: Task = module.TASK
     return found
+
+
+def task_for(recipe: Recipe, class_names: Sequence[str]) -> Task:
+    """The task of a recipe, with the layout of its outputs where there are several targets.
+
+    Args:
+        recipe: The recipe.
+        class_names: The name of each output.
+
+    Example:
+
+    >>> import tfl
+    >>> from tfl.tasks.base import task_for
+    >>> data = tfl.Data("plants.csv", targets={"species": "class", "height": "number"})
+    >>> recipe = tfl.Recipe(name="plants", data=data, backbone=tfl.Backbone("mini"))
+    >>> [part.target for part in task_for(recipe, ["species=fern", "species=moss", "height"])]
+    ['species', 'height']
+    """
+    if not recipe.data.targets:
+        return task_of(recipe.task)
+    from tfl.tasks.heads import Heads
+
+    return Heads.of_data(recipe.data, class_names, loss_weights=recipe.head.loss_weights)
