@@ -42,12 +42,13 @@ def main() -> None:
     rows = kept_rows(options.keep)
     done = {(row["set"], row["case"], row["seed"]) for row in rows}
     with quietly(), tempfile.TemporaryDirectory() as scratch:
+        made = {name: SETS[name](Path(scratch), options) for name in options.sets}
         for seed in range(options.seeds):
             for name in options.sets:
                 for case in CASES:
                     if (name, case, seed) not in done:
-                        place = Path(scratch) / f"{name}-{case}-{seed}"
-                        rows.append({"set": name, "case": case, "seed": seed, **measure(name, case, seed, place, options)})
+                        table = write(made[name], TARGETS[name], Path(scratch), case=case, seed=seed, few=options.few)
+                        rows.append({"set": name, "case": case, "seed": seed, **measure(name, table, seed, options)})
                         keep(options.keep, rows[-1])
     print_document(document("multitask", figures_of(rows), rows), as_json=options.json)
 
@@ -137,11 +138,9 @@ def recipe_of(table: Path, targets: dict[str, str], options: argparse.Namespace,
     )
 
 
-def measure(name: str, case: str, seed: int, folder: Path, options: argparse.Namespace) -> dict[str, Any]:
+def measure(name: str, table: Path, seed: int, options: argparse.Namespace) -> dict[str, Any]:
     """The metric of each target on each side, and the seconds of training."""
-    folder.mkdir()
     targets = TARGETS[name]
-    table = write(SETS[name](folder, options), targets, folder, case=case, seed=seed, few=options.few)
     recipe = recipe_of(table, targets, options, seed)
     sides: dict[str, Any] = {}
     with cold_store() as scratch:

@@ -1101,7 +1101,7 @@ class Recipe:
             )
         unknown = [name for name in self.head.loss_weights if name not in targets] if self.head.loss_weights != "uncertainty" else []
         if unknown:
-            raise RecipeError("`head.loss_weights` weighs targets that are not there.", received=unknown, allowed=list(targets))
+            raise RecipeError("`head.loss_weights` weighs targets that are not there.", received=", ".join(unknown), allowed=list(targets))
         told = {
             "stages=tfl.Auto(...)": isinstance(self.stages, Auto),
             f"head.start={self.head.start}": self.head.start == "source",

@@ -234,8 +234,8 @@ def _without_unlabelled(rows: list[_Row], chosen: Chosen, source: str) -> tuple[
         raise DataError(f"{source} has no row with a target.", received=listed(list(chosen.targets)))
     if not left_out:
         return kept, []
-    words = "row has none of the targets and is" if left_out == 1 else "rows have none of the targets and are"
-    return kept, [f"{left_out} of {len(rows)} {words} left out: {source}."]
+    words = "has none of the targets and is" if left_out == 1 else "have none of the targets and are"
+    return kept, [f"{left_out} of {len(rows)} rows {words} left out: {source}."]
 
 
 def _check_agreement(rows: Sequence[_Row], chosen: Chosen) -> None:

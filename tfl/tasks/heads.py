@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from tfl.errors import DataError, listed
-from tfl.recipe import HEADS, METRICS, TASK_OF_KIND, Data
+from tfl.errors import DataError, RecipeError, listed
+from tfl.recipe import HEADS, METRICS, TASK_OF_KIND, Data, Recipe
 from tfl.tasks.base import Examples, FittedConfidence, Task, task_of
 from tfl.tasks.multilabel import strata_of
 
@@ -427,6 +427,26 @@ class Heads:
 
     def __iter__(self) -> Iterator[Part]:
         return iter(self.parts)
+
+
+def refuse_several_targets(recipe: Recipe, what: str) -> None:
+    """Makes sure that a recipe has one target, for what is not there for several.
+
+    Args:
+        recipe: The recipe.
+        what: The start of a sentence, in the singular.
+
+    Raises:
+        RecipeError: It has several.
+    """
+    if recipe.data.targets:
+        name, target = next(iter(recipe.data.targets.items()))
+        raise RecipeError(
+            f"{what} takes one target, and this recipe has several.",
+            received=", ".join(recipe.data.targets),
+            fix=f"Ask for it with one of them alone: without `targets`, with label_column={target.column or name!r} and "
+            f"task={target.task!r}.",
+        )
 
 
 def _column_names(part: Part) -> list[str]:
