@@ -1,6 +1,6 @@
 """Strawberry leaves: one photo, three answers: which disease, which other signs, and how much of the leaf is diseased.
 
-Data      a sample that ships with tfl: leaves drawn, of which some targets are missing, as in tables that several people filled in.
+Data      a sample that ships with tfl: leaves drawn; some targets of some leaves are missing.
           A table of your own (.csv, .parquet) with a column for each target with --data
 Run       tfl run recipes/leaf_tasks.py
           tfl run recipes/leaf_tasks.py --data leaves.csv --set backbone=MobileNetV2 --set data.targets.severity.column=percent

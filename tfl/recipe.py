@@ -16,7 +16,7 @@ from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from tfl.errors import DataError, RecipeError, TflError
+from tfl.errors import DataError, RecipeError, TflError, did_you_mean
 from tfl.fields import as_plain, build, check_fields, number, override
 
 TaskName = Literal["classify", "multilabel", "regress", "heads"]
@@ -808,7 +808,7 @@ class Monitor:
     Args:
         metric: Watched on the validation split after each epoch; `auto` takes the task's own: `val_accuracy` for classes,
             `val_mean_average_precision` for several labels, `val_mae` for numbers, and of several targets `val_loss`, the sum of
-            their losses by `Head.loss_weights` (all 1 with `uncertainty`). One target is watched by its name: `val_disease_accuracy`.
+            their losses by `Head.loss_weights` (all 1 with `uncertainty`). `val_disease_accuracy` watches one target.
         patience: Epochs without an improvement before a stage ends; None never ends one early.
         min_delta: The smallest change that counts as an improvement.
         keep_checkpoints: How many of the latest epochs' checkpoints stay, beside the best.
@@ -953,8 +953,8 @@ class Recipe:
 
     Args:
         name: Also the name of the run folder and of the served model.
-        task: What is predicted: `classify` (one of several classes), `multilabel` (any number of labels), `regress` (numbers). With
-            `Data.targets` it is `heads` (several of these at once) by itself.
+        task: What is predicted: `classify` (one of several classes), `multilabel` (any number of labels), `regress` (numbers).
+            With `Data.targets` it is `heads` (several of these at once) by itself.
         data, backbone, head, monitor, features: See those classes. With `Data.inputs`, `backbone` is a dictionary of networks by
             input, such as `{"photo": tfl.Backbone("mini")}`.
         stages: Stages run in order, each from the best of the one before; or `Auto`, which chooses them by measurement.
@@ -1099,9 +1099,13 @@ class Recipe:
                 received=f"task={self.task}",
                 fix="Leave `task` out.",
             )
-        unknown = [name for name in self.head.loss_weights if name not in targets] if self.head.loss_weights != "uncertainty" else []
+        unknown = (
+            [name for name in self.head.loss_weights if name not in targets] if self.head.loss_weights != "uncertainty" else []
+        )
         if unknown:
-            raise RecipeError("`head.loss_weights` weighs targets that are not there.", received=", ".join(unknown), allowed=list(targets))
+            raise RecipeError(
+                "`head.loss_weights` weighs targets that are not there.", received=", ".join(unknown), allowed=list(targets)
+            )
         told = {
             "stages=tfl.Auto(...)": isinstance(self.stages, Auto),
             f"head.start={self.head.start}": self.head.start == "source",
@@ -1117,7 +1121,7 @@ class Recipe:
                 "This is not there for several targets.",
                 received=", ".join(refused),
                 allowed="stated stages; head.start random, or probe with head.probe=logistic",
-                fix="Leave it out, or ask for it with one of the targets alone: without `targets`, with `label_column=` and `task=`.",
+                fix="Leave it out, or ask for it with one target alone: without `targets`, with `label_column=` and `task=`.",
             )
 
     def alone(self, name: str) -> Recipe:

@@ -71,7 +71,7 @@ def test_sources_that_are_no_table_are_refused(tmp_path):
         for at in range(3):
             (tmp_path / name / f"{at}.txt").write_text(f"{name} {at}")
     data = tfl.Data(str(tmp_path), input=tfl.Text(), targets={"kind": "class", "size": "number"})
-    with pytest.raises((MismatchError, DataError), match="several targets are columns of a table|no column|table"):
+    with pytest.raises((MismatchError, DataError), match=r"several targets are columns of a table|no column|table"):
         load_source(data, task=HEADS)
 
 
@@ -118,7 +118,12 @@ def test_a_recipe_of_several_targets_is_written_and_read_and_asked_for_one_of_th
     data = tfl.Data("rows.csv", targets=TARGETS)
     head = tfl.Head(loss_weights="uncertainty")
     recipe = tfl.Recipe(
-        name="rows", data=data, backbone=tfl.Backbone("mini"), head=head, monitor=tfl.Monitor("val_kind_macro_f1"), each_alone=True
+        name="rows",
+        data=data,
+        backbone=tfl.Backbone("mini"),
+        head=head,
+        monitor=tfl.Monitor("val_kind_macro_f1"),
+        each_alone=True,
     )
     assert recipe.task == HEADS and tfl.Recipe.from_json(recipe.to_json()) == recipe
     assert recipe.override("head.loss_weights", '{"kind": 2}').head.loss_weights == {"kind": 2.0}
@@ -126,5 +131,5 @@ def test_a_recipe_of_several_targets_is_written_and_read_and_asked_for_one_of_th
     one, other = recipe.alone("kind"), recipe.alone("signs")
     assert (one.task, one.monitor.metric, one.data.label_column) == ("classify", "val_macro_f1", "kind")
     assert (other.task, other.monitor.metric, other.data.label_column) == ("multilabel", "val_loss", "Signs seen")
-    with pytest.raises(RecipeError, match="`data.targets` names none"):
+    with pytest.raises(RecipeError, match=r"`data\.targets` names none"):
         tfl.Recipe(name="rows", data=tfl.Data("rows.csv"), backbone=tfl.Backbone("mini"), each_alone=True)

@@ -92,3 +92,9 @@ def test_leaf_with_note(tmp_path):
     pytest.importorskip("keras_hub")
     run = smoke("leaf_with_note", tmp_path / "run")
     assert "What each input is worth" in run.path("report.html").read_text()
+
+
+def test_leaf_tasks(tmp_path):
+    run = smoke("leaf_tasks", tmp_path / "run")
+    assert "Together and alone" in run.path("report.html").read_text()
+    assert run.path("export", "saved_model", "1", "saved_model.pb").is_file()

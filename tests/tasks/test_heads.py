@@ -127,5 +127,5 @@ def test_strata_keep_classes_and_missing_targets_alike():
 def test_what_takes_one_target_says_which_to_ask_for():
     data = tfl.Data("plants.csv", targets={"species": "class", "height": "number"})
     recipe = tfl.Recipe(name="plants", data=data, backbone=tfl.Backbone("mini"))
-    with pytest.raises(RecipeError, match="A search takes one target.*label_column='species' and task='classify'"):
+    with pytest.raises(RecipeError, match=r"A search takes one target.*label_column='species' and task='classify'"):
         refuse_several_targets(recipe, "A search")

@@ -185,13 +185,17 @@ def _target_columns(first: dict[str, Any], names: tuple[str, ...]) -> Columns:
         if "value" in answer:
             ends = [end for end in ("value", "lower", "upper") if end in answer]
             columns |= {
-                target if end == "value" else f"{target}_{end}": lambda row, target=target, end=end: f"{row['targets'][target][end]:.7g}"  # type: ignore[misc]
+                target if end == "value" else f"{target}_{end}": lambda row, target=target, end=end: (
+                    f"{row['targets'][target][end]:.7g}"
+                )  # type: ignore[misc]
                 for end in ends
             }
             continue
         own = _COLUMNS[_task_of(answer)](answer, tuple(answer["probabilities"]))
         columns |= {
-            target if name in ("label", "labels") else f"{target}_{name}": lambda row, target=target, read=read: read(row["targets"][target])  # type: ignore[misc]
+            target if name in ("label", "labels") else f"{target}_{name}": lambda row, target=target, read=read: read(
+                row["targets"][target]
+            )  # type: ignore[misc]
             for name, read in own.items()
         }
     return columns

@@ -153,7 +153,9 @@ def _classes(cells: Sequence[Sequence[str]], columns: Sequence[str], where: str)
             fix='Say so: "labels" in `data.targets`. Otherwise write one class in each cell.',
         )
     if len(counts) < 2:
-        raise DataError(f"{where} has fewer than two classes.", received=listed(sorted(counts)) or "none", allowed="two classes or more")
+        raise DataError(
+            f"{where} has fewer than two classes.", received=listed(sorted(counts)) or "none", allowed="two classes or more"
+        )
     names = sorted(counts)
     index = {name: at for at, name in enumerate(names)}
     table = np.full((len(said), len(names)), np.nan, np.float32)
@@ -175,7 +177,8 @@ def _labels(cells: Sequence[Sequence[str]], columns: Sequence[str], where: str) 
     names = sorted({label for cell in some for label in labels_in(cell, mark)})
     if not names:
         raise DataError(
-            f"{where}: no cell has a label.", allowed="labels in each cell, such as cat;dog, `none` for none, nothing where unknown"
+            f"{where}: no cell has a label.",
+            allowed="labels in each cell, such as cat;dog, `none` for none, nothing where unknown",
         )
     index = {name: at for at, name in enumerate(names)}
     table = np.full((len(said), len(names)), np.nan, np.float32)

@@ -317,7 +317,8 @@ def _read_sample(name: str, data: Data, chosen: Chosen) -> Examples:
         raise DataError(f"{source} has one target.", allowed="sample:leaf_tasks, or a table of your own")
     places = table_columns(data.targets, tuple(columns), where=source)
     cells = {
-        target: [list(row) for row in zip(*(columns[column] for column in place), strict=True)] for target, place in places.items()
+        target: [list(row) for row in zip(*(columns[column] for column in place), strict=True)]
+        for target, place in places.items()
     }
     found = head_targets_of(cells, places, data.targets, where=source)
     there = np.isfinite(found.values).any(axis=1)

@@ -217,4 +217,8 @@ def _words_of_heads(names: Sequence[str], row: Sequence[float], heads: Mapping[s
 
 def are_labels(examples: Examples) -> bool:
     """Whether the targets are zeros and ones alone, as those of labels are."""
-    return examples.targets is not None and not examples.heads and bool(np.isin(examples.targets[np.isfinite(examples.targets)], (0.0, 1.0)).all())
+    return (
+        examples.targets is not None
+        and not examples.heads
+        and bool(np.isin(examples.targets[np.isfinite(examples.targets)], (0.0, 1.0)).all())
+    )

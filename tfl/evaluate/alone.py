@@ -1,8 +1,8 @@
 """Several targets, each trained alone beside all of them together, on the same examples of the test split.
 
-A target alone is a network with one head: the same backbone, head, stages, seed and split, on the training and validation examples
-that have the target. What is frozen is stored, so that the networks of the targets compute none of it again. Its folder in the run is
-a run as well, `alone/TARGET`, by which an interrupted comparison goes on.
+A target alone is a network with one head: the same backbone, head, stages, seed and split, on the training and validation
+examples that have the target. What is frozen is stored, so that the networks of the targets compute none of it again. Its folder
+in the run, `alone/TARGET`, is a run as well, by which an interrupted comparison goes on.
 """
 
 from __future__ import annotations
@@ -143,4 +143,3 @@ def paired_gain(
     gaps = [gain(drawn.integers(0, count, count)) for _ in range(max(100, min(_DRAWS, _MOST_ROWS // max(count, 1))))]
     low, high = np.nanquantile(gaps, (0.025, 0.975))
     return gain(slice(None)) + 0.0, [float(low) + 0.0, float(high) + 0.0]  # no -0.0
-

@@ -89,7 +89,14 @@ class Confidence:
         write_atomically(Path(folder) / ARRAYS, content.getvalue())
         numbers = {**self.values, **{name: getattr(self, name) for name in (*_NUMBERS, "nearest")}}
         layout = {"targets": self.task.kinds, "class_names": list(self.task.class_names)} if isinstance(self.task, Heads) else {}
-        document = {"format": 1, "task": self.task.name, **layout, **numbers, "bank_sha256": _hash_of(self.bank), "figures": self.figures}
+        document = {
+            "format": 1,
+            "task": self.task.name,
+            **layout,
+            **numbers,
+            "bank_sha256": _hash_of(self.bank),
+            "figures": self.figures,
+        }
         return write_json(Path(folder) / NAME, document)
 
     @classmethod
@@ -114,7 +121,17 @@ class Confidence:
             if document["bank_sha256"] != _hash_of(bank) or not 1 <= nearest <= len(bank) or values.get("temperature", 1.0) <= 0:
                 raise ValueError(f"it does not fit {ARRAYS}")
             return cls(task=task, values=values, **numbers, nearest=nearest, bank=bank, figures=dict(document["figures"]))
-        except (DataError, OSError, ValueError, LookupError, TypeError, EOFError, MemoryError, RecursionError, zipfile.BadZipFile) as error:
+        except (
+            DataError,
+            OSError,
+            ValueError,
+            LookupError,
+            TypeError,
+            EOFError,
+            MemoryError,
+            RecursionError,
+            zipfile.BadZipFile,
+        ) as error:
             raise RunError(f"{file} or {ARRAYS} beside it is damaged: {error}.", fix=fix) from error
 
 

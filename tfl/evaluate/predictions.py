@@ -92,7 +92,7 @@ def write_predictions(
 
     Returns:
         The file. Columns: split, index, file, the task's `words`, then for each output its target where the words do not tell it,
-        and what the network gave; with intervals, their edges. Of several targets: split, index, file, `known` (which targets are),
+        and what the network gave; with intervals, their edges. Of several targets: split, index, file, `known` (which are),
         and for each target the same columns with its name and a point in front, such as `disease.label`.
     """
     task = task or task_of("classify")
@@ -247,14 +247,18 @@ def written_heads(
     writer = csv.writer(text, lineterminator="\n")
     edges = {part.target: [name for name in EDGES if answers and name in part.task.answers] for part in task}
     columns = [
-        f"{part.target}.{name}" for part in task for name in (*part.task.words, *_number_columns(part.task, part.names, edges[part.target]))
+        f"{part.target}.{name}"
+        for part in task
+        for name in (*part.task.words, *_number_columns(part.task, part.names, edges[part.target]))
     ]
     writer.writerow([*_FIXED, KNOWN, *columns])
     for split_name, rows in outputs.items():
         indices = np.asarray(getattr(split, split_name))
         known = task.word_cells((), np.asarray(rows), targets[indices])
         of_each = [
-            _cells_of_part(part, np.asarray(rows), targets[indices], None if answers is None else answers[split_name], edges[part.target])
+            _cells_of_part(
+                part, np.asarray(rows), targets[indices], None if answers is None else answers[split_name], edges[part.target]
+            )
             for part in task
         ]
         for at, index in enumerate(indices.tolist()):

@@ -5,6 +5,7 @@ Format: https://github.com/tensorflow/tensorflow/blob/master/tensorflow/compiler
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 

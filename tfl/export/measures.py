@@ -198,7 +198,7 @@ class OfNumbers(Measure):
 class OfHeads(Measure):
     """Several targets, each by its own measure.
 
-    The figure is the mean over the targets of the share that is right: accuracy of classes and labels, and of numbers one minus the
+    The figure is the mean over the targets of the share that is right: accuracy of classes and labels; of numbers one minus the
     mean absolute error in deviations of the targets.
     """
 

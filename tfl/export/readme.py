@@ -201,7 +201,11 @@ def _meaning(name: str, shipment: Shipment) -> str:
     for part in shipment.task if isinstance(shipment.task, Heads) else ():
         if name == part.target:
             names = ", ".join(json.dumps(one, ensure_ascii=False) for one in part.names[:_SHOWN])
-            return "a number" if part.task.name == "regress" else f"one probability for each of {names}".replace("{", "{{").replace("}", "}}")
+            return (
+                "a number"
+                if part.task.name == "regress"
+                else f"one probability for each of {names}".replace("{", "{{").replace("}", "}}")
+            )
         if name.startswith(f"{part.target}_") and name.removeprefix(f"{part.target}_") in part.task.answers:
             return f"of `{part.target}`: {_MEANS[name.removeprefix(f'{part.target}_')]}"
     return _MEANS.get(name, "")

@@ -58,14 +58,17 @@ class ServedModel(tf.Module):
         if labels_file is not None:
             self.labels_file = tf.saved_model.Asset(str(labels_file))
         names = [name.encode() for name in shipment.class_names]
-        of_class = {f"{part.target}_label": part for part in task if part.task.name == "classify"} if isinstance(task, Heads) else {}
+        of_class = (
+            {f"{part.target}_label": part for part in task if part.task.name == "classify"} if isinstance(task, Heads) else {}
+        )
 
         def from_tensors(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
             outputs = model(structured(dict(zip(specs, tensors, strict=True))), training=False)
             labels, main = tf.constant(names), outputs[shipment.main[0]]
             label = {"label": tf.gather(labels, tf.argmax(main, axis=-1))} if task.name == "classify" else {}
             label |= {
-                name: tf.gather(tf.constant(part.names), tf.argmax(outputs[part.target], axis=-1)) for name, part in of_class.items()
+                name: tf.gather(tf.constant(part.names), tf.argmax(outputs[part.target], axis=-1))
+                for name, part in of_class.items()
             }
             return {**outputs, **label, "labels": tf.broadcast_to(labels, (tf.shape(main)[0], len(names)))}
 

@@ -62,8 +62,8 @@ def kind_of(name: str) -> str:
 def load(name: str) -> dict[str, Any]:
     """A sample as the fields of `tfl.data.examples.Examples`: `class_names`, `labels`, `note`, and `arrays` or `contents`.
 
-    Of a sample of several inputs `parts` are the columns of its table, by name; of one of several targets `columns` are the cells of
-    these.
+    Of a sample of several inputs `parts` are the columns of its table, by name; of one of several targets `columns` are their
+    cells.
 
     Raises:
         DataError: There is no sample of that name.

@@ -219,7 +219,7 @@ def _with_branches(recipe: Recipe, class_names: Sequence[str], modality: Any, ta
 
 
 def _layers_above(output: Any, below: Sequence[Any]) -> list[keras.layers.Layer]:
-    """The layers between the operations `below` and a symbolic output, input side first; operations without state are left out."""
+    """The layers between the operations `below` and a symbolic output, input side first; other operations are left out."""
     seen, found = {id(operation) for operation in below}, list[keras.layers.Layer]()
 
     def visit(tensor: Any) -> None:

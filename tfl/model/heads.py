@@ -20,7 +20,7 @@ def put_heads(head: Head, task: Heads, vector: Any, *, seed: int) -> Any:
     """The logits of all targets side by side, `LOGITS`, from the vector that the heads share.
 
     Each target has the hidden layers, the dropout and the last Dense layer of `head` for itself, called as those of one target with
-    its name in front: `disease_dense1`. Its initial weights are those that it has alone, so that a run of one target and a run of
+    its name in front: `disease_dense1`. They start from the weights that they have alone, so that a run of one target and a run of
     several start from the same place.
 
     Args:
@@ -34,7 +34,9 @@ def put_heads(head: Head, task: Heads, vector: Any, *, seed: int) -> Any:
     found = []
     for part in task:
         own = vector
-        for layer in dense_layers(head, part.stop - part.start, seed=seed, prefix=f"{part.target}_", logits=logits_name(part.target)):
+        for layer in dense_layers(
+            head, part.stop - part.start, seed=seed, prefix=f"{part.target}_", logits=logits_name(part.target)
+        ):
             own = layer(own)
         found.append(own)
     logits = keras.layers.Concatenate(name=LOGITS, dtype="float32")(found)

@@ -105,7 +105,7 @@ class Task(Protocol):
         """How many outputs the head has."""
 
     def outputs_of(self, logits: Any) -> Any:
-        """The outputs, from symbolic logits or a tensor, in float32 under every dtype policy; the last layer is called `output`."""
+        """The outputs, from symbolic logits or a tensor, in float32 under every policy; the last layer is called `output`."""
 
     def logits_of(self, model: keras.Model) -> Any:
         """The symbolic logits of a network whose last layers `outputs_of` made."""

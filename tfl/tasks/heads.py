@@ -1,8 +1,8 @@
 """Several targets at once: one head for each, with the outputs and the loss of its own task.
 
-The targets lie side by side in one array, `(n, width)`: the columns of the first target, then those of the second, and so on. Each
-part of it is handed to the task of one target (`classify`, `multilabel` or `regress`), whose missing targets are NaN: they have no
-part in its loss and in its metrics.
+The targets lie side by side in one array, `(n, width)`: the columns of the first target, then those of the second, and so on.
+Each part of it is handed to the task of one target (`classify`, `multilabel` or `regress`). Missing targets are NaN, and have no
+part in the loss and in the metrics.
 """
 
 from __future__ import annotations
@@ -119,9 +119,7 @@ class Heads:
         return cls(tuple(parts), () if learnt else tuple(float(given.get(part.target, 1.0)) for part in parts), learnt)
 
     @classmethod
-    def of_data(
-        cls, data: Data, class_names: Sequence[str], *, loss_weights: str | Mapping[str, float] | None = None
-    ) -> Heads:
+    def of_data(cls, data: Data, class_names: Sequence[str], *, loss_weights: str | Mapping[str, float] | None = None) -> Heads:
         """The task of the targets of `data`; see `of`."""
         return cls.of({name: one.kind for name, one in data.targets.items()}, class_names, loss_weights=loss_weights)
 
@@ -237,10 +235,10 @@ class Heads:
     ) -> tf.Tensor:
         """The sum of the losses of the known targets of each example, each times its weight, `(n,)`.
 
-        With `uncertainty` it is the sum of `exp(-s) * loss + s / 2` over the known targets, with `s` the logarithm of the variance
-        of a target, which is trained with the network: section 3 of Kendall, Gal and Cipolla 2018, *Multi-Task Learning Using
-        Uncertainty to Weigh Losses for Scene Geometry and Semantics*. The loss of a number is half a square there as here, so that
-        numbers, classes and labels have one formula. A target that is hard to predict gets a larger variance and counts less.
+        With `uncertainty` it is the sum of `exp(-s) * loss + s / 2` over the known targets, with `s` the logarithm of the
+        variance of a target, which is trained with the network: section 3 of Kendall, Gal and Cipolla 2018, *Multi-Task Learning
+        Using Uncertainty to Weigh Losses for Scene Geometry and Semantics*. The loss of a number is half a square there as here,
+        so that all have one formula. A target that is hard to predict gets a larger variance and counts less.
         """
         import tensorflow as tf
 
@@ -354,7 +352,10 @@ class Heads:
     ) -> list[tuple[str, ...]]:
         """Which targets of each example are known, separated by `;`."""
         there = [part.known(targets) for part in self.parts]
-        return [(";".join(part.target for part, known in zip(self.parts, there, strict=True) if known[at]),) for at in range(len(outputs))]
+        return [
+            (";".join(part.target for part, known in zip(self.parts, there, strict=True) if known[at]),)
+            for at in range(len(outputs))
+        ]
 
     def summary(self, examples: Examples) -> str:
         """The targets, and how many examples have each."""

@@ -244,7 +244,9 @@ class Multilabel(OneTarget):
         """The same from symbolic logits."""
         import keras
 
-        rescaled = keras.layers.Rescaling(values["slope"], values["intercept"], dtype="float32", name=f"{prefix}calibration")(logits)
+        rescaled = keras.layers.Rescaling(values["slope"], values["intercept"], dtype="float32", name=f"{prefix}calibration")(
+            logits
+        )
         probabilities = keras.layers.Activation("sigmoid", dtype="float32", name=f"{prefix}calibrated_probabilities")(rescaled)
         thresholds = np.asarray(values["thresholds"], np.float32)
         return {"calibrated_probabilities": probabilities, "is_label": keras.ops.greater_equal(probabilities, thresholds)}

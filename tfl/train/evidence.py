@@ -118,9 +118,7 @@ class Evidence:
         """
         targets = self.targets if rows is None else self.targets[rows]
         gains = self.losses(before, targets) - self.losses(logits, targets)
-        metric = (self.metric_of(logits, targets) - self.metric_of(before, targets)) * (
-            -1 if lower_is_better(self.metric) else 1
-        )
+        metric = (self.metric_of(logits, targets) - self.metric_of(before, targets)) * (-1 if lower_is_better(self.metric) else 1)
         mean, p = float(gains.mean()), max(p_value(gains, np.zeros(len(gains)), seed=self.seed), _p_of_mean(gains))
         holds = p <= (self.alpha if alpha is None else alpha) and (by_loss_alone or metric >= 0) and mean >= self.least
         return Gain(metric=metric, mean=mean, interval=_interval(gains), p=p, holds=holds)

@@ -1,7 +1,7 @@
 """Strawberry leaves with three targets: which disease, which other signs, and how much of the leaf is diseased.
 
-A leaf is drawn as those of `tfl.modalities.image.leaves`, one to a picture. The share of its area that is diseased is measured on the
-drawing. As in tables that several people filled in, some targets of some leaves are missing, and some leaves have none.
+A leaf is drawn as those of `tfl.modalities.image.leaves`, one to a picture. The share of its area that is diseased is measured on
+the drawing. As in tables that several people filled in, some targets of some leaves are missing, and some leaves have none.
 """
 
 from __future__ import annotations

@@ -130,7 +130,6 @@ def _load_leaf_tasks() -> tuple[NDArray[np.uint8], NDArray[np.int32], dict[str, 
 
 
 def _load_strawberry() -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
-    import numpy as np
 
     file = strawberry_file()
     if os.path.isfile(file) and (stored := _read_stored(file, ("images", "labels"))):

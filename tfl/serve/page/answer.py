@@ -59,7 +59,7 @@ class Answers:
 
         Returns:
             `task`, and by task: `label`, `probabilities`, `calibrated_probabilities` and `prediction_set` by class; `labels` and
-            `probabilities` by label; `values`, `lower` and `upper` by name; of several targets `targets`, the answer of each by its
+            `probabilities` by label; `values`, `lower` and `upper` by name; of several targets `targets`, the answer of each by
             name. `is_out_of_distribution`,
             `out_of_distribution_score`; what `Shipping.shown` and `Shipping.explained` give; `neighbours`; `missing`, why any of
             them is None.

@@ -62,13 +62,15 @@ def section_of(run: Run, name: str, metrics: Mapping[str, Any]) -> Section:
 
 
 def overall_rows(name: str, metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The overall figures: `name`, `value` and `interval` on the test split, and `validation`; of several targets the first of each."""
+    """The overall figures: `name`, `value` and `interval` on the test split, and `validation`; of several targets one each."""
     if name == HEADS:
         rows = []
         for target, own in metrics["test"]["targets"].items():
             of_split = {split: (metrics.get(split) or {}).get("targets", {}).get(target, {}) for split in ("test", "validation")}
             first = rows_of_task(task_of(own["task"]), of_split)[0]
-            rows.append({**first, "key": f"{target}_{first['key']}", "name": f"{target}: {first['name'][0].lower()}{first['name'][1:]}"})
+            rows.append(
+                {**first, "key": f"{target}_{first['key']}", "name": f"{target}: {first['name'][0].lower()}{first['name'][1:]}"}
+            )
         return rows
     return rows_of_task(task_of(name), metrics)
 
