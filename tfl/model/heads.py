@@ -19,9 +19,9 @@ def logits_name(target: str) -> str:
 def put_heads(head: Head, task: Heads, vector: Any, *, seed: int) -> Any:
     """The logits of all targets side by side, `LOGITS`, from the vector that the heads share.
 
-    Each target has the hidden layers, the dropout and the last Dense layer of `head` for itself, called as those of one target with
-    its name in front: `disease_dense1`. They start from the weights that they have alone, so that a run of one target and a run of
-    several start from the same place.
+    Each target has the hidden layers, the dropout and the last Dense layer of `head` for itself, called as those of one target
+    with its name in front: `disease_dense1`. They start from the weights that they have alone, so that a run of one target and a
+    run of several start from the same place.
 
     Args:
         head: What the recipe asks for.

@@ -167,6 +167,23 @@ class Heads:
         """
         return self._with(lambda part: _fitted(part, targets))
 
+    def check_held_out(self, targets: Mapping[str, NDArray[np.float32]]) -> None:
+        """Makes sure that every target can be validated and tested.
+
+        Args:
+            targets: By split, `(n, width)`.
+
+        Raises:
+            DataError: No example of a split has a target.
+        """
+        absent = [f"{part.target} in {split}" for split, rows in targets.items() for part in self if not part.known(rows).any()]
+        if absent:
+            raise DataError(
+                "A target can be validated and tested only on examples that have it, and a split has none.",
+                received=listed(absent),
+                fix="Add examples that have it, raise `data.validation` and `data.test`, or draw another split with `data.split_seed`.",
+            )
+
     def targets(self, examples: Examples) -> NDArray[np.float32]:
         """The targets of all examples, side by side, `(n, width)`; NaN where one is missing."""
         return np.asarray(examples.targets, np.float32)
