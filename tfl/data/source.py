@@ -321,7 +321,7 @@ def _read_sample(name: str, data: Data, chosen: Chosen) -> Examples:
         for target, place in places.items()
     }
     found = head_targets_of(cells, places, data.targets, where=source)
-    there = np.isfinite(found.values).any(axis=1)
+    there = np.asarray(np.isfinite(found.values).any(axis=1))
     unlabelled = [f"{(~there).sum()} of {len(there)} {files.nouns} have none of the targets and are left out: {source}."]
     said = [*found.notes, *(unlabelled if not there.all() else [])]
     notes = tuple({"kind": "table_read", "severity": "info", "files": [], "note": note} for note in said)

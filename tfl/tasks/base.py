@@ -104,8 +104,9 @@ class Task(Protocol):
     def width(self, examples: Examples) -> int:
         """How many outputs the head has."""
 
-    def outputs_of(self, logits: Any) -> Any:
-        """The outputs, from symbolic logits or a tensor, in float32 under every policy; the last layer is called `output`."""
+    def outputs_of(self, logits: Any, *, name: str | None = None) -> Any:
+        """The outputs, from symbolic logits or a tensor, in float32 under every policy; the last layer is called `name`, which is
+        `output` by default."""
 
     def logits_of(self, model: keras.Model) -> Any:
         """The symbolic logits of a network whose last layers `outputs_of` made."""
@@ -203,10 +204,10 @@ class OneTarget:
         """The layers from logits to outputs; the last has that name, which is `output` by default."""
         raise NotImplementedError
 
-    def outputs_of(self, logits: Any) -> Any:
+    def outputs_of(self, logits: Any, *, name: str | None = None) -> Any:
         """The outputs, from symbolic logits or a tensor."""
         found = logits
-        for layer in self.output_layers():
+        for layer in self.output_layers(name=name):
             found = layer(found)
         return found
 

@@ -181,7 +181,7 @@ class Heads:
             raise DataError(
                 "A target can be validated and tested only on examples that have it, and a split has none.",
                 received=listed(absent),
-                fix="Add examples that have it, raise `data.validation` and `data.test`, or draw another split with `data.split_seed`.",
+                fix="Add examples that have it, raise `data.validation` and `data.test`, or set another `data.split_seed`.",
             )
 
     def targets(self, examples: Examples) -> NDArray[np.float32]:
@@ -196,17 +196,12 @@ class Heads:
         """How many columns there are."""
         return len(examples.class_names)
 
-    def outputs_of(self, logits: Any) -> Any:
+    def outputs_of(self, logits: Any, *, name: str | None = None) -> Any:
         """The outputs of each target, side by side as `outputs`, from symbolic logits or a tensor."""
         import keras
 
-        made = []
-        for part in self.parts:
-            found = part.of(logits)
-            for layer in part.task.output_layers(name=f"{part.target}_output"):
-                found = layer(found)
-            made.append(found)
-        return keras.layers.Concatenate(name=self.output, dtype="float32")(made)
+        made = [part.task.outputs_of(part.of(logits), name=f"{part.target}_output") for part in self.parts]
+        return keras.layers.Concatenate(name=name or self.output, dtype="float32")(made)
 
     def logits_of(self, model: keras.Model) -> Any:
         """The symbolic logits of a network whose last layers `outputs_of` made, behind the trained weights of the losses."""
