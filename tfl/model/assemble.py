@@ -152,8 +152,11 @@ def _assemble(recipe: Recipe, class_names: Sequence[str], modality: Modality, ta
     taps, joined = reading_layers(recipe.head, maps)
     mask = next((tensor for tensor in backbone.inputs if tensor.name == MASK), None)
     vectors = [put_on(tap, map_, pooling=recipe.head.pooling, mask=mask) for tap, map_ in zip(taps, maps, strict=bool(taps))]
-    vector = put_on([joined], vectors or maps[0], pooling=recipe.head.pooling, mask=mask)
-    output = task.outputs_of(_logits(recipe, class_names, vector, task=task, examples=examples))
+    one = [] if isinstance(task, Heads) else head_layers(recipe.head, len(class_names), seed=recipe.seed, examples=examples)
+    logits = put_on([joined, *one], vectors or maps[0], pooling=recipe.head.pooling, mask=mask)
+    if isinstance(task, Heads):
+        logits = put_heads(recipe.head, task, logits, seed=recipe.seed)
+    output = task.outputs_of(logits)
     names = [layer.name for layer in _layers_above(output, backbone.operations)]
     if taken := {operation.name for operation in backbone.operations} & set(names):
         raise BackboneError(f"The backbone has layers named like the head's: {', '.join(sorted(taken))}.", fix="Rename them.")
@@ -202,7 +205,12 @@ def _with_branches(recipe: Recipe, class_names: Sequence[str], modality: Any, ta
         for name, part in modality.parts.items()
     }
     vector = join(recipe.head, vectors, inputs[PRESENT], seed=recipe.seed)
-    output = task.outputs_of(_logits(recipe, class_names, vector, task=task, examples=0))
+    if isinstance(task, Heads):
+        vector = put_heads(recipe.head, task, vector, seed=recipe.seed)
+    else:
+        for layer in head_layers(recipe.head, len(class_names), seed=recipe.seed):
+            vector = layer(vector)
+    output = task.outputs_of(vector)
     model = keras.Model(inputs, output, name=recipe.name.replace("/", "_"))
     name_from_one(model)
     blocks = [block for branch in branches.values() for block in branch.blocks]
@@ -234,13 +242,6 @@ def _layers_above(output: Any, below: Sequence[Any]) -> list[keras.layers.Layer]
 
     visit(output)
     return found
-
-
-def _logits(recipe: Recipe, class_names: Sequence[str], vector: Any, *, task: Task, examples: int) -> Any:
-    """The logits of the head, from the one vector that it reads."""
-    if isinstance(task, Heads):
-        return put_heads(recipe.head, task, vector, seed=recipe.seed)
-    return put_on(head_layers(recipe.head, len(class_names), seed=recipe.seed, examples=examples), vector)
 
 
 def _up_to(blocks: Sequence[Block], last: int) -> tuple[Block, ...]:
