@@ -3,7 +3,7 @@ sounds and sentences.
 
 Run       KERAS_HOME=<folder with ImageNet weights> TFL_TEST_DATA=<folder with flowers/, strawberry/, fashion_mnist/,
               spoken_digits/, blood_cells/, sst2/> [TFL_TEST_TEXT=<folder of a BERT preset>] python benchmarks/best_answer.py
-              --json [--only TASK ...] [--sides SIDE ...] [--seeds 3] [--kept FILE]
+              --json [--only TASK ...] [--sides SIDE ...] [--seeds 3] [--minutes 2] [--kept FILE]
 Tasks     see `TASKS`: 2 to 10 classes, 5 to 500 examples of each, two of them 1:20; others of the same classes are tested
 Networks  the same for all sides: MobileNet alpha 0.75 with ImageNet weights, at 160 px for photos and at 96 px for others; the
           preset for texts
@@ -17,6 +17,7 @@ Sides     auto      the recipe that `tfl new` writes, with this network and size
           `guide` and `lp_ft` hold a fifth back and keep the epoch that does best on it; the others train on everything
 Accuracy  the mean over classes of the share that is right (balanced accuracy), since tests hold as many of each class
 Time      of `auto`: the whole of `tfl run`, beside one forward pass of the network over the task's examples in the same process
+Minutes   of `Auto`; on a machine that shares its cores with other jobs more than the 2 that `tfl new` writes come to the same
 Kept      --kept FILE keeps each result as a line of JSON, and goes on from there
 """
 
@@ -234,19 +235,22 @@ class ByHand:
         return self._probed(assemble_for(recipe, self.bundle), balanced=balanced)
 
     def guide(self) -> float:
-        """The Keras guide."""
-        best = self._fit(epochs=20, rate=1e-3, frozen=True)
-        return self._score(self._fit(epochs=10, rate=1e-5, frozen=False, best=best)[1])
+        """The Keras guide. The frozen network is run once, not in every epoch: nothing below the head changes."""
+        return self._score(self._fit(epochs=10, rate=1e-5, best=self._fit_head(epochs=20, rate=1e-3))[1])
 
     def lp_ft(self) -> float:
         """The probe, then the whole network."""
-        scaler, regression = self._regression(self._vectors(self.network), self.bundle.indices("train"))
+        self.start_from_probe(self.bundle.indices("train"))
+        return self._score(self._fit(epochs=10, rate=1e-4)[1])
+
+    def start_from_probe(self, rows: Any) -> None:
+        """Sets the head to the probe of these examples."""
+        scaler, regression = self._regression(self._vectors(self.network), rows)
         kernel, bias = regression.coef_.T, regression.intercept_
         if kernel.shape[1] == 1:
             kernel, bias = np.concatenate([-kernel, kernel], axis=1) / 2, np.array([-1, 1]) * bias / 2
         kernel = kernel / scaler.scale_[:, None]
         self.network.model.get_layer("logits").set_weights([kernel, bias - scaler.mean_ @ kernel])
-        return self._score(self._fit(epochs=10, rate=1e-4, frozen=False)[1])
 
     def tf_idf(self) -> float:
         """Words and pairs of words."""
@@ -288,14 +292,30 @@ class ByHand:
         probe = make_pipeline(StandardScaler(), LogisticRegressionCV(Cs=RATES, cv=folds, max_iter=300, class_weight=weight))
         return probe.fit(vectors[rows], self.labels[rows])
 
-    def _fit(self, *, epochs: int, rate: float, frozen: bool, best: Any = None) -> Any:
+    def _fit_head(self, *, epochs: int, rate: float) -> Any:
+        """The best validation accuracy of a new head on the frozen network, and its answers for the test examples."""
+        import keras
+
+        vectors, targets, logits = self._vectors(self.network), self.bundle.targets, self.network.model.get_layer("logits")
+        inputs = keras.Input(vectors.shape[1:])
+        head = keras.Model(inputs, keras.layers.Activation("softmax")(logits(keras.layers.Dropout(0.2)(inputs))))
+        head.compile(keras.optimizers.Adam(rate), loss="categorical_crossentropy", metrics=["accuracy"])
+        rows = {part: self.bundle.indices(part) for part in ("train", "val", "test")}
+        best: Any = (-1.0, None)
+        for _ in range(epochs):
+            head.fit(vectors[rows["train"]], targets[rows["train"]], batch_size=32, verbose=0)
+            found = head.evaluate(vectors[rows["val"]], targets[rows["val"]], verbose=0)[1]
+            if found >= best[0]:
+                best = (found, head.predict(vectors[rows["test"]], verbose=0).argmax(axis=1))
+        return best
+
+    def _fit(self, *, epochs: int, rate: float, best: Any = None) -> Any:
         """The best validation accuracy so far, and what the network of that epoch answers for the test examples."""
         import keras
 
-        model, head = self.network.model, set(self.network.head_layers)
+        model = self.network.model
         for layer in model.layers:
-            pinned = isinstance(layer, keras.layers.BatchNormalization)
-            layer.trainable = layer.name in head or not (frozen or pinned)
+            layer.trainable = not isinstance(layer, keras.layers.BatchNormalization)
         model.compile(keras.optimizers.Adam(rate), loss="categorical_crossentropy", metrics=["accuracy"])
         parts = {part: self.bundle.dataset(self.bundle.indices(part), batch_size=32) for part in ("val", "test")}
         best = best or (model.evaluate(parts["val"], verbose=0)[1], model.predict(parts["test"], verbose=0).argmax(axis=1))
@@ -308,12 +328,14 @@ class ByHand:
         return best
 
 
-def measure(name: str, seed: int, side: str, folder: Path) -> dict[str, Any]:
+def measure(name: str, seed: int, side: str, folder: Path, *, minutes: float = 2.0) -> dict[str, Any]:
     """The accuracy of one side on one task, and the seconds it took."""
     table = folder / f"{''.join(letter if letter.isalnum() else '_' for letter in name)}_{seed}.csv"
     if not table.exists():
         write_table(table, name, folder=folder, seed=seed)
     recipe, began = recipe_of(table, name, seed), time.perf_counter()
+    if isinstance(recipe.stages, tfl.Auto):
+        recipe = dataclasses.replace(recipe, stages=dataclasses.replace(recipe.stages, minutes=minutes))
     accuracy = run_auto(recipe, folder) if side == "auto" else getattr(ByHand(recipe), side)()
     row = {"task": name, "seed": seed, "side": side, "accuracy": accuracy, "seconds": time.perf_counter() - began}
     return {**row, "forward_pass_seconds": ByHand(recipe).forward_pass()} if side == "auto" else row
@@ -366,6 +388,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=TASKS, default=[name for name in TASKS if _possible(name)])
     parser.add_argument("--sides", nargs="+", choices=SIDES, default=SIDES)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--minutes", type=float, default=2.0)
     parser.add_argument("--kept", type=Path)
     options = parser.parse_args()
     rows = kept_rows(options.kept)
@@ -377,7 +400,7 @@ def main() -> None:
                 for side in options.sides:
                     if (name, seed, side) in done or (side == "tf_idf") > (TASKS[name].source == "sst2"):
                         continue
-                    rows.append(measure(name, seed, side, Path(folder)))
+                    rows.append(measure(name, seed, side, Path(folder), minutes=options.minutes))
                     keep(options.kept, rows[-1])
     print_document(document("best_answer", figures_of(rows), rows), as_json=options.json)
 

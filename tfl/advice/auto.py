@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 FOLDS = 5
-TRAINING_SAMPLE = 1600
+TRAINING_SAMPLE = 800
 """At most so many training examples take part in the comparison."""
 MOST_VALIDATION = 2000
 """With more validation examples the network is not trained on them: they are worth more as evidence."""
