@@ -7,6 +7,7 @@ Data   ── one input (images, Text or Audio), or several by name (Image, Text
 from __future__ import annotations
 
 import dataclasses
+import fnmatch
 import json
 import os
 import re
@@ -1152,9 +1153,16 @@ class Recipe:
             head=dataclasses.replace(self.head, loss_weights={}),
             monitor=dataclasses.replace(self.monitor, metric=metric),
             class_weight=None if target.kind == "number" else self.class_weight,
-            stages=tuple(dataclasses.replace(one, label_smoothing=0.0) for one in self.fixed_stages)
-            if target.kind == "number"
-            else self.stages,
+            stages=tuple(
+                dataclasses.replace(
+                    one,
+                    label_smoothing=0.0 if target.kind == "number" else one.label_smoothing,
+                    multipliers=_multipliers_alone(
+                        one.multipliers, name, targets=self.data.targets, hidden=len(self.head.hidden)
+                    ),
+                )
+                for one in self.fixed_stages
+            ),
             each_alone=False,
             export=(),
         )
@@ -1370,6 +1378,17 @@ class Recipe:
             dataclasses.replace(stage, epochs=min(stage.epochs, 1), views=1, warmup_epochs=0.0) for stage in self.stages
         )
         return dataclasses.replace(self, stages=stages, **parts)
+
+
+def _multipliers_alone(multipliers: Mapping[str, float], name: str, *, targets: Iterable[str], hidden: int) -> dict[str, float]:
+    """The multipliers of a stage for one of several targets alone: those of the layers of its head by their names then."""
+    layers = {f"{name}_logits": "logits", **{f"{name}_dense{at}": f"head_dense{at}" for at in range(1, hidden + 1)}}
+    starts = ("loss_weights", "*_", *(f"{target}_" for target in targets))
+    found: dict[str, float] = {}
+    for glob, factor in multipliers.items():
+        found |= {own: factor for layer, own in layers.items() if fnmatch.fnmatchcase(layer, glob)}
+        found |= {} if glob.startswith(starts) else {glob: factor}
+    return found
 
 
 _JOINS = ("join", "join_width", "drop_input")

@@ -1,5 +1,7 @@
 """Several targets from the columns of a table: an empty cell is not known, and a row without any is left out."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -131,5 +133,8 @@ def test_a_recipe_of_several_targets_is_written_and_read_and_asked_for_one_of_th
     one, other = recipe.alone("kind"), recipe.alone("signs")
     assert (one.task, one.monitor.metric, one.data.label_column) == ("classify", "val_macro_f1", "kind")
     assert (other.task, other.monitor.metric, other.data.label_column) == ("multilabel", "val_loss", "Signs seen")
+    rates = {"kind_logits": 2.0, "*_dense1": 3.0, "size_logits": 4.0, "loss_weights": 9.0, "unit1_*": 0.5}
+    staged = dataclasses.replace(recipe, head=tfl.Head(hidden=(8,)), stages=(tfl.Stage("head", multipliers=rates),))
+    assert dict(staged.alone("kind").stages[0].multipliers) == {"logits": 2.0, "head_dense1": 3.0, "unit1_*": 0.5}
     with pytest.raises(RecipeError, match=r"`data\.targets` names none"):
         tfl.Recipe(name="rows", data=tfl.Data("rows.csv"), backbone=tfl.Backbone("mini"), each_alone=True)
