@@ -225,6 +225,10 @@ def run_recipe(
             metrics |= adapted
             if assembled.branches:
                 metrics |= _measure_inputs(recipe, assembled, bundle, console)
+            metrics |= _learnt_weights(assembled, bundle, console)
+        if recipe.each_alone:
+            with clock.step("alone"):
+                metrics["alone"] = _measure_alone(run, bundle, outputs, console, precision=precision)
         if source_task is not None:
             with clock.step("source"):
                 metrics["source"] = _measure_forgetting(source_task, assembled, console)
@@ -559,6 +563,32 @@ def _measure_inputs(recipe: Recipe, assembled: Assembled, bundle: Bundle, consol
     return {"inputs": found}
 
 
+def _learnt_weights(assembled: Assembled, bundle: Bundle, console: Console) -> dict[str, Any]:
+    """What the losses of several targets came to count, where training learns that."""
+    from tfl.tasks.heads import Heads
+
+    task = bundle.task.bound_to(assembled.model)
+    found = task.learnt_weights() if isinstance(task, Heads) else {}
+    if found:
+        words = ", ".join(f"{name} {value:.3g}" for name, value in found.items())
+        console.print(f"\n[bold]losses[/]   weights by uncertainty: {words}", highlight=False)
+    return {"loss_weights": found} if found else {}
+
+
+def _measure_alone(run: Run, bundle: Bundle, outputs: dict[str, Outputs], console: Console, *, precision: str) -> dict[str, Any]:
+    """Each of several targets trained alone, beside all of them together."""
+    from tfl.evaluate.alone import measure_alone
+    from tfl.evaluate.report.alone import alone_facts
+
+    found = measure_alone(run, bundle, outputs["test"].logits, precision=precision, console=console)
+    facts = alone_facts({"alone": found})
+    console.print(f"\n[bold]alone[/]    {facts['lead']}", highlight=False)
+    for row in facts["rows"]:
+        words = f"{row['name']}: {row['metric']} {row['together']} together, {row['alone']} alone; gain {row['gain']}"
+        console.print(f"         {words}", highlight=False, markup=False)
+    return found
+
+
 def _measure_forgetting(source_task: SourceTask, assembled: Assembled, console: Console) -> dict[str, Any]:
     """How well the classifier of the source does on its own task, before training and after."""
     from tfl.evaluate.report.source import forgetting_sentence
@@ -628,6 +658,7 @@ def _save(
     from tfl.backbones.saving import remember_skipped_attributes
     from tfl.export.ship import ship_model
 
+    model = bundle.task.without_training(model)
     if whole:
         remember_skipped_attributes()
         write_atomically(run.path("model.keras"), lambda scratch: model.save(scratch))

@@ -2,13 +2,14 @@
 
 Recipe ── Data · Backbone · Head · Stage or Auto (with Augment) · Monitor · Features · Calibration · Adapt ·
           Search (of Choice, Between)
-Data   ── one input (images, Text or Audio), or several by name (Image, Text, Audio, Table)
+Data   ── one input (images, Text or Audio), or several by name (Image, Text, Audio, Table); several targets by name (Target)
 Unlabelled ── images without labels, for Pretrain before the stages, or PseudoLabels in one
 """
 
 from __future__ import annotations
 
 import dataclasses
+import fnmatch
 import json
 import os
 import re
@@ -18,31 +19,27 @@ from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal, cast
 
-from tfl.errors import DataError, RecipeError, TflError
+from tfl.errors import DataError, RecipeError, TflError, did_you_mean
 from tfl.fields import as_plain, build, check_fields, number, override
 
-TaskName = Literal["classify", "multilabel", "regress"]
-Metric = Literal[
-    "auto",
-    "val_accuracy",
-    "val_loss",
-    "val_macro_f1",
-    "val_micro_f1",
-    "val_mean_average_precision",
-    "val_mae",
-    "val_rmse",
-    "val_r2",
-]
+TaskName = Literal["classify", "multilabel", "regress", "heads"]
 METRICS: dict[str, tuple[str, ...]] = {
     "classify": ("val_accuracy", "val_loss", "val_macro_f1"),
     "multilabel": ("val_mean_average_precision", "val_macro_f1", "val_micro_f1", "val_accuracy", "val_loss"),
     "regress": ("val_mae", "val_rmse", "val_r2", "val_loss"),
+    "heads": ("val_loss",),
 }
-"""What a monitor can watch, by task; the first is watched where the recipe does not say."""
+"""What a monitor can watch, by task; the first is watched where the recipe does not say. Of several targets also the metrics of
+each, with its name in them: `val_disease_accuracy`."""
 LOWER_IS_BETTER = ("val_loss", "val_mae", "val_rmse")
 """Metrics of which a smaller value is the better one."""
 OF_NUMBERS = ("regress",)
 """Tasks whose targets and outputs are numbers, and neither a class nor labels."""
+HEADS = "heads"
+"""The task of a recipe with several targets."""
+TargetKind = Literal["class", "labels", "number"]
+TASK_OF_KIND: dict[str, TaskName] = {"class": "classify", "labels": "multilabel", "number": "regress"}
+"""The task of one target alone, by its kind."""
 Precision = Literal["float32", "mixed_bfloat16", "mixed_float16", "auto"]
 ExportFormat = Literal["saved_model", "litert", "onnx", "openvino", "keras"]
 
@@ -165,6 +162,34 @@ class Audio:
         return cls()
 
 
+@dataclass(frozen=True)
+class Target:
+    """One of several targets, for `Data.targets`, where its kind alone does not say it.
+
+    Args:
+        kind: `class` is one of several classes, `labels` any number of labels, `number` a number.
+        column: The column of the table that holds it; of labels also several columns of 0 and 1 with commas between them. None is
+            the column called as the target is.
+    """
+
+    kind: TargetKind
+    _: KW_ONLY
+    column: str | None = None
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+    @classmethod
+    def from_text(cls, text: str) -> Target:
+        """The target of that kind: what `"class"` means in `Data.targets`."""
+        return cls(text)  # type: ignore[arg-type]  # checked there
+
+    @property
+    def task(self) -> TaskName:
+        """The task of this target alone."""
+        return TASK_OF_KIND[self.kind]
+
+
 SEVERAL = "several"
 """The kind of examples that have several inputs."""
 Input = Image | Text | Audio | Table
@@ -207,6 +232,8 @@ class Data:
             `image_size`, `fit` and `bits` describe.
         inputs: Several inputs of each example by name, such as `{"photo": tfl.Image(), "note": tfl.Text()}`: columns of a table.
             Their networks are `Recipe.backbone`, a dictionary by the same names, and their vectors are joined in the head.
+        targets: Several targets of each example by name, such as `{"species": "class", "signs": "labels", "length": "number"}`:
+            columns of a table, each with a head of its own. An empty cell is a target that is not known; see `Target`.
     """
 
     source: str
@@ -228,11 +255,14 @@ class Data:
     audit: Literal["quick", "deep"] = "quick"
     input: Text | Audio | None = None
     inputs: Mapping[str, Input] = dataclasses.field(default_factory=dict, hash=False)
+    targets: Mapping[str, Target] = dataclasses.field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         check_fields(self)
         if self.inputs:
             self._check_inputs()
+        if self.targets:
+            self._check_targets()
         if not self.source.strip():
             raise RecipeError("`Data.source` is empty.", allowed=Data.__doc__.split("source: ")[1].split("\n")[0])  # type: ignore[union-attr]
         if self.exclude is not None and not self.exclude.strip():
@@ -265,6 +295,34 @@ class Data:
                 "With `Data.inputs` each input says its own size and column: these settings have no effect.",
                 received=", ".join(idle),
                 fix="Give them to the inputs, such as tfl.Image(size=(96, 96), column='photo').",
+            )
+
+    def _check_targets(self) -> None:
+        for name in self.targets:
+            if not re.fullmatch(r"[a-z][a-z0-9_]{0,30}", name) or name in _RESERVED:
+                raise RecipeError(
+                    "The name of a target is also that of outputs and a part of the names of layers.",
+                    received=name[:200],
+                    allowed=f"small letters, digits and `_`, a letter first, at most 31; not {', '.join(sorted(_RESERVED))}",
+                    fix="Give it another name, and say its column: tfl.Target(KIND, column=NAME).",
+                )
+        if len(self.targets) < 2:
+            raise RecipeError(
+                "`Data.targets` names one target, and one has no need of it.",
+                received=", ".join(self.targets),
+                fix="Leave `targets` out; say `task` and `data.label_column`.",
+            )
+        outputs = {f"{one}_{output}": one for one in self.targets for output in _OUTPUTS}
+        if both := [f"{outputs[name]} and {name}" for name in self.targets if name in outputs]:
+            raise RecipeError(
+                "The name of one target is that of an output of another one.", received=both[0], fix="Rename one of them."
+            )
+        idle = [name for name in ("labels", "label_column") if getattr(self, name) is not None]
+        if idle:
+            raise RecipeError(
+                "With `Data.targets` each target says its own column, and all of its classes are taken: these have no effect.",
+                received=", ".join(f"data.{name}" for name in idle),
+                fix='Leave them out, or give a column to a target: tfl.Target("class", column=NAME).',
             )
 
     @property
@@ -301,10 +359,19 @@ class Data:
         return cls(text)
 
 
+_RESERVED = frozenset(
+    ("file", "files", "head", "index", "input", "is_out_of_distribution", "known", "label", "labels", "logits", "loss", "name")
+    + ("out_of_distribution_score", "outputs", "present", "split", "targets")
+)
+"""What no target is called: columns of tables, outputs and layers are."""
+_OUTPUTS = ("label", "calibrated_probabilities", "prediction_set", "is_label", "lower", "upper", "logits", "output")
+"""What the names of further outputs and layers of a target end in."""
+
+
 def Sample(name: str, **options: Any) -> Data:  # noqa: N802  (read as a noun, like keras.Input)
     """Examples that come with tfl or its dependencies: images `strawberry` (drawn, not photographed) and `digits`, texts
     `reviews` with `input=tfl.Text()`, sounds `sounds` with `input=tfl.Audio()`; of other domains, for `target_data`, the images
-    `strawberry_night` and `drawn_digits`."""
+    `strawberry_night` and `drawn_digits`; `leaf_tasks` has several targets."""
     return Data(f"sample:{name}", **options)
 
 
@@ -392,6 +459,9 @@ class Head:
         join_width: Numbers in each projection of `mean` and `gated`.
         drop_input: How often, in training, each of several inputs is left out of an example, so that the head learns to do
             without it; one always stays.
+        loss_weights: With several targets, what the loss of each counts, by name, as in Keras; 1 where it is not named.
+            `uncertainty` learns it: the sum of `exp(-s) * loss + s / 2` over the targets, with a trained number `s` for each, the
+            logarithm of its variance (Kendall, Gal and Cipolla 2018). The head of each target has its own `hidden` layers.
         taps: Blocks, by name or glob, whose pooled outputs the head reads side by side (after Head2Toe, Evci et al. 2022),
             standardised over the training images; none means the last block alone, as it is.
         start: `random` weights, or those of a linear `probe` on the frozen features of the training images, its penalty by
@@ -416,9 +486,17 @@ class Head:
     join: Literal["concat", "mean", "gated"] = "concat"
     join_width: int = number(128, at_least=1, at_most=65536)
     drop_input: float = number(0.2, at_least=0.0, at_most=0.9)
+    loss_weights: Literal["uncertainty"] | Mapping[str, float] = dataclasses.field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         check_fields(self)
+        if not isinstance(self.loss_weights, str) and (low := [name for name, one in self.loss_weights.items() if one <= 0]):
+            raise RecipeError(
+                "A weight of `Head.loss_weights` is not above zero.",
+                received=", ".join(f"{name}={self.loss_weights[name]:g}" for name in low),
+                allowed="numbers above zero",
+                fix="Leave a target that is not to be learnt out of `data.targets`.",
+            )
         if self.strengths and (self.start != "probe" or self.probe == "knn"):
             raise RecipeError(
                 "Only a head that starts from a regression has a penalty.",
@@ -830,13 +908,41 @@ class Features:
         check_fields(self)
 
 
+def metric_alone(metric: str) -> str | None:
+    """A metric without the name of a target; None where it is none.
+
+    Example:
+
+    >>> from tfl.recipe import metric_alone
+    >>> metric_alone("val_disease_macro_f1"), metric_alone("val_mae"), metric_alone("val_beauty")
+    ('val_macro_f1', 'val_mae', None)
+    """
+    known = sorted({one for metrics in METRICS.values() for one in metrics}, key=len, reverse=True)
+    if metric in known:
+        return metric
+    return next((one for one in known if re.fullmatch(rf"val_[a-z][a-z0-9_]*{one.removeprefix('val')}", metric)), None)
+
+
+def lower_is_better(metric: str) -> bool:
+    """Whether a smaller value of a metric is the better one.
+
+    Example:
+
+    >>> from tfl.recipe import lower_is_better
+    >>> lower_is_better("val_length_mae"), lower_is_better("val_accuracy")
+    (True, False)
+    """
+    return metric_alone(metric) in LOWER_IS_BETTER
+
+
 @dataclass(frozen=True)
 class Monitor:
     """What *best* means, when to stop, how much to keep.
 
     Args:
         metric: Watched on the validation split after each epoch; `auto` takes the task's own: `val_accuracy` for classes,
-            `val_mean_average_precision` for several labels, `val_mae` for numbers.
+            `val_mean_average_precision` for several labels, `val_mae` for numbers, and of several targets `val_loss`, the sum of
+            their losses by `Head.loss_weights` (all 1 with `uncertainty`). `val_disease_accuracy` watches one target.
         patience: Epochs without an improvement before a stage ends; None never ends one early.
         min_delta: The smallest change that counts as an improvement.
         keep_checkpoints: How many of the latest epochs' checkpoints stay, beside the best.
@@ -845,7 +951,7 @@ class Monitor:
             asks for no test.
     """
 
-    metric: Metric = "auto"
+    metric: str = "auto"
     _: KW_ONLY
     patience: int | None = number(5, at_least=1)
     min_delta: float = number(0.0, at_least=0.0)
@@ -854,21 +960,29 @@ class Monitor:
 
     def __post_init__(self) -> None:
         check_fields(self)
+        if self.metric != "auto" and metric_alone(self.metric) is None:
+            known = sorted({metric for metrics in METRICS.values() for metric in metrics})
+            raise RecipeError(
+                "`Monitor.metric` is no metric.",
+                received=self.metric[:200],
+                allowed=f"auto, {', '.join(known)}; of several targets also with the name of one, such as val_disease_accuracy",
+                fix=did_you_mean(self.metric, known) or None,
+            )
 
     @classmethod
     def from_text(cls, text: str) -> Monitor:
         """The monitor of that metric."""
-        return cls(text)  # type: ignore[arg-type]
+        return cls(text)
 
     @property
     def higher_is_better(self) -> bool:
         """Whether a larger value of the metric is an improvement."""
-        return self.metric not in LOWER_IS_BETTER
+        return not lower_is_better(self.metric)
 
     @property
     def is_share(self) -> bool:
         """Whether the metric lies between 0 and 1."""
-        return self.metric in ("val_accuracy", "val_macro_f1", "val_micro_f1", "val_mean_average_precision")
+        return metric_alone(self.metric) in ("val_accuracy", "val_macro_f1", "val_micro_f1", "val_mean_average_precision")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -1014,6 +1128,7 @@ class Recipe:
     Args:
         name: Also the name of the run folder and of the served model.
         task: What is predicted: `classify` (one of several classes), `multilabel` (any number of labels), `regress` (numbers).
+            With `Data.targets` it is `heads` (several of these at once) by itself.
         data, backbone, head, monitor, features: See those classes. With `Data.inputs`, `backbone` is a dictionary of networks by
             input, such as `{"photo": tfl.Backbone("mini")}`.
         stages: Stages run in order, each from the best of the one before; or `Auto`, which chooses them by measurement.
@@ -1039,6 +1154,8 @@ class Recipe:
         target_data: Unlabelled examples of another domain, such as photos at night, to which the trained network is adapted.
             Where they have labels, these are used for the report alone. For one of several classes; None adapts nothing.
         adapt: How; see `Adapt`.
+        each_alone: Whether each of several targets is also trained alone, with the same network, head, stages and split, and put
+            beside what is predicted together: in the report, on the console and in `metrics.json` (`alone`).
 
     Raises:
         RecipeError: A value does not fit, or two stages share a name.
@@ -1075,9 +1192,12 @@ class Recipe:
     pretrain: Pretrain | None = None
     target_data: Data | None = None
     adapt: Adapt = Adapt()
+    each_alone: bool = False
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "backbone", _by_input(self.backbone, self.data))
+        if isinstance(self.data, Data) and self.data.targets and self.task == "classify":
+            object.__setattr__(self, "task", HEADS)
         check_fields(self)
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}", self.name):
             raise RecipeError(
@@ -1090,15 +1210,16 @@ class Recipe:
             raise RecipeError("A recipe needs at least one stage.", allowed='for example (tfl.Stage("head"),)')
         if len(set(names)) < len(names):
             raise RecipeError("Two stages share a name.", received=names, allowed="a name of its own for each")
-        known = METRICS[self.task]
+        known = self.metrics
         if self.monitor.metric == "auto":
-            object.__setattr__(self, "monitor", dataclasses.replace(self.monitor, metric=known[0]))  # type: ignore[arg-type]
+            object.__setattr__(self, "monitor", dataclasses.replace(self.monitor, metric=known[0]))
         elif self.monitor.metric not in known:
             raise RecipeError(
                 f"`Monitor.metric` is no metric of the task `{self.task}`.", received=self.monitor.metric, allowed=known
             )
         self._check_augment()
         self._check_inputs()
+        self._check_heads()
         if isinstance(self.stages, Auto) and (self.head.hidden or self.head.taps):
             raise RecipeError(
                 "`Auto` chooses what the head reads, and its head is linear.",
@@ -1191,6 +1312,103 @@ class Recipe:
                 received=f"data.image_size={size[0]},{size[1]}",
                 fix="Take a square data.image_size, or another method.",
             )
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """What the monitor can watch; the first is watched where the recipe does not say."""
+        of_each = [
+            f"val_{name}_{metric.removeprefix('val_')}" for name, one in self.data.targets.items() for metric in METRICS[one.task]
+        ]
+        return (*METRICS[self.task], *of_each)
+
+    def _check_heads(self) -> None:
+        """Whether several targets are named where they are asked for, and nothing is asked for that they do not have."""
+        targets = self.data.targets
+        if not targets:
+            asked = {
+                "task=heads": self.task == HEADS,
+                "head.loss_weights": bool(self.head.loss_weights),
+                "each_alone": self.each_alone,
+            }
+            if said := [name for name, one in asked.items() if one]:
+                raise RecipeError(
+                    "This is about several targets, and `data.targets` names none.",
+                    received=", ".join(said),
+                    fix='Name them: tfl.Data(..., targets={"species": "class", "length": "number"}); or leave this out.',
+                )
+            return
+        if self.task != HEADS:
+            raise RecipeError(
+                "`data.targets` says what is predicted, each target by its own task.",
+                received=f"task={self.task}",
+                fix="Leave `task` out.",
+            )
+        unknown = (
+            [name for name in self.head.loss_weights if name not in targets] if self.head.loss_weights != "uncertainty" else []
+        )
+        if unknown:
+            raise RecipeError(
+                "`head.loss_weights` weighs targets that are not there.", received=", ".join(unknown), allowed=list(targets)
+            )
+        told = {
+            "stages=tfl.Auto(...)": isinstance(self.stages, Auto),
+            f"head.start={self.head.start}": self.head.start == "source",
+            f"head.probe={self.head.probe}": self.head.probe != "logistic",
+            "head.strengths": bool(self.head.strengths),
+            "source_data": self.source_data is not None,
+            "extra_data": self.extra_data is not None,
+            "search": self.search is not None,
+            "data.audit=deep": self.data.audit == "deep",
+        }
+        if refused := [name for name, one in told.items() if one]:
+            raise RecipeError(
+                "This is not there for several targets.",
+                received=", ".join(refused),
+                allowed="stated stages; head.start random, or probe with head.probe=logistic",
+                fix="Leave it out, or ask for it with one target alone: without `targets`, with `label_column=` and `task=`.",
+            )
+
+    def alone(self, name: str) -> Recipe:
+        """The recipe of one of several targets alone: the same examples, network, head and stages.
+
+        Its monitor watches the metric that is watched of this target, or its loss where another is watched.
+
+        Raises:
+            RecipeError: There is no such target.
+
+        Example:
+
+        >>> import tfl
+        >>> data = tfl.Data("plants.csv", targets={"species": "class", "height": "number"})
+        >>> tfl.Recipe(name="plants", data=data, backbone=tfl.Backbone("mini")).alone("height").task
+        'regress'
+        """
+        if name not in self.data.targets:
+            raise RecipeError("There is no such target.", received=name, allowed=list(self.data.targets))
+        target, metric = self.data.targets[name], "val_loss"
+        if self.monitor.metric.startswith(f"val_{name}_") and (own := metric_alone(self.monitor.metric)):
+            metric = own
+        return dataclasses.replace(
+            self,
+            name=f"{self.name}-{name}"[:100],
+            task=target.task,
+            data=dataclasses.replace(self.data, targets={}, label_column=target.column or name),
+            head=dataclasses.replace(self.head, loss_weights={}),
+            monitor=dataclasses.replace(self.monitor, metric=metric),
+            class_weight=None if target.kind == "number" else self.class_weight,
+            stages=tuple(
+                dataclasses.replace(
+                    one,
+                    label_smoothing=0.0 if target.kind == "number" else one.label_smoothing,
+                    multipliers=_multipliers_alone(
+                        one.multipliers, name, targets=self.data.targets, hidden=len(self.head.hidden)
+                    ),
+                )
+                for one in self.fixed_stages
+            ),
+            each_alone=False,
+            export=(),
+        )
 
     def _check_inputs(self) -> None:
         """Whether the networks are those of the inputs, and nothing is asked for that several inputs do not have."""
@@ -1444,6 +1662,17 @@ class Recipe:
             dataclasses.replace(stage, epochs=min(stage.epochs, 1), views=1, warmup_epochs=0.0) for stage in self.stages
         )
         return dataclasses.replace(self, stages=stages, **parts)
+
+
+def _multipliers_alone(multipliers: Mapping[str, float], name: str, *, targets: Iterable[str], hidden: int) -> dict[str, float]:
+    """The multipliers of a stage for one of several targets alone: those of the layers of its head by their names then."""
+    layers = {f"{name}_logits": "logits", **{f"{name}_dense{at}": f"head_dense{at}" for at in range(1, hidden + 1)}}
+    starts = ("loss_weights", "*_", *(f"{target}_" for target in targets))
+    found: dict[str, float] = {}
+    for glob, factor in multipliers.items():
+        found |= {own: factor for layer, own in layers.items() if fnmatch.fnmatchcase(layer, glob)}
+        found |= {} if glob.startswith(starts) else {glob: factor}
+    return found
 
 
 _JOINS = ("join", "join_width", "drop_input")

@@ -103,3 +103,9 @@ def test_leaf_with_note(tmp_path):
 def test_unlabelled_first(tmp_path):
     run = smoke("unlabelled_first", tmp_path / "run")
     assert run.read_json("pretrain.json")["epochs"] == 1
+
+
+def test_leaf_tasks(tmp_path):
+    run = smoke("leaf_tasks", tmp_path / "run")
+    assert "Together and alone" in run.path("report.html").read_text()
+    assert run.path("export", "saved_model", "1", "saved_model.pb").is_file()

@@ -73,9 +73,7 @@ def outputs_by_split(run: Run, predictor: SplitPredictor, bundle: Bundle) -> dic
     if file.is_file() and (file is adapted or run.read_json(AUTO)["refit"]):
         with np.load(file, allow_pickle=False) as arrays:
             logits = np.asarray(arrays[VALIDATION], np.float32)
-        outputs: Any = keras.ops.convert_to_tensor(logits)
-        for layer in bundle.task.output_layers():
-            outputs = layer(outputs)
+        outputs: Any = bundle.task.outputs_of(keras.ops.convert_to_tensor(logits))
         found["val"] = Outputs(np.asarray(outputs, np.float32), logits, found["val"].features)
     return found
 

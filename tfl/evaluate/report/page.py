@@ -201,7 +201,7 @@ def _figures(document: dict[str, Any]) -> dict[str, charts.Figure]:
     drawn = {
         "accuracy": charts.curve(history, stages, train="accuracy", validation="val_accuracy", title="accuracy", also=also),
         "watched": None
-        if document["recipe"]["task"] == "classify"
+        if document["recipe"]["task"] == "classify" or watched == "val_loss"
         else charts.curve(history, stages, train="", validation=watched, title=watched.removeprefix("val_").replace("_", " ")),
         "loss": charts.curve(history, stages, train="loss", validation="val_loss", title="loss"),
         "confusion": charts.confusion(test),
