@@ -85,7 +85,7 @@ def test_the_metrics_of_each_target_are_those_of_its_task_on_the_examples_that_h
         assert judged["targets"][part.target][f"{part.task.figures[0]}_interval"] is not None
     assert found["val_loss"] == pytest.approx(total)
     assert set(task.metrics) == set(found)
-    with pytest.raises(DataError, match="`signs` cannot be judged"):
+    with pytest.raises(DataError, match="`signs` cannot be evaluated"):
         task.evaluate(outputs[:2], np.where(np.arange(6) // 3 == 1, np.nan, targets[:2]), NAMES)
 
 
