@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
+import types
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,6 +13,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+
+from tfl.tuning.memory import resident_mb
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
@@ -46,6 +50,17 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+_resident = [0.0]
+GROWTH_MB = 300
+
+
+def pytest_runtest_logfinish() -> None:
+    """Networks are cycles of objects, and Python, which counts objects, would look for those that are done after gigabytes."""
+    if resident_mb() > _resident[0] + GROWTH_MB:
+        gc.collect()
+        _resident[0] = resident_mb()
+
+
 def _longest_files_first(items: list[pytest.Item]) -> None:
     """Workers that take file after file end together only if no long one comes last; the number of tests says little."""
     slow, all_ = Counter[Path](), Counter[Path]()
@@ -66,6 +81,47 @@ def _no_power_cut() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", lambda handle: None)
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def with_pictures() -> Iterator[Callable[[], contextlib.AbstractContextManager[None]]]:
+    """Runs keep no album and no map of the examples, which is a third of a small run, but within what this makes."""
+    patch = pytest.MonkeyPatch()
+
+    def leave_out() -> None:
+        for step in ("_save_album", "_save_projection"):
+            patch.setattr(f"tfl.job.{step}", lambda *arguments: None)
+
+    @contextlib.contextmanager
+    def made() -> Iterator[None]:
+        patch.undo()
+        yield
+        leave_out()
+
+    leave_out()
+    yield made
+    patch.undo()
+
+
+@pytest.fixture(scope="module")
+def pictures(with_pictures: Callable[[], contextlib.AbstractContextManager[None]]) -> Iterator[None]:
+    """The runs of this module have all that a report shows. For where it is looked at, and for one run of each kind of data."""
+    with with_pictures():
+        yield
+
+
+@pytest.fixture
+def zero_weights(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Networks are built of zeros, for what their layers alone decide: random numbers are most of the time of the large ones."""
+    import keras
+    from keras.src.initializers import random_initializers
+
+    def zeros(shape: tuple[int, ...], *_: Any, dtype: Any = None, **__: Any) -> Any:
+        return keras.ops.zeros(shape, dtype)
+
+    drawn = ("normal", "truncated_normal", "uniform")
+    made = {**vars(random_initializers.random), **dict.fromkeys(drawn, zeros)}
+    monkeypatch.setattr(random_initializers, "random", types.SimpleNamespace(**made))
 
 
 @pytest.fixture
@@ -91,6 +147,27 @@ def whole_file() -> Callable[..., Path]:
         return path
 
     return write
+
+
+@pytest.fixture(scope="session")
+def small_network(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The file of a network with random weights: four convolutions for 32 px, blocks `unit1_out` to `unit4_out`.
+
+    For what is shown of training, whatever the network is; it is built and traced in half of the time of mini.
+    """
+    import keras
+
+    keras.utils.set_random_seed(0)
+    pixels = keras.Input((32, 32, 3), name="pixels")
+    x = keras.layers.Rescaling(1 / 127.5, offset=-1.0, name="scale_pixels")(pixels)
+    for number, channels in enumerate((8, 16, 16, 24), 1):
+        options = {"strides": 2 if number < 4 else 1, "use_bias": False, "kernel_initializer": "he_normal"}
+        x = keras.layers.Conv2D(channels, 3, padding="same", name=f"unit{number}_conv1", **options)(x)
+        x = keras.layers.BatchNormalization(name=f"unit{number}_conv1_bn")(x)
+        x = keras.layers.ReLU(name=f"unit{number}_out")(x)
+    file = tmp_path_factory.mktemp("network") / "small.keras"
+    keras.Model(pixels, x, name="small").save(file)
+    return str(file)
 
 
 @pytest.fixture(scope="session")

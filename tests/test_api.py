@@ -70,6 +70,7 @@ def test_a_name_that_is_not_there_is_an_attribute_error():
         tfl.nothing  # noqa: B018
 
 
+@pytest.mark.slow
 def test_a_run_has_its_figures(run, recipe_file):
     assert isinstance(run, Run) and run.manifest["status"] == "done" and run.recipe == tfl.load_recipe(recipe_file)
     assert run.metrics == json.loads(run.path("metrics.json").read_text())
@@ -78,6 +79,7 @@ def test_a_run_has_its_figures(run, recipe_file):
     assert run.manifest["recipe_file"]["path"] == str(recipe_file)
 
 
+@pytest.mark.slow
 def test_a_run_is_shown_as_a_table_and_its_report_as_a_page(run):
     figures = run._repr_html_()
     assert f"{run.metrics['test']['accuracy']:.3f}" in figures and "<th>validation</th>" in figures and str(run.folder) in figures
@@ -87,6 +89,7 @@ def test_a_run_is_shown_as_a_table_and_its_report_as_a_page(run):
     assert page[:15].replace("<", "&lt;").replace(">", "&gt;") in frame
 
 
+@pytest.mark.slow
 def test_predict_takes_a_file_a_folder_or_a_list(run, tmp_path):
     for name in ("a.png", "b.png"):
         Image.fromarray(np.full((32, 32, 3), 128, np.uint8)).save(tmp_path / name)
@@ -101,12 +104,14 @@ def test_predict_takes_a_file_a_folder_or_a_list(run, tmp_path):
     assert run.predict(tmp_path, on_bad="skip") == both
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pixels", [np.zeros((32, 32, 3)), [np.zeros((32, 32, 3))], Image.new("RGB", (32, 32)), 3])
 def test_predict_says_that_it_takes_files(run, pixels):
     with pytest.raises(DataError, match=r"takes files, and no arrays.*run\.model\.predict"):
         run.predict(pixels)
 
 
+@pytest.mark.slow
 def test_a_run_is_opened_and_resumed_by_its_folder(run, recipe_file):
     again = tfl.load_run(str(run.folder))
     assert type(again) is type(run) and again.metrics == run.metrics

@@ -76,9 +76,13 @@ def used(recipe: tfl.Recipe, tmp_path_factory: pytest.TempPathFactory) -> Run:
     return run(recipe, tmp_path_factory.mktemp("used") / "run", report=True)
 
 
+@pytest.fixture(scope="module")
+def without(recipe: tfl.Recipe, tmp_path_factory: pytest.TempPathFactory) -> Run:
+    return run(dataclasses.replace(recipe, extra_data=None), tmp_path_factory.mktemp("without") / "run")
+
+
 @pytest.mark.slow
-def test_examples_that_help_are_used_and_only_trained_on(used: Run, recipe: tfl.Recipe, tmp_path: Path) -> None:
-    without = run(dataclasses.replace(recipe, extra_data=None), tmp_path / "without")
+def test_examples_that_help_are_used_and_only_trained_on(used: Run, without: Run) -> None:
     found = used.read_json("extra.json")
     assert found["count"] > 0 and accuracy(used) > accuracy(without) + 0.03
     chosen = found["tried"][found["best"]]
@@ -117,14 +121,11 @@ def test_nearest_neighbours_hold_them(recipe: tfl.Recipe, used: Run, tmp_path: P
 
 @pytest.mark.slow
 def test_wrong_labels_are_not_used_and_the_run_is_the_one_without_them(
-    recipe: tfl.Recipe, digits: Callable[..., str], tmp_path: Path
+    recipe: tfl.Recipe, without: Run, digits: Callable[..., str], tmp_path: Path
 ) -> None:
     wrong = dataclasses.replace(recipe, extra_data=tfl.Data(digits("wrong", 400, 1000, shift=1)))
     console = Console(record=True, width=200, quiet=False, file=(tmp_path / "log").open("w"))
-    done, without = (
-        run(wrong, tmp_path / "run", console=console),
-        run(dataclasses.replace(recipe, extra_data=None), tmp_path / "without"),
-    )
+    done = run(wrong, tmp_path / "run", console=console)
     found = done.read_json("extra.json")
     assert found["count"] == found["level"] == found["best"] == 0 and not found["drawn"]
     assert done.read_json("metrics.json")["test"] == without.read_json("metrics.json")["test"]
@@ -164,8 +165,10 @@ def test_a_repeat_is_identical(used: Run, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_auto_holds_out_examples_of_the_target_alone(recipe: tfl.Recipe, tmp_path: Path) -> None:
-    auto = dataclasses.replace(recipe, head=tfl.Head(), stages=tfl.Auto(minutes=0.5))
+def test_auto_holds_out_examples_of_the_target_alone(recipe: tfl.Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tfl.advice.auto.MOST_EPOCHS", 3)
+    monkeypatch.setattr("tfl.advice.auto.CANDIDATES", ((0.3, 0.3),))
+    auto = dataclasses.replace(recipe, head=tfl.Head(), stages=tfl.Auto(minutes=20))
     plain_auto = dataclasses.replace(auto, stages=tfl.Auto(minutes=0.0), extra_data=None)
     done, without = run(auto, tmp_path / "run"), run(plain_auto, tmp_path / "without")
     found, plain = done.read_json("auto.json"), without.read_json("auto.json")

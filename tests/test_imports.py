@@ -42,6 +42,7 @@ ORDER = (
         "export",
         "serve",
         "embeddings",
+        "adapt",
         "labelling",
         "resume",
         "job",

@@ -74,7 +74,7 @@ CASES = {
 
 
 @pytest.fixture(scope="module", params=CASES)
-def finished(request, tmp_path_factory):
+def finished(request, tmp_path_factory, with_pictures):
     """A run that was not stopped."""
     make, task, given, backbone = CASES[request.param]
     source = make(tmp_path_factory.mktemp("data"))
@@ -88,7 +88,8 @@ def finished(request, tmp_path_factory):
         task=task,
         export=(),
     )
-    return run_recipe(recipe, out=tmp_path_factory.mktemp("runs") / "whole", console=QUIET)
+    with with_pictures():
+        return run_recipe(recipe, out=tmp_path_factory.mktemp("runs") / "whole", console=QUIET)
 
 
 def test_a_run_that_was_stopped_resumes_to_the_same_weights_and_figures(finished, tmp_path, monkeypatch):
@@ -113,8 +114,9 @@ def test_a_run_that_was_stopped_resumes_to_the_same_weights_and_figures(finished
 
 
 def test_the_stages_can_be_chosen_by_measurement(finished, tmp_path, monkeypatch):
-    monkeypatch.setattr("tfl.advice.auto.MOST_EPOCHS", 3)
-    recipe = dataclasses.replace(finished.recipe, stages=tfl.Auto(minutes=0.3, alpha=1.0))
+    monkeypatch.setattr("tfl.advice.auto.MOST_EPOCHS", 2)
+    monkeypatch.setattr("tfl.advice.auto.CANDIDATES", ((0.3, 0.3),))
+    recipe = dataclasses.replace(finished.recipe, stages=tfl.Auto(minutes=20, alpha=1.0))
     run = run_recipe(recipe, out=tmp_path / "auto", console=QUIET)
     tried = run.read_json("auto.json")["tried"]
     assert {one["kind"] for one in tried} == {"probe", "finetune"} and any(one.get("gain") for one in tried)

@@ -15,12 +15,12 @@ from tfl.job import run_recipe
 from tfl.runs import Run
 from tfl.serve.predictor import open_predictor
 
-pytestmark = pytest.mark.skipif(importlib.util.find_spec("keras_hub") is None, reason="no KerasHub")
+pytestmark = [pytest.mark.skipif(importlib.util.find_spec("keras_hub") is None, reason="no KerasHub"), pytest.mark.slow]
 QUIET = Console(quiet=True)
 
 
 @pytest.fixture(scope="module")
-def run(joint, tmp_path_factory) -> Run:
+def run(joint, tmp_path_factory, pictures) -> Run:
     return run_recipe(joint, out=tmp_path_factory.mktemp("run") / "joint", console=QUIET)
 
 
@@ -48,7 +48,6 @@ def test_a_resumed_run_is_the_same_run(run):
     assert again.read_json("metrics.json")["test"] == before
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("join", ["mean", "gated"])
 def test_other_joins_learn_from_both(joint, join, tmp_path):
     stages = (tfl.Stage("head", epochs=60, learning_rate=1e-2),)
@@ -57,7 +56,6 @@ def test_other_joins_learn_from_both(joint, join, tmp_path):
     assert found["all"] >= max(row["own_head"] for row in found["rows"]) + 0.1
 
 
-@pytest.mark.slow
 def test_networks_are_fine_tuned_by_input_and_the_others_stay(joint, tmp_path):
     stages = (tfl.Stage("head", epochs=1), tfl.Stage("photo", train="photo.top:2", epochs=1, layer_decay=0.5))
     run = run_recipe(dataclasses.replace(joint, stages=stages), out=tmp_path / "run", report=False, console=QUIET)
@@ -81,7 +79,6 @@ def test_rows_of_a_table_are_answered_also_where_inputs_are_missing(run, bars_wi
     assert wrong.exit_code == 2 and "line 4: no file at" in str(wrong.exception or "") + wrong.stderr
 
 
-@pytest.mark.slow
 def test_an_export_takes_examples_and_says_what_the_run_says(run, bars_with_notes, tmp_path):
     result = CliRunner().invoke(cli, ["export", str(run.folder), "--format", "saved_model"])
     assert result.exit_code == 0, result.stderr

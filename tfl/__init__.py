@@ -7,6 +7,7 @@ when they are first used.
 from typing import TYPE_CHECKING, Any
 
 from tfl.recipe import (
+    Adapt,
     Audio,
     AudioAugment,
     Augment,
@@ -28,6 +29,7 @@ from tfl.recipe import (
     Search,
     Stage,
     Table,
+    Target,
     Text,
     Tfds,
     Unlabelled,
@@ -39,6 +41,7 @@ from tfl.recipe import (
 __version__ = "0.1.0"
 
 __all__ = [
+    "Adapt",
     "Audio",
     "AudioAugment",
     "Augment",
@@ -60,6 +63,7 @@ __all__ = [
     "Search",
     "Stage",
     "Table",
+    "Target",
     "Text",
     "Tfds",
     "Unlabelled",

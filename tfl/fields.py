@@ -301,7 +301,8 @@ def _parse(text: Any, hint: Any) -> Any:
         return None
     if bool in options and text.lower() in ("true", "false"):
         return text.lower() == "true"
-    if str in options or any(typing.get_origin(option) is Literal for option in options):
+    document = text.lstrip().startswith("{") and any(typing.get_origin(option) is Mapping for option in options)
+    if not document and (str in options or any(typing.get_origin(option) is Literal for option in options)):
         return text
     if any(dataclasses.is_dataclass(option) and getattr(option, "kind", None) == text for option in options):
         return text

@@ -1,6 +1,6 @@
 """The main job, composed: the only module that knows the whole order.
 
-    load · audit · split ─▶ assemble ─▶ pretrain ─▶ (plan ─▶ train) a stage ─▶ evaluate ─▶ confidence ─▶ export ─▶ report
+    load · audit · split ─▶ assemble ─▶ pretrain ─▶ (plan ─▶ train) a stage ─▶ adapt ─▶ evaluate ─▶ confidence ─▶ export ─▶ report
 
 Everything that can be wrong with the input is found before the run folder is made, and what takes no network to find is found
 before TensorFlow is imported.
@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import importlib.util
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from rich.console import Console
 
+    from tfl.adapt.target import TargetData
     from tfl.data.bundle import Bundle
     from tfl.data.examples import Examples
     from tfl.data.extra_data import ExtraData
@@ -116,6 +118,7 @@ def run_recipe(
     with clock.step("data"):
         examples = load_source(recipe.data, seed=recipe.split_seed, task=recipe.task)
     load_tensorflow()
+    from tfl.adapt.adapt import check_adapts
     from tfl.data.listing import write_listing
     from tfl.evaluate.confidence import figures_of
     from tfl.evaluate.forgetting import prepare_source_task
@@ -147,6 +150,11 @@ def run_recipe(
     if recipe.unlabelled is not None:
         with clock.step("unlabelled"):
             unlabelled = _load_unlabelled(recipe, bundle, console)
+    target = None
+    if recipe.target_data is not None:
+        check_adapts(recipe.adapt, assembled)
+        with clock.step("target"):
+            target = _load_target(recipe, bundle, console)
     source_task = None
     if recipe.source_data is not None:
         with clock.step("source"):
@@ -169,6 +177,8 @@ def run_recipe(
             refuse_other_examples(earlier, "extra_data", data_fingerprint(extra.bundle))
         if unlabelled is not None:
             refuse_other_examples(earlier, "unlabelled", unlabelled.fingerprint)
+        if target is not None:
+            refuse_other_examples(earlier, "target_data", data_fingerprint(target.bundle))
     clock.keep = lambda seconds: run.write_json("seconds.json", seconds)
     with run.lock(), status_of(run), vanished_files_reported(bundle):
         remove_scratch(run.folder)
@@ -187,6 +197,8 @@ def run_recipe(
                 recipe = _pretrain(run, recipe, bundle, unlabelled, console)
                 assembled = assemble_for(recipe, bundle, precision=precision)
                 plans = plan_stages(assembled, recipe)
+        if target is not None:
+            run.update_manifest(target_data={"fingerprint": data_fingerprint(target.bundle)})
         training = bundle
         if extra is not None:
             run.update_manifest(extra_data={"fingerprint": data_fingerprint(extra.bundle)})
@@ -197,16 +209,26 @@ def run_recipe(
                     plans = plan_stages(assembled, recipe)
         if isinstance(recipe.stages, Auto):
             with clock.step("choice"):
-                recipe = _choose_stages(run, recipe, recipe.stages, training, console, precision=precision, repeats=repeats)
+                auto = recipe.stages if target is None else replace(recipe.stages, refit=False)  # which needs held-out examples
+                recipe = _choose_stages(run, recipe, auto, training, console, precision=precision, repeats=repeats)
             assembled = assemble_for(recipe, bundle, precision=precision)
             plans = plan_stages(assembled, recipe)
             training = training.with_validation() if run.read_json(AUTO)["refit"] else training
         _train(run, recipe, assembled, plans, training, unlabelled, clock, console)
+        adapted: dict[str, Any] = {}
+        if target is not None:
+            with clock.step("adapt"):
+                adapted = _adapt(run, recipe, assembled, training, target, console, repeats=repeats)
         with clock.step("evaluate"):
             predictor = SplitPredictor(assembled.model)
             outputs, metrics = _evaluate(run, recipe, predictor, bundle)
+            metrics |= adapted
             if assembled.branches:
                 metrics |= _measure_inputs(recipe, assembled, bundle, console)
+            metrics |= _learnt_weights(assembled, bundle, console)
+        if recipe.each_alone:
+            with clock.step("alone"):
+                metrics["alone"] = _measure_alone(run, bundle, outputs, console, precision=precision)
         if source_task is not None:
             with clock.step("source"):
                 metrics["source"] = _measure_forgetting(source_task, assembled, console)
@@ -375,6 +397,46 @@ def _load_extra(recipe: Recipe, bundle: Bundle, console: Console) -> ExtraData:
     return extra
 
 
+def _load_target(recipe: Recipe, bundle: Bundle, console: Console) -> TargetData:
+    """The unlabelled examples of `target_data`, with what was found told."""
+    from tfl.adapt.target import load_target_data
+
+    if recipe.target_data is None:
+        raise ValueError("The recipe has no `target_data`.")
+    target = load_target_data(recipe.target_data, bundle, seed=recipe.split_seed)
+    nouns, held = bundle.modality.nouns, len(target.bundle.indices("test"))
+    words = f"{len(target) - held} {nouns} to adapt to" + (f", {held} of its test split to measure on" if held else "")
+    console.print(f"[bold]target[/]   {words}, from", end=" ", highlight=False)
+    console.print(recipe.target_data.source, markup=False, highlight=False)
+    for note in target.notes:
+        console.print(f"         {note}", markup=False, highlight=False)
+    return target
+
+
+def _adapt(
+    run: Run,
+    recipe: Recipe,
+    assembled: Assembled,
+    bundle: Bundle,
+    target: TargetData,
+    console: Console,
+    *,
+    repeats: Run | None,
+) -> dict[str, Any]:
+    """Adapts the network in place; what `metrics.json` has of it, under `target`."""
+    from tfl.adapt.adapt import adapt_network, target_metrics
+    from tfl.evaluate.report.adapt import adapt_sentences
+
+    console.print("\n[bold]adapt[/]    to the target without its labels")
+    weights = _class_weights(recipe, bundle)
+    document = adapt_network(
+        run, assembled, bundle, target, recipe=recipe, class_weights=weights, repeats=repeats, console=console
+    )
+    for words in adapt_sentences(document, nouns=bundle.modality.nouns):
+        console.print(f"         {words}", markup=False, highlight=False)
+    return {"target": target_metrics(document)}
+
+
 def _with_extra(run: Run, recipe: Recipe, assembled: Assembled, bundle: Bundle, extra: ExtraData, console: Console) -> Bundle:
     """The data with the extra examples that training takes: as the run has decided, or decides now."""
     from tfl.data.extra_data import with_extra
@@ -501,6 +563,32 @@ def _measure_inputs(recipe: Recipe, assembled: Assembled, bundle: Bundle, consol
     return {"inputs": found}
 
 
+def _learnt_weights(assembled: Assembled, bundle: Bundle, console: Console) -> dict[str, Any]:
+    """What the losses of several targets came to count, where training learns that."""
+    from tfl.tasks.heads import Heads
+
+    task = bundle.task.bound_to(assembled.model)
+    found = task.learnt_weights() if isinstance(task, Heads) else {}
+    if found:
+        words = ", ".join(f"{name} {value:.3g}" for name, value in found.items())
+        console.print(f"\n[bold]losses[/]   weights by uncertainty: {words}", highlight=False)
+    return {"loss_weights": found} if found else {}
+
+
+def _measure_alone(run: Run, bundle: Bundle, outputs: dict[str, Outputs], console: Console, *, precision: str) -> dict[str, Any]:
+    """Each of several targets trained alone, beside all of them together."""
+    from tfl.evaluate.alone import measure_alone
+    from tfl.evaluate.report.alone import alone_facts
+
+    found = measure_alone(run, bundle, outputs["test"].logits, precision=precision, console=console)
+    facts = alone_facts({"alone": found})
+    console.print(f"\n[bold]alone[/]    {facts['lead']}", highlight=False)
+    for row in facts["rows"]:
+        words = f"{row['name']}: {row['metric']} {row['together']} together, {row['alone']} alone; gain {row['gain']}"
+        console.print(f"         {words}", highlight=False, markup=False)
+    return found
+
+
 def _measure_forgetting(source_task: SourceTask, assembled: Assembled, console: Console) -> dict[str, Any]:
     """How well the classifier of the source does on its own task, before training and after."""
     from tfl.evaluate.report.source import forgetting_sentence
@@ -567,9 +655,12 @@ def _save(
     Each export is compared with the model on the whole test split. One that is refused does not fail the run: it is told, and
     the manifest, the certificate and the report have the reason.
     """
+    from tfl.backbones.saving import remember_skipped_attributes
     from tfl.export.ship import ship_model
 
+    model = bundle.task.without_training(model)
     if whole:
+        remember_skipped_attributes()
         write_atomically(run.path("model.keras"), lambda scratch: model.save(scratch))
     if not recipe.export:
         return

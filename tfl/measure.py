@@ -18,6 +18,7 @@ from tfl.progress import progress_shown
 from tfl.quiet import load_tensorflow
 from tfl.recipe import Backbone, Recipe, Search
 from tfl.storage import check_can_write, check_is_text, finite, locked, write_atomically, write_json
+from tfl.tasks.heads import refuse_several_targets
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -57,6 +58,7 @@ def profile_recipe(recipe: Recipe, console: Console) -> Profile:
     from tfl.features.budget import check_store
 
     refuse_several(recipe, "A probe of every block")
+    refuse_several_targets(recipe, "A probe of every block")
     if recipe.task != "classify":
         raise RecipeError(
             "A probe finds out how well classes are told apart, and this recipe has another task.",
@@ -134,6 +136,7 @@ def advise_on(
 
     check_advice_folder(folder)
     refuse_several(recipe, "Advice on a network and a strategy")
+    refuse_several_targets(recipe, "Advice on a network and a strategy")
     check_task(recipe)
     for backbone in backbones:
         check_recipe(dataclasses.replace(recipe, backbone=backbone))
@@ -173,6 +176,7 @@ def advise_on(
 
 def with_options(recipe: Recipe, options: Mapping[str, Any]) -> Recipe:
     """The recipe with fields of its search replaced. If only `minutes` is given, a default limit of trials is removed."""
+    refuse_several_targets(recipe, "A search")
     search = recipe.search or Search()
     if "minutes" in options and "trials" not in options and search.trials == Search().trials:
         options = {**options, "trials": None}
@@ -239,6 +243,7 @@ def _check_search(recipe: Recipe, folder: Path, *, resume: bool) -> Examples:
     from tfl.tuning.space import check_trains
 
     refuse_several(recipe, "A search")
+    refuse_several_targets(recipe, "A search")
     check_trains(recipe)
     check_is_text(folder)
     check_can_write(folder, folder=True)

@@ -74,9 +74,10 @@ def prepare(recipe: Recipe, console: Console, *, examples: Examples | None = Non
     from tfl.data.audit import audit
     from tfl.data.bundle import Bundle
     from tfl.data.split import split
-    from tfl.tasks.base import task_of
+    from tfl.tasks.base import task_for
+    from tfl.tasks.heads import Heads
 
-    modality, task = modality_of(recipe), task_of(recipe.task)
+    modality, task = modality_of(recipe), task_for(recipe, examples.class_names)
     source = escape(examples.source + (f" ({examples.note})" if examples.note else ""))
     console.print(f"[bold]data[/]     {len(examples)} {modality.nouns}{task.summary(examples)} from {source}")
     if note is not None:
@@ -97,6 +98,8 @@ def prepare(recipe: Recipe, console: Console, *, examples: Examples | None = Non
     console.print(f"         {len(parts.train)} to train, {len(parts.val)} to validate, {len(parts.test)} to test")
     for words in parts.notes:
         console.print(f"         note: {words}", markup=False)
+    if isinstance(task, Heads):
+        task.check_held_out({name: task.targets(audited.examples)[parts[name]] for name in ("val", "test")})
     bundle = Bundle(
         examples=audited.examples,
         split=parts,

@@ -146,7 +146,7 @@ def _with_data(recipe: Recipe, source: str) -> Recipe:
 def _where_it_began(run: Run, recipe: Recipe) -> Iterator[None]:
     """Relative paths of a recipe are resolved from the current folder, else from the folder where the run was started."""
     start = Path(str(run.manifest.get("started_in") or "."))
-    every = [data for data in (recipe.data, recipe.source_data, recipe.extra_data) if data is not None]
+    every = [data for data in (recipe.data, recipe.source_data, recipe.extra_data, recipe.target_data) if data is not None]
     several = recipe.backbone.inputs.values() if isinstance(recipe.backbone, Backbones) else (recipe.backbone,)
     named = [name for data in every for name in (data.source, data.exclude)]
     named += [] if recipe.unlabelled is None else [recipe.unlabelled.source]

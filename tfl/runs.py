@@ -6,12 +6,14 @@ matching.json   which layers took over weights of a file, and why the others did
 state.json      where to resume from                                  .lock         held while a process writes
 extra.json      how many examples of `extra_data` train, and on what evidence; extra.csv lists those that do
 pretrain.json   what the backbone learned without labels, and whether the stages begin from it; pretrained.keras is it
+adapt.json      how the network was adapted to `target_data`, and what else was tried; adapt.npz has the weights that changed
 mapping.json    which classes of the source stand for which of the data, where its own classifier answers
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 from collections.abc import Iterator
 from datetime import datetime
@@ -37,9 +39,19 @@ EXTRA = "extra.json"
 """Whether examples of `extra_data` train, which, and what was compared."""
 PRETRAINED, PRETRAINED_FILE = "pretrain.json", "pretrained.keras"
 """What `Recipe.pretrain` came to, and the backbone that came of it."""
+ADAPT, ADAPT_ARRAYS = "adapt.json", "adapt.npz"
+"""What was tried to adapt the network to `target_data`, and the weights that the choice changes."""
+VALIDATION = "validation_logits"
+"""What the arrays of `AUTO_ARRAYS` and `ADAPT_ARRAYS` call the logits of the validation examples."""
 _NEEDED = ("format", "status", "seed", "created")
 _POLICIES = ("float32", "mixed_bfloat16", "mixed_float16")
 _KINDS = {"status": str, "data": dict, "weights": dict}
+
+
+@functools.lru_cache(maxsize=8)
+def _recipe_of(text: str) -> Recipe:
+    """A run asks for its recipe many times, and checking every field of one takes a while."""
+    return Recipe.from_json(text)
 
 
 def default_folder(recipe_name: str, *, kind: str | None = None) -> Path:
@@ -165,7 +177,7 @@ class Run:
         if not file.is_file():
             raise RunError(f"{file} is missing.", fix="The run cannot be used without it: run the recipe again.")
         try:
-            return Recipe.from_json(file.read_text(encoding="utf-8"))
+            return _recipe_of(file.read_text(encoding="utf-8"))
         except (RecipeError, UnicodeDecodeError) as error:
             raise RunError(f"{file} cannot be read: {error}", fix="Run the recipe again.") from error
 

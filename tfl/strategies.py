@@ -24,11 +24,11 @@ auto        chosen by measurement, see `tfl.Auto`
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal, cast, get_args
+from typing import Any, Literal, cast, get_args
 
 from tfl.errors import RecipeError, did_you_mean
 from tfl.modalities.base import FINE_TUNING_RATES, PART_RATES
-from tfl.recipe import Auto, Backbone, Backbones, ProbeMethod, Recipe, Stage, Trained
+from tfl.recipe import Adapt, Auto, Backbone, Backbones, ProbeMethod, Recipe, Stage, Trained
 
 Strategy = Literal[
     "scratch",
@@ -140,10 +140,20 @@ def with_strategy(recipe: Recipe, name: str) -> Recipe:
     if name == "direct":
         recipe = dataclasses.replace(recipe, pretrain=None)
         head_ = dataclasses.replace(plain, start="source")
-        return dataclasses.replace(recipe, head=head_, stages=(Stage("source", train="head", epochs=0),), extra_data=None)
+        return dataclasses.replace(
+            recipe,
+            head=head_,
+            stages=(Stage("source", train="head", epochs=0),),
+            extra_data=None,
+            target_data=None,
+            adapt=Adapt(),
+        )
     if name in ("features", "svm", "class_means", "knn"):
         head_ = probe if name == "features" else dataclasses.replace(probe, probe=cast(ProbeMethod, name))
-        return dataclasses.replace(recipe, head=head_, stages=(Stage("probe", train="head", epochs=0),))
+        without: dict[str, Any] = (
+            {"target_data": None, "adapt": Adapt()} if name == "knn" else {}
+        )  # its head has no weights to adapt
+        return dataclasses.replace(recipe, head=head_, stages=(Stage("probe", train="head", epochs=0),), **without)
     if name == "finetune":
         return dataclasses.replace(recipe, head=plain, stages=(head, everything))
     if name == "gradual":

@@ -36,6 +36,7 @@ def probed():
     return advise(digits(), [MINI, tfl.Backbone("mini", weights=None)], minutes=0)
 
 
+@pytest.mark.slow
 def test_without_time_the_first_network_is_probed_and_the_others_are_told(probed):
     advice = probed.advice
     assert advice.best.strategy == "features" and advice.best.expected.count == 48  # 12 of 60 are tested
@@ -45,12 +46,14 @@ def test_without_time_the_first_network_is_probed_and_the_others_are_told(probed
     assert sum(advice.counts.values()) == 48
 
 
+@pytest.mark.slow
 def test_every_block_has_a_depth_and_scores_are_there(probed):
     network = probed.advice.networks[0]
     assert len(network.depth) == 8 and all(0 <= accuracy <= 1 for _, accuracy in network.depth)
     assert set(network.scores) == {"log_me", "h_score", "n_leep"} and np.isfinite(list(network.scores.values())).all()
 
 
+@pytest.mark.slow
 def test_the_learning_curve_rises_and_says_what_more_labels_bring(probed):
     curve = probed.advice.curve
     means = [row["mean"] for row in curve["forecasts"]]
@@ -64,7 +67,9 @@ def test_numbers_are_refused():
 
 
 @pytest.mark.slow
-def test_with_time_it_fine_tunes_compares_random_weights_and_the_recipe_runs(tmp_path):
+def test_with_time_it_fine_tunes_compares_random_weights_and_the_recipe_runs(tmp_path, monkeypatch):
+    monkeypatch.setattr("tfl.advice.auto.MOST_EPOCHS", 2)
+    monkeypatch.setattr("tfl.advice.auto.CANDIDATES", ((0.7, 0.3), (0.3, 1.0)))
     recipe = digits()
     document = advise_on(recipe, [MINI], tmp_path / "runs" / "digits" / "advise-1", minutes=2, console=QUIET)
     kinds = {option["strategy"] for option in document["options"]}

@@ -62,7 +62,7 @@ def tuned(tmp_path_factory):
     compare = Evidence.compare
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Evidence, "compare", better)
-        patch.setattr("tfl.advice.auto.MOST_EPOCHS", 4)
+        patch.setattr("tfl.advice.auto.MOST_EPOCHS", 2)
         recipe = digits(stages=tfl.Auto(minutes=20), export=("keras",))
         return run_recipe(recipe, out=tmp_path_factory.mktemp("runs") / "tuned", console=QUIET)
 
@@ -71,6 +71,7 @@ def tried_in(run):
     return run.read_json("auto.json")["tried"]
 
 
+@pytest.mark.slow
 def test_without_time_the_best_probe_is_the_network(probed):
     chosen = probed.recipe
     assert probed.asked.stages == tfl.Auto(minutes=0)
@@ -81,6 +82,7 @@ def test_without_time_the_best_probe_is_the_network(probed):
     assert probed.read_json("metrics.json")["test"]["accuracy"] > 0.6
 
 
+@pytest.mark.slow
 def test_a_network_that_trained_on_the_validation_split_is_not_validated_on_it(probed):
     metrics = probed.read_json("metrics.json")
     rows = [line.split(",") for line in probed.path("predictions.csv").read_text().splitlines()]
@@ -89,12 +91,14 @@ def test_a_network_that_trained_on_the_validation_split_is_not_validated_on_it(p
     assert metrics["validation"]["accuracy"] < 1  # of the cross-validation; on its training examples the probe makes no mistake
 
 
+@pytest.mark.slow
 def test_without_refit_the_validation_split_stays_unseen(tmp_path):
     run = run_recipe(digits(stages=tfl.Auto(minutes=0, refit=False)), out=tmp_path / "run", console=QUIET)
     assert run.read_json("auto.json")["refit"] is False
     assert run.read_json("metrics.json")["validation"]["count"] == 30
 
 
+@pytest.mark.slow
 def test_fine_tuning_starts_from_the_probe(tuned):
     (stage,) = tuned.recipe.fixed_stages
     fine = [tried for tried in tried_in(tuned) if tried["kind"] == "finetune"]
@@ -109,6 +113,7 @@ def test_fine_tuning_starts_from_the_probe(tuned):
     assert list(ledger.values()) == [False] * (len(ledger) - trained) + [True] * trained
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("worse", [False, True])
 def test_few_images_keep_the_halfway_fine_tuning_unless_it_is_shown_to_be_worse(bundle, monkeypatch, worse):
     def never(self, *arguments, **options):
@@ -128,12 +133,14 @@ def test_few_images_keep_the_halfway_fine_tuning_unless_it_is_shown_to_be_worse(
     assert chosen.head.strengths == ladder.best_probe.strengths  # which are not looked for again
 
 
+@pytest.mark.slow
 def test_a_repeat_takes_the_choice_over_and_is_identical(tuned, tmp_path):
     found = repeat_run(tuned.folder, out=tmp_path / "again", console=QUIET)
     assert found["identical"], found["sentence"]
     assert Run.open(tmp_path / "again").recipe == tuned.recipe
 
 
+@pytest.mark.slow
 def test_a_resumed_run_keeps_its_choice(probed, tmp_path, monkeypatch):
     def stopped(*_, **__):
         raise KeyboardInterrupt
@@ -149,11 +156,13 @@ def test_a_resumed_run_keeps_its_choice(probed, tmp_path, monkeypatch):
     assert first["test"]["accuracy"] == second["test"]["accuracy"]
 
 
+@pytest.mark.slow
 def test_another_auto_is_another_recipe(probed):
     with pytest.raises(tfl.errors.RunError, match=r"stages\.minutes"):
         run_recipe(digits(stages=tfl.Auto(minutes=3)), out=probed.folder, resume=True, console=QUIET)
 
 
+@pytest.mark.slow
 def test_the_report_has_every_candidate(tuned):
     page = tuned.path("report.html").read_text()
     assert "What was chosen, and why" in page
@@ -161,11 +170,13 @@ def test_the_report_has_every_candidate(tuned):
         assert tried["name"] in page
 
 
+@pytest.mark.slow
 def test_the_chosen_recipe_runs_alone(probed, tmp_path):
     run = run_recipe(tfl.load_recipe(probed.path("chosen.json")), out=tmp_path / "run", console=QUIET)
     assert run.read_json("metrics.json")["test"]["accuracy"] > 0.5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("weighted", [None, "balanced"])
 def test_classes_of_different_sizes(tmp_path, bundle, weighted):
     labels = np.asarray(bundle.examples.labels)
@@ -177,6 +188,7 @@ def test_classes_of_different_sizes(tmp_path, bundle, weighted):
     assert chosen.class_weight == weighted and run.path("chosen.json").is_file()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kept", [1, 2])
 def test_one_training_example_of_a_class_is_enough(tmp_path, bundle, kept):
     labels = np.asarray(bundle.examples.labels)
@@ -198,6 +210,7 @@ def test_candidates_leave_a_block_frozen_and_differ(bundle):
     assert {stage.batch_size for stage in stages} == {16} and {stage.epochs for stage in stages} == {20}
 
 
+@pytest.mark.slow
 def test_many_validation_examples_are_not_trained_on(tmp_path, bundle, monkeypatch):
     monkeypatch.setattr("tfl.advice.auto.MOST_VALIDATION", 10)
     run = Run.create(tmp_path / "run", digits(), command=[])

@@ -151,3 +151,23 @@ def test_names(source, name):
 def test_a_source_that_is_not_there(here):
     result = invoke("audit", "nothing", "--quick", "--out", "out")
     assert result.exit_code == 2 and "nothing at this source" in result.stderr and not (here / "out").exists()
+
+
+@pytest.mark.slow
+def test_another_source_is_compared(here, asked):
+    rng = np.random.default_rng(0)
+    grey = rng.integers(0, 200, (60, 16, 16, 3)).astype(np.uint8)
+    np.savez(here / "day.npz", x=grey[:30] + 55, y=np.arange(30) % 2)
+    np.savez(here / "night.npz", x=grey[30:] // 4, y=np.arange(30) % 2)
+    result = invoke("audit", "day.npz", "--against", "night.npz", "--image-size", "32,32", "--out", "out", "--json")
+    assert result.exit_code == 0, result.stderr
+    document = json.loads(result.stdout)
+    against = document["against"]
+    assert against["source"] == "night.npz" and against["interval"][0] > 1 and against["counts"] == [30, 30]
+    assert document["findings"][0]["kind"] == "domain_distance" and "proxy A-distance" in document["findings"][0]["note"]
+    assert "Distance to another source" in (here / "out" / "audit.html").read_text()
+
+
+def test_a_comparison_takes_features(here, asked):
+    result = invoke("audit", "my photos", "--quick", "--against", "my photos")
+    assert result.exit_code == 2 and "--quick does without" in result.stderr and not asked

@@ -34,11 +34,12 @@ def answer(*words):
 
 
 @pytest.fixture(scope="module")
-def done(tmp_path_factory):
+def done(tmp_path_factory, with_pictures):
     """What `tfl run` answered, and the folder all of it lies in."""
     base = tmp_path_factory.mktemp("job")
     (base / "digits.py").write_text(RECIPE)
-    return base, answer("run", base / "digits.py", "--out", base / "run")
+    with with_pictures():
+        return base, answer("run", base / "digits.py", "--out", base / "run")
 
 
 @pytest.fixture(scope="module")

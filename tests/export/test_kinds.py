@@ -23,6 +23,8 @@ from tfl.model.assemble import assemble
 from tfl.serve.predictor import open_predictor
 from tfl.tasks.base import task_of
 
+pytestmark = pytest.mark.slow
+
 NAMES = ("bad", "good", "odd")
 WORDS = ["fine", "bad", "good", "odd", "film", "story", "with", "no", "end", "and", "great", "actors", "that", "sing"]
 
@@ -106,7 +108,6 @@ def test_texts_leave_with_their_tokenizer_inside_or_next_to_them(of_texts):
     assert set(tokens) == {"token_ids", "padding_mask", "segment_ids"}
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["saved_model", "onnx"])
 def test_the_lines_of_the_readme_run_in_a_process_without_tfl(of_texts, kind):
     folder = of_texts[1].folders[kind]

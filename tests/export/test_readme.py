@@ -31,9 +31,8 @@ for name in BLOCKED:
 """
 
 
-@pytest.mark.parametrize(
-    "kind", [pytest.param(name, marks=pytest.mark.slow if name in ("saved_model", "keras") else ()) for name in KINDS]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
 def test_the_lines_run_without_tfl(kind, shipped, shipment, tmp_path):
     folder = shipped.folders[kind]
     [code] = re.findall(r"^```python\n(.*?)^```", (folder / "README.md").read_text(encoding="utf-8"), re.S | re.M)

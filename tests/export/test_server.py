@@ -13,6 +13,8 @@ from tfl.export.certificate import Certifier
 from tfl.export.runtimes import open_export
 from tfl.export.server import open_server
 
+pytestmark = pytest.mark.slow
+
 
 class Stub(http.server.BaseHTTPRequestHandler):
     """Stands for a server: the SavedModel behind the REST contract's row format."""
@@ -61,7 +63,6 @@ def address(shipped):
         server.shutdown()
 
 
-@pytest.mark.slow
 def test_a_server_is_judged_like_an_export(address, shipment, trial, monkeypatch):
     monkeypatch.setenv("TFL_SERVE_TOKEN", "secret")
     certifier = Certifier(shipment, trial)

@@ -18,6 +18,8 @@ from tfl.export.ship import ship
 from tfl.export.shipment import in_float32, prepare, read_about
 from tfl.model.policies import policy_of
 
+pytestmark = pytest.mark.slow
+
 NAMES = ("saved_model", "litert_float32", "litert_float16", "litert_int8", "onnx", "openvino", "keras")
 
 
@@ -83,7 +85,6 @@ def test_a_certificate_keeps_what_it_says_of_other_formats_of_the_same_model(shi
     assert first["model"]["weights"] != json.loads((tmp_path / FILE).read_text())["model"]["weights"]
 
 
-@pytest.mark.slow
 def test_past_the_tolerance_nothing_takes_its_place(shipment, certifier, trial, tmp_path, monkeypatch):
     def worse(kind, folder, *, name=None):
         [runtime] = open_export(kind, folder)

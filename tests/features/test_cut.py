@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 
 import keras
@@ -19,9 +20,14 @@ def build(name: str, taps: tuple[str, ...] = ()) -> Assembled:
     return assemble(tfl.Recipe(name="test", data=data, backbone=backbone, head=tfl.Head(taps=taps)), ["a", "b"])
 
 
+@functools.cache
+def block_names(name: str) -> list[str]:
+    return [block.name for block in build(name).blocks]
+
+
 def with_taps(name: str, *places: float) -> Assembled:
     """Tapped at these shares of the way up."""
-    names = [block.name for block in build(name).blocks]
+    names = block_names(name)
     return build(name, tuple(names[round(place * (len(names) - 1))] for place in places))
 
 

@@ -107,6 +107,13 @@ def test_names_and_what_trains_do_not_count() -> None:
     assert graph_hash(one) == graph_hash(other)
 
 
+def test_a_network_is_hashed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, bundle = make_models()[0], make_bundle()
+    first = Extractor([model], bundle, features=tfl.Features()).identity
+    monkeypatch.setattr(keras.Model, "get_config", lambda self: pytest.fail("described again"))
+    assert Extractor([model], bundle, features=tfl.Features()).identity == first
+
+
 def test_pixels_at_hand_and_pixels_decoded_are_the_same_features() -> None:
     models, bundle = make_models(), make_bundle()
     extract(models, bundle, "train", features=tfl.Features())

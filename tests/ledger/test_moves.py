@@ -20,7 +20,7 @@ from tfl.model.multipliers import make_optimizer
 from tfl.train.batches import MemoryEpoch
 from tfl.train.loop import Loop
 
-plans, few, many = (settings(settings.get_profile("ledger"), max_examples=count) for count in (150, 8, 7))
+plans, many, few, some = (settings(settings.get_profile("ledger"), max_examples=count) for count in (150, 10, 8, 4))
 BATCH = 6
 
 
@@ -89,8 +89,9 @@ def test_a_plan_means_what_its_stage_says(subject: Callable[..., Subject], data:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("family", "precision"), [("residual", "float32"), ("dense", "float32"), ("residual", "mixed_bfloat16")])
-@few
+@pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
+@pytest.mark.parametrize("family", ["residual", "dense"])
+@many
 @given(data=st.data())
 def test_frozen_stays_and_live_moves(
     subject: Callable[..., Subject], eagerly: None, family: str, precision: str, data: st.DataObject
@@ -100,10 +101,10 @@ def test_frozen_stays_and_live_moves(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
-@pytest.mark.parametrize("family", ["mini", "MobileNetV2", "residual", "dense"])
-@many
+@pytest.mark.parametrize("family", ["mini", "MobileNetV2"])
+@some
 @given(data=st.data())
-def test_frozen_stays_and_live_moves_in_every_family(
+def test_frozen_stays_and_live_moves_in_deeper_networks(
     subject: Callable[..., Subject], eagerly: None, family: str, precision: str, data: st.DataObject
 ) -> None:
     check_sequence(subject(family, precision), data)

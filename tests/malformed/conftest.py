@@ -6,8 +6,9 @@ import faulthandler
 import resource
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -38,7 +39,7 @@ def small_memory() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def finished(tmp_path_factory: pytest.TempPathFactory, with_pictures: Callable[[], Any]) -> Path:
     """The folder of a finished run: two stages over three classes of digits, on a network of three small layers.
 
     Its recipe names no export, so that a resumed run writes none; one lies in the folder nevertheless.
@@ -63,7 +64,8 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
         stages=(tfl.Stage("head", epochs=2), tfl.Stage("finetune", train="top:1", epochs=1)),
         export=(),
     )
-    run = run_recipe(recipe, out=base / "run")
+    with with_pictures():
+        run = run_recipe(recipe, out=base / "run")
     ship_model(run, keras.models.load_model(run.path("model.keras")), ["saved_model"], run.path("export"), bundle=None)
     return run.folder
 

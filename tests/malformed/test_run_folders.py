@@ -17,6 +17,8 @@ from PIL import Image
 
 from tfl.errors import RunError
 
+pytestmark = pytest.mark.slow
+
 few, many = (settings(settings.get_profile("malformed"), max_examples=count) for count in (25, 50))
 DAMAGE = ("missing", "empty", "half", "most", "zeros", "text", "a list")
 JSON_FILES = (
@@ -26,7 +28,6 @@ JSON_FILES = (
     "state.json",
     "plans.json",
     "ledger.json",
-    "report/album.json",
     "report/album.json",
 )
 REPORT_FILES = (*JSON_FILES, "history.csv", "seconds.json", "predictions.csv")
@@ -62,7 +63,6 @@ def photo(tmp_path: Path) -> Path:
     return tmp_path / "photo.png"
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("damage", DAMAGE)
 @pytest.mark.parametrize("file", REPORT_FILES)
 def test_report(run_folder: Path, file: str, damage: str) -> None:
@@ -99,7 +99,6 @@ def test_an_export(run_folder: Path, photo: Path, file: str, damage: str) -> Non
         assert result.exit_code == 2 and "export" in result.stderr
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("damage", ["missing", "half", "zeros"])
 def test_the_weights_of_an_export(run_folder: Path, photo: Path, damage: str) -> None:
     (file,) = (run_folder / EXPORT / "variables").glob("variables.data*")
@@ -179,7 +178,6 @@ def check_edited(finished: Path, place: Path, data: st.DataObject) -> None:
         shutil.copyfile(finished / file, place / file)
 
 
-@pytest.mark.slow
 @few
 @given(data=st.data())
 def test_a_report_of_edited_files_is_written_or_refused(
@@ -188,7 +186,6 @@ def test_a_report_of_edited_files_is_written_or_refused(
     check_edited(finished, tmp_path_factory.getbasetemp() / "edited", data)
 
 
-@pytest.mark.slow
 @many
 @given(data=st.data())
 def test_a_report_of_many_edited_files_is_written_or_refused(
@@ -219,7 +216,6 @@ def resumable(run_folder: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Path, 
     return run_folder, Path(recipe)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("damage", ["missing", "half", "a list"])
 @pytest.mark.parametrize("file", RESUME_FILES)
 def test_resume(resumable: tuple[Path, Path], file: str, damage: str) -> None:

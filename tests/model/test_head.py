@@ -187,7 +187,7 @@ def test_a_run_with_taps_is_the_next_ones_backbone(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_run_with_taps_trains_exports_explains_and_goes_on(tmp_path: Path) -> None:
+def test_a_run_with_taps_trains_exports_explains_and_goes_on(tmp_path: Path, pictures: None) -> None:
     """Head stage from stored vectors, a stage between two taps, Grad-CAM, parity, prediction, and a run on top of it."""
     from PIL import Image
     from rich.console import Console
@@ -231,7 +231,7 @@ def test_a_run_with_taps_trains_exports_explains_and_goes_on(tmp_path: Path) -> 
 
 
 @pytest.mark.slow
-def test_a_run_that_flattens_trains_from_stored_vectors_exports_and_explains(tmp_path: Path) -> None:
+def test_a_run_that_flattens_trains_from_stored_vectors_exports_and_explains(tmp_path: Path, pictures: None) -> None:
     from rich.console import Console
 
     from tfl.job import run_recipe

@@ -135,9 +135,10 @@ def test_a_search_over_a_recipe_that_trains_nothing_is_refused(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
+def run(tmp_path_factory, with_pictures):
     recipe = dataclasses.replace(KNN, export=("saved_model", "onnx", "keras"))
-    return run_recipe(recipe, out=tmp_path_factory.mktemp("runs") / "whole", console=Console(quiet=True))
+    with with_pictures():
+        return run_recipe(recipe, out=tmp_path_factory.mktemp("runs") / "whole", console=Console(quiet=True))
 
 
 @pytest.mark.slow

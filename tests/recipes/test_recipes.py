@@ -10,7 +10,7 @@ from PIL import Image
 from tfl.cli.main import cli
 from tfl.runs import Run
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("pictures")]
 
 MINI = ("--set", "backbone=mini", "--set", "data.image_size=48,48")
 
@@ -39,6 +39,12 @@ def test_strawberry_disease(tmp_path):
 def test_handwritten_digits_trains_on_at_most_ten_images_a_class(tmp_path):
     run = smoke("handwritten_digits", tmp_path / "run")
     assert all(count <= 10 for count in run.manifest["data"]["counts"]["train"].values())
+
+
+def test_leaves_at_night_adapts_to_the_dark_ones(tmp_path):
+    run = smoke("leaves_at_night", tmp_path / "run", "--set", "data.image_size=48,48")
+    assert run.read_json("adapt.json")["tried"][0]["name"] == "source_only"
+    assert 0 < run.read_json("metrics.json")["target"]["count"] <= 80
 
 
 def test_chest_xray(tmp_path):
@@ -97,3 +103,9 @@ def test_leaf_with_note(tmp_path):
 def test_unlabelled_first(tmp_path):
     run = smoke("unlabelled_first", tmp_path / "run")
     assert run.read_json("pretrain.json")["epochs"] == 1
+
+
+def test_leaf_tasks(tmp_path):
+    run = smoke("leaf_tasks", tmp_path / "run")
+    assert "Together and alone" in run.path("report.html").read_text()
+    assert run.path("export", "saved_model", "1", "saved_model.pb").is_file()

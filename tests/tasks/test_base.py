@@ -6,14 +6,14 @@ import pytest
 
 from tfl.export.measures import measure_of
 from tfl.modalities.base import EXAMPLE_FILES, KINDS, NEAR_COPIES, NOUNS
-from tfl.recipe import METRICS, OF_NUMBERS, SEVERAL, Metric, Monitor, TaskName
+from tfl.recipe import HEADS, METRICS, OF_NUMBERS, SEVERAL, TASK_OF_KIND, Monitor, TargetKind, TaskName
 from tfl.serve.rows import MAIN
 from tfl.tasks.base import NAMES, task_of
 
 
 def test_the_recipe_and_the_tasks_agree():
     assert get_args(TaskName) == NAMES == tuple(METRICS) and set(OF_NUMBERS) < set(NAMES)
-    assert set(get_args(Metric)) == {"auto"}.union(*METRICS.values())
+    assert set(get_args(TargetKind)) == set(TASK_OF_KIND) and set(TASK_OF_KIND.values()) == set(NAMES) - {HEADS}
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -24,11 +24,11 @@ def bundle(draw_bars):
 
 
 @pytest.fixture
-def recipe():
+def recipe(small_network):
     return tfl.Recipe(
         name="bars",
         data=tfl.Data("test", image_size=(SIZE, SIZE)),
-        backbone=tfl.Backbone("mini", weights=None),
+        backbone=tfl.Backbone(small_network),
         head=tfl.Head(dropout=0.2),
         stages=(
             tfl.Stage("head", epochs=4, batch_size=16, learning_rate=0.01),

@@ -63,10 +63,10 @@ def test_only_the_part_moves_and_what_the_stage_leaves_is_the_usual_network(tmp_
     own = moved - {"logits/kernel", "logits/bias"}
     assert {path.split("/")[1] for path in own} == MOVING[weights]
     assert all("_adapter_" in path for path in own) is (weights == "adapters")
-    assert {path.split("/")[0][:5] for path in moved} == {"unit6", "unit7", "logit"}
+    assert {path.split("/")[0][:5] for path in moved} == {"unit3", "unit4", "logit"}
     told = {row["block"]: row["moved_weights"] for row in result.ledger if row["moved"]}
     group = ["shifts"] if weights == "biases" else [weights]
-    assert told == {"unit6_out": group, "unit7_out": group, "head": ["biases", "weights"]}
+    assert told == {"unit3_out": group, "unit4_out": group, "head": ["biases", "weights"]}
     after = [layer.get_config() for layer in assembled.model.layers]
     assert [{**one, "trainable": None} for one in after] == [{**one, "trainable": None} for one in config]
     again = network(recipe)
@@ -134,7 +134,7 @@ def test_a_start_that_is_restored_is_the_same_to_the_bit(tmp_path, recipe, bundl
     recipe = dataclasses.replace(part(recipe, "lora"), head=tfl.Head(start="probe"), monitor=tfl.Monitor("val_loss"))
     recipe = recipe.override("stages.finetune.learning_rate", "10")
     assembled = network(recipe)
-    kernel = assembled.model.get_layer("unit7_conv1").kernel
+    kernel = assembled.model.get_layer("unit4_conv1").kernel
     kernel.assign(np.where(np.arange(kernel.shape[-1]) % 2, np.array(kernel), -0.0))
     before = weights_of(assembled)
     _, result = train(tmp_path / "run", recipe, bundle, assembled)
@@ -156,9 +156,9 @@ def test_a_loss_that_is_not_finite_leaves_the_usual_network(tmp_path, recipe, bu
 @pytest.mark.parametrize(
     ("weights", "name"),
     [
-        ("biases", "unit7_conv1/kernel"),
-        ("biases", "unit7_conv1_bn/moving_mean"),
-        ("adapters", "unit7_conv1/kernel"),
+        ("biases", "unit4_conv1/kernel"),
+        ("biases", "unit4_conv1_bn/moving_mean"),
+        ("adapters", "unit4_conv1/kernel"),
     ],
 )
 def test_a_kernel_that_moved_in_secret_fails_the_stage(tmp_path, recipe, bundle, network, part, monkeypatch, weights, name):
@@ -167,7 +167,7 @@ def test_a_kernel_that_moved_in_secret_fails_the_stage(tmp_path, recipe, bundle,
     weight = next(one for one in assembled.model.weights if one.path == name)
     step = Loop.train
     monkeypatch.setattr(Loop, "train", lambda self, *a, **k: (weight.assign(weight + 1e-6), step(self, *a, **k))[1])
-    with pytest.raises(FrozenMovedError, match=r"unit7_out \((weights|batchnorm)\)"):
+    with pytest.raises(FrozenMovedError, match=r"unit4_out \((weights|batchnorm)\)"):
         train(tmp_path / "run", recipe, bundle, assembled)
 
 
@@ -193,6 +193,6 @@ def test_mixed_precision_merges_in_float32(tmp_path, recipe, bundle, part):
     assembled = assemble(recipe, ("lying", "none", "standing"), precision="mixed_bfloat16")
     before = weights_of(assembled)
     train(tmp_path / "run", recipe, bundle.with_validation(), assembled)
-    kernel = weights_of(assembled)["unit7_conv1/kernel"]
-    assert kernel.dtype == np.float32 and not np.array_equal(kernel, before["unit7_conv1/kernel"])
+    kernel = weights_of(assembled)["unit4_conv1/kernel"]
+    assert kernel.dtype == np.float32 and not np.array_equal(kernel, before["unit4_conv1/kernel"])
     assert not np.array_equal(kernel, tf.cast(tf.cast(kernel, tf.bfloat16), tf.float32).numpy())

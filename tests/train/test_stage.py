@@ -125,12 +125,27 @@ def killed_before_saving(monkeypatch, stage_name, epoch):
         yield
 
 
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """Trains a recipe once for all tests of its name: the run, the network and the results; to be read only."""
+    known = {}
+
+    def of(name, recipe, bundle, network):
+        if name not in known:
+            known[name] = train_all(tmp_path_factory.mktemp("whole") / "run", recipe, bundle, network)
+        return known[name]
+
+    return of
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("kill_stage", "kill_epoch"), [("head", 1), ("head", 3), ("finetune", 2)])
-def test_a_killed_run_resumes_to_the_same_result(tmp_path, recipe, bundle, network, changed, monkeypatch, kill_stage, kill_epoch):
+def test_a_killed_run_resumes_to_the_same_result(
+    tmp_path, recipe, bundle, network, changed, monkeypatch, undisturbed, kill_stage, kill_epoch
+):
     recipe = changed(recipe, "head", schedule="cosine", warmup_epochs=1.0, label_smoothing=0.1)
     recipe = changed(recipe, "finetune", augment=tfl.Augment(flip="horizontal", brightness=0.2), views=2, batchnorm="train")
-    _, whole, whole_results = train_all(tmp_path / "whole", recipe, bundle, network)
+    whole_run, whole, whole_results = undisturbed("augmented", recipe, bundle, network)
 
     with killed_before_saving(monkeypatch, kill_stage, kill_epoch):
         train_all(tmp_path / "cut", recipe, bundle, network)
@@ -140,17 +155,17 @@ def test_a_killed_run_resumes_to_the_same_result(tmp_path, recipe, bundle, netwo
     timeless = [[{k: v for k, v in row.items() if k != "seconds"} for row in r.history] for r in results]
     assert timeless == [[{k: v for k, v in row.items() if k != "seconds"} for row in r.history] for r in whole_results]
     assert all(map(np.array_equal, weights_of(assembled), weights_of(whole)))
-    whole_rows = (tmp_path / "whole" / "history.csv").read_text().splitlines()
+    whole_rows = whole_run.path("history.csv").read_text().splitlines()
     assert len((tmp_path / "cut" / "history.csv").read_text().splitlines()) == len(whole_rows)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("kill_stage", "kill_epoch"), [("head", 1), ("finetune", 2)])
 def test_a_killed_run_with_taps_resumes_to_the_same_result(
-    tmp_path, recipe, bundle, network, monkeypatch, kill_stage, kill_epoch
+    tmp_path, recipe, bundle, network, monkeypatch, undisturbed, kill_stage, kill_epoch
 ):
-    recipe = dataclasses.replace(recipe, head=tfl.Head(taps=("unit2_out", "unit7_out")))
-    _, whole, _ = train_all(tmp_path / "whole", recipe, bundle, network)
+    recipe = dataclasses.replace(recipe, head=tfl.Head(taps=("unit2_out", "unit4_out")))
+    _, whole, _ = undisturbed("taps", recipe, bundle, network)
     with killed_before_saving(monkeypatch, kill_stage, kill_epoch):
         train_all(tmp_path / "cut", recipe, bundle, network)
     run, assembled = Run.open(tmp_path / "cut"), network(recipe)
@@ -266,7 +281,8 @@ def test_a_loss_that_is_not_finite_stops_the_stage(tmp_path, recipe, bundle, net
 
 
 @pytest.mark.slow
-def test_class_weights_pull_towards_the_heavy_class(tmp_path, recipe, bundle, network):
+def test_class_weights_pull_towards_the_heavy_class(tmp_path, recipe, bundle, network, changed):
+    recipe = changed(recipe, "head", learning_rate=0.1)
     recipe = dataclasses.replace(recipe, stages=recipe.stages[:1])
     heavy = np.array([0.001, 0.001, 3.0])
     _, assembled, _ = train_all(tmp_path / "run", recipe, bundle, network, class_weights=heavy)
@@ -277,9 +293,10 @@ def test_class_weights_pull_towards_the_heavy_class(tmp_path, recipe, bundle, ne
 
 
 @pytest.mark.slow
-def test_mixed_precision_trains_on_stored_features(tmp_path, recipe, bundle, network):
+def test_mixed_precision_trains_on_stored_features(tmp_path, recipe, bundle, network, changed):
     import keras
 
+    recipe = changed(recipe, "head", learning_rate=0.1)
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
         assembled = network(recipe)

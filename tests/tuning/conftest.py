@@ -18,11 +18,11 @@ def source(tmp_path_factory, draw_bars):
     return str(file)
 
 
-def _recipe(source):
+def _recipe(source, network):
     return tfl.Recipe(
         name="bars",
         data=tfl.Data(source, image_size=(SIZE, SIZE)),
-        backbone=tfl.Backbone("mini", weights=None),
+        backbone=tfl.Backbone(network),
         stages=(tfl.Stage("head", epochs=2, batch_size=16, learning_rate=1e-2),),
         export=(),
         search=tfl.Search(
@@ -38,16 +38,16 @@ def _recipe(source):
 
 
 @pytest.fixture
-def recipe(source):
-    return _recipe(source)
+def recipe(source, small_network):
+    return _recipe(source, small_network)
 
 
 @pytest.fixture(scope="session")
-def searched(source, tmp_path_factory):
+def searched(source, small_network, tmp_path_factory):
     """The recipe's search, run once and not disturbed; to be read only."""
     from tfl.tuning.search import search
 
-    return search(_recipe(source), out=tmp_path_factory.mktemp("whole") / "search")
+    return search(_recipe(source, small_network), out=tmp_path_factory.mktemp("whole") / "search")
 
 
 @pytest.fixture(scope="session")

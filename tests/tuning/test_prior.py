@@ -13,7 +13,7 @@ DEPTHS = ("head", "top:1", "top:3", "all", "top:99")
 
 
 @pytest.fixture(scope="module")
-def made(source):
+def made(source, small_network):
     """A recipe's network and images."""
     from tfl.job import prepare_data
     from tfl.model.assemble import assemble
@@ -21,7 +21,7 @@ def made(source):
     recipe = tfl.Recipe(
         name="bars",
         data=tfl.Data(source, image_size=(32, 32)),
-        backbone=tfl.Backbone("mini", weights=None),
+        backbone=tfl.Backbone(small_network),
         stages=(tfl.Stage("head", epochs=2, learning_rate=1e-2),),
     )
     bundle, _ = prepare_data(recipe, Console(quiet=True))

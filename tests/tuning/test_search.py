@@ -146,7 +146,7 @@ def test_a_killed_search_ends_as_one_that_was_not(recipe, look_for, whole, score
 
 def test_a_killed_bayesian_search_with_the_median_rule_ends_as_one_that_was_not(recipe, look_for, scores, searching, cut_search):
     space = {"stages.head.learning_rate": tfl.Between(1e-4, 1e-1, log=True), "head.dropout": tfl.Choice((0.0, 0.5))}
-    recipe = searching(recipe, algorithm="bayesian", trials=6, space=space, stop_poor=True)
+    recipe = searching(recipe, algorithm="bayesian", trials=5, space=space, stop_poor=True)
     undisturbed = scores(look_for(recipe, "whole"))
     cut_search(recipe, "killed", epoch=5)
     assert scores(look_for(recipe, "killed", resume=True)) == undisturbed
@@ -267,10 +267,10 @@ def test_a_trial_scores_what_the_recipe_itself_scores(recipe, look_for, searchin
     assert history == pytest.approx(row["history"], abs=1e-6)
 
 
-def test_memory_that_grew_hands_the_trials_to_a_new_process(recipe, look_for, whole, scores, monkeypatch):
+def test_memory_that_grew_hands_the_trials_to_a_new_process(recipe, look_for, searching, whole, scores, monkeypatch):
     monkeypatch.setenv("TFL_TRIALS_GROWTH_MB", "0.001")
-    handed = look_for(recipe, "handed")
-    assert scores(handed) == whole
+    handed = look_for(searching(recipe, trials=2), "handed")
+    assert scores(handed) == whole[:2]
     assert "KERASTUNER_ORACLE_IP" not in os.environ
     assert (handed.path("workers", "worker1.log")).is_file()
 

@@ -37,7 +37,7 @@ from tfl.modalities.base import Audited, Modality, chosen, modality_of, settled
 from tfl.modalities.several.modality import refuse_several
 from tfl.quiet import load_tensorflow
 from tfl.recipe import Recipe
-from tfl.tasks.base import task_of
+from tfl.tasks.base import task_for
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -141,7 +141,7 @@ def audit_source(
             seed=recipe.seed,
             fingerprints=checked.fingerprints,
             modality=modality,
-            task=task_of(recipe.task),
+            task=task_for(recipe, examples.class_names),
             cached=checked.cached,
         )
         more, doubtful = examine(

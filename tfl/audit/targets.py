@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from tfl.data.examples import Examples
+from tfl.data.targets import target_text
 
 
 def target_words(examples: Examples, index: int) -> str:
@@ -24,6 +25,8 @@ def target_words(examples: Examples, index: int) -> str:
     """
     if examples.targets is None:
         return examples.class_names[examples.labels[index]]
+    if examples.heads:
+        return target_text(examples, index).replace(";", ", ") or "no target"
     row = examples.targets[index]
     if np.isin(examples.targets[np.isfinite(examples.targets)], (0, 1)).all():
         return ", ".join(name for name, value in zip(examples.class_names, row, strict=True) if value > 0) or "none of the labels"

@@ -12,6 +12,7 @@ import keras
 
 from tfl.backbones import flat
 from tfl.backbones.model_files import all_layers, name_of, read_config
+from tfl.backbones.saving import remember_skipped_attributes
 from tfl.backbones.weight_files import refuse_bomb
 from tfl.errors import BackboneError
 
@@ -36,6 +37,7 @@ def load_network(path: Path) -> keras.Model:
     Raises:
         BackboneError: It cannot be loaded; the message has Keras' own reason whole, or names the layers that Keras does not know.
     """
+    remember_skipped_attributes()
     try:
         refuse_bomb(path)
         model = keras.models.load_model(path, compile=False, safe_mode=True, custom_objects={"DepthwiseConv2D": _PlainDepthwise})

@@ -29,6 +29,7 @@ import keras
 import numpy as np
 
 from tfl.backbones.flat import is_nested
+from tfl.backbones.saving import remember_skipped_attributes
 from tfl.backbones.stored_layers import (
     StoredLayer,
     StoredLayers,
@@ -178,6 +179,7 @@ def import_weights(model: keras.Model, file: Path | str, *, match: How = "auto")
     check_file(file)
     with tempfile.TemporaryDirectory() as folder:
         own = Path(folder) / "own.weights.h5"
+        remember_skipped_attributes()
         model.save_weights(own)
         with stored_layers(file) as sources:
             matching, pairs = _matched(_layers_of(model, own), sources, file=str(file), match=match)
@@ -202,6 +204,7 @@ def match_weights(model: keras.Model, file: Path | str, *, match: How = "auto") 
     check_file(file)
     with tempfile.TemporaryDirectory() as folder:
         own = Path(folder) / "own.weights.h5"
+        remember_skipped_attributes()
         model.save_weights(own)
         with stored_layers(file) as sources:
             return _matched(_layers_of(model, own), sources, file=str(file), match=match)[0]

@@ -92,11 +92,14 @@ def load_weights_file(model: keras.Model, file: Path, *, name: str, with_top: bo
         WeightsNotFoundError: There is no such file.
         BackboneError: It is damaged or of another network.
     """
+    from tfl.backbones.saving import remember_skipped_attributes
+
     file = Path(os.path.expanduser(file))
     if not file.is_file():
         raise WeightsNotFoundError(
             f"There is no weights file {file}.", fix="Name an existing file, or use weights=None for random ones."
         )
+    remember_skipped_attributes()
     try:
         refuse_bomb(file)
         with warnings.catch_warnings():

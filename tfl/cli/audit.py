@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import re
 from pathlib import Path
@@ -14,7 +15,7 @@ from tfl.cli.command import Answer, command
 from tfl.cli.options import parse_size
 from tfl.cli.tables import output, table
 from tfl.errors import DataError, RecipeError, RunError
-from tfl.modalities.base import KINDS, check_available, settled
+from tfl.modalities.base import KINDS, NOUNS, check_available, settled
 from tfl.progress import progress_shown
 from tfl.recipe import Audio, Backbone, Data, Recipe, TaskName, Text
 from tfl.runs import default_folder
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from tfl.audit.audit import Audit
+    from tfl.finding import Finding
 
 Kind = Literal["image", "text", "audio"]
 _BACKBONES = {"image": Backbone("mini"), "text": Backbone("tiny", weights=None), "audio": Backbone("mini")}
@@ -43,6 +45,11 @@ DOCUMENT, PAGE, LIST = "audit.json", "audit.html", "exclude.txt"
     metavar="H,W",
     callback=parse_size,
     help="At which size it looks at the images. [default: the network's own]",
+)
+@click.option(
+    "--against",
+    metavar="OTHER",
+    help="How far the examples of OTHER, with labels or without, are from those of SOURCE, by the features of the network.",
 )
 @click.option("--exclude", metavar="FILE", help="Leave out what this list names, and audit the rest.")
 @click.option(
@@ -64,6 +71,7 @@ def audit(
     quick: bool,
     backbone: str | None,
     image_size: tuple[int, int] | None,
+    against: str | None,
     exclude: str | None,
     most: int,
     kind: Kind | None,
@@ -81,6 +89,12 @@ def audit(
     SOURCE is a folder of class folders, a table of examples (CSV, TSV, JSON Lines, Parquet), a .zip or .tar of either, an .npz,
     a folder of IDX files, tfds:NAME, or sample:NAME.
     """
+    if quick and against is not None:
+        raise DataError(
+            "How far two sources are from each other is told by the features of a network, which --quick does without.",
+            received=f"--quick --against {against}",
+            fix="Leave out one of the two.",
+        )
     name = _name_of(source)
     kind, task = _kind_and_task(source, kind, task)
     recipe = settled(_recipe(name, source, kind, task, backbone, image_size, exclude, seed, deep=not quick))
@@ -90,9 +104,13 @@ def audit(
         check_available(recipe)
     from rich.console import Console
 
-    found = _audit(recipe, Console(stderr=True), deep=not quick)
+    console = Console(stderr=True)
+    distance = None if against is None else _compare(recipe, against, console)
+    found = _audit(recipe, console, deep=not quick)
+    if distance is not None:
+        found = dataclasses.replace(found, findings=(distance[0], *found.findings))
     files = {"report": str(folder / PAGE), "exclude": str(folder / LIST), "audit": str(folder / DOCUMENT)}
-    document = _document(recipe, found)
+    document = _document(recipe, found) | ({} if distance is None else {"against": distance[1]})
     _write(folder, recipe, found, document, most)
     return Answer({**document, "written": files}, lambda: _show(found, document, files))
 
@@ -138,6 +156,18 @@ def _recipe(
     data = Data(source, image_size=image_size, on_bad="skip", exclude=exclude, input=seen)
     network = Backbone(backbone) if backbone else _BACKBONES[kind]
     return Recipe(name=name, data=data, backbone=network, task=task, seed=seed)
+
+
+def _compare(recipe: Recipe, against: str, console: Console) -> tuple[Finding, dict[str, Any]]:
+    """The distance between both sources, as a finding and as plain data."""
+    from tfl.adapt.against import compare_sources, distance_sentence
+    from tfl.finding import Finding
+
+    nouns = NOUNS[recipe.data.kind][1]
+    distance = compare_sources(recipe, against, console=console)
+    note = distance_sentence(distance, source=recipe.data.source, against=against, nouns=nouns)
+    finding = Finding(kind="domain_distance", severity="info", files=(), note=note, scores=(distance.distance,))
+    return finding, {"source": against, **distance.to_json()}
 
 
 def _audit(recipe: Recipe, console: Console, *, deep: bool) -> Audit:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tfl.data.bundle import Bundle
     from tfl.evaluate.overlap import Overlap
     from tfl.runs import Run
+    from tfl.tasks.base import Task
 
 
 @command
@@ -167,7 +168,7 @@ def _other_source(run: Run, source: str, skip_bad: bool) -> Bundle:
     check_same_classes(examples.class_names, expected, source=source)
     load_tensorflow()
     from tfl.modalities.base import modality_of
-    from tfl.tasks.base import task_of
+    from tfl.tasks.base import task_for
 
     modality = modality_of(run.recipe)
     found = audit(examples, modality=modality, on_bad="skip" if skip_bad else data.on_bad, keep=True)
@@ -184,7 +185,7 @@ def _other_source(run: Run, source: str, skip_bad: bool) -> Bundle:
         seed=run.recipe.seed,
         fingerprints=found.fingerprints,
         modality=modality,
-        task=task_of(task),
+        task=task_for(run.recipe, examples.class_names),
         cached=found.cached,
     )
 
@@ -202,7 +203,6 @@ def _outputs(run: Run, bundle: Bundle) -> np.ndarray:
 
 
 def _show(document: dict[str, Any]) -> None:
-    from tfl.cli.tables import output, table
     from tfl.evaluate.report.evaluations import overlap_in_words
     from tfl.modalities.base import NOUNS
     from tfl.tasks.base import task_of
@@ -222,6 +222,18 @@ def _show(document: dict[str, Any]) -> None:
     elif unseen is not None and unseen["count"] < metrics["count"]:
         click.echo(f"The first column is without them, on {unseen['count']} {nouns}: it is what to expect on new {nouns}.")
         columns = {f"without them ({unseen['count']})": unseen, f"on all ({metrics['count']})": metrics}
+    if "targets" in metrics:
+        for target, row in metrics["targets"].items():
+            click.echo(f"\n{target}, on {row['count']} {nouns} that have it")
+            _show_task(task_of(row["task"]), {title: figures["targets"][target] for title, figures in columns.items()}, nouns)
+        return
+    _show_task(task, columns, nouns)
+
+
+def _show_task(task: Task, columns: dict[str, dict[str, Any]], nouns: str) -> None:
+    """The figures of one task, and those of each of its classes, labels or numbers."""
+    from tfl.cli.tables import output, table
+
     rows = [
         (name.replace("_", " "), *(cell for figures in columns.values() for cell in _with_interval(figures, name)))
         for name in task.figures

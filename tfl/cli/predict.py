@@ -14,6 +14,7 @@ import rich_click as click
 
 from tfl.cli.command import EXIT_WRONG_INPUT, Answer, command
 from tfl.errors import BadContentError, BadImageError, DataError
+from tfl.recipe import HEADS
 from tfl.storage import check_can_write, finite, write_atomically
 
 if TYPE_CHECKING:
@@ -154,6 +155,8 @@ Columns = dict[str, Callable[[dict[str, Any]], str]]
 
 
 def _task_of(row: dict[str, Any]) -> str:
+    if "targets" in row:
+        return HEADS
     return "classify" if "label" in row else "multilabel" if "labels" in row else "regress"
 
 
@@ -175,7 +178,30 @@ def _number_columns(first: dict[str, Any], names: tuple[str, ...]) -> Columns:
     return columns
 
 
-_COLUMNS = {"classify": _class_columns, "multilabel": _label_columns, "regress": _number_columns}
+def _target_columns(first: dict[str, Any], names: tuple[str, ...]) -> Columns:
+    """The columns of each of several targets, with its name in front."""
+    columns: Columns = {}
+    for target, answer in first["targets"].items():
+        if "value" in answer:
+            ends = [end for end in ("value", "lower", "upper") if end in answer]
+            columns |= {
+                target if end == "value" else f"{target}_{end}": lambda row, target=target, end=end: (
+                    f"{row['targets'][target][end]:.7g}"
+                )  # type: ignore[misc]
+                for end in ends
+            }
+            continue
+        own = _COLUMNS[_task_of(answer)](answer, tuple(answer["probabilities"]))
+        columns |= {
+            target if name in ("label", "labels") else f"{target}_{name}": lambda row, target=target, read=read: read(
+                row["targets"][target]
+            )  # type: ignore[misc]
+            for name, read in own.items()
+        }
+    return columns
+
+
+_COLUMNS = {"classify": _class_columns, "multilabel": _label_columns, "regress": _number_columns, HEADS: _target_columns}
 
 
 def _as_table(predictions: list[dict[str, Any]]) -> str:
@@ -198,9 +224,23 @@ def _table_of(predictions: list[dict[str, Any]]) -> tuple[tuple[str, ...], list[
     if task == "multilabel":
         rows = [(row["file"], ", ".join(row["labels"]) or "none", _likeliest(row)) for row in predictions]
         return ("labels", "likeliest"), rows, ()
+    if task == HEADS:
+        names = tuple(predictions[0]["targets"])
+        rows = [(row["file"], *(_told(row["targets"][name]) for name in names)) for row in predictions]
+        return names, rows, ()
     names = tuple(predictions[0]["values"])
     rows = [(row["file"], *(_with_interval(row, name) for name in names)) for row in predictions]
     return names, rows, names
+
+
+def _told(answer: dict[str, Any]) -> str:
+    """The answer for one of several targets, in a few words."""
+    if "value" in answer:
+        ends = f" ({answer['lower']:.4g} to {answer['upper']:.4g})" if "lower" in answer and "upper" in answer else ""
+        return f"{answer['value']:.4g}{ends}"
+    if "label" in answer:
+        return f"{answer['label']} {answer['probability']:.3f}"
+    return ", ".join(answer["labels"]) or "none"
 
 
 def _likeliest(row: dict[str, Any]) -> str:

@@ -22,7 +22,7 @@ from tfl.cli.command import (
 from tfl.cli.options import changed, latest_folder, recipe_options, skip_bad_option
 from tfl.modalities.base import EXAMPLE_FILES, NOUNS
 from tfl.recipe import load_recipe
-from tfl.runs import EXTRA, PRETRAINED, default_folder
+from tfl.runs import ADAPT, EXTRA, PRETRAINED, default_folder
 from tfl.strategies import STRATEGIES, with_strategy
 from tfl.tasks.base import task_of
 
@@ -93,6 +93,8 @@ def run(
         document["extra"] = done.read_json(EXTRA)
     if done.path(PRETRAINED).is_file():
         document["pretrain"] = done.read_json(PRETRAINED)
+    if done.path(ADAPT).is_file():
+        document["adapt"] = done.read_json(ADAPT)
     return Answer(document, lambda: _show(document, done))
 
 
@@ -125,6 +127,7 @@ def _how_to_resume(folder: Path, recipe_file: Path, **options: Any) -> str:
 
 
 def _show(document: dict[str, Any], run: Run) -> None:
+    from tfl.evaluate.report.adapt import adapt_sentences
     from tfl.evaluate.report.extra_data import extra_sentence
     from tfl.evaluate.report.pretrain import pretrain_sentence
     from tfl.evaluate.report.source import forgetting_sentence
@@ -142,6 +145,8 @@ def _show(document: dict[str, Any], run: Run) -> None:
         click.echo(extra_sentence(document["extra"], nouns=nouns))
     if "pretrain" in document:
         click.echo(pretrain_sentence(document["pretrain"], nouns=nouns))
+    for words in adapt_sentences(document["adapt"], nouns=nouns) if "adapt" in document else ():
+        click.echo(words)
     click.echo(f"run      {run.folder}")
     if (report := run.path("report.html")).is_file():
         click.echo(f"report   {report}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tfl.data.examples import listed
@@ -13,6 +13,7 @@ from tfl.data.tables import Table
 from tfl.errors import DataError, MismatchError, did_you_mean
 from tfl.modalities.base import KINDS
 from tfl.modalities.files import FileKind, files_of, kind_in_names, sources
+from tfl.recipe import Target
 
 _SPLITS = ("split", "subset", "partition", "dataset", "set", "fold", "usage")
 _SPLIT_MARKS = ("istrain", "istraining", "isval", "isvalid", "isvalidation", "istest", "istesting")
@@ -33,6 +34,7 @@ class Chosen:
             `data.input.column`; None to find them.
         files: What the examples are. Defaults to the kind of a recipe that says nothing.
         task: String, what is predicted. Defaults to one of several classes.
+        targets: By name, several targets; none where there is one.
     """
 
     path: str | None = None
@@ -41,11 +43,12 @@ class Chosen:
     content: str | None = None
     files: FileKind = field(default_factory=lambda: files_of(KINDS[0]))
     task: str = "classify"
+    targets: Mapping[str, Target] = field(default_factory=dict)
 
     @property
     def names_columns(self) -> bool:
         """Whether it names any, which says that a table is meant."""
-        return any(name is not None for name in (self.path, self.label, self.test_fold, self.content))
+        return bool(self.targets) or any(name is not None for name in (self.path, self.label, self.test_fold, self.content))
 
 
 @dataclass(frozen=True, kw_only=True)

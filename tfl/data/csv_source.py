@@ -12,6 +12,7 @@ import numpy as np
 
 from tfl.data.columns import Chosen, Columns, dividing_columns
 from tfl.data.examples import Examples, listed
+from tfl.data.head_targets import columns_of, head_targets_of, missing_cell, problem_of_cell
 from tfl.data.label_columns import choose_columns
 from tfl.data.label_values import check_labels
 from tfl.data.located import FilesBelow, Located, locate, short
@@ -92,6 +93,9 @@ def read_tables(tables: Sequence[tuple[Table, str]], chosen: Chosen, *, source: 
         notes += _notes(table, columns, found, chosen)
         rows += found
     _check_agreement(rows, chosen)
+    if chosen.targets:
+        rows, left_out = _without_unlabelled(rows, chosen, source)
+        notes += left_out
     found = rows if chosen.test_fold is None else _with_test_fold(rows, chosen.test_fold, source)
     if chosen.test_fold is None:
         notes += _fold_notes(rows, chosen)
@@ -120,7 +124,9 @@ def _label_cells(table: Table, name: str, chosen: Chosen) -> list[str]:
     """The cells of a label column; those of one class each by its name."""
     names = table.class_names.get(name)
     cells = table.cells(name)
-    return [_class_name(cell, names) for cell in cells] if chosen.task == "classify" else cells
+    of_classes = {(one.column or target).lower() for target, one in chosen.targets.items() if one.kind == "class"}
+    numbered = chosen.task == "classify" or name.lower() in of_classes
+    return [_class_name(cell, names) for cell in cells] if numbered else cells
 
 
 def _without_unlabelled_test(table: Table, rows: list[_Row], chosen: Chosen, *, alone: bool) -> tuple[list[_Row], list[str]]:
@@ -175,7 +181,9 @@ def _beginning(table: Table, rows: Sequence[_Row]) -> str:
 def _problems(row: _Row, chosen: Chosen) -> list[str]:
     problems = [row.trouble] if row.trouble else []
     names = row.columns.labels
-    if chosen.task != "classify":
+    if chosen.targets:
+        problems += [problem for problem in _problems_of_targets(row, chosen) if problem]
+    elif chosen.task != "classify":
         found = (
             problem_of(cell, name, task=chosen.task, several=len(names) > 1) for cell, name in zip(row.cells, names, strict=True)
         )
@@ -187,6 +195,47 @@ def _problems(row: _Row, chosen: Chosen) -> list[str]:
     if row.split and row.split not in SPLIT_FOLDERS:
         problems.append(f"unknown split `{short(row.split)}` (train, val, test or empty)")
     return problems
+
+
+def _problems_of_targets(row: _Row, chosen: Chosen) -> list[str]:
+    """What is wrong with the cells of several targets."""
+    return [
+        problem_of_cell(cell, column, target.kind, several=len(cells) > 1)
+        for name, target in chosen.targets.items()
+        for cells in (_cells_of_target(row, name, chosen),)
+        for column, cell in cells
+    ]
+
+
+def _cells_of_target(row: _Row, name: str, chosen: Chosen) -> list[tuple[str, str]]:
+    """The columns of one of several targets, each with the cell of a row."""
+    start = 0
+    for one, target in chosen.targets.items():
+        stop = start + len(columns_of(one, target))
+        if one == name:
+            return list(zip(row.columns.labels[start:stop], row.cells[start:stop], strict=True))
+        start = stop
+    raise ValueError(f"There is no target {name}.")
+
+
+def _without_unlabelled(rows: list[_Row], chosen: Chosen, source: str) -> tuple[list[_Row], list[str]]:
+    """The rows that have a target at least, where several are asked for, and what was left out."""
+    kept = [
+        row
+        for row in rows
+        if any(
+            not missing_cell(cell, target.kind)
+            for name, target in chosen.targets.items()
+            for _, cell in _cells_of_target(row, name, chosen)
+        )
+    ]
+    left_out = len(rows) - len(kept)
+    if not kept:
+        raise DataError(f"{source} has no row with a target.", received=listed(list(chosen.targets)))
+    if not left_out:
+        return kept, []
+    words = "has none of the targets and is" if left_out == 1 else "have none of the targets and are"
+    return kept, [f"{left_out} of {len(rows)} rows {words} left out: {source}."]
 
 
 def _check_agreement(rows: Sequence[_Row], chosen: Chosen) -> None:
@@ -286,6 +335,20 @@ def _targets(rows: Sequence[_Row], chosen: Chosen, source: str) -> tuple[dict[st
         index = {name: label for label, name in enumerate(class_names)}
         return {"class_names": class_names, "labels": np.array([index[row.label] for row in rows], np.int32)}, ()
     columns = rows[0].columns.labels
+    if chosen.targets:
+        return _several_targets(rows, chosen, source)
     names = rows[0].table.class_names.get(columns[0], ()) if len(columns) == 1 else ()
     found = targets_of([row.cells for row in rows], columns, task=chosen.task, where=source, class_names=names)
     return {"class_names": found.names, "targets": found.values}, found.notes
+
+
+def _several_targets(rows: Sequence[_Row], chosen: Chosen, source: str) -> tuple[dict[str, Any], tuple[str, ...]]:
+    cells: dict[str, list[list[str]]] = {}
+    columns: dict[str, list[str]] = {}
+    for name in chosen.targets:
+        found = [_cells_of_target(row, name, chosen) for row in rows]
+        columns[name] = [column for column, _ in found[0]]
+        cells[name] = [[cell for _, cell in row] for row in found]
+    made = head_targets_of(cells, columns, chosen.targets, where=source)
+    heads = {name: target.kind for name, target in chosen.targets.items()}
+    return {"class_names": made.names, "targets": made.values, "heads": heads}, made.notes

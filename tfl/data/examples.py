@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -39,6 +39,8 @@ class Examples:
         source: What the recipe called it.
         root: The folder below which the files have their names, where it is not the source itself (an archive, Parquet).
         note: What kind of examples these are, where that must be said (`synthesised, not recorded`).
+        heads: `class`, `labels` or `number`, by target, where an example has several targets. `class_names` are then
+            `target=name` for each class and label and `target` for a number, the columns of one target next to each other.
         noun, nouns: What messages call one of them, and several.
         findings: What was found on the way from the source to here, as the audit reports it: `kind`, `severity`, `files`, `note`.
 
@@ -62,6 +64,7 @@ class Examples:
     source: str = ""
     root: str = ""
     note: str = ""
+    heads: Mapping[str, str] = field(default_factory=dict)
     noun: str = "example"
     nouns: str = "examples"
     findings: tuple[dict[str, Any], ...] = ()

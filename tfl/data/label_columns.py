@@ -16,6 +16,7 @@ from tfl.data.columns import (
     shown_columns,
     split_column,
 )
+from tfl.data.head_targets import table_columns
 from tfl.data.label_values import MISSING, looks_like_numbers, mark_of, number_of, separator_of_sets
 from tfl.data.located import FilesBelow
 from tfl.data.tables import Table
@@ -53,11 +54,15 @@ def choose_columns(table: Table, chosen: Chosen, known: FilesBelow) -> Columns:
     rest = [name for name in table.columns if name and name not in (source, words, own.get("group"), own.get("fold"))]
     if chosen.files.in_cells:
         rest = [name for name in rest if not _counts_rows(table, name)]
-    labels = _named(table, chosen.label) or _found(table, chosen, source, rest)
+    if chosen.targets:
+        places = table_columns(chosen.targets, table.columns, where=str(table.file))
+        labels = tuple(column for columns in places.values() for column in columns)
+    else:
+        labels = _named(table, chosen.label) or _found(table, chosen, source, rest)
     role = chosen.files.noun if in_cells else "path"
     roles = ((source, role), *((name, "label") for name in labels if len(labels) == 1))
     guessed = [f"the column `{name}` as the {role}" for name, role in roles if name.lower() != role]
-    if len(labels) > 1:
+    if len(labels) > 1 and not chosen.targets:
         guessed.append(f"the columns {', '.join(f'`{name}`' for name in labels)} as the labels")
     if words is not None and plain(words) != "split":
         guessed.append(f"the column `{words}` as the split")

@@ -26,6 +26,7 @@ from tfl.data.class_names import check_classes_of, check_names
 from tfl.data.columns import Chosen, refuse_other_kind, say_kind
 from tfl.data.examples import Examples, listed
 from tfl.data.exclude import leave_out
+from tfl.data.head_targets import head_targets_of, table_columns
 from tfl.data.label_values import number_of
 from tfl.data.remote import check_local
 from tfl.data.subset import choose_labels, draw_per_class
@@ -35,7 +36,7 @@ from tfl.data.walk import files_below
 from tfl.errors import DataError, MismatchError, did_you_mean
 from tfl.modalities import samples
 from tfl.modalities.files import FileKind, array_reader, files_of
-from tfl.recipe import OF_NUMBERS, Data
+from tfl.recipe import HEADS, OF_NUMBERS, Data
 
 __all__ = ["Examples", "choose_labels", "draw_per_class", "load_source"]
 
@@ -112,7 +113,7 @@ def grammar(files: FileKind) -> str:
 def _chosen(data: Data, task: str) -> Chosen:
     files, named = files_of(data.kind), getattr(data.input, "column", None)
     content, path = (named, data.path_column) if files.in_cells else (None, data.path_column or named)
-    return Chosen(path, data.label_column, data.test_fold, content, files, task)
+    return Chosen(path, data.label_column, data.test_fold, content, files, task, data.targets)
 
 
 def _as_task(examples: Examples, task: str) -> Examples:
@@ -123,6 +124,13 @@ def _as_task(examples: Examples, task: str) -> Examples:
     """
     if task == "classify" or examples.targets is not None:
         return examples
+    if task == HEADS:
+        raise MismatchError(
+            f"{examples.source} says one class of each {examples.noun}, and several targets are columns of a table.",
+            received=listed(examples.class_names),
+            allowed="a table with a column for each target (.csv, .tsv, .jsonl, .parquet), or sample:leaf_tasks",
+            fix="Write the targets into a table beside the files, or leave out `data.targets` to predict the class.",
+        )
     numbers = [number_of(name) for name in examples.class_names]
     if task in OF_NUMBERS and None not in numbers:
         targets = np.array(numbers, np.float32)[examples.labels][:, None]
@@ -144,7 +152,7 @@ def _read(data: Data, chosen: Chosen, *, same_classes: bool) -> Examples:
         return inputs_source.read_inputs(data, chosen)
     kind, _, name = data.source.partition(":")
     if kind == "sample":
-        return _without_table(_read_sample(name, data.source, chosen.files), data)
+        return _without_table(_read_sample(name, data, chosen), data)
     if kind == "tfds":
         return _without_table(tfds_source.read_tfds(name, chosen.files, labels=data.labels, content=chosen.content), data)
     path = Path(os.path.expanduser(data.source))
@@ -168,6 +176,7 @@ def _read_path(path: Path, data: Data, chosen: Chosen, *, same_classes: bool) ->
         return csv_source.read_tables([(parquet.read_parquet([path], chosen.files), "")], chosen, source=str(path))
     reader = array_reader(chosen.files)
     if suffix == ".npz" and reader is not None:
+        _refuse_targets(path, data)
         return _without_table(Examples(**reader.read_npz(path, task=chosen.task)), data)
     fix = "Unpack it with another program and name the folder." if suffix in archives.UNREAD else _OTHER_TABLES.get(suffix)
     nouns = chosen.files.nouns
@@ -179,6 +188,7 @@ def _read_folder(path: Path, data: Data, chosen: Chosen, *, same_classes: bool) 
     reader = array_reader(chosen.files)
     for place in dict.fromkeys((path, inner)) if reader is not None else ():
         if reader.holds_idx(place):
+            _refuse_targets(path, data)
             return _without_table(Examples(**reader.read_idx(place)), data)
     found, note = table_folder.read_table_folder(inner, chosen)
     if found is not None:
@@ -202,6 +212,16 @@ def _names_below(path: Path) -> list[str]:
         return [os.path.basename(file) for file in files_below(path, [])]
     except DataError:
         return []
+
+
+def _refuse_targets(path: Path, data: Data) -> None:
+    """Raises where several targets are asked of arrays, which have one."""
+    if data.targets:
+        raise DataError(
+            "Several targets are columns of a table, and arrays have one.",
+            received=str(path),
+            allowed="a table with a column for each target: .csv, .tsv, .jsonl or .parquet",
+        )
 
 
 def _advice(inner: Path, files: FileKind) -> str:
@@ -279,7 +299,8 @@ def _exists(path: Path, files: FileKind) -> bool:
         raise DataError(f"Cannot look at {path}: {error.strerror}.", allowed=grammar(files)) from error
 
 
-def _read_sample(name: str, source: str, files: FileKind) -> Examples:
+def _read_sample(name: str, data: Data, chosen: Chosen) -> Examples:
+    source, files = data.source, chosen.files
     if samples.kind_of(name) == "several":  # one of its inputs alone
         return Examples(**samples.load_part(name, files.kind), source=source)
     if (kind := samples.kind_of(name)) != files.kind:
@@ -288,4 +309,23 @@ def _read_sample(name: str, source: str, files: FileKind) -> Examples:
             f"{source} holds {own.nouns} and no {files.nouns}.",
             fix=say_kind(own) if own.recipe else f"Leave out `data.input`: {own.nouns} are the default.",
         ).suggesting({"data.input": kind if own.recipe else "none"})
-    return Examples(**samples.load(name), source=source)
+    fields = samples.load(name)
+    columns = fields.pop("columns", {})
+    if not data.targets:
+        return Examples(**fields, source=source)
+    if not columns:
+        raise DataError(f"{source} has one target.", allowed="sample:leaf_tasks, or a table of your own")
+    places = table_columns(data.targets, tuple(columns), where=source)
+    cells = {
+        target: [list(row) for row in zip(*(columns[column] for column in place), strict=True)]
+        for target, place in places.items()
+    }
+    found = head_targets_of(cells, places, data.targets, where=source)
+    there = np.asarray(np.isfinite(found.values).any(axis=1))
+    unlabelled = [f"{(~there).sum()} of {len(there)} {files.nouns} have none of the targets and are left out: {source}."]
+    said = [*found.notes, *(unlabelled if not there.all() else [])]
+    notes = tuple({"kind": "table_read", "severity": "info", "files": [], "note": note} for note in said)
+    told = {"class_names": found.names, "labels": np.zeros(0, np.int32), "targets": found.values, "findings": notes}
+    heads = {target: one.kind for target, one in data.targets.items()}
+    examples = Examples(**{**fields, **told}, heads=heads, source=source)
+    return examples.take(np.flatnonzero(there))

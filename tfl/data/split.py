@@ -93,7 +93,8 @@ def split(
     if shares:
         of_each[pool] = _draw(examples, pool, bundles[pool], shares, seed)
     _check_presence(examples, of_each)
-    notes = (*_raised(examples, of_each, pool, shares), *_torn(examples, of_each, bundles))
+    raised = () if examples.heads else _raised(examples, of_each, pool, shares)  # strata of several targets have no names
+    notes = (*raised, *_torn(examples, of_each, bundles))
     train = np.flatnonzero(of_each == "train")
     if train_per_class is not None:
         train = _draw_train(examples, train, train_per_class, seed)

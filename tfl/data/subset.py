@@ -77,6 +77,12 @@ def choose_evenly(labels: NDArray[np.integer], *, count: int, seed: int) -> NDAr
 def _groups(examples: Examples) -> NDArray[np.int32]:
     """A group number for each example: its rarest label, or the part of the range that its first number is in."""
     targets: Any = examples.targets
+    if examples.heads:  # by the classes and labels of all targets, or else by the first number
+        of_names = [at for at, name in enumerate(examples.class_names) if "=" in name]
+        if of_names:
+            has = np.nan_to_num(targets[:, of_names]) > 0
+            rarity = np.where(has, has.sum(axis=0), np.inf)
+            return np.where(has.any(axis=1), rarity.argmin(axis=1), -1).astype(np.int32)
     if are_labels(examples):
         targets = np.nan_to_num(targets)
         rarity = np.where(targets > 0, targets.sum(axis=0), np.inf)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -101,7 +101,7 @@ def labels_in(cell: str, mark: str | None) -> list[str]:
 
 
 def _sets(cells: Sequence[str], where: str, class_names: Sequence[str]) -> Targets:
-    mark = _separator(list(dict.fromkeys(cell for cell in cells if cell)))
+    mark = separator_of_labels(list(dict.fromkeys(cell for cell in cells if cell)))
     sets = [[] if cell.lower() in MISSING else labels_in(cell, mark) for cell in cells]
     if class_names:
         sets = [[_called(label, class_names) for label in labels] for labels in sets]
@@ -118,7 +118,7 @@ def _sets(cells: Sequence[str], where: str, class_names: Sequence[str]) -> Targe
     return Targets(names=names, values=values, notes=(f"{where}: {len(names)} labels, {how}: {listed(names)}{more}.",))
 
 
-def _separator(values: Sequence[str]) -> str | None:
+def separator_of_labels(values: Sequence[str]) -> str | None:
     """The mark between labels, where the cells show one; else the first usual one that any of them has."""
     lists = [value for value in values if value.startswith("[") and value.endswith("]")]
     if values and len(lists) == len(values):
@@ -188,16 +188,37 @@ def target_text(examples: Examples, index: int) -> str:
     >>> pets = Examples(class_names=("cat", "dog"), targets=np.array([[1, 1]]), contents=np.array([b"x"]))
     >>> target_text(pets, 0)
     'cat;dog'
+    >>> names, rows = ("kind=ant", "kind=bee", "size"), np.array([[0, 1, 2.5]])
+    >>> both = {"kind": "class", "size": "number"}
+    >>> target_text(Examples(class_names=names, targets=rows, contents=np.array([b"x"]), heads=both), 0)
+    'kind=bee;size=2.5'
     """
     if examples.targets is None:
         return examples.class_names[int(examples.labels[index])]
     row, names = examples.targets[index], examples.class_names
+    if examples.heads:
+        return ";".join(_words_of_heads(names, row.tolist(), examples.heads))
     if are_labels(examples):
         return ";".join(name for name, value in zip(names, row, strict=True) if value == 1.0)
     known = [(name, f"{value:.7g}") for name, value in zip(names, row, strict=True) if not np.isnan(value)]
     return ";".join(text if len(names) == 1 else f"{name}={text}" for name, text in known)
 
 
+def _words_of_heads(names: Sequence[str], row: Sequence[float], heads: Mapping[str, str]) -> list[str]:
+    """What is known of each of several targets, such as `disease=rust` and `length=3.5`."""
+    words = []
+    for name, value in zip(names, row, strict=True):
+        if heads[name.partition("=")[0]] == "number":
+            words += [] if math.isnan(value) else [f"{name}={value:.7g}"]
+        elif value == 1.0:
+            words.append(name)
+    return words
+
+
 def are_labels(examples: Examples) -> bool:
     """Whether the targets are zeros and ones alone, as those of labels are."""
-    return examples.targets is not None and bool(np.isin(examples.targets[np.isfinite(examples.targets)], (0.0, 1.0)).all())
+    return (
+        examples.targets is not None
+        and not examples.heads
+        and bool(np.isin(examples.targets[np.isfinite(examples.targets)], (0.0, 1.0)).all())
+    )

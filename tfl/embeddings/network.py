@@ -102,6 +102,8 @@ def wanted_vectors(
         run.model_file  # noqa: B018  (raises where the run has none)
         recipe = run.recipe
         refuse_several(recipe, "A network that makes vectors")
+        if recipe.data.targets:  # vectors are of the one network that they share; labels are those of a class, where there is one
+            recipe = _of_one_target(recipe)
         kinds: tuple[str, ...] = (recipe.data.kind,)
     else:
         named = _absolute(str(network))
@@ -121,6 +123,12 @@ def wanted_vectors(
         if key.startswith("data.input"):
             kinds = (recipe.data.kind,)
     return Wanted(named=str(network), run=run, recipe=recipe, kinds=kinds, block=block, pooling=pooling, normalized=normalized)
+
+
+def _of_one_target(recipe: Recipe) -> Recipe:
+    """The recipe of the first of several targets that is a class, or of the first one."""
+    targets = recipe.data.targets
+    return recipe.alone(next((name for name, one in targets.items() if one.kind == "class"), next(iter(targets))))
 
 
 def _run_at(network: Path | str) -> Run | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tfl.data.bundle import Bundle
+from tfl.recipe import HEADS
 
 
 def baseline_metrics(bundle: Bundle) -> dict[str, Any] | None:
@@ -16,7 +17,7 @@ def baseline_metrics(bundle: Bundle) -> dict[str, Any] | None:
     Returns:
         `name`, and `test` with the metrics of the task; or `refused`, why it could not be trained.
     """
-    if not bundle.modality.has_baseline:
+    if not bundle.modality.has_baseline or bundle.task.name == HEADS:  # which is of one target
         return None
     parts = {part: [bundle.examples.bytes_of(int(index)) for index in bundle.indices(part)] for part in ("train", "val", "test")}
     try:

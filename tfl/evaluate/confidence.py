@@ -20,10 +20,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tfl.errors import RunError
+from tfl.errors import DataError, RunError
 from tfl.evaluate.out_of_distribution import NEAREST, make_bank, out_of_distribution_scores, score_threshold, with_current_names
+from tfl.recipe import HEADS
 from tfl.storage import finite, storage_errors, write_atomically, write_json
 from tfl.tasks.base import NAMES, Task, task_of
+from tfl.tasks.heads import Heads
 from tfl.tasks.intervals import clopper_pearson
 
 if TYPE_CHECKING:
@@ -86,7 +88,15 @@ class Confidence:
         np.savez(content, bank=self.bank.astype(np.float16))
         write_atomically(Path(folder) / ARRAYS, content.getvalue())
         numbers = {**self.values, **{name: getattr(self, name) for name in (*_NUMBERS, "nearest")}}
-        document = {"format": 1, "task": self.task.name, **numbers, "bank_sha256": _hash_of(self.bank), "figures": self.figures}
+        layout = {"targets": self.task.kinds, "class_names": list(self.task.class_names)} if isinstance(self.task, Heads) else {}
+        document = {
+            "format": 1,
+            "task": self.task.name,
+            **layout,
+            **numbers,
+            "bank_sha256": _hash_of(self.bank),
+            "figures": self.figures,
+        }
         return write_json(Path(folder) / NAME, document)
 
     @classmethod
@@ -104,14 +114,24 @@ class Confidence:
             with storage_errors(file, doing="read"):
                 document = with_current_names(json.loads(file.read_text(encoding="utf-8")))
                 bank = _read_bank(Path(folder) / ARRAYS)
-            task = _task_named({"task": "classify", **document}["task"])
+            task = _task_in({"task": "classify", **document})
             numbers = {name: _number(document[name]) for name in _NUMBERS}
             values: dict[str, Any] = {name: _value(document[name]) for name in task.fits}
             nearest = int(document["nearest"])
             if document["bank_sha256"] != _hash_of(bank) or not 1 <= nearest <= len(bank) or values.get("temperature", 1.0) <= 0:
                 raise ValueError(f"it does not fit {ARRAYS}")
             return cls(task=task, values=values, **numbers, nearest=nearest, bank=bank, figures=dict(document["figures"]))
-        except (OSError, ValueError, LookupError, TypeError, EOFError, MemoryError, RecursionError, zipfile.BadZipFile) as error:
+        except (
+            DataError,
+            OSError,
+            ValueError,
+            LookupError,
+            TypeError,
+            EOFError,
+            MemoryError,
+            RecursionError,
+            zipfile.BadZipFile,
+        ) as error:
             raise RunError(f"{file} or {ARRAYS} beside it is damaged: {error}.", fix=fix) from error
 
 
@@ -208,10 +228,14 @@ def _read_bank(file: Path) -> NDArray[np.float32]:
     return bank.astype(np.float32)
 
 
-def _task_named(name: Any) -> Task:
+def _task_in(document: Mapping[str, Any]) -> Task:
+    """The task that a document names; of several targets with their columns."""
+    name = document["task"]
     if name not in NAMES:
         raise ValueError(f"{name!r:.100} is no task")
-    return task_of(name)
+    if name != HEADS:
+        return task_of(name)
+    return Heads.of(dict(document["targets"]), [str(one) for one in document["class_names"]])
 
 
 def _value(value: Any) -> float | list[float]:

@@ -9,7 +9,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfl.backbones.flat import nodes_in_order
+from tfl.backbones.flat import lay_out_above, nodes_in_order
 from tfl.backbones.inputs import by_name, count_of, inputs_of, rows_of
 from tfl.errors import BackboneError, did_you_mean
 from tfl.modalities.base import MASK
@@ -41,12 +41,12 @@ def grad_cam(
     Raises:
         BackboneError: There is no such layer, or its output is not a feature map.
     """
-    inner = with_features(model, feature_layer)
+    parts = with_features(model, feature_layer)
     tensors = np.asarray(tensors, np.float32)
     maps = np.zeros(tensors.shape[:3], np.float32)
     for start in range(0, len(tensors), _AT_ONCE):
         part = slice(start, start + _AT_ONCE)
-        maps[part] = maps_of(inner, tensors[part], np.asarray(class_indices)[part])
+        maps[part] = maps_of(parts, tensors[part], np.asarray(class_indices)[part])
     return maps
 
 
@@ -145,8 +145,8 @@ def tensor_of(model: keras.Model, layer_name: str) -> Any:
     return found[0] if len(found) == 1 else found
 
 
-def with_features(model: keras.Model, feature_layer: str) -> keras.Model:
-    """The model from its input to the feature maps of `feature_layer` and the scores, for `maps_of`.
+def with_features(model: keras.Model, feature_layer: str) -> tuple[keras.Model, keras.Model]:
+    """For `maps_of`: the model from its input to the feature maps of `feature_layer`, and from these and the input to the scores.
 
     Raises:
         BackboneError: There is no such layer, or its output is not a feature map.
@@ -158,16 +158,23 @@ def with_features(model: keras.Model, feature_layer: str) -> keras.Model:
             received=str(getattr(features, "shape", "several tensors")),
             allowed="a layer with one output (batch, height, width, channels)",
         )
-    return keras.Model(model.input, [features, _scores_of(model)])
+    replaced = [features, *model.inputs]
+    fresh = [keras.Input(tensor.shape[1:], dtype=tensor.dtype) for tensor in replaced]
+    scores = lay_out_above(keras.Model(model.input, _scores_of(model)), list(zip(replaced, fresh, strict=True)))
+    return keras.Model(model.input, features), keras.Model(fresh, scores)
 
 
-def maps_of(inner: keras.Model, tensors: NDArray[np.float32], classes: NDArray[np.integer]) -> NDArray[np.float32]:
+def maps_of(
+    parts: tuple[keras.Model, keras.Model], tensors: NDArray[np.float32], classes: NDArray[np.integer]
+) -> NDArray[np.float32]:
     """One batch of `grad_cam`, by what `with_features` made; for many calls on the same model."""
+    below, above = parts
     given = tf.constant(tensors)
-    with tf.GradientTape() as tape:
-        tape.watch(given)  # a wholly frozen network has no variable that a tape would follow by itself
-        features, scores = inner(given, training=False)
-        chosen = _chosen(inner, scores, classes)
+    features = below(given, training=False)
+    with tf.GradientTape(watch_accessed_variables=False) as tape:  # of what is above the maps alone
+        tape.watch(features)
+        scores = above([features, given], training=False)
+        chosen = _chosen(above, scores, classes)
     slopes = tf.cast(tape.gradient(chosen, features), tf.float32)
     weights = tf.reduce_mean(slopes, axis=(1, 2), keepdims=True)
     raw = tf.nn.relu(tf.reduce_sum(weights * tf.cast(features, tf.float32), axis=-1, keepdims=True))

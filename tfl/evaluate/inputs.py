@@ -10,12 +10,13 @@ import numpy as np
 from tfl.data.bundle import Bundle, derived_seed
 from tfl.data.split import tied_together
 from tfl.data.subset import choose_evenly
+from tfl.evaluate.alone import paired_gain
 from tfl.features.cut import cut_branches, features_name, inputs_next_to
 from tfl.features.joined import JoinedExtractor
 from tfl.modalities.several.modality import PRESENT, tensor_name
 from tfl.model.assemble import Assembled
 from tfl.model.join import standard_name
-from tfl.probes.head import linear_head
+from tfl.probes.head import linear_head_of
 from tfl.recipe import Recipe
 from tfl.train.loop import logits_model
 
@@ -23,11 +24,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _BATCH = 256
-_DRAWS = 1000
 _MOST_TRAIN = 10_000
 """Examples that the head of one input alone is fitted to."""
-_MOST_ROWS = 2_000_000
-"""Of all draws together: of larger test splits fewer are drawn."""
 
 
 def measure_inputs(assembled: Assembled, bundle: Bundle, recipe: Recipe) -> dict[str, Any] | None:
@@ -60,7 +58,8 @@ def measure_inputs(assembled: Assembled, bundle: Bundle, recipe: Recipe) -> dict
         only, without = np.zeros_like(present), present.copy()
         only[:, at], without[:, at] = present[:, at], 0
         absent = vectors.logits(test, without)
-        cost, interval = _cost(bundle, whole, absent, targets, seed=recipe.seed)
+        seed = derived_seed(recipe.seed, "inputs")
+        cost, interval = paired_gain(bundle.task, whole, absent, targets, metric=metric, seed=seed)
         rows.append(
             {
                 "name": name,
@@ -133,11 +132,11 @@ def _own_head(vectors: _Vectors, bundle: Bundle, recipe: Recipe, name: str) -> N
     test, train = bundle.indices("test"), bundle.indices("train")
     train = train[choose_evenly(bundle.task.strata(bundle.examples)[train], count=_MOST_TRAIN, seed=recipe.seed)]
     units = tied_together(bundle.examples, bundle.fingerprints)[train]
-    found = linear_head(
+    found = linear_head_of(
+        bundle.task,
         vectors.standardised(name, train),
-        bundle.task.scaled(bundle.targets[train]),
+        bundle.targets[train],
         units,
-        task=bundle.task.name,
         balanced=recipe.class_weight == "balanced",
         seed=derived_seed(recipe.seed, "probe"),
     )
@@ -146,18 +145,3 @@ def _own_head(vectors: _Vectors, bundle: Bundle, recipe: Recipe, name: str) -> N
 
 def _metric(bundle: Bundle, logits: NDArray[np.float32], targets: NDArray[np.float32]) -> float:
     return float(bundle.task.validate(logits, targets)[bundle.task.default_metric])
-
-
-def _cost(
-    bundle: Bundle, whole: NDArray[np.float32], absent: NDArray[np.float32], targets: NDArray[np.float32], *, seed: int
-) -> tuple[float, list[float]]:
-    """By how much the metric is worse without an input, and the 95% interval over draws of the test examples."""
-    sign = 1 if bundle.task.metrics[bundle.task.default_metric] else -1
-    drawn, count = np.random.default_rng(derived_seed(seed, "inputs")), len(targets)
-    gaps = []
-    for _ in range(max(100, min(_DRAWS, _MOST_ROWS // max(count, 1)))):
-        rows = drawn.integers(0, count, count)
-        gaps.append(sign * (_metric(bundle, whole[rows], targets[rows]) - _metric(bundle, absent[rows], targets[rows])))
-    low, high = np.nanquantile(gaps, (0.025, 0.975))
-    cost = sign * (_metric(bundle, whole, targets) - _metric(bundle, absent, targets))
-    return float(cost), [float(low), float(high)]

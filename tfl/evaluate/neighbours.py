@@ -2,7 +2,7 @@
 
 `neighbours.npz`, rows in the order of the examples:
     vectors      (n, width) float16   features of the layer `head_pool`, at length one
-    labels       (n,) int32           classes; of several labels or numbers, the largest
+    labels       (n,) int32           classes; of several labels or numbers the largest, of several targets the first one's
     indices      (n,) int64           positions in the examples, so in `data.csv`
     thumbnails   (bytes,) uint8       the small previews of `Modality.small_preview`, one behind the other
     ends         (n,) int64           where each of them ends
@@ -22,6 +22,7 @@ import numpy as np
 from tfl.backbones.inputs import count_of, rows_of
 from tfl.data.bundle import Bundle
 from tfl.data.subset import choose_evenly
+from tfl.evaluate.report.verdicts import explained_columns
 from tfl.storage import write_atomically
 from tfl.vectors import unit_length
 
@@ -49,7 +50,7 @@ def write_neighbours(folder: Path | str, features: NDArray[np.floating], bundle:
     np.savez(
         content,
         vectors=unit_length(features).astype(np.float16),
-        labels=np.nan_to_num(bundle.targets[indices]).argmax(axis=1).astype(np.int32),
+        labels=explained_columns(bundle.task, np.nan_to_num(bundle.targets[indices])).astype(np.int32),
         indices=np.asarray(indices, np.int64),
         thumbnails=np.frombuffer(b"".join(previews), np.uint8),
         ends=np.cumsum([len(preview) for preview in previews], dtype=np.int64),

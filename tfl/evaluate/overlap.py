@@ -20,7 +20,7 @@ from tfl.errors import TflError
 from tfl.modalities.base import Audited, Modality, modality_of
 from tfl.recipe import Backbone, Recipe
 from tfl.runs import Run
-from tfl.tasks.base import task_of
+from tfl.tasks.base import task_for
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -157,7 +157,7 @@ def _used_examples(run: Run, known: dict[str, str], modality: Modality) -> tuple
         seed=recipe.seed,
         fingerprints=prints,
         modality=modality,
-        task=task_of(recipe.task),
+        task=task_for(recipe, examples.class_names),
     )
     return _part(whole, there), notes
 

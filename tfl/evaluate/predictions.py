@@ -5,21 +5,26 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tfl.errors import RunError
+from tfl.recipe import HEADS, TASK_OF_KIND
 from tfl.storage import write_atomically
 from tfl.tasks.base import NAMES, Task, task_of
+from tfl.tasks.heads import Heads, Part
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 NAME = "predictions.csv"
+KNOWN = "known"
+"""The column that says which of several targets of an example are known."""
 _FIXED = ("split", "index", "file")
+_OF_ONE = tuple(name for name in NAMES if name != HEADS)
 EDGES = ("lower", "upper")
 
 
@@ -36,6 +41,7 @@ class Predictions:
         outputs: `(n, width)` float64, what the network gave.
         predicted: The cells that say in words what was predicted, by column; empty for numbers.
         edges: Lower and upper edges of the intervals, each `(n, width)` float64; None where there are none.
+        parts: By target, where there are several: what was predicted of it, with a row for each example.
     """
 
     task: Task
@@ -46,6 +52,7 @@ class Predictions:
     outputs: NDArray[np.float64]
     predicted: tuple[str, ...] = ()
     edges: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None
+    parts: Mapping[str, Predictions] = field(default_factory=dict)
 
     @property
     def labels(self) -> NDArray[np.int32]:
@@ -85,9 +92,12 @@ def write_predictions(
 
     Returns:
         The file. Columns: split, index, file, the task's `words`, then for each output its target where the words do not tell it,
-        and what the network gave; with intervals, their edges.
+        and what the network gave; with intervals, their edges. Of several targets: split, index, file, `known` (which are),
+        and for each target the same columns with its name and a point in front, such as `disease.label`.
     """
     task = task or task_of("classify")
+    if isinstance(task, Heads):
+        return write_atomically(Path(folder) / NAME, written_heads(examples, split, outputs, task=task, answers=answers))
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     names, targets = [str(name) for name in examples.class_names], task.targets(examples)
@@ -137,7 +147,9 @@ def _cell(value: float) -> str:
 
 def _by_split(header: list[str], body: list[list[str]]) -> dict[str, Predictions]:
     start = len(_FIXED)
-    task = next(task for task in map(task_of, NAMES) if tuple(header[start : start + len(task.words)]) == task.words)
+    if header[start : start + 1] == [KNOWN]:
+        return _by_split_of_heads(header, body)
+    task = next(task for task in map(task_of, _OF_ONE) if tuple(header[start : start + len(task.words)]) == task.words)
     first = start + len(task.words)
     numbers = header[first:]
     outputs = [first + at for at, name in enumerate(numbers) if name.startswith(task.output_prefix)]
@@ -167,6 +179,109 @@ def _by_split(header: list[str], body: list[list[str]]) -> dict[str, Predictions
     }
 
 
+def _by_split_of_heads(header: list[str], body: list[list[str]]) -> dict[str, Predictions]:
+    """The predictions of several targets: those of each, and all side by side."""
+    first = len(_FIXED) + 1
+    places: dict[str, list[int]] = {}
+    for at, name in enumerate(header[first:], start=first):
+        target, point, _ = name.partition(".")
+        if not point:
+            raise ValueError(f"its columns are {header}")
+        places.setdefault(target, []).append(at)
+    of_each = {
+        target: _by_split(
+            [*_FIXED, *(header[at].removeprefix(f"{target}.") for at in columns)],
+            [[*row[: len(_FIXED)], *(row[at] for at in columns)] for row in body],
+        )
+        for target, columns in places.items()
+    }
+    splits = list(dict.fromkeys(row[0] for row in body))
+    return {split: _side_by_side({target: found[split] for target, found in of_each.items()}) for split in splits}
+
+
+def _side_by_side(parts: Mapping[str, Predictions]) -> Predictions:
+    kinds = {task: kind for kind, task in TASK_OF_KIND.items()}
+    names = tuple(
+        target if one.task.name == "regress" else f"{target}={name}" for target, one in parts.items() for name in one.class_names
+    )
+    first = next(iter(parts.values()))
+    return Predictions(
+        task=Heads.of({target: kinds[one.task.name] for target, one in parts.items()}, names),  # type: ignore[index]
+        class_names=names,
+        files=first.files,
+        indices=first.indices,
+        targets=np.concatenate([one.targets for one in parts.values()], axis=1),
+        outputs=np.concatenate([one.outputs for one in parts.values()], axis=1),
+        parts=parts,
+    )
+
+
+def known_rows(found: Predictions) -> Predictions:
+    """Those of the examples whose target is known.
+
+    Args:
+        found: Of one of several targets.
+    """
+    at = np.flatnonzero(np.isfinite(found.targets).any(axis=1))
+    return replace(
+        found,
+        files=tuple(found.files[row] for row in at),
+        indices=found.indices[at],
+        targets=found.targets[at],
+        outputs=found.outputs[at],
+        predicted=tuple(found.predicted[row] for row in at) if found.predicted else (),
+        edges=None if found.edges is None else (found.edges[0][at], found.edges[1][at]),
+    )
+
+
+def written_heads(
+    examples: Any,
+    split: Any,
+    outputs: Mapping[str, NDArray[np.floating]],
+    *,
+    task: Heads,
+    answers: Mapping[str, Mapping[str, NDArray[Any]]] | None = None,
+) -> str:
+    """The text of `predictions.csv` for several targets; see `write_predictions`."""
+    targets, text = task.targets(examples), io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    edges = {part.target: [name for name in EDGES if answers and name in part.task.answers] for part in task}
+    columns = [
+        f"{part.target}.{name}"
+        for part in task
+        for name in (*part.task.words, *_number_columns(part.task, part.names, edges[part.target]))
+    ]
+    writer.writerow([*_FIXED, KNOWN, *columns])
+    for split_name, rows in outputs.items():
+        indices = np.asarray(getattr(split, split_name))
+        known = task.word_cells((), np.asarray(rows), targets[indices])
+        of_each = [
+            _cells_of_part(
+                part, np.asarray(rows), targets[indices], None if answers is None else answers[split_name], edges[part.target]
+            )
+            for part in task
+        ]
+        for at, index in enumerate(indices.tolist()):
+            cells = [cell for part in of_each for cell in part[at]]
+            writer.writerow([split_name, index, examples.name_of(index), *known[at], *cells])
+    return text.getvalue()
+
+
+def _cells_of_part(
+    part: Part, rows: NDArray[Any], targets: NDArray[Any], answers: Mapping[str, NDArray[Any]] | None, edges: Sequence[str]
+) -> list[list[str]]:
+    """The cells of one of several targets, for each example; what is not known of it is empty."""
+    own, truth, there = part.of(rows), part.of(targets), part.known(targets)
+    added = None if answers is None else {name: answers[f"{part.target}_{name}"] for name in part.task.answers}
+    words = part.task.word_cells(part.names, own, truth, added)
+    tables = ([] if part.task.truth_prefix is None else [truth]) + [own] + [added[name] for name in edges if added is not None]
+    found = []
+    for at, said in enumerate(words):
+        told = said if there[at] or not said else ("", *said[1:])
+        found.append([*told, *(_cell(table[at, column]) for column in range(len(part.names)) for table in tables)])
+    return found
+
+
 def _edges(rows: list[list[str]], places: list[list[int]]) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
     if len(places) != len(EDGES):
         return None
@@ -176,6 +291,8 @@ def _edges(rows: list[list[str]], places: list[list[int]]) -> tuple[NDArray[np.f
 
 def _targets(names: tuple[str, ...], row: list[str], truth: list[int] | None) -> list[float]:
     if truth is None:
+        if not row[len(_FIXED)]:  # of several targets this one is not known
+            return [float("nan")] * len(names)
         true = names.index(row[len(_FIXED)])
         return [float(at == true) for at in range(len(names))]
     return [float(row[at]) if row[at] else float("nan") for at in truth]

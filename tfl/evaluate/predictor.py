@@ -14,7 +14,7 @@ from tfl.evaluate.explain import tensor_of
 from tfl.features.cut import FEATURES
 from tfl.features.joined import joined_from
 from tfl.model.head import LOGITS, POOL
-from tfl.runs import AUTO, AUTO_ARRAYS, Run
+from tfl.runs import ADAPT_ARRAYS, AUTO, AUTO_ARRAYS, VALIDATION, Run
 from tfl.train.state import StageState
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def outputs_by_split(run: Run, predictor: SplitPredictor, bundle: Bundle) -> dic
     """The outputs for the validation and the test examples.
 
     Where the network was trained on the validation examples as well, their logits are those of a network that was not, which the
-    run keeps.
+    run keeps. Where it was adapted to another domain, they are those of examples that were moved there as well as it goes.
 
     Args:
         run: `Run`.
@@ -68,13 +68,12 @@ def outputs_by_split(run: Run, predictor: SplitPredictor, bundle: Bundle) -> dic
         bundle: `Bundle`, its data.
     """
     found = {name: predictor.predict(bundle, bundle.indices(name)) for name in ("val", "test")}
-    file = run.path(AUTO_ARRAYS)
-    if file.is_file() and run.read_json(AUTO)["refit"]:
+    adapted, chosen = run.path(ADAPT_ARRAYS), run.path(AUTO_ARRAYS)
+    file = adapted if adapted.is_file() else chosen
+    if file.is_file() and (file is adapted or run.read_json(AUTO)["refit"]):
         with np.load(file, allow_pickle=False) as arrays:
-            logits = np.asarray(arrays["validation_logits"], np.float32)
-        outputs: Any = keras.ops.convert_to_tensor(logits)
-        for layer in bundle.task.output_layers():
-            outputs = layer(outputs)
+            logits = np.asarray(arrays[VALIDATION], np.float32)
+        outputs: Any = bundle.task.outputs_of(keras.ops.convert_to_tensor(logits))
         found["val"] = Outputs(np.asarray(outputs, np.float32), logits, found["val"].features)
     return found
 

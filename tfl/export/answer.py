@@ -21,6 +21,7 @@ from tfl.evaluate.explain import tensor_of
 from tfl.modalities.base import Modality
 from tfl.model.head import LOGITS, POOL
 from tfl.tasks.base import Task
+from tfl.tasks.heads import Heads
 
 NETWORK, IS_LABEL = "network", "is_label"
 THRESHOLD = 0.5
@@ -48,13 +49,13 @@ def build_answer(model: keras.Model, confidence: Confidence | None, *, modality:
     tensors = structured({name: keras.Input(spec.shape, name=name, dtype=spec.dtype) for name, spec in modality.spec().items()})
     if confidence is None:
         network = keras.Model(inputs_of(model), model.output, name=NETWORK)
-        outputs = {task.output: _float32(network(tensors), task.output)}
+        outputs = task.named(_float32(network(tensors), task.output))
         return keras.Model(tensors, {**outputs, **_without_thresholds(outputs, task)}, name="answer")
     logits, features = _inside(model, confidence)
     network = keras.Model(inputs_of(model), [model.output, logits, features], name=NETWORK)
     main, logits, features = network(tensors)
     outputs = {
-        task.output: _float32(main, task.output),
+        **task.named(_float32(main, task.output)),
         **confidence.task.answer_tensors(confidence.values, _float32(logits, "logits")),
         **_out_of_distribution(_float32(features, "features"), confidence),
     }
@@ -62,6 +63,9 @@ def build_answer(model: keras.Model, confidence: Confidence | None, *, modality:
 
 
 def _without_thresholds(outputs: dict[str, Any], task: Task) -> dict[str, Any]:
+    if isinstance(task, Heads):
+        of_labels = [part.target for part in task if part.task.name == "multilabel"]
+        return {f"{target}_{IS_LABEL}": keras.ops.greater_equal(outputs[target], THRESHOLD) for target in of_labels}
     if task.name != "multilabel":
         return {}
     return {IS_LABEL: keras.ops.greater_equal(outputs[task.output], THRESHOLD)}

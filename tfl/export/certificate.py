@@ -139,10 +139,11 @@ class Certifier:
         runtime folds it.
         """
         if self._rounding is None:
-            output = self.shipment.output
-            model = keras.Model(self.shipment.answer.input, {output: self.shipment.answer.output[output]})
+            names = self.shipment.main
+            model = keras.Model(self.shipment.answer.input, {name: self.shipment.answer.output[name] for name in names})
             folded = constant_forward(model)
-            found = {output: np.concatenate([np.asarray(folded(tensors)[0]) for _, tensors in self.trial.tensors()])}
+            batches = [_by_name(folded(tensors), names) for _, tensors in self.trial.tensors()]
+            found = {name: np.concatenate([batch[name] for batch in batches]) for name in names}
             self._rounding = float(self._measure.gaps(found, self.expected).max())
         tolerance = max(TOLERANCES["float32"], min(TIMES_ROUNDING * self._rounding, MOST_ROUNDING))
         return {"rounding": self._rounding, "tolerance": tolerance, "holds": bool(difference <= tolerance)}
@@ -152,9 +153,9 @@ class Certifier:
         return compare(runtime, found, self.expected, self.trial, shipment.class_names, task=shipment.task)
 
     def _of_trained(self, trained: keras.Model) -> dict[str, Any]:
-        output = self.shipment.output
-        runtime = of_model(trained, name="as_trained", output=output)
-        found = {**self.expected, output: runtime.look_at(self.trial)[output]}
+        task = self.shipment.task
+        runtime = of_model(trained, name="as_trained", output=task.output)
+        found = {**self.expected, **task.named(runtime.look_at(self.trial)[task.output])}
         return {"policy": policy_of(trained), **_brief(self._compare(runtime, found), certified=False)}
 
     def _of_reading(self) -> dict[str, Any]:
@@ -195,6 +196,11 @@ class Certifier:
 
 def _batch_of_one(row: Any) -> Any:
     return {name: value[None] for name, value in row.items()} if isinstance(row, dict) else row[None]
+
+
+def _by_name(outputs: Sequence[Any], names: Sequence[str]) -> dict[str, Any]:
+    """The outputs of a frozen graph by name: it gives them in the order of their names, as `tf.nest` sorts them."""
+    return {name: np.asarray(value) for name, value in zip(sorted(names), outputs, strict=True)}
 
 
 @functools.cache

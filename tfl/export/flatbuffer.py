@@ -5,6 +5,7 @@ Format: https://github.com/tensorflow/tensorflow/blob/master/tensorflow/compiler
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -51,13 +52,13 @@ def operators_of(content: bytes) -> list[Operator]:
     return found
 
 
-def answers(content: bytes, tensors: Tensors, output: str) -> NDArray[np.float32]:
-    """An output of a `.tflite` file for examples, one at a time.
+def answers(content: bytes, tensors: Tensors, outputs: Sequence[str]) -> NDArray[np.float32]:
+    """Some outputs of a `.tflite` file, side by side, for examples, one at a time.
 
     Args:
         content: The file.
         tensors: `(n, …)`, or a dictionary of such arrays by input name; cast to what the file takes.
-        output: Name of the output.
+        outputs: Names of the outputs, each `(n, …)`.
     """
     from ai_edge_litert.interpreter import Interpreter
 
@@ -65,9 +66,12 @@ def answers(content: bytes, tensors: Tensors, output: str) -> NDArray[np.float32
     taken = {name: detail["dtype"] for name, detail in run.get_input_details().items()}
     given = tensors if isinstance(tensors, dict) else {next(iter(taken)): tensors}
     rows = range(count_of(tensors))
-    return np.concatenate(
-        [run(**{name: given[name][at : at + 1].astype(kind) for name, kind in taken.items()})[output] for at in rows]
-    )
+
+    def answer(at: int) -> NDArray[np.float32]:
+        found = run(**{name: given[name][at : at + 1].astype(kind) for name, kind in taken.items()})
+        return np.concatenate([np.asarray(found[name], np.float32) for name in outputs], axis=1)
+
+    return np.concatenate([answer(at) for at in rows])
 
 
 def read(content: bytes) -> Any:

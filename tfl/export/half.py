@@ -28,25 +28,31 @@ MARGIN = 0.25
 
 
 def in_half(
-    content: bytes, tensors: Tensors, *, output: str = "probabilities", most: float = MARGIN * TOLERANCES["float16"]
+    content: bytes,
+    tensors: Tensors,
+    *,
+    outputs: Sequence[str] = ("probabilities",),
+    numbers: Sequence[bool] = (False,),
+    most: float = MARGIN * TOLERANCES["float16"],
 ) -> bytes:
     """The same network with as many of its weights in float16 as stay near enough.
 
     Args:
         content: A `.tflite` file in float32.
         tensors: Those of some examples, on which both are compared.
-        output: Name of the output that is compared. Values are compared as shares of the largest.
+        outputs: Names of the outputs that are compared.
+        numbers: Of each of their columns, whether it is a number, which is compared as a share of the largest; one for all.
         most: The largest difference of it on these.
 
     Returns:
         The content of a `.tflite` file; all weights stay float32 where nothing else is near enough.
     """
     weights = {operator.kernel: operator.size for operator in operators_of(content) if operator.kernel is not None}
-    expected = answers(content, tensors, output)
-    scale = np.maximum(np.abs(expected).max(axis=0, initial=0.0), 1e-12) if output == "values" else 1.0
+    expected = answers(content, tensors, outputs)
+    scale = np.where(numbers, np.maximum(np.abs(expected).max(axis=0, initial=0.0), 1e-12), 1.0)
 
     def gaps(halved: Sequence[int]) -> NDArray[np.float64]:
-        found = answers(_halved(content, halved), tensors, output)
+        found = answers(_halved(content, halved), tensors, outputs)
         differences = np.abs(found.astype(np.float64) - expected) / scale
         return np.where(np.isfinite(differences), differences, np.inf)
 

@@ -8,6 +8,7 @@ takes: errors of the first layers are amplified by all others, and these layers 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,15 +29,22 @@ _HEAD = re.compile(rf"(^|/){POOL}(_\d+)?(/|$)")
 
 
 def in_int8(
-    calibrated: bytes, tensors: Tensors, expected: NDArray[np.float32], *, output: str = "probabilities", most: float = MOST
+    calibrated: bytes,
+    tensors: Tensors,
+    expected: NDArray[np.float32],
+    *,
+    outputs: Sequence[str] = ("probabilities",),
+    numbers: Sequence[bool] = (False,),
+    most: float = MOST,
 ) -> bytes:
     """The quantised network, near enough to the model where that can be had.
 
     Args:
         calibrated: A `.tflite` file in float32 that holds the ranges of its activations.
         tensors: Those of some examples, on which both are compared.
-        expected: The model's output for these.
-        output: Name of the output that is compared. Values are compared as shares of their deviation.
+        expected: The model's outputs for these, side by side.
+        outputs: Their names.
+        numbers: Of each of their columns, whether it is a number, which is compared as a share of its deviation; one for all.
         most: The root mean square difference that is near enough.
 
     Returns:
@@ -44,14 +52,14 @@ def in_int8(
     """
     body, head = split_at_head(operators_of(calibrated))
     weights = np.cumsum([operator.size for operator in reversed(body)])[::-1]  # of an operator and all that follow
-    scale = np.maximum(expected.std(axis=0), 1e-12) if output == "values" else 1.0
+    scale = np.where(numbers, np.maximum(expected.std(axis=0), 1e-12), 1.0)
     last = max((at for at, left in enumerate(weights) if left >= LEAST * weights[0]), default=0)
 
     def quantised(first: int) -> bytes:
         return quantise(calibrated, body[:first] + head)
 
     def holds(first: int) -> bool:
-        found = answers(quantised(first), tensors, output)
+        found = answers(quantised(first), tensors, outputs)
         return float(np.sqrt((((found - expected) / scale) ** 2).mean())) <= most
 
     if last == 0 or holds(0):

@@ -16,6 +16,9 @@ def fill_keras(shipment: Shipment, folder: Path) -> tuple[str, ...]:
     Raises:
         ExportError: A layer cannot be saved.
     """
+    from tfl.backbones.saving import remember_skipped_attributes
+
+    remember_skipped_attributes()
     try:
         shipment.answer.save(folder / FILE)
     except (TypeError, ValueError, NotImplementedError) as error:

@@ -11,6 +11,7 @@ import numpy as np
 from tfl.export.answer import IS_LABEL, THRESHOLD
 from tfl.recipe import OF_NUMBERS
 from tfl.tasks.base import Task
+from tfl.tasks.heads import Heads, Part
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -33,6 +34,15 @@ class Measure(ABC):
     metric: ClassVar[str] = "accuracy"
     answer: ClassVar[str]
     answers: ClassVar[str]
+
+    @property
+    def main(self) -> tuple[str, ...]:
+        """Names of the task's outputs."""
+        return (self.output,)
+
+    def by_target(self, theirs: Outputs, ours: Outputs, targets: NDArray[np.float32]) -> dict[str, dict[str, Any]]:
+        """What an export loses of each of several targets; empty where there is one."""
+        return {}
 
     def gaps(self, theirs: Outputs, ours: Outputs) -> NDArray[np.float64]:
         """The largest difference of each example, `(n,)`; infinite where either is no number."""
@@ -185,6 +195,103 @@ class OfNumbers(Measure):
         return target
 
 
+class OfHeads(Measure):
+    """Several targets, each by its own measure.
+
+    The figure is the mean over the targets of the share that is right: accuracy of classes and labels; of numbers one minus the
+    mean absolute error in deviations of the targets.
+    """
+
+    output: ClassVar[str] = "outputs"
+    noun: ClassVar[str] = "output (numbers as a share of the largest)"
+    metric: ClassVar[str] = "score"
+    answer: ClassVar[str] = "answer"
+    answers: ClassVar[str] = "answers"
+
+    def __init__(self, task: Heads) -> None:
+        self._parts = [(part, _MEASURES[part.task.name]) for part in task]
+
+    @property
+    def main(self) -> tuple[str, ...]:
+        """Names of the targets."""
+        return tuple(part.target for part, _ in self._parts)
+
+    def gaps(self, theirs: Outputs, ours: Outputs) -> NDArray[np.float64]:
+        """The largest difference of each example over all targets."""
+        return np.max([measure.gaps(_own(theirs, part), _own(ours, part)) for part, measure in self._parts], axis=0)
+
+    def changed(self, theirs: Outputs, ours: Outputs) -> NDArray[np.bool_]:
+        """Whether each example has another answer for any target."""
+        return np.any([measure.changed(_own(theirs, part), _own(ours, part)) for part, measure in self._parts], axis=0)
+
+    def figure(self, outputs: Outputs, targets: NDArray[np.float32]) -> float:
+        """The mean share that is right over the targets that are known."""
+        found = []
+        for part, measure in self._parts:
+            known = part.known(targets)
+            if known.any():
+                value = measure.figure(_rows(_own(outputs, part), known), part.of(targets)[known])
+                found.append(1 - value / _deviation(part.of(targets)) if measure.metric == "mae" else value)
+        return float(np.mean(found)) if found else 0.0
+
+    def by_target(self, theirs: Outputs, ours: Outputs, targets: NDArray[np.float32]) -> dict[str, dict[str, Any]]:
+        """For each target the largest difference, how many answers changed, and its figure of both."""
+        rows: dict[str, dict[str, Any]] = {}
+        for part, measure in self._parts:
+            known, own = part.known(targets), part.of(targets)
+            one, other = _own(theirs, part), _own(ours, part)
+            rows[part.target] = {
+                "largest_difference": float(measure.gaps(one, other).max(initial=0.0)),
+                "changed": int(measure.changed(one, other).sum()),
+                "accuracy_lost": 0.0,
+            }
+            if known.any():
+                figures = [measure.figure(_rows(some, known), own[known]) for some in (one, other)]
+                rows[part.target] |= {
+                    "count": int(known.sum()),
+                    measure.metric: figures[0],
+                    f"{measure.metric}_of_model": figures[1],
+                    "accuracy_lost": measure.lost(figures[0], figures[1], own[known]),
+                }
+        return rows
+
+    def told(self, theirs: Outputs, ours: Outputs, at: int, target: NDArray[np.float32], names: Sequence[str]) -> dict[str, Any]:
+        """The targets whose answer changed, each as its own measure tells it."""
+        found = {}
+        for part, measure in self._parts:
+            one, other = _own(theirs, part), _own(ours, part)
+            if measure.changed(one, other)[at]:
+                found[part.target] = measure.told(one, other, at, target[part.start : part.stop], part.names)
+        return {"targets": found}
+
+    def _answers(self, outputs: Outputs) -> NDArray[Any]:
+        return np.concatenate([measure._answers(_own(outputs, part)) for part, measure in self._parts], axis=1)
+
+    def _scores(self, outputs: Outputs, targets: NDArray[np.float32]) -> NDArray[np.float64]:
+        return np.array([self.figure(outputs, targets)])
+
+    def _named(self, answer: NDArray[Any], names: Sequence[str]) -> Any:
+        return answer.tolist()
+
+    def _true(self, target: NDArray[np.float32]) -> NDArray[Any]:
+        return target
+
+
+def _own(outputs: Outputs, part: Part) -> dict[str, NDArray[Any]]:
+    """The outputs of one of several targets, called as they are where it is the only one."""
+    start = f"{part.target}_"
+    more = {name.removeprefix(start): value for name, value in outputs.items() if name.startswith(start)}
+    return {part.task.output: outputs[part.target], **more}
+
+
+def _rows(outputs: Outputs, rows: NDArray[np.bool_]) -> dict[str, NDArray[Any]]:
+    return {name: values[rows] for name, values in outputs.items()}
+
+
+def _deviation(targets: NDArray[np.float32]) -> float:
+    return max(float(np.nanstd(targets)), 1e-12)
+
+
 def measure_of(task: Task) -> Measure:
     """How answers of a task are compared.
 
@@ -195,7 +302,7 @@ def measure_of(task: Task) -> Measure:
     >>> measure_of(task_of("classify")).metric
     'accuracy'
     """
-    return _MEASURES[task.name]
+    return OfHeads(task) if isinstance(task, Heads) else _MEASURES[task.name]
 
 
 _MEASURES: dict[str, Measure] = {

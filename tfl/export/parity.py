@@ -65,7 +65,8 @@ def check_parity(
         modality=modality,
     )
     expected, found = of_model(in_float32(model), output=task.output).look_at(trial), exported.look_at(trial)
-    row = compare(exported, found, expected, trial, [""] * expected[task.output].shape[-1], task=task)
+    names = [""] * expected[task.output].shape[-1]
+    row = compare(exported, found, task.named(expected[task.output]), trial, names, task=task)
     row = {**row, "tolerance": tolerance, "holds": row["largest_difference"] <= tolerance}
     require(row)
     return {
@@ -190,14 +191,26 @@ def _part(
         measure.figure({output: values[inside] for output, values in outputs.items()}, targets) for outputs in (found, expected)
     )
     metric = measure.metric
-    return {**row, metric: theirs, f"{metric}_of_model": ours, "accuracy_lost": measure.lost(theirs, ours, targets)}
+    more = measure.by_target(
+        {output: values[inside] for output, values in found.items()},
+        {output: values[inside] for output, values in expected.items()},
+        targets,
+    )
+    lost = max((one["accuracy_lost"] for one in more.values()), default=measure.lost(theirs, ours, targets))
+    return {
+        **row,
+        metric: theirs,
+        f"{metric}_of_model": ours,
+        "accuracy_lost": lost,
+        **({"targets": more} if more else {}),
+    }
 
 
 def _other_outputs(found: Outputs, expected: Outputs, measure: Measure) -> dict[str, Any]:
     """For numbers the largest difference, for claims how many contents have another answer."""
     rows: dict[str, Any] = {}
     for name, values in expected.items():
-        if name == measure.output:
+        if name in measure.main:
             continue
         if values.dtype == bool:
             other = (found[name].astype(bool) != values).reshape(len(values), -1).any(axis=1)

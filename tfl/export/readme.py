@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from tfl.export.answer import IS_LABEL
 from tfl.export.kinds import KINDS
+from tfl.tasks.heads import Heads
 
 if TYPE_CHECKING:
     from tfl.export.shipment import Shipment
@@ -60,11 +61,13 @@ _OF_CONTENTS = {
         'names, values = answer["labels"].numpy()[0], answer["values"].numpy()[0]\n'
         "print({name.decode(): float(value) for name, value in zip(names, values)})\n"
     ),
+    "heads": "print({name: value.numpy()[0].tolist() for name, value in answer.items()})\n",
 }
 _OF_TENSORS = {
     "classify": 'print(labels[int(np.argmax(answer["probabilities"]))])\n',
     "multilabel": 'print([name for name, given in zip(labels, np.array(answer["is_label"])[0]) if given])\n',
     "regress": 'print({name: float(value) for name, value in zip(labels, np.array(answer["values"])[0])})\n',
+    "heads": "print({name: np.array(value)[0].tolist() for name, value in answer.items()})\n",
 }
 _NOTES = {
     "litert": (
@@ -170,10 +173,15 @@ def _table(kind: str, shipment: Shipment) -> str:
         rows.append(("input", f"`{modality.content_input}`", "string", "(batch,)", shipment.shipping.takes))
         if shipment.task.name == "classify":
             rows.append(("output", "`label`", "string", "(batch,)", "the likeliest class"))
+        for part in shipment.task if isinstance(shipment.task, Heads) else ():
+            if part.task.name == "classify":
+                rows.append(("output", f"`{part.target}_label`", "string", "(batch,)", f"the likeliest class of {part.target}"))
         of_each = (
             "the class of each probability"
             if shipment.task.name == "classify"
-            else f"the name of each of the `{shipment.output}`"
+            else f"the name of each of the `{shipment.main[0]}`"
+            if len(shipment.main) == 1
+            else "the name of each column of the targets, side by side"
         )
         rows.append(("output", "`labels`", "string", f"(batch, {classes})", of_each))
     else:
@@ -182,10 +190,25 @@ def _table(kind: str, shipment: Shipment) -> str:
             shape = ", ".join(str(side) for side in spec.shape)
             rows.append(("input", f"`{name}`", spec.dtype, f"({batch}, {shape})", meanings.get(name, "")))
     for name, tensor in shipment.answer.output.items():
-        shape = f"({batch}, {classes})" if len(tensor.shape) > 1 else f"({batch},)"
-        meaning = _MEANS.get(name, "").format(noun=modality.noun, nouns=modality.nouns)
+        shape = f"({batch}, {tensor.shape[-1]})" if len(tensor.shape) > 1 else f"({batch},)"
+        meaning = _meaning(name, shipment).format(noun=modality.noun, nouns=modality.nouns)
         rows.append(("output", f"`{name}`", str(tensor.dtype), shape, meaning))
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+
+
+def _meaning(name: str, shipment: Shipment) -> str:
+    """What an output says."""
+    for part in shipment.task if isinstance(shipment.task, Heads) else ():
+        if name == part.target:
+            names = ", ".join(json.dumps(one, ensure_ascii=False) for one in part.names[:_SHOWN])
+            return (
+                "a number"
+                if part.task.name == "regress"
+                else f"one probability for each of {names}".replace("{", "{{").replace("}", "}}")
+            )
+        if name.startswith(f"{part.target}_") and name.removeprefix(f"{part.target}_") in part.task.answers:
+            return f"of `{part.target}`: {_MEANS[name.removeprefix(f'{part.target}_')]}"
+    return _MEANS.get(name, "")
 
 
 def _labels(kind: str, shipment: Shipment) -> str:

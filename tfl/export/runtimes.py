@@ -174,10 +174,12 @@ def _keras(file: Path) -> Callable[[Any], Mapping[str, Any]]:
     import keras
 
     from tfl.backbones.foreign import import_layers_of
+    from tfl.backbones.saving import remember_skipped_attributes
     from tfl.backbones.weight_files import refuse_bomb
 
     import_layers_of(file)
     refuse_bomb(file)
+    remember_skipped_attributes()
     return of_model(keras.models.load_model(file, compile=False, safe_mode=True)).answer
 
 

@@ -11,6 +11,7 @@ The signature `serving_default` takes contents by the modality's name for them, 
 so that TensorFlow Serving's REST `{"b64": …}` works, and texts as they are. A second signature takes the tensors by name:
 `spectrogram`, or `tokens` with `token_ids`, `padding_mask` and `segment_ids`, and so on. Both give the task's output
 (`probabilities` or `values`), `labels` (the name of each of its columns), for several classes `label`, and what confidence adds.
+Several targets have an output each, called as they are, and a class among them `TARGET_label`.
 Format: https://www.tensorflow.org/guide/saved_model
 """
 
@@ -35,6 +36,7 @@ from tfl.export.warmup import write_warmup
 from tfl.modalities.base import Modality
 from tfl.storage import write_folder_atomically
 from tfl.tasks.base import Task
+from tfl.tasks.heads import Heads
 
 VERSION = 1
 
@@ -49,20 +51,26 @@ class ServedModel(tf.Module):
 
     def __init__(self, shipment: Shipment, *, labels_file: Path | None = None) -> None:
         super().__init__(name="tfl")
-        model, modality, main = shipment.answer, shipment.modality, shipment.output
+        model, modality, task = shipment.answer, shipment.modality, shipment.task
         # Only the variables are tracked, not the Keras objects: the SavedModel must not ask for Keras when it is loaded.
         self.weights = [variable.value for variable in model.variables]
         self.resources = trackables(modality.resources())
         if labels_file is not None:
             self.labels_file = tf.saved_model.Asset(str(labels_file))
         names = [name.encode() for name in shipment.class_names]
-        single = shipment.task.name == "classify"
+        of_class = (
+            {f"{part.target}_label": part for part in task if part.task.name == "classify"} if isinstance(task, Heads) else {}
+        )
 
         def from_tensors(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
             outputs = model(structured(dict(zip(specs, tensors, strict=True))), training=False)
-            labels = tf.constant(names)
-            label = {"label": tf.gather(labels, tf.argmax(outputs[main], axis=-1))} if single else {}
-            return {**outputs, **label, "labels": tf.broadcast_to(labels, tf.shape(outputs[main]))}
+            labels, main = tf.constant(names), outputs[shipment.main[0]]
+            label = {"label": tf.gather(labels, tf.argmax(main, axis=-1))} if task.name == "classify" else {}
+            label |= {
+                name: tf.gather(tf.constant(part.names), tf.argmax(outputs[part.target], axis=-1))
+                for name, part in of_class.items()
+            }
+            return {**outputs, **label, "labels": tf.broadcast_to(labels, (tf.shape(main)[0], len(names)))}
 
         def from_contents(contents: tf.Tensor) -> dict[str, tf.Tensor]:
             found = modality.encode(contents)

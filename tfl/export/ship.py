@@ -20,7 +20,7 @@ from tfl.export.shipment import Shipment, prepare
 from tfl.export.trial import Trial, tensors_of
 from tfl.export.write import folder_of, write_shipment
 from tfl.modalities.base import modality_of
-from tfl.tasks.base import task_of
+from tfl.tasks.base import task_for
 
 if TYPE_CHECKING:
     import keras
@@ -213,7 +213,7 @@ def ship_model(
         model,
         class_names=class_names,
         modality=modality,
-        task=task_of(recipe.task),
+        task=task_for(recipe, class_names),
         metadata={"recipe": recipe.name, "data_fingerprint": run.manifest["data"].get("fingerprint")},
         confidence=confidence if confidence is not None else Confidence.load(run.folder),
         representative=representative,

@@ -17,8 +17,10 @@ from tfl.errors import ExportError, TflError
 from tfl.export.answer import build_answer
 from tfl.modalities.shipping import Shipping, shipping_of
 from tfl.model.policies import policy_of, under_policy
+from tfl.recipe import OF_NUMBERS
 from tfl.storage import finite
 from tfl.tasks.base import Task, task_of
+from tfl.tasks.heads import Heads
 
 if TYPE_CHECKING:
     from tfl.evaluate.confidence import Confidence
@@ -53,9 +55,16 @@ class Shipment:
         return shipping_of(self.modality)
 
     @property
-    def output(self) -> str:
-        """Name of the task's output."""
-        return self.task.output
+    def main(self) -> tuple[str, ...]:
+        """The names of the task's outputs: one, or of several targets theirs."""
+        return tuple(part.target for part in self.task) if isinstance(self.task, Heads) else (self.task.output,)
+
+    @property
+    def of_numbers(self) -> tuple[bool, ...]:
+        """Of each column of these outputs, whether it is a number."""
+        if isinstance(self.task, Heads):
+            return tuple(part.task.name in OF_NUMBERS for part in self.task for _ in part.names)
+        return (self.task.name in OF_NUMBERS,)
 
     @property
     def outputs(self) -> dict[str, str]:
@@ -118,6 +127,7 @@ def prepare(
         "modality": modality.kind,
         "task": task.name,
         "class_names": list(class_names),
+        **({"targets": task.kinds} if isinstance(task, Heads) else {}),
         **shipping_of(modality).about(),
         "trained_in": trained_in,
         "outputs": {name: str(tensor.dtype) for name, tensor in answer.output.items()},

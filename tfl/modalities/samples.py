@@ -12,7 +12,16 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-KIND_OF = {"strawberry": "image", "digits": "image", "reviews": "text", "sounds": "audio", "leaves_with_notes": "several"}
+KIND_OF = {
+    "strawberry": "image",
+    "digits": "image",
+    "strawberry_night": "image",
+    "drawn_digits": "image",
+    "leaf_tasks": "image",
+    "reviews": "text",
+    "sounds": "audio",
+    "leaves_with_notes": "several",
+}
 """The kind of each sample by its name."""
 
 
@@ -55,7 +64,8 @@ def kind_of(name: str) -> str:
 def load(name: str) -> dict[str, Any]:
     """A sample as the fields of `tfl.data.examples.Examples`: `class_names`, `labels`, `note`, and `arrays` or `contents`.
 
-    Of a sample of several inputs `parts` are the columns of its table, by name.
+    Of a sample of several inputs `parts` are the columns of its table, by name; of one of several targets `columns` are their
+    cells.
 
     Raises:
         DataError: There is no sample of that name.
@@ -66,10 +76,12 @@ def load(name: str) -> dict[str, Any]:
         return {"class_names": sample.class_names, "labels": sample.labels, "note": sample.note, "parts": sample.parts}
     held = "contents" if hasattr(sample, "contents") else "images"
     where = "contents" if held == "contents" else "arrays"
+    columns = getattr(sample, "columns", None)
     return {
         "class_names": sample.class_names,
         "labels": sample.labels,
         "note": sample.note,
+        **({"columns": columns} if columns else {}),
         where: getattr(sample, held),
     }
 

@@ -20,10 +20,12 @@ from tfl.modalities.several.modality import PRESENT, networks_of, tensor_name
 from tfl.model.adapters import with_adapters
 from tfl.model.branches import VECTOR, Branch, build_branch
 from tfl.model.head import head_layers, put_on, reading_layers, tapped
+from tfl.model.heads import put_heads
 from tfl.model.join import join
 from tfl.model.source_head import Classifier, mapped_logits, put_classifier
 from tfl.recipe import Recipe
-from tfl.tasks.base import Task, task_of
+from tfl.tasks.base import Task, task_for
+from tfl.tasks.heads import Heads
 
 
 @dataclass(frozen=True)
@@ -122,7 +124,7 @@ def assemble(
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy(precision or before)
     try:
-        return _assemble(recipe, class_names, modality or modality_of(recipe), task or task_of(recipe.task), examples)
+        return _assemble(recipe, class_names, modality or modality_of(recipe), task or task_for(recipe, class_names), examples)
     finally:
         keras.config.set_dtype_policy(before)
 
@@ -148,15 +150,21 @@ def _assemble(recipe: Recipe, class_names: Sequence[str], modality: Modality, ta
     read = tapped(recipe.head, [block.name for block in blocks])
     maps = [tensors[blocks[position].name] for position in read]
     taps, joined = reading_layers(recipe.head, maps)
-    layers = [*head_layers(recipe.head, len(class_names), seed=recipe.seed, examples=examples), *task.output_layers()]
-    names = [layer.name for layer in (*(layer for tap in taps for layer in tap), joined, *layers)]
-    if taken := {operation.name for operation in backbone.operations} & set(names):
-        raise BackboneError(f"The backbone has layers named like the head's: {', '.join(sorted(taken))}.", fix="Rename them.")
     mask = next((tensor for tensor in backbone.inputs if tensor.name == MASK), None)
     vectors = [put_on(tap, map_, pooling=recipe.head.pooling, mask=mask) for tap, map_ in zip(taps, maps, strict=bool(taps))]
-    output = put_on([joined, *layers], vectors or maps[0], pooling=recipe.head.pooling, mask=mask)
+    one = [] if isinstance(task, Heads) else head_layers(recipe.head, len(class_names), seed=recipe.seed, examples=examples)
+    logits = put_on([joined, *one], vectors or maps[0], pooling=recipe.head.pooling, mask=mask)
+    if isinstance(task, Heads):
+        logits = put_heads(recipe.head, task, logits, seed=recipe.seed)
+    output = task.outputs_of(logits)
+    names = [layer.name for layer in _layers_above(output, backbone.operations)]
+    if taken := {operation.name for operation in backbone.operations} & set(names):
+        raise BackboneError(f"The backbone has layers named like the head's: {', '.join(sorted(taken))}.", fix="Rename them.")
+    model = keras.Model(inputs_of(backbone), output, name=recipe.name.replace("/", "_"))
+    if isinstance(task, Heads):
+        name_from_one(model)
     return Assembled(
-        model=keras.Model(inputs_of(backbone), output, name=recipe.name.replace("/", "_")),
+        model=model,
         backbone_output=maps[-1],
         blocks=_up_to(blocks, read[-1]),
         head_layers=tuple(names),
@@ -171,9 +179,8 @@ def _with_source(recipe: Recipe, class_names: Sequence[str], modality: Modality,
     source = modality.build_source(recipe.backbone)
     classifier = put_classifier(source)
     output, names = mapped_logits(classifier, len(class_names))
-    last = task.output_layers()
-    for layer in last:
-        output = layer(output)
+    logits, output = output, task.outputs_of(output)
+    last = _layers_above(output, [logits._keras_history.operation])
     inputs = inputs_of(source.model)
     return Assembled(
         model=keras.Model(inputs, output, name=recipe.name.replace("/", "_")),
@@ -197,9 +204,13 @@ def _with_branches(recipe: Recipe, class_names: Sequence[str], modality: Any, ta
         name: branches[name].joint[VECTOR] if name in branches else inputs[tensor_name(name, next(iter(part.spec())))]
         for name, part in modality.parts.items()
     }
-    output = join(recipe.head, vectors, inputs[PRESENT], seed=recipe.seed)
-    for layer in (*head_layers(recipe.head, len(class_names), seed=recipe.seed), *task.output_layers()):
-        output = layer(output)
+    vector = join(recipe.head, vectors, inputs[PRESENT], seed=recipe.seed)
+    if isinstance(task, Heads):
+        vector = put_heads(recipe.head, task, vector, seed=recipe.seed)
+    else:
+        for layer in head_layers(recipe.head, len(class_names), seed=recipe.seed):
+            vector = layer(vector)
+    output = task.outputs_of(vector)
     model = keras.Model(inputs, output, name=recipe.name.replace("/", "_"))
     name_from_one(model)
     blocks = [block for branch in branches.values() for block in branch.blocks]
@@ -213,6 +224,24 @@ def _with_branches(recipe: Recipe, class_names: Sequence[str], modality: Any, ta
         class_names=tuple(class_names),
         branches=tuple(branches.values()),
     )
+
+
+def _layers_above(output: Any, below: Sequence[Any]) -> list[keras.layers.Layer]:
+    """The layers between the operations `below` and a symbolic output, input side first; other operations are left out."""
+    seen, found = {id(operation) for operation in below}, list[keras.layers.Layer]()
+
+    def visit(tensor: Any) -> None:
+        operation, node, _ = tensor._keras_history
+        if id(operation) in seen:
+            return
+        seen.add(id(operation))
+        for given in operation._inbound_nodes[node].input_tensors:
+            visit(given)
+        if isinstance(operation, keras.layers.Layer):
+            found.append(operation)
+
+    visit(output)
+    return found
 
 
 def _up_to(blocks: Sequence[Block], last: int) -> tuple[Block, ...]:

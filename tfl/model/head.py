@@ -144,16 +144,29 @@ def head_layers(head: Head, class_count: int, *, seed: int, examples: int = 0) -
     """
     if head.probe == "knn":
         return neighbour_layers(class_count, examples=examples, standard=STANDARD, logits=LOGITS)
-    layers = keras.layers
-    made: list[keras.layers.Layer] = [layers.Normalization(name=STANDARD, dtype="float32")] if head.taps else []
+    standard = [keras.layers.Normalization(name=STANDARD, dtype="float32")] if head.taps else []
+    return [*standard, *dense_layers(head, class_count, seed=seed, prefix="head_", logits=LOGITS)]
+
+
+def dense_layers(head: Head, class_count: int, *, seed: int, prefix: str, logits: str) -> list[keras.layers.Layer]:
+    """The hidden layers with their dropout, and the last one, which gives the logits.
+
+    Args:
+        head: What the recipe asks for.
+        class_count: Number of logits.
+        seed: Of the initial weights and of the dropout.
+        prefix: What the names of the layers begin with.
+        logits: Name of the last one.
+    """
+    layers, made = keras.layers, list[keras.layers.Layer]()
     for number, units in enumerate((*head.hidden, None), start=1):
         if head.dropout:
-            made.append(layers.Dropout(head.dropout, seed=seed + number, name=f"head_dropout{number}", dtype="float32"))
+            made.append(layers.Dropout(head.dropout, seed=seed + number, name=f"{prefix}dropout{number}", dtype="float32"))
         start = keras.initializers.GlorotUniform(seed=seed + number)
         if units is None:
-            made.append(layers.Dense(class_count, kernel_initializer=start, name=LOGITS, dtype="float32"))
+            made.append(layers.Dense(class_count, kernel_initializer=start, name=logits, dtype="float32"))
         else:
-            name, activation = f"head_dense{number}", head.activation
+            name, activation = f"{prefix}dense{number}", head.activation
             made.append(layers.Dense(units, activation=activation, kernel_initializer=start, name=name, dtype="float32"))
     return made
 

@@ -18,6 +18,8 @@ from tfl.probes.folds import FOLDS, make_folds
 from tfl.probes.linear import FIRST, fitted_probe, held_out
 from tfl.probes.other import class_means, linear_svm
 from tfl.recipe import OF_NUMBERS, LinearProbe
+from tfl.tasks.base import Task
+from tfl.tasks.heads import Heads
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -118,6 +120,42 @@ def linear_head(
         np.stack([kernel for kernel, _, _ in columns], axis=1).astype(np.float32),
         np.array([bias for _, bias, _ in columns], np.float32),
         tuple(strength for _, _, strength in columns),
+    )
+
+
+def linear_head_of(
+    task: Task,
+    features: NDArray[np.float32],
+    targets: NDArray[np.float32],
+    units: NDArray[np.integer],
+    *,
+    method: LinearProbe = "logistic",
+    balanced: bool = False,
+    seed: int = 0,
+    strengths: Sequence[float] | None = None,
+) -> LinearHead:
+    """The linear head of a task; of several targets one for each, side by side, on the examples that have it.
+
+    Args:
+        task: What is predicted, fitted to the training targets.
+        features: `(n, width)`.
+        targets: `(n, outputs)`, as the task has them; NaN where one is missing.
+        units, method, balanced, seed, strengths: See `linear_head`.
+    """
+    if not isinstance(task, Heads):
+        scaled = task.scaled(targets)
+        return linear_head(
+            features, scaled, units, task=task.name, method=method, balanced=balanced, seed=seed, strengths=strengths
+        )
+    found = []
+    for part in task:
+        known = part.known(targets)
+        own = part.task.scaled(part.of(targets)[known])
+        found.append(linear_head(features[known], own, units[known], task=part.task.name, balanced=balanced, seed=seed))
+    return LinearHead(
+        np.concatenate([one.kernel for one in found], axis=1),
+        np.concatenate([one.bias for one in found]),
+        tuple(strength for one in found for strength in one.strengths),
     )
 
 

@@ -187,9 +187,7 @@ class _Folds:
         for place in range(len(some)):
             inside = train[:, place]
             self.weights[inside, place] = class_weights(labels[inside]) if balanced else 1
-        share = train.astype(np.float32) / train.sum(
-            axis=0
-        )  # in double precision: in single, the search for the minimum can stall
+        share = train.astype(np.float32) / train.sum(axis=0)  # double precision: in single, the search can stall
         self.mean = self.x.T @ share
         variance = np.square(self.x).T @ share - self.mean**2
         self.scale = np.sqrt(np.maximum(variance, 0))

@@ -24,7 +24,7 @@ from tfl.runs import Run
 from tfl.serve.about import about_of_export, shipping_of_export, task_of_export
 from tfl.serve.files import expand, read_file
 from tfl.serve.inputs import Rows
-from tfl.serve.rows import MAIN, row_of
+from tfl.serve.rows import MAIN, row_of, width_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,7 +46,7 @@ class Predictions:
     Attributes:
         predictions: For each one that can be read `file`, and the answer by task: `label`, `probability` and `probabilities` by
             class; `labels` and `probabilities` by label; `values`, and `lower` and `upper` where the run measured intervals, by
-            name.
+            name; of several targets `targets`, with the answer of each by its name.
         unreadable: For each other one `file` and `why`.
         notes: What else is to be said, as sentences.
     """
@@ -270,11 +270,13 @@ def load_run_model(run: Run) -> Any:
     import keras
 
     from tfl.backbones.foreign import import_layers_of
+    from tfl.backbones.saving import remember_skipped_attributes
     from tfl.backbones.weight_files import refuse_bomb
     from tfl.modalities.base import modality_of
 
     modality = modality_of(run.recipe)
     import_layers_of(file)
+    remember_skipped_attributes()
     try:
         refuse_bomb(file)
         model = keras.models.load_model(file, compile=False, safe_mode=True)
@@ -308,9 +310,9 @@ def _of_run(run: Run) -> Predictor:
     from tfl.evaluate.confidence import Confidence
     from tfl.export.answer import build_answer
     from tfl.modalities.base import modality_of
-    from tfl.tasks.base import task_of
+    from tfl.tasks.base import task_for
 
-    model, modality, task = load_run_model(run), modality_of(run.recipe), task_of(run.recipe.task)
+    model, modality, task = load_run_model(run), modality_of(run.recipe), task_for(run.recipe, run.class_names)
     if task.name != "classify":  # what is answered needs the thresholds or intervals of the run
         model = build_answer(model, Confidence.load(run.folder), modality=modality, task=task)
 
@@ -356,7 +358,8 @@ def load_saved_model(folder: Path) -> tuple[Any, tuple[str, ...]]:
         loaded = tf.saved_model.load(str(folder))
         served = loaded.signatures["serving_default"]
         names = (folder / "assets" / "labels.txt").read_text(encoding="utf-8").removesuffix("\n").split("\n")
-        outputs = served.structured_outputs[MAIN[task_of_export(folder)]].shape[-1]
+        widths = {name: spec.shape[-1] for name, spec in served.structured_outputs.items() if spec.shape.rank > 1}
+        outputs = width_of(task_of_export(folder), widths, names)
         if outputs != len(names):
             raise ValueError(f"it has {outputs} outputs and {len(names)} labels")
     except Exception as error:  # TensorFlow raises a dozen kinds, by what is damaged

@@ -17,6 +17,7 @@ from tfl.studies.cells import Cell, cells_of
 from tfl.studies.folder import StudyFolder
 from tfl.studies.table import NOT_RUN, collect_study, is_done, read_scores
 from tfl.studies.written import write_tables
+from tfl.tasks.heads import refuse_several_targets
 from tfl.tuning.folder import drop_weights
 
 if TYPE_CHECKING:
@@ -58,6 +59,8 @@ def measure_study(
     check_is_text(study.folder)
     check_can_write(study.folder, folder=True)
     study.refuse_if_taken(resume=resume)
+    for source in axes.sources:
+        refuse_several_targets(source.recipe, "A study")
     cells = cells_of(axes)
     outcomes = _check(axes, cells)
     with locked(study.folder):

@@ -9,9 +9,9 @@ from __future__ import annotations
 import importlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
-from tfl.recipe import METRICS
+from tfl.recipe import METRICS, Recipe
 
 if TYPE_CHECKING:
     import keras
@@ -64,17 +64,25 @@ class Task(Protocol):
 
     name: ClassVar[str]
     output: ClassVar[str]
-    metrics: ClassVar[Mapping[str, bool]]
     default_metric: ClassVar[str]
     step_metric: ClassVar[str]
-    answers: ClassVar[tuple[str, ...]]
-    fits: ClassVar[tuple[str, ...]]
-    figures: ClassVar[tuple[str, ...]]
     each: ClassVar[str]
     columns: ClassVar[tuple[str, ...]]
     words: ClassVar[tuple[str, ...]]
     truth_prefix: ClassVar[str | None]
     output_prefix: ClassVar[str]
+
+    @property
+    def metrics(self) -> Mapping[str, bool]: ...
+
+    @property
+    def answers(self) -> tuple[str, ...]: ...
+
+    @property
+    def fits(self) -> tuple[str, ...]: ...
+
+    @property
+    def figures(self) -> tuple[str, ...]: ...
 
     def fitted(self, targets: NDArray[np.float32], names: Sequence[str] = ()) -> Task:
         """The task with what it takes from the training targets, such as their mean and standard deviation.
@@ -96,8 +104,21 @@ class Task(Protocol):
     def width(self, examples: Examples) -> int:
         """How many outputs the head has."""
 
-    def output_layers(self) -> list[keras.layers.Layer]:
-        """The layers from logits to outputs, in float32 under every dtype policy; the last has the name of `output`."""
+    def outputs_of(self, logits: Any, *, name: str | None = None) -> Any:
+        """The outputs, from symbolic logits or a tensor, in float32 under every policy; the last layer is called `name`, which is
+        `output` by default."""
+
+    def logits_of(self, model: keras.Model) -> Any:
+        """The symbolic logits of a network whose last layers `outputs_of` made."""
+
+    def bound_to(self, model: keras.Model) -> Task:
+        """The task as a network trains it: with the variables of its loss that the network holds, where it has any."""
+
+    def without_training(self, model: keras.Model) -> keras.Model:
+        """The network without layers that only training needs."""
+
+    def named(self, outputs: Any) -> dict[str, Any]:
+        """The outputs by name, as exports give them, from all of them side by side."""
 
     def loss(
         self, targets: tf.Tensor, logits: tf.Tensor, *, weights: tf.Tensor | None = None, label_smoothing: float = 0.0
@@ -170,8 +191,45 @@ class Task(Protocol):
     def answer(self, values: Mapping[str, Any], logits: NDArray[np.floating]) -> dict[str, NDArray[Any]]:
         """The outputs named in `answers`, each `(n, width)`, computed by NumPy."""
 
-    def answer_tensors(self, values: Mapping[str, Any], logits: Any) -> dict[str, Any]:
-        """The same from symbolic logits, by stock Keras layers and operations in float32."""
+    def answer_tensors(self, values: Mapping[str, Any], logits: Any, *, prefix: str = "") -> dict[str, Any]:
+        """The same from symbolic logits, by stock Keras layers and operations in float32; `prefix` begins the layers' names."""
+
+
+class OneTarget:
+    """What every task of one target has: outputs that are its logits through some layers, one behind the other."""
+
+    output: ClassVar[str]
+
+    def output_layers(self, *, name: str | None = None) -> list[keras.layers.Layer]:
+        """The layers from logits to outputs; the last has that name, which is `output` by default."""
+        raise NotImplementedError
+
+    def outputs_of(self, logits: Any, *, name: str | None = None) -> Any:
+        """The outputs, from symbolic logits or a tensor."""
+        found = logits
+        for layer in self.output_layers(name=name):
+            found = layer(found)
+        return found
+
+    def logits_of(self, model: keras.Model) -> Any:
+        """The symbolic logits of a network whose last layers `outputs_of` made."""
+        logits = model.outputs[0]
+        for _ in self.output_layers():
+            operation, node, _ = logits._keras_history
+            logits = operation._inbound_nodes[node].input_tensors[0]
+        return logits
+
+    def bound_to(self, model: keras.Model) -> Self:
+        """The task itself: its loss has no variables."""
+        return self
+
+    def without_training(self, model: keras.Model) -> keras.Model:
+        """The network itself."""
+        return model
+
+    def named(self, outputs: Any) -> dict[str, Any]:
+        """The outputs by their one name."""
+        return {self.output: outputs}
 
 
 NAMES = tuple(METRICS)
@@ -189,3 +247,26 @@ def task_of(name: str) -> Task:
     module: Any = importlib.import_module(f"tfl.tasks.{name}")
     found: Task = module.TASK
     return found
+
+
+def task_for(recipe: Recipe, class_names: Sequence[str]) -> Task:
+    """The task of a recipe, with the layout of its outputs where there are several targets.
+
+    Args:
+        recipe: The recipe.
+        class_names: The name of each output.
+
+    Example:
+
+    >>> import tfl
+    >>> from tfl.tasks.base import task_for
+    >>> data = tfl.Data("plants.csv", targets={"species": "class", "height": "number"})
+    >>> recipe = tfl.Recipe(name="plants", data=data, backbone=tfl.Backbone("mini"))
+    >>> [part.target for part in task_for(recipe, ["species=fern", "species=moss", "height"])]
+    ['species', 'height']
+    """
+    if not recipe.data.targets:
+        return task_of(recipe.task)
+    from tfl.tasks.heads import Heads
+
+    return Heads.of_data(recipe.data, class_names, loss_weights=recipe.head.loss_weights)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from tfl.tasks.base import Examples, FittedConfidence
+from tfl.tasks.base import Examples, FittedConfidence, OneTarget
 
 if TYPE_CHECKING:
     import keras
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Classify:
+class Classify(OneTarget):
     """One of several classes. Targets are one-hot, or mixed where an augmentation mixes examples."""
 
     name: ClassVar[str] = "classify"
@@ -55,11 +55,11 @@ class Classify:
         """How many classes there are."""
         return len(examples.class_names)
 
-    def output_layers(self) -> list[keras.layers.Layer]:
+    def output_layers(self, *, name: str | None = None) -> list[keras.layers.Layer]:
         """A softmax."""
         import keras
 
-        return [keras.layers.Softmax(name=self.output, dtype="float32")]
+        return [keras.layers.Softmax(name=name or self.output, dtype="float32")]
 
     def loss(
         self, targets: tf.Tensor, logits: tf.Tensor, *, weights: tf.Tensor | None = None, label_smoothing: float = 0.0
@@ -184,12 +184,12 @@ class Classify:
 
         return answer_classes(values, logits)
 
-    def answer_tensors(self, values: Mapping[str, Any], logits: Any) -> dict[str, Any]:
+    def answer_tensors(self, values: Mapping[str, Any], logits: Any, *, prefix: str = "") -> dict[str, Any]:
         """The same from symbolic logits; the most probable class is always in the set."""
         import keras
 
-        cooled = keras.layers.Rescaling(1 / values["temperature"], dtype="float32", name="temperature")(logits)
-        probabilities = keras.layers.Softmax(dtype="float32", name="calibrated_probabilities")(cooled)
+        cooled = keras.layers.Rescaling(1 / values["temperature"], dtype="float32", name=f"{prefix}temperature")(logits)
+        probabilities = keras.layers.Softmax(dtype="float32", name=f"{prefix}calibrated_probabilities")(cooled)
         largest = keras.ops.max(probabilities, axis=-1, keepdims=True)
         least = keras.ops.minimum(largest, values["set_threshold"])
         return {"calibrated_probabilities": probabilities, "prediction_set": keras.ops.greater_equal(probabilities, least)}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from tfl.errors import DataError, listed
-from tfl.tasks.base import Examples, FittedConfidence
+from tfl.tasks.base import Examples, FittedConfidence, OneTarget
 
 if TYPE_CHECKING:
     import keras
@@ -24,7 +24,7 @@ _SPLITS = 3
 
 
 @dataclass(frozen=True)
-class Multilabel:
+class Multilabel(OneTarget):
     """Any number of labels. Targets are 1 where an example has the label, 0 where it has not, NaN where nobody knows."""
 
     name: ClassVar[str] = "multilabel"
@@ -82,11 +82,11 @@ class Multilabel:
         """How many labels there are."""
         return len(examples.class_names)
 
-    def output_layers(self) -> list[keras.layers.Layer]:
+    def output_layers(self, *, name: str | None = None) -> list[keras.layers.Layer]:
         """A sigmoid."""
         import keras
 
-        return [keras.layers.Activation("sigmoid", name=self.output, dtype="float32")]
+        return [keras.layers.Activation("sigmoid", name=name or self.output, dtype="float32")]
 
     def loss(
         self, targets: tf.Tensor, logits: tf.Tensor, *, weights: tf.Tensor | None = None, label_smoothing: float = 0.0
@@ -216,15 +216,7 @@ class Multilabel:
         >>> TASK.strata(some)[[0, 11, 12, 27]].tolist()
         [1, 1, 0, 2]
         """
-        has = self.targets(examples) > 0.5
-        _, combination, counts = np.unique(has, axis=0, return_inverse=True, return_counts=True)
-        combination = combination.reshape(-1)
-        frequency = np.where(has, has.sum(axis=0), len(has) + 1)
-        rarest = np.where(has.any(axis=1), frequency.argmin(axis=1), has.shape[1])
-        keys = np.where(counts[combination] >= SMALLEST_STRATUM, combination, len(counts) + rarest)
-        _, groups, sizes = np.unique(keys, return_inverse=True, return_counts=True)
-        groups[sizes[groups] < _SPLITS] = sizes.argmax()
-        return np.asarray(np.unique(groups, return_inverse=True)[1], np.int32)
+        return strata_of(self.targets(examples) > 0.5)
 
     def fit_confidence(
         self, settings: tfl.Calibration, logits: NDArray[np.floating], targets: NDArray[np.float32]
@@ -248,14 +240,28 @@ class Multilabel:
 
         return answer_labels(values, logits)
 
-    def answer_tensors(self, values: Mapping[str, Any], logits: Any) -> dict[str, Any]:
+    def answer_tensors(self, values: Mapping[str, Any], logits: Any, *, prefix: str = "") -> dict[str, Any]:
         """The same from symbolic logits."""
         import keras
 
-        rescaled = keras.layers.Rescaling(values["slope"], values["intercept"], dtype="float32", name="calibration")(logits)
-        probabilities = keras.layers.Activation("sigmoid", dtype="float32", name="calibrated_probabilities")(rescaled)
+        rescaled = keras.layers.Rescaling(values["slope"], values["intercept"], dtype="float32", name=f"{prefix}calibration")(
+            logits
+        )
+        probabilities = keras.layers.Activation("sigmoid", dtype="float32", name=f"{prefix}calibrated_probabilities")(rescaled)
         thresholds = np.asarray(values["thresholds"], np.float32)
         return {"calibrated_probabilities": probabilities, "is_label": keras.ops.greater_equal(probabilities, thresholds)}
+
+
+def strata_of(has: NDArray[np.bool_]) -> NDArray[np.int32]:
+    """The group of each example by what it has, `(n, labels)`: the combination, or the rarest label of a rare combination."""
+    _, combination, counts = np.unique(has, axis=0, return_inverse=True, return_counts=True)
+    combination = combination.reshape(-1)
+    frequency = np.where(has, has.sum(axis=0), len(has) + 1)
+    rarest = np.where(has.any(axis=1), frequency.argmin(axis=1), has.shape[1])
+    keys = np.where(counts[combination] >= SMALLEST_STRATUM, combination, len(counts) + rarest)
+    _, groups, sizes = np.unique(keys, return_inverse=True, return_counts=True)
+    groups[sizes[groups] < _SPLITS] = sizes.argmax()
+    return np.asarray(np.unique(groups, return_inverse=True)[1], np.int32)
 
 
 _WATCHED = ("macro_f1", "micro_f1", "mean_average_precision")

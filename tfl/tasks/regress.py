@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from tfl.errors import DataError, listed
-from tfl.tasks.base import Examples, FittedConfidence
+from tfl.tasks.base import Examples, FittedConfidence, OneTarget
 
 if TYPE_CHECKING:
     import keras
@@ -25,7 +25,7 @@ STRATA, SMALLEST_STRATUM = 10, 10
 
 
 @dataclass(frozen=True)
-class Regress:
+class Regress(OneTarget):
     """One or several numbers. Targets are in their own units; NaN marks one that is missing.
 
     Args:
@@ -91,13 +91,13 @@ class Regress:
         """How many numbers are predicted."""
         return len(examples.class_names)
 
-    def output_layers(self) -> list[keras.layers.Layer]:
+    def output_layers(self, *, name: str | None = None) -> list[keras.layers.Layer]:
         """From standard deviations to the numbers' own units."""
         import keras
 
         scale: Any = list(self.deviation) if len(self.deviation) > 1 else (*self.deviation, 1.0)[0]
         offset: Any = list(self.mean) if len(self.mean) > 1 else (*self.mean, 0.0)[0]
-        return [keras.layers.Rescaling(scale, offset, name=self.output, dtype="float32")]
+        return [keras.layers.Rescaling(scale, offset, name=name or self.output, dtype="float32")]
 
     def loss(
         self, targets: tf.Tensor, logits: tf.Tensor, *, weights: tf.Tensor | None = None, label_smoothing: float = 0.0
@@ -236,7 +236,7 @@ class Regress:
 
         return answer_intervals(values, logits)
 
-    def answer_tensors(self, values: Mapping[str, Any], logits: Any) -> dict[str, Any]:
+    def answer_tensors(self, values: Mapping[str, Any], logits: Any, *, prefix: str = "") -> dict[str, Any]:
         """The same from symbolic logits."""
         from tfl.tasks.number_confidence import interval_tensors
 

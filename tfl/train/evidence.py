@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tfl.recipe import LOWER_IS_BETTER, OF_NUMBERS
+from tfl.recipe import HEADS, OF_NUMBERS, lower_is_better
 from tfl.tasks.base import Task
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class Gain:
         """
         low, high = self.interval
         verdict = "kept" if (self.holds if kept is None else kept) else "not kept"
-        change = -self.metric if metric in LOWER_IS_BETTER else self.metric
+        change = -self.metric if lower_is_better(metric) else self.metric
         return f"{metric} {change:+.4f}, loss {-self.mean:+.4f} [{-high:+.4f}, {-low:+.4f}], p = {self.p:.2g}: {verdict}"
 
     def as_json(self) -> dict[str, Any]:
@@ -118,9 +118,7 @@ class Evidence:
         """
         targets = self.targets if rows is None else self.targets[rows]
         gains = self.losses(before, targets) - self.losses(logits, targets)
-        metric = (self.metric_of(logits, targets) - self.metric_of(before, targets)) * (
-            -1 if self.metric in LOWER_IS_BETTER else 1
-        )
+        metric = (self.metric_of(logits, targets) - self.metric_of(before, targets)) * (-1 if lower_is_better(self.metric) else 1)
         mean, p = float(gains.mean()), max(p_value(gains, np.zeros(len(gains)), seed=self.seed), _p_of_mean(gains))
         holds = p <= (self.alpha if alpha is None else alpha) and (by_loss_alone or metric >= 0) and mean >= self.least
         return Gain(metric=metric, mean=mean, interval=_interval(gains), p=p, holds=holds)
@@ -130,7 +128,9 @@ class Evidence:
         return float(self.task.validate(np.asarray(logits, np.float32), targets)[self.metric])
 
     def losses(self, logits: NDArray[np.floating], targets: NDArray[np.float32]) -> NDArray[np.float64]:
-        """The loss of each example `(m,)`; for classes and labels with the temperature that makes their mean smallest."""
+        """The loss of each example `(m,)`; for classes and labels with the temperature that makes their mean smallest. Several
+        targets are compared as they are.
+        """
         import tensorflow as tf
 
         weights = None if self.weights is None else tf.constant(self.weights, tf.float32)
@@ -140,7 +140,7 @@ class Evidence:
             scaled: Any = tf.constant(np.asarray(logits, np.float32) / np.float32(temperature))
             return np.asarray(self.task.loss(truth, scaled, weights=weights), np.float64)
 
-        if self.task.name in OF_NUMBERS:
+        if self.task.name in (*OF_NUMBERS, HEADS):
             return at(1.0)
         return min((at(temperature) for temperature in TEMPERATURES), key=lambda losses: float(losses.mean()))
 

@@ -97,7 +97,7 @@ class Loop:
     ) -> None:
         self.model, self.batch_size, self.label_smoothing = model, batch_size, label_smoothing
         self.parts, self.steps, self.sums = parts, 0, np.zeros(3)
-        self.task = task or task_of("classify")
+        self.task = (task or task_of("classify")).bound_to(model)
         width = int(model.output_shape[-1])
         self._class_weights = tf.constant(np.ones(width) if class_weights is None else class_weights, tf.float32)
         self._logits = logits_model(model, self.task)
@@ -334,11 +334,7 @@ def _are_vectors(specs: Any) -> bool:
 
 def logits_model(model: keras.Model, task: Task) -> keras.Model:
     """`model` without the task's output layers: a loss computed from probabilities loses its gradient where they saturate."""
-    logits = model.outputs[0]
-    for _ in task.output_layers():
-        operation, node, _ = logits._keras_history
-        logits = operation._inbound_nodes[node].input_tensors[0]
-    return keras.Model(inputs_of(model), logits, name=f"{model.name}_logits")
+    return keras.Model(inputs_of(model), task.logits_of(model), name=f"{model.name}_logits")
 
 
 _TAP_LAYERS = 2

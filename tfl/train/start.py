@@ -20,11 +20,13 @@ from tfl.features.standardise import moments, set_moments, standardise
 from tfl.model.assemble import Assembled
 from tfl.model.class_mapping import ClassMapping, map_classes
 from tfl.model.head import LOGITS, POOL, STANDARD
+from tfl.model.heads import logits_name
 from tfl.model.neighbours import set_neighbours
 from tfl.model.source_head import set_mapping
-from tfl.probes.head import LinearHead, linear_head
+from tfl.probes.head import LinearHead, linear_head_of
 from tfl.probes.neighbours import nearest_neighbours
-from tfl.recipe import Recipe
+from tfl.recipe import HEADS, Recipe
+from tfl.tasks.heads import Heads
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -62,7 +64,7 @@ def start_head(assembled: Assembled, bundle: Bundle, *, recipe: Recipe, console:
     else:
         pooling, features = recipe.head.pooling, recipe.features
         vectors = head_inputs(assembled, bundle, "train", pooling=pooling, features=features, console=console)
-    inputs, targets = standardised_inputs(assembled, vectors), bundle.task.scaled(bundle.targets_of("train"))
+    inputs, targets = standardised_inputs(assembled, vectors), bundle.targets_of("train")
     train = bundle.indices("train")
     units = np.where(bundle.is_extra(train), -1, tied_together(bundle.examples, bundle.fingerprints)[train])
     options: dict[str, Any] = {"balanced": recipe.class_weight == "balanced", "seed": derived_seed(recipe.seed, "probe")}
@@ -83,10 +85,11 @@ def start_head(assembled: Assembled, bundle: Bundle, *, recipe: Recipe, console:
             received=f"head.strengths={given}",
             allowed=f"{most} number{'s' if most > 1 else ''}, or none",
         )
-    found = linear_head(
-        inputs, targets, units, task=bundle.task.name, method=recipe.head.probe, strengths=given or None, **options
-    )
-    set_head(assembled, found)
+    found = linear_head_of(bundle.task, inputs, targets, units, method=recipe.head.probe, strengths=given or None, **options)
+    if isinstance(bundle.task, Heads):
+        set_heads(assembled, found, bundle.task)
+    else:
+        set_head(assembled, found)
     if console is not None:
         few = sorted({f"{strength:.3g}" for strength in (min(found.strengths), max(found.strengths))}, key=float)
         name = _METHODS.get(recipe.head.probe, _NAMES[bundle.task.name])
@@ -148,9 +151,17 @@ def set_head(assembled: Assembled, found: LinearHead) -> None:
     next(layer for layer in assembled.model.layers if layer.name == LOGITS).set_weights([found.kernel, found.bias])
 
 
+def set_heads(assembled: Assembled, found: LinearHead, task: Heads) -> None:
+    """Gives the last layer of each of several targets its part of these weights."""
+    for part in task:
+        layer = assembled.model.get_layer(logits_name(part.target))
+        layer.set_weights([part.of(found.kernel), found.bias[part.start : part.stop]])
+
+
 _METHODS = {"svm": "linear SVM with C =", "class_means": "class means at temperature"}
 _NAMES = {
     "classify": "logistic regression with C =",
     "multilabel": "logistic regressions with C =",
     "regress": "ridge regression with alpha =",
+    HEADS: "a regression for each target with C or alpha =",
 }

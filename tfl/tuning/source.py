@@ -79,7 +79,7 @@ def _is_default(field: dataclasses.Field[Any], item: Any) -> bool:
     if field.default is not dataclasses.MISSING:
         return bool(item == field.default) and type(item) is type(field.default)
     if field.default_factory is not dataclasses.MISSING:
-        return bool(dict(item) == field.default_factory())
+        return bool(item == field.default_factory())
     return False
 
 

@@ -97,7 +97,8 @@ def check_trains(recipe: Recipe) -> None:
     """Checks that a trial of the recipe has epochs, whose metric is compared.
 
     Raises:
-        RecipeError: Its last stage has none, or it has `extra_data`, `pretrain` or pseudo-labels, which trials do not train with.
+        RecipeError: Its last stage has none, or it has `extra_data`, `target_data`, `pretrain` or pseudo-labels, which trials do
+            not use.
     """
     if recipe.learns_without_labels:
         raise RecipeError(
@@ -105,12 +106,13 @@ def check_trains(recipe: Recipe) -> None:
             received="pretrain" if recipe.pretrain is not None else "pseudo_labels",
             fix="Pretrain in a run of its own (tfl run), name its pretrained.keras as the backbone, and search without both.",
         )
-    if recipe.extra_data is not None:
-        raise RecipeError(
-            "A search trains on `data` alone, and this recipe has `extra_data`.",
-            received=recipe.extra_data.source,
-            fix="Search without it, --set extra_data=none, and give it to a run of the best recipe.",
-        )
+    for field in ("extra_data", "target_data"):
+        if (other := getattr(recipe, field)) is not None:
+            raise RecipeError(
+                f"A search trains on `data` alone, and this recipe has `{field}`.",
+                received=other.source,
+                fix=f"Search without it, --set {field}=none, and give it to a run of the best recipe.",
+            )
     if not recipe.fixed_stages:
         return  # what leaves them to `Auto` is refused by the search itself
     stage = recipe.fixed_stages[-1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,12 @@ pytest.importorskip("keras_hub")
 
 NAMES = sorted(small_backbones())
 TOKENS = np.array([[2, 5, 6, 7, 3, 0, 0], [2, 9, 8, 7, 6, 5, 3]], "int32")
+
+
+@functools.cache
+def flat(name: str) -> keras.Model:
+    """A network laid out flat, for tests that only look at it."""
+    return lay_out_flat(small_backbones()[name]())
 
 
 def fed(model: keras.Model) -> dict[str, np.ndarray]:
@@ -59,7 +66,7 @@ def test_the_flat_network_answers_as_keras_hubs_own_and_loads_again(name: str, p
 
 @pytest.mark.parametrize("name", NAMES)
 def test_one_block_for_the_embeddings_and_one_for_each_transformer_layer(name: str) -> None:
-    model = lay_out_flat(small_backbones()[name]())
+    model = flat(name)
     embeddings, first, second = find_blocks(model, length=7)
     layers = [layer for block in (embeddings, first, second) for layer in block.layers]
     assert sorted(layers) == sorted({operation.name for operation in model.operations} - {one.name for one in model.inputs})
@@ -71,10 +78,10 @@ def test_one_block_for_the_embeddings_and_one_for_each_transformer_layer(name: s
 def test_flops_of_a_layer_are_those_counted_by_hand() -> None:
     """Four projections of 16 × 16 and two of 16 × 32 at each of 7 positions; 7 × 7 products of queries with keys, and values."""
     for name in ("BertBackbone", "DistilBertBackbone", "RobertaBackbone"):
-        blocks = find_blocks(lay_out_flat(small_backbones()[name]()), length=7)
+        blocks = find_blocks(flat(name), length=7)
         assert blocks[1].flops == 2 * 7 * (4 * 16 * 16 + 2 * 16 * 32) + 2 * 2 * 7 * 7 * 16
     assert blocks[1].parameters == 4 * (16 * 16 + 16) + (16 * 32 + 32) + (32 * 16 + 16) + 2 * 2 * 16
-    default = find_blocks(lay_out_flat(small_backbones()["BertBackbone"]()))
+    default = find_blocks(flat("BertBackbone"))
     assert default[1].flops == 2 * 128 * (4 * 16 * 16 + 2 * 16 * 32) + 2 * 2 * 128 * 128 * 16
 
 
@@ -94,7 +101,7 @@ def test_flops_agree_with_the_profiler_of_tensorflow() -> None:
 
 
 def test_a_layer_that_is_shared_counts_once_and_its_calls_have_names_of_their_own() -> None:
-    blocks = find_blocks(lay_out_flat(small_backbones()["AlbertBackbone"]()))
+    blocks = find_blocks(flat("AlbertBackbone"))
     assert [block.name for block in blocks] == ["embedding_projection", "group_0_inner_layer_0", "group_0_inner_layer_0_2"]
     assert blocks[1].parameters > 0 == blocks[2].parameters and blocks[2].layers == ()
 
@@ -102,7 +109,7 @@ def test_a_layer_that_is_shared_counts_once_and_its_calls_have_names_of_their_ow
 @pytest.mark.parametrize("name", NAMES)
 def test_prefix_and_suffix_are_the_whole(name: str) -> None:
     """The suffix takes the one tensor that is alive, and the inputs that it needs again."""
-    model = lay_out_flat(small_backbones()[name]())
+    model = flat(name)
     whole = answer(model)
     ends = {block.name for block in find_blocks(model)[:-1]}
     for point in find_cut_points(model):
@@ -133,7 +140,7 @@ def test_keras_hubs_own_networks_have_blocks_as_they_are() -> None:
 
 
 def test_padding_changes_nothing() -> None:
-    model = lay_out_flat(small_backbones()["BertBackbone"]())
+    model = flat("BertBackbone")
     short = {name: value[:1, :5] for name, value in fed(model).items()}
     np.testing.assert_allclose(np.asarray(model(short)), answer(model)[:1, :5], atol=1e-6)
 

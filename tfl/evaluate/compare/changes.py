@@ -104,10 +104,10 @@ def _data(before: Run, after: Run) -> dict[str, Any] | None:
     if not all(prints):
         return None
     if prints[0] == prints[1]:
-        for field in ("extra_data", "unlabelled"):
-            further = [(run.manifest.get(field) or {}).get("fingerprint") for run in (before, after)]
-            if further[0] != further[1]:
-                return {"note": f"The examples of `{field}` differ.", "details": {field: further}}
+        for field in ("extra_data", "target_data", "unlabelled"):
+            others = [(run.manifest.get(field) or {}).get("fingerprint") for run in (before, after)]
+            if others[0] != others[1]:
+                return {"note": f"The examples of `{field}` differ.", "details": {field: others}}
         return {}
     listings = [read_listing(run.folder) for run in (before, after)]
     if listings[0] is None or listings[1] is None:

@@ -11,8 +11,9 @@ from tfl.evaluate.compare.changes import input_changes, nouns_of, recipe_differe
 from tfl.evaluate.compare.paired import Answers, compare_tests, holm, pair_in_words, read_answers, verdict_of
 from tfl.evaluate.run_files import optional_json, readable
 from tfl.fields import as_plain
+from tfl.recipe import HEADS
 from tfl.runs import Run
-from tfl.tasks.base import Task, task_of
+from tfl.tasks.base import Task, task_for
 
 Figures = dict[tuple[str, str], tuple[float | None, list[float] | None]]
 
@@ -84,7 +85,7 @@ def _facts(run: Run, title: str) -> tuple[dict[str, Any], Figures]:
             "counts": {split: sum(counts.values()) for split, counts in (data.get("counts") or {}).items()},
             "seconds": (metrics.get("seconds") or {}).get("total"),
         }
-        return facts, _figures(metrics, task_of(run.recipe.task))
+        return facts, _figures(metrics, task_for(run.recipe, run.class_names))
 
 
 def _figures(metrics: Mapping[str, Any], task: Task) -> Figures:
@@ -115,7 +116,9 @@ def _best(runs: Sequence[Run], figures: Sequence[Figures]) -> int | None:
     """The position of the run with the best test result by the task's own metric; None if none has one or the tasks differ."""
     if len({run.recipe.task for run in runs}) > 1:
         return None
-    task = task_of(runs[0].recipe.task)
+    task = task_for(runs[0].recipe, runs[0].class_names)
+    if task.name == HEADS:  # no one figure says which is best
+        return None
     name, sign = task.default_metric.removeprefix("val_"), 1 if task.metrics[task.default_metric] else -1
     scores = {at: one["test", name][0] for at, one in enumerate(figures) if ("test", name) in one}
     known = {at: sign * score for at, score in scores.items() if score is not None}
@@ -165,6 +168,8 @@ def _why_not(first: str, second: str, one: Answers | None, other: Answers | None
         return f"{start} {' and '.join(missing)} has no test result."
     if one.task != other.task:
         return f"{start} they predict different things, {one.task} and {other.task}."
+    if one.task == HEADS:
+        return f"{start} they predict several targets, and pairs are compared by one. Their figures stand above."
     by = "" if one.contents and other.contents else ", and one of them kept only names"
     return f"{start} they share no test {nouns[0]}{by}. Their figures are about other {nouns[1]}."
 

@@ -98,7 +98,7 @@ def compare_predictions(before: Run, after: Run) -> dict[str, Any]:
     largest, labels = 0.0, 0
     for name in one.keys() & other.keys():
         first, second = one[name], other[name]
-        if first.class_names != second.class_names or first.labels.tolist() != second.labels.tolist():
+        if first.class_names != second.class_names or not np.array_equal(first.targets, second.targets, equal_nan=True):
             return {"identical": False}
         gaps = np.abs(first.probabilities - second.probabilities)
         largest = max(largest, float(gaps.max(initial=0.0)))

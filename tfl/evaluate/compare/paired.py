@@ -18,7 +18,7 @@ import numpy as np
 from tfl.data.listing import read_listing
 from tfl.evaluate.predictions import NAME, Predictions, read_predictions
 from tfl.evaluate.render import percent
-from tfl.recipe import OF_NUMBERS
+from tfl.recipe import HEADS, OF_NUMBERS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -130,7 +130,8 @@ def _pairing(
 
 
 def compare_tests(first: Answers, second: Answers) -> dict[str, Any] | None:
-    """The second run against the first, on the test examples that both have; None if there are none or the tasks differ.
+    """The second run against the first, on the test examples that both have; None if there are none, the
+    tasks differ, or there are several targets.
 
     Returns:
         `task`, `count`, `same_examples`, `matched_by`, `relabelled`; `difference` (second minus first) with its 95% bootstrap
@@ -138,7 +139,7 @@ def compare_tests(first: Answers, second: Answers) -> dict[str, Any] | None:
         which only the one is right; `p` is that of McNemar's exact test. For numbers `mae` of both, the mean absolute error;
         `p` is that of Wilcoxon's signed-rank test.
     """
-    if first.task != second.task:
+    if first.task != second.task or first.task == HEADS:
         return None
     pairing = pair_examples(first, second)
     if not len(pairing.first):

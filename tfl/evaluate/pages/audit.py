@@ -32,6 +32,7 @@ TITLES = {
     "classes_small": "Small classes",
     "likely_wrong_labels": "Labels that are likely wrong",
     "drift": "Drift between splits",
+    "domain_distance": "Distance to another source",
     "excluded": "Left out already",
     "skipped_system_files": "Hidden and system files",
     "skipped_links": "Linked folders and special files",

@@ -35,7 +35,7 @@ def depth_chart(
     scored = [row for row in trials if row["value"] is not None and row["depth"] is not None]
     if not scored:
         return None
-    best = _best_by_depth(scored, higher=Monitor(metric).higher_is_better)  # type: ignore[arg-type]
+    best = _best_by_depth(scored, higher=Monitor(metric).higher_is_better)
     data = []
     for status, (name, symbol) in _LOOKS.items():
         rows = [row for row in scored if row["status"] == status]
@@ -76,7 +76,7 @@ def parallel_chart(trials: Sequence[Mapping[str, Any]], *, metric: str) -> Figur
 
     Drawn from plain lines: Plotly's own parallel coordinates need WebGL, which a printed page and some browsers do not have.
     """
-    lower = not Monitor(metric).higher_is_better  # type: ignore[arg-type]
+    lower = not Monitor(metric).higher_is_better
     rows = sorted((row for row in trials if row["value"] is not None), key=lambda row: row["value"], reverse=lower)
     if len(rows) < 2:
         return None
@@ -124,7 +124,7 @@ def time_chart(trials: Sequence[Mapping[str, Any]], *, metric: str) -> Figure | 
     rows = sorted((row for row in trials if row["value"] is not None and row.get("ended_s")), key=lambda row: row["ended_s"])
     if not rows:
         return None
-    better = max if Monitor(metric).higher_is_better else min  # type: ignore[arg-type]
+    better = max if Monitor(metric).higher_is_better else min
     so_far, best = [], rows[0]["value"]
     for row in rows:
         best = better(best, row["value"])

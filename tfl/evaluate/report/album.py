@@ -15,7 +15,7 @@ import numpy as np
 from tfl.backbones.inputs import joined
 from tfl.data.bundle import Bundle
 from tfl.evaluate.explain import attributions, tensor_of
-from tfl.evaluate.report.verdicts import groups_of, mistakes_of, verdict
+from tfl.evaluate.report.verdicts import explained_columns, groups_of, mistakes_of, verdict
 from tfl.storage import write_atomically, write_json
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ def _explanations(
         return []
     batches = album.bundle.dataset(test[chosen], batch_size=_BATCH).as_numpy_iterator()
     tensors = joined([tensors for tensors, _ in batches])
-    found = attributions(model, tensors, rows[chosen].argmax(axis=1), layer=layer)
+    found = attributions(model, tensors, explained_columns(album.bundle.task, rows[chosen]), layer=layer)
     return [
         album.entry(int(test[at]), attribution=one, **album.verdict(rows[at], int(test[at])), group=name)
         for at, one, name in zip(chosen, found, group, strict=True)

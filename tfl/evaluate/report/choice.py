@@ -86,7 +86,7 @@ def as_words(metric: str) -> str:
 
 
 def _is_share(metric: str) -> bool:
-    return Monitor(metric).is_share  # type: ignore[arg-type]
+    return Monitor(metric).is_share
 
 
 def as_figure(value: float, metric: str) -> str:

@@ -24,6 +24,10 @@ def confidence_facts(metrics: Mapping[str, Any], *, nouns: str = "examples") -> 
     figures = with_current_names(metrics.get("confidence") or {})
     if not figures:
         return {}
+    if any("." in part for part in figures):  # of several targets, whose sections tell theirs
+        distant = figures["out_of_distribution"]
+        said = _joined(out_of_distribution_sentence(distant, nouns), distant["note"])
+        return {"count": distant["test"]["count"], "parts": dict(figures), "out_of_distribution_sentence": said}
     if "temperature" not in figures:
         return _other_facts(figures, nouns)
     temperature, sets, distant = (figures[part] for part in ("temperature", "sets", "out_of_distribution"))
@@ -146,6 +150,8 @@ def _interval(figures: Mapping[str, Any], name: str) -> str:
 
 def console_lines(figures: Mapping[str, Any], *, nouns: str = "examples") -> list[str]:
     """A run's confidence in a few lines for a terminal."""
+    if any("." in part for part in figures):
+        return _lines_of_targets(figures, nouns)
     if "temperature" not in figures:
         lines = [_SENTENCES[part](rows, nouns) for part, rows in figures.items()]
         return [*lines, *(f"note: {note}" for note in dict.fromkeys(part["note"] for part in figures.values()) if note)]
@@ -159,3 +165,15 @@ def console_lines(figures: Mapping[str, Any], *, nouns: str = "examples") -> lis
         f"{distant['test']['out_of_distribution']} of {distant['test']['count']} test {nouns} are called out of distribution",
     ]
     return [*lines, *(f"note: {part['note']}" for part in (temperature, sets, distant) if part["note"])]
+
+
+def _lines_of_targets(figures: Mapping[str, Any], nouns: str) -> list[str]:
+    """The lines of each of several targets, with its name in front, and what is said of all examples."""
+    distant, lines = figures["out_of_distribution"], list[str]()
+    for target in dict.fromkeys(part.partition(".")[0] for part in figures if "." in part):
+        own = {part.partition(".")[2]: rows for part, rows in figures.items() if part.startswith(f"{target}.")}
+        about_all = console_lines({"out_of_distribution": distant}, nouns=nouns)
+        said = console_lines({**own, "out_of_distribution": distant}, nouns=nouns)
+        kept = [line for line in said if line not in about_all and "out of distribution" not in line]
+        lines += [f"{target}: {line}" for line in kept]
+    return [*lines, out_of_distribution_sentence(distant, nouns), *([f"note: {distant['note']}"] if distant["note"] else [])]

@@ -167,7 +167,7 @@ def _best_row(rows: list[dict[str, Any]], metric: str, told: Any) -> dict[str, A
     known = [row for row in rows if row.get(metric) is not None]
     if not known:
         return None
-    lowest = not Monitor(metric).higher_is_better  # type: ignore[arg-type]
+    lowest = not Monitor(metric).higher_is_better
     return min(known, key=lambda row: row[metric]) if lowest else max(known, key=lambda row: row[metric])
 
 

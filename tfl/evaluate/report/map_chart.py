@@ -12,7 +12,7 @@ import numpy as np
 from tfl.evaluate.figures import AXIS, CLASS_COLOURS, COLOURS, Figure, layout_of, shortened
 from tfl.evaluate.predictions import Predictions
 from tfl.evaluate.report.verdicts import groups_of, verdict
-from tfl.recipe import OF_NUMBERS
+from tfl.recipe import HEADS, OF_NUMBERS
 
 _SPLITS = {"test": "test", "val": "validation"}
 _LONGEST = 60
@@ -44,7 +44,7 @@ def map_points(projection: Mapping[str, Any], predictions: Mapping[str, Predicti
 def _groups(found: Predictions) -> list[str]:
     """What each example is coloured by, where that is not its label: the range that its first number is in."""
     groups = [""] * len(found.files)
-    if found.task.name in OF_NUMBERS:
+    if found.task.name in (*OF_NUMBERS, HEADS):
         for name, inside in groups_of(found.task, found.class_names, found.targets):
             for row in np.flatnonzero(inside).tolist():
                 groups[row] = name

@@ -19,6 +19,7 @@ from tfl.evaluate.predictions import NAME as PREDICTIONS
 from tfl.evaluate.predictions import read_predictions
 from tfl.evaluate.render import percent, render
 from tfl.evaluate.report import charts
+from tfl.evaluate.report.adapt import adapt_facts
 from tfl.evaluate.report.choice import choice_facts
 from tfl.evaluate.report.confidence import confidence_facts
 from tfl.evaluate.report.evaluations import evaluation_facts
@@ -42,7 +43,7 @@ from tfl.evaluate.run_files import optional_json, read_history, readable
 from tfl.fields import as_plain
 from tfl.modalities.base import KINDS, NOUNS
 from tfl.recipe import OF_NUMBERS, SEVERAL
-from tfl.runs import AUTO, EXTRA, MAPPING, MATCHING, PRETRAINED, Run
+from tfl.runs import ADAPT, AUTO, EXTRA, MAPPING, MATCHING, PRETRAINED, Run
 from tfl.storage import finite, write_atomically, write_json
 from tfl.tasks.base import Task, task_of
 
@@ -57,9 +58,10 @@ def collect_report(run: Run | Path | str) -> dict[str, Any]:
 
     Returns:
         `recipe`, `manifest`, `result` (the headline), `data`, `choice` (what `Auto` tried), `mapping` and `forgetting` (of the
-        source's own classifier), `extra` (of the extra examples), `blocks`, `matching` (which layers took over weights of a
-        file), `stages`, `history`, `metrics`, `confused`, `confidence`, `evaluations`, `time`, `album`, `section` (what the task
-        adds), `inputs` (what each of several is worth). Parts that the run has not reached are empty.
+        source's own classifier), `extra` (of the extra examples), `adapt` (of the adaptation to unlabelled ones), `blocks`,
+        `matching` (which layers took over weights of a file), `stages`, `history`, `metrics`, `confused`, `confidence`,
+        `evaluations`, `time`, `album`, `section` (what the task adds), `inputs` (what each of several is worth). Parts that the
+        run has not reached are empty.
 
     Raises:
         RunError: The folder holds no run, or a file of it is damaged.
@@ -88,6 +90,8 @@ def _collect(run: Run, section: Section) -> dict[str, Any]:
         extra = extra_facts(optional_json(run, EXTRA), nouns=nouns)
     with readable(run, PRETRAINED):
         pretrain = pretrain_facts(optional_json(run, PRETRAINED), nouns=nouns)
+    with readable(run, ADAPT):
+        adapted = adapt_facts(optional_json(run, ADAPT), nouns=nouns)
     with readable(run, "plans.json", "ledger.json"):
         blocks = block_facts(optional_json(run, "plans.json"), optional_json(run, "ledger.json"))
     with readable(run, MATCHING):
@@ -107,6 +111,7 @@ def _collect(run: Run, section: Section) -> dict[str, Any]:
             "forgetting": forgetting_facts(metrics, nouns=nouns),
             "extra": extra,
             "pretrain": pretrain,
+            "adapt": adapted,
             "blocks": blocks,
             "matching": matching,
             "stages": stages,
@@ -196,7 +201,7 @@ def _figures(document: dict[str, Any]) -> dict[str, charts.Figure]:
     drawn = {
         "accuracy": charts.curve(history, stages, train="accuracy", validation="val_accuracy", title="accuracy", also=also),
         "watched": None
-        if document["recipe"]["task"] == "classify"
+        if document["recipe"]["task"] == "classify" or watched == "val_loss"
         else charts.curve(history, stages, train="", validation=watched, title=watched.removeprefix("val_").replace("_", " ")),
         "loss": charts.curve(history, stages, train="loss", validation="val_loss", title="loss"),
         "confusion": charts.confusion(test),

@@ -10,6 +10,7 @@ import numpy as np
 
 from tfl.recipe import OF_NUMBERS
 from tfl.tasks.base import Task
+from tfl.tasks.heads import Heads, Part
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -29,6 +30,9 @@ def groups_of(task: Task, names: Sequence[str], targets: NDArray[np.floating]) -
     >>> [(name, inside.tolist()) for name, inside in groups_of(task_of("classify"), ["a", "b"], np.eye(2, dtype=np.float32))]
     [('a', [True, False]), ('b', [False, True])]
     """
+    if isinstance(task, Heads):
+        part = _first_with_names(task)
+        return groups_of(part.task, part.names, part.of(targets))
     if task.name not in OF_NUMBERS:
         return [(name, targets[:, column] > 0.5) for column, name in enumerate(names)]
     first = targets[:, 0]
@@ -59,6 +63,8 @@ def mistakes_of(task: Task, outputs: NDArray[np.floating], targets: NDArray[np.f
     >>> mistakes_of(task_of("classify"), said, true, limit=12).tolist()
     [0, 1]
     """
+    if isinstance(task, Heads):
+        return _mistakes_of_heads(task, outputs, targets, limit=limit)
     if task.name == "classify":
         wrong = np.flatnonzero(outputs.argmax(axis=1) != targets.argmax(axis=1))
         order = -outputs.max(axis=1)
@@ -74,6 +80,8 @@ def mistakes_of(task: Task, outputs: NDArray[np.floating], targets: NDArray[np.f
 
 def verdict(task: Task, names: Sequence[str], row: NDArray[np.floating], target: NDArray[np.floating]) -> dict[str, Any]:
     """`label`, `predicted` and `right`; of one class among several, `probability` and `probability_of_label` too."""
+    if isinstance(task, Heads):
+        return _verdict_of_heads(task, row, target)
     if task.name == "classify":
         best, label = int(row.argmax()), int(target.argmax())
         said = {"label": names[label], "predicted": names[best], "right": best == label}
@@ -87,6 +95,48 @@ def verdict(task: Task, names: Sequence[str], row: NDArray[np.floating], target:
         "predicted": ", ".join(f"{name} {value:.4g}" for name, value in zip(names, row.tolist(), strict=True)),
         "right": None,
     }
+
+
+def explained_columns(task: Task, outputs: NDArray[np.floating]) -> NDArray[np.intp]:
+    """Which output of each example is explained: the largest; of several targets that of the first one with classes or labels."""
+    if not isinstance(task, Heads):
+        return np.asarray(outputs.argmax(axis=1))
+    part = _first_with_names(task)
+    return np.asarray(part.of(outputs).argmax(axis=1) + part.start)
+
+
+def _first_with_names(task: Heads) -> Part:
+    """The first target with classes or labels, or the first one."""
+    return next((part for part in task if part.task.name not in OF_NUMBERS), task.parts[0])
+
+
+def _mistakes_of_heads(
+    task: Heads, outputs: NDArray[np.floating], targets: NDArray[np.floating], *, limit: int
+) -> NDArray[np.intp]:
+    """The mistakes of each target in turns, the clearest first; numbers take part only where there is nothing else."""
+    parts = [part for part in task if part.task.name not in OF_NUMBERS] or list(task)
+    ranked = []
+    for part in parts:
+        rows = np.flatnonzero(part.known(targets))
+        found = mistakes_of(part.task, part.of(outputs)[rows], part.of(targets)[rows], limit=limit)
+        ranked.append(rows[found].tolist())
+    order = [row for turn in itertools.zip_longest(*ranked) for row in turn if row is not None]
+    return np.array(list(dict.fromkeys(order))[:limit], np.intp)
+
+
+def _verdict_of_heads(task: Heads, row: NDArray[np.floating], target: NDArray[np.floating]) -> dict[str, Any]:
+    """What is known and what was said of each target, in one line; right where every class and set of labels is."""
+    labels, predicted, right = [], [], []
+    for part in task:
+        own, truth = row[part.start : part.stop], target[part.start : part.stop]
+        known = np.isfinite(truth)
+        said = verdict(part.task, part.names, own, np.where(known, truth, 0.0) if part.task.name == "classify" else truth)
+        number = part.task.name in OF_NUMBERS
+        predicted.append(said["predicted"] if number else f"{part.target} {said['predicted']}")
+        if known.any():
+            labels.append(said["label"] if number else f"{part.target} {said['label']}")
+            right += [] if said["right"] is None else [said["right"]]
+    return {"label": "; ".join(labels), "predicted": "; ".join(predicted), "right": all(right) if right else None}
 
 
 def _chosen(names: Sequence[str], row: NDArray[np.floating]) -> str:

@@ -1,4 +1,5 @@
-"""The data that comes with tfl: strawberry leaves drawn by our own code, and scikit-learn's handwritten digits.
+"""The data that comes with tfl: strawberry leaves drawn by our own code, and scikit-learn's handwritten digits; and of another
+domain, the leaves as if at night, and digits drawn by our own code.
 
 No image file ships. The leaves are drawn at first use (some seconds), kept under the cache folder, and read from there
 afterwards; the same code draws the same pictures everywhere. They are drawn, not photographed: good for trying tfl and
@@ -12,9 +13,9 @@ import hashlib
 import io
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tfl.errors import DataError, StorageError, did_you_mean
 from tfl.storage import cache_home, storage_errors, write_atomically
@@ -42,12 +43,14 @@ class SampleArrays:
         labels: `(n,)` int32, indices into `class_names`.
         class_names: the label of each index.
         note: what kind of pictures these are, to be shown wherever they are used.
+        columns: of a sample of several targets the cells of each, by name; empty for others.
     """
 
     images: NDArray[np.uint8]
     labels: NDArray[np.int32]
     class_names: tuple[str, ...]
     note: str
+    columns: dict[str, list[str]] = field(default_factory=dict)
 
 
 SAMPLES: dict[str, SampleInfo] = {
@@ -60,6 +63,21 @@ SAMPLES: dict[str, SampleInfo] = {
         name="digits",
         note="scanned handwritten digits, from scikit-learn",
         class_names=tuple("0123456789"),
+    ),
+    "strawberry_night": SampleInfo(
+        name="strawberry_night",
+        note="drawn, not photographed, and darkened",
+        class_names=("healthy", "leaf_scorch", "leaf_spot", "powdery_mildew"),
+    ),
+    "drawn_digits": SampleInfo(
+        name="drawn_digits",
+        note="drawn, not handwritten",
+        class_names=tuple("0123456789"),
+    ),
+    "leaf_tasks": SampleInfo(
+        name="leaf_tasks",
+        note="drawn, not photographed",
+        class_names=("healthy", "leaf_scorch", "leaf_spot", "powdery_mildew"),
     ),
 }
 
@@ -85,9 +103,16 @@ def load_sample(name: str) -> SampleArrays:
     loaders: dict[str, Callable[[], tuple[NDArray[np.uint8], NDArray[np.int32]]]] = {
         "strawberry": _load_strawberry,
         "digits": _load_digits,
+        "strawberry_night": _load_strawberry_night,
+        "drawn_digits": _load_drawn_digits,
     }
-    images, labels = loaders[name]()
-    return SampleArrays(images=images, labels=labels, class_names=SAMPLES[name].class_names, note=SAMPLES[name].note)
+    about = SAMPLES[name]
+    columns: dict[str, list[str]] = {}
+    if name == "leaf_tasks":
+        images, labels, columns = _load_leaf_tasks()
+    else:
+        images, labels = loaders[name]()
+    return SampleArrays(images=images, labels=labels, class_names=about.class_names, note=about.note, columns=columns)
 
 
 def _load_digits() -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
@@ -99,36 +124,77 @@ def _load_digits() -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
     return np.rint(digits.images * (255 / 16)).astype(np.uint8), digits.target.astype(np.int32)
 
 
+def _load_drawn_digits() -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
+    from tfl.modalities.image.other_domain import draw_digits
+
+    return draw_digits()
+
+
 def strawberry_file() -> Path:
     """Where the drawn leaves are kept: the name changes with the code that draws them."""
+    return _file_of("strawberry", "drawing.py", "leaves.py")
+
+
+def _file_of(name: str, *modules: str) -> Path:
     here = Path(__file__).parent
-    code = b"".join((here / module).read_bytes() for module in ("drawing.py", "leaves.py"))
-    return cache_home() / "samples" / f"strawberry-{hashlib.sha256(code).hexdigest()[:12]}.npz"
+    code = b"".join((here / module).read_bytes() for module in modules)
+    return cache_home() / "samples" / f"{name}-{hashlib.sha256(code).hexdigest()[:12]}.npz"
+
+
+def _load_leaf_tasks() -> tuple[NDArray[np.uint8], NDArray[np.int32], dict[str, list[str]]]:
+    import numpy as np
+
+    file, names = _file_of("leaf_tasks", "drawing.py", "leaves.py", "leaf_tasks.py"), ("disease", "signs", "severity")
+    if os.path.isfile(file) and (stored := _read_stored(file, ("images", "labels", *names))):
+        return stored["images"], stored["labels"], {name: stored[name].tolist() for name in names}
+    from tfl.modalities.image.leaf_tasks import draw_leaf_tasks
+
+    images, labels, columns = draw_leaf_tasks(SAMPLES["leaf_tasks"].class_names)
+    _keep(file, {"images": images, "labels": labels, **{name: np.array(cells) for name, cells in columns.items()}})
+    return images, labels, columns
 
 
 def _load_strawberry() -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
-    import numpy as np
+    from tfl.modalities.image import leaves
 
-    file = strawberry_file()
-    if os.path.isfile(file) and (stored := _read_arrays(file)):
-        return stored
-    from tfl.modalities.image.leaves import draw_strawberry
+    return _kept(strawberry_file(), lambda: leaves.draw_strawberry(SAMPLES["strawberry"].class_names))
 
-    images, labels = draw_strawberry(SAMPLES["strawberry"].class_names)
-    buffer = io.BytesIO()
-    np.savez(buffer, allow_pickle=False, images=images, labels=labels)
-    with contextlib.suppress(StorageError):  # a cache that cannot be written: the leaves are drawn each time
-        write_atomically(file, buffer.getvalue())
+
+def _load_strawberry_night() -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
+    """Leaves that `strawberry` does not have, as if at night."""
+    from tfl.modalities.image.other_domain import draw_night
+
+    names = SAMPLES["strawberry_night"].class_names
+    return _kept(_file_of("strawberry_night", "drawing.py", "leaves.py", "other_domain.py"), lambda: draw_night(names))
+
+
+def _kept(
+    file: Path, draw: Callable[[], tuple[NDArray[np.uint8], NDArray[np.int32]]]
+) -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
+    """Pictures and labels from a file, or drawn and kept there."""
+    if os.path.isfile(file) and (stored := _read_stored(file, ("images", "labels"))):
+        return stored["images"], stored["labels"]
+    images, labels = draw()
+    _keep(file, {"images": images, "labels": labels})
     return images, labels
 
 
-def _read_arrays(file: Path) -> tuple[NDArray[np.uint8], NDArray[np.int32]] | None:
+def _keep(file: Path, arrays: dict[str, NDArray[Any]]) -> None:
+    import numpy as np
+
+    buffer = io.BytesIO()
+    np.savez(buffer, allow_pickle=False, **arrays)
+    with contextlib.suppress(StorageError):  # a cache that cannot be written: the leaves are drawn each time
+        write_atomically(file, buffer.getvalue())
+
+
+def _read_stored(file: Path, names: tuple[str, ...]) -> dict[str, NDArray[Any]] | None:
     """The stored arrays; None when there is no such file or it is damaged, so that it is drawn again."""
     import numpy as np
 
     try:
         with storage_errors(file, doing="read"), np.load(file, allow_pickle=False) as stored:
-            return stored["images"], stored["labels"]
+            return {name: stored[name] for name in names}
     except StorageError:
         raise
     except Exception:  # zip, zlib and NumPy's reader raise a dozen kinds, by what is damaged

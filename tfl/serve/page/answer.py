@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from tfl.errors import BackboneError, TflError
 from tfl.evaluate.out_of_distribution import with_current_names
 from tfl.modalities.shipping import Shipping
+from tfl.recipe import HEADS
 from tfl.runs import Run
 from tfl.serve.page.neighbours import Neighbours, load_neighbours
 from tfl.serve.page.network import RunNetwork
@@ -58,7 +59,8 @@ class Answers:
 
         Returns:
             `task`, and by task: `label`, `probabilities`, `calibrated_probabilities` and `prediction_set` by class; `labels` and
-            `probabilities` by label; `values`, `lower` and `upper` by name. `is_out_of_distribution`,
+            `probabilities` by label; `values`, `lower` and `upper` by name; of several targets `targets`, the answer of each by
+            name. `is_out_of_distribution`,
             `out_of_distribution_score`; what `Shipping.shown` and `Shipping.explained` give; `neighbours`; `missing`, why any of
             them is None.
         """
@@ -113,6 +115,10 @@ def _explained_column(task: str, names: Sequence[str], said: Mapping[str, Any]) 
     """Which output is explained: that of the label, or of the likeliest one, or the first."""
     if task == "classify":
         return names.index(said["label"])
+    if task == HEADS:
+        target, row = next(iter(said["targets"].items()))
+        shares = row.get("probabilities")
+        return names.index(f"{target}={max(shares, key=shares.__getitem__)}") if shares else names.index(target)
     shares = said.get("probabilities")
     return 0 if not shares else names.index(max(shares, key=shares.__getitem__))
 

@@ -16,6 +16,7 @@ import keras
 import numpy as np
 from keras.src.saving.saving_lib import save_weights_only
 
+from tfl.backbones.saving import remember_skipped_attributes
 from tfl.errors import RunError
 from tfl.runs import Run
 from tfl.storage import flush_folder, storage_errors, write_atomically
@@ -246,6 +247,7 @@ class _Memory(io.BytesIO):
 def _save_weights(model: keras.Model, file: Path) -> None:
     """As `model.save_weights`, by way of memory: HDF5 1.14 crashes the process when it closes a file on a full disk."""
     memory = _Memory()
+    remember_skipped_attributes()
     save_weights_only(model, memory)
 
     def write(scratch: Path) -> None:
@@ -264,6 +266,7 @@ def _load_weights(model: keras.Model, file: Path) -> None:
             if isinstance(layer, keras.layers.Normalization):
                 layer.finalize_state()  # it computes with what it makes of its weights
         return
+    remember_skipped_attributes()
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("error", message=".*freshly-initialized weights")  # Keras would go on half loaded

@@ -36,9 +36,13 @@ class TwoViews:
     settings: Pretrain
     step_metric: ClassVar[str] = "spread"
 
-    def output_layers(self) -> list[Any]:
-        """None: the loss reads the embedding."""
-        return []
+    def bound_to(self, model: keras.Model) -> TwoViews:
+        """The same: its loss has no variables."""
+        return self
+
+    def logits_of(self, model: keras.Model) -> Any:
+        """The embedding, which the loss reads."""
+        return model.output
 
     def loss(self, targets: Any, logits: Any, *, weights: Any = None, label_smoothing: float = 0.0) -> Any:
         """The loss of each row, `(2 n,)`; that of VICReg is of the whole batch, and the same for each."""

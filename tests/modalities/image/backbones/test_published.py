@@ -23,15 +23,18 @@ SMALL = [
 OTHERS = [(name, {}) for name in catalog.names() if not catalog.entry(name).is_classic and (name, {}) not in SMALL]
 
 
+@pytest.mark.usefixtures("zero_weights")
 @pytest.mark.parametrize(
     ("name", "arguments"), [*SMALL, *(pytest.param(*each, marks=pytest.mark.slow) for each in OTHERS if "Large" not in each[0])]
 )
-def test_costs_are_those_of_the_network(name: str, arguments: Mapping[str, Any]) -> None:
+def test_costs_are_those_of_the_network_and_no_network_has_more_than_40_blocks(name: str, arguments: Mapping[str, Any]) -> None:
     side = catalog.entry(name).native_size
     model = build_backbone(tfl.Backbone(name, weights=None, arguments=arguments), image_size=(side, side))
     facts = published(name, arguments, side, native_size=side)
     assert facts.parameters == model.count_params()
-    assert facts.flops == pytest.approx(sum(block.flops for block in find_blocks(model)), rel=0.005)
+    blocks = find_blocks(model)
+    assert facts.flops == pytest.approx(sum(block.flops for block in blocks), rel=0.005)
+    assert 4 <= len(blocks) <= 40
 
 
 def test_other_sizes_have_their_own_accuracy() -> None:

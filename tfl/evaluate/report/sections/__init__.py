@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tfl.evaluate.predictions import NAME, read_predictions
-from tfl.tasks.base import task_of
+from tfl.recipe import HEADS
+from tfl.tasks.base import Task, task_of
 
 if TYPE_CHECKING:
     from tfl.evaluate.figures import Figure
@@ -61,15 +62,30 @@ def section_of(run: Run, name: str, metrics: Mapping[str, Any]) -> Section:
 
 
 def overall_rows(name: str, metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The overall figures: `name`, `value` and `interval` on the test split, and `validation`."""
+    """The overall figures: `name`, `value` and `interval` on the test split, and `validation`; of several targets one each."""
+    if name == HEADS:
+        rows = []
+        for target, own in metrics["test"]["targets"].items():
+            of_split = {split: (metrics.get(split) or {}).get("targets", {}).get(target, {}) for split in ("test", "validation")}
+            first = rows_of_task(task_of(own["task"]), of_split)[0]
+            rows.append(
+                {**first, "key": f"{target}_{first['key']}", "name": f"{target}: {first['name'][0].lower()}{first['name'][1:]}"}
+            )
+        return rows
+    return rows_of_task(task_of(name), metrics)
+
+
+def rows_of_task(task: Task, metrics: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """A row for each figure of a task of one target."""
     test, validation = metrics["test"], metrics.get("validation") or {}
+    words = {"accuracy": "Accuracy"} if task.name == "classify" else {}
     return [
         {
             "key": key,
-            "name": WORDS.get(key, key.replace("_", " ").capitalize()),
+            "name": {**WORDS, **words}.get(key, key.replace("_", " ").capitalize()),
             "value": test.get(key),
             "interval": test.get(f"{key}_interval"),
             "validation": validation.get(key),
         }
-        for key in task_of(name).figures
+        for key in task.figures
     ]

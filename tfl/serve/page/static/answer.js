@@ -12,6 +12,7 @@ export function percent(share) {
 // One sentence for the status line and those who listen to it.
 export function spoken(answer) {
   const odd = answer.is_out_of_distribution ? "Unlike the training examples. " : "";
+  if (answer.targets) return odd + Object.keys(answer.targets).map((name) => `${name}: ${ofTarget(answer.targets[name])}.`).join(" ");
   if (answer.task === "multilabel") return `${odd}${answer.labels.length ? answer.labels.join(", ") : "None of the labels"}.`;
   if (answer.values) return odd + Object.keys(answer.values).map((name) => `${name}: ${number(answer, name)}.`).join(" ");
   const shares = answer.calibrated_probabilities ?? answer.probabilities;
@@ -25,6 +26,7 @@ export function showAnswer(answer, fileName, nouns) {
   showLabel(answer, nouns);
   showSet(answer);
   showNumbers(answer);
+  showTargets(answer);
   showBars(answer);
   showNeighbours(answer, nouns);
 }
@@ -61,8 +63,33 @@ function token([word, weight]) {
   return whole;
 }
 
+const short = (value) => String(Number(value.toPrecision(4)));
+
+// The answer for one of several targets, in a few words.
+function ofTarget(answer) {
+  if (answer.value !== undefined) return answer.lower === undefined ? short(answer.value) : `${short(answer.value)} (${short(answer.lower)} to ${short(answer.upper)})`;
+  if (answer.labels) return answer.labels.join(", ") || "none";
+  return `${answer.label} ${percent(answer.probability)}`;
+}
+
+// Each of several targets under its name: its answer, and how likely each class or label is.
+function showTargets(answer) {
+  const shown = Object.entries(answer.targets ?? {}).map(([name, one]) => {
+    const part = element("section");
+    part.append(element("h3", "", name), element("p", "", ofTarget(one)));
+    const shares = one.probabilities ?? {};
+    const inside = new Set(one.labels ?? [one.label]);
+    const bars = element("ul", "bars");
+    const names = Object.keys(shares).sort((a, b) => shares[b] - shares[a]).slice(0, SHOWN);
+    bars.append(...names.map((label) => bar(label, shares[label], null, inside.has(label), "given")));
+    if (names.length) part.append(bars);
+    return part;
+  });
+  byId("targets").hidden = shown.length === 0;
+  byId("targets").replaceChildren(...shown);
+}
+
 function number(answer, name) {
-  const short = (value) => String(Number(value.toPrecision(4)));
   const value = short(answer.values[name]);
   return answer.lower ? `${value} (${short(answer.lower[name])} to ${short(answer.upper[name])})` : value;
 }
@@ -70,7 +97,7 @@ function number(answer, name) {
 function showNumbers(answer) {
   const shown = Boolean(answer.values);
   byId("numbers").hidden = !shown;
-  byId("bars-title").hidden = shown;
+  byId("bars-title").hidden = shown || Boolean(answer.targets);
   if (!shown) return;
   const often = answer.coverage == null ? "" : `The interval is to hold the right value in ${Number((100 * answer.coverage).toPrecision(3))}% of cases.`;
   const rows = Object.keys(answer.values).flatMap((name) => [element("dt", "", name), element("dd", "", number(answer, name))]);
@@ -91,8 +118,9 @@ function showPicture(answer, fileName) {
   byId("looked").hidden = !answer.grad_cam;
   if (answer.grad_cam) {
     heat.src = answer.grad_cam;
-    heat.alt = `Grad-CAM for ${answer.label}: ${answer.looked}`;
-    byId("looked-note").textContent = `${answer.looked} How much each place speaks for ${answer.label}:`;
+    const about = answer.targets ? ofTarget(Object.values(answer.targets)[0]) : answer.label;
+    heat.alt = `Grad-CAM for ${about}: ${answer.looked}`;
+    byId("looked-note").textContent = `${answer.looked} How much each place speaks for ${about}:`;
   } else {
     heat.removeAttribute("src");
   }
@@ -100,6 +128,7 @@ function showPicture(answer, fileName) {
 
 // What stands in large letters, and how sure it is.
 function headline(answer) {
+  if (answer.targets) return [Object.values(answer.targets).map(ofTarget).join("; "), ""];
   if (answer.task === "multilabel") return [answer.labels.join(", ") || "None of the labels", ""];
   if (answer.values) {
     const [first] = Object.keys(answer.values);
@@ -132,9 +161,10 @@ function showSet(answer) {
 }
 
 function showBars(answer) {
-  if (answer.values) {
+  if (answer.values || answer.targets) {
     byId("bars").replaceChildren();
     byId("more").hidden = true;
+    if (answer.targets) byId("bars-note").textContent = "";
     return;
   }
   const calibrated = answer.calibrated_probabilities;
