@@ -67,6 +67,7 @@ def test_the_network_is_the_one_that_was_measured(done: Run, recipe: tfl.Recipe)
     assert [row["kept"] for row in found["tried"]].count(True) == 1 and kept["kept"]
     assert kept["criterion"] == max(row["criterion"] for row in found["tried"] if not row["out"])
     assert kept["accuracy"] > rows["source_only"]["accuracy"] and kept["gain_interval"][0] > 0
+    assert all(row["interval"][0] <= row["accuracy"] <= row["interval"][1] + 1e-9 for row in rows.values())
     assert metrics["accuracy"] == [rows["source_only"]["accuracy"], kept["accuracy"]]
     best = max(row["accuracy"] for row in found["tried"])
     assert found["regret"]["regret"] == pytest.approx(best - kept["accuracy"]) and found["regret"]["count"] == 120

@@ -218,7 +218,7 @@ def measured(tried: Sequence[Candidate], target: TargetData, place: int) -> tupl
         figures.append(
             {
                 "accuracy": accuracy,
-                "interval": wilson_interval(accuracy, len(own)),
+                "interval": wilson_interval(int(own.sum()), len(own)),
                 "gain": gain,
                 "gain_interval": interval,
                 "p": mcnemar(*only),

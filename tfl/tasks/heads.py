@@ -332,7 +332,7 @@ class Heads:
             known = part.known(targets)
             if not known.any():
                 raise DataError(
-                    f"The target `{part.target}` cannot be judged: no example of this split has it.",
+                    f"The target `{part.target}` cannot be evaluated: no example of this split has it.",
                     received=f"{len(outputs)} examples",
                     fix="Add targets there, or leave the split open for tfl to draw, with larger shares or another split_seed.",
                 )
