@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-OUTSIDE = ("tfl/modalities/", "tfl/cli/", "tfl/recipe.py", "tfl/__init__.py")
+OUTSIDE = ("tfl/modalities/", "tfl/cli/", "tfl/recipe/", "tfl/__init__.py")
 """The rooms of the kinds of examples, the shorthand of recipes, and the command line."""
 WORDS = re.compile(r"image|pixel|photo|picture", re.IGNORECASE)
 ALLOWED = re.compile(

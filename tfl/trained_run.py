@@ -12,7 +12,7 @@ from tfl.errors import DataError
 from tfl.modalities.base import NOUNS
 from tfl.page import Page
 from tfl.runs import Run
-from tfl.tasks.base import task_for
+from tfl.tasks.base import task_of_run
 
 if TYPE_CHECKING:
     import keras
@@ -116,7 +116,7 @@ class TrainedRun(Run):
     def _repr_html_(self) -> str:
         """The figures as a table, and where the files are."""
         parts = self.metrics if self.path("metrics.json").is_file() else {}
-        first, *others = task_for(self.recipe, self.class_names).figures[:3]
+        first, *others = task_of_run(self).figures[:3] if parts else ("",)
         rows = "".join(_row(part, parts[part], (first, *others)) for part in ("test", "validation") if part in parts)
         names = [name.replace("macro_f1", "macro-F1").replace("_", " ") for name in (first, "95% interval", *others)]
         head = "".join(f"<th>{name}</th>" for name in ("", *names, NOUNS[self.recipe.data.kind][1]))

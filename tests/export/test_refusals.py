@@ -86,12 +86,12 @@ def test_float16_keeps_in_float32_what_changes_the_probabilities_too_much(shipme
     folder = ship(("litert",), shipment, tmp_path, certifier=None, quantize=("float32",)).folders["litert"]
     whole = (folder / "model_float32.tflite").read_bytes()
     images = np.concatenate([batch for _, batch in trial.tensors()])
-    expected = answers(whole, images, "probabilities")
+    expected = answers(whole, images, ("probabilities",))
     found = {most: in_half(whole, images, most=most) for most in (1.0, 0.0)}
     assert not kernels(found[1.0]) and len(kernels(found[0.0])) > 0
-    difference = np.abs(answers(found[1.0], images, "probabilities") - expected).max()
+    difference = np.abs(answers(found[1.0], images, ("probabilities",)) - expected).max()
     half = in_half(whole, images, most=float(difference) / 2)
-    assert np.abs(answers(half, images, "probabilities") - expected).max() <= difference / 2
+    assert np.abs(answers(half, images, ("probabilities",)) - expected).max() <= difference / 2
     assert 1 <= len(kernels(half)) <= len(kernels(whole)) and len(found[1.0]) < len(whole)
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     import tfl
+    from tfl.runs import Run
 
 Examples = Any
 """A `tfl.data.examples.Examples`: `labels`, `targets` and `class_names` are read."""
@@ -270,3 +271,13 @@ def task_for(recipe: Recipe, class_names: Sequence[str]) -> Task:
     from tfl.tasks.heads import Heads
 
     return Heads.of_data(recipe.data, class_names, loss_weights=recipe.head.loss_weights)
+
+
+def task_of_run(run: Run) -> Task:
+    """The task of a run; of one that ended before its data were read, without the layout of several targets.
+
+    Args:
+        run: `Run`, finished or not.
+    """
+    known = (run.manifest.get("data") or {}).get("class_names")
+    return task_for(run.recipe, run.class_names) if known else task_of(run.recipe.task)

@@ -31,7 +31,10 @@ def test_names_are_known_without_heavy_imports() -> None:
     heavy = "{'tensorflow', 'keras', 'skimage', 'sklearn', 'scipy', 'PIL'}"
     code = f"import sys, tfl.modalities.image.sample as s; print(*s.SAMPLES); sys.exit(len({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert (done.returncode, done.stdout.split()) == (0, ["strawberry", "digits", "strawberry_night", "drawn_digits"])
+    assert (done.returncode, done.stdout.split()) == (
+        0,
+        ["strawberry", "digits", "strawberry_night", "drawn_digits", "leaf_tasks"],
+    )
 
 
 def test_the_drawn_sample_has_its_shapes_labels_and_note(cache: Path, few: int) -> None:

@@ -13,7 +13,7 @@ from tfl.evaluate.run_files import optional_json, readable
 from tfl.fields import as_plain
 from tfl.recipe import HEADS
 from tfl.runs import Run
-from tfl.tasks.base import Task, task_for
+from tfl.tasks.base import Task, task_of_run
 
 Figures = dict[tuple[str, str], tuple[float | None, list[float] | None]]
 
@@ -85,7 +85,7 @@ def _facts(run: Run, title: str) -> tuple[dict[str, Any], Figures]:
             "counts": {split: sum(counts.values()) for split, counts in (data.get("counts") or {}).items()},
             "seconds": (metrics.get("seconds") or {}).get("total"),
         }
-        return facts, _figures(metrics, task_for(run.recipe, run.class_names))
+        return facts, _figures(metrics, task_of_run(run))
 
 
 def _figures(metrics: Mapping[str, Any], task: Task) -> Figures:
@@ -116,7 +116,7 @@ def _best(runs: Sequence[Run], figures: Sequence[Figures]) -> int | None:
     """The position of the run with the best test result by the task's own metric; None if none has one or the tasks differ."""
     if len({run.recipe.task for run in runs}) > 1:
         return None
-    task = task_for(runs[0].recipe, runs[0].class_names)
+    task = task_of_run(runs[0])
     if task.name == HEADS:  # no one figure says which is best
         return None
     name, sign = task.default_metric.removeprefix("val_"), 1 if task.metrics[task.default_metric] else -1
