@@ -8,7 +8,6 @@ before TensorFlow is imported.
 
 from __future__ import annotations
 
-import dataclasses
 import importlib.util
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -159,6 +158,9 @@ def run_recipe(
     if recipe.source_data is not None:
         with clock.step("source"):
             source_task = prepare_source_task(recipe, assembled, precision=precision, console=console)
+    further = {} if source_task is None else {"source_data": source_task.fingerprint}
+    for field, loaded in {"extra_data": extra, "unlabelled": unlabelled, "target_data": target}.items():
+        further |= {} if loaded is None else {field: data_fingerprint(loaded.bundle)}
     about_data = describe_data(
         bundle.examples,
         bundle.split,
@@ -171,14 +173,8 @@ def run_recipe(
     weights = _describe_weights(recipe, assembled, bundle)
     if earlier:
         refuse_other_inputs(earlier, bundle, fingerprint=about_data["fingerprint"], weights=weights)
-        if source_task is not None:
-            refuse_other_examples(earlier, "source_data", source_task.fingerprint)
-        if extra is not None:
-            refuse_other_examples(earlier, "extra_data", data_fingerprint(extra.bundle))
-        if unlabelled is not None:
-            refuse_other_examples(earlier, "unlabelled", unlabelled.fingerprint)
-        if target is not None:
-            refuse_other_examples(earlier, "target_data", data_fingerprint(target.bundle))
+        for field, fingerprint in further.items():
+            refuse_other_examples(earlier, field, fingerprint)
     clock.keep = lambda seconds: run.write_json("seconds.json", seconds)
     with run.lock(), status_of(run), vanished_files_reported(bundle):
         remove_scratch(run.folder)
@@ -186,22 +182,16 @@ def run_recipe(
         run.update_manifest(data=about_data, precision=precision, weights=weights)
         if assembled.matching is not None:
             run.write_json(MATCHING, assembled.matching.as_json())
-        if source_task is not None:
-            run.update_manifest(source_data={"fingerprint": source_task.fingerprint})
+        run.update_manifest(**{field: {"fingerprint": fingerprint} for field, fingerprint in further.items()})
         if repeats is not None:
             run.repeat_choices_of(repeats)
-        if unlabelled is not None:
-            run.update_manifest(unlabelled={"fingerprint": unlabelled.fingerprint, "count": len(unlabelled)})
         if recipe.pretrain is not None:
             with clock.step(PRETRAIN):
                 recipe = _pretrain(run, recipe, bundle, unlabelled, console)
                 assembled = assemble_for(recipe, bundle, precision=precision)
                 plans = plan_stages(assembled, recipe)
-        if target is not None:
-            run.update_manifest(target_data={"fingerprint": data_fingerprint(target.bundle)})
         training = bundle
         if extra is not None:
-            run.update_manifest(extra_data={"fingerprint": data_fingerprint(extra.bundle)})
             with clock.step("extra"):
                 training = _with_extra(run, recipe, assembled, bundle, extra, console)
                 if recipe.head.probe == "knn":  # it holds the training examples
@@ -503,7 +493,7 @@ def _choose_stages(
         take_over_choice(run, repeats)
     weights = _class_weights(recipe, bundle)
     found = choose_stages(run, recipe, auto, bundle, precision=precision, class_weights=weights, console=console)
-    return dataclasses.replace(found, backbone=recipe.backbone)  # that of a run that is repeated may lie in that run
+    return replace(found, backbone=recipe.backbone)  # that of a run that is repeated may lie in that run
 
 
 def _train(

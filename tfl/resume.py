@@ -169,11 +169,11 @@ def refuse_other_inputs(run: Run, bundle: Bundle, *, fingerprint: str, weights: 
 
 
 def refuse_other_examples(run: Run, field: str, fingerprint: str) -> None:
-    """Makes sure that a run is resumed with the other labelled examples that it was started with.
+    """Makes sure that a run is resumed with the other examples that it was started with.
 
     Args:
         run: The earlier run.
-        field: What the recipe and the manifest call them: `source_data` or `extra_data`.
+        field: What the recipe and the manifest call them, such as `extra_data`.
         fingerprint: Of those that are there now.
 
     Raises:

@@ -35,8 +35,8 @@ def test_a_folder_is_taken_as_it_is_without_copies_of_the_labelled_ones(tmp_path
     with pytest.raises(BadImageError, match=r"notes\.txt"):
         load_unlabelled(tfl.Unlabelled(str(other), on_bad="error"), bundle, seed=0)
     draws = [load_unlabelled(tfl.Unlabelled(str(other / "2019"), limit=3), bundle, seed=seed) for seed in (0, 0, *range(1, 6))]
-    assert {len(drawn) for drawn in draws} == {3} and draws[0].fingerprint == draws[1].fingerprint
-    assert len({drawn.fingerprint for drawn in draws}) > 1
+    assert {len(drawn) for drawn in draws} == {3} and draws[0].bundle.fingerprints == draws[1].bundle.fingerprints
+    assert len({drawn.bundle.fingerprints for drawn in draws}) > 1
 
 
 def test_what_leaves_nothing_is_refused(tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ They train without labels (`Recipe.pretrain`, `Stage.pseudo_labels`), and are ne
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,11 +54,6 @@ class UnlabelledData:
 
     def __len__(self) -> int:
         return len(self.bundle.examples)
-
-    @property
-    def fingerprint(self) -> str:
-        """SHA-256 of the contents, in order."""
-        return hashlib.sha256("\n".join(self.bundle.fingerprints).encode()).hexdigest()
 
     def notes(self) -> list[str]:
         """What was left out, as sentences."""

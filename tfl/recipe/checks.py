@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from tfl.errors import RecipeError
@@ -34,6 +35,12 @@ def _idle_settings(extra: Data, own: Data) -> list[str]:
         if getattr(extra.input, name) not in (getattr(plain, name), getattr(own.input, name)):
             idle.append(f"input.{name}")
     return idle
+
+
+def _refuse(told: Mapping[str, bool], why: str, *, allowed: str = "", fix: str) -> None:
+    """Raises where one of the settings is asked for, by how they are named in a recipe."""
+    if refused := [name for name, asked in told.items() if asked]:
+        raise RecipeError(why, received=", ".join(refused), allowed=allowed or None, fix=fix)
 
 
 def check_unlabelled(recipe: Recipe) -> None:
@@ -68,6 +75,7 @@ def check_unlabelled(recipe: Recipe) -> None:
 
 
 def check_pretrain(recipe: Recipe) -> None:
+    """Whether the other parts go with a backbone that learns before the first stage."""
     told = {
         "head.start=source": recipe.head.start == "source",
         "source_data": recipe.source_data is not None,
@@ -75,12 +83,11 @@ def check_pretrain(recipe: Recipe) -> None:
         "a stage called `pretrain`": any(stage.name == PRETRAIN for stage in recipe.fixed_stages),
         'a stage with train="unmatched"': any(stage.train == "unmatched" for stage in recipe.fixed_stages),
     }
-    if refused := [name for name, asked in told.items() if asked]:
-        raise RecipeError(
-            "This does not go together with `pretrain`, after which the backbone is another one.",
-            received=", ".join(refused),
-            fix="Leave it out, or pretrain in a run of its own and name its pretrained.keras as the backbone.",
-        )
+    _refuse(
+        told,
+        "This does not go together with `pretrain`, after which the backbone is another one.",
+        fix="Leave it out, or pretrain in a run of its own and name its pretrained.keras as the backbone.",
+    )
     size = recipe.data.image_size
     if recipe.pretrain is not None and recipe.pretrain.method == "rotation" and size is not None and size[0] != size[1]:
         raise RecipeError(
@@ -99,12 +106,11 @@ def check_heads(recipe: Recipe) -> None:
             "head.loss_weights": bool(recipe.head.loss_weights),
             "each_alone": recipe.each_alone,
         }
-        if said := [name for name, one in asked.items() if one]:
-            raise RecipeError(
-                "This is about several targets, and `data.targets` names none.",
-                received=", ".join(said),
-                fix='Name them: tfl.Data(..., targets={"species": "class", "length": "number"}); or leave this out.',
-            )
+        _refuse(
+            asked,
+            "This is about several targets, and `data.targets` names none.",
+            fix='Name them: tfl.Data(..., targets={"species": "class", "length": "number"}); or leave this out.',
+        )
         return
     if recipe.task != HEADS:
         raise RecipeError(
@@ -129,13 +135,12 @@ def check_heads(recipe: Recipe) -> None:
         "search": recipe.search is not None,
         "data.audit=deep": recipe.data.audit == "deep",
     }
-    if refused := [name for name, one in told.items() if one]:
-        raise RecipeError(
-            "This is not there for several targets.",
-            received=", ".join(refused),
-            allowed="stated stages; head.start random, or probe with head.probe=logistic",
-            fix="Leave it out, or ask for it with one target alone: without `targets`, with `label_column=` and `task=`.",
-        )
+    _refuse(
+        told,
+        "This is not there for several targets.",
+        allowed="stated stages; head.start random, or probe with head.probe=logistic",
+        fix="Leave it out, or ask for it with one target alone: without `targets`, with `label_column=` and `task=`.",
+    )
 
 
 def check_inputs(recipe: Recipe) -> None:
@@ -181,22 +186,17 @@ def check_inputs(recipe: Recipe) -> None:
         "backbone.match": any(one.match != "exact" for one in recipe.backbone.inputs.values()),
         "backbone.adapter_width": any(one.adapter_width for one in (recipe.backbone, *recipe.backbone.inputs.values())),
     }
-    if refused := [name for name, asked in told.items() if asked]:
-        raise RecipeError(
-            "This is not there for several inputs.",
-            received=", ".join(refused),
-            allowed="stated stages; head.pooling avg or max; head.start random, or probe with head.join=concat",
-            fix="Leave it out, or ask for it on one of the inputs alone.",
-        )
+    _refuse(
+        told,
+        "This is not there for several inputs.",
+        allowed="stated stages; head.pooling avg or max; head.start random, or probe with head.join=concat",
+        fix="Leave it out, or ask for it on one of the inputs alone.",
+    )
 
 
 def check_extra_data(recipe: Recipe, extra: Data) -> None:
-    if recipe.task != "classify":
-        raise RecipeError(
-            "`extra_data` is for one of several classes, and this recipe has another task.",
-            received=recipe.task,
-            allowed="classify",
-        )
+    """Whether extra examples can train next to those of `data`."""
+    _check_other_data(recipe, "extra_data", extra, "all of them may train")
     if recipe.head.start == "source":
         raise RecipeError(
             "`extra_data` trains next to `data`, and with `head.start=source` nothing is trained.",
@@ -208,51 +208,43 @@ def check_extra_data(recipe: Recipe, extra: Data) -> None:
             received="backbone.weights=None",
             allowed="pretrained, or a weights file",
         )
-    if extra.kind != recipe.data.kind:
-        raise RecipeError(
-            "`extra_data` holds another kind of examples than `data`, and both go through one network.",
-            received=extra.kind,
-            allowed=recipe.data.kind,
-        )
-    idle = _idle_settings(extra, recipe.data)
-    if idle:
-        raise RecipeError(
-            "How examples of `extra_data` become tensors is that of `data`, and all of them may train: these settings have "
-            "no effect there.",
-            received=", ".join(f"extra_data.{name}" for name in idle),
-            fix="Leave them out, or give them to `data`.",
-        )
 
 
 def check_target_data(recipe: Recipe, target: Data) -> None:
-    if recipe.task != "classify":
-        raise RecipeError(
-            "`target_data` is for one of several classes, and this recipe has another task.",
-            received=recipe.task,
-            allowed="classify",
-        )
+    """Whether the network can be adapted to the examples of another domain."""
+    _check_other_data(recipe, "target_data", target, "they are not split")
     if recipe.head.start == "source" or recipe.head.probe == "knn":
         raise RecipeError(
             "Adaptation to `target_data` changes the last layer of the head, which here is no layer with weights.",
             received=f"head.start={recipe.head.start}, head.probe={recipe.head.probe}",
             allowed='head.start "random" or "probe", with another probe than "knn"',
         )
-    if target.kind != recipe.data.kind:
+
+
+def _check_other_data(recipe: Recipe, field: str, other: Data, why_idle: str) -> None:
+    """Whether examples of another source can go through the network next to those of `data`."""
+    if recipe.task != "classify":
         raise RecipeError(
-            "`target_data` holds another kind of examples than `data`, and both go through one network.",
-            received=target.kind,
+            f"`{field}` is for one of several classes, and this recipe has another task.",
+            received=recipe.task,
+            allowed="classify",
+        )
+    if other.kind != recipe.data.kind:
+        raise RecipeError(
+            f"`{field}` holds another kind of examples than `data`, and both go through one network.",
+            received=other.kind,
             allowed=recipe.data.kind,
         )
-    if idle := _idle_settings(target, recipe.data):
+    if idle := _idle_settings(other, recipe.data):
         raise RecipeError(
-            "How examples of `target_data` become tensors is that of `data`, and they are not split: these settings have no "
-            "effect there.",
-            received=", ".join(f"target_data.{name}" for name in idle),
+            f"How examples of `{field}` become tensors is that of `data`, and {why_idle}: these settings have no effect there.",
+            received=", ".join(f"{field}.{name}" for name in idle),
             fix="Leave them out, or give them to `data`.",
         )
 
 
 def check_classifier(recipe: Recipe) -> None:
+    """Whether the source network has a classifier, and what asks for it goes together."""
     what = "`head.start=source`" if recipe.head.start == "source" else "`source_data`"
     if recipe.backbone.weights is None:
         raise RecipeError(
@@ -290,6 +282,7 @@ def check_classifier(recipe: Recipe) -> None:
 
 
 def check_nothing_trains(recipe: Recipe) -> None:
+    """Whether no stage trains a head of nearest neighbours."""
     training = [f"stages.{stage.name}.epochs={stage.epochs}" for stage in recipe.fixed_stages if stage.epochs]
     if training or isinstance(recipe.stages, Auto):
         raise RecipeError(
@@ -301,6 +294,7 @@ def check_nothing_trains(recipe: Recipe) -> None:
 
 
 def check_numbers(recipe: Recipe) -> None:
+    """Whether nothing is asked for that numbers do not have."""
     smoothed = [f"stages.{stage.name}.label_smoothing" for stage in recipe.fixed_stages if stage.label_smoothing]
     meaningless = [*smoothed, *(["class_weight"] if recipe.class_weight is not None else [])]
     if meaningless:
@@ -312,6 +306,7 @@ def check_numbers(recipe: Recipe) -> None:
 
 
 def check_augment(recipe: Recipe) -> None:
+    """Whether the augmentation is that of the kind of the examples."""
     wanted = {"image": Augment, "audio": AudioAugment}.get(recipe.data.kind)
     given = {"`Auto`": recipe.stages.augment} if isinstance(recipe.stages, Auto) else {}
     given |= {f"stage `{stage.name}`": stage.augment for stage in recipe.fixed_stages}
