@@ -27,7 +27,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from best_answer import TASKS, ByHand, _possible, measure, recipe_of, run_auto, write_table
+from best_answer import TASKS, ByHand, _possible, measure, recipe_of, run_auto, table_of
 from harness import document, figure, interval, keep, kept_rows, print_document
 from stage_times import quietly
 
@@ -44,10 +44,7 @@ def advised(name: str, seed: int, folder: Path, *, minutes: float, known: float 
     from tfl.advice.advice import four_fields
     from tfl.advice.advise import advise
 
-    table = folder / f"{''.join(letter if letter.isalnum() else '_' for letter in name)}_{seed}.csv"
-    if not table.exists():
-        write_table(table, name, folder=folder, seed=seed)
-    recipe, began = recipe_of(table, name, seed), time.perf_counter()
+    recipe, began = recipe_of(table_of(name, seed, folder), name, seed), time.perf_counter()
     with quietly():
         found = advise(recipe, [recipe.backbone], minutes=minutes, console=Console(quiet=True))
     seconds = time.perf_counter() - began
@@ -81,8 +78,7 @@ def doubled(name: str, seed: int, folder: Path, found: Any, recipe: Any) -> dict
     key = f"{name}, doubled"
     TASKS[key] = larger
     try:
-        table = folder / f"doubled_{''.join(letter if letter.isalnum() else '_' for letter in name)}_{seed}.csv"
-        write_table(table, key, folder=folder, seed=seed)
+        table = table_of(key, seed, folder)
         with open(table) as handle:
             trained = sum(line.rstrip().endswith(",train") for line in handle)
         if trained < 1.9 * sum(found.advice.counts.values()):

@@ -148,8 +148,15 @@ def _cut_out(source: Path, folder: Path) -> Path:
     return base
 
 
-def write_table(file: Path, name: str, *, folder: Path, seed: int) -> None:
-    """A table with the drawn examples, to learn from and to test on."""
+def table_of(name: str, seed: int, folder: Path) -> Path:
+    """A table with the drawn examples, to learn from and to test on; written once."""
+    file = folder / f"{''.join(letter if letter.isalnum() else '_' for letter in name)}_{seed}.csv"
+    if not file.exists():
+        _write_table(file, name, folder=folder, seed=seed)
+    return file
+
+
+def _write_table(file: Path, name: str, *, folder: Path, seed: int) -> None:
     task, rng = TASKS[name], np.random.default_rng(seed)
     with open(file, "w", newline="") as handle:
         writer = csv.writer(handle)
@@ -330,10 +337,7 @@ class ByHand:
 
 def measure(name: str, seed: int, side: str, folder: Path, *, minutes: float = 2.0) -> dict[str, Any]:
     """The accuracy of one side on one task, and the seconds it took."""
-    table = folder / f"{''.join(letter if letter.isalnum() else '_' for letter in name)}_{seed}.csv"
-    if not table.exists():
-        write_table(table, name, folder=folder, seed=seed)
-    recipe, began = recipe_of(table, name, seed), time.perf_counter()
+    recipe, began = recipe_of(table_of(name, seed, folder), name, seed), time.perf_counter()
     if isinstance(recipe.stages, tfl.Auto):
         recipe = dataclasses.replace(recipe, stages=dataclasses.replace(recipe.stages, minutes=minutes))
     accuracy = run_auto(recipe, folder) if side == "auto" else getattr(ByHand(recipe), side)()

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from best_answer import TASKS, ByHand, recipe_of, write_table
+from best_answer import TASKS, ByHand, recipe_of, table_of
 from harness import document, figure, interval, keep, kept_rows, print_document
 
 PHOTOS = ("flowers 5", "flowers 20", "flowers 100", "roses and tulips 10", "strawberry 10", "cells 30")
@@ -44,10 +44,9 @@ class Fitted(ByHand):
 
 def measure(name: str, seed: int, fit: str, size: int, folder: Path) -> dict[str, Any]:
     """One way on one task."""
-    table = folder / f"{''.join(letter if letter.isalnum() else '_' for letter in name)}_{seed}.csv"
-    if not table.exists():
-        write_table(table, name, folder=folder, seed=seed)
-    recipe = recipe_of(table, name, seed).override("data.fit", fit).override("data.image_size", (size, size))
+    recipe = (
+        recipe_of(table_of(name, seed, folder), name, seed).override("data.fit", fit).override("data.image_size", (size, size))
+    )
     accuracy, held_out = Fitted(recipe).both()
     return {"task": name, "seed": seed, "fit": fit, "size": size, "accuracy": accuracy, "held_out": held_out}
 

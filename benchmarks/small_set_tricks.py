@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from best_answer import TASKS, ByHand, recipe_of, write_table
+from best_answer import TASKS, ByHand, recipe_of, table_of
 from harness import document, figure, interval, keep, kept_rows, print_document
 
 SMALL = ("flowers 5", "flowers 20", "clothes 5", "cells 30", "digits 10", "spoken digits 5", "spoken digits 20")
@@ -136,10 +136,7 @@ class Tricks(ByHand):
 
 def measure(name: str, seed: int, trick: str, folder: Path) -> dict[str, Any]:
     """One trick on one task."""
-    table = folder / f"{''.join(letter if letter.isalnum() else '_' for letter in name)}_{seed}.csv"
-    if not table.exists():
-        write_table(table, name, folder=folder, seed=seed)
-    accuracy = getattr(Tricks(recipe_of(table, name, seed)), trick)()
+    accuracy = getattr(Tricks(recipe_of(table_of(name, seed, folder), name, seed)), trick)()
     return {"task": name, "seed": seed, "trick": trick, "accuracy": accuracy}
 
 
