@@ -115,6 +115,7 @@ def test_the_page_knows_what_is_served(client):
     assert client.get("/page/about").json() == {
         "model": "insects",
         "version": 3,
+        "task": "classify",
         "classes": list(CLASSES),
         "most_bytes": Limits().max_body_bytes,
         "kind": "image",

@@ -21,6 +21,7 @@ from fastapi.responses import JSONResponse
 from tfl.errors import BadContentError
 from tfl.modalities.shipping import Shipping
 from tfl.runs import Run
+from tfl.serve.about import task_of_export
 from tfl.serve.models import Models
 from tfl.serve.refusal import RefusedError
 
@@ -86,6 +87,7 @@ class _Desk:
         return {
             "model": self.models.name,
             "version": version.number,
+            "task": task_of_export(version.folder),
             "classes": list(version.class_names),
             "most_bytes": self.models.limits.max_body_bytes,
             "kind": version.shipping.modality.kind,

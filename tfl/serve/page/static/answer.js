@@ -230,7 +230,7 @@ function neighbour(found) {
   const row = element("li");
   const preview = found.thumbnail === null ? element("p", "text", found.text ?? "") : thumbnail(found);
   const words = element("p");
-  words.append(element("strong", "", found.label ?? ""), element("span", "file", found.file ?? ""), element("span", "file", `distance ${found.distance.toFixed(3)}`));
+  words.append(element("strong", "", (found.label ?? "").replaceAll(";", "; ")), element("span", "file", found.file ?? ""), element("span", "file", `distance ${found.distance.toFixed(3)}`));
   words.title = found.file ?? "";
   row.append(preview, words);
   return row;

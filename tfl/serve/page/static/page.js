@@ -161,7 +161,10 @@ async function introduce() {
     byId("model").textContent = `${known.model}, version ${known.version}`;
     document.title = `${known.model} · tfl`;
     suit(known);
-    byId("about").textContent = `${known.classes.length} classes: ${listed(known.classes)}.`;
+    const several = known.task === "heads"; // outputs are named by their target, such as `disease=healthy`
+    const predicted = several ? [...new Set(known.classes.map((name) => name.split("=")[0]))] : known.classes;
+    const [one, more] = { multilabel: ["label", "labels"], regress: ["number", "numbers"], heads: ["target", "targets"] }[known.task] ?? ["class", "classes"];
+    byId("about").textContent = `${predicted.length} ${predicted.length === 1 ? one : more}: ${listed(predicted)}.`;
     return true;
   } catch (error) {
     settle(error);
