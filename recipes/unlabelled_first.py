@@ -5,8 +5,8 @@ Data      a sample that ships with tfl (drawn, not photographed); its other leav
 Run       tfl run recipes/unlabelled_first.py
           tfl run recipes/unlabelled_first.py --data leaves/ --set unlabelled=more_photos/ --set pretrain.minutes=10
 Compare   tfl run recipes/unlabelled_first.py --set pretrain=none
-Reached   on 120 test leaves 0.325, seed 0, where chance is 0.25: what was learned without labels was not used, since probes on the
-          40 labelled leaves do not show it to be better (0.25 before, 0.35 after, p = 0.23)
+Reached   on 120 test leaves 0.325, seed 0, where chance is 0.25: what was learned without labels was not used, since probes on
+          the 40 labelled leaves do not show it to be better (0.25 before, 0.35 after, p = 0.23)
 """
 
 import tfl
