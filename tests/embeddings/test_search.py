@@ -55,9 +55,10 @@ def agreement(file):
 def test_the_graph_finds_what_the_exact_search_finds(tmp_path, graphs):
     said = []
     file = made(tmp_path / "v.npy", range(800))
-    assert agreement(file) > 0.94  # built by several threads: not the same graph each time
+    assert agreement(file) > 0.97
     nearest(file, np.ones((1, WIDTH), np.float32), count=1, say=said.append)
     assert graph_file(file.path).is_file() and not said  # it lies there
+    assert nearest(file, file.read_all(), count=1)[0][:, 0].tolist() == list(range(800))  # every row is found by itself
 
 
 def test_the_graph_follows_rows_that_are_added_and_removed(tmp_path, graphs):
@@ -65,7 +66,7 @@ def test_the_graph_follows_rows_that_are_added_and_removed(tmp_path, graphs):
     made(path, range(300))
     nearest(open_vectors(path), np.ones((1, WIDTH), np.float32), count=1)
     changed = made(path, [*range(50, 300), *range(400, 600)])
-    assert agreement(changed) > 0.94
+    assert agreement(changed) > 0.97
     graph = Graph.of(changed)
     assert len(graph._index) == 450
     removed = np.random.default_rng(0).normal(size=(1000, WIDTH)).astype(np.float32)[:1]
@@ -77,7 +78,7 @@ def test_a_graph_that_is_damaged_or_of_other_vectors_is_built_again(tmp_path, gr
     file = made(path, range(200))
     agreement(file)
     graph_file(path).write_bytes(b"damaged")
-    assert agreement(file) > 0.94  # built by several threads: not the same graph each time
+    assert agreement(file) > 0.97
     file.about["weights"] = "others"
     said = []
     nearest(file, np.ones((1, WIDTH), np.float32), count=1, say=said.append)

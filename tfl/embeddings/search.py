@@ -215,7 +215,7 @@ def _brought_up_to_date(
         here = [at for at in np.flatnonzero(new[start : start + len(vectors)]).tolist() if int(keys[start + at]) not in done]
         here = list({int(keys[start + at]): at for at in reversed(here)}.values())
         if here:
-            index.add(keys[start + np.array(here)], vectors[here])
+            index.add(keys[start + np.array(here)], vectors[here], threads=1)  # several threads leave some rows unreachable
             done.update(int(keys[start + at]) for at in here)
     return index
 
