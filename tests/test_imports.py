@@ -43,6 +43,7 @@ ORDER = (
         "serve",
         "embeddings",
         "adapt",
+        "styling",
         "labelling",
         "resume",
         "job",

@@ -77,15 +77,16 @@ __all__ = [
     "run",
     "similar",
     "study",
+    "style",
     "top_blocks",
     "tune",
     "verify",
 ]
 
 if TYPE_CHECKING:
-    from tfl.api import advise, embed, load_run, load_vectors, probe, run, similar, study, tune, verify
+    from tfl.api import advise, embed, load_run, load_vectors, probe, run, similar, study, style, tune, verify
 
-_FUNCTIONS = ("advise", "embed", "load_run", "load_vectors", "probe", "run", "similar", "study", "tune", "verify")
+_FUNCTIONS = ("advise", "embed", "load_run", "load_vectors", "probe", "run", "similar", "study", "style", "tune", "verify")
 
 
 def __getattr__(name: str) -> Any:

@@ -19,6 +19,7 @@ from tfl.progress import progress_console
 from tfl.quiet import load_tensorflow
 from tfl.recipe import Backbone, Recipe, load_recipe, refuse_missing_paths
 from tfl.runs import default_folder
+from tfl.styling.api import style
 from tfl.trained_run import TrainedRun
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from tfl.studies.folder import StudyFolder
     from tfl.tuning.folder import SearchFolder
 
-__all__ = ["advise", "embed", "load_run", "load_vectors", "probe", "run", "similar", "study", "tune", "verify"]
+__all__ = ["advise", "embed", "load_run", "load_vectors", "probe", "run", "similar", "study", "style", "tune", "verify"]
 
 
 def run(recipe: Recipe | Path | str, out: Path | str | None = None, *, resume: bool = False) -> TrainedRun:

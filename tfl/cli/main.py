@@ -30,6 +30,7 @@ COMMANDS = (
         "serve",
     ),
     *("embed", "similar", "verify"),
+    "style",
     *("backbones", "new", "cache", "doctor"),
 )
 
