@@ -28,7 +28,9 @@ def _names(context: click.Context, parameter: click.Parameter, value: str | None
 @click.argument("photo", metavar="PHOTO")
 @click.argument("painting", metavar="PAINTING")
 @click.option("--backbone", metavar="NAME", default="mini", show_default=True, help="A network with pretrained weights.")
-@click.option("--content-blocks", metavar="NAMES", callback=_names, help="Blocks for the layout, with commas. [default: measured]")
+@click.option(
+    "--content-blocks", metavar="NAMES", callback=_names, help="Blocks for the layout, with commas. [default: measured]"
+)
 @click.option("--style-blocks", metavar="NAMES", callback=_names, help="Blocks for the texture, with commas. [default: measured]")
 @click.option(
     "--size",
@@ -52,7 +54,12 @@ def _names(context: click.Context, parameter: click.Parameter, value: str | None
     help="Of smoothness; 0 for none.",
 )
 @click.option(
-    "--learning-rate", metavar="R", type=float, default=_DEFAULT.learning_rate, show_default=True, help="Of Adam, in values 0..255."
+    "--learning-rate",
+    metavar="R",
+    type=float,
+    default=_DEFAULT.learning_rate,
+    show_default=True,
+    help="Of Adam, in values 0..255.",
 )
 @click.option(
     "--start",
@@ -62,15 +69,20 @@ def _names(context: click.Context, parameter: click.Parameter, value: str | None
     help="Start from the photo, or from noise.",
 )
 @click.option(
-    "--every", metavar="N", type=click.IntRange(1), default=_DEFAULT.every, show_default=True, help="Keep a picture after so many steps."
+    "--every",
+    metavar="N",
+    type=click.IntRange(1),
+    default=_DEFAULT.every,
+    show_default=True,
+    help="Keep a picture after so many steps.",
 )
-@click.option("--seed", type=int, default=_DEFAULT.seed, show_default=True, help="Of the noise, and of the crops that choose blocks.")
+@click.option(
+    "--seed", type=int, default=_DEFAULT.seed, show_default=True, help="Of the noise, and of the crops that choose blocks."
+)
 @click.option(
     "--minutes", metavar="M", type=float, default=MINUTES, show_default=True, help="Refuse a transfer that would take longer."
 )
-@click.option(
-    "--out", metavar="DIR", type=click.Path(path_type=Path), help="Where to write. [default: runs/style/style-TIME]"
-)
+@click.option("--out", metavar="DIR", type=click.Path(path_type=Path), help="Where to write. [default: runs/style/style-TIME]")
 @click.option("--resume", is_flag=True, help="Resume the transfer in --out; --steps may be more than before.")
 def style(
     photo: str,
@@ -93,8 +105,9 @@ def style(
 ) -> Answer:
     """Give PHOTO the style of PAINTING.
 
-    The pixels are optimised against a frozen network until its blocks see the layout of the photo and the textures of the painting
-    (Gatys, Ecker and Bethge 2016). PHOTO and PAINTING are image files, or sample:leaf, sample:scene, sample:waves, sample:mosaic.
+    The pixels are optimised against a frozen network until its blocks see the layout of the photo and the textures of the
+    painting (Gatys, Ecker and Bethge 2016). PHOTO and PAINTING are image files, or sample:leaf, sample:scene, sample:waves,
+    sample:mosaic.
     Leaves result.png, the pictures on the way, losses.csv, style.json and style.html.
     """
     from rich.console import Console

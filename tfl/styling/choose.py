@@ -1,14 +1,14 @@
 """Which blocks count for style and which for content, measured on the two pictures.
 
     style     crops of half the size, eight of each picture, at random places: the mean squared distance between Gram matrices of
-              crops of different pictures, over that between crops of the same picture. Of each resolution the block where this
-              is largest, of five resolutions at most, the finest ones.
+              crops of different pictures, over that between crops of the same picture. Of each resolution the block where
+              this is largest, of five resolutions at most, the finest ones.
     content   the photo with its layout changed (shifted by a third of its height and width, around the edges), and with its
-              surface changed (mean and deviation of each colour those of the painting): how far the former moves the map, over how
-              far the latter does. The block where this is largest.
+              surface changed (mean and deviation of each colour those of the painting): how far the former moves the map, over
+              how far the latter does. The block where this is largest.
 
-Both are rules of thumb, stated so that they can be judged: blocks can be named instead. Only blocks whose map has at least 8 places
-on its shorter side are looked at, or where there is none, all of them.
+Both are rules of thumb, stated so that they can be judged: blocks can be named instead. Only blocks whose map has at least 8
+places on its shorter side are looked at, or where there is none, all of them.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """The folder of a style transfer.
 
-    settings.json   what decides the result: options, hashes of both pictures and of the weights, the blocks and what was measured
-    pictures/       step_00000.png, step_00050.png, ...: what was kept on the way
-    state.npz       the last kept picture exactly, Adam's state and the losses so far: from here it is resumed
-    losses.csv      a row for each step
-    result.png, style.json, style.html
+settings.json   what decides the result: options, hashes of both pictures and of the weights, the blocks and what was measured
+pictures/       step_00000.png, step_00050.png, ...: what was kept on the way
+state.npz       the last kept picture exactly, Adam's state and the losses so far: from here it is resumed
+losses.csv      a row for each step
+result.png, style.json, style.html
 """
 
 from __future__ import annotations

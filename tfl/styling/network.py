@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 SMALLEST_MAP = 4
 """Places of the shorter side of a map that has a layout or a texture."""
 _BYTES = 4
-_KEPT = 2.5
+_KEPT = 1.5
 """Bytes at the height of a step, by bytes of the maps that are computed on the way: the maps, kept for the way back, and what the
-way back adds to them. Measured with mini and MobileNet alpha 0.75 at 256 to 1024 px: 1.0 to 2.2."""
+way back adds to them. Measured with mini and MobileNet alpha 0.75 at 512 and 1024 px: 1.1 to 1.3."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ def check_memory(model: keras.Model, size: tuple[int, int]) -> int:
     if there and needed > there:
         side = max(size) * math.sqrt(0.8 * there / needed)
         raise RecipeError(
-            f"A step at {size[0]}×{size[1]} px takes about {needed / 1e9:.1f} GB of memory, and {there / 1e9:.1f} GB are available.",
+            f"A step at {size[0]}×{size[1]} px takes about {needed / 1e9:.1f} GB of memory; {there / 1e9:.1f} GB are available.",
             allowed=f"a size of about {int(side // 32 * 32)} px",
             fix="Name a smaller --size, lower blocks, or a smaller network.",
         )

@@ -98,7 +98,7 @@ class Optimisation:
     def state(self) -> bytes:
         """Everything that the next step depends on, and the rows so far."""
         buffer = io.BytesIO()
-        values = {f"value_{at}": value for at, value in enumerate(self._values())}
+        values: dict[str, Any] = {f"value_{at}": value for at, value in enumerate(self._values())}
         np.savez(buffer, steps=self.steps, rows=np.asarray(self.rows, np.float64), columns=np.array(self.columns), **values)
         return buffer.getvalue()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from tfl.errors import BackboneError, RecipeError
@@ -20,8 +20,8 @@ MINUTES = 60.0
 class StyleOptions:
     """Everything but the two pictures.
 
-    The loss that the optimisation makes smaller is `content_weight` times the mean over `content_blocks`, plus `style_weight` times
-    the mean over `style_blocks`, plus `variation_weight` times the total variation. Each of them is relative, so that the weights
+    The loss that the optimisation makes smaller is `content_weight` times the mean over `content_blocks`, plus `style_weight`
+    times the mean over `style_blocks`, plus `variation_weight` times the total variation. Each is relative, so that the weights
     mean the same for every network: a style loss is 1 for the photo and 0 for the painting, a content loss is 0 for the photo and
     1 for a picture whose map is everywhere the mean of the photo's map, the total variation of the photo is 1.
 
@@ -47,14 +47,14 @@ class StyleOptions:
     True
     """
 
-    backbone: Backbone = Backbone("mini")
+    backbone: Backbone = field(default_factory=lambda: Backbone("mini"))
     content_blocks: tuple[str, ...] = ()
     style_blocks: tuple[str, ...] = ()
     size: int | None = number(None, at_least=SMALLEST, at_most=LARGEST)
     steps: int = number(300, at_least=1, at_most=100_000)
     content_weight: float = number(1.0, at_least=0)
     style_weight: float = number(10.0, at_least=0)
-    variation_weight: float = number(0.05, at_least=0)
+    variation_weight: float = number(0.1, at_least=0)
     learning_rate: float = number(4.0, at_least=1e-6, at_most=255)
     start: Literal["content", "noise"] = "content"
     every: int = number(50, at_least=1)

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 MOST_SHOWN = 41
 """Pictures on the page: of more, evenly many."""
 _MOST_POINTS = 400
+_LEAST_SHOWN = 1e-5
+"""On the logarithmic axis: the content loss of the photo itself is zero, or next to it."""
 
 
 def write_style_page(
@@ -94,7 +96,7 @@ def losses_chart(columns: Sequence[str], rows: Sequence[Sequence[float]]) -> Fig
                 "mode": "lines",
                 "name": label,
                 "x": steps,
-                "y": [rows[step][at] if rows[step][at] > 0 else None for step in steps],
+                "y": [rows[step][at] if rows[step][at] > _LEAST_SHOWN else None for step in steps],
                 "line": {"color": colour, "width": 2, "dash": dash},
                 "hovertemplate": f"{label}: %{{y:.4f}}<extra></extra>",
             }
