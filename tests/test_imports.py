@@ -44,6 +44,7 @@ ORDER = (
         "embeddings",
         "adapt",
         "styling",
+        "warm_start",
         "labelling",
         "resume",
         "job",

@@ -81,12 +81,26 @@ __all__ = [
     "top_blocks",
     "tune",
     "verify",
+    "warm",
 ]
 
 if TYPE_CHECKING:
-    from tfl.api import advise, embed, load_run, load_vectors, probe, run, similar, study, style, tune, verify
+    from tfl.api import advise, embed, load_run, load_vectors, probe, run, similar, study, style, tune, verify, warm
 
-_FUNCTIONS = ("advise", "embed", "load_run", "load_vectors", "probe", "run", "similar", "study", "style", "tune", "verify")
+_FUNCTIONS = (
+    "advise",
+    "embed",
+    "load_run",
+    "load_vectors",
+    "probe",
+    "run",
+    "similar",
+    "study",
+    "style",
+    "tune",
+    "verify",
+    "warm",
+)
 
 
 def __getattr__(name: str) -> Any:

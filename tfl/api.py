@@ -21,6 +21,7 @@ from tfl.recipe import Backbone, Recipe, load_recipe, refuse_missing_paths
 from tfl.runs import default_folder
 from tfl.styling.api import style
 from tfl.trained_run import TrainedRun
+from tfl.warm_start.warm import warm
 
 if TYPE_CHECKING:
     from tfl.advice.advise import Advised
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from tfl.studies.folder import StudyFolder
     from tfl.tuning.folder import SearchFolder
 
-__all__ = ["advise", "embed", "load_run", "load_vectors", "probe", "run", "similar", "study", "style", "tune", "verify"]
+__all__ = ["advise", "embed", "load_run", "load_vectors", "probe", "run", "similar", "study", "style", "tune", "verify", "warm"]
 
 
 def run(recipe: Recipe | Path | str, out: Path | str | None = None, *, resume: bool = False) -> TrainedRun:

@@ -30,7 +30,7 @@ COMMANDS = (
         "serve",
     ),
     *("embed", "similar", "verify"),
-    "style",
+    *("style", "warm"),
     *("backbones", "new", "cache", "doctor"),
 )
 
