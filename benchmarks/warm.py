@@ -93,12 +93,14 @@ def figures_of(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
             figures.append(figure(f"{name}, {model}, {side}: {part} rows", statistics.mean(each), "accuracy", between=span))
     for (name, model, side), values in found.items():
         if side in ("stopped", "replay", "ewc"):
-            gains = [sum(one) / 2 - sum(other) / 2 for one, other in zip(values, found[name, model, "last step"], strict=True)]
+            gains = [
+                100 * (sum(one) - sum(other)) / 2 for one, other in zip(values, found[name, model, "last step"], strict=True)
+            ]
             span = interval(gains) if len(gains) > 1 else None
             figures.append(
                 figure(
                     f"{name}, {model}: gain of {side} over {LAST} steps",
-                    100 * statistics.mean(gains),
+                    statistics.mean(gains),
                     "points",
                     between=span,
                     at_least=0,
