@@ -70,7 +70,8 @@ class Pretrain:
         temperature: Of `simclr`; 0.5 was the best for CIFAR-10 (Chen et al. 2020, B.9).
         similarity, variance, covariance: Weights of the three parts of `vicreg`: 25, 25 and 1 (Bardes et al. 2022, 4.2).
         alpha: The stages begin from the new weights where the p-value of a paired one-sided test of the probes, on held-out
-            training images, is at most this.
+            training images, is at most this. None takes 0.5 where the backbone starts from random weights (`weights=None`), so
+            that the better of two probes decides, and 0.05 where it starts from a file, whose weights are kept without evidence.
     """
 
     method: Literal["simclr", "vicreg", "rotation"] = "simclr"
@@ -85,7 +86,7 @@ class Pretrain:
     similarity: float = number(25.0, at_least=0.0, at_most=1000.0)
     variance: float = number(25.0, at_least=0.0, at_most=1000.0)
     covariance: float = number(1.0, at_least=0.0, at_most=1000.0)
-    alpha: float = number(0.05, at_least=0.0, at_most=1.0)
+    alpha: float | None = number(None, at_least=0.0, at_most=1.0)
 
     def __post_init__(self) -> None:
         check_fields(self)
@@ -100,6 +101,20 @@ class Pretrain:
     def from_text(cls, text: str) -> Pretrain:
         """What `--set pretrain=vicreg` means."""
         return cls(method=text)  # type: ignore[arg-type]
+
+    def alpha_for(self, weights: str | None) -> float:
+        """The `alpha` that applies to a backbone of these `weights`.
+
+        Args:
+            weights: As `Backbone.weights` has them; None for random ones.
+
+        Examples:
+            >>> Pretrain().alpha_for(None), Pretrain().alpha_for("imagenet"), Pretrain(alpha=0.1).alpha_for(None)
+            (0.5, 0.05, 0.1)
+        """
+        if self.alpha is not None:
+            return self.alpha
+        return 0.5 if weights is None else 0.05
 
     @property
     def views(self) -> Augment:

@@ -13,7 +13,7 @@ from tfl.features.pooled import head_inputs
 from tfl.model.assemble import Assembled
 from tfl.probes.folds import FOLDS, make_folds
 from tfl.probes.linear import held_out
-from tfl.recipe import PRETRAIN, Pretrain, Recipe
+from tfl.recipe import PRETRAIN, Recipe
 from tfl.train.evidence import Evidence
 from tfl.train.pretrain.losses import spread
 
@@ -36,7 +36,7 @@ def features_of(assembled: Assembled, bundle: Bundle, *, recipe: Recipe, console
 
 
 def compare(
-    before: NDArray[np.float32], after: NDArray[np.float32], bundle: Bundle, *, recipe: Recipe, settings: Pretrain
+    before: NDArray[np.float32], after: NDArray[np.float32], bundle: Bundle, *, recipe: Recipe, alpha: float
 ) -> dict[str, Any]:
     """What probes on the features before and after say of the same held-out training examples.
 
@@ -44,7 +44,7 @@ def compare(
         before, after: `(n, width)`, of the training examples.
         bundle: The target's examples.
         recipe: Its metric, class weights and seed.
-        settings: Its `pretrain`, whose `alpha` decides.
+        alpha: The largest p-value at which the new weights are kept.
 
     Returns:
         Plain data: `examples`, `folds`, `metric`, `alpha`; `before` and `after`, each with `value` (of the metric), `loss` and
@@ -57,7 +57,7 @@ def compare(
         warnings.simplefilter("ignore", UserWarning)  # of classes with fewer examples than folds
         folds = make_folds(labels, np.unique(units, return_inverse=True)[1], most=FOLDS, seed=seed)
     metric = recipe.monitor.metric
-    evidence = Evidence(bundle.task, targets, metric=metric, alpha=settings.alpha, balanced=balanced, seed=seed)
+    evidence = Evidence(bundle.task, targets, metric=metric, alpha=alpha, balanced=balanced, seed=seed)
     answers = [held_out(one, labels, folds, balanced=balanced).logits(bundle.class_count) for one in (before, after)]
     rows = [
         {
@@ -72,7 +72,7 @@ def compare(
         "examples": len(labels),
         "folds": int(folds.max()) + 1,
         "metric": metric,
-        "alpha": settings.alpha,
+        "alpha": alpha,
         "before": rows[0],
         "after": rows[1],
         "gain": gain.as_json(),

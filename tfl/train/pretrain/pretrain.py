@@ -90,7 +90,7 @@ def pretrain(
         "steps": fit.state.epoch * fit.views.steps,
         "seconds": fit.state.train_seconds,
         "history": fit.state.history,
-        **compare(before, after, bundle, recipe=recipe, settings=settings),
+        **compare(before, after, bundle, recipe=recipe, alpha=settings.alpha_for(recipe.backbone.weights)),
         "sha256": weights_fingerprint(backbone),
     }
     found["collapsed"] = found["after"]["spread"] < COLLAPSED
