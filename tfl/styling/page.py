@@ -47,6 +47,7 @@ def write_style_page(
     page = render(
         "style.html.j2",
         style=document,
+        names=[Path(document[part]["name"]).name for part in ("content", "style")],
         shown=shown,
         photo=shown_picture(np.rint(both[0]).astype(np.uint8)),
         painting=shown_picture(np.rint(both[1]).astype(np.uint8)),
