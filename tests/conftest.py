@@ -125,6 +125,15 @@ def zero_weights(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
+def short_trainings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Strategies train for three epochs, `Auto` tries one fine-tuning of three: for what comes of them, not for how good it is."""
+    for name in ("SCRATCH_EPOCHS", "HEAD_EPOCHS", "EPOCHS", "STEP_EPOCHS"):
+        monkeypatch.setattr(f"tfl.strategies.{name}", 3)
+    monkeypatch.setattr("tfl.advice.auto.MOST_EPOCHS", 3)
+    monkeypatch.setattr("tfl.advice.auto.CANDIDATES", ((0.3, 0.3),))
+
+
+@pytest.fixture
 def photos() -> Path:
     """The folder that holds `strawberry/`, `flowers/` and `fashion_mnist/`."""
     return Path(os.environ["TFL_TEST_DATA"])

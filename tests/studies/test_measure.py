@@ -19,6 +19,8 @@ from tfl.studies.folder import StudyFolder
 from tfl.studies.table import scores_of
 from tfl.tasks.base import task_of
 
+pytestmark = pytest.mark.usefixtures("short_trainings")
+
 RECIPE = """
 import tfl
 recipe = tfl.Recipe(
@@ -53,12 +55,15 @@ def files_of(study):
 
 
 @pytest.mark.slow
-def test_a_study_and_its_resumption_with_another_seed(recipe_file, tmp_path):
+def test_a_study_and_its_resumption_with_another_seed(recipe_file, tmp_path, small_network):
     found = tfl.study(
-        recipe_file, tmp_path / "s", strategies=("features",), backbones=("mini", "LeNet"), train_per_class=(4,), seeds=1
+        recipe_file, tmp_path / "s", strategies=("features",), backbones=(small_network, "LeNet"), train_per_class=(4,), seeds=1
     )
     assert all(found.path(name).stat().st_size for name in FILES) and found.document["status"] == "done"
-    assert [row["title"] for row in found.rows] == ["mini scratch", "mini features", "LeNet scratch", "LeNet features"]
+    assert [row["title"] for row in found.rows] == [
+        *(f"{small_network} scratch", f"{small_network} features"),
+        *("LeNet scratch", "LeNet features"),
+    ]
     assert [(column["title"], column["train_examples"]) for column in found.columns] == [("digits, 4 per class", [12])]
     *done, missing = found.table
     assert missing["status"] == "unavailable" and "no pretrained weights of LeNet" in missing["reason"]
@@ -80,7 +85,7 @@ def test_a_study_and_its_resumption_with_another_seed(recipe_file, tmp_path):
     assert {path: when for path, when in files_of(more).items() if path in before} == before
     assert [cell["seeds"] for cell in more.table if cell["status"] == "done"] == [2] * 3 and len(more.rows) == 4
     assert len(more.path("study.csv").read_text().splitlines()) == 1 + 4 * 2
-    assert "| mini | scratch |" in str(more) and more.report.file.is_file()
+    assert "| LeNet | scratch |" in str(more) and more.report.file.is_file()
 
 
 @pytest.mark.slow

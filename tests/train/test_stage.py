@@ -264,7 +264,7 @@ def test_a_resumed_stage_keeps_its_decision(tmp_path, recipe, bundle, network, m
 @pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
 def test_sets_too_large_for_memory_train_the_same(tmp_path, recipe, bundle, network, monkeypatch, dtype):
-    recipe = dataclasses.replace(recipe, features=tfl.Features(dtype=dtype))
+    recipe = dataclasses.replace(recipe, features=tfl.Features(dtype=dtype), stages=recipe.stages[1:])
     _, held, held_results = train_all(tmp_path / "held", recipe, bundle, network)
     monkeypatch.setattr(batches_module, "HOLD_BYTES", 100)
     monkeypatch.setattr(batches_module, "BLOCK_BYTES", 100_000)
