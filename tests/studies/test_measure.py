@@ -19,8 +19,6 @@ from tfl.studies.folder import StudyFolder
 from tfl.studies.table import scores_of
 from tfl.tasks.base import task_of
 
-pytestmark = pytest.mark.usefixtures("short_trainings")
-
 RECIPE = """
 import tfl
 recipe = tfl.Recipe(
@@ -55,6 +53,7 @@ def files_of(study):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("short_trainings")
 def test_a_study_and_its_resumption_with_another_seed(recipe_file, tmp_path, small_network):
     found = tfl.study(
         recipe_file, tmp_path / "s", strategies=("features",), backbones=(small_network, "LeNet"), train_per_class=(4,), seeds=1
@@ -89,6 +88,7 @@ def test_a_study_and_its_resumption_with_another_seed(recipe_file, tmp_path, sma
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("short_trainings")
 def test_a_killed_study_is_resumed_without_running_anything_twice(recipe_file, tmp_path):
     words = [
         "study",
@@ -127,6 +127,7 @@ def test_no_minutes_run_nothing_and_the_table_says_so(recipe_file, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("short_trainings")
 def test_a_cell_that_fails_does_not_end_the_study(recipe_file, tmp_path, monkeypatch):
     real = measure.run_recipe
 

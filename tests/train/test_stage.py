@@ -71,6 +71,7 @@ def test_the_best_checkpoint_is_the_whole_network_as_it_was_left(tmp_path, recip
     assert all(map(np.array_equal, weights_of(again), weights_of(assembled)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("metric", ["val_accuracy", "val_loss", "val_macro_f1"])
 def test_the_stage_returns_to_its_best_even_when_it_was_not_stopped_early(tmp_path, recipe, bundle, network, changed, metric):
     recipe = changed(recipe, "head", learning_rate=0.3, epochs=6)
