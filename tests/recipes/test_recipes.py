@@ -12,7 +12,7 @@ from tfl.runs import Run
 
 pytestmark = pytest.mark.slow
 
-NO_EXPORT = ("--set", "export=[]")
+NO_EXPORT = ("--set", "export=")
 MINI = ("--set", "backbone=mini", "--set", "data.image_size=48,48", *NO_EXPORT)
 
 
