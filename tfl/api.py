@@ -227,7 +227,7 @@ def study(
     >>> recipe = tfl.Recipe(
     ...     name="digits",
     ...     data=tfl.Sample("digits", image_size=(32, 32), per_class=6, labels=("3", "8")),
-    ...     backbone=tfl.Backbone("mini"),
+    ...     backbone=tfl.Backbone("LeNet", weights=None),
     ...     monitor=tfl.Monitor(patience=1),
     ... )
     >>> found = tfl.study(recipe, tempfile.mkdtemp(), strategies=("features",), seeds=1)
