@@ -43,6 +43,7 @@ ORDER = (
         "serve",
         "embeddings",
         "adapt",
+        "zero_shot",
         "labelling",
         "resume",
         "job",

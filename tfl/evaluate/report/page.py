@@ -20,6 +20,7 @@ from tfl.evaluate.predictions import read_predictions
 from tfl.evaluate.render import percent, render
 from tfl.evaluate.report import charts
 from tfl.evaluate.report.adapt import adapt_facts
+from tfl.evaluate.report.zero_shot import zero_shot_facts
 from tfl.evaluate.report.choice import choice_facts
 from tfl.evaluate.report.confidence import confidence_facts
 from tfl.evaluate.report.evaluations import evaluation_facts
@@ -43,7 +44,7 @@ from tfl.evaluate.run_files import optional_json, read_history, readable
 from tfl.fields import as_plain
 from tfl.modalities.base import KINDS, NOUNS
 from tfl.recipe import OF_NUMBERS, SEVERAL
-from tfl.runs import ADAPT, AUTO, EXTRA, MAPPING, MATCHING, PRETRAINED, Run
+from tfl.runs import ADAPT, AUTO, EXTRA, MAPPING, MATCHING, PRETRAINED, ZERO_SHOT, Run
 from tfl.storage import finite, write_atomically, write_json
 from tfl.tasks.base import Task, task_of
 
@@ -92,6 +93,8 @@ def _collect(run: Run, section: Section) -> dict[str, Any]:
         pretrain = pretrain_facts(optional_json(run, PRETRAINED), nouns=nouns)
     with readable(run, ADAPT):
         adapted = adapt_facts(optional_json(run, ADAPT), nouns=nouns)
+    with readable(run, ZERO_SHOT):
+        zero_shot = zero_shot_facts(optional_json(run, ZERO_SHOT), nouns=nouns)
     with readable(run, "plans.json", "ledger.json"):
         blocks = block_facts(optional_json(run, "plans.json"), optional_json(run, "ledger.json"))
     with readable(run, MATCHING):
@@ -112,6 +115,7 @@ def _collect(run: Run, section: Section) -> dict[str, Any]:
             "extra": extra,
             "pretrain": pretrain,
             "adapt": adapted,
+            "zero_shot": zero_shot,
             "blocks": blocks,
             "matching": matching,
             "stages": stages,
