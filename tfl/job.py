@@ -657,7 +657,9 @@ def _load_unseen(recipe: Recipe, bundle: Bundle, console: Console) -> Bundle:
     if recipe.unseen_data is None:
         raise ValueError("The recipe has no `unseen_data`.")
     unseen = load_unseen(recipe.unseen_data, bundle, seed=recipe.split_seed)
-    words = f"{len(unseen.examples)} {bundle.modality.nouns} of {len(unseen.examples.class_names)} classes that training does not see"
+    words = (
+        f"{len(unseen.examples)} {bundle.modality.nouns} of {len(unseen.examples.class_names)} classes that training does not see"
+    )
     console.print(f"[bold]unseen[/]   {words}", highlight=False)
     return unseen
 

@@ -39,7 +39,9 @@ if TYPE_CHECKING:
     multiple=True,
     help='With a PRESET, a text with {} where the class is put, such as "a photo of a {}."; repeatable, and averaged.',
 )
-@click.option("--examples", metavar="SOURCE", help="With --classes, a few labelled examples of these classes, which improve the answer.")
+@click.option(
+    "--examples", metavar="SOURCE", help="With --classes, a few labelled examples of these classes, which improve the answer."
+)
 @click.option(
     "--format",
     "shape",

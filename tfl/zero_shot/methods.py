@@ -63,7 +63,9 @@ class Compatibility:
         return (np.asarray(features, np.float64) @ self.kernel + self.bias - self.prior) @ vectors.T
 
 
-def fit_dap(features: NDArray[np.floating], labels: NDArray[np.integer], values: NDArray[np.float64], *, seed: int) -> Compatibility:
+def fit_dap(
+    features: NDArray[np.floating], labels: NDArray[np.integer], values: NDArray[np.float64], *, seed: int
+) -> Compatibility:
     """One logistic regression for each attribute; a value above a half counts as having it.
 
     Args:

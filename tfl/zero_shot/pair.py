@@ -104,7 +104,9 @@ def check_prompts(prompts: Sequence[str]) -> tuple[str, ...]:
         RecipeError: One has no place for the class.
     """
     if bad := [one for one in prompts if "{}" not in one]:
-        raise RecipeError("A prompt has no place for the class.", received=bad[0], allowed='a text with {}, such as "a photo of a {}."')
+        raise RecipeError(
+            "A prompt has no place for the class.", received=bad[0], allowed='a text with {}, such as "a photo of a {}."'
+        )
     return tuple(prompts) or PROMPTS
 
 

@@ -93,7 +93,8 @@ def _is_run(model: Path | str) -> bool:
     if not folder.is_dir():
         if folder.exists() or "/" in str(model).replace("://", ""):
             raise RunError(
-                f"There is no folder {model}.", allowed="a run, or the folder, name or address of a KerasHub preset of CLIP or SigLIP"
+                f"There is no folder {model}.",
+                allowed="a run, or the folder, name or address of a KerasHub preset of CLIP or SigLIP",
             )
         return False
     if (folder / "config.json").is_file():
@@ -106,10 +107,14 @@ def _of_run(model: Path | str, classes: Path | str, prompts: Sequence[str]) -> _
     from tfl.zero_shot.run import head_of
 
     if prompts:
-        raise DataError("A prompt is for encoders of images and texts; a run names classes by a table of attributes.", received=prompts[0])
+        raise DataError(
+            "A prompt is for encoders of images and texts; a run names classes by a table of attributes.", received=prompts[0]
+        )
     run = find_model(model)
     if not isinstance(run, Run):
-        raise RunError(f"{model} is an export, which has not learned attributes.", fix="Name the run: tfl predict RUN FILES --classes TABLE")
+        raise RunError(
+            f"{model} is an export, which has not learned attributes.", fix="Name the run: tfl predict RUN FILES --classes TABLE"
+        )
     head = head_of(run)
     table = attributes_of(str(classes)).like(head.attributes)
     load_tensorflow()

@@ -67,7 +67,11 @@ def _animal(rng: np.random.Generator, has: tuple[str, ...]) -> NDArray[np.uint8]
         draw.line((x + place * length, y + 0.6 * height, foot, y + 0.7 * height + leg), fill=shade, width=round(3.4 * unit))
     if "long_tail" in has:
         bend = rng.uniform(-8, 10) * unit
-        tail = [(x + length * 0.9, y - 2 * unit), (x + length + 10 * unit, y - 8 * unit + bend), (x + length + 15 * unit, y + 8 * unit + bend)]
+        tail = [
+            (x + length * 0.9, y - 2 * unit),
+            (x + length + 10 * unit, y - 8 * unit + bend),
+            (x + length + 15 * unit, y + 8 * unit + bend),
+        ]
         draw.line(tail, fill=shade, width=round(2.6 * unit), joint="curve")
     reach = (26 if "long_neck" in has else 8) * unit * rng.uniform(0.9, 1.1)
     tilt = math.radians(rng.uniform(48, 68) if "long_neck" in has else rng.uniform(20, 45))
