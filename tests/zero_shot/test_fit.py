@@ -55,13 +55,13 @@ def test_unseen_classes_are_named_far_above_chance(fitted, table, examples, meth
     assert sum(row["count"] for row in found["rows"]) == len(labels)
 
 
-def test_calibrated_stacking_helps_unseen_classes_and_the_harmonic_mean(fitted, table, examples):
+def test_calibrated_stacking_lowers_seen_classes(fitted, table, examples):
     head, _ = fitted("eszsl")
     features, labels = examples(np.arange(SEEN, SEEN + NEW), 15, 4)
     found = evaluate_head(head, examples(np.arange(SEEN), 8, 5), (features, labels - SEEN), table.class_names[SEEN:], seed=0)
     assert head.penalty > 0
-    assert found["generalised"]["unseen"] >= found["uncalibrated"]["unseen"]
-    assert found["generalised"]["harmonic"] >= found["uncalibrated"]["harmonic"]
+    assert found["generalised"]["unseen"] > found["uncalibrated"]["unseen"]
+    assert found["generalised"]["seen"] <= found["uncalibrated"]["seen"]
     assert fitted("eszsl", calibrated=False)[0].penalty == 0
 
 
@@ -98,7 +98,7 @@ def test_a_few_labels_help(fitted, table, examples):
     cache = chosen_cache(head.standardised(few), labels - SEEN, head.logits(few, new))
     features, truth = examples(np.arange(SEEN, SEEN + NEW), 15, 7)
     plain = head.logits(features, new)
-    helped = plain + cache.logits(head.standardised(features), NEW)
+    helped = cache.logits(head.standardised(features), plain)
     right = [per_class_accuracy(logits.argmax(axis=1), truth - SEEN) for logits in (plain, helped)]
     assert right[1] > right[0] + 0.1 and right[1] > 0.8
 

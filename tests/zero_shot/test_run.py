@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 import tfl
-from tfl.cli.main import main
+from tfl.cli.main import cli
 from tfl.errors import BackboneError, DataError, RecipeError, RunError
 from tfl.modalities.image.animals import ANIMALS
 from tfl.modalities.image.sample import load_sample
@@ -68,6 +68,7 @@ def photos(tmp_path_factory):
 def test_a_run_names_classes_that_it_was_not_trained_on(run):
     found = run.metrics["zero_shot"]
     assert found["accuracy"] > found["chance"] and len(found["rows"]) == len(UNSEEN)
+    assert found["generalised"]["unseen"] >= found["uncalibrated"]["unseen"]
     assert set(run.read_json("zero_shot.json")["seen"]) == set(SEEN)
     page = (run.folder / "report.html").read_text()
     assert "Classes that were not trained on" in page and "Harmonic mean" in page
@@ -78,7 +79,7 @@ def test_files_are_answered_with_classes_of_a_table_and_a_few_examples_help(run,
     answers = []
     for more in ([], ["--examples", str(photos)]):
         command = ["predict", str(run.folder), str(photos), "--classes", str(table), "--format", "json", *more]
-        result = CliRunner().invoke(main, command)
+        result = CliRunner().invoke(cli, command)
         assert result.exit_code == 0, result.output
         rows = json.loads(result.stdout)["predictions"]
         assert all(set(row["probabilities"]) == set(UNSEEN) for row in rows) and len(rows) == 12
@@ -183,5 +184,5 @@ def test_what_is_no_pair_of_encoders_says_so(clip, tmp_path):
 
 
 def test_options_that_go_with_classes_alone_are_refused_without():
-    result = CliRunner().invoke(main, ["predict", "runs/leaves", "photo.jpg", "--examples", "few"])
+    result = CliRunner().invoke(cli, ["predict", "runs/leaves", "photo.jpg", "--examples", "few"])
     assert result.exit_code == 2 and "go with --classes" in result.output

@@ -80,4 +80,5 @@ __all__ = [
     "metric_alone",
     "refuse_missing_paths",
     "top_blocks",
+    "ZeroShot",
 ]

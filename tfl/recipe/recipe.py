@@ -68,8 +68,8 @@ class Recipe:
         target_data: Unlabelled examples of another domain, such as photos at night, to which the trained network is adapted.
             Where they have labels, these are used for the report alone. For one of several classes; None adapts nothing.
         adapt: How; see `Adapt`.
-        zero_shot: How classes that are not in `data` are named by their attributes, see `ZeroShot`: `tfl predict RUN --classes TABLE`
-            answers with them. For one of several classes.
+        zero_shot: How classes that are not in `data` are named by their attributes, see `ZeroShot`; `tfl predict RUN FILES
+            --classes TABLE` answers with them. For one of several classes.
         unseen_data: Labelled examples of such classes, on which the report measures that. Nothing learns from them.
         each_alone: Whether each of several targets is also trained alone, with the same network, head, stages and split, and put
             beside what is predicted together: in the report, on the console and in `metrics.json` (`alone`).

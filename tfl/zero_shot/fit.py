@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 FEWEST = 4
 """With fewer seen classes none can be held out and two be left to learn from."""
 FOLDS = 5
+"""How often some seen classes are held out."""
 _SCALES = tuple(10.0**power for power in np.arange(-1, 3.01, 0.25))
 _ARRAYS = ("kernel", "bias", "prior", "mean", "spread")
 
@@ -127,7 +128,7 @@ def fit_head(
     refuse_few(class_names)
     features = np.asarray(features, np.float64)
     methods = METHODS if settings.method == "auto" else (settings.method,)
-    folds = np.array_split(np.random.default_rng(seed).permutation(count), min(FOLDS, count // 2))
+    folds = _held_out(count, len(attributes.class_names) - count, seed=seed)
     scored = [_fold(features, labels, validation, values, fold, methods=methods, seed=seed) for fold in folds]
     accuracies = np.array([[one["accuracy"] for one in row] for row in scored]).mean(axis=0)
     best = int(accuracies.argmax())
@@ -149,6 +150,14 @@ def fit_head(
         for method in methods
     ]
     return head, {"method": found.method, "setting": found.setting, "folds": len(folds), "tried": tried}
+
+
+def _held_out(count: int, unseen: int, *, seed: int) -> list[NDArray[np.int64]]:
+    """Which seen classes are held out together, several times: of all classes as large a share as the unseen ones are, since what
+    suits the choice among two does not suit that among many. At least two, and at most half."""
+    most = min(max(2, round(count * unseen / (count + unseen))), count // 2)
+    draw = np.random.default_rng(seed)
+    return [np.sort(draw.permutation(count)[:most]) for _ in range(FOLDS)]
 
 
 def refuse_few(class_names: Sequence[str]) -> None:
@@ -197,14 +206,17 @@ def _fold(
 
 
 def _penalty(folds: Sequence[dict[str, Any]]) -> float:
-    """What seen classes pay, in scores: that with the highest mean of the harmonic means of the folds."""
+    """What seen classes pay, in scores: the smallest value whose mean harmonic mean over the folds is within one standard error
+    of the highest (the rule of Breiman et al. 1984 for pruning), since few classes say little about it."""
     gaps = []
     for one in folds:
         new = np.isin(np.arange(one["scores"].shape[1]), one["held"])
         gaps.append(one["scores"][:, ~new].max(axis=1) - one["scores"][:, new].max(axis=1))
-    tried = np.unique(np.concatenate([[0.0], np.quantile(np.concatenate(gaps), np.linspace(0, 1, 201))]))
-    means = [np.mean([harmonic(*_both(one, penalty)) for one in folds]) for penalty in tried]
-    return float(tried[int(np.argmax(means))])
+    tried = np.unique(np.maximum(np.quantile(np.concatenate(gaps), np.linspace(0, 1, 201)), 0.0))
+    found = np.array([[harmonic(*_both(one, penalty)) for one in folds] for penalty in tried])
+    means, best = found.mean(axis=1), int(found.mean(axis=1).argmax())
+    error = found[best].std(ddof=1) / np.sqrt(len(folds))
+    return float(tried[means >= means[best] - error].min())
 
 
 def _both(one: dict[str, Any], penalty: float) -> tuple[float, float]:
@@ -266,10 +278,10 @@ def evaluate_head(
         seen: Features and labels of test examples of the seen classes.
         unseen: Features and labels, indices into `unseen_names`, of examples of the others.
         unseen_names: Their names.
-        seed: Of the resamples.
+        seed: Of the draws that the interval rests on.
 
     Returns:
-        `count`; `accuracy` among unseen classes alone, the mean over classes, with its bootstrap `interval` and `chance`;
+        `count`; `accuracy` among unseen classes alone, the mean over classes, with its 95% `interval` and `chance`;
         `generalised` and `uncalibrated`, each with `seen`, `unseen` and `harmonic`, where all classes can be the answer; and
         `rows`, a row for each unseen class with `name`, `count`, `accuracy` and `taken_for`, the most frequent wrong answer.
     """
@@ -299,10 +311,9 @@ def _row(names: Sequence[str], at: int, answered: NDArray[np.integer]) -> dict[s
 
 
 def _interval(answered: NDArray[np.integer], labels: NDArray[np.integer], *, seed: int) -> list[float] | None:
-    """The middle 95% of the accuracy over resamples of the examples within each class."""
+    """The middle 95% of the mean over classes, each class's share drawn from its posterior under Jeffreys' prior, which, other
+    than resamples, knows that a share of 0 or 1 among few examples is not certain (Brown, Cai and DasGupta 2001)."""
     draw, right = np.random.default_rng(seed), answered == labels
-    parts = []
-    for name in np.unique(labels):
-        own = right[labels == name]
-        parts.append(own[draw.integers(0, len(own), (RESAMPLES, len(own)))].mean(axis=1))
-    return percentile_interval(np.mean(parts, axis=0))
+    counts = [(right[labels == name].sum(), (labels == name).sum()) for name in np.unique(labels)]
+    shares = [draw.beta(hits + 0.5, count - hits + 0.5, RESAMPLES) for hits, count in counts]
+    return percentile_interval(np.mean(shares, axis=0))

@@ -2,12 +2,12 @@
 
 *Direct attribute prediction* (DAP; Lampert, Nickisch and Harmeling 2014, equation 2): one logistic regression for each attribute,
 and the probability of a class is the product, over its attributes, of the probability of having or not having it over how often
-the seen classes have it. In logits that is linear: `score(c) = sum_a s(c, a) * (z(a) - logit(prior(a)))` plus what is the same for
-all classes, with `s` the table, and `z` the logit of an attribute.
+the seen classes have it. In logits that is linear: `score(c) = sum_a s(c, a) * (z(a) - logit(prior(a)))` plus what is the same
+for all classes, with `s` the table, and `z` the logit of an attribute.
 
 *Embarrassingly simple zero-shot learning* (ESZSL; Romera-Paredes and Torr 2015, equation 3): `score(c) = x V s(c)` with
-`V = (X'X + gamma I)^-1 X'Y S (S'S + lambda I)^-1`, `Y` 1 for the class of an example and -1 for others. It learns how well features
-and attributes are compatible, in one step.
+`V = (X'X + gamma I)^-1 X'Y S (S'S + lambda I)^-1`, `Y` 1 for the class of an example and -1 for others. It learns how well
+features and attributes are compatible, in one step.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ PRIORS = (0.05, 0.95)
 """Between which the share of seen classes with an attribute is held, since its logit must be finite."""
 GAMMAS = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
 LAMBDAS = (1e-2, 1e-1, 1.0, 10.0)
-"""Tried for ESZSL: its gamma with `X'X` a mean over examples of standardised features, its lambda with `S'S` a sum over the classes."""
+"""Tried for ESZSL: its gamma with `X'X` a mean over examples, its lambda with `S'S` a sum over classes."""
 
 
 @dataclass(frozen=True, eq=False)

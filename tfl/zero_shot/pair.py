@@ -1,7 +1,7 @@
 """An encoder of images and one of texts that were trained together on images with captions: CLIP and SigLIP of KerasHub.
 
-Both give a vector of one length; an image and a text are as alike as the cosine of theirs (Radford et al. 2021, *Learning Transferable Visual
-Models From Natural Language Supervision*). So a list of texts is a classifier.
+Both give a vector of one length; an image and a text are as alike as the cosine of theirs (Radford et al. 2021, *Learning
+Transferable Visual Models From Natural Language Supervision*). So a list of texts is a classifier.
 """
 
 from __future__ import annotations
@@ -114,7 +114,8 @@ def load_pair(name: str) -> Pair:
     """The pair of encoders of a KerasHub preset.
 
     Args:
-        name: A folder that `save_to_preset` of a CLIP or SigLIP preprocessor and backbone wrote; or the name or address of a preset.
+        name: A folder that `save_to_preset` of a CLIP or SigLIP backbone and preprocessor wrote; or the name or address of a
+            preset.
 
     Raises:
         MissingExtraError: KerasHub is not installed.

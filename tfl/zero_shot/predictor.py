@@ -1,4 +1,4 @@
-"""What `tfl predict --classes` asks: the classes of a table or a list, by a run that learned attributes or by a pair of encoders."""
+"""What `tfl predict --classes` asks: the classes of a file, named by a run that learned attributes or by a pair of encoders."""
 
 from __future__ import annotations
 
@@ -56,7 +56,8 @@ def open_zero_shot(
         classes: For a run a table of attributes, as `tfl.ZeroShot` takes it; for a preset a text file with one class per line,
             and descriptions behind it, separated by tabs.
         prompts: For a preset, texts with `{}` where the class is put. Defaults to those of `tfl.zero_shot.pair.PROMPTS`.
-        examples: A few labelled examples of the classes, any source that `tfl.Data` takes; see `tfl.zero_shot.few`. None takes none.
+        examples: A few labelled examples of the classes, any source that `tfl.Data` takes; see `tfl.zero_shot.few`. None takes
+            none.
 
     Raises:
         RunError: The run has not learned attributes, or there is neither a run nor a preset.
@@ -76,7 +77,7 @@ def open_zero_shot(
         vectors = namer.vectors(contents)
         logits = namer.logits(vectors)
         if cache is not None:
-            logits = logits + cache.logits(namer.keys(vectors), len(namer.class_names))
+            logits = cache.logits(namer.keys(vectors), logits)
         shares = np.exp(logits - logits.max(axis=1, keepdims=True))
         return {"probabilities": (shares / shares.sum(axis=1, keepdims=True)).astype(np.float32)}
 

@@ -20,7 +20,6 @@ from tfl.evaluate.predictions import read_predictions
 from tfl.evaluate.render import percent, render
 from tfl.evaluate.report import charts
 from tfl.evaluate.report.adapt import adapt_facts
-from tfl.evaluate.report.zero_shot import zero_shot_facts
 from tfl.evaluate.report.choice import choice_facts
 from tfl.evaluate.report.confidence import confidence_facts
 from tfl.evaluate.report.evaluations import evaluation_facts
@@ -40,6 +39,7 @@ from tfl.evaluate.report.pretrain import pretrain_chart, pretrain_facts
 from tfl.evaluate.report.sections import Section, section_of
 from tfl.evaluate.report.source import forgetting_facts, mapping_facts
 from tfl.evaluate.report.use import usage
+from tfl.evaluate.report.zero_shot import zero_shot_facts
 from tfl.evaluate.run_files import optional_json, read_history, readable
 from tfl.fields import as_plain
 from tfl.modalities.base import KINDS, NOUNS

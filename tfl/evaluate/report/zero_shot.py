@@ -48,21 +48,20 @@ def zero_shot_sentences(document: Mapping[str, Any], *, nouns: str) -> list[str]
     """
     own = next(row for row in document["tried"] if row["method"] == document["method"])
     setting = f" ({document['setting']})" if document["setting"] else ""
-    count = len(document["attributes"])
+    count, seen = len(document["attributes"]), len(document["seen"])
     by = (
-        f"{count} attribute{'s' * (count != 1)} of {len(document['seen'])} classes are learned by {NAMES[document['method']]}{setting}: "
-        f"seen classes that were held out are named right in {percent(own['accuracy'])} (chance {percent(own['chance'])})."
+        f"{count} attribute{'s' * (count != 1)} of {seen} classes are learned by {NAMES[document['method']]}{setting}: seen "
+        f"classes that were held out are named right in {percent(own['accuracy'])} (chance {percent(own['chance'])})."
     )
     measured = document["unseen"]
     if not measured:
         return [by, "No `unseen_data` is given, so how often unseen classes are named is not measured."]
-    interval = measured["interval"]
+    interval, whole = measured["interval"], measured["generalised"]
     between = f" (95% interval {percent(interval[0])} to {percent(interval[1])})" if interval else ""
-    whole = measured["generalised"]
     return [
-        f"Of {measured['count']} {nouns} of {len(measured['rows'])} classes that were not trained on, {percent(measured['accuracy'])} "
-        f"are named right among these classes{between}; chance is {percent(measured['chance'])}.",
-        f"Where all classes can be the answer: seen ones {percent(whole['seen'])}, unseen ones {percent(whole['unseen'])}, harmonic "
-        f"mean {percent(whole['harmonic'])}.",
+        f"Of {measured['count']} {nouns} of {len(measured['rows'])} classes that were not trained on, "
+        f"{percent(measured['accuracy'])} are named right among these classes{between}; chance is {percent(measured['chance'])}.",
+        f"Where all classes can be the answer: seen ones {percent(whole['seen'])}, unseen ones {percent(whole['unseen'])}, "
+        f"harmonic mean {percent(whole['harmonic'])}.",
         by,
     ]
