@@ -20,7 +20,7 @@ ALPHA, BETA = 1.0, 5.5
 ALPHAS = (0.0, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0)
 BETAS = (1.0, 2.0, 5.5, 10.0, 20.0)
 TRUSTS = (1.0, 0.3, 0.1, 0.0)
-"""What the logits without examples can count; the paper has 1, but descriptions can be wrong where a network has never seen a class."""
+"""What the logits without examples can count; 1 in the paper, but a network can read the attributes of a new class wrongly."""
 
 
 @dataclass(frozen=True, eq=False)
