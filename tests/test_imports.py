@@ -45,6 +45,7 @@ ORDER = (
         "adapt",
         "styling",
         "warm_start",
+        "zero_shot",
         "labelling",
         "resume",
         "job",
