@@ -22,6 +22,7 @@ from tfl.recipe import (
     Head,
     Image,
     Monitor,
+    Passages,
     Pretrain,
     PseudoLabels,
     Recipe,
@@ -56,6 +57,7 @@ __all__ = [
     "Head",
     "Image",
     "Monitor",
+    "Passages",
     "Pretrain",
     "PseudoLabels",
     "Recipe",
@@ -80,12 +82,13 @@ __all__ = [
     "top_blocks",
     "tune",
     "verify",
+    "write",
 ]
 
 if TYPE_CHECKING:
-    from tfl.api import advise, embed, load_run, load_vectors, probe, run, similar, study, tune, verify
+    from tfl.api import advise, embed, load_run, load_vectors, probe, run, similar, study, tune, verify, write
 
-_FUNCTIONS = ("advise", "embed", "load_run", "load_vectors", "probe", "run", "similar", "study", "tune", "verify")
+_FUNCTIONS = ("advise", "embed", "load_run", "load_vectors", "probe", "run", "similar", "study", "tune", "verify", "write")
 
 
 def __getattr__(name: str) -> Any:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from tfl.advice.advice import check_task
 from tfl.embeddings.api import embed, load_vectors, similar, verify
 from tfl.errors import RecipeError
+from tfl.language.writing import write
 from tfl.job import check_recipe, run_recipe
 from tfl.measure import check_profile_folder, profile_recipe, tune_recipe, with_options, write_profile
 from tfl.progress import progress_console
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from tfl.studies.folder import StudyFolder
     from tfl.tuning.folder import SearchFolder
 
-__all__ = ["advise", "embed", "load_run", "load_vectors", "probe", "run", "similar", "study", "tune", "verify"]
+__all__ = ["advise", "embed", "load_run", "load_vectors", "probe", "run", "similar", "study", "tune", "verify", "write"]
 
 
 def run(recipe: Recipe | Path | str, out: Path | str | None = None, *, resume: bool = False) -> TrainedRun:

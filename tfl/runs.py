@@ -7,6 +7,7 @@ state.json      where to resume from                                  .lock     
 extra.json      how many examples of `extra_data` train, and on what evidence; extra.csv lists those that do
 pretrain.json   what the backbone learned without labels, and whether the stages begin from it; pretrained.keras is it
 adapt.json      how the network was adapted to `target_data`, and what else was tried; adapt.npz has the weights that changed
+style.json      what a language model writes before and after it learned from an author, and how like the author that is
 mapping.json    which classes of the source stand for which of the data, where its own classifier answers
 """
 
@@ -35,6 +36,8 @@ MATCHING = "matching.json"
 """What the network took over from a weights file, layer by layer."""
 MAPPING = "mapping.json"
 """Which classes of the source stand for which classes of the data, where the head is the classifier of the source."""
+STYLE, STYLE_START = "style.json", "style_start.json"
+"""How a language model writes before and after it learned from an author; and what was kept of it before."""
 EXTRA = "extra.json"
 """Whether examples of `extra_data` train, which, and what was compared."""
 PRETRAINED, PRETRAINED_FILE = "pretrain.json", "pretrained.keras"
