@@ -23,7 +23,7 @@ from typing import Any, Literal, Self
 
 from tfl.errors import RecipeError, RunError
 from tfl.manifest import FORMAT, first_manifest
-from tfl.recipe import Recipe
+from tfl.recipe import GENERATE, Recipe
 from tfl.storage import locked, storage_errors, write_atomically, write_json
 
 Status = Literal["running", "done", "failed", "interrupted"]
@@ -241,6 +241,23 @@ class Run:
                 fix=f"Finish it first: tfl run {self.path('recipe.json')} --out {self.folder} --resume",
             )
         return file
+
+    def refuse_language_model(self, what: str) -> None:
+        """Raises where the run is of a language model, which answers by writing.
+
+        Args:
+            what: What was to be done, as the subject of a sentence.
+
+        Raises:
+            RunError: It is.
+        """
+        if self.recipe.task == GENERATE:
+            raise RunError(
+                f"{what} is not there for a language model.",
+                received=str(self.folder),
+                fix=f'Let it write: tfl write {self.folder} "Once". Its network is model.keras, whose layer `next_token` has the '
+                "logits of the next byte.",
+            )
 
     @property
     def state(self) -> dict[str, Any]:

@@ -83,7 +83,4 @@ def next_token_model(model: keras.Model) -> keras.Model:
     """
     output = model.get_layer(NEXT_TOKEN).output
     inputs = {tensor.name: tensor for tensor in model.inputs}
-    try:
-        return keras.Model({TOKENS: inputs[TOKENS]}, output)
-    except ValueError:  # the network reads the padding mask
-        return keras.Model(inputs, output)
+    return keras.Model(inputs[TOKENS], output)

@@ -20,12 +20,11 @@ from tfl.backbones.foreign import import_layers_of
 from tfl.backbones.saving import remember_skipped_attributes
 from tfl.backbones.weight_files import load_weights_file, refuse_bomb
 from tfl.errors import BackboneError
-from tfl.modalities.base import MASK
 from tfl.modalities.passage.tokens import TOKENS, VOCABULARY
 from tfl.recipe import Backbone
 
 BYTES = "bytes"
-"""Name of the shipped architecture."""
+"""Name of the architecture, which comes without weights."""
 NEXT_TOKEN, HIDDEN = "next_token", "head_pool"
 """Names of the layer that gives a logit for each token, and of the one below it."""
 DEFAULTS: Mapping[str, Any] = {"width": 128, "blocks": 3, "heads": 4, "reach": 8, "dropout": 0.0}
@@ -106,7 +105,7 @@ def _bytes(*, width: int, blocks: int, heads: int, reach: int, dropout: float) -
         y = layers.Dropout(dropout, name=f"{name}_dropout")(y) if dropout else y
         x = layers.Add(name=f"{name}_out")([x, y])
     x = layers.LayerNormalization(name="norm")(x)
-    return keras.Model({TOKENS: tokens}, x, name=BYTES)
+    return keras.Model(tokens, x, name=BYTES)
 
 
 def _of_file(path: Path, backbone: Backbone) -> LanguageModel:
@@ -125,16 +124,7 @@ def _of_file(path: Path, backbone: Backbone) -> LanguageModel:
             f"{file} is no language model of tfl: {str(error).splitlines()[0][:300] if str(error) else type(error).__name__}",
             allowed="`bytes`, or the run or model.keras of a recipe with input=tfl.Passages()",
         ) from error
-    needed = {TOKENS: inputs[TOKENS], **({MASK: inputs[MASK]} if _reads_mask(hidden, inputs) else {})}
-    found = keras.Model(needed, hidden.input, name=model.name)
+    found = keras.Model(inputs[TOKENS], hidden.input, name=model.name)
     name_from_one(found)
     return LanguageModel(found, tuple(np.asarray(weight) for weight in output.get_weights()))
 
-
-def _reads_mask(hidden: keras.layers.Layer, inputs: Mapping[str, Any]) -> bool:
-    """Whether the network below the head takes the padding mask."""
-    try:
-        keras.Model({TOKENS: inputs[TOKENS]}, hidden.input)
-    except ValueError:
-        return True
-    return False
