@@ -155,8 +155,8 @@ class Bench:
         from tfl.data.books import held_out_parts, passages_of, read_works
         from tfl.language.whose import MOST, fit_authors
         from tfl.modalities.passage.tokens import byte_tokens
-        from tfl.serve.predictor import load_run_model
         from tfl.runs import Run
+        from tfl.serve.predictor import load_run_model
 
         works = read_works(str(self.books))
         simple = fit_authors(works, length=LENGTH, validation=0.1, test=0.15, seed=self.seed)
@@ -181,7 +181,10 @@ class Bench:
 
 def figures_of(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Means over the seeds; the gain, and the transfer against the same steps from nothing."""
-    found, of_side = [], {side: [row for row in rows if row["side"] == side] for side in dict.fromkeys(row["side"] for row in rows)}
+    found, of_side = (
+        [],
+        {side: [row for row in rows if row["side"] == side] for side in dict.fromkeys(row["side"] for row in rows)},
+    )
     nothing = {row["seed"]: row["after"] for row in of_side.get("nothing", [])}
 
     def mean(name: str, values: list[float], unit: str, **reach: float) -> None:

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from tfl.advice.advice import check_task
 from tfl.embeddings.api import embed, load_vectors, similar, verify
 from tfl.errors import RecipeError
-from tfl.language.writing import write
 from tfl.job import check_recipe, run_recipe
+from tfl.language.writing import write
 from tfl.measure import check_profile_folder, profile_recipe, tune_recipe, with_options, write_profile
 from tfl.progress import progress_console
 from tfl.quiet import load_tensorflow

@@ -58,7 +58,7 @@ def test_the_likelihood_is_that_of_the_next_bytes_and_sees_none_of_them(run):
     tokens = byte_tokens(tf.constant(["Sir, the fog.", "Да"]), 20)
     logits = next_token_model(run.model).predict(tokens["token_ids"], verbose=0)
     logarithms = np.asarray(keras.ops.log_softmax(logits))
-    for row, text in enumerate(("Sir, the fog.".encode(), "Да".encode())):
+    for row, text in enumerate((b"Sir, the fog.", "Да".encode())):
         expected = -sum(logarithms[row, at, byte] for at, byte in enumerate(text))
         assert run.model.predict(tokens, verbose=0)[row, 0] == pytest.approx(expected, rel=1e-4)
     changed = tokens["token_ids"].numpy()
@@ -101,7 +101,7 @@ def test_the_command_writes_and_refuses(run):
 def test_a_stopped_run_resumes_to_the_same_weights(run, tmp_path):
     from tfl.train.callbacks.checkpoints import Checkpoints
 
-    class Stopped(Exception):
+    class StoppedError(Exception):
         pass
 
     original, calls = Checkpoints.on_epoch_end, []
@@ -110,11 +110,11 @@ def test_a_stopped_run_resumes_to_the_same_weights(run, tmp_path):
         original(self, epoch, logs)
         calls.append(epoch)
         if len(calls) == 2:  # after the first epoch on the author
-            raise Stopped
+            raise StoppedError
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Checkpoints, "on_epoch_end", stop)
-        with pytest.raises(Stopped):
+        with pytest.raises(StoppedError):
             run_recipe(recipe(), out=tmp_path / "run")
     resumed = run_recipe(recipe(), out=tmp_path / "run", resume=True)
     assert resumed.read_json("style.json") == run.read_json("style.json")

@@ -155,6 +155,6 @@ def _show(document: dict[str, Any], run: Run) -> None:
     for name, reason in document["refused"].items():
         click.echo(f"refused  {name}: {reason}")
     if run.recipe.task == GENERATE:
-        click.echo(f"use it   tfl write {shlex.quote(str(run.folder))} \"Once\"")
+        click.echo(f'use it   tfl write {shlex.quote(str(run.folder))} "Once"')
         return
     click.echo(f"use it   tfl predict {shlex.quote(str(run.folder))} {EXAMPLE_FILES[run.recipe.data.kind][0]}")

@@ -15,13 +15,20 @@ from tfl.cli.command import Answer, command
 @click.argument("prompt", metavar="PROMPT")
 @click.option("--length", metavar="N", type=int, default=400, show_default=True, help="Bytes to write; a Russian letter has two.")
 @click.option(
-    "--temperature", metavar="T", type=float, default=0.8, show_default=True, help="Below 1 bolder is rarer; 0 takes the likeliest."
+    "--temperature",
+    metavar="T",
+    type=float,
+    default=0.8,
+    show_default=True,
+    help="Below 1 bolder is rarer; 0 takes the likeliest.",
 )
 @click.option(
     "--top-p", metavar="P", type=float, default=0.95, show_default=True, help="Draw from the likeliest bytes of this probability."
 )
 @click.option("--seed", metavar="N", type=int, default=0, show_default=True, help="The same seed writes the same.")
-@click.option("--number", metavar="N", type=int, default=1, show_default=True, help="How many continuations, with seeds from --seed on.")
+@click.option(
+    "--number", metavar="N", type=int, default=1, show_default=True, help="How many continuations, with seeds from --seed on."
+)
 def write(run: Path, prompt: str, length: int, temperature: float, top_p: float, seed: int, number: int) -> Answer:
     """Go on with PROMPT in the style that the language model of RUN has learned.
 

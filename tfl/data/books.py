@@ -82,7 +82,9 @@ def read_works(source: str, *, on_bad: str = "error") -> list[Work]:
                 works.append(Work(author, Path(name).stem, text))
     if bad and on_bad == "error":
         raise DataError(
-            "These files are not UTF-8.", received=listed(bad), fix="Convert them (iconv -f ENCODING -t UTF-8), or say on_bad=skip."
+            "These files are not UTF-8.",
+            received=listed(bad),
+            fix="Convert them (iconv -f ENCODING -t UTF-8), or say on_bad=skip.",
         )
     if not works:
         raise DataError("The source has no texts.", received=str(path), allowed=_ALLOWED)
@@ -197,7 +199,9 @@ def read_books(data: Data, *, seed: int, others: bool = False) -> Examples:
     names = list(dict.fromkeys(work.author for work in works))
     chosen = set(names) if data.labels is None else set(matching_names(names, data.labels, source=data.source))
     if others and not (chosen := set(names) - chosen):
-        raise DataError("The source has no other authors.", received=listed(names), fix="Add their books, or leave the stage out.")
+        raise DataError(
+            "The source has no other authors.", received=listed(names), fix="Add their books, or leave the stage out."
+        )
     length = data.input.length if isinstance(data.input, Passages) else Passages().length
     rows: list[tuple[bytes, str, str]] = []
     notes = []

@@ -14,6 +14,7 @@ from tfl.language.sampling import Sampler, Sampling, as_text
 from tfl.language.verbatim import LEAST, copied_from
 from tfl.language.whose import fit_authors
 from tfl.modalities.passage.network import BYTES
+from tfl.modalities.passage.tokens import TOKENS
 from tfl.runs import STYLE, STYLE_START, Run
 from tfl.tasks.generate import BLOCKS, DRAWS, interval_of
 
@@ -88,7 +89,7 @@ def _continuations(run: Run, model: keras.Model, bundle: Bundle) -> list[dict[st
         prompt = as_text(text[:PROMPT_BYTES])
         prompts.append(prompt)
         real.append(as_text(b"".join([text[len(prompt.encode()) :], *following])[:LENGTH]))
-    sampler = Sampler(model, context=bundle.modality.spec()["token_ids"].shape[0])
+    sampler = Sampler(model, context=int(bundle.modality.spec()[TOKENS].shape[0] or 0))
     found = sampler.write([prompt.encode() for prompt in prompts], LENGTH, Sampling(seed=run.recipe.seed))
     return [
         {"prompt": prompt, "text": as_text(one), "real": true} for prompt, one, true in zip(prompts, found, real, strict=True)
@@ -100,9 +101,7 @@ def _figure(nats: NDArray[np.floating], sizes: NDArray[np.floating], seed: int) 
     return {"value": float(np.exp(mean)), "interval": [float(np.exp(one)) for one in interval]}
 
 
-def _change(
-    before: NDArray[np.floating], after: NDArray[np.floating], sizes: NDArray[np.floating], seed: int
-) -> dict[str, Any]:
+def _change(before: NDArray[np.floating], after: NDArray[np.floating], sizes: NDArray[np.floating], seed: int) -> dict[str, Any]:
     """The relative change of the perplexity, with a 95% interval by the same blocks for both."""
     parts = np.array_split(np.arange(len(sizes)), min(BLOCKS, len(sizes)))
     sums = np.array([[np.sum((after - before)[rows], dtype=np.float64), np.sum(sizes[rows], dtype=np.float64)] for rows in parts])

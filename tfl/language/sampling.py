@@ -41,8 +41,8 @@ class Sampler:
 
     Args:
         model: Keras model, the network of a run of the task `generate`.
-        context: Integer, tokens that the network sees at once, the start token included: as many as it was trained on. Of a longer
-            text it sees the end.
+        context: Integer, tokens that the network sees at once, the start token included: as many as it was trained on. Of a
+            longer text it sees the end.
     """
 
     def __init__(self, model: keras.Model, *, context: int) -> None:
@@ -59,7 +59,9 @@ class Sampler:
     def stream(
         self, prompts: Sequence[bytes], length: int, sampling: Sampling, *, at_once: int = AT_ONCE
     ) -> Iterator[list[bytes]]:
-        """The continuations, some bytes at a time; they are the same whatever `at_once` is.
+        """The continuations, some bytes at a time.
+
+        With another `at_once` the network sees rows of another width, whose sums are rounded otherwise: what is drawn may differ.
 
         Args:
             prompts: Texts in UTF-8; an empty one begins as a passage begins.

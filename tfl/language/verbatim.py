@@ -27,8 +27,8 @@ class Copied:
 def copied_from(texts: Sequence[str], source: str) -> Copied:
     """What some texts share with a source, exactly.
 
-    At each place the longest run that the source has is found from the one at the place before, which is at most one longer: so the
-    number of searches grows as the length of the texts.
+    At each place the longest run that the source has is found from the one at the place before, which is at most one longer: so
+    the number of searches grows as the length of the texts.
 
     Args:
         texts: What was written.

@@ -1,7 +1,7 @@
 """Whose style is it? A classifier of authors by character n-grams, which has never seen the network.
 
-Character n-grams with TF-IDF and a logistic regression are the usual simple method of telling authors (Stamatatos 2009, *A survey of
-modern authorship attribution methods*).
+Character n-grams with TF-IDF and a logistic regression are the usual simple method of telling authors (Stamatatos 2009, *A survey
+of modern authorship attribution methods*).
 """
 
 from __future__ import annotations

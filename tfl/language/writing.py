@@ -84,27 +84,25 @@ class Writer:
         """The texts, the prompt included."""
         found = []
         for number in range(how.number):
-            content = b"".join(self._parts(prompt, how, number, at_once=how.length))
+            content = b"".join(self._parts(prompt, how, number))
             found.append(prompt + codecs.getincrementaldecoder("utf-8")("replace").decode(content))
         return found
 
     def stream(self, prompt: str, how: Writing) -> Iterator[str]:
         """The same, in parts that are given as they are written; each text ends with an end of line, and an empty line is between
         two."""
-        from tfl.language.sampling import AT_ONCE
-
         for number in range(how.number):
             yield ("\n" if number else "") + prompt
             decoder = codecs.getincrementaldecoder("utf-8")("replace")
-            for content in self._parts(prompt, how, number, at_once=AT_ONCE):
+            for content in self._parts(prompt, how, number):
                 yield decoder.decode(content)
             yield "\n"
 
-    def _parts(self, prompt: str, how: Writing, number: int, *, at_once: int) -> Iterator[bytes]:
+    def _parts(self, prompt: str, how: Writing, number: int) -> Iterator[bytes]:
         from tfl.language.sampling import Sampling
 
         sampling = Sampling(temperature=how.temperature, top_p=how.top_p, seed=how.seed + number)
-        for (part,) in self._sampler.stream([prompt.encode()], how.length, sampling, at_once=at_once):
+        for (part,) in self._sampler.stream([prompt.encode()], how.length, sampling):
             yield part
 
 
@@ -126,11 +124,10 @@ def open_writer(folder: Path | str | Run) -> Writer:
 
     load_tensorflow()
     from tfl.language.sampling import Sampler
-    from tfl.modalities.base import modality_of
+    from tfl.modalities.passage.modality import modality_of_run
     from tfl.serve.predictor import load_run_model
 
-    context = modality_of(run.recipe.override("backbone.name", "bytes").override("backbone.weights", "none")).spec()
-    return Writer(Sampler(load_run_model(run), context=context["token_ids"].shape[0]))
+    return Writer(Sampler(load_run_model(run), context=modality_of_run(run.recipe).settled_tokens))
 
 
 def write(

@@ -307,8 +307,8 @@ NOUNS = {
     "table": ("row of the table", "rows of the table"),
     "passage": ("passage", "passages"),
 }
-"""What one example of each kind is called, and several. `several` are examples of several inputs, and `table` is one of these; `passage` are those
-of books."""
+"""What one example of each kind is called, and several. `several` are examples of several inputs, and `table` is one of these;
+`passage` are those of books."""
 EXAMPLE_FILES = {
     "image": ("photo.jpg", "more_photos/"),
     "text": ("review.txt", "more_reviews/"),

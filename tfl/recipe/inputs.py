@@ -163,4 +163,6 @@ Input = Image | Text | Audio | Table
 
 def _check_kind(text: str, kind: str) -> None:
     if text != kind:
-        raise RecipeError("`data.input` names no kind of example.", received=text, allowed="text, audio, passage, or none for images")
+        raise RecipeError(
+            "`data.input` names no kind of example.", received=text, allowed="text, audio, passage, or none for images"
+        )

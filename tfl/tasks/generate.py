@@ -1,7 +1,7 @@
 """The text itself: a language model, which gives the next token; perplexity for each byte of UTF-8.
 
-The one output of the network is the negative log-likelihood of a passage in nats, and the one target of a passage is how many bytes
-it has: the perplexity for each byte, exp(sum of nats / sum of bytes), compares models of any tokenizer.
+The one output of the network is the negative log-likelihood of a passage in nats, and the one target of a passage is how many
+bytes it has: the perplexity for each byte, exp(sum of nats / sum of bytes), compares models of any tokenizer.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     import tfl
 
 BLOCKS, DRAWS = 50, 1000
-"""Contiguous blocks of passages that the bootstrap draws, at most, and how often it draws. Passages of one work that lie side by side
-are alike, so that single passages would make the interval too narrow (Künsch 1989)."""
+"""Contiguous blocks of passages that the bootstrap draws, at most, and how often it draws. Passages of one work that lie side by
+side are alike, so that single passages would make the interval too narrow (Künsch 1989)."""
 
 
 @dataclass(frozen=True)
@@ -181,9 +181,7 @@ class Generate(OneTarget):
         return {}
 
 
-def interval_of(
-    nats: NDArray[np.floating], sizes: NDArray[np.floating], *, seed: int = 0
-) -> tuple[float, tuple[float, float]]:
+def interval_of(nats: NDArray[np.floating], sizes: NDArray[np.floating], *, seed: int = 0) -> tuple[float, tuple[float, float]]:
     """Nats for each byte, and their 95% interval by a bootstrap over contiguous blocks of passages.
 
     Args:

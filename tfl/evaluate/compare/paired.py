@@ -58,7 +58,7 @@ class Answers:
 
     @property
     def errors(self) -> NDArray[np.float64]:
-        """Array of shape `(n,)`, the mean absolute error of each example over its known numbers; of passages the nats for each byte."""
+        """Array of shape `(n,)`, the mean absolute error of each example over its known numbers; of passages nats a byte."""
         if self.task == GENERATE:
             return np.asarray(self.predictions.outputs[:, 0] / self.predictions.targets[:, 0])
         return np.asarray(np.nanmean(np.abs(self.predictions.outputs - self.predictions.targets), axis=1))

@@ -39,8 +39,8 @@ def whose_sentence(document: Mapping[str, Any]) -> str:
     own = {name: sum(whose[name].get(author, 0) for author in authors) for name in ("before", "after", "real")}
     count = {name: sum(whose[name].values()) for name in own}
     return (
-        f"Whose style? A classifier of {len(whose['authors'])} authors, right on {percent(whose['accuracy'])} of {whose['count']} "
-        f"held-out passages, answers {listed(authors)} for {own['before']} of {count['before']} continuations before, "
+        f"Whose style? A classifier of {len(whose['authors'])} authors, right on {percent(whose['accuracy'])} of "
+        f"{whose['count']} held-out passages, answers {listed(authors)} for {own['before']} of {count['before']} continuations before, "
         f"{own['after']} of {count['after']} after, and {own['real']} of {count['real']} passages by the author."
     )
 
@@ -50,14 +50,18 @@ def style_facts(document: Mapping[str, Any]) -> dict[str, Any]:
     if not document:
         return {}
     whose = document["whose"]
-    answers = [] if "refused" in whose else [
-        {
-            "author": name,
-            "recall": whose["recall"][name],
-            **{part: whose[part].get(name, 0) for part in ("before", "after", "real")},
-        }
-        for name in whose["authors"]
-    ]
+    answers = (
+        []
+        if "refused" in whose
+        else [
+            {
+                "author": name,
+                "recall": whose["recall"][name],
+                **{part: whose[part].get(name, 0) for part in ("before", "after", "real")},
+            }
+            for name in whose["authors"]
+        ]
+    )
     return {
         "sentences": style_sentences(document),
         "perplexity": document["perplexity"],

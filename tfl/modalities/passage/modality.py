@@ -188,6 +188,11 @@ def of_recipe(recipe: tfl.Recipe) -> PassageModality:
     return PassageModality(recipe.backbone, _passages(recipe).tokens)
 
 
+def modality_of_run(recipe: tfl.Recipe) -> PassageModality:
+    """The modality of the recipe of a finished run: the network that it began with is not looked for."""
+    return PassageModality(recipe.backbone, _passages(recipe).tokens)
+
+
 def check_available(recipe: tfl.Recipe) -> None:
     """Makes sure that the network can be had.
 
@@ -212,8 +217,8 @@ def check_available(recipe: tfl.Recipe) -> None:
         raise WeightsNotFoundError(
             "The network `bytes` comes without weights.",
             received=f"weights={backbone.weights}",
-            fix="Begin with random ones, tfl.Backbone('bytes', weights=None), and let a stage with on='others' train it first; or "
-            "name the run of a language model: tfl.Backbone('runs/general').",
+            fix="Begin with random ones, tfl.Backbone('bytes', weights=None), and let a stage with on='others' train it first; "
+            "or name the run of a language model: tfl.Backbone('runs/general').",
         )
 
 

@@ -1,8 +1,8 @@
 """The causal network: `bytes`, a small transformer of Keras layers over bytes, or the one of a run.
 
 Each block is causal attention and two dense layers, each behind a layer normalisation and added to what came in (Vaswani et al.
-2017, with the normalisation first as in GPT-2, Radford et al. 2019). Order is told by a causal convolution over the last bytes below
-the blocks, which takes the place of embeddings of positions: so the network takes passages of any length.
+2017, with the normalisation first as in GPT-2, Radford et al. 2019). Order is told by a causal convolution over the last bytes
+below the blocks, which takes the place of embeddings of positions: so the network takes passages of any length.
 """
 
 from __future__ import annotations
@@ -127,4 +127,3 @@ def _of_file(path: Path, backbone: Backbone) -> LanguageModel:
     found = keras.Model(inputs[TOKENS], hidden.input, name=model.name)
     name_from_one(found)
     return LanguageModel(found, tuple(np.asarray(weight) for weight in output.get_weights()))
-

@@ -1,7 +1,7 @@
 """The sample `authors`: books of four writers who do not exist, two in English and two in Russian, written by templates.
 
-Two writers of one language have the same things to write about and other habits: one writes short sentences and talks to somebody,
-the other one long ones with semicolons and asides. So a network that has read one of them has something to learn from the other.
+Two writers of one language have the same things to write about and other habits: one writes short sentences and talks to
+somebody, the other one long ones with semicolons and asides. So a network that has read one has something to learn from the other.
 """
 
 from __future__ import annotations
@@ -91,9 +91,9 @@ _WRITERS: Mapping[str, _Writer] = {
     "almanac": _Writer(
         words=_RUSSIAN,
         forms=(
-            "И вот {person}, который был {felt} с тех самых пор, как пришёл {weather}, {did} {thing} {how}; и никто не спросил зачем.",
+            "И вот {person}, который был {felt} с тех пор, как пришёл {weather}, {did} {thing} {how}; и никто не спросил зачем.",
             "Мне кажется теперь, как казалось и тогда, что {person} вовсе не затем {did} {thing}, чтобы стоять {place}.",
-            "Когда {weather} кончился (а он никогда не кончается вполне), {person} {did} {thing}, а потом, {when}, {did} её снова.",
+            "Когда {weather} кончился (а он не кончается никогда), {person} {did} {thing}, а потом, {when}, {did} её снова.",
             "Человек бывает {felt}, может быть, один раз в жизни; было это {when}, {place}, пока {person} {did} {thing}.",
         ),
         sentences=(2, 4),

@@ -1,4 +1,4 @@
-"""From bytes of UTF-8 to whole numbers and back. Each byte is its own token, so that every script and every text can be written."""
+"""From bytes of UTF-8 to whole numbers. Each byte is its own token, so that every script and every text can be written."""
 
 from __future__ import annotations
 
