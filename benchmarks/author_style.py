@@ -1,8 +1,8 @@
 """The style of an author: a byte model that has read four authors learns the fifth, next to the same model from nothing.
 
 Run       TFL_TEST_DATA=<folder with books/> python benchmarks/author_style.py --json [--kept FILE]
-Data      books/AUTHOR/*.txt: five Russian authors; whole works are held out. About `--general` passages of 256 bytes of the four
-          others, and about `--passages` of the author, their held-out shares included, drawn by the seed
+Data      books/AUTHOR/*.txt: five Russian authors; whole works, drawn by the seed, are held out. The first `--general`
+          passages of 256 bytes of each of the four others and the first `--passages` of the author, held-out shares included
 Network   `bytes`: three blocks 128 wide, 0.75 million parameters; no weights are downloaded
 Sides     before            trained on the four others for `--general-epochs`; what every transfer begins from
           top K             `before`, then the top K blocks on the author for `--epochs`
@@ -27,7 +27,7 @@ from stage_times import cold_store, quietly
 
 GAIN = 0.10
 """By which share the perplexity is to fall."""
-LENGTH, BATCH = 256, 32
+LENGTH, BATCH = 256, 8
 BLOCKS = 8
 """Blocks of the network as it is cut: embedding, stem, two for each of three transformer blocks."""
 
@@ -53,7 +53,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--first", type=int, default=0, help="the first seed")
     parser.add_argument("--author", default="dostoevsky")
-    parser.add_argument("--general", type=int, default=12_000, help="passages of the others")
+    parser.add_argument("--general", type=int, default=3_000, help="passages of each of the others")
     parser.add_argument("--general-epochs", type=int, default=4)
     parser.add_argument("--passages", type=int, default=4_000, help="passages of the author")
     parser.add_argument("--epochs", type=int, default=4)
@@ -84,7 +84,7 @@ class Bench:
         if kind == "top":
             run = self._run(side, backbone=self._general(), train=f"top:{depth}", epochs=self.options.epochs)
         else:
-            longer = self.options.general_epochs * self.options.general // self.options.passages if "longer" in side else 0
+            longer = 4 * self.options.general_epochs * self.options.general // self.options.passages if "longer" in side else 0
             run = self._run(side, backbone=None, train="all", epochs=self.options.epochs + longer)
         style, seconds = run.read_json("style.json"), run.metrics["seconds"]
         return {
@@ -124,7 +124,7 @@ class Bench:
             str(self.books),
             input=tfl.Passages(length=LENGTH),
             labels=labels or (self.options.author,),
-            per_class=max(3, (count or self.options.passages) // 5),  # of each fifth by size
+            per_class=max(3, count or self.options.passages),
             validation=0.1,
             test=0.15,
         )

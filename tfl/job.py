@@ -416,10 +416,6 @@ def _load_others(recipe: Recipe, console: Console) -> Bundle:
     from tfl.data.books import read_books
 
     examples = read_books(recipe.data, seed=recipe.split_seed, others=True)
-    if recipe.data.per_class is not None:
-        from tfl.data.subset import draw_per_class
-
-        examples = draw_per_class(examples, recipe.data.per_class, seed=recipe.split_seed)
     console.print("[bold]others[/]   the books that a stage learns from first")
     return prepare(recipe, console, examples=examples).bundle
 

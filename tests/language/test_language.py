@@ -91,7 +91,7 @@ def test_the_command_writes_and_refuses(run):
     for option, value in (("--top-p", "0"), ("--temperature", "-1"), ("--length", "0"), ("--number", "0"), ("--seed", "-1")):
         wrong = invoke("write", run.folder, "Sir", option, value)
         assert wrong.exit_code == 2 and "out of range" in wrong.stderr
-    for words in (("predict", run.folder, "book.txt"), ("export", run.folder), ("serve", run.folder)):
+    for words in (("predict", run.folder, "--text", "Once"), ("export", run.folder), ("serve", run.folder)):
         assert "language model" in invoke(*words).stderr, words
     with pytest.raises(DataError, match="top_p"):
         tfl.write(run, top_p=2.0)
@@ -139,6 +139,6 @@ def test_depth_is_searched(run, tmp_path):
 
 def test_other_runs_do_not_write(tmp_path):
     digits = tfl.Recipe(name="digits", data=tfl.Sample("digits"), backbone=tfl.Backbone("mini"))
-    other = Run.create(tmp_path / "other", digits)
+    other = Run.create(tmp_path / "other", digits, command=[])
     with pytest.raises(RunError, match="no run of a language model"):
         tfl.write(other, "Once")

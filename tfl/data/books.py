@@ -185,7 +185,8 @@ def read_books(data: Data, *, seed: int, others: bool = False) -> Examples:
     """The passages of the authors that `data.labels` names, split by work.
 
     Args:
-        data: Its `source`, `labels`, `validation`, `test` and `input` are used.
+        data: Its `source`, `labels`, `validation`, `test`, `per_class` and `input` are used; `per_class` takes the first passages of
+            each author, about so many.
         seed: Draws which works are held out.
         others: Whether to take the authors that `data.labels` leaves out. Defaults to False.
 
@@ -208,8 +209,8 @@ def read_books(data: Data, *, seed: int, others: bool = False) -> Examples:
     for author in (name for name in names if name in chosen):
         own = [work for work in works if work.author == author]
         parts = held_out_parts(own, validation=data.validation, test=data.test, seed=seed)
-        for split, title, text in parts:
-            rows += [(passage, split, f"{author}/{title}") for passage in passages_of(text, length)]
+        cut = [(passage, split, f"{author}/{title}") for split, title, text in parts for passage in passages_of(text, length)]
+        rows += cut if data.per_class is None else _first(cut, data.per_class)
         notes.append(_note(author, parts, whole=len(own) >= FEW_WORKS))
     contents = np.empty(len(rows), object)
     contents[:] = [passage for passage, _, _ in rows]
@@ -233,6 +234,16 @@ def read_books(data: Data, *, seed: int, others: bool = False) -> Examples:
         nouns="passages",
         findings=tuple({"kind": "split_by_work", "severity": "info", "files": [], "note": note} for note in notes),
     )
+
+
+def _first(rows: Sequence[tuple[bytes, str, str]], count: int) -> list[tuple[bytes, str, str]]:
+    """At most about `count` passages, the first ones of each split, which keep their shares."""
+    share = min(1.0, count / max(len(rows), 1))
+    found = []
+    for name in dict.fromkeys(split for _, split, _ in rows):
+        own = [row for row in rows if row[1] == name]
+        found += own[: max(1, round(share * len(own)))]
+    return found
 
 
 def authors_of(examples: Examples) -> list[str]:

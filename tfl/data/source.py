@@ -72,8 +72,7 @@ def load_source(data: Data, *, seed: int = 0, check_classes: bool = True, task: 
     (('3', '8'), 20)
     """
     if data.kind == "passage":
-        found = read_books(data, seed=seed if data.split_seed is None else data.split_seed)
-        return found if data.per_class is None else draw_per_class(found, data.per_class, seed=seed)
+        return read_books(data, seed=seed if data.split_seed is None else data.split_seed)
     chosen = _chosen(data, task)
     found = _read(data, chosen, same_classes=check_classes and task == "classify")
     examples = _as_task(replace(found, noun=chosen.files.noun, nouns=chosen.files.nouns), task)

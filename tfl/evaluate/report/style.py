@@ -40,8 +40,8 @@ def whose_sentence(document: Mapping[str, Any]) -> str:
     count = {name: sum(whose[name].values()) for name in own}
     return (
         f"Whose style? A classifier of {len(whose['authors'])} authors, right on {percent(whose['accuracy'])} of "
-        f"{whose['count']} held-out passages, answers {listed(authors)} for {own['before']} of {count['before']} continuations before, "
-        f"{own['after']} of {count['after']} after, and {own['real']} of {count['real']} passages by the author."
+        f"{whose['count']} held-out passages, answers {listed(authors)} for {own['before']} of {count['before']} continuations "
+        f"before, {own['after']} of {count['after']} after, and {own['real']} of {count['real']} passages by the author."
     )
 
 

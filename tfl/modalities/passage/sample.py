@@ -1,7 +1,7 @@
 """The sample `authors`: books of four writers who do not exist, two in English and two in Russian, written by templates.
 
 Two writers of one language have the same things to write about and other habits: one writes short sentences and talks to
-somebody, the other one long ones with semicolons and asides. So a network that has read one has something to learn from the other.
+somebody, the other one long ones with semicolons and asides. A network that has read one can learn from the other.
 """
 
 from __future__ import annotations
