@@ -15,8 +15,8 @@ recipe = tfl.Recipe(
     backbone=tfl.Backbone("bytes", weights=None, arguments={"width": 96, "blocks": 2}),
     head=tfl.Head(dropout=0.0),
     stages=(
-        tfl.Stage("general", on="others", train="all", epochs=12, batch_size=16, learning_rate=3e-3, schedule="cosine"),
-        tfl.Stage("author", train=tfl.top_blocks(3), epochs=12, batch_size=16, learning_rate=1e-3, schedule="cosine"),
+        tfl.Stage("general", on="others", train="all", epochs=8, batch_size=8, learning_rate=3e-3, schedule="cosine"),
+        tfl.Stage("author", train=tfl.top_blocks(4), epochs=10, batch_size=8, learning_rate=3e-3, schedule="cosine"),
     ),
     monitor=tfl.Monitor("val_perplexity", patience=4),
     confidence=None,

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 def recipe(**options):
     whole = {
         "name": "style",
-        "data": tfl.Sample("authors", input=tfl.Passages(length=64), labels=("captain",), per_class=16),
+        "data": tfl.Sample("authors", input=tfl.Passages(length=64), labels=("captain",), per_class=90),
         "backbone": tfl.Backbone("bytes", weights=None, arguments={"width": 16, "blocks": 1, "heads": 2}),
         "head": tfl.Head(dropout=0.0),
         "stages": (

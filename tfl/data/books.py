@@ -185,8 +185,8 @@ def read_books(data: Data, *, seed: int, others: bool = False) -> Examples:
     """The passages of the authors that `data.labels` names, split by work.
 
     Args:
-        data: Its `source`, `labels`, `validation`, `test`, `per_class` and `input` are used; `per_class` takes the first passages of
-            each author, about so many.
+        data: Its `source`, `labels`, `validation`, `test`, `per_class` and `input` are used; `per_class` takes
+            the first passages of each author, about so many.
         seed: Draws which works are held out.
         others: Whether to take the authors that `data.labels` leaves out. Defaults to False.
 
