@@ -91,7 +91,11 @@ def test_the_command_writes_and_refuses(run):
     for option, value in (("--top-p", "0"), ("--temperature", "-1"), ("--length", "0"), ("--number", "0"), ("--seed", "-1")):
         wrong = invoke("write", run.folder, "Sir", option, value)
         assert wrong.exit_code == 2 and "out of range" in wrong.stderr
-    for words in (("predict", run.folder, "--text", "Once"), ("export", run.folder), ("serve", run.folder)):
+    for words in (
+        ("predict", run.folder, "--text", "Once"),
+        ("export", run.folder, "--format", "saved_model"),
+        ("serve", run.folder),
+    ):
         assert "language model" in invoke(*words).stderr, words
     with pytest.raises(DataError, match="top_p"):
         tfl.write(run, top_p=2.0)
