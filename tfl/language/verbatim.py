@@ -39,7 +39,7 @@ def copied_from(texts: Sequence[str], source: str) -> Copied:
     >>> from tfl.language.verbatim import copied_from
     >>> found = copied_from(["she sells shells"], "he sells sea shells by the shore")
     >>> found.longest, found.text, found.share
-    (9, 'he sells ', 0.0)
+    (10, 'he sells s', 0.0)
     """
     best, inside, total = "", 0, 0
     for text in texts:
