@@ -41,6 +41,7 @@ ORDER = (
         "evaluate",
         "export",
         "serve",
+        "language",
         "embeddings",
         "adapt",
         "styling",

@@ -248,7 +248,7 @@ def test_the_kind_of_examples_by_its_name():
     recipe = tfl.Recipe(name="x", data=tfl.Data("x"), backbone=tfl.Backbone("mini"))
     assert recipe.override("data.input", "audio").data.input == tfl.Audio()
     assert recipe.override("data.input", "text").override("data.input", "none").data.input is None
-    with pytest.raises(RecipeError, match=r"names no kind.*Received: image.*text, audio, or none for images"):
+    with pytest.raises(RecipeError, match=r"names no kind.*Received: image.*text, audio, passage, or none for images"):
         recipe.override("data.input", "image")
 
 

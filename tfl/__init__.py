@@ -22,6 +22,7 @@ from tfl.recipe import (
     Head,
     Image,
     Monitor,
+    Passages,
     Pretrain,
     PseudoLabels,
     Recipe,
@@ -57,9 +58,9 @@ __all__ = [
     "Head",
     "Image",
     "Monitor",
+    "Passages",
     "Pretrain",
     "PseudoLabels",
-    "ZeroShot",
     "Recipe",
     "Sample",
     "Search",
@@ -69,6 +70,7 @@ __all__ = [
     "Text",
     "Tfds",
     "Unlabelled",
+    "ZeroShot",
     "advise",
     "blocks",
     "embed",
@@ -84,10 +86,11 @@ __all__ = [
     "tune",
     "verify",
     "warm",
+    "write",
 ]
 
 if TYPE_CHECKING:
-    from tfl.api import advise, embed, load_run, load_vectors, probe, run, similar, study, style, tune, verify, warm
+    from tfl.api import advise, embed, load_run, load_vectors, probe, run, similar, study, style, tune, verify, warm, write
 
 _FUNCTIONS = (
     "advise",
@@ -102,6 +105,7 @@ _FUNCTIONS = (
     "tune",
     "verify",
     "warm",
+    "write",
 )
 
 

@@ -14,6 +14,7 @@ from tfl.advice.advice import check_task
 from tfl.embeddings.api import embed, load_vectors, similar, verify
 from tfl.errors import RecipeError
 from tfl.job import check_recipe, run_recipe
+from tfl.language.writing import write
 from tfl.measure import check_profile_folder, profile_recipe, tune_recipe, with_options, write_profile
 from tfl.progress import progress_console
 from tfl.quiet import load_tensorflow
@@ -29,7 +30,21 @@ if TYPE_CHECKING:
     from tfl.studies.folder import StudyFolder
     from tfl.tuning.folder import SearchFolder
 
-__all__ = ["advise", "embed", "load_run", "load_vectors", "probe", "run", "similar", "study", "style", "tune", "verify", "warm"]
+__all__ = [
+    "advise",
+    "embed",
+    "load_run",
+    "load_vectors",
+    "probe",
+    "run",
+    "similar",
+    "study",
+    "style",
+    "tune",
+    "verify",
+    "warm",
+    "write",
+]
 
 
 def run(recipe: Recipe | Path | str, out: Path | str | None = None, *, resume: bool = False) -> TrainedRun:

@@ -22,7 +22,7 @@ from tfl.fields import as_plain
 from tfl.modalities.base import NOUNS, check_available, settled
 from tfl.prepare import Prepared, data_fingerprint, prepare
 from tfl.quiet import load_tensorflow
-from tfl.recipe import PRETRAIN, Auto, Recipe
+from tfl.recipe import GENERATE, PRETRAIN, Auto, Recipe
 from tfl.resume import (
     earlier_run,
     refuse_other_examples,
@@ -151,6 +151,10 @@ def run_recipe(
     if recipe.unlabelled is not None:
         with clock.step("unlabelled"):
             unlabelled = _load_unlabelled(recipe, bundle, console)
+    others = None
+    if any(stage.on == "others" for stage in recipe.fixed_stages):
+        with clock.step("data"):
+            others = _load_others(recipe, console)
     target = None
     if recipe.target_data is not None:
         check_adapts(recipe.adapt, assembled)
@@ -166,6 +170,7 @@ def run_recipe(
         with clock.step("source"):
             source_task = prepare_source_task(recipe, assembled, precision=precision, console=console)
     further = {} if source_task is None else {"source_data": source_task.fingerprint}
+    further |= {} if others is None else {"others": data_fingerprint(others)}
     for field, loaded in {"extra_data": extra, "unlabelled": unlabelled, "target_data": target}.items():
         further |= {} if loaded is None else {field: data_fingerprint(loaded.bundle)}
     further |= {} if unseen is None else {"unseen_data": data_fingerprint(unseen)}
@@ -213,7 +218,7 @@ def run_recipe(
             assembled = assemble_for(recipe, bundle, precision=precision)
             plans = plan_stages(assembled, recipe)
             training = training.with_validation() if run.read_json(AUTO)["refit"] else training
-        _train(run, recipe, assembled, plans, training, unlabelled, clock, console)
+        _train(run, recipe, assembled, plans, training, unlabelled, clock, console, others=others)
         adapted: dict[str, Any] = {}
         if target is not None:
             with clock.step("adapt"):
@@ -225,6 +230,9 @@ def run_recipe(
             if assembled.branches:
                 metrics |= _measure_inputs(recipe, assembled, bundle, console)
             metrics |= _learnt_weights(assembled, bundle, console)
+        if recipe.task == GENERATE:
+            with clock.step("style"):
+                metrics["style"] = _measure_style(run, assembled, bundle, outputs["test"], console)
         if recipe.each_alone:
             with clock.step("alone"):
                 metrics["alone"] = _measure_alone(run, bundle, outputs, console, precision=precision)
@@ -240,7 +248,7 @@ def run_recipe(
             _write_predictions(run, bundle, outputs, confidence)
         with clock.step("export"):
             _save(run, recipe, assembled.model, bundle, confidence, console, whole=report)
-        if report:
+        if report and recipe.task != GENERATE:
             with clock.step("report"):
                 _save_album(run, recipe, assembled, bundle, {name: found.predictions for name, found in outputs.items()})
                 _save_projection(run, bundle, outputs)
@@ -415,6 +423,27 @@ def _load_target(recipe: Recipe, bundle: Bundle, console: Console) -> TargetData
     return target
 
 
+def _load_others(recipe: Recipe, console: Console) -> Bundle:
+    """The passages of the authors that `data.labels` leaves out, split by work."""
+    from tfl.data.books import read_books
+
+    examples = read_books(recipe.data, seed=recipe.split_seed, others=True)
+    console.print("[bold]others[/]   the books that a stage learns from first")
+    return prepare(recipe, console, examples=examples).bundle
+
+
+def _measure_style(run: Run, assembled: Assembled, bundle: Bundle, outputs: Outputs, console: Console) -> dict[str, Any]:
+    """How the network writes before and after; what `metrics.json` has of it, without what was written."""
+    from tfl.evaluate.report.style import style_sentences
+    from tfl.language.measure import measure_style
+
+    document = measure_style(run, assembled.model, bundle, outputs.predictions[:, 0])
+    console.print("\n[bold]style[/]", highlight=False)
+    for words in style_sentences(document):
+        console.print(f"         {words}", markup=False, highlight=False)
+    return {name: document[name] for name in ("authors", "perplexity", "change", "copied", "whose")}
+
+
 def _adapt(
     run: Run,
     recipe: Recipe,
@@ -517,6 +546,8 @@ def _train(
     unlabelled: UnlabelledData | None,
     clock: Clock,
     console: Console,
+    *,
+    others: Bundle | None = None,
 ) -> None:
     from tfl.train.precompute import precompute
     from tfl.train.stage import train_stage
@@ -531,8 +562,14 @@ def _train(
     for name, plan in plans.items():
         console.print(f"\n[bold]stage {name}[/]")
         console.print(plan.freeze.table())
+        if plan.stage.on == "data" and recipe.task == GENERATE:
+            from tfl.language.measure import keep_start
+
+            with clock.step("style"):
+                keep_start(run, assembled.model, bundle)
+        read = bundle if others is None or plan.stage.on == "data" else others
         with clock.step(name):
-            train_stage(run, assembled, plan.stage, bundle, plan=plan, stop=Stop(), **options)
+            train_stage(run, assembled, plan.stage, read, plan=plan, stop=Stop(), **options)
 
 
 def _evaluate(run: Run, recipe: Recipe, predictor: SplitPredictor, bundle: Bundle) -> tuple[dict[str, Outputs], dict[str, Any]]:

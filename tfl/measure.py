@@ -244,6 +244,12 @@ def _check_search(recipe: Recipe, folder: Path, *, resume: bool) -> Examples:
 
     refuse_several(recipe, "A search")
     refuse_several_targets(recipe, "A search")
+    if any(stage.on == "others" for stage in recipe.fixed_stages):
+        raise RecipeError(
+            "A search trains on one author, and a stage of this recipe trains on the others first, in every trial.",
+            received="a stage with on=others",
+            fix="Run that stage alone, then search from its network: tfl.Backbone(RUN) and stages with on='data'.",
+        )
     check_trains(recipe)
     check_is_text(folder)
     check_can_write(folder, folder=True)

@@ -8,6 +8,7 @@ extra.json      how many examples of `extra_data` train, and on what evidence; e
 pretrain.json   what the backbone learned without labels, and whether the stages begin from it; pretrained.keras is it
 zero_shot.json  how classes that were not trained on are named by their attributes; zero_shot.npz has the weights of that
 adapt.json      how the network was adapted to `target_data`, and what else was tried; adapt.npz has the weights that changed
+style.json      what a language model writes before and after it learned from an author, and how like the author that is
 mapping.json    which classes of the source stand for which of the data, where its own classifier answers
 """
 
@@ -23,7 +24,7 @@ from typing import Any, Literal, Self
 
 from tfl.errors import RecipeError, RunError
 from tfl.manifest import FORMAT, first_manifest
-from tfl.recipe import Recipe
+from tfl.recipe import GENERATE, Recipe
 from tfl.storage import locked, storage_errors, write_atomically, write_json
 
 Status = Literal["running", "done", "failed", "interrupted"]
@@ -36,6 +37,8 @@ MATCHING = "matching.json"
 """What the network took over from a weights file, layer by layer."""
 MAPPING = "mapping.json"
 """Which classes of the source stand for which classes of the data, where the head is the classifier of the source."""
+STYLE, STYLE_START = "style.json", "style_start.json"
+"""How a language model writes before and after it learned from an author; and what was kept of it before."""
 EXTRA = "extra.json"
 """Whether examples of `extra_data` train, which, and what was compared."""
 PRETRAINED, PRETRAINED_FILE = "pretrain.json", "pretrained.keras"
@@ -241,6 +244,23 @@ class Run:
                 fix=f"Finish it first: tfl run {self.path('recipe.json')} --out {self.folder} --resume",
             )
         return file
+
+    def refuse_language_model(self, what: str) -> None:
+        """Raises where the run is of a language model, which answers by writing.
+
+        Args:
+            what: What was to be done, as the subject of a sentence.
+
+        Raises:
+            RunError: It is.
+        """
+        if self.recipe.task == GENERATE:
+            raise RunError(
+                f"{what} is not there for a language model.",
+                received=str(self.folder),
+                fix=f'Let it write: tfl write {self.folder} "Once". Its network is model.keras, whose layer `next_token` has the '
+                "logits of the next byte.",
+            )
 
     @property
     def state(self) -> dict[str, Any]:

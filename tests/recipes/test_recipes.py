@@ -59,6 +59,12 @@ def test_chest_xray(tmp_path):
     assert run.manifest["data"]["counts"]["test"] == {"NORMAL": 3, "PNEUMONIA": 6}
 
 
+def test_author_style_learns_from_the_others_first(tmp_path):
+    run = smoke("author_style", tmp_path / "run")
+    assert set(run.read_json("ledger.json")) == {"general", "author"}
+    assert run.read_json("style.json")["whose"]["accuracy"] > 0.5
+
+
 def test_reviews(tmp_path):
     pytest.importorskip("keras_hub")
     run = smoke("reviews", tmp_path / "run")

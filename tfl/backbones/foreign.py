@@ -13,6 +13,7 @@ _CONFIG, _MOST_BYTES = "config.json", 2**27
 _MODULES = (
     (re.compile(rb'"(?:module|package)": "keras_hub[."]|"registered_name": "keras_hub>'), "keras_hub"),
     (re.compile(rb'"registered_name": "tfl>|"module": "tfl\.modalities\.text\.relative"'), "tfl.modalities.text.relative"),
+    (re.compile(rb'"registered_name": "tfl>NextTokenLoss"'), "tfl.model.next_token"),
 )
 
 

@@ -73,6 +73,7 @@ def export(
     from tfl.runs import Run
 
     run = Run.open(run_folder)
+    run.refuse_language_model("An export")
     chosen = tuple(KINDS) if _ALL in kinds else tuple(dict.fromkeys(kinds))
     check_packages(chosen)
     if server is not None and not verify:

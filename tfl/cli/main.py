@@ -24,6 +24,7 @@ COMMANDS = (
         "study",
         "evaluate",
         "predict",
+        "write",
         "report",
         "compare",
         "export",

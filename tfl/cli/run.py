@@ -21,7 +21,7 @@ from tfl.cli.command import (
 )
 from tfl.cli.options import changed, latest_folder, recipe_options, skip_bad_option
 from tfl.modalities.base import EXAMPLE_FILES, NOUNS
-from tfl.recipe import load_recipe
+from tfl.recipe import GENERATE, load_recipe
 from tfl.runs import ADAPT, EXTRA, PRETRAINED, default_folder
 from tfl.strategies import STRATEGIES, with_strategy
 from tfl.tasks.base import task_of
@@ -154,4 +154,7 @@ def _show(document: dict[str, Any], run: Run) -> None:
         click.echo(f"export   {folder} ({name})")
     for name, reason in document["refused"].items():
         click.echo(f"refused  {name}: {reason}")
+    if run.recipe.task == GENERATE:
+        click.echo(f'use it   tfl write {shlex.quote(str(run.folder))} "Once"')
+        return
     click.echo(f"use it   tfl predict {shlex.quote(str(run.folder))} {EXAMPLE_FILES[run.recipe.data.kind][0]}")

@@ -22,6 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from tfl.data import archives, csv_source, file_names, folder, inputs_source, parquet, table_folder, tfds_source
+from tfl.data.books import read_books
 from tfl.data.class_names import check_classes_of, check_names
 from tfl.data.columns import Chosen, refuse_other_kind, say_kind
 from tfl.data.examples import Examples, listed
@@ -70,6 +71,8 @@ def load_source(data: Data, *, seed: int = 0, check_classes: bool = True, task: 
     >>> digits.class_names, len(digits)
     (('3', '8'), 20)
     """
+    if data.kind == "passage":
+        return read_books(data, seed=seed if data.split_seed is None else data.split_seed)
     chosen = _chosen(data, task)
     found = _read(data, chosen, same_classes=check_classes and task == "classify")
     examples = _as_task(replace(found, noun=chosen.files.noun, nouns=chosen.files.nouns), task)

@@ -135,7 +135,11 @@ def _run_at(network: Path | str) -> Run | None:
     folder = Path(os.path.expanduser(network))
     if folder.name == "model.keras":
         folder = folder.parent
-    return Run.open(folder) if (folder / "manifest.json").is_file() else None
+    if not (folder / "manifest.json").is_file():
+        return None
+    run = Run.open(folder)
+    run.refuse_language_model("A vector for each example")
+    return run
 
 
 def _absolute(name: str) -> str:

@@ -149,7 +149,12 @@ def _by_split(header: list[str], body: list[list[str]]) -> dict[str, Predictions
     start = len(_FIXED)
     if header[start : start + 1] == [KNOWN]:
         return _by_split_of_heads(header, body)
-    task = next(task for task in map(task_of, _OF_ONE) if tuple(header[start : start + len(task.words)]) == task.words)
+    task = next(
+        task
+        for task in map(task_of, _OF_ONE)
+        if tuple(header[start : start + len(task.words)]) == task.words
+        and any(name.startswith(task.output_prefix) for name in header[start + len(task.words) :])
+    )
     first = start + len(task.words)
     numbers = header[first:]
     outputs = [first + at for at, name in enumerate(numbers) if name.startswith(task.output_prefix)]

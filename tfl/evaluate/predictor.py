@@ -48,7 +48,10 @@ class SplitPredictor:
     """
 
     def __init__(self, model: keras.Model) -> None:
-        self.model = keras.Model(inputs_of(model), [model.output, tensor_of(model, LOGITS), tensor_of(model, POOL)])
+        vector = tensor_of(model, POOL)
+        if len(vector.shape) == 3:  # a language model pools nothing
+            vector = keras.layers.GlobalAveragePooling1D()(vector)
+        self.model = keras.Model(inputs_of(model), [model.output, tensor_of(model, LOGITS), vector])
 
     def predict(self, bundle: Bundle, indices: NDArray[np.int64]) -> Outputs:
         """The outputs for the examples at `indices`, in that order, without augmentation."""

@@ -305,13 +305,16 @@ NOUNS = {
     "audio": ("sound", "sounds"),
     "several": ("example", "examples"),
     "table": ("row of the table", "rows of the table"),
+    "passage": ("passage", "passages"),
 }
-"""What one example of each kind is called, and several. `several` are examples of several inputs, and `table` is one of these."""
+"""What one example of each kind is called, and several. `several` are examples of several inputs, and `table` is one of these;
+`passage` are those of books."""
 EXAMPLE_FILES = {
     "image": ("photo.jpg", "more_photos/"),
     "text": ("review.txt", "more_reviews/"),
     "audio": ("sound.wav", "more_sounds/"),
     "several": ("examples.csv", "more_examples.csv"),
+    "passage": ("book.txt", "more_books/"),
 }
 """A file and a folder of each kind, for examples in messages and pages."""
 NEAR_COPIES = {
@@ -319,9 +322,10 @@ NEAR_COPIES = {
     "text": "with other case, other signs or a few other words",
     "audio": "at another level or rate, shifted, cut or compressed",
     "several": "in all of their inputs",
+    "passage": "in nothing",
 }
 """How near copies of each kind differ from what they are copies of."""
-FINE_TUNING_RATES = {"image": 1e-3, "text": 1e-4, "audio": 1e-3, "several": 1e-4}
+FINE_TUNING_RATES = {"image": 1e-3, "text": 1e-4, "audio": 1e-3, "several": 1e-4, "passage": 3e-4}
 """A learning rate for Adam that suits fine-tuning of the networks of each kind."""
 FINE_TUNING_EXAMPLES = {"image": 8000, "text": 2000, "audio": 8000}
 """For about how many examples, repeats counted, small data of each kind are fine-tuned."""
@@ -329,7 +333,7 @@ FEW_SHARES = {"image": 0.5, "audio": 0.5}
 """How far from its start fine-tuning is kept where the examples are too few to show anything. Over 13 draws of the small tasks of
 `benchmarks/best_answer.py` this changed the test accuracy by -0.3 to +5.0 points, +1.3 on average, whatever the cross-validation
 said. Texts lost up to 5.5, and have none."""
-PART_RATES = {"image": 3e-3, "text": 5e-4, "audio": 3e-3, "several": 5e-4}
+PART_RATES = {"image": 3e-3, "text": 5e-4, "audio": 3e-3, "several": 5e-4, "passage": 3e-3}
 """The same where biases, low-rank changes or residual adapters train alone. Rates of low-rank changes are larger than those of
 fine-tuning (Schulman et al. 2025, *LoRA Without Regret*): texts have five times the rate, images and sounds three times. On
 photos of flowers and spoken digits ten times gave a lower mean accuracy than three, for biases and LoRA (three seeds each)."""

@@ -22,6 +22,7 @@ KIND_OF = {
     "reviews": "text",
     "sounds": "audio",
     "leaves_with_notes": "several",
+    "authors": "passage",
 }
 """The kind of each sample by its name."""
 

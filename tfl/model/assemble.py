@@ -22,8 +22,9 @@ from tfl.model.branches import VECTOR, Branch, build_branch
 from tfl.model.head import head_layers, put_on, reading_layers, tapped
 from tfl.model.heads import put_heads
 from tfl.model.join import join
+from tfl.model.next_token import put_next_token
 from tfl.model.source_head import Classifier, mapped_logits, put_classifier
-from tfl.recipe import Recipe
+from tfl.recipe import GENERATE, Recipe
 from tfl.tasks.base import Task, task_for
 from tfl.tasks.heads import Heads
 
@@ -140,6 +141,8 @@ def _assemble(recipe: Recipe, class_names: Sequence[str], modality: Modality, ta
     keras.utils.set_random_seed(recipe.seed)
     if recipe.head.start == "source":
         return _with_source(recipe, class_names, modality, task)
+    if task.name == GENERATE:
+        return _with_next_token(recipe, class_names, modality, task)
     if recipe.data.inputs:
         return _with_branches(recipe, class_names, modality, task)
     backbone = modality.build_backbone(recipe.backbone)
@@ -189,6 +192,24 @@ def _with_source(recipe: Recipe, class_names: Sequence[str], modality: Modality,
         head_layers=(*classifier.layers, *names, *(layer.name for layer in last)),
         class_names=tuple(class_names),
         classifier=classifier,
+    )
+
+
+def _with_next_token(recipe: Recipe, class_names: Sequence[str], modality: Any, task: Task) -> Assembled:
+    """A causal network whose head says how surprising each passage is."""
+    network = modality.build_language_model(recipe.backbone)
+    if width := recipe.backbone.adapter_width:
+        network = dataclasses.replace(network, model=with_adapters(network.model, width=width, seed=recipe.seed))
+    blocks = find_blocks(network.model)
+    inputs, logits = put_next_token(network, recipe.head, vocabulary=modality.vocabulary, seed=recipe.seed)
+    output = task.outputs_of(logits)
+    names = [layer.name for layer in _layers_above(output, network.model.operations) if layer.name not in inputs]
+    return Assembled(
+        model=keras.Model(inputs, output, name=recipe.name.replace("/", "_")),
+        backbone_output=network.model.output,
+        blocks=_up_to(blocks, len(blocks) - 1),
+        head_layers=tuple(names),
+        class_names=tuple(class_names),
     )
 
 

@@ -2,20 +2,22 @@
 
 Recipe ── Data · Backbone · Head · Stage or Auto (with Augment) · Monitor · Features · Calibration · Adapt ·
           Search (of Choice, Between)
-Data   ── one input (images, Text or Audio), or several by name (Image, Text, Audio, Table); several targets by name (Target)
+Data   ── one input (images, Text or Audio), or several by name (Image, Text, Audio, Table); several targets by name (Target);
+          or Passages of books
 Unlabelled ── images without labels, for Pretrain before the stages, or PseudoLabels in one
 """
 
 from tfl.recipe.augment import AudioAugment, Augment
 from tfl.recipe.data import Data, Sample, Target, Tfds
 from tfl.recipe.files import load_recipe, refuse_missing_paths
-from tfl.recipe.inputs import SEVERAL, Audio, Image, Input, Table, Text
+from tfl.recipe.inputs import SEVERAL, Audio, Image, Input, Passages, Table, Text
 from tfl.recipe.network import Backbone, Backbones, Head, LinearProbe, ProbeMethod
 from tfl.recipe.recipe import DATA_PARTS, Recipe
 from tfl.recipe.search import Between, Choice, Search
 from tfl.recipe.settings import Calibration, ExportFormat, Features, Monitor, Precision
 from tfl.recipe.stages import Auto, Stage, Trained, blocks, top_blocks
 from tfl.recipe.tasks import (
+    GENERATE,
     HEADS,
     LOWER_IS_BETTER,
     METRICS,
@@ -46,6 +48,7 @@ __all__ = [
     "Data",
     "ExportFormat",
     "Features",
+    "GENERATE",
     "HEADS",
     "Head",
     "Image",
@@ -56,6 +59,7 @@ __all__ = [
     "Monitor",
     "OF_NUMBERS",
     "PRETRAIN",
+    "Passages",
     "Precision",
     "Pretrain",
     "ProbeMethod",

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from tfl.errors import RecipeError
 from tfl.recipe.augment import AudioAugment, Augment
 from tfl.recipe.data import Data
-from tfl.recipe.inputs import Table
+from tfl.recipe.inputs import Passages, Table
 from tfl.recipe.network import Backbones, Head
 from tfl.recipe.stages import Auto
-from tfl.recipe.tasks import HEADS
+from tfl.recipe.tasks import GENERATE, HEADS
 from tfl.recipe.unlabelled import PRETRAIN
 
 if TYPE_CHECKING:
@@ -323,6 +323,51 @@ def check_numbers(recipe: Recipe) -> None:
             f"These settings are about classes or labels, and the task `{recipe.task}` predicts numbers.",
             received=meaningless,
             fix="Leave them out.",
+        )
+
+
+def check_generate(recipe: Recipe) -> None:
+    """Whether a language model has passages to learn from, and nothing is asked for that it does not have."""
+    passages = isinstance(recipe.data.input, Passages)
+    others = [f"stages.{stage.name}.on=others" for stage in recipe.fixed_stages if stage.on == "others"]
+    if not passages:
+        asked = {"task=generate": recipe.task == GENERATE} | dict.fromkeys(others, True)
+        _refuse(
+            asked,
+            "This is about passages of books, from which a language model learns.",
+            allowed="data with input=tfl.Passages()",
+            fix="Say so: tfl.Data(..., input=tfl.Passages()); or leave this out.",
+        )
+        return
+    if recipe.task != GENERATE:
+        raise RecipeError(
+            "Passages of books have no other target than their own text.",
+            received=f"task={recipe.task}",
+            fix="Leave `task` out; for classes or numbers of texts say input=tfl.Text().",
+        )
+    head, data, own = Head(), recipe.data, Data(recipe.data.source)
+    told = {f"head.{name}": getattr(recipe.head, name) != getattr(head, name) for name in ("hidden", "taps", "start", "pooling")}
+    idle = ("image_size", "fit", "bits", "train_per_class", "path_column", "label_column", "test_fold", "audit", "exclude")
+    told |= {f"data.{name}": getattr(data, name) != getattr(own, name) for name in idle}
+    told |= {
+        "stages=tfl.Auto(...)": isinstance(recipe.stages, Auto),
+        "confidence": recipe.confidence is not None,
+        "export": bool(recipe.export),
+        "source_data": recipe.source_data is not None,
+        "extra_data": recipe.extra_data is not None,
+        "target_data": recipe.target_data is not None,
+        "each_alone": recipe.each_alone,
+    }
+    _refuse(
+        told,
+        "This is not there for a language model, which the run keeps as model.keras.",
+        fix="Leave it out; of `confidence` and `export` say that there are none: confidence=None, export=().",
+    )
+    if others and recipe.data.labels is None:
+        raise RecipeError(
+            "A stage trains on the books of other authors, and `data.labels` names no author.",
+            received=others[0],
+            fix='Name one: data.labels=("dostoevsky",), the name of a folder of the source.',
         )
 
 

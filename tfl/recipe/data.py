@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from tfl.errors import RecipeError
 from tfl.fields import check_fields, number
-from tfl.recipe.inputs import SEVERAL, Audio, Input, Table, Text
+from tfl.recipe.inputs import SEVERAL, Audio, Input, Passages, Table, Text
 from tfl.recipe.tasks import TASK_OF_KIND, TargetKind, TaskName
 
 
@@ -69,7 +69,8 @@ class Data:
         test_fold: The value of the column `fold` whose images are the test split; the other folds are trained on.
         audit: What is checked before a run: `quick` reads headers, hashes and classes; `deep` also asks the backbone about
             copies, wrong labels and drift, and looks for poor pictures (extra `tfl[audit]`).
-        input: The kind of examples where they are not images: `tfl.Text()` or `tfl.Audio()`. None stands for images, which
+        input: The kind of examples where they are not images: `tfl.Text()`, `tfl.Audio()`, or `tfl.Passages()` of books for the
+            task `generate`. None stands for images, which
             `image_size`, `fit` and `bits` describe.
         inputs: Several inputs of each example by name, such as `{"photo": tfl.Image(), "note": tfl.Text()}`: columns of a table.
             Their networks are `Recipe.backbone`, a dictionary by the same names, and their vectors are joined in the head.
@@ -94,7 +95,7 @@ class Data:
     label_column: str | None = None
     test_fold: str | None = None
     audit: Literal["quick", "deep"] = "quick"
-    input: Text | Audio | None = None
+    input: Text | Audio | Passages | None = None
     inputs: Mapping[str, Input] = dataclasses.field(default_factory=dict, hash=False)
     targets: Mapping[str, Target] = dataclasses.field(default_factory=dict, hash=False)
 
@@ -211,8 +212,9 @@ _OUTPUTS = ("label", "calibrated_probabilities", "prediction_set", "is_label", "
 
 def Sample(name: str, **options: Any) -> Data:  # noqa: N802  (read as a noun, like keras.Input)
     """Examples that come with tfl or its dependencies: images `strawberry` (drawn, not photographed) and `digits`, texts
-    `reviews` with `input=tfl.Text()`, sounds `sounds` with `input=tfl.Audio()`; of other domains, for `target_data`, the images
-    `strawberry_night` and `drawn_digits`; `leaf_tasks` has several targets; `animals`, for `zero_shot`, are drawn."""
+    `reviews` with `input=tfl.Text()`, sounds `sounds` with `input=tfl.Audio()`, books `authors` with `input=tfl.Passages()`; of
+    other domains, for `target_data`, the images `strawberry_night` and `drawn_digits`; `leaf_tasks` has several targets;
+    `animals`, for `zero_shot`, are drawn."""
     return Data(f"sample:{name}", **options)
 
 

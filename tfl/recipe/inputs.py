@@ -1,4 +1,4 @@
-"""Kinds of examples, and what decides their tensors: `Image`, `Text`, `Audio` and `Table`."""
+"""Kinds of examples, and what decides their tensors: `Image`, `Text`, `Audio`, `Passages` and `Table`."""
 
 from __future__ import annotations
 
@@ -129,6 +129,32 @@ class Audio:
         return cls()
 
 
+@dataclass(frozen=True, kw_only=True)
+class Passages:
+    """The examples are passages of books, one behind the other, from which a language model learns to write.
+
+    Args:
+        kind: Always `passage`.
+        length: Bytes of UTF-8 of each passage, at most; a passage ends at white space where there is some near its end. A letter
+            of English takes one byte, a letter of Russian two.
+        tokens: Tokens of each passage, the start token included. None chooses it from the training passages: for the network
+            `bytes` it is `length + 1`.
+    """
+
+    kind: Literal["passage"] = "passage"
+    length: int = number(256, at_least=16, at_most=65536)
+    tokens: int | None = number(None, at_least=4, at_most=65537)
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+    @classmethod
+    def from_text(cls, text: str) -> Passages:
+        """What `--set data.input=passage` means."""
+        _check_kind(text, cls.kind)
+        return cls()
+
+
 SEVERAL = "several"
 """The kind of examples that have several inputs."""
 Input = Image | Text | Audio | Table
@@ -137,4 +163,6 @@ Input = Image | Text | Audio | Table
 
 def _check_kind(text: str, kind: str) -> None:
     if text != kind:
-        raise RecipeError("`data.input` names no kind of example.", received=text, allowed="text, audio, or none for images")
+        raise RecipeError(
+            "`data.input` names no kind of example.", received=text, allowed="text, audio, passage, or none for images"
+        )

@@ -16,6 +16,7 @@ from tfl.recipe.checks import (
     check_augment,
     check_classifier,
     check_extra_data,
+    check_generate,
     check_heads,
     check_inputs,
     check_nothing_trains,
@@ -25,12 +26,12 @@ from tfl.recipe.checks import (
     check_zero_shot,
 )
 from tfl.recipe.data import Data
-from tfl.recipe.inputs import Table
+from tfl.recipe.inputs import Passages, Table
 from tfl.recipe.network import Backbone, Backbones, Head
 from tfl.recipe.search import Search
 from tfl.recipe.settings import Calibration, ExportFormat, Features, Monitor, Precision
 from tfl.recipe.stages import Auto, Stage
-from tfl.recipe.tasks import HEADS, METRICS, OF_NUMBERS, TaskName, metric_alone
+from tfl.recipe.tasks import GENERATE, HEADS, METRICS, OF_NUMBERS, TaskName, metric_alone
 from tfl.recipe.unlabelled import Adapt, Pretrain, Unlabelled
 from tfl.recipe.zero_shot import ZeroShot
 
@@ -117,6 +118,8 @@ class Recipe:
         object.__setattr__(self, "backbone", _by_input(self.backbone, self.data))
         if isinstance(self.data, Data) and self.data.targets and self.task == "classify":
             object.__setattr__(self, "task", HEADS)
+        if isinstance(self.data, Data) and isinstance(self.data.input, Passages) and self.task == "classify":
+            object.__setattr__(self, "task", GENERATE)
         check_fields(self)
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}", self.name):
             raise RecipeError(
@@ -139,6 +142,7 @@ class Recipe:
         check_augment(self)
         check_inputs(self)
         check_heads(self)
+        check_generate(self)
         if isinstance(self.stages, Auto) and (self.head.hidden or self.head.taps):
             raise RecipeError(
                 "`Auto` chooses what the head reads, and its head is linear.",

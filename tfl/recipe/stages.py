@@ -69,6 +69,8 @@ class Stage:
             gets a matrix of shape `(..., rank)` and one of shape `(rank, n)`.
         pseudo_labels: Images of `Recipe.unlabelled` train, too, with the network's own answers; see `PseudoLabels`. The whole
             network runs in every epoch then.
+        on: With the task `generate`: `others` trains and validates on the books of the other authors of the source, those that
+            `Data.labels` leaves out, so that what follows is transfer. `data` is what the recipe is about.
     """
 
     name: str
@@ -94,6 +96,7 @@ class Stage:
     weights: Trained = "all"
     lora_rank: int = number(8, at_least=1, at_most=1024)
     pseudo_labels: PseudoLabels | None = None
+    on: Literal["data", "others"] = "data"
 
     def __post_init__(self) -> None:
         check_fields(self)

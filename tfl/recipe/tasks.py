@@ -5,19 +5,22 @@ from __future__ import annotations
 import re
 from typing import Literal
 
-TaskName = Literal["classify", "multilabel", "regress", "heads"]
+TaskName = Literal["classify", "multilabel", "regress", "heads", "generate"]
 METRICS: dict[str, tuple[str, ...]] = {
     "classify": ("val_accuracy", "val_loss", "val_macro_f1"),
     "multilabel": ("val_mean_average_precision", "val_macro_f1", "val_micro_f1", "val_accuracy", "val_loss"),
     "regress": ("val_mae", "val_rmse", "val_r2", "val_loss"),
     "heads": ("val_loss",),
+    "generate": ("val_perplexity", "val_loss"),
 }
 """What a monitor can watch, by task; the first is watched where the recipe does not say. Of several targets also the metrics of
 each, with its name in them: `val_disease_accuracy`."""
-LOWER_IS_BETTER = ("val_loss", "val_mae", "val_rmse")
+LOWER_IS_BETTER = ("val_loss", "val_mae", "val_rmse", "val_perplexity")
 """Metrics of which a smaller value is the better one."""
-OF_NUMBERS = ("regress",)
+OF_NUMBERS = ("regress", "generate")
 """Tasks whose targets and outputs are numbers, and neither a class nor labels."""
+GENERATE = "generate"
+"""The task of a language model: what is predicted is the text itself."""
 HEADS = "heads"
 """The task of a recipe with several targets."""
 TargetKind = Literal["class", "labels", "number"]

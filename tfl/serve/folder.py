@@ -23,6 +23,7 @@ def base_of(path: Path) -> Path:
         if (base / "saved_model.pb").is_file() or versions_in(base):
             return base
     if is_run:
+        Run.open(path).refuse_language_model("A server")
         Run.open(path).model_file  # noqa: B018  (raises where the run did not come to its end)
     raise RunError(
         f"There is no SavedModel in {path}." if path.exists() else f"There is no folder {path}.",

@@ -238,6 +238,7 @@ def find_model(path: Path | str) -> Run | Path:
         folder = folder.parent
     if (folder / "manifest.json").is_file():
         run = Run.open(folder)
+        run.refuse_language_model("Prediction and serving")
         run.model_file  # noqa: B018  (raises where the run has none)
         return run
     if (saved := find_saved_model(folder)) is not None:

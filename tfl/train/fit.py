@@ -12,7 +12,7 @@ from tfl.data.bundle import Bundle, derived_seed
 from tfl.features.cut import inputs_next_to
 from tfl.features.extract import Extractor
 from tfl.model.multipliers import make_optimizer
-from tfl.recipe import Recipe, Stage
+from tfl.recipe import GENERATE, Recipe, Stage
 from tfl.runs import Run
 from tfl.train.batches import Batches, Epoch, FeatureBatches, InputBatches
 from tfl.train.callbacks.best import Best
@@ -205,7 +205,8 @@ class Fit:
 
     def _evaluate_the_start(self) -> None:
         """A stage that begins from a trained head must not make it worse: its start takes part as epoch 0."""
-        untrained = self.recipe.fixed_stages[0].name == self.stage.name and self.recipe.head.start == "random"
+        first = self.recipe.fixed_stages[0].name == self.stage.name
+        untrained = first and self.recipe.head.start == "random" and not self._head_is_trained
         if self.state.epoch or self.state.start or untrained or not self._validates:
             return
         began = self.batches.feature_seconds
@@ -215,6 +216,11 @@ class Fit:
         self._with_room(lambda: start.update(self.loop.evaluate(validation, self.stop.check)))
         self.state.start = start
         self.state.take(0, start, self.recipe.monitor)
+
+    @property
+    def _head_is_trained(self) -> bool:
+        """Whether the head came with the backbone, as that of a language model does."""
+        return self.recipe.task == GENERATE and self.recipe.backbone.weights is not None
 
     def _with_room(self, work: Callable[[], None]) -> None:
         """Does `work`; where the memory is too small, again from where the state is, with batches in twice as many parts."""

@@ -70,6 +70,6 @@ def _unchanged(run: Run, plans: Mapping[str, StagePlan]) -> Iterator[tuple[Stage
         firsts = plan.begins
         state = StageState.load(run, name) or StageState.begin(run, name)
         unchanged = all(first <= lowest.get(network, first) for network, first in firsts.items())
-        if plan.has_prefix and unchanged and not state.done and not state.unstored:
+        if plan.stage.on == "data" and plan.has_prefix and unchanged and not state.done and not state.unstored:
             yield plan, state
         lowest = {network: min(first, lowest.get(network, first)) for network, first in firsts.items()}

@@ -18,7 +18,7 @@ import numpy as np
 from tfl.data.listing import read_listing
 from tfl.evaluate.predictions import NAME, Predictions, read_predictions
 from tfl.evaluate.render import percent
-from tfl.recipe import HEADS, OF_NUMBERS
+from tfl.recipe import GENERATE, HEADS, OF_NUMBERS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -58,7 +58,9 @@ class Answers:
 
     @property
     def errors(self) -> NDArray[np.float64]:
-        """Array of shape `(n,)`, the mean absolute error of each example over its known numbers."""
+        """Array of shape `(n,)`, the mean absolute error of each example over its known numbers; of passages nats a byte."""
+        if self.task == GENERATE:
+            return np.asarray(self.predictions.outputs[:, 0] / self.predictions.targets[:, 0])
         return np.asarray(np.nanmean(np.abs(self.predictions.outputs - self.predictions.targets), axis=1))
 
     @property

@@ -43,8 +43,8 @@ from tfl.evaluate.report.zero_shot import zero_shot_facts
 from tfl.evaluate.run_files import optional_json, read_history, readable
 from tfl.fields import as_plain
 from tfl.modalities.base import KINDS, NOUNS
-from tfl.recipe import OF_NUMBERS, SEVERAL
-from tfl.runs import ADAPT, AUTO, EXTRA, MAPPING, MATCHING, PRETRAINED, ZERO_SHOT, Run
+from tfl.recipe import GENERATE, OF_NUMBERS, SEVERAL
+from tfl.runs import ADAPT, AUTO, EXTRA, MAPPING, MATCHING, PRETRAINED, STYLE, ZERO_SHOT, Run
 from tfl.storage import finite, write_atomically, write_json
 from tfl.tasks.base import Task, task_of
 
@@ -73,7 +73,9 @@ def collect_report(run: Run | Path | str) -> dict[str, Any]:
 
 def _section(run: Run) -> Section:
     metrics = optional_json(run, "metrics.json")
-    with readable(run, "metrics.json", "predictions.csv"):
+    if run.recipe.task == GENERATE:
+        metrics = {**metrics, "style_document": optional_json(run, STYLE)}
+    with readable(run, "metrics.json", "predictions.csv", STYLE):
         return section_of(run, run.recipe.task, metrics)
 
 

@@ -30,6 +30,8 @@ WORDS = {
     "r2": "R²",
     "median_absolute_error": "Median absolute error",
     "spearman": "Rank correlation",
+    "perplexity": "Perplexity for each byte",
+    "bits_per_byte": "Bits for each byte",
 }
 """What the figures of tasks other than classification are called."""
 

@@ -1,0 +1,1 @@
+"""Language models: what they write, how much of it is copied, and whose style it has."""
