@@ -126,17 +126,17 @@ def fit_head(
     values = attributes.of(class_names)
     count = len(class_names)
     refuse_few(class_names)
-    features = np.asarray(features, np.float64)
+    inputs: NDArray[np.float64] = np.asarray(features, np.float64)
     methods = METHODS if settings.method == "auto" else (settings.method,)
     folds = _held_out(count, len(attributes.class_names) - count, seed=seed)
-    scored = [_fold(features, labels, validation, values, fold, methods=methods, seed=seed) for fold in folds]
+    scored = [_fold(inputs, labels, validation, values, fold, methods=methods, seed=seed) for fold in folds]
     accuracies = np.array([[one["accuracy"] for one in row] for row in scored]).mean(axis=0)
     best = int(accuracies.argmax())
     chosen = [row[best] for row in scored]
     penalty_of_scores = _penalty(chosen) if settings.calibrated else 0.0
     scale = _scale(chosen, penalty_of_scores)
-    found = list(candidates(features, labels, values, methods=methods, seed=seed))[best]
-    mean, spread = features.mean(axis=0), features.std(axis=0)
+    found = list(candidates(inputs, labels, values, methods=methods, seed=seed))[best]
+    mean, spread = inputs.mean(axis=0), inputs.std(axis=0)
     head = ZeroShotHead(
         attributes, tuple(class_names), found, scale, scale * penalty_of_scores, mean, np.where(spread < 1e-8, 1.0, spread)
     )
