@@ -5,6 +5,8 @@ Data      a sample that ships with tfl (drawn, not photographed): ten kinds are 
 Run       tfl run recipes/zero_shot_animals.py
           tfl run recipes/zero_shot_animals.py --data seen/ --set unseen_data=unseen/ --set zero_shot=attributes.csv
 Then      tfl predict RUN photo.png --classes attributes.csv
+Reached   76.2% of 160 images of the four unseen kinds named right among these, chance 25%; where all fourteen can be the answer
+          70.0%, and 90.0% of the seen ones (seed 0)
 """
 
 import tfl
