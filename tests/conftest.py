@@ -20,6 +20,11 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 
+DOCTESTS_THAT_TRAIN = {
+    *(f"tfl.api.{name}" for name in ("run", "probe", "advise", "tune", "study")),
+    *("tfl.job.run_recipe", "tfl.trained_run.TrainedRun", "tfl.tuning.search.search"),
+}
+
 gc.set_threshold(50_000, 20, 50)  # networks are many objects: looking through all of them took a sixth of the time
 
 
@@ -35,6 +40,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     photos = Path(os.environ.get("TFL_TEST_DATA", "/nonexistent")) / "flowers"
     encoder = Path(os.environ.get("TFL_TEST_TEXT", "/nonexistent")) / "config.json"
     for item in items:
+        if item.name in DOCTESTS_THAT_TRAIN:
+            item.add_marker(pytest.mark.slow)
         if "real_text" in item.keywords and not encoder.is_file():
             item.add_marker(pytest.mark.skip(reason=f"no text encoder: {encoder} is missing (set TFL_TEST_TEXT)"))
         if "real_weights" in item.keywords and not weights.is_file():
@@ -122,6 +129,15 @@ def zero_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     drawn = ("normal", "truncated_normal", "uniform")
     made = {**vars(random_initializers.random), **dict.fromkeys(drawn, zeros)}
     monkeypatch.setattr(random_initializers, "random", types.SimpleNamespace(**made))
+
+
+@pytest.fixture
+def short_trainings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Strategies train for three epochs, `Auto` tries one fine-tuning of three: for what comes of it, not for how good it is."""
+    for name in ("SCRATCH_EPOCHS", "HEAD_EPOCHS", "EPOCHS", "STEP_EPOCHS"):
+        monkeypatch.setattr(f"tfl.strategies.{name}", 3)
+    monkeypatch.setattr("tfl.advice.auto.MOST_EPOCHS", 3)
+    monkeypatch.setattr("tfl.advice.auto.CANDIDATES", ((0.3, 0.3),))
 
 
 @pytest.fixture

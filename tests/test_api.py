@@ -15,7 +15,7 @@ from tfl.errors import BadImageError, DataError, RecipeError, RunError, TflError
 from tfl.quiet import load_tensorflow
 from tfl.runs import Run
 
-FUNCTIONS = ("advise", "embed", "load_run", "load_vectors", "probe", "run", "similar", "study", "tune", "verify")
+FUNCTIONS = ("advise", "embed", "load_run", "load_vectors", "probe", "run", "similar", "study", "style", "tune", "verify", "warm")
 RECIPE = """
 import tfl
 recipe = tfl.Recipe(

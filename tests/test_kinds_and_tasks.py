@@ -73,6 +73,10 @@ CASES = {
 }
 
 
+ONE_OF_EACH_KIND = pytest.mark.parametrize("finished", ["labels of texts", "numbers of sounds"], indirect=True)
+"""Where it takes trainings of its own: both kinds, and the tasks that no test of images has."""
+
+
 @pytest.fixture(scope="module", params=CASES)
 def finished(request, tmp_path_factory, with_pictures):
     """A run that was not stopped."""
@@ -113,6 +117,7 @@ def test_a_run_that_was_stopped_resumes_to_the_same_weights_and_figures(finished
     assert figures(again) == figures(finished)
 
 
+@ONE_OF_EACH_KIND
 def test_the_stages_can_be_chosen_by_measurement(finished, tmp_path, monkeypatch):
     monkeypatch.setattr("tfl.advice.auto.MOST_EPOCHS", 2)
     monkeypatch.setattr("tfl.advice.auto.CANDIDATES", ((0.3, 0.3),))
@@ -128,6 +133,7 @@ def figures(run):
     return {name: part for name, part in run.read_json("metrics.json").items() if name != "seconds"}
 
 
+@ONE_OF_EACH_KIND
 def test_it_repeats_to_the_bit(finished, tmp_path):
     assert repeat_run(finished.folder, out=tmp_path / "again", console=QUIET)["identical"]
 
@@ -137,6 +143,7 @@ def test_frozen_blocks_stayed_and_the_upper_one_moved(finished):
     assert {row["block"] for row in rows if row["moved"]} == {rows[-2]["block"], "head"}
 
 
+@ONE_OF_EACH_KIND
 def test_a_search_over_the_depth_ends_with_a_recipe_that_runs(finished, tmp_path):
     search = tfl.Search(algorithm="grid", space={"stages.finetune.train": tfl.Choice(("top:1", "all"))}, seeds=0)
     recipe = dataclasses.replace(finished.recipe, search=search).override("stages.finetune.epochs", 1)

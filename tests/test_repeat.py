@@ -210,7 +210,7 @@ recipe = tfl.Recipe(
 
 
 @pytest.fixture(scope="module")
-def base(tmp_path_factory):
+def base(tmp_path_factory, small_network):
     """A folder with photos, a recipe, and its run by another process, whose store this one shares."""
     from tfl.modalities.image.sample import load_sample
 
@@ -220,7 +220,7 @@ def base(tmp_path_factory):
         (folder / "photos" / name).mkdir(parents=True)
         for index in [at for at, label in enumerate(sample.labels) if sample.class_names[label] == name][:14]:
             Image.fromarray(sample.images[index]).save(folder / "photos" / name / f"{index}.png")
-    (folder / "digits.py").write_text(RECIPE)
+    (folder / "digits.py").write_text(RECIPE.replace("mini", small_network))
     words = [sys.executable, "-m", "tfl.cli.main", "run", "digits.py", "--out", "run"]
     ran = subprocess.run(words, cwd=folder, capture_output=True, text=True, check=False)
     assert ran.returncode == 0, ran.stderr[-3000:]

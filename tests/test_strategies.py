@@ -73,8 +73,8 @@ def test_an_unknown_strategy_names_the_others():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["scratch", "svm", "class_means", "knn", "gradual", "l2_sp", *PARTS])
-def test_a_strategy_runs(name, tmp_path):
-    recipe = with_strategy(RECIPE, name).smoke()
+def test_a_strategy_runs(name, tmp_path, small_network):
+    recipe = with_strategy(RECIPE.override("backbone", small_network), name).smoke()
     run = run_recipe(recipe, out=tmp_path / "run", console=Console(quiet=True))
     assert run.read_json("metrics.json")["test"]["count"] == 20
     assert run.path("model.keras").is_file()

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-OUTSIDE = ("tfl/modalities/", "tfl/cli/", "tfl/recipe/", "tfl/__init__.py")
-"""The rooms of the kinds of examples, the shorthand of recipes, and the command line."""
+OUTSIDE = ("tfl/modalities/", "tfl/cli/", "tfl/recipe/", "tfl/styling/", "tfl/__init__.py")
+"""The rooms of the kinds of examples, the shorthand of recipes, the command line, and style transfer, which is of pictures."""
 WORDS = re.compile(r"image|pixel|photo|picture", re.IGNORECASE)
 ALLOWED = re.compile(
     r"image_size|modalities\.image|BadImageError|[Ii]mage[Nn]et|image/(jpeg|png|svg)|`?image_bytes`?|scikit-image|tf\.image\."

@@ -34,6 +34,7 @@ from tfl.recipe import (
     Text,
     Tfds,
     Unlabelled,
+    ZeroShot,
     blocks,
     load_recipe,
     top_blocks,
@@ -69,6 +70,7 @@ __all__ = [
     "Text",
     "Tfds",
     "Unlabelled",
+    "ZeroShot",
     "advise",
     "blocks",
     "embed",
@@ -79,16 +81,32 @@ __all__ = [
     "run",
     "similar",
     "study",
+    "style",
     "top_blocks",
     "tune",
     "verify",
+    "warm",
     "write",
 ]
 
 if TYPE_CHECKING:
-    from tfl.api import advise, embed, load_run, load_vectors, probe, run, similar, study, tune, verify, write
+    from tfl.api import advise, embed, load_run, load_vectors, probe, run, similar, study, style, tune, verify, warm, write
 
-_FUNCTIONS = ("advise", "embed", "load_run", "load_vectors", "probe", "run", "similar", "study", "tune", "verify", "write")
+_FUNCTIONS = (
+    "advise",
+    "embed",
+    "load_run",
+    "load_vectors",
+    "probe",
+    "run",
+    "similar",
+    "study",
+    "style",
+    "tune",
+    "verify",
+    "warm",
+    "write",
+)
 
 
 def __getattr__(name: str) -> Any:

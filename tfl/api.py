@@ -20,7 +20,9 @@ from tfl.progress import progress_console
 from tfl.quiet import load_tensorflow
 from tfl.recipe import Backbone, Recipe, load_recipe, refuse_missing_paths
 from tfl.runs import default_folder
+from tfl.styling.api import style
 from tfl.trained_run import TrainedRun
+from tfl.warm_start.warm import warm
 
 if TYPE_CHECKING:
     from tfl.advice.advise import Advised
@@ -28,7 +30,21 @@ if TYPE_CHECKING:
     from tfl.studies.folder import StudyFolder
     from tfl.tuning.folder import SearchFolder
 
-__all__ = ["advise", "embed", "load_run", "load_vectors", "probe", "run", "similar", "study", "tune", "verify", "write"]
+__all__ = [
+    "advise",
+    "embed",
+    "load_run",
+    "load_vectors",
+    "probe",
+    "run",
+    "similar",
+    "study",
+    "style",
+    "tune",
+    "verify",
+    "warm",
+    "write",
+]
 
 
 def run(recipe: Recipe | Path | str, out: Path | str | None = None, *, resume: bool = False) -> TrainedRun:
@@ -226,7 +242,7 @@ def study(
     >>> recipe = tfl.Recipe(
     ...     name="digits",
     ...     data=tfl.Sample("digits", image_size=(32, 32), per_class=6, labels=("3", "8")),
-    ...     backbone=tfl.Backbone("mini"),
+    ...     backbone=tfl.Backbone("LeNet", weights=None),
     ...     monitor=tfl.Monitor(patience=1),
     ... )
     >>> found = tfl.study(recipe, tempfile.mkdtemp(), strategies=("features",), seeds=1)

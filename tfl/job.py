@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from tfl.evaluate.predictor import Outputs, SplitPredictor
     from tfl.model.assemble import Assembled
     from tfl.train.stage_plan import StagePlan
+    from tfl.zero_shot.classes import Attributes
 
 
 def run_recipe(
@@ -127,6 +128,7 @@ def run_recipe(
     from tfl.model.assemble import assemble_for
     from tfl.train.pretrain.pretrain import refuse_without_map
     from tfl.train.stage_plan import plan_stages
+    from tfl.zero_shot.run import check_described
 
     with clock.step("data"):
         prepared = prepare(asked, console, examples=examples)
@@ -158,6 +160,11 @@ def run_recipe(
         check_adapts(recipe.adapt, assembled)
         with clock.step("target"):
             target = _load_target(recipe, bundle, console)
+    unseen = None
+    if recipe.unseen_data is not None:
+        with clock.step("unseen"):
+            unseen = _load_unseen(recipe, bundle, console)
+    attributes = check_described(recipe, bundle, unseen)
     source_task = None
     if recipe.source_data is not None:
         with clock.step("source"):
@@ -166,6 +173,7 @@ def run_recipe(
     further |= {} if others is None else {"others": data_fingerprint(others)}
     for field, loaded in {"extra_data": extra, "unlabelled": unlabelled, "target_data": target}.items():
         further |= {} if loaded is None else {field: data_fingerprint(loaded.bundle)}
+    further |= {} if unseen is None else {"unseen_data": data_fingerprint(unseen)}
     about_data = describe_data(
         bundle.examples,
         bundle.split,
@@ -204,7 +212,8 @@ def run_recipe(
                     plans = plan_stages(assembled, recipe)
         if isinstance(recipe.stages, Auto):
             with clock.step("choice"):
-                auto = recipe.stages if target is None else replace(recipe.stages, refit=False)  # which needs held-out examples
+                kept = target is not None or attributes is not None  # which need held-out examples
+                auto = replace(recipe.stages, refit=False) if kept else recipe.stages
                 recipe = _choose_stages(run, recipe, auto, training, console, precision=precision, repeats=repeats)
             assembled = assemble_for(recipe, bundle, precision=precision)
             plans = plan_stages(assembled, recipe)
@@ -230,6 +239,9 @@ def run_recipe(
         if source_task is not None:
             with clock.step("source"):
                 metrics["source"] = _measure_forgetting(source_task, assembled, console)
+        if attributes is not None:
+            with clock.step("zero_shot"):
+                metrics |= _learn_attributes(run, recipe, plans, bundle, unseen, attributes, predictor, console)
         with clock.step("confidence"):
             confidence = _fit_confidence(run, recipe, plans, bundle, predictor, outputs, console)
             metrics |= {"confidence": figures_of(confidence)} if confidence else {}
@@ -652,19 +664,67 @@ def _fit_confidence(
     console: Console,
 ) -> Confidence | None:
     """What makes calibrated probabilities, prediction sets and out-of-distribution scores, where the recipe wants it."""
-    from tfl.evaluate.predictor import stored_features
     from tfl.evaluate.run_confidence import keep_confidence
 
     if recipe.confidence is None:
         return None
 
     def training(indices: NDArray[np.int64]) -> tuple[NDArray[np.float32], str]:
-        stored = stored_features(run, list(plans.values())[-1], bundle, indices)
-        if stored is not None:
-            return stored, "from the features of the last stage"
-        return predictor.predict(bundle, indices).features, f"in one pass over the {bundle.modality.nouns}"
+        return _training_features(run, plans, bundle, predictor, indices)
 
     return keep_confidence(run, recipe.confidence, bundle, outputs, training, console=console)
+
+
+def _training_features(
+    run: Run, plans: dict[str, StagePlan], bundle: Bundle, predictor: SplitPredictor, indices: NDArray[np.int64]
+) -> tuple[NDArray[np.float32], str]:
+    """What the head reads of training examples, and where that is from."""
+    from tfl.evaluate.predictor import stored_features
+
+    stored = stored_features(run, list(plans.values())[-1], bundle, indices)
+    if stored is not None:
+        return stored, "from the features of the last stage"
+    return predictor.predict(bundle, indices).features, f"in one pass over the {bundle.modality.nouns}"
+
+
+def _load_unseen(recipe: Recipe, bundle: Bundle, console: Console) -> Bundle:
+    """The usable examples of `unseen_data`, with what was found told."""
+    from tfl.zero_shot.unseen import load_unseen
+
+    if recipe.unseen_data is None:
+        raise ValueError("The recipe has no `unseen_data`.")
+    unseen = load_unseen(recipe.unseen_data, bundle, seed=recipe.split_seed)
+    words = (
+        f"{len(unseen.examples)} {bundle.modality.nouns} of {len(unseen.examples.class_names)} classes that training does not see"
+    )
+    console.print(f"[bold]unseen[/]   {words}", highlight=False)
+    return unseen
+
+
+def _learn_attributes(
+    run: Run,
+    recipe: Recipe,
+    plans: dict[str, StagePlan],
+    bundle: Bundle,
+    unseen: Bundle | None,
+    attributes: Attributes,
+    predictor: SplitPredictor,
+    console: Console,
+) -> dict[str, Any]:
+    """How classes are named by their attributes; what `metrics.json` has of it, under `zero_shot`."""
+    from tfl.evaluate.report.zero_shot import zero_shot_sentences
+    from tfl.zero_shot.run import learn_attributes
+
+    def features_of(some: Bundle, indices: NDArray[np.int64]) -> NDArray[np.float32]:
+        if some is bundle and np.array_equal(indices, bundle.indices("train")):
+            return _training_features(run, plans, bundle, predictor, indices)[0]
+        return predictor.predict(some, indices).features
+
+    console.print("\n[bold]zero-shot[/] classes by their attributes", highlight=False)
+    document = learn_attributes(run, recipe, bundle, unseen, attributes, features_of)
+    for words in zero_shot_sentences(document, nouns=bundle.modality.nouns):
+        console.print(f"         {words}", markup=False, highlight=False)
+    return {"zero_shot": document["unseen"]} if document["unseen"] else {}
 
 
 def _save(

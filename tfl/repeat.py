@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from tfl.errors import RunError, RunLockedError
 from tfl.evaluate.compare.changes import input_changes
 from tfl.evaluate.compare.identical import compare_epochs, compare_metrics, compare_predictions, compare_weights
-from tfl.recipe import Backbones, Recipe
+from tfl.recipe import DATA_PARTS, Backbones, Recipe
 from tfl.runs import Run, default_folder
 from tfl.storage import cache_home, check_can_write, locked
 
@@ -146,10 +146,11 @@ def _with_data(recipe: Recipe, source: str) -> Recipe:
 def _where_it_began(run: Run, recipe: Recipe) -> Iterator[None]:
     """Relative paths of a recipe are resolved from the current folder, else from the folder where the run was started."""
     start = Path(str(run.manifest.get("started_in") or "."))
-    every = [data for data in (recipe.data, recipe.source_data, recipe.extra_data, recipe.target_data) if data is not None]
+    every = [data for name in DATA_PARTS if (data := getattr(recipe, name)) is not None]
     several = recipe.backbone.inputs.values() if isinstance(recipe.backbone, Backbones) else (recipe.backbone,)
     named = [name for data in every for name in (data.source, data.exclude)]
     named += [] if recipe.unlabelled is None else [recipe.unlabelled.source]
+    named += [recipe.zero_shot.attributes] if recipe.zero_shot is not None else []
     named += [name for one in several for name in (one.name, one.weights)]
     paths = [Path(name) for name in named if isinstance(name, str) and name and not Path(name).is_absolute()]
     if start.is_dir() and any(not path.exists() and (start / path).exists() for path in paths):

@@ -6,6 +6,7 @@ matching.json   which layers took over weights of a file, and why the others did
 state.json      where to resume from                                  .lock         held while a process writes
 extra.json      how many examples of `extra_data` train, and on what evidence; extra.csv lists those that do
 pretrain.json   what the backbone learned without labels, and whether the stages begin from it; pretrained.keras is it
+zero_shot.json  how classes that were not trained on are named by their attributes; zero_shot.npz has the weights of that
 adapt.json      how the network was adapted to `target_data`, and what else was tried; adapt.npz has the weights that changed
 style.json      what a language model writes before and after it learned from an author, and how like the author that is
 mapping.json    which classes of the source stand for which of the data, where its own classifier answers
@@ -42,6 +43,8 @@ EXTRA = "extra.json"
 """Whether examples of `extra_data` train, which, and what was compared."""
 PRETRAINED, PRETRAINED_FILE = "pretrain.json", "pretrained.keras"
 """What `Recipe.pretrain` came to, and the backbone that came of it."""
+ZERO_SHOT, ZERO_SHOT_ARRAYS = "zero_shot.json", "zero_shot.npz"
+"""What names classes by their attributes."""
 ADAPT, ADAPT_ARRAYS = "adapt.json", "adapt.npz"
 """What was tried to adapt the network to `target_data`, and the weights that the choice changes."""
 VALIDATION = "validation_logits"

@@ -1,6 +1,7 @@
 """`tfl embed`, `tfl similar` and `tfl verify`: what they say, one JSON document, and exit codes."""
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -27,10 +28,18 @@ def photos(tmp_path_factory):
     return folder
 
 
-@pytest.fixture
-def vectors(photos, tmp_path):
-    result = invoke("embed", "mini", photos, "--out", tmp_path / "v.parquet", "--set", "data.image_size=32,32")
+@pytest.fixture(scope="module")
+def made(photos, tmp_path_factory):
+    """A folder with the vectors of the photos, to be copied."""
+    folder = tmp_path_factory.mktemp("vectors")
+    result = invoke("embed", "mini", photos, "--out", folder / "v.parquet", "--set", "data.image_size=32,32")
     assert result.exit_code == 0, result.stderr
+    return folder
+
+
+@pytest.fixture
+def vectors(made, tmp_path):
+    shutil.copytree(made, tmp_path, dirs_exist_ok=True)
     return tmp_path / "v.parquet"
 
 
@@ -43,6 +52,7 @@ def test_embed_answers_with_one_document(photos, tmp_path):
     assert again.exit_code == 2 and "already there" in again.stderr and "tfl similar" in again.stderr
 
 
+@pytest.mark.slow
 def test_embed_lists_what_it_leaves_out(photos, tmp_path):
     (tmp_path / "mixed").mkdir()
     Image.new("RGB", (32, 32)).save(tmp_path / "mixed" / "a.png")
@@ -71,6 +81,7 @@ def test_embed_refuses(photos, tmp_path, monkeypatch, words, message):
     assert not [entry.name for entry in tmp_path.iterdir() if not entry.name.startswith(".")]
 
 
+@pytest.mark.slow
 def test_similar_finds_adds_and_removes(vectors, photos, tmp_path):
     document = json.loads(invoke("similar", vectors, photos / "red" / "3.png", "--top", 3, "--json").stdout)
     first = document["queries"][0]["neighbours"][0]
@@ -101,6 +112,7 @@ def test_similar_refuses(vectors, words, message):
     assert result.exit_code == 2 and message in " ".join(result.stderr.split()), result.stderr
 
 
+@pytest.mark.slow
 def test_verify_measures_and_answers(vectors, photos):
     measured = json.loads(invoke("verify", vectors, "--far", "0.1", "--json").stdout)["verification"]
     assert measured["genuine"] == 56 and measured["impostor"] == 64 and measured["held_out"] == "items"

@@ -53,6 +53,7 @@ def confetti(name, rng):
     return image
 
 
+@pytest.mark.slow
 def test_one_rare_class_leaves_the_shares_of_the_others(here):
     class_folders(here / "photos", plain, ant=20, bee=20, fly=3)
     result = invoke("insects", "--data", "photos")

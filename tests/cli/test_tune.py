@@ -19,7 +19,7 @@ import tfl
 recipe = tfl.Recipe(
     name="digits",
     data=tfl.Sample("digits", image_size=(32, 32), per_class=8, labels=("3", "8", "0")),
-    backbone=tfl.Backbone("mini"),
+    backbone=tfl.Backbone("LeNet", weights=None),
     stages=(tfl.Stage("head", epochs=2, learning_rate=1e-2),),
     export=(),
     search=tfl.Search(space={"stages.head.train": tfl.Choice(("head", "top:1"))}, algorithm="grid", seeds=1),

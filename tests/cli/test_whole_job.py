@@ -137,8 +137,10 @@ def test_resuming_a_finished_run_changes_nothing_of_what_it_found(done):
         assert document["metrics"]["test"][name] == done[1]["metrics"]["test"][name]
 
 
+@pytest.mark.usefixtures("short_trainings")
 def test_a_new_recipe_runs_as_it_is(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))  # mini alone is at hand
     sample = load_sample("digits")
     for number in range(30):
         name = sample.class_names[sample.labels[number]]

@@ -14,6 +14,7 @@ PAGES = [
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("short_trainings")
 @pytest.mark.parametrize("page", PAGES, ids=str)
 def test_python_blocks_run(page):
     scope = {"__name__": "docs"}

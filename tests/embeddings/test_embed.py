@@ -40,6 +40,7 @@ def test_vectors_are_those_of_the_network(embedded, coloured):
     assert np.allclose(embedded.vectors([row])[0], maps.mean(axis=(1, 2))[0], rtol=2e-3, atol=2e-3)
 
 
+@pytest.mark.slow
 def test_files_without_labels_and_single_files(coloured, tmp_path):
     (tmp_path / "flat").mkdir()
     for name in ("blue", "red"):
@@ -53,6 +54,7 @@ def test_files_without_labels_and_single_files(coloured, tmp_path):
     assert (bare.count, bare.labelled, bare.about["task"]) == (18, 0, "")
 
 
+@pytest.mark.slow
 def test_what_cannot_be_read_is_named_and_the_others_have_vectors(coloured, tmp_path):
     shutil.copytree(coloured / "red", tmp_path / "red")
     (tmp_path / "red" / "note.png").write_text("no picture")
@@ -64,6 +66,7 @@ def test_what_cannot_be_read_is_named_and_the_others_have_vectors(coloured, tmp_
     assert not (tmp_path / "w.npy").exists()
 
 
+@pytest.mark.slow
 def test_blocks_pooling_and_length_one(coloured, tmp_path):
     options = {"settings": {"data.image_size": (32, 32)}}
     low = tfl.embed("mini", coloured, tmp_path / "a.npy", block="unit2_out", pooling="max", normalize=True, **options)
@@ -77,6 +80,7 @@ def test_blocks_pooling_and_length_one(coloured, tmp_path):
         tfl.embed("mini", coloured, tmp_path / "a.npy", **options)
 
 
+@pytest.mark.slow
 def test_the_store_and_the_direct_way_agree(coloured, tmp_path):
     ways = ("always", "never")
     found = [
@@ -149,6 +153,7 @@ def test_a_killed_pass_goes_on_to_the_same_file(coloured, tmp_path, monkeypatch)
     assert not (tmp_path / ".again.parquet.part").exists()
 
 
+@pytest.mark.slow
 def test_parts_of_other_vectors_or_of_changed_files_are_made_anew(coloured, tmp_path, monkeypatch):
     from tfl.embeddings import embed
 

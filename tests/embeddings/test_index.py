@@ -35,6 +35,7 @@ def test_a_query_is_encoded_as_the_index_was(embedded, coloured):
     assert np.array_equal(embedded.encode(file).vectors[0], embedded.vectors([row])[0])
 
 
+@pytest.mark.slow
 def test_adding_removing_and_replacing(index, coloured, tmp_path):
     before = index.vectors()
     white = tmp_path / "more" / "white.png"
@@ -53,6 +54,7 @@ def test_adding_removing_and_replacing(index, coloured, tmp_path):
     assert index.remove(coloured / "green").removed == 6 and "green" not in index.rows.labels
 
 
+@pytest.mark.slow
 def test_what_is_not_there_is_told_and_nothing_changes(index, coloured, tmp_path):
     before = index.path.read_bytes()
     with pytest.raises(DataError, match=r"nowhere\.png"):
@@ -71,6 +73,7 @@ def test_what_is_not_there_is_told_and_nothing_changes(index, coloured, tmp_path
     assert index.path.read_bytes() == before and not list(tmp_path.glob(".*part"))
 
 
+@pytest.mark.slow
 def test_files_that_cannot_be_read_are_told(embedded, coloured, tmp_path):
     (tmp_path / "bad.png").write_text("no picture")
     both = [tmp_path / "bad.png", coloured / "red" / "0.png"]
@@ -80,6 +83,7 @@ def test_files_that_cannot_be_read_are_told(embedded, coloured, tmp_path):
     assert len(found.queries) == 1 and len(found.unreadable) == 1
 
 
+@pytest.mark.slow
 def test_same_or_not(embedded, coloured):
     from tfl.errors import DataError
 
@@ -93,6 +97,7 @@ def test_same_or_not(embedded, coloured):
         tfl.verify(embedded, one)
 
 
+@pytest.mark.slow
 def test_vectors_without_labels_cannot_verify(coloured, tmp_path):
     bare = tfl.embed("mini", coloured, tmp_path / "v.npy", labels=False, settings={"data.image_size": (32, 32)})
     with pytest.raises(DataError, match="have no labels"):

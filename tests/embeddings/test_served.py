@@ -23,12 +23,14 @@ def served(embedded, coloured):
     return IndexOnPage.open(embedded.path, coloured)  # what is no run is taken for images
 
 
+@pytest.mark.slow
 def test_the_nearest_with_their_previews(served, coloured):
     found = served.ready()(content_of(coloured / "red" / "2.png"))
     assert len(found) == 6 and [row["label"] for row in found] == ["red"] * 6
     assert found[0]["distance"] == pytest.approx(0, abs=1e-4) and found[0]["thumbnail"].startswith("data:image/jpeg;base64,")
 
 
+@pytest.mark.slow
 def test_files_that_are_gone_have_no_preview(coloured, tmp_path):
     photo = tmp_path / "photo.png"
     photo.write_bytes(content_of(coloured / "red" / "0.png"))

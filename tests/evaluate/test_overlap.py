@@ -116,6 +116,7 @@ def test_near_copies_of_used_images_are_found_and_others_are_not(tmp_path, used)
     assert document["near"] == 4 and document["unseen"] == 11 and document["notes"] == []
 
 
+@pytest.mark.slow
 def test_small_pictures_are_near_copies_only_if_they_are_equal(tmp_path):
     """Scanned digits of 8 pixels: many look alike, and an array and a PNG of it have other fingerprints."""
     data = tfl.Sample("digits", image_size=(32, 32), per_class=10)

@@ -184,11 +184,11 @@ def test_labels_and_numbers_leave_with_thresholds_and_intervals(preset, tmp_path
 
 
 @pytest.fixture(scope="module")
-def of_sounds(tmp_path_factory):
+def of_sounds(tmp_path_factory, small_network):
     from tfl.modalities.audio.golden import golden_sounds
 
     data = tfl.Data("unused", image_size=(32, 32), input=tfl.Audio(seconds=0.5, sample_rate=8000, mels=32))
-    recipe = tfl.Recipe(name="kinds", data=data, backbone=tfl.Backbone("mini"))
+    recipe = tfl.Recipe(name="kinds", data=data, backbone=tfl.Backbone(small_network))
     contents = [content for content in golden_sounds().values() for _ in range(2)][:30]
     shipment, trial = shipment_of(recipe, contents, np.arange(30) % 3)
     folder = tmp_path_factory.mktemp("sounds")

@@ -215,6 +215,7 @@ def test_openvino_that_disagrees_in_every_precision_is_refused(mini, biased, mon
         choose_engine("openvino", mini, photos())
 
 
+@pytest.mark.slow
 @NEEDS_OPENVINO
 def test_a_network_that_openvino_cannot_run(mini, monkeypatch):
     monkeypatch.setattr("tfl.features.openvino_engine._graph_of", lambda prefix: b"not a graph")
@@ -224,6 +225,7 @@ def test_a_network_that_openvino_cannot_run(mini, monkeypatch):
     assert chosen.engine.name.startswith("keras") and "passed over openvino (" in chosen.said
 
 
+@pytest.mark.slow
 def test_without_the_package(mini, monkeypatch):
     monkeypatch.setitem(sys.modules, "openvino", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'tfl\[openvino\]'"):
@@ -284,6 +286,7 @@ def test_a_choice_that_was_forgotten_is_measured_anew(mini, rates):
     assert choose_engine("auto", mini, photos()).rates, "measured"
 
 
+@pytest.mark.slow
 def test_a_network_with_other_weights_is_measured_anew(mini, rates):
     rates()
     choose_engine("auto", mini, photos())

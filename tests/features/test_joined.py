@@ -45,6 +45,7 @@ def single_of(prepared):
     return Extractor([cut(assembled, len(assembled.blocks))[0]], prepared.bundle, features=prepared.recipe.features)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("joint_first", [True, False])
 def test_joint_and_single_runs_share_what_they_compute(joint, bars_with_notes, counted, joint_first, tmp_path, monkeypatch):
     monkeypatch.setenv("TFL_CACHE", str(tmp_path))

@@ -61,6 +61,7 @@ def test_a_head_without_taps_stays_as_it_is(bundle: Bundle) -> None:
         np.testing.assert_array_equal(weight, old)
 
 
+@pytest.mark.slow
 def test_whole_suffix_and_saved_model_know_it(bundle: Bundle, tmp_path: Path) -> None:
     assembled = built(bundle, "unit1_out", "unit4_out")
     pixels = bundle.cached[:4].astype("float32")  # type: ignore[index]

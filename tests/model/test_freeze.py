@@ -97,6 +97,7 @@ def test_multipliers_reach_each_weight(mini: Assembled) -> None:
     assert found["unit6_conv1/kernel"] == 0.0
 
 
+@pytest.mark.slow
 def test_layers_of_the_head_have_rates_of_their_own() -> None:
     recipe = tfl.Recipe(
         name="test",
@@ -134,6 +135,7 @@ def test_layers_of_the_head_have_rates_of_their_own() -> None:
     assert moved == {"head_dense2", "logits"}
 
 
+@pytest.mark.slow
 def test_what_was_not_imported_trains(tmp_path: Path) -> None:
     mini = build()
     cut = keras.Model(mini.model.input, mini.model.get_layer("unit5_out").output)

@@ -167,6 +167,7 @@ def test_a_dead_block_is_read_as_zeros_and_not_as_nan() -> None:
     assert np.isfinite(found).all() and not np.any(np.isnan(assembled.model(pixels())))
 
 
+@pytest.mark.slow
 def test_a_run_with_taps_is_the_next_ones_backbone(tmp_path: Path) -> None:
     first = build("stem_out", "unit2_out", "unit5_out")
     first.model.save(tmp_path / "model.keras")

@@ -10,9 +10,10 @@ from PIL import Image
 from tfl.cli.main import cli
 from tfl.runs import Run
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("pictures")]
+pytestmark = pytest.mark.slow
 
-MINI = ("--set", "backbone=mini", "--set", "data.image_size=48,48")
+NO_EXPORT = ("--set", "export=")
+MINI = ("--set", "backbone=mini", "--set", "data.image_size=48,48", *NO_EXPORT)
 
 
 def smoke(recipe, out, *options):
@@ -30,6 +31,7 @@ def draw(path, tint, rng, *, grey=False):
     Image.fromarray(pixels[..., 0] if grey else pixels).save(path)
 
 
+@pytest.mark.usefixtures("pictures")
 def test_strawberry_disease(tmp_path):
     run = smoke("strawberry_disease", tmp_path / "run")
     assert "drawn, not photographed" in run.path("report.html").read_text()
@@ -37,12 +39,12 @@ def test_strawberry_disease(tmp_path):
 
 
 def test_handwritten_digits_trains_on_at_most_ten_images_a_class(tmp_path):
-    run = smoke("handwritten_digits", tmp_path / "run")
+    run = smoke("handwritten_digits", tmp_path / "run", *NO_EXPORT)
     assert all(count <= 10 for count in run.manifest["data"]["counts"]["train"].values())
 
 
 def test_leaves_at_night_adapts_to_the_dark_ones(tmp_path):
-    run = smoke("leaves_at_night", tmp_path / "run", "--set", "data.image_size=48,48")
+    run = smoke("leaves_at_night", tmp_path / "run", "--set", "data.image_size=48,48", "--set", "adapt.minutes=0.05", *NO_EXPORT)
     assert run.read_json("adapt.json")["tried"][0]["name"] == "source_only"
     assert 0 < run.read_json("metrics.json")["target"]["count"] <= 80
 
@@ -80,7 +82,6 @@ def test_wild_animals(tmp_path):
     assert len(run.class_names) == 10
 
 
-@pytest.mark.slow
 def test_spoken_digits(tmp_path):
     run = smoke("spoken_digits", tmp_path / "run", "--set", "data.per_class=8")
     assert run.recipe.data.input.seconds == 1.0
@@ -90,7 +91,7 @@ def test_spoken_digits(tmp_path):
 @pytest.mark.real_photos
 def test_fashion_then_digits(tmp_path, photos):
     source = smoke("fashion_source", tmp_path / "fashion", "--data", str(photos / "fashion_mnist"))
-    options = ("--set", f"backbone={source.path('model.keras')}", "--set", "data.image_size=32,32")
+    options = ("--set", f"backbone={source.path('model.keras')}", "--set", "data.image_size=32,32", *NO_EXPORT)
     assert len(smoke("handwritten_digits", tmp_path / "digits", *options).class_names) == 10
 
 
@@ -102,15 +103,16 @@ def test_every_recipe_is_run_here():
 
 def test_leaf_with_note(tmp_path):
     pytest.importorskip("keras_hub")
-    run = smoke("leaf_with_note", tmp_path / "run")
+    run = smoke("leaf_with_note", tmp_path / "run", *NO_EXPORT)
     assert "What each input is worth" in run.path("report.html").read_text()
 
 
 def test_unlabelled_first(tmp_path):
-    run = smoke("unlabelled_first", tmp_path / "run")
+    run = smoke("unlabelled_first", tmp_path / "run", *NO_EXPORT)
     assert run.read_json("pretrain.json")["epochs"] == 1
 
 
+@pytest.mark.usefixtures("pictures")
 def test_leaf_tasks(tmp_path):
     run = smoke("leaf_tasks", tmp_path / "run")
     assert "Together and alone" in run.path("report.html").read_text()

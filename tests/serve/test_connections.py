@@ -170,6 +170,7 @@ def test_more_connections_than_are_taken_get_503_and_those_before_are_served(por
         time.sleep(0.05)
 
 
+@pytest.mark.slow
 def test_2000_requests_at_once_are_all_answered(port):
     """Over 200 connections that each send ten."""
     statuses = []

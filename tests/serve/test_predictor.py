@@ -201,6 +201,7 @@ def run(tmp_path_factory):
     return run
 
 
+@pytest.mark.slow
 def test_a_run_and_its_export_say_the_same(run, photos):
     whole = png("red", size=(300, 200))
     (photos / "cut.png").write_bytes(whole[: len(whole) // 2])

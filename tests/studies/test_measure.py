@@ -53,12 +53,16 @@ def files_of(study):
 
 
 @pytest.mark.slow
-def test_a_study_and_its_resumption_with_another_seed(recipe_file, tmp_path):
+@pytest.mark.usefixtures("short_trainings")
+def test_a_study_and_its_resumption_with_another_seed(recipe_file, tmp_path, small_network):
     found = tfl.study(
-        recipe_file, tmp_path / "s", strategies=("features",), backbones=("mini", "LeNet"), train_per_class=(4,), seeds=1
+        recipe_file, tmp_path / "s", strategies=("features",), backbones=(small_network, "LeNet"), train_per_class=(4,), seeds=1
     )
     assert all(found.path(name).stat().st_size for name in FILES) and found.document["status"] == "done"
-    assert [row["title"] for row in found.rows] == ["mini scratch", "mini features", "LeNet scratch", "LeNet features"]
+    assert [row["title"] for row in found.rows] == [
+        *(f"{small_network} scratch", f"{small_network} features"),
+        *("LeNet scratch", "LeNet features"),
+    ]
     assert [(column["title"], column["train_examples"]) for column in found.columns] == [("digits, 4 per class", [12])]
     *done, missing = found.table
     assert missing["status"] == "unavailable" and "no pretrained weights of LeNet" in missing["reason"]
@@ -80,10 +84,11 @@ def test_a_study_and_its_resumption_with_another_seed(recipe_file, tmp_path):
     assert {path: when for path, when in files_of(more).items() if path in before} == before
     assert [cell["seeds"] for cell in more.table if cell["status"] == "done"] == [2] * 3 and len(more.rows) == 4
     assert len(more.path("study.csv").read_text().splitlines()) == 1 + 4 * 2
-    assert "| mini | scratch |" in str(more) and more.report.file.is_file()
+    assert "| LeNet | scratch |" in str(more) and more.report.file.is_file()
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("short_trainings")
 def test_a_killed_study_is_resumed_without_running_anything_twice(recipe_file, tmp_path):
     words = [
         "study",
@@ -122,6 +127,7 @@ def test_no_minutes_run_nothing_and_the_table_says_so(recipe_file, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("short_trainings")
 def test_a_cell_that_fails_does_not_end_the_study(recipe_file, tmp_path, monkeypatch):
     real = measure.run_recipe
 

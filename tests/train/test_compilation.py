@@ -77,6 +77,7 @@ def stream(arrays):
     return StreamEpoch(tf.data.Dataset.from_tensor_slices(arrays).batch(16))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("epoch_of", [memory, stream])
 @pytest.mark.parametrize("optimizer", ["Adam", "SGD"])
 def test_training_is_the_same_with_and_without(arrays, epoch_of, optimizer):
@@ -93,6 +94,7 @@ def test_training_is_the_same_with_and_without(arrays, epoch_of, optimizer):
         np.testing.assert_allclose(one, other, atol=2e-4)
 
 
+@pytest.mark.slow
 def test_xla_sees_one_shape_only(arrays):
     loop = Loop(make_model(), keras.optimizers.SGD(0.01), batch_size=16, jit_compile=True)
     loop.train(memory(arrays))
@@ -117,6 +119,7 @@ def test_auto_takes_what_is_clearly_faster_and_says_so(seconds, off, on, chosen)
     assert f"jit_compile {'on' if chosen else 'off'}: measured {16 / off:.0f} examples/s without XLA" in text.getvalue()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", ["float32", "mixed_float16"])
 @pytest.mark.parametrize("asked", ["auto", True])
 def test_choosing_leaves_no_trace(asked, policy):

@@ -67,6 +67,7 @@ def test_a_lower_loss_with_a_lower_metric_does_not_hold():
     assert gain.mean > 0 > gain.metric and not gain.holds
 
 
+@pytest.mark.slow
 def test_chance_alone_rarely_holds():
     held = [evidence(alpha=0.1).compare(noisy(1, seed=2 * n), noisy(1, seed=2 * n + 1)).holds for n in range(40)]
     assert sum(held) <= 10
@@ -89,6 +90,7 @@ def test_numbers_are_compared_as_they_are():
     assert gain.holds and gain.metric > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("alpha", "kept"), [(1.0, True), (0.0, False)])
 def test_a_stage_without_evidence_gives_way_to_its_start(tmp_path, recipe, bundle, network, changed, alpha, kept):
     recipe = changed(recipe, "head", epochs=1, learning_rate=1e-6)

@@ -142,6 +142,7 @@ def test_l2_sp_is_a_penalty_on_the_distance_to_the_start_of_all_but_the_head(arr
     assert loss > 0.5 / 2 * (8 * 8 + 8)
 
 
+@pytest.mark.slow
 def test_l2_sp_counts_weights_within_layers_once_and_low_rank_changes_by_what_they_add():
     """Zero gradients: the loss above that of the same network is the penalty."""
     keras.utils.set_random_seed(0)

@@ -120,6 +120,7 @@ def test_a_recipe_can_refuse(tmp_path, recipe, bundle, network, changed, narrow)
         train(Run.create(tmp_path / "run", recipe, command=[]), recipe, bundle, network)
 
 
+@pytest.mark.slow
 def test_what_does_not_fit_one_by_one_does_not_fit(tmp_path, recipe, bundle, network, changed, narrow):
     narrow(0)
     recipe = steady(recipe, changed)

@@ -143,6 +143,7 @@ def test_a_start_that_is_restored_is_the_same_to_the_bit(tmp_path, recipe, bundl
     assert all(before[path].tobytes() == after[path].tobytes() for path in before if not path.startswith("logits"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("weights", PARTS)
 def test_a_loss_that_is_not_finite_leaves_the_usual_network(tmp_path, recipe, bundle, network, part, weights):
     recipe = part(recipe, weights)
@@ -153,6 +154,7 @@ def test_a_loss_that_is_not_finite_leaves_the_usual_network(tmp_path, recipe, bu
     assert not moved_between(before, weights_of(assembled))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("weights", "name"),
     [

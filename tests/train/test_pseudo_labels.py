@@ -42,6 +42,7 @@ def test_the_mean_over_the_rows_is_the_loss_of_the_paper() -> None:
     assert task.step_metric == "accuracy" and FixMatch.around(task_of("classify"), None) is task_of("classify")
 
 
+@pytest.mark.slow
 def test_a_step_takes_so_many_images_for_each_labelled_one_and_all_of_them_in_turn() -> None:
     stage = tfl.Stage("all", train="all", batch_size=4, augment=tfl.Augment(crop=0.9), pseudo_labels=tfl.PseudoLabels(ratio=3))
     batches = PseudoLabelBatches(pool(6), stage, pool(10))

@@ -146,7 +146,7 @@ def test_a_killed_search_ends_as_one_that_was_not(recipe, look_for, whole, score
 
 def test_a_killed_bayesian_search_with_the_median_rule_ends_as_one_that_was_not(recipe, look_for, scores, searching, cut_search):
     space = {"stages.head.learning_rate": tfl.Between(1e-4, 1e-1, log=True), "head.dropout": tfl.Choice((0.0, 0.5))}
-    recipe = searching(recipe, algorithm="bayesian", trials=5, space=space, stop_poor=True)
+    recipe = searching(recipe, algorithm="bayesian", trials=4, space=space, stop_poor=True)
     undisturbed = scores(look_for(recipe, "whole"))
     cut_search(recipe, "killed", epoch=5)
     assert scores(look_for(recipe, "killed", resume=True)) == undisturbed

@@ -31,6 +31,7 @@ COMMANDS = (
         "serve",
     ),
     *("embed", "similar", "verify"),
+    *("style", "warm"),
     *("backbones", "new", "cache", "doctor"),
 )
 

@@ -22,9 +22,26 @@ if TYPE_CHECKING:
 
 
 @command
-@click.argument("model", metavar="RUN|EXPORT", type=click.Path(path_type=Path))
+@click.argument("model", metavar="RUN|EXPORT|PRESET", type=click.Path(path_type=Path))
 @click.argument("files", metavar="FILES...", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--text", "texts", metavar="TEXT", multiple=True, help="A text to answer, instead of a file; repeatable.")
+@click.option(
+    "--classes",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Name these classes, which need not have been trained on: of a RUN with `zero_shot` a table of attributes; of a PRESET "
+    "of CLIP or SigLIP a text file with one class per line.",
+)
+@click.option(
+    "--prompt",
+    "prompts",
+    metavar="TEXT",
+    multiple=True,
+    help='With a PRESET, a text with {} where the class is put, such as "a photo of a {}."; repeatable, and averaged.',
+)
+@click.option(
+    "--examples", metavar="SOURCE", help="With --classes, a few labelled examples of these classes, which improve the answer."
+)
 @click.option(
     "--format",
     "shape",
@@ -34,14 +51,24 @@ if TYPE_CHECKING:
 @click.option("--out", metavar="FILE", type=click.Path(path_type=Path), help="Write the answer to this file.")
 @click.option("--skip-bad", is_flag=True, help="Exit with 0 although files were left out that cannot be read.")
 def predict(
-    model: Path, files: tuple[Path, ...], texts: tuple[str, ...], shape: str | None, out: Path | None, skip_bad: bool
+    model: Path,
+    files: tuple[Path, ...],
+    texts: tuple[str, ...],
+    classes: Path | None,
+    prompts: tuple[str, ...],
+    examples: str | None,
+    shape: str | None,
+    out: Path | None,
+    skip_bad: bool,
 ) -> Answer:
-    """Answer FILES with the model of a run, or with an export.
+    """Answer FILES with the model of a run, or with an export; or name classes that were not trained on.
 
     FILES are files of the kind that the model was trained on (images, sounds, texts), and folders of them at any depth: the files
     that training would take, whatever their names end in. Of a model of several inputs they are tables with a column for each
     input; every row is answered, also where inputs are missing. Files that cannot be read are listed with the reason and left
     out; the exit code is then 2, or 0 with --skip-bad. An export needs TensorFlow alone to be read.
+
+    With --classes the answer is one of the classes of a file, whether they were trained on or not.
     """
     from tfl.data.walk import skipped_findings
     from tfl.serve.files import expand
@@ -51,10 +78,12 @@ def predict(
         check_can_write(out, folder=False)
     if not files and not texts:
         raise click.UsageError("Missing argument 'FILES...': name files or folders, or give texts with --text.")
+    if classes is None and (prompts or examples is not None):
+        raise click.UsageError("--prompt and --examples go with --classes.")
     skipped: list[str] = []
     noun, nouns = nouns_of(model)
     chosen = expand(files, skipped, noun=noun) if files or not texts else []
-    predictor = open_predictor(model)
+    predictor = open_predictor(model) if classes is None else _open_zero_shot(model, classes, prompts, examples)
     if texts:
         _refuse_texts(predictor, files)
         found = predictor.look_at_contents({text: text.encode("utf-8", "surrogateescape") for text in texts})
@@ -84,6 +113,12 @@ def predict(
         write_atomically(out, text)
         return Answer(document, lambda: click.echo(f"{len(predictions)} predictions in {out}"), code)
     return Answer(document, lambda: click.echo(text, nl=False), code)
+
+
+def _open_zero_shot(model: Path, classes: Path, prompts: tuple[str, ...], examples: str | None) -> Predictor:
+    from tfl.zero_shot.predictor import open_zero_shot
+
+    return open_zero_shot(model, classes, prompts=prompts, examples=examples)
 
 
 def _refuse_texts(predictor: Predictor, files: tuple[Path, ...]) -> None:

@@ -16,6 +16,7 @@ KIND_OF = {
     "strawberry": "image",
     "digits": "image",
     "strawberry_night": "image",
+    "animals": "image",
     "drawn_digits": "image",
     "leaf_tasks": "image",
     "reviews": "text",

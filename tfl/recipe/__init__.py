@@ -29,6 +29,7 @@ from tfl.recipe.tasks import (
     metric_alone,
 )
 from tfl.recipe.unlabelled import ADAPT_METHODS, PRETRAIN, Adapt, AdaptMethod, Pretrain, PseudoLabels, Unlabelled
+from tfl.recipe.zero_shot import ZeroShot
 
 __all__ = [
     "ADAPT_METHODS",
@@ -83,4 +84,5 @@ __all__ = [
     "metric_alone",
     "refuse_missing_paths",
     "top_blocks",
+    "ZeroShot",
 ]

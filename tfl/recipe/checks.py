@@ -221,6 +221,27 @@ def check_target_data(recipe: Recipe, target: Data) -> None:
         )
 
 
+def check_zero_shot(recipe: Recipe) -> None:
+    """Whether classes can be named by their attributes."""
+    unseen = recipe.unseen_data
+    if recipe.zero_shot is None:
+        if unseen is not None:
+            raise RecipeError(
+                "`unseen_data` holds classes that are named by their attributes, and nothing says which they have.",
+                received=unseen.source,
+                fix="Give `zero_shot=tfl.ZeroShot(TABLE)` as well, or leave `unseen_data` out.",
+            )
+        return
+    if recipe.task != "classify" or recipe.data.inputs:
+        raise RecipeError(
+            "`zero_shot` names one of several classes, of examples with one input.",
+            received=f"task={recipe.task}" + (", several inputs" if recipe.data.inputs else ""),
+            fix="Leave `zero_shot` out.",
+        )
+    if unseen is not None:
+        _check_other_data(recipe, "unseen_data", unseen, "they are not split")
+
+
 def _check_other_data(recipe: Recipe, field: str, other: Data, why_idle: str) -> None:
     """Whether examples of another source can go through the network next to those of `data`."""
     if recipe.task != "classify":

@@ -213,7 +213,8 @@ _OUTPUTS = ("label", "calibrated_probabilities", "prediction_set", "is_label", "
 def Sample(name: str, **options: Any) -> Data:  # noqa: N802  (read as a noun, like keras.Input)
     """Examples that come with tfl or its dependencies: images `strawberry` (drawn, not photographed) and `digits`, texts
     `reviews` with `input=tfl.Text()`, sounds `sounds` with `input=tfl.Audio()`, books `authors` with `input=tfl.Passages()`; of
-    other domains, for `target_data`, the images `strawberry_night` and `drawn_digits`; `leaf_tasks` has several targets."""
+    other domains, for `target_data`, the images `strawberry_night` and `drawn_digits`; `leaf_tasks` has several targets;
+    `animals`, for `zero_shot`, are drawn."""
     return Data(f"sample:{name}", **options)
 
 

@@ -46,11 +46,13 @@ def load_recipe(path: Path | str) -> Recipe:
 _PATHS = (
     *(f"{part}.{name}" for part in DATA_PARTS for name in ("source", "exclude")),
     "unlabelled.source",
+    "zero_shot.attributes",
     "backbone.name",
     "backbone.weights",
 )
 _WHAT = {
     "unlabelled.source": "no source of images without labels",
+    "zero_shot.attributes": "no table of attributes",
     **{f"{part}.source": "no source of images" for part in DATA_PARTS},
     **{f"{part}.exclude": "no list of images to leave out" for part in DATA_PARTS},
     "backbone.name": "no model file",
@@ -105,9 +107,9 @@ def _relative_path(recipe: Recipe, field: str) -> str | None:
     part, *between, name = field.split(".")
     owner: Any = getattr(recipe, part)
     value = getattr(owner.inputs[between[0]] if between else owner, name, None)  # there may be no `source_data` and so on
-    if value is None or os.path.isabs(value) or value.startswith("~") or ":" in value or len(value) >= _LONGEST:
+    if not isinstance(value, str) or os.path.isabs(value) or value.startswith("~") or ":" in value or len(value) >= _LONGEST:
         return None
-    named = part in (*DATA_PARTS, "unlabelled") or "/" in value or value.endswith(_MODEL_FILES)
+    named = part in (*DATA_PARTS, "unlabelled", "zero_shot") or "/" in value or value.endswith(_MODEL_FILES)
     return value if named else None
 
 

@@ -23,6 +23,7 @@ from tfl.recipe.checks import (
     check_numbers,
     check_target_data,
     check_unlabelled,
+    check_zero_shot,
 )
 from tfl.recipe.data import Data
 from tfl.recipe.inputs import Passages, Table
@@ -32,6 +33,7 @@ from tfl.recipe.settings import Calibration, ExportFormat, Features, Monitor, Pr
 from tfl.recipe.stages import Auto, Stage
 from tfl.recipe.tasks import GENERATE, HEADS, METRICS, OF_NUMBERS, TaskName, metric_alone
 from tfl.recipe.unlabelled import Adapt, Pretrain, Unlabelled
+from tfl.recipe.zero_shot import ZeroShot
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +69,9 @@ class Recipe:
         target_data: Unlabelled examples of another domain, such as photos at night, to which the trained network is adapted.
             Where they have labels, these are used for the report alone. For one of several classes; None adapts nothing.
         adapt: How; see `Adapt`.
+        zero_shot: How classes that are not in `data` are named by their attributes, see `ZeroShot`; `tfl predict RUN FILES
+            --classes TABLE` answers with them. For one of several classes.
+        unseen_data: Labelled examples of such classes, on which the report measures that. Nothing learns from them.
         each_alone: Whether each of several targets is also trained alone, with the same network, head, stages and split, and put
             beside what is predicted together: in the report, on the console and in `metrics.json` (`alone`).
 
@@ -105,6 +110,8 @@ class Recipe:
     pretrain: Pretrain | None = None
     target_data: Data | None = None
     adapt: Adapt = Adapt()
+    zero_shot: ZeroShot | None = None
+    unseen_data: Data | None = None
     each_alone: bool = False
 
     def __post_init__(self) -> None:
@@ -176,6 +183,7 @@ class Recipe:
                 fix="Name the unlabelled examples: target_data=tfl.Data(SOURCE); or leave out `adapt`.",
             )
         check_unlabelled(self)
+        check_zero_shot(self)
 
     @property
     def metrics(self) -> tuple[str, ...]:
@@ -313,7 +321,7 @@ def _multipliers_alone(multipliers: Mapping[str, float], name: str, *, targets: 
     return found
 
 
-DATA_PARTS = ("data", "source_data", "extra_data", "target_data")
+DATA_PARTS = ("data", "source_data", "extra_data", "target_data", "unseen_data")
 """The fields of a recipe that name examples."""
 
 

@@ -91,7 +91,7 @@ def search(
     >>> recipe = tfl.Recipe(
     ...     name="digits",
     ...     data=tfl.Sample("digits", image_size=(32, 32), per_class=6),
-    ...     backbone=tfl.Backbone("mini"),
+    ...     backbone=tfl.Backbone("LeNet", weights=None),
     ...     stages=(tfl.Stage("head", epochs=1),),
     ...     search=tfl.Search(space={"head.dropout": tfl.Choice((0.0, 0.5))}, algorithm="grid", seeds=0),
     ... )

@@ -85,6 +85,7 @@ def test_samples_mistakes_and_explanations(tmp_path: Path) -> None:
         assert entry["text"] == ("48 × 32 px" if "group" in entry else "120 × 80 px")
 
 
+@pytest.mark.slow
 def test_the_same_seed_shows_the_same_pictures(tmp_path: Path) -> None:
     examples = _examples(3, 24)
     probabilities = _all_wrong(examples)
@@ -114,6 +115,7 @@ def test_without_mistakes_there_are_none(tmp_path: Path) -> None:
     assert _save(tmp_path, examples, np.eye(2, dtype=np.float32)[labels])["mistakes"] == []
 
 
+@pytest.mark.slow
 def test_the_report_shows_the_album(tmp_path: Path, new_run: Any) -> None:
     from tfl.evaluate.report.page import write_report
 

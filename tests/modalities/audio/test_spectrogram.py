@@ -43,6 +43,7 @@ def reference(wave: np.ndarray, audio: tfl.Audio) -> np.ndarray:
     return librosa.power_to_db(power, ref=np.max, top_db=audio.range_db).T
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("audio", SETTINGS, ids=lambda audio: f"{audio.sample_rate}")
 def test_decibels_are_those_of_librosa(audio):
     rng = np.random.default_rng(0)

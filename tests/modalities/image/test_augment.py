@@ -66,6 +66,7 @@ def one_by_one(count: int, options: dict[str, Any]) -> np.ndarray:
     return in_graph(images, tf.zeros((count, 2)), tf.range(count), seed=1, **options)[0].numpy()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ALL)
 def test_it_is_a_function_of_seed_and_view(name: str) -> None:
     images, labels = apply(ALL[name])

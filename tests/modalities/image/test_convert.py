@@ -105,6 +105,7 @@ def test_16_bits_come_exactly_to_the_graph(name: str) -> None:
     np.testing.assert_array_equal(pixels_of(contents), found >> 8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("colour", [False, True])
 @pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
 @pytest.mark.parametrize("kind", ["png", "tiff"])

@@ -87,6 +87,7 @@ def test_every_class_that_is_accepted_is_tried() -> None:
     assert sorted(small_encoders()) == sorted(ENCODERS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", sorted(TOKENS))
 def test_the_flat_network_answers_as_keras_hubs_own_and_loads_again(kind: str, folder: Any, tmp_path: Path) -> None:
     raw, path = folder(kind)
@@ -103,6 +104,7 @@ def test_the_flat_network_answers_as_keras_hubs_own_and_loads_again(kind: str, f
         patches = again
 
 
+@pytest.mark.slow
 def test_siglip_has_a_pooled_output_and_no_class_token(folder: Any) -> None:
     raw, path = folder("SigLIPBackbone")
     pooled = build_encoder(tfl.Backbone(path), image_size=(SIDE, SIDE), pooling="pooled")
@@ -161,6 +163,7 @@ def test_names_do_not_depend_on_what_was_built_before() -> None:
     assert first == again and first[0].name == "embeddings"
 
 
+@pytest.mark.slow
 def test_what_a_recipe_may_say(folder: Any, tmp_path: Path) -> None:
     raw, path = folder("ViTBackbone")
     given = {"image_size": (SIDE, SIDE)}

@@ -53,6 +53,7 @@ def test_what_is_wrong_is_told_of_the_input(modality, parts, trouble):
     assert modality.troubles[trouble]
 
 
+@pytest.mark.slow
 def test_the_audit_decodes_every_example(modality, joint):
     found = audit(load_source(joint.data), modality=modality, keep=True)
     assert len(found.examples) == 120
@@ -82,6 +83,7 @@ def test_a_recipe_is_written_and_changed_by_input(joint):
     assert (other.backbone.name, other.data.inputs["photo"].size) == ("MobileNetV2 + tiny", (64, 64))
 
 
+@pytest.mark.slow
 def test_photos_that_use_some_of_their_bits_are_refused_as_they_are_alone(tmp_path):
     rng = np.random.default_rng(0)
     for number in range(8):

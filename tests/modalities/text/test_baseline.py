@@ -66,6 +66,7 @@ def test_the_validation_split_decides_the_strength() -> None:
     assert tfidf_baseline("classify", train=signal[0], val=signal[1], texts=["a"]).strength == STRENGTHS[-1]
 
 
+@pytest.mark.slow
 def test_it_reaches_what_was_measured_by_hand() -> None:
     folder = Path(os.environ.get("TFL_TEST_DATA", "/nonexistent")) / "sst2"
     if not folder.is_dir():

@@ -62,6 +62,7 @@ def test_what_is_no_utf8_does_not_stop_a_batch(bert_folder: Path) -> None:
     assert (clean != broken).any()
 
 
+@pytest.mark.slow
 def test_decoding_in_a_dataset_is_encoding(bert_folder: Path) -> None:
     import tensorflow as tf
 
@@ -79,6 +80,7 @@ def test_decoding_in_a_dataset_is_encoding(bert_folder: Path) -> None:
             assert found[name].dtype == value.dtype
 
 
+@pytest.mark.slow
 def test_the_length_is_chosen_from_the_texts_and_said(bert_folder: Path) -> None:
     open_ = recipe(bert_folder, None)
     examples = texts(*["a fine film"] * 99, "very " * 200)
@@ -150,6 +152,7 @@ assert not {"keras_hub", "tfl"} & set(sys.modules)
 """
 
 
+@pytest.mark.slow
 def test_a_signature_from_strings_runs_without_keras_hub(bert_folder: Path, tmp_path: Path) -> None:
     modality = modality_of(recipe(bert_folder))
     expected = served(modality, modality.build_backbone(recipe(bert_folder).backbone), tmp_path / "served")
@@ -178,6 +181,7 @@ def vectors(modality: Any, network: Any, *sentences: str) -> np.ndarray:
     return found / np.linalg.norm(found, axis=1, keepdims=True)
 
 
+@pytest.mark.slow
 def test_the_real_encoder_finds_the_published_similarities(minilm: str) -> None:
     """Of https://www.sbert.net/docs/sentence_transformer/usage/semantic_textual_similarity.html, by all-MiniLM-L6-v2."""
     modality = modality_of(recipe(minilm, 32))

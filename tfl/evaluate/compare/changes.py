@@ -104,7 +104,7 @@ def _data(before: Run, after: Run) -> dict[str, Any] | None:
     if not all(prints):
         return None
     if prints[0] == prints[1]:
-        for field in ("extra_data", "target_data", "unlabelled"):
+        for field in ("extra_data", "target_data", "unlabelled", "unseen_data"):
             others = [(run.manifest.get(field) or {}).get("fingerprint") for run in (before, after)]
             if others[0] != others[1]:
                 return {"note": f"The examples of `{field}` differ.", "details": {field: others}}

@@ -39,11 +39,12 @@ from tfl.evaluate.report.pretrain import pretrain_chart, pretrain_facts
 from tfl.evaluate.report.sections import Section, section_of
 from tfl.evaluate.report.source import forgetting_facts, mapping_facts
 from tfl.evaluate.report.use import usage
+from tfl.evaluate.report.zero_shot import zero_shot_facts
 from tfl.evaluate.run_files import optional_json, read_history, readable
 from tfl.fields import as_plain
 from tfl.modalities.base import KINDS, NOUNS
 from tfl.recipe import GENERATE, OF_NUMBERS, SEVERAL
-from tfl.runs import ADAPT, AUTO, EXTRA, MAPPING, MATCHING, PRETRAINED, STYLE, Run
+from tfl.runs import ADAPT, AUTO, EXTRA, MAPPING, MATCHING, PRETRAINED, STYLE, ZERO_SHOT, Run
 from tfl.storage import finite, write_atomically, write_json
 from tfl.tasks.base import Task, task_of
 
@@ -94,6 +95,8 @@ def _collect(run: Run, section: Section) -> dict[str, Any]:
         pretrain = pretrain_facts(optional_json(run, PRETRAINED), nouns=nouns)
     with readable(run, ADAPT):
         adapted = adapt_facts(optional_json(run, ADAPT), nouns=nouns)
+    with readable(run, ZERO_SHOT):
+        zero_shot = zero_shot_facts(optional_json(run, ZERO_SHOT), nouns=nouns)
     with readable(run, "plans.json", "ledger.json"):
         blocks = block_facts(optional_json(run, "plans.json"), optional_json(run, "ledger.json"))
     with readable(run, MATCHING):
@@ -114,6 +117,7 @@ def _collect(run: Run, section: Section) -> dict[str, Any]:
             "extra": extra,
             "pretrain": pretrain,
             "adapt": adapted,
+            "zero_shot": zero_shot,
             "blocks": blocks,
             "matching": matching,
             "stages": stages,

@@ -1,5 +1,5 @@
 """The data that comes with tfl: strawberry leaves drawn by our own code, and scikit-learn's handwritten digits; and of another
-domain, the leaves as if at night, and digits drawn by our own code.
+domain, the leaves as if at night, and digits drawn by our own code; and drawn animals, whose classes are told by attributes.
 
 No image file ships. The leaves are drawn at first use (some seconds), kept under the cache folder, and read from there
 afterwards; the same code draws the same pictures everywhere. They are drawn, not photographed: good for trying tfl and
@@ -74,6 +74,14 @@ SAMPLES: dict[str, SampleInfo] = {
         note="drawn, not handwritten",
         class_names=tuple("0123456789"),
     ),
+    "animals": SampleInfo(
+        name="animals",
+        note="drawn, not photographed",
+        class_names=(
+            *("horse", "tiger", "leopard", "giraffe", "goat", "bat", "bee"),
+            *("ostrich", "cat", "cow", "zebra", "swan", "bull", "butterfly"),
+        ),
+    ),
     "leaf_tasks": SampleInfo(
         name="leaf_tasks",
         note="drawn, not photographed",
@@ -105,6 +113,7 @@ def load_sample(name: str) -> SampleArrays:
         "digits": _load_digits,
         "strawberry_night": _load_strawberry_night,
         "drawn_digits": _load_drawn_digits,
+        "animals": _load_animals,
     }
     about = SAMPLES[name]
     columns: dict[str, list[str]] = {}
@@ -166,6 +175,12 @@ def _load_strawberry_night() -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
 
     names = SAMPLES["strawberry_night"].class_names
     return _kept(_file_of("strawberry_night", "drawing.py", "leaves.py", "other_domain.py"), lambda: draw_night(names))
+
+
+def _load_animals() -> tuple[NDArray[np.uint8], NDArray[np.int32]]:
+    from tfl.modalities.image.animals import draw_animals
+
+    return _kept(_file_of("animals", "drawing.py", "animals.py"), draw_animals)
 
 
 def _kept(

@@ -45,6 +45,7 @@ def empty_keras_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "models"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["VGG16", "DenseNet121", "EfficientNetB0", "ConvNeXtTiny", "MobileNetV2", "mini"])
 def test_pixels_stay_float32_under_mixed_precision(name: str, bfloat16: None) -> None:
     model = build(name, weights=None)
@@ -122,6 +123,7 @@ def test_efficientnet_with_imagenets_file_divides_by_the_deviation(empty_keras_h
     np.testing.assert_allclose(model(pixels()), plain(pixels() * scale.astype("float32")), atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.real_weights
 @pytest.mark.parametrize(("name", "arguments"), [("MobileNet", {"alpha": 0.75}), ("MobileNetV2", {"alpha": 0.35})])
 def test_real_weights_give_kerass_features_at_another_size(name: str, arguments: dict[str, Any]) -> None:
@@ -151,6 +153,7 @@ def test_a_users_model_loses_its_top_and_takes_another_size(tmp_path: Path) -> N
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("make", "last"), [("MobileNet", "conv_pw_13_relu"), ("MobileNetV3Small", "activation_17")])
 def test_the_convolutions_of_an_old_classifier_are_no_blocks(make: str, last: str, tmp_path: Path) -> None:
     getattr(keras.applications, make)(weights=None, input_shape=(64, 64, 3)).save(tmp_path / "own.keras")

@@ -84,6 +84,7 @@ def test_the_files_with_the_classifier_are_those_that_keras_asks_for(monkeypatch
         assert asked[-1] == catalog.with_classifier(entry.weights_file)
 
 
+@pytest.mark.slow
 def test_a_weights_file_with_the_classifier_is_loaded(keras_home: Path, tmp_path: Path) -> None:
     write_names(keras_home)
     keras.utils.set_random_seed(0)

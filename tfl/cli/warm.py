@@ -1,0 +1,134 @@
+"""`tfl warm`: classical models trained on old rows, warm-started on new ones, and what they forget."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import rich_click as click
+
+from tfl.cli.command import Answer, command
+from tfl.cli.tables import output, table
+from tfl.runs import default_folder
+from tfl.warm_start.options import CRITERIA, MODELS, WarmOptions
+
+if TYPE_CHECKING:
+    from tfl.warm_start.warm import Warmed
+
+_DEFAULT = WarmOptions()
+
+
+def _steps(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[int, ...]:
+    words = (value or "").split(",")
+    if not all(word.strip().isdecimal() for word in words):
+        raise click.BadParameter(f"{value!r} is not a list of whole numbers, such as 1,2,4,8.", ctx=context, param=parameter)
+    return tuple(int(word) for word in words)
+
+
+def _names(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[str, ...]:
+    return tuple(name.strip() for name in (value or "").split(",") if name.strip())
+
+
+@command
+@click.argument("old", metavar="OLD")
+@click.argument("new", metavar="NEW")
+@click.option("--target", metavar="COLUMN", help="The column to predict. [default: the one called target, label or class]")
+@click.option("--columns", metavar="NAMES", callback=_names, help="Those to predict from, with commas. [default: all others]")
+@click.option("--model", "models", type=click.Choice(MODELS), multiple=True, help="Compare this one; repeatable. [default: all]")
+@click.option(
+    "--steps",
+    metavar="LIST",
+    default=",".join(map(str, _DEFAULT.steps)),
+    show_default=True,
+    callback=_steps,
+    help="Measured after.",
+)
+@click.option(
+    "--criterion",
+    type=click.Choice(CRITERIA),
+    default=_DEFAULT.criterion,
+    show_default=True,
+    help="Of the validation accuracies on old and new rows: their mean, or the worse.",
+)
+@click.option(
+    "--replay", metavar="SHARE", type=float, default=_DEFAULT.replay, show_default=True, help="Of old rows in a step with replay."
+)
+@click.option(
+    "--ewc", metavar="STRENGTH", type=float, default=_DEFAULT.ewc, show_default=True, help="Of elastic weight consolidation."
+)
+@click.option(
+    "--rate",
+    metavar="R",
+    type=float,
+    default=_DEFAULT.rate,
+    show_default=True,
+    help="Learning rate of steps of logistic and svm.",
+)
+@click.option("--seed", type=int, default=_DEFAULT.seed, show_default=True, help="Of the split and of everything random.")
+@click.option("--predict", metavar="TABLE", help="Also answer the rows of this table with the chosen model: predictions.csv.")
+@click.option("--out", metavar="DIR", type=click.Path(path_type=Path), help="Where to write. [default: runs/warm/warm-TIME]")
+def warm(
+    old: str,
+    new: str,
+    target: str | None,
+    columns: tuple[str, ...],
+    models: tuple[str, ...],
+    steps: tuple[int, ...],
+    criterion: str,
+    replay: float,
+    ewc: float,
+    rate: float,
+    seed: int,
+    predict: str | None,
+    out: Path | None,
+) -> Answer:
+    """Train classical models on table OLD, go on with table NEW, and say what they forget.
+
+    Logistic regression, a linear SVM, gradient boosting and a small network: trained on old rows, on new rows, on both, and
+    trained on old rows and then on new ones step by step; beside it with old rows mixed in (replay) and with elastic weight
+    consolidation. Accuracy on old and on new rows, and the step at which to stop. Tables are CSV, TSV, JSON Lines or Parquet, or
+    sample:machines_old and sample:machines_new. Leaves warm.html, warm.json, curves.csv and the chosen model.
+    """
+    from rich.console import Console
+
+    from tfl.warm_start.warm import compare
+
+    options = WarmOptions(
+        target=target,
+        columns=columns,
+        models=cast(Any, models or MODELS),
+        steps=steps,
+        criterion=cast(Any, criterion),
+        replay=replay,
+        ewc=ewc,
+        rate=rate,
+        seed=seed,
+    )
+    folder = out or default_folder("warm", kind="warm")
+    done = compare(old, new, folder, options, predict=predict, console=Console(stderr=True))
+    return Answer(_document(done, predict), lambda: _show(done, predict))
+
+
+def _document(done: Warmed, predict: str | None) -> dict[str, Any]:
+    files = {"warm": str(done.folder), "report": str(done.report)}
+    files |= {} if predict is None else {"predictions": str(done.folder / "predictions.csv")}
+    return {**done.document, **files}
+
+
+def _show(done: Warmed, predict: str | None) -> None:
+    from tfl.warm_start.page import TITLES, WAYS, headline
+
+    stops, chosen = done.document["stops"], done.document["chosen"]
+    rows = []
+    for row in done.document["rows"]:
+        mark = "chosen" if row == chosen else "stop here" if row in stops else ""
+        figures = [f"{row['test'][side]:.1%}" for side in ("old", "new")]
+        rows.append((TITLES[row["model"]], WAYS[row["way"]], row["step"] or "", *figures, mark))
+    output().print(table(("model", "trained on", "steps", "old", "new", ""), rows, right=("steps", "old", "new")))
+    click.echo(
+        f"{headline(done.document)}: {chosen['test']['old']:.1%} on old test rows, {chosen['test']['new']:.1%} on new ones."
+    )
+    click.echo(f"report   {done.report}")
+    click.echo(f"model    {done.folder / 'model.npz'}")
+    if predict is not None:
+        click.echo(f"answers  {done.folder / 'predictions.csv'}")
