@@ -29,21 +29,38 @@ def _names(context: click.Context, parameter: click.Parameter, value: str | None
 @click.argument("painting", metavar="PAINTING")
 @click.option("--backbone", metavar="NAME", default="mini", show_default=True, help="A network with pretrained weights.")
 @click.option(
-    "--content-blocks", metavar="NAMES", callback=_names, help="Blocks for the layout, with commas. [default: measured]"
+    "--content-blocks",
+    metavar="NAMES",
+    callback=_names,
+    help="Blocks of the content loss, separated by commas. [default: measured]",
 )
-@click.option("--style-blocks", metavar="NAMES", callback=_names, help="Blocks for the texture, with commas. [default: measured]")
+@click.option(
+    "--style-blocks", metavar="NAMES", callback=_names, help="Blocks of the style loss, separated by commas. [default: measured]"
+)
 @click.option(
     "--size",
     metavar="PIXELS",
     type=click.IntRange(SMALLEST, LARGEST),
-    help="Of the longer side of the result. [default: the photo's, 256 at most]",
-)
-@click.option("--steps", metavar="N", type=click.IntRange(1), default=_DEFAULT.steps, show_default=True, help="Steps.")
-@click.option(
-    "--content-weight", metavar="W", type=float, default=_DEFAULT.content_weight, show_default=True, help="Of the photo's layout."
+    help="Longer side of the result. [default: that of the photo, at most 256]",
 )
 @click.option(
-    "--style-weight", metavar="W", type=float, default=_DEFAULT.style_weight, show_default=True, help="Of the painting's texture."
+    "--steps",
+    metavar="N",
+    type=click.IntRange(1),
+    default=_DEFAULT.steps,
+    show_default=True,
+    help="Number of optimisation steps.",
+)
+@click.option(
+    "--content-weight",
+    metavar="W",
+    type=float,
+    default=_DEFAULT.content_weight,
+    show_default=True,
+    help="Weight of the content loss.",
+)
+@click.option(
+    "--style-weight", metavar="W", type=float, default=_DEFAULT.style_weight, show_default=True, help="Weight of the style loss."
 )
 @click.option(
     "--variation-weight",
@@ -51,7 +68,7 @@ def _names(context: click.Context, parameter: click.Parameter, value: str | None
     type=float,
     default=_DEFAULT.variation_weight,
     show_default=True,
-    help="Of smoothness; 0 for none.",
+    help="Weight of the total variation loss, which smooths the result; 0 turns it off.",
 )
 @click.option(
     "--learning-rate",
@@ -59,14 +76,14 @@ def _names(context: click.Context, parameter: click.Parameter, value: str | None
     type=float,
     default=_DEFAULT.learning_rate,
     show_default=True,
-    help="Of Adam, in values 0..255.",
+    help="Learning rate of Adam, for pixel values from 0 to 255.",
 )
 @click.option(
     "--start",
     type=click.Choice(("content", "noise")),
     default=_DEFAULT.start,
     show_default=True,
-    help="Start from the photo, or from noise.",
+    help="Whether optimisation starts from the photo or from noise.",
 )
 @click.option(
     "--every",
@@ -74,13 +91,22 @@ def _names(context: click.Context, parameter: click.Parameter, value: str | None
     type=click.IntRange(1),
     default=_DEFAULT.every,
     show_default=True,
-    help="Keep a picture after so many steps.",
+    help="Number of steps between saved pictures.",
 )
 @click.option(
-    "--seed", type=int, default=_DEFAULT.seed, show_default=True, help="Of the noise, and of the crops that choose blocks."
+    "--seed",
+    type=int,
+    default=_DEFAULT.seed,
+    show_default=True,
+    help="Random seed of the noise, and of the crops by which blocks are chosen.",
 )
 @click.option(
-    "--minutes", metavar="M", type=float, default=MINUTES, show_default=True, help="Refuse a transfer that would take longer."
+    "--minutes",
+    metavar="M",
+    type=float,
+    default=MINUTES,
+    show_default=True,
+    help="Refuse to start if the estimated time is longer.",
 )
 @click.option("--out", metavar="DIR", type=click.Path(path_type=Path), help="Where to write. [default: runs/style/style-TIME]")
 @click.option("--resume", is_flag=True, help="Resume the transfer in --out; --steps may be more than before.")
@@ -103,12 +129,11 @@ def style(
     out: Path | None,
     resume: bool,
 ) -> Answer:
-    """Give PHOTO the style of PAINTING.
+    """Transfer the style of PAINTING to PHOTO.
 
-    The pixels are optimised against a frozen network until its blocks see the layout of the photo and the textures of the
-    painting (Gatys, Ecker and Bethge 2016). PHOTO and PAINTING are image files, or sample:leaf, sample:scene, sample:waves,
-    sample:mosaic.
-    Leaves result.png, the pictures on the way, losses.csv, style.json and style.html.
+    The pixels are optimised so that a frozen network sees the content of the photo and the style of the painting (Gatys, Ecker
+    and Bethge 2016). PHOTO and PAINTING are image files, or sample:leaf, sample:scene, sample:waves, sample:mosaic.
+    Writes result.png, the pictures on the way, losses.csv, style.json and style.html.
     """
     from rich.console import Console
 

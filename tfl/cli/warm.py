@@ -33,28 +33,40 @@ def _names(context: click.Context, parameter: click.Parameter, value: str | None
 @click.argument("old", metavar="OLD")
 @click.argument("new", metavar="NEW")
 @click.option("--target", metavar="COLUMN", help="The column to predict. [default: the one called target, label or class]")
-@click.option("--columns", metavar="NAMES", callback=_names, help="Those to predict from, with commas. [default: all others]")
-@click.option("--model", "models", type=click.Choice(MODELS), multiple=True, help="Compare this one; repeatable. [default: all]")
+@click.option(
+    "--columns", metavar="NAMES", callback=_names, help="Columns to predict from, separated by commas. [default: all others]"
+)
+@click.option("--model", "models", type=click.Choice(MODELS), multiple=True, help="Fit this model; repeatable. [default: all]")
 @click.option(
     "--steps",
     metavar="LIST",
     default=",".join(map(str, _DEFAULT.steps)),
     show_default=True,
     callback=_steps,
-    help="Measured after.",
+    help="Numbers of warm-start steps after which accuracy is measured, separated by commas.",
 )
 @click.option(
     "--criterion",
     type=click.Choice(CRITERIA),
     default=_DEFAULT.criterion,
     show_default=True,
-    help="Of the validation accuracies on old and new rows: their mean, or the worse.",
+    help="How the stopping step is chosen: by the mean of the validation accuracies on old and new rows, or by the lower one.",
 )
 @click.option(
-    "--replay", metavar="SHARE", type=float, default=_DEFAULT.replay, show_default=True, help="Of old rows in a step with replay."
+    "--replay",
+    metavar="SHARE",
+    type=float,
+    default=_DEFAULT.replay,
+    show_default=True,
+    help="Share of old rows in each replay step.",
 )
 @click.option(
-    "--ewc", metavar="STRENGTH", type=float, default=_DEFAULT.ewc, show_default=True, help="Of elastic weight consolidation."
+    "--ewc",
+    metavar="STRENGTH",
+    type=float,
+    default=_DEFAULT.ewc,
+    show_default=True,
+    help="Strength of elastic weight consolidation.",
 )
 @click.option(
     "--rate",
@@ -62,10 +74,12 @@ def _names(context: click.Context, parameter: click.Parameter, value: str | None
     type=float,
     default=_DEFAULT.rate,
     show_default=True,
-    help="Learning rate of steps of logistic and svm.",
+    help="Learning rate of the warm-start steps of logistic and svm.",
 )
-@click.option("--seed", type=int, default=_DEFAULT.seed, show_default=True, help="Of the split and of everything random.")
-@click.option("--predict", metavar="TABLE", help="Also answer the rows of this table with the chosen model: predictions.csv.")
+@click.option("--seed", type=int, default=_DEFAULT.seed, show_default=True, help="Random seed, also of the split.")
+@click.option(
+    "--predict", metavar="TABLE", help="Also predict the rows of this table with the chosen model, into predictions.csv."
+)
 @click.option("--out", metavar="DIR", type=click.Path(path_type=Path), help="Where to write. [default: runs/warm/warm-TIME]")
 def warm(
     old: str,
@@ -82,12 +96,13 @@ def warm(
     predict: str | None,
     out: Path | None,
 ) -> Answer:
-    """Train classical models on table OLD, go on with table NEW, and say what they forget.
+    """Train classical models on table OLD, warm-start them on table NEW, and report what they forget.
 
-    Logistic regression, a linear SVM, gradient boosting and a small network: trained on old rows, on new rows, on both, and
-    trained on old rows and then on new ones step by step; beside it with old rows mixed in (replay) and with elastic weight
-    consolidation. Accuracy on old and on new rows, and the step at which to stop. Tables are CSV, TSV, JSON Lines or Parquet, or
-    sample:machines_old and sample:machines_new. Leaves warm.html, warm.json, curves.csv and the chosen model.
+    Logistic regression, a linear SVM, gradient boosting and a small neural network are trained on the old rows, on the new rows,
+    on both, and on the old rows and then step by step on the new ones; also with replay of old rows and with elastic weight
+    consolidation. The result is the accuracy of each on old and on new rows, and the step at which to stop. Tables are CSV, TSV,
+    JSON Lines or Parquet, or sample:machines_old and sample:machines_new. Writes warm.html, warm.json, curves.csv and the chosen
+    model.
     """
     from rich.console import Console
 

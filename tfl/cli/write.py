@@ -13,27 +13,41 @@ from tfl.cli.command import Answer, command
 @command
 @click.argument("run", metavar="RUN", type=click.Path(path_type=Path))
 @click.argument("prompt", metavar="PROMPT")
-@click.option("--length", metavar="N", type=int, default=400, show_default=True, help="Bytes to write; a Russian letter has two.")
+@click.option(
+    "--length", metavar="N", type=int, default=400, show_default=True, help="Number of bytes to write; a Russian letter has two."
+)
 @click.option(
     "--temperature",
     metavar="T",
     type=float,
     default=0.8,
     show_default=True,
-    help="Below 1 bolder is rarer; 0 takes the likeliest.",
+    help="The logits are divided by it: lower is less random; 0 always takes the most likely byte.",
 )
 @click.option(
-    "--top-p", metavar="P", type=float, default=0.95, show_default=True, help="Draw from the likeliest bytes of this probability."
+    "--top-p",
+    metavar="P",
+    type=float,
+    default=0.95,
+    show_default=True,
+    help="Sample from the most likely bytes whose probabilities add up to this.",
 )
-@click.option("--seed", metavar="N", type=int, default=0, show_default=True, help="The same seed writes the same.")
 @click.option(
-    "--number", metavar="N", type=int, default=1, show_default=True, help="How many continuations, with seeds from --seed on."
+    "--seed", metavar="N", type=int, default=0, show_default=True, help="Random seed; the same seed writes the same text."
+)
+@click.option(
+    "--number",
+    metavar="N",
+    type=int,
+    default=1,
+    show_default=True,
+    help="Number of continuations, with the seeds --seed, --seed + 1 and so on.",
 )
 def write(run: Path, prompt: str, length: int, temperature: float, top_p: float, seed: int, number: int) -> Answer:
-    """Go on with PROMPT in the style that the language model of RUN has learned.
+    """Continue PROMPT with the language model of RUN.
 
-    RUN is a run of the task `generate`, such as one of recipes/author_style.py. What is written appears while it is written; an
-    empty PROMPT begins as a passage of the books begins. The next byte is drawn by nucleus sampling.
+    RUN is a run of the task `generate`, such as one of recipes/author_style.py. The text is printed as it is generated; with an
+    empty PROMPT the model starts a passage of its own. Bytes are drawn by nucleus sampling.
     """
     from tfl.language.writing import Writing, check_writing, open_writer
 
