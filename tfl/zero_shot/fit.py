@@ -104,8 +104,8 @@ def fit_head(
     """The head for classes that were never seen.
 
     Seen classes are held out, a few at a time: what learns from the others has to name their examples. The method and its
-    penalties with the highest accuracy on held-out classes are taken, then the penalty of seen classes with the highest harmonic
-    mean of both, and the scale with the lowest log loss.
+    penalties with the highest accuracy on held-out classes are taken, of equal ones those with the lowest log loss; then the
+    penalty of seen classes with the highest harmonic mean of both, and the scale with the lowest log loss.
 
     Args:
         features: `(n, features)`, of the training examples.
@@ -129,13 +129,14 @@ def fit_head(
     inputs: NDArray[np.float64] = np.asarray(features, np.float64)
     methods = METHODS if settings.method == "auto" else (settings.method,)
     folds = _held_out(count, len(attributes.class_names) - count, seed=seed)
-    scored = [_fold(inputs, labels, validation, values, fold, methods=methods, seed=seed) for fold in folds]
+    scored = [_fold(inputs, labels, validation, values, fold, methods=methods) for fold in folds]
     accuracies = np.array([[one["accuracy"] for one in row] for row in scored]).mean(axis=0)
-    best = int(accuracies.argmax())
+    losses = np.array([[one["losses"] for one in row] for row in scored]).mean(axis=0).min(axis=1)
+    best = int(np.lexsort((losses, -accuracies.round(9)))[0])
     chosen = [row[best] for row in scored]
     penalty_of_scores = _penalty(chosen) if settings.calibrated else 0.0
     scale = _scale(chosen, penalty_of_scores)
-    found = list(candidates(inputs, labels, values, methods=methods, seed=seed))[best]
+    found = list(candidates(inputs, labels, values, methods=methods))[best]
     mean, spread = inputs.mean(axis=0), inputs.std(axis=0)
     head = ZeroShotHead(
         attributes, tuple(class_names), found, scale, scale * penalty_of_scores, mean, np.where(spread < 1e-8, 1.0, spread)
@@ -182,14 +183,13 @@ def _fold(
     held: NDArray[np.integer],
     *,
     methods: Any,
-    seed: int,
 ) -> list[dict[str, Any]]:
-    """For each candidate, fitted without the classes that are held out: its accuracy among them, and scores for all classes of
-    their training examples and of the validation examples of the others."""
+    """For each candidate, fitted without the classes that are held out: its accuracy among them, its log loss by scale, and
+    scores for all classes of their training examples and of the validation examples of the others."""
     out = np.isin(labels, held)
     rows = []
     others = ~np.isin(validation[1], held)
-    for one in candidates(features[~out], labels[~out], values, methods=methods, seed=seed):
+    for one in candidates(features[~out], labels[~out], values, methods=methods):
         unseen = one.scores(features[out], values)
         seen = one.scores(validation[0][others], values) if others.any() else np.zeros((0, len(values)))
         answered = np.asarray(held)[unseen[:, held].argmax(axis=1)]
@@ -197,6 +197,7 @@ def _fold(
             {
                 "method": one.method,
                 "accuracy": per_class_accuracy(answered, labels[out]),
+                "losses": [_log_loss(scale * unseen[:, held], np.searchsorted(held, labels[out])) for scale in _SCALES],
                 "held": held,
                 "scores": np.concatenate([unseen, seen]),
                 "labels": np.concatenate([labels[out], np.asarray(validation[1])[others]]),
@@ -233,12 +234,16 @@ def _scale(folds: Sequence[dict[str, Any]], penalty: float) -> float:
         parts = []
         for one in folds:
             new = np.isin(np.arange(one["scores"].shape[1]), one["held"])
-            logits = scale * (one["scores"] - penalty * ~new)
-            top = logits.max(axis=1)
-            parts.append(top + np.log(np.exp(logits - top[:, None]).sum(axis=1)) - logits[np.arange(len(logits)), one["labels"]])
-        return float(np.concatenate(parts).mean())
+            parts.append(_log_loss(scale * (one["scores"] - penalty * ~new), one["labels"]))
+        return float(np.mean(parts))
 
     return min(_SCALES, key=loss)
+
+
+def _log_loss(logits: NDArray[np.float64], labels: NDArray[np.integer]) -> float:
+    """The mean log loss of some examples."""
+    top = logits.max(axis=1)
+    return float((top + np.log(np.exp(logits - top[:, None]).sum(axis=1)) - logits[np.arange(len(logits)), labels]).mean())
 
 
 def per_class_accuracy(answered: NDArray[np.integer], labels: NDArray[np.integer]) -> float:
