@@ -12,7 +12,7 @@ import numpy as np
 
 from tfl.errors import DataError, RunError
 from tfl.recipe import ZeroShot
-from tfl.tasks.intervals import RESAMPLES, percentile_interval
+from tfl.tasks.intervals import RESAMPLES
 from tfl.zero_shot.classes import Attributes
 from tfl.zero_shot.methods import METHODS, Compatibility, candidates
 
@@ -315,10 +315,12 @@ def _row(names: Sequence[str], at: int, answered: NDArray[np.integer]) -> dict[s
     return {"name": names[at], "count": len(answered), "accuracy": float((answered == at).mean()), "taken_for": taken}
 
 
-def _interval(answered: NDArray[np.integer], labels: NDArray[np.integer], *, seed: int) -> list[float] | None:
+def _interval(answered: NDArray[np.integer], labels: NDArray[np.integer], *, seed: int) -> list[float]:
     """The middle 95% of the mean over classes, each class's share drawn from its posterior under Jeffreys' prior, which, other
     than resamples, knows that a share of 0 or 1 among few examples is not certain (Brown, Cai and DasGupta 2001)."""
     draw, right = np.random.default_rng(seed), answered == labels
     counts = [(right[labels == name].sum(), (labels == name).sum()) for name in np.unique(labels)]
     shares = [draw.beta(hits + 0.5, count - hits + 0.5, RESAMPLES) for hits, count in counts]
-    return percentile_interval(np.mean(shares, axis=0))
+    low, high = np.percentile(np.mean(shares, axis=0), [2.5, 97.5])
+    value = np.mean([hits / count for hits, count in counts])
+    return [float(min(low, value)), float(max(high, value))]

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 Method = Literal["dap", "eszsl"]
 METHODS: tuple[Method, ...] = ("dap", "eszsl")
 PENALTY = 1.0
-"""C of each regression, on standardised features: scikit-learn's default. Chosen for each attribute by cross-validation it came to
-no higher accuracy over twelve draws of `benchmarks/zero_shot.py` (0.70; 0.72 with 1), in many times the time."""
+"""C of each regression, on standardised features: scikit-learn's default. Chosen for each attribute by cross-validation it came
+to no higher accuracy over twelve draws of `benchmarks/zero_shot.py` (0.70; 0.72 with 1), in many times the time."""
 PRIORS = (0.05, 0.95)
 """Between which the share of seen classes with an attribute is held, since its logit must be finite."""
 GAMMAS = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
