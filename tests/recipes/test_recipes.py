@@ -95,6 +95,11 @@ def test_fashion_then_digits(tmp_path, photos):
     assert len(smoke("handwritten_digits", tmp_path / "digits", *options).class_names) == 10
 
 
+def test_zero_shot_animals_names_kinds_that_it_was_not_trained_on(tmp_path):
+    run = smoke("zero_shot_animals", tmp_path / "run", "--set", "data.image_size=48,48", *NO_EXPORT)
+    assert {row["name"] for row in run.read_json("metrics.json")["zero_shot"]["rows"]} == {"zebra", "swan", "bull", "butterfly"}
+
+
 def test_every_recipe_is_run_here():
     text = Path(__file__).read_text()
     recipes = [path.stem for path in Path("recipes").glob("*.py") if "recipe = tfl.Recipe(" in path.read_text()]

@@ -262,7 +262,7 @@ def harmonic(seen: float, unseen: float) -> float:
 
     Example:
 
-    >>> harmonic(0.9, 0.3), harmonic(0.0, 0.0)
+    >>> round(harmonic(0.9, 0.3), 3), harmonic(0.0, 0.0)
     (0.45, 0.0)
     """
     return 2 * seen * unseen / (seen + unseen) if seen + unseen else 0.0
