@@ -128,7 +128,7 @@ class Bench:
             validation=0.1,
             test=0.15,
         )
-        rate = 1e-3 if backbone else 2e-3
+        rate = 3e-4 if backbone else 2e-3
         stage = tfl.Stage(
             "author", train=train, epochs=epochs, batch_size=BATCH, learning_rate=rate, schedule="cosine", warmup_epochs=0.1
         )
