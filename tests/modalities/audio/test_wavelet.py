@@ -92,5 +92,5 @@ def test_only_wavelets_have_another_identity():
 def test_wavelets_without_an_end_are_refused():
     with pytest.raises(RecipeError, match=r"low=0 Hz.*low >= 1 Hz"):
         tfl.Audio(transform="wavelet", low=0.0)
-    with pytest.raises(RecipeError, match="wavelt.*mel"):
+    with pytest.raises(RecipeError, match=r"wavelt.*mel"):
         tfl.Audio(transform="wavelt")

@@ -1,8 +1,8 @@
 """The continuous wavelet transform in the graph, with Morlet wavelets at frequencies in equal steps of pitch.
 
-A wavelet is a wave under a Gaussian, as many cycles long at each frequency: high frequencies are told apart finely in time, low ones
-in frequency, where a spectrogram has one window for all (Torrence and Compo 1998, *A Practical Guide to Wavelet Analysis*). The
-transform is a product in the frequency domain, one wavelet after the other, so that memory does not grow with their number.
+A wavelet is a wave under a Gaussian, as many cycles long at each frequency: high frequencies are told apart finely in time, low
+ones in frequency, where a spectrogram has one window for all (Torrence and Compo 1998, *A Practical Guide to Wavelet Analysis*).
+The transform is a product in the frequency domain, one wavelet after the other, so that memory does not grow with their number.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def frequencies(audio: tfl.Audio) -> NDArray[np.float64]:
 
 
 def fft_length(audio: tfl.Audio, samples: int) -> int:
-    """Length of the Fourier transform: a power of two that holds the sound, and silence as long as the longest wavelet reaches."""
+    """The Fourier transform's length: a power of two that holds the sound, and silence as far as the longest wavelet reaches."""
     reach = _REACH * OMEGA * audio.sample_rate / (2.0 * math.pi * audio.low)
     return int(2 ** math.ceil(math.log2(samples + reach)))
 
