@@ -93,7 +93,7 @@ def test_a_run_with_other_attributes_or_without_any_says_so(run, table, tmp_path
     other.write_text("class,size\nelephant,1\nmouse,0\n")
     with pytest.raises(DataError, match="other attributes"):
         open_zero_shot(run.folder, other)
-    with pytest.raises(DataError, match="A prompt is for encoders"):
+    with pytest.raises(DataError, match="A prompt is for a pair of encoders"):
         open_zero_shot(run.folder, table, prompts=("a {}",))
     (run.folder / "zero_shot.json").rename(tmp_path / "kept.json")
     try:

@@ -4,6 +4,5 @@ classes       what describes classes: a table of attributes, or a list of names 
 methods       from features to attributes, and from attributes to classes: DAP and ESZSL
 fit           the method chosen on classes held out of training, fitted, kept in a run, and evaluated
 few           a few labelled examples of the new classes added to that (Tip-Adapter)
-pair          an image encoder and a text encoder that were trained together, such as CLIP
-predictor     what `tfl predict --classes` asks
+predictor     what `tfl predict --classes` asks; encoders such as CLIP are of `tfl.modalities.image.pair`
 """

@@ -13,13 +13,13 @@ from tfl.data.class_names import folded
 from tfl.data.source import load_source
 from tfl.embeddings.sources import data_of_kind
 from tfl.errors import BadContentError, DataError, RunError, TflError
+from tfl.modalities.image.pair import check_prompts, is_pair, load_pair
 from tfl.modalities.shipping import Shipping, shipping_of
 from tfl.quiet import load_tensorflow
 from tfl.runs import Run
 from tfl.serve.predictor import Predictor, find_model, load_run_model
 from tfl.zero_shot.classes import attributes_of, read_descriptions
 from tfl.zero_shot.few import Cache, chosen_cache
-from tfl.zero_shot.pair import check_prompts, is_pair, load_pair
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -55,7 +55,7 @@ def open_zero_shot(
         model: A run whose recipe has `zero_shot`; or a KerasHub preset of CLIP or SigLIP: its folder, name or address.
         classes: For a run a table of attributes, as `tfl.ZeroShot` takes it; for a preset a text file with one class per line,
             and descriptions behind it, separated by tabs.
-        prompts: For a preset, texts with `{}` where the class is put. Defaults to those of `tfl.zero_shot.pair.PROMPTS`.
+        prompts: For a preset, texts with `{}` where the class is put. Defaults to those of `tfl.modalities.image.pair.PROMPTS`.
         examples: A few labelled examples of the classes, any source that `tfl.Data` takes; see `tfl.zero_shot.few`. None takes
             none.
 
@@ -67,7 +67,7 @@ def open_zero_shot(
     Example:
 
     >>> predictor = open_zero_shot("runs/animals", "attributes.csv")    # doctest: +SKIP
-    >>> predictor.predict(["photo.jpg"])[0]["label"]                    # doctest: +SKIP
+    >>> predictor.predict(["zebra.jpg"])[0]["label"]                    # doctest: +SKIP
     'zebra'
     """
     namer = _of_run(model, classes, prompts) if _is_run(model) else _of_pair(str(model), classes, prompts)
@@ -109,7 +109,7 @@ def _of_run(model: Path | str, classes: Path | str, prompts: Sequence[str]) -> _
 
     if prompts:
         raise DataError(
-            "A prompt is for encoders of images and texts; a run names classes by a table of attributes.", received=prompts[0]
+            "A prompt is for a pair of encoders such as CLIP; a run names classes by a table of attributes.", received=prompts[0]
         )
     run = find_model(model)
     if not isinstance(run, Run):
@@ -143,22 +143,18 @@ def _of_run(model: Path | str, classes: Path | str, prompts: Sequence[str]) -> _
 
 
 def _of_pair(name: str, classes: Path | str, prompts: Sequence[str]) -> _Namer:
-    from tfl.modalities.image.modality import ImageModality
-    from tfl.recipe import Data
-
     texts, described = check_prompts(prompts), read_descriptions(classes)
     if not is_pair(name):
         load_pair(name)  # which says what is wrong
     load_tensorflow()
     pair = load_pair(name)
     vectors = pair.classes(described, texts)
-    modality = ImageModality(Data("predict", image_size=pair.image_size))
     return _Namer(
         tuple(described),
-        shipping_of(modality),
-        pair.images,
-        lambda images: pair.scale * images @ vectors.T,
-        lambda images: images,
+        shipping_of(pair.modality),
+        pair.vectors,
+        lambda found: pair.scale * found @ vectors.T,
+        lambda found: found,
     )
 
 

@@ -43,7 +43,7 @@ def zero_shot_sentences(document: Mapping[str, Any], *, nouns: str) -> list[str]
 
     >>> tried = [{"method": "dap", "accuracy": 0.75, "chance": 0.5}]
     >>> document = {"method": "dap", "setting": "", "tried": tried, "attributes": ["striped"], "seen": "abcd", "unseen": None}
-    >>> zero_shot_sentences(document, nouns="images")[1]
+    >>> zero_shot_sentences(document, nouns="sounds")[1]
     'No `unseen_data` is given, so how often unseen classes are named is not measured.'
     """
     own = next(row for row in document["tried"] if row["method"] == document["method"])

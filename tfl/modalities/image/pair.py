@@ -14,6 +14,8 @@ import numpy as np
 
 from tfl.errors import BackboneError, RecipeError
 from tfl.modalities import hub
+from tfl.modalities.image.modality import ImageModality
+from tfl.recipe import Data
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -45,10 +47,10 @@ class Pair:
     scale: float
 
     @property
-    def image_size(self) -> tuple[int, int]:
-        """Height and width of its images, in pixels."""
+    def modality(self) -> ImageModality:
+        """Images of the height and width that its encoder takes."""
         height, width = self.backbone.vision_encoder.image_shape[:2]
-        return int(height), int(width)
+        return ImageModality(Data("predict", image_size=(int(height), int(width))))
 
     def texts(self, texts: Sequence[str]) -> NDArray[np.float64]:
         """The vectors of some texts, of length 1, `(n, width)`."""
@@ -58,7 +60,7 @@ class Pair:
             parts.append(np.asarray(self.backbone.get_text_embeddings(tokens), np.float64))
         return _unit(np.concatenate(parts))
 
-    def images(self, contents: Sequence[bytes]) -> NDArray[np.float64]:
+    def vectors(self, contents: Sequence[bytes]) -> NDArray[np.float64]:
         """The vectors of some images, the contents of files, of length 1, `(n, width)`."""
         import tensorflow as tf
 
