@@ -1,7 +1,7 @@
 """How old someone is: a face → a number of years.
 
-Data      a sample that ships with tfl: faces drawn, no person in two splits; a table of your own with a path and an age in each row
-          (.csv, .parquet) with --data, and a column `group` with the person where several photos show one
+Data      a sample that ships with tfl: faces drawn, no person in two splits; a table of your own with a path and an age in each
+          row (.csv, .parquet) with --data, and a column `group` with the person where several photos show one
 Run       tfl run recipes/age.py
           tfl run recipes/age.py --data faces.csv --set backbone=MobileNetV2
 """

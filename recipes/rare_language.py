@@ -1,12 +1,12 @@
 """Film reviews in a rare language: few labels in Esperanto, many in English, and an encoder that has read both.
 
-Data      templated sentences that come with tfl, of which 20 of each class train; a table with a text and a label in each row with
-          --data. Labelled texts in another language with --set extra_data=SOURCE: those that help train too
+Data      templated sentences that come with tfl, of which 20 of each class train; a table with a text and a label in each row
+          with --data. Labelled texts in another language with --set extra_data=SOURCE: those that help train too
 Run       tfl run recipes/rare_language.py
           tfl run recipes/rare_language.py --data esperanto.csv --set backbone=FOLDER --set extra_data=english.csv \\
               --set stages.train.learning_rate=2e-5
-Notes     FOLDER is a KerasHub preset of a multilingual encoder, such as xlm_roberta_base_multi. With nothing downloaded the recipe
-          takes `tiny`, a BERT of two layers without weights that has read nothing, so nothing is transferred.
+Notes     FOLDER is a KerasHub preset of a multilingual encoder, such as xlm_roberta_base_multi. With nothing downloaded the
+          recipe takes `tiny`, a BERT of two layers without weights that has read nothing, so nothing is transferred.
 """
 
 import tfl

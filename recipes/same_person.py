@@ -1,10 +1,10 @@
 """The same person or not: a network learns to tell some people apart, and its vectors then compare people it has never seen.
 
-Data      a sample that ships with tfl (drawn, not photographed): thirty persons train, ten others are compared; a folder for each
+Data      a sample that ships with tfl (drawn, not photographed): thirty persons, and ten others to compare; a folder for each
           person, or for each object, with --data
 Run       tfl run recipes/same_person.py --out runs/people
-Then      tfl embed runs/people others/ --out others.npy       # people who did not train, a folder for each
-          tfl verify others.npy --far 0.01                     # the threshold, and how often it is wrong
+Then      tfl embed runs/people sample:other_people --out others.npy   # people who did not train
+          tfl verify others.npy --far 0.01                             # the threshold, and how often it is wrong
           tfl verify others.npy door.jpg badge.jpg
 """
 
@@ -12,7 +12,7 @@ import tfl
 
 recipe = tfl.Recipe(
     name="same_person",
-    data=tfl.Sample("people", image_size=(96, 96), labels=("person_0*", "person_1*", "person_2*")),
+    data=tfl.Sample("people", image_size=(96, 96)),
     backbone=tfl.Backbone("mini"),
     head=tfl.Head(dropout=0.2),
     stages=(

@@ -20,6 +20,7 @@ KIND_OF = {
     "drawn_digits": "image",
     "leaf_tasks": "image",
     "people": "image",
+    "other_people": "image",
     "reviews": "text",
     "reviews_esperanto": "text",
     "sounds": "audio",

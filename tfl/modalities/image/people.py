@@ -1,4 +1,4 @@
-"""The sample `people`: faces drawn in a few strokes, 40 persons at different ages, twelve pictures of each.
+"""The samples `people` and `other_people`: faces drawn in a few strokes, persons of all ages, twelve pictures of each.
 
 What a person keeps are the shapes of the face, the eyes, the nose and the mouth, and colours. Age shows in the proportions of
 children, in lines and in the hair. Pose, light, ground, hair-cut and mood change from picture to picture and say nothing. The
@@ -18,8 +18,8 @@ from tfl.modalities.image.drawing import noise
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-PERSONS, EACH, SIDE = 40, 12, 96
-NAMES = tuple(f"person_{number:02d}" for number in range(PERSONS))
+PERSONS = {"people": range(30), "other_people": range(30, 40)}
+EACH, SIDE = 12, 96
 SEED = 20261129
 _DRAWN = 3
 """Pixels drawn for each one that is left, along a side."""
@@ -48,16 +48,23 @@ class Person:
     iris: tuple[int, int, int]
 
 
-def draw_people() -> tuple[NDArray[np.uint8], NDArray[np.int32], dict[str, list[str]]]:
-    """The pictures, `(480, 96, 96, 3)` uint8; the persons, `(480,)` int32; and the column `age` in years, as text."""
+def draw_people(sample: str) -> tuple[NDArray[np.uint8], NDArray[np.int32], dict[str, list[str]]]:
+    """One of the samples, the same at every call.
+
+    Args:
+        sample: A key of `PERSONS`.
+
+    Returns:
+        Images `(n, 96, 96, 3)` uint8; labels `(n,)` int32, which person of the sample; and the column `age` in years, as text.
+    """
     images, labels, ages = [], [], []
-    for number in range(PERSONS):
+    for label, number in enumerate(PERSONS[sample]):
         person = a_person(np.random.default_rng((SEED, number)))
         for picture in range(EACH):
             rng = np.random.default_rng((SEED, number, picture))
             age = round(float(person.youngest + rng.uniform(0, _SPAN)), 1)
             images.append(draw_face(rng, person, age))
-            labels.append(number)
+            labels.append(label)
             ages.append(f"{age:.1f}")
     return np.stack(images), np.array(labels, np.int32), {"age": ages}
 

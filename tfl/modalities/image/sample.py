@@ -93,7 +93,12 @@ SAMPLES: dict[str, SampleInfo] = {
     "people": SampleInfo(
         name="people",
         note="drawn, not photographed",
-        class_names=tuple(f"person_{number:02d}" for number in range(40)),
+        class_names=tuple(f"person_{number:02d}" for number in range(30)),
+    ),
+    "other_people": SampleInfo(
+        name="other_people",
+        note="drawn, not photographed",
+        class_names=tuple(f"person_{number:02d}" for number in range(30, 40)),
     ),
 }
 
@@ -127,8 +132,8 @@ def load_sample(name: str) -> SampleArrays:
     columns: dict[str, list[str]] = {}
     if name == "leaf_tasks":
         images, labels, columns = _load_leaf_tasks()
-    elif name == "people":
-        images, labels, columns = _load_people()
+    elif name in ("people", "other_people"):
+        images, labels, columns = _load_people(name)
     else:
         images, labels = loaders[name]()
     return SampleArrays(images=images, labels=labels, class_names=about.class_names, note=about.note, columns=columns)
@@ -167,10 +172,10 @@ def _load_leaf_tasks() -> _Drawn:
     return _kept_columns(file, names, lambda: draw_leaf_tasks(SAMPLES["leaf_tasks"].class_names))
 
 
-def _load_people() -> _Drawn:
+def _load_people(name: str) -> _Drawn:
     from tfl.modalities.image.people import draw_people
 
-    return _kept_columns(_file_of("people", "drawing.py", "people.py"), ("age",), draw_people)
+    return _kept_columns(_file_of(name, "drawing.py", "people.py"), ("age",), lambda: draw_people(name))
 
 
 def _kept_columns(file: Path, names: tuple[str, ...], draw: Callable[[], _Drawn]) -> _Drawn:
