@@ -278,8 +278,8 @@ class Recipe:
     def override(self, path: str, value: Any) -> Recipe:
         """A copy with one field changed; `value` may be text as typed in a shell. See `tfl.fields.override`.
 
-        A monitor that watches no metric of another task watches the first of that task. A further source that is given as text, such
-        as `extra_data`, holds examples of the kind of `data`.
+        A monitor that watches no metric of another task watches the first of that task. A further source that is given as text,
+        such as `extra_data`, holds examples of the kind of `data`.
 
         Example:
 
