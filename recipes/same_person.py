@@ -6,6 +6,7 @@ Run       tfl run recipes/same_person.py --out runs/people
 Then      tfl embed runs/people sample:other_people --out others.npy   # people who did not train
           tfl verify others.npy --far 0.01                             # the threshold, and how often it is wrong
           tfl verify others.npy door.jpg badge.jpg
+Reached   equal error rate on the ten others 5.3%, 7.0% and 6.5% (seeds 0 to 2); of `mini` as it is 20.1%
 """
 
 import tfl
