@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import rich_click as click
 
 from tfl.cli.command import Answer, command
-from tfl.cli.options import SOURCE_HELP, run_argument, skip_bad_option
+from tfl.cli.options import SOURCE_HELP, classes_options, skip_bad_option
 from tfl.errors import TflError
 from tfl.quiet import load_tensorflow
 
@@ -23,16 +23,25 @@ if TYPE_CHECKING:
 
 
 @command
-@run_argument
+@click.argument("model", metavar="RUN|PRESET", type=click.Path(path_type=Path))
 @click.option(
     "--data", metavar="SOURCE", help=f"Evaluate on every example of this source, with the same class names. {SOURCE_HELP}"
 )
+@classes_options
 @click.option(
     "--confidence", is_flag=True, help="Also fit temperature, prediction sets and out-of-distribution scores again, into RUN."
 )
 @skip_bad_option
 @click.option("--quick", is_flag=True, help="Do not look for near copies of the run's examples in SOURCE.")
-def evaluate(run_folder: Path, data: str | None, confidence: bool, skip_bad: bool, quick: bool) -> Answer:
+def evaluate(
+    model: Path,
+    data: str | None,
+    classes: Path | None,
+    prompts: tuple[str, ...],
+    confidence: bool,
+    skip_bad: bool,
+    quick: bool,
+) -> Answer:
     """Evaluate the model of RUN again: accuracy, macro-F1 and more, with intervals.
 
     Without --data on the run's own test split, drawn again from its source by its seed. With --data on every example of
@@ -42,6 +51,10 @@ def evaluate(run_folder: Path, data: str | None, confidence: bool, skip_bad: boo
     them as well, since figures on examples that a model has seen say nothing about new ones. An evaluation on another source is
     kept in RUN/evaluations and shown in RUN/report.html.
 
+    With --classes and --data the classes of a file can be the answer, as of `tfl predict --classes`, whether RUN was trained on
+    them or not; SOURCE has some of them or all. The accuracy is given for unseen and for seen classes, with the harmonic mean
+    of both. A PRESET is a pair of encoders such as CLIP.
+
     A run keeps what its calibrated probabilities, prediction sets and out-of-distribution scores come from. --confidence fits
     that again and writes it into RUN, for a run that was made without: its exports then have these outputs, and its report the
     figures.
@@ -50,7 +63,11 @@ def evaluate(run_folder: Path, data: str | None, confidence: bool, skip_bad: boo
 
     if confidence and data is not None:
         raise click.UsageError("--confidence is fitted on the run's own examples: leave out --data.")
-    run = Run.open(run_folder)
+    if classes is not None:
+        return _of_classes(model, data, classes, prompts, skip_bad=skip_bad, quick=quick)
+    if prompts:
+        raise click.UsageError("--prompt goes with --classes.")
+    run = Run.open(model)
     run.model_file  # noqa: B018  (raises where the run has none)
     from rich.console import Console
 
@@ -74,6 +91,23 @@ def evaluate(run_folder: Path, data: str | None, confidence: bool, skip_bad: boo
     if data is not None:
         _keep(run, data, document)
     return Answer(document, lambda: _show(document))
+
+
+def _of_classes(model: Path, data: str | None, classes: Path, prompts: tuple[str, ...], *, skip_bad: bool, quick: bool) -> Answer:
+    """As `evaluate`, where the classes of a file can be the answer."""
+    from tfl.cli.named_classes import evaluate_named, show_zero_shot
+
+    if data is None:
+        raise click.UsageError("--classes needs labelled examples of these classes: name them with --data SOURCE.")
+    document, namer = evaluate_named(model, data, classes, prompts, skip_bad=skip_bad, near=not quick)
+    if namer.run is not None:
+        _keep(namer.run, f"{data}, classes of {classes}", document)
+
+    def show() -> None:
+        _show(document)
+        show_zero_shot(document["metrics_unseen"] or document["metrics"])
+
+    return Answer(document, show)
 
 
 def _figures(run: Run, bundle: Bundle, overlap: Overlap) -> dict[str, Any]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import rich_click as click
 
 from tfl.cli.command import Answer, command
-from tfl.cli.options import run_argument
+from tfl.cli.options import classes_options
 from tfl.errors import DataError, ExportError
 from tfl.export.kinds import KINDS, QUANTIZED, check_packages
 from tfl.quiet import load_tensorflow
@@ -31,11 +32,13 @@ def _parse_version(context: click.Context, parameter: click.Parameter, value: st
 
 
 @command
-@run_argument
+@click.argument("model", metavar="RUN|PRESET", type=click.Path(path_type=Path))
 @click.option(
     "--format", "kinds", type=click.Choice([*KINDS, _ALL]), multiple=True, required=True, help="What to write; repeatable."
 )
-@click.option("--out", metavar="DIR", type=click.Path(path_type=Path), help="The export folder. [default: RUN/export]")
+@click.option(
+    "--out", metavar="DIR", type=click.Path(path_type=Path), help="The export folder. [default: RUN/export; a PRESET needs one]"
+)
 @click.option(
     "--version",
     metavar="N",
@@ -46,49 +49,59 @@ def _parse_version(context: click.Context, parameter: click.Parameter, value: st
     "--quantize",
     type=click.Choice(QUANTIZED),
     multiple=True,
-    help="Weights of the LiteRT files; repeatable. [default: all three]",
+    help="Weights of the LiteRT files; repeatable. [default: all three; int8 is not for a PRESET]",
 )
 @click.option(
     "--verify/--no-verify",
     default=True,
     help="Compare each with the model on golden examples and the run's test split, or do not.",
 )
+@classes_options
 @click.option("--server", metavar="URL", help="Compare a running server as well, such as http://localhost:8501.")
 @click.option("--data", metavar="SOURCE", help="Where the run's images are now, if not where the recipe says.")
 def export(
-    run_folder: Path,
+    model: Path,
     kinds: tuple[str, ...],
     out: Path | None,
     version: int | str | None,
     quantize: tuple[str, ...],
     verify: bool,
+    classes: Path | None,
+    prompts: tuple[str, ...],
     server: str | None,
     data: str | None,
 ) -> Answer:
     """Write the model of RUN for other runtimes, labels inside, and certify that each says what the model says.
 
+    With --classes the export names the classes of a file, whether they were trained on or not, as `tfl predict --classes` does;
+    of a PRESET of CLIP or SigLIP it is the image encoder, with the vectors of the texts inside. It takes the place of an export
+    of the same format in the folder; `tfl serve` answers with its classes.
+
     An export that cannot be written or is past its tolerance is refused: it is not put in place, and the others are. The
     command fails if all are refused. The certificate is `parity.json` in the export folder.
     """
-    from tfl.runs import Run
-
-    run = Run.open(run_folder)
-    run.refuse_language_model("An export")
     chosen = tuple(KINDS) if _ALL in kinds else tuple(dict.fromkeys(kinds))
     check_packages(chosen)
     if server is not None and not verify:
         raise ExportError("--server compares, and --no-verify does not.", fix="Leave one of them out.")
-    folder = out or run.path("export")
-    run.model_file  # noqa: B018  (raises where the run has none)
+    if classes is None and prompts:
+        raise click.UsageError("--prompt goes with --classes.")
+    run = _run_at(model, out, data, classes, quantize)
+    folder = out or model / "export"
     check_is_text(folder)
     check_can_write(folder, folder=True)
-    done = _ship(run, chosen, folder, version, quantize or QUANTIZED, verify=verify, server=server, source=data)
+    asked = _Asked(chosen, folder, version, quantize or _weights(run), verify, server, data)
+    if run is None:
+        done = _ship_classes(None, asked, model, classes, prompts)
+    else:
+        with run.lock():
+            done = _ship(run, asked) if classes is None else _ship_classes(run, asked, model, classes, prompts)
     from tfl.export.certificate import summary
 
     done.require_any()
     parity = summary(done.certificate, done.names) if done.certificate else {}
     document = {
-        "run": str(run.folder),
+        "run": str(model) if run is None else str(run.folder),
         "exports": {kind: str(folder) for kind, folder in done.folders.items()},
         "parity": parity,
         "refused": {name: dict(row) for name, row in done.refused.items()},
@@ -99,40 +112,85 @@ def export(
     return Answer(document, lambda: _show(document, done))
 
 
-def _ship(
-    run: Run,
-    kinds: tuple[str, ...],
-    folder: Path,
-    version: int | str | None,
-    quantize: tuple[str, ...],
-    *,
-    verify: bool,
-    server: str | None,
-    source: str | None,
-) -> Shipped:
-    with run.lock():
-        needed = verify or ("litert" in kinds and bool(set(quantize) - {"float32"}))
-        bundle, why = _data_of(run, source) if needed else (None, None)
+@dataclass(frozen=True)
+class _Asked:
+    """What is to be written, and what it is compared on."""
+
+    kinds: tuple[str, ...]
+    folder: Path
+    version: int | str | None
+    quantize: tuple[str, ...]
+    verify: bool
+    server: str | None
+    source: str | None
+
+    def options(self, run: Run | None) -> dict[str, Any]:
+        """Arguments of `ship_model` and `ship_namer`; TensorFlow is imported."""
+        needed = self.verify or ("litert" in self.kinds and bool(set(self.quantize) - {"float32"}))
+        bundle, why = _data_of(run, self.source) if needed and run is not None else (None, None)
         load_tensorflow()
         from tfl.export.saved_model import VERSION, next_version
-        from tfl.export.ship import ship_model
-        from tfl.serve.predictor import load_run_model
 
-        model = load_run_model(run)
-        number = next_version(folder) if version == _NEXT else int(version or VERSION)
-        return ship_model(
-            run,
-            model,
-            kinds,
-            folder,
-            bundle=bundle,
-            no_bundle=why,
-            verify=verify,
-            version=number,
-            quantize=quantize,
-            server=server,
-            tell=lambda words: click.echo(words, err=True),
-        )
+        return {
+            "bundle": bundle,
+            "no_bundle": why,
+            "verify": self.verify,
+            "version": next_version(self.folder) if self.version == _NEXT else int(self.version or VERSION),
+            "quantize": self.quantize,
+            "server": self.server,
+            "tell": lambda words: click.echo(words, err=True),
+        }
+
+
+def _run_at(model: Path, out: Path | None, data: str | None, classes: Path | None, quantize: tuple[str, ...]) -> Run | None:
+    """The run that is exported; None for a preset, whose classes a file names.
+
+    Raises:
+        RunError: There is no run, or it has no model.
+        ExportError: An option is for a run, or is missing for a preset.
+    """
+    from tfl.runs import Run
+
+    if classes is not None and not (model / "manifest.json").is_file():
+        from tfl.zero_shot.namer import is_run
+
+        if not is_run(model):
+            if out is None:
+                raise ExportError("A preset has no folder for exports.", received=str(model), fix="Name one: --out FOLDER")
+            if data is not None:
+                raise ExportError("--data says where the examples of a run are, and a preset has none.", received=data)
+            if "int8" in quantize:
+                raise ExportError(
+                    "LiteRT int8 needs training examples, and a preset has none.", fix="--quantize float32 --quantize float16"
+                )
+            return None
+    run = Run.open(model)
+    run.refuse_language_model("An export")
+    run.model_file  # noqa: B018  (raises where the run has none)
+    return run
+
+
+def _weights(run: Run | None) -> tuple[str, ...]:
+    """Of LiteRT files, where none are named: int8 needs training examples, which a preset has not."""
+    return QUANTIZED if run is not None else tuple(weights for weights in QUANTIZED if weights != "int8")
+
+
+def _ship(run: Run, asked: _Asked) -> Shipped:
+    options = asked.options(run)
+    from tfl.export.ship import ship_model
+    from tfl.serve.predictor import load_run_model
+
+    return ship_model(run, load_run_model(run), asked.kinds, asked.folder, **options)
+
+
+def _ship_classes(run: Run | None, asked: _Asked, model: Path, classes: Path | None, prompts: tuple[str, ...]) -> Shipped:
+    from tfl.zero_shot.namer import open_namer
+
+    namer = open_namer(model, str(classes), prompts=prompts)
+    options = asked.options(run)
+    from tfl.zero_shot.ship import ship_namer
+
+    return ship_namer(namer, asked.kinds, asked.folder, **options)
 
 
 def _data_of(run: Run, source: str | None) -> tuple[Bundle | None, str | None]:

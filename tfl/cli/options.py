@@ -56,6 +56,29 @@ def skip_bad_option(function: F) -> F:
     return click.option("--skip-bad", is_flag=True, help=words)(function)
 
 
+def classes_options(function: F) -> F:
+    """What every command takes that names classes which need not have been trained on: `--classes` and `--prompt`."""
+    parts = (
+        click.option(
+            "--classes",
+            metavar="FILE",
+            type=click.Path(path_type=Path),
+            help="Name these classes, which need not have been trained on: of a RUN with `zero_shot` a table of attributes; of a "
+            "PRESET of CLIP or SigLIP a text file with one class per line.",
+        ),
+        click.option(
+            "--prompt",
+            "prompts",
+            metavar="TEXT",
+            multiple=True,
+            help='With a PRESET, a text with {} where the class is put, such as "a photo of a {}."; repeatable, and averaged.',
+        ),
+    )
+    for part in reversed(parts):
+        function = part(function)
+    return function
+
+
 def set_option(help_text: str) -> Callable[[F], F]:
     """The repeatable option `--set KEY=VALUE`."""
     return click.option("--set", "settings", metavar="KEY=VALUE", multiple=True, callback=_split_settings, help=help_text)

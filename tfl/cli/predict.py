@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import rich_click as click
 
 from tfl.cli.command import EXIT_WRONG_INPUT, Answer, command
+from tfl.cli.options import classes_options
 from tfl.errors import BadContentError, BadImageError, DataError
 from tfl.recipe import HEADS
 from tfl.storage import check_can_write, finite, write_atomically
@@ -25,20 +26,7 @@ if TYPE_CHECKING:
 @click.argument("model", metavar="RUN|EXPORT|PRESET", type=click.Path(path_type=Path))
 @click.argument("files", metavar="FILES...", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--text", "texts", metavar="TEXT", multiple=True, help="A text to answer, instead of a file; repeatable.")
-@click.option(
-    "--classes",
-    metavar="FILE",
-    type=click.Path(path_type=Path),
-    help="Name these classes, which need not have been trained on: of a RUN with `zero_shot` a table of attributes; of a PRESET "
-    "of CLIP or SigLIP a text file with one class per line.",
-)
-@click.option(
-    "--prompt",
-    "prompts",
-    metavar="TEXT",
-    multiple=True,
-    help='With a PRESET, a text with {} where the class is put, such as "a photo of a {}."; repeatable, and averaged.',
-)
+@classes_options
 @click.option(
     "--examples", metavar="SOURCE", help="With --classes, a few labelled examples of these classes, which improve the answer."
 )

@@ -223,10 +223,15 @@ def ship_model(
         trial = Trial.of(modality) if bundle is None else Trial.of_bundle(bundle)
         certifier = Certifier(shipment, trial, trained=model, no_test=no_bundle)
     done = ship(kinds, shipment, folder, certifier=certifier, version=version, quantize=quantize, server=server, tell=tell)
+    keep_parity(run, folder, done)
+    return done
+
+
+def keep_parity(run: Run, folder: Path, done: Shipped) -> None:
+    """Puts the summary of a certificate into the manifest, where the folder is the run's own export folder."""
     if done.certificate is not None and Path(folder).resolve() == run.path("export").resolve():
         refused = {
             name: {**row, "refused": row["reason"], "sentence": refusal(name, row["reason"])}
             for name, row in done.refused.items()
         }
         run.update_manifest(parity={**summary(done.certificate, done.names), **refused})
-    return done

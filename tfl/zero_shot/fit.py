@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tfl.data.class_names import folded
 from tfl.errors import DataError, RunError
 from tfl.recipe import ZeroShot
 from tfl.tasks.intervals import RESAMPLES
@@ -58,9 +59,19 @@ class ZeroShotHead:
             classes: The classes, with the attributes that the run learned.
             stacked: Whether seen classes pay their penalty where there are unseen ones as well.
         """
-        scores = self.scale * self.found.scores(features, classes.like(self.attributes).values)
-        seen = np.isin(classes.class_names, self.seen)
-        return scores - self.penalty * seen if stacked and not seen.all() else scores
+        kernel, bias = self.layer(classes, stacked=stacked)
+        return np.asarray(features, np.float64) @ kernel + bias
+
+    def layer(self, classes: Attributes, *, stacked: bool = True) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """What gives these logits: a kernel `(features, classes)` and a bias `(classes,)`; arguments as of `logits`."""
+        kernel, bias = self.found.layer(classes.like(self.attributes).values)
+        seen = self.are_seen(classes.class_names)
+        penalty = self.penalty * seen if stacked and not seen.all() else 0.0
+        return self.scale * kernel, self.scale * bias - penalty
+
+    def are_seen(self, class_names: Sequence[str]) -> NDArray[np.bool_]:
+        """Which classes the network was trained on, `(classes,)`, whatever the case of the letters."""
+        return np.isin([folded(name) for name in class_names], [folded(name) for name in self.seen])
 
     def standardised(self, features: NDArray[np.floating]) -> NDArray[np.float64]:
         """Features of length 1, after their mean over the training examples was taken away and their spread divided out."""
@@ -298,7 +309,7 @@ def evaluate_head(
     document: dict[str, Any] = {
         "count": len(labels),
         "accuracy": per_class_accuracy(answered, labels),
-        "interval": _interval(answered, labels, seed=seed),
+        "interval": interval_of(answered, labels, seed=seed),
         "chance": 1 / len(unseen_names),
     }
     for name, stacked in (("generalised", True), ("uncalibrated", False)):
@@ -306,17 +317,18 @@ def evaluate_head(
         among = head.logits(unseen[0], every, stacked=stacked).argmax(axis=1)
         other = per_class_accuracy(among, labels + len(head.seen))
         document[name] = {"seen": own, "unseen": other, "harmonic": harmonic(own, other)}
-    document["rows"] = [_row(unseen_names, at, answered[labels == at]) for at in np.unique(labels)]
+    document["rows"] = [answers(unseen_names, at, answered[labels == at]) for at in np.unique(labels)]
     return document
 
 
-def _row(names: Sequence[str], at: int, answered: NDArray[np.integer]) -> dict[str, Any]:
+def answers(names: Sequence[str], at: int, answered: NDArray[np.integer]) -> dict[str, Any]:
+    """How the examples of the class `names[at]` were answered: `name`, `count`, `accuracy` and `taken_for`."""
     wrong = answered[answered != at]
     taken = names[int(np.bincount(wrong).argmax())] if len(wrong) else None
     return {"name": names[at], "count": len(answered), "accuracy": float((answered == at).mean()), "taken_for": taken}
 
 
-def _interval(answered: NDArray[np.integer], labels: NDArray[np.integer], *, seed: int) -> list[float]:
+def interval_of(answered: NDArray[np.integer], labels: NDArray[np.integer], *, seed: int) -> list[float]:
     """The middle 95% of the mean over classes, each class's share drawn from its posterior under Jeffreys' prior, which, other
     than resamples, knows that a share of 0 or 1 among few examples is not certain (Brown, Cai and DasGupta 2001)."""
     draw, right = np.random.default_rng(seed), answered == labels

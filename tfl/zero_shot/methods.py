@@ -62,8 +62,13 @@ class Compatibility:
             features: `(n, features)`.
             values: `(classes, attributes)`, from 0 to 1.
         """
+        kernel, bias = self.layer(values)
+        return np.asarray(features, np.float64) @ kernel + bias
+
+    def layer(self, values: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """The same for some classes as one layer: a kernel `(features, classes)` and a bias `(classes,)`."""
         vectors = _unit(values) if self.unit else values
-        return (np.asarray(features, np.float64) @ self.kernel + self.bias - self.prior) @ vectors.T
+        return self.kernel @ vectors.T, (self.bias - self.prior) @ vectors.T
 
 
 def fit_dap(features: NDArray[np.floating], labels: NDArray[np.integer], values: NDArray[np.float64]) -> Compatibility:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,38 +11,16 @@ import numpy as np
 from tfl.data.class_names import folded
 from tfl.data.source import load_source
 from tfl.embeddings.sources import data_of_kind
-from tfl.errors import BadContentError, DataError, RunError, TflError
-from tfl.modalities.image.pair import check_prompts, is_pair, load_pair
-from tfl.modalities.shipping import Shipping, shipping_of
-from tfl.quiet import load_tensorflow
-from tfl.runs import Run
-from tfl.serve.predictor import Predictor, find_model, load_run_model
-from tfl.zero_shot.classes import attributes_of, read_descriptions
+from tfl.errors import BadContentError, DataError, TflError
+from tfl.modalities.shipping import shipping_of
+from tfl.serve.predictor import Predictor
 from tfl.zero_shot.few import Cache, chosen_cache
+from tfl.zero_shot.namer import Namer, open_namer
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _BATCH = 32
-
-
-@dataclass(frozen=True, eq=False)
-class _Namer:
-    """Names classes without training.
-
-    Args:
-        class_names: The classes.
-        shipping: How contents are read.
-        vectors: From contents to vectors, `(n, width)`.
-        logits: From vectors to logits, `(n, classes)`.
-        keys: From vectors to vectors of length 1, by which examples are compared.
-    """
-
-    class_names: tuple[str, ...]
-    shipping: Shipping
-    vectors: Callable[[Sequence[bytes]], NDArray[Any]]
-    logits: Callable[[NDArray[Any]], NDArray[np.float64]]
-    keys: Callable[[NDArray[Any]], NDArray[np.float64]]
 
 
 def open_zero_shot(
@@ -70,7 +47,7 @@ def open_zero_shot(
     >>> predictor.predict(["zebra.jpg"])[0]["label"]                    # doctest: +SKIP
     'zebra'
     """
-    namer = _of_run(model, classes, prompts) if _is_run(model) else _of_pair(str(model), classes, prompts)
+    namer = open_namer(model, classes, prompts=prompts)
     cache = None if examples is None else _cache(namer, str(examples))
 
     def answer(contents: list[bytes]) -> dict[str, NDArray[Any]]:
@@ -81,90 +58,16 @@ def open_zero_shot(
         shares = np.exp(logits - logits.max(axis=1, keepdims=True))
         return {"probabilities": (shares / shares.sum(axis=1, keepdims=True)).astype(np.float32)}
 
-    return Predictor(Path(model), namer.class_names, answer, shipping=namer.shipping)
+    return Predictor(Path(model), namer.class_names, answer, shipping=shipping_of(namer.modality))
 
 
-def _is_run(model: Path | str) -> bool:
-    """Whether a run is named; else it is a preset.
-
-    Raises:
-        RunError: There is a folder, and it is neither.
-    """
-    folder = Path(model)
-    if not folder.is_dir():
-        if folder.exists() or "/" in str(model).replace("://", ""):
-            raise RunError(
-                f"There is no folder {model}.",
-                allowed="a run, or the folder, name or address of a KerasHub preset of CLIP or SigLIP",
-            )
-        return False
-    if (folder / "config.json").is_file():
-        return False
-    return isinstance(find_model(folder), Run)
-
-
-def _of_run(model: Path | str, classes: Path | str, prompts: Sequence[str]) -> _Namer:
-    from tfl.modalities.base import modality_of
-    from tfl.zero_shot.run import head_of
-
-    if prompts:
-        raise DataError(
-            "A prompt is for a pair of encoders such as CLIP; a run names classes by a table of attributes.", received=prompts[0]
-        )
-    run = find_model(model)
-    if not isinstance(run, Run):
-        raise RunError(
-            f"{model} is an export, which has not learned attributes.", fix="Name the run: tfl predict RUN FILES --classes TABLE"
-        )
-    head = head_of(run)
-    table = attributes_of(str(classes)).like(head.attributes)
-    load_tensorflow()
-    import keras
-    import tensorflow as tf
-
-    from tfl.backbones.inputs import inputs_of
-    from tfl.evaluate.explain import tensor_of
-    from tfl.model.head import POOL
-
-    whole, modality = load_run_model(run), modality_of(run.recipe)
-    network = keras.Model(inputs_of(whole), tensor_of(whole, POOL))
-    graph = tf.function(
-        lambda contents: network(modality.encode(contents), training=False),
-        input_signature=[tf.TensorSpec([None], tf.string)],
-        autograph=False,
-    )
-    return _Namer(
-        table.class_names,
-        shipping_of(modality),
-        lambda contents: np.asarray(graph(tf.constant(contents)), np.float64),
-        lambda vectors: head.logits(vectors, table),
-        head.standardised,
-    )
-
-
-def _of_pair(name: str, classes: Path | str, prompts: Sequence[str]) -> _Namer:
-    texts, described = check_prompts(prompts), read_descriptions(classes)
-    if not is_pair(name):
-        load_pair(name)  # which says what is wrong
-    load_tensorflow()
-    pair = load_pair(name)
-    vectors = pair.classes(described, texts)
-    return _Namer(
-        tuple(described),
-        shipping_of(pair.modality),
-        pair.vectors,
-        lambda found: pair.scale * found @ vectors.T,
-        lambda found: found,
-    )
-
-
-def _cache(namer: _Namer, source: str) -> Cache:
+def _cache(namer: Namer, source: str) -> Cache:
     """The labelled examples at a source, with their weight.
 
     Raises:
         DataError: They cannot be read, or have another class.
     """
-    modality = namer.shipping.modality
+    modality, shipping = namer.modality, shipping_of(namer.modality)
     found = load_source(data_of_kind(source, modality.kind), check_classes=False)
     known = {folded(name): at for at, name in enumerate(namer.class_names)}
     if strange := [name for name in found.class_names if folded(name) not in known]:
@@ -178,7 +81,7 @@ def _cache(namer: _Namer, source: str) -> Cache:
         contents = []
         for index in range(start, min(start + _BATCH, len(found))):
             try:
-                contents.append(namer.shipping.accept(found.bytes_of(index)))
+                contents.append(shipping.accept(found.bytes_of(index)))
             except (BadContentError, TflError) as error:
                 raise DataError(f"{found.name_of(index)} cannot be read as {modality.noun}: {error}") from error
         vectors.append(namer.vectors(contents))

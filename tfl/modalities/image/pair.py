@@ -6,7 +6,8 @@ Transferable Visual Models From Natural Language Supervision*). So a list of tex
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +15,13 @@ import numpy as np
 
 from tfl.errors import BackboneError, RecipeError
 from tfl.modalities import hub
-from tfl.modalities.image.modality import ImageModality
+from tfl.modalities.base import TensorSpec
+from tfl.modalities.image.modality import PIXELS, ImageModality
 from tfl.recipe import Data
 
 if TYPE_CHECKING:
+    import keras
+    import tensorflow as tf
     from numpy.typing import NDArray
 
 PAIRS = {
@@ -28,6 +32,53 @@ PAIRS = {
 PROMPTS = ("a photo of a {}.", "a picture of a {}.", "an image of a {}.", "a close-up photo of a {}.", "a drawing of a {}.")
 """What a class name is put into where no prompt is given; the vectors are averaged (Radford et al. 2021, 3.1.4)."""
 _BATCH = 32
+
+
+@dataclass(frozen=True)
+class ConvertedImages(ImageModality):
+    """Images at the size of an encoder, resized as the image converter of its preset does it, and not rounded after that.
+
+    Args:
+        data: As of `ImageModality`; its `fit` says in tfl's words what the converter does where the aspect ratio is another.
+        resize: From pixels `(batch, height, width, 3)` uint8 to those at the size; None where nothing is decoded.
+        settings: What decides it, for `identity`.
+    """
+
+    resize: Callable[[tf.Tensor], tf.Tensor] | None = None
+    settings: tuple[tuple[str, Any], ...] = ()
+
+    def identity(self) -> dict[str, Any]:
+        """That of other images, and the settings of the converter."""
+        return {**super().identity(), "converter": dict(self.settings)}
+
+    def spec(self) -> dict[str, TensorSpec]:
+        """One tensor, `pixels`: `(height, width, 3)` float32."""
+        return {PIXELS: TensorSpec((*self.data.settled_size, 3), "float32")}
+
+    def decode(self, content: tf.Tensor) -> tf.Tensor:
+        """`(height, width, 3)` float32 from a scalar string."""
+        from tfl.modalities.image.decode import decode_image
+
+        return self._resized(decode_image(content))
+
+    def decode_array(self, array: tf.Tensor) -> tf.Tensor:
+        """`(height, width, 3)` float32 from an array of pixels, grey or RGB."""
+        import tensorflow as tf
+
+        return self._resized(tf.repeat(array[..., None], 3, axis=-1) if array.shape.rank == 2 else array)
+
+    def encode(self, contents: tf.Tensor) -> tf.Tensor:
+        """`(batch, height, width, 3)` float32 from the bytes of image files."""
+        import tensorflow as tf
+
+        return tf.map_fn(self.decode, contents, fn_output_signature=tf.TensorSpec((*self.size, 3), tf.float32))
+
+    def _resized(self, image: tf.Tensor) -> tf.Tensor:
+        import tensorflow as tf
+
+        if self.resize is None:
+            raise ValueError("These images have no converter.")
+        return tf.ensure_shape(tf.cast(self.resize(image[None])[0], tf.float32), (*self.size, 3))
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,11 +97,32 @@ class Pair:
     preprocessor: Any
     scale: float
 
-    @property
-    def modality(self) -> ImageModality:
-        """Images of the height and width that its encoder takes."""
+    @functools.cached_property
+    def modality(self) -> ConvertedImages:
+        """Images of the height and width that its encoder takes, resized as its converter says."""
+        converter = self.preprocessor.image_converter
         height, width = self.backbone.vision_encoder.image_shape[:2]
-        return ImageModality(Data("predict", image_size=(int(height), int(width))))
+        fit: Any = "crop" if converter.crop_to_aspect_ratio else "pad" if converter.pad_to_aspect_ratio else "stretch"
+        settings = {"interpolation": converter.interpolation, "antialias": converter.antialias}
+        return ConvertedImages(
+            Data("predict", image_size=(int(height), int(width)), fit=fit),
+            resize=converter.resizing,
+            settings=tuple(settings.items()),
+        )
+
+    @functools.cached_property
+    def network(self) -> keras.Model:
+        """From pixels 0..255, `(batch, height, width, 3)`, to vectors `(batch, width)`; their lengths differ."""
+        import keras
+
+        from tfl.modalities.image.encoders import rescaled
+
+        converter = self.preprocessor.image_converter
+        pixels = keras.Input((*self.modality.size, 3), dtype="float32", name=PIXELS)
+        vectors = self.backbone.vision_encoder({"images": rescaled(pixels, converter.scale, converter.offset)})
+        if hasattr(self.backbone, "vision_projection"):  # as its `get_vision_embeddings`, whose pooler cannot be saved
+            vectors = self.backbone.vision_projection(vectors[:, 0])
+        return keras.Model(pixels, vectors, name="image_encoder")
 
     def texts(self, texts: Sequence[str]) -> NDArray[np.float64]:
         """The vectors of some texts, of length 1, `(n, width)`."""
@@ -62,16 +134,19 @@ class Pair:
 
     def vectors(self, contents: Sequence[bytes]) -> NDArray[np.float64]:
         """The vectors of some images, the contents of files, of length 1, `(n, width)`."""
+        parts = [np.asarray(self.encode(list(contents[start : start + _BATCH]))) for start in range(0, len(contents), _BATCH)]
+        return _unit(np.concatenate(parts))
+
+    @functools.cached_property
+    def encode(self) -> Callable[[Any], Any]:
+        """From contents of image files to their vectors, `(n, width)`, as one graph."""
         import tensorflow as tf
 
-        from tfl.modalities.image.decode import decode_image
-
-        parts = []
-        for start in range(0, len(contents), _BATCH):
-            some = [decode_image(tf.constant(content))[None] for content in contents[start : start + _BATCH]]
-            pixels = np.concatenate([np.asarray(self.preprocessor.image_converter(one), np.float32) for one in some])
-            parts.append(np.asarray(self.backbone.get_vision_embeddings(pixels), np.float64))
-        return _unit(np.concatenate(parts))
+        return tf.function(
+            lambda contents: self.network(self.modality.encode(contents), training=False),
+            input_signature=[tf.TensorSpec([None], tf.string)],
+            autograph=False,
+        )
 
     def classes(self, described: Mapping[str, Sequence[str]], prompts: Sequence[str]) -> NDArray[np.float64]:
         """The vector of each class: the mean of the vectors of its descriptions in all prompts, of length 1.
@@ -142,6 +217,9 @@ def load_pair(name: str) -> Pair:
             f"The preset `{name}` does not say how images are prepared: it has no image converter.",
             fix="Save it whole: keras_hub.models.CLIPPreprocessor.from_preset(NAME).save_to_preset(FOLDER)",
         )
+    size = tuple(backbone.vision_encoder.image_shape[:2])
+    if tuple(preprocessor.image_converter.image_size or ()) != size:
+        preprocessor.image_converter.image_size = size
     scale = np.exp(np.asarray(backbone.get_layer(of_class[1]).logit_scale, np.float64))
     return Pair(name, backbone, preprocessor, float(scale.reshape(())))
 
