@@ -236,3 +236,26 @@ def joint(bars_with_notes: Path) -> Any:
         stages=(tfl.Stage("head", epochs=2),),
         export=(),
     )
+
+
+@pytest.fixture(scope="session")
+def small_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a CLIP preset with one block each and random weights, which knows single letters."""
+    hub = pytest.importorskip("keras_hub", reason="KerasHub (the extra `text`) is not installed")
+    import keras
+
+    letters = [letter + end for letter in "abcdefghijklmnopqrstuvwxyz.-" for end in ("", "</w>")]
+    words = {token: at for at, token in enumerate(["<|startoftext|>", "<|endoftext|>", *letters])}
+    small = {"hidden_dim": 16, "num_layers": 1, "num_heads": 2, "intermediate_dim": 16}
+    keras.utils.set_random_seed(0)
+    backbone = hub.models.CLIPBackbone(
+        hub.models.CLIPVisionEncoder(patch_size=8, image_shape=(32, 32, 3), **small),
+        hub.models.CLIPTextEncoder(vocabulary_size=len(words), embedding_dim=16, max_sequence_length=24, **small),
+        projection_dim=12,
+    )
+    tokenizer = hub.models.CLIPTokenizer(vocabulary=words, merges=["#version: 0.2"])
+    converter = hub.layers.CLIPImageConverter(image_size=(32, 32), scale=1 / 255.0)
+    folder = tmp_path_factory.mktemp("clip")
+    backbone.save_to_preset(str(folder))
+    hub.models.CLIPPreprocessor(tokenizer, converter, sequence_length=24).save_to_preset(str(folder))
+    return folder

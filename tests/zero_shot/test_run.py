@@ -200,39 +200,16 @@ def test_classes_that_cannot_be_named_stop_a_run_before_it_has_a_folder(parts, s
     assert not (tmp_path / "run").exists()
 
 
-@pytest.fixture(scope="module")
-def clip(tmp_path_factory):
-    """The folder of a CLIP preset with one block each and random weights, which knows single letters."""
-    hub = pytest.importorskip("keras_hub", reason="KerasHub (the extra `text`) is not installed")
-    import keras
-
-    letters = [letter + end for letter in "abcdefghijklmnopqrstuvwxyz.-" for end in ("", "</w>")]
-    words = {token: at for at, token in enumerate(["<|startoftext|>", "<|endoftext|>", *letters])}
-    small = {"hidden_dim": 16, "num_layers": 1, "num_heads": 2, "intermediate_dim": 16}
-    keras.utils.set_random_seed(0)
-    backbone = hub.models.CLIPBackbone(
-        hub.models.CLIPVisionEncoder(patch_size=8, image_shape=(32, 32, 3), **small),
-        hub.models.CLIPTextEncoder(vocabulary_size=len(words), embedding_dim=16, max_sequence_length=24, **small),
-        projection_dim=12,
-    )
-    tokenizer = hub.models.CLIPTokenizer(vocabulary=words, merges=["#version: 0.2"])
-    converter = hub.layers.CLIPImageConverter(image_size=(32, 32), scale=1 / 255.0)
-    folder = tmp_path_factory.mktemp("clip")
-    backbone.save_to_preset(str(folder))
-    hub.models.CLIPPreprocessor(tokenizer, converter, sequence_length=24).save_to_preset(str(folder))
-    return folder
-
-
 @pytest.mark.slow
-def test_a_pair_of_encoders_says_what_keras_hub_says(clip, photos, tmp_path):
+def test_a_pair_of_encoders_says_what_keras_hub_says(small_clip, photos, tmp_path):
     import keras_hub
 
     file = tmp_path / "classes.txt"
     file.write_text("zebra\nswan\ta long white bird\n")
     photo = sorted((photos / "zebra").glob("*.png"))[0]
-    (row,) = open_zero_shot(clip, file, prompts=("a photo of a {}.",)).predict([photo])
-    backbone = keras_hub.models.Backbone.from_preset(str(clip))
-    prepare = keras_hub.models.CLIPPreprocessor.from_preset(str(clip))
+    (row,) = open_zero_shot(small_clip, file, prompts=("a photo of a {}.",)).predict([photo])
+    backbone = keras_hub.models.Backbone.from_preset(str(small_clip))
+    prepare = keras_hub.models.CLIPPreprocessor.from_preset(str(small_clip))
     texts = ["a photo of a zebra.", "a photo of a a long white bird."]
     pixels = np.asarray(Image.open(photo))[None]
     inputs = prepare({"images": np.repeat(pixels, 2, axis=0), "prompts": texts})
@@ -242,40 +219,40 @@ def test_a_pair_of_encoders_says_what_keras_hub_says(clip, photos, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_pair_of_encoders_is_exported_and_evaluated(clip, photos, tmp_path):
+def test_a_pair_of_encoders_is_exported_and_evaluated(small_clip, photos, tmp_path):
     import keras
 
     file, out = tmp_path / "classes.txt", tmp_path / "out"
     file.write_text("\n".join(UNSEEN))
     prompt = ("--prompt", "a photo of a {}.")
     done = invoke(
-        "export", clip, "--classes", file, *prompt, "--format", "saved_model", "--format", "keras", "--out", out, "--json"
+        "export", small_clip, "--classes", file, *prompt, "--format", "saved_model", "--format", "keras", "--out", out, "--json"
     )
     assert done.exit_code == 0, done.stderr
     document = json.loads(done.stdout)
     assert document["holds"] and set(document["exports"]) == {"saved_model", "keras"}
     own, exported = (
         json.loads(invoke("predict", model, photos, "--format", "json", *more).stdout)["predictions"]
-        for model, more in ((clip, ("--classes", file, *prompt)), (out, ()))
+        for model, more in ((small_clip, ("--classes", file, *prompt)), (out, ()))
     )
     loaded = keras.saving.load_model(out / "keras" / "model.keras")
     assert [row["probabilities"] for row in own] == [pytest.approx(row["probabilities"], abs=1e-5) for row in exported]
     assert loaded(np.zeros((1, 32, 32, 3), "float32"))["probabilities"].shape == (1, 4)
-    result = invoke("evaluate", clip, "--classes", file, *prompt, "--data", photos, "--json")
+    result = invoke("evaluate", small_clip, "--classes", file, *prompt, "--data", photos, "--json")
     assert result.exit_code == 0, result.stderr
     figures = json.loads(result.stdout)["metrics"]
     right = np.mean([row["label"] == row["file"].split("/")[-2] for row in own])
     assert figures["zero_shot"]["unseen"]["accuracy"] == pytest.approx(right) and figures["zero_shot"]["seen"] is None
-    wrong = invoke("export", clip, "--classes", file, "--format", "saved_model")
+    wrong = invoke("export", small_clip, "--classes", file, "--format", "saved_model")
     assert wrong.exit_code == 2 and "--out FOLDER" in wrong.stderr
 
 
 @pytest.mark.slow
-def test_what_is_no_pair_of_encoders_says_so(clip, tmp_path):
+def test_what_is_no_pair_of_encoders_says_so(small_clip, tmp_path):
     file = tmp_path / "classes.txt"
     file.write_text("zebra\nswan\n")
     with pytest.raises(RecipeError, match="no place for the class"):
-        open_zero_shot(clip, file, prompts=("a photo",))
+        open_zero_shot(small_clip, file, prompts=("a photo",))
     with pytest.raises(BackboneError, match="no pair of encoders"):
         open_zero_shot("mini", file)
     with pytest.raises(RunError, match="There is no folder"):

@@ -21,6 +21,12 @@ if TYPE_CHECKING:
 @click.argument("index", metavar="INDEX", type=click.Path(path_type=Path))
 @click.argument("files", metavar="FILE...", nargs=-1)
 @click.option("--text", "texts", metavar="TEXT", multiple=True, help="A text to compare, instead of a file; repeatable.")
+@click.option(
+    "--words",
+    metavar="TEXT",
+    multiple=True,
+    help='Search INDEX by words, such as "a striped animal", where a preset of CLIP or SigLIP made it; repeatable.',
+)
 @click.option("--top", type=click.IntRange(1, 1000), default=TOP, show_default=True, help="How many neighbours of each.")
 @click.option("--metric", type=click.Choice(METRICS), default="cosine", show_default=True, help="How near is measured.")
 @click.option("--add", is_flag=True, help="Add FILE... to INDEX; those of the same name are replaced.")
@@ -32,6 +38,7 @@ def similar(
     index: Path,
     files: tuple[str, ...],
     texts: tuple[str, ...],
+    words: tuple[str, ...],
     top: int,
     metric: Metric,
     add: bool,
@@ -42,6 +49,9 @@ def similar(
 ) -> Answer:
     """Show what in INDEX is most similar to each FILE.
 
+    Where a pair of encoders such as CLIP made INDEX, of photos or of texts, both can be compared with it: photos by --words and
+    texts by a photo.
+
     INDEX is a file that `tfl embed` wrote. FILE is encoded by the same network, which INDEX names; another network is refused.
     Below 50,000 vectors each is compared, above them a usearch graph is searched, which needs the extra similar.
     """
@@ -49,10 +59,10 @@ def similar(
         raise click.UsageError("--add and --remove are two commands: give one of them.")
     if label is not None and not add:
         raise click.UsageError("--label is the label of what is added: it needs --add.")
-    if not files and not texts:
-        raise click.UsageError("Missing argument 'FILE...': name files or folders, or give texts with --text.")
-    if texts and (add or remove):
-        raise click.UsageError("--text is for searching: add and remove files.")
+    if not files and not texts and not words:
+        raise click.UsageError("Missing argument 'FILE...': name files or folders, or give texts with --text or --words.")
+    if (texts or words) and (add or remove):
+        raise click.UsageError("--text and --words are for searching: add and remove files.")
     from tfl.embeddings.index import VectorIndex
 
     opened = VectorIndex(index, network=network)
@@ -65,7 +75,7 @@ def similar(
         with progress_shown(Console(stderr=True), "vectors") as progress:
             return _changed(index, opened.add(files, label=label, on_bad="skip", progress=progress), skip_bad)
     found = opened.similar(
-        files, texts=texts, top=top, metric=metric, on_bad="skip", say=lambda words: click.echo(words, err=True)
+        files, texts=texts, words=words, top=top, metric=metric, on_bad="skip", say=lambda words: click.echo(words, err=True)
     )
     document = {"index": str(index), "metric": metric, "queries": found.queries, "unreadable": found.unreadable}
     return Answer(document, lambda: _show(found, metric), _code(found.unreadable, skip_bad))

@@ -111,6 +111,7 @@ def similar(
     files: Place | Iterable[Place] = (),
     *,
     texts: Sequence[str] = (),
+    words: Sequence[str] = (),
     top: int = TOP,
     metric: Metric = "cosine",
     on_bad: Literal["error", "skip"] = "error",
@@ -121,6 +122,7 @@ def similar(
         index: The file, or what `tfl.embed` or `tfl.load_vectors` returned.
         files: A file, a folder, or several of these.
         texts: Texts that are in no file.
+        words: Words to search by, where a pair of encoders such as CLIP made the vectors.
         top: How many for each. Defaults to 5.
         metric: `cosine`, whose similarity is 1 for the same direction, or `euclidean`, whose distance is 0 for the same vector.
         on_bad: `error` raises where a file cannot be read, `skip` leaves it out.
@@ -135,9 +137,11 @@ def similar(
 
     >>> tfl.similar("vectors.parquet", "leaf.jpg")[0]["neighbours"][0]["label"]  # doctest: +SKIP
     'healthy'
+    >>> tfl.similar("clip.parquet", words=["a striped animal"])[0]["neighbours"][0]["file"]  # doctest: +SKIP
+    'photos/zebra.jpg'
     """
     opened = index if isinstance(index, VectorIndex) else VectorIndex(index)
-    return opened.similar(files, texts=texts, top=top, metric=metric, on_bad=on_bad).queries
+    return opened.similar(files, texts=texts, words=words, top=top, metric=metric, on_bad=on_bad).queries
 
 
 def verify(

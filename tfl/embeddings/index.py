@@ -18,6 +18,7 @@ from tfl.embeddings.network import Encoded, VectorNetwork, data_to_read, network
 from tfl.embeddings.options import METRICS, TOP, HoldOut, Metric
 from tfl.embeddings.parts import Parts
 from tfl.embeddings.search import check_search, nearest
+from tfl.embeddings.shared import SharedNetwork, kinds_in
 from tfl.embeddings.sources import data_of_kind, examples_of_texts, read_source
 from tfl.embeddings.vector_file import Batch, Rows, VectorFile, open_vectors, write_vectors
 from tfl.embeddings.verification import MOST_ITEMS, Verification, verification
@@ -124,6 +125,7 @@ class VectorIndex:
         files: Path | str | Iterable[Path | str] = (),
         *,
         texts: Sequence[str] = (),
+        words: Sequence[str] = (),
         top: int = TOP,
         metric: Metric = "cosine",
         on_bad: Literal["error", "skip"] = "error",
@@ -132,8 +134,9 @@ class VectorIndex:
         """The examples of the file that are nearest to others.
 
         Args:
-            files: A file, a folder, or several of these.
+            files: A file, a folder, or several of these; of a pair of encoders also files of the other kind.
             texts: Texts that are not in files, where the vectors are of texts.
+            words: Words to search by, where a pair of encoders made the vectors, whatever they are of.
             top: How many for each.
             metric: `cosine` or `euclidean`.
             on_bad: `error` raises where one cannot be read, `skip` leaves it out.
@@ -149,8 +152,8 @@ class VectorIndex:
         if top < 1:
             raise DataError("`top` is out of range.", received=top, allowed="an integer of at least 1")
         check_search(len(self), metric)
-        examples, names = self._queries(files, texts)
-        found = self.network.encode(examples)
+        kind, examples, names = self._queries(files, texts, words)
+        found = self._network_for(kind).encode(examples)
         if found.unreadable and (on_bad == "error" or not len(found.kept)):
             raise _unreadable(found, examples)
         places, values = self.nearest(found.vectors, top=top, metric=metric, say=say)
@@ -177,7 +180,11 @@ class VectorIndex:
         Raises:
             DataError: A file is missing.
         """
-        return self.network.encode(self._queries(files, texts)[0])
+        kind, examples, _ = self._queries(files, texts)
+        return self._network_for(kind).encode(examples)
+
+    def _network_for(self, kind: str) -> VectorNetwork:
+        return self.network.for_kind(kind) if isinstance(self.network, SharedNetwork) else self.network
 
     def verification(self, *, target: float = 0.01, held_out: HoldOut | None = None, seed: int = 0) -> Verification:
         """Thresholds from which two examples count as the same, with their error rates; see `tfl.embeddings.verification`.
@@ -318,19 +325,34 @@ class VectorIndex:
         start = os.path.abspath(folder).rstrip(os.sep) + os.sep
         return {at for at, file in enumerate(self.rows.files) if os.path.abspath(file).startswith(start)}
 
-    def _queries(self, files: Path | str | Iterable[Path | str], texts: Sequence[str]) -> tuple[Examples, list[str]]:
-        kind = self.about["kind"]
-        if texts:
-            if kind != "text":
-                raise DataError("Texts cannot be compared with these vectors.", received=f"vectors of the kind `{kind}`")
+    def _queries(
+        self, files: Path | str | Iterable[Path | str], texts: Sequence[str], words: Sequence[str] = ()
+    ) -> tuple[str, Examples, list[str]]:
+        """The kind of the examples that are compared, the examples, and what each is called."""
+        kinds = kinds_in(self.about)
+        kind = kinds[0]
+        if texts or words:
+            if words and "text" not in kinds[len(kinds) == 1 :]:
+                raise DataError(
+                    "Words find examples where a pair of encoders made the vectors, such as CLIP.",
+                    received=f"vectors of {self.about['network']}, {self.about['block']}",
+                    fix="Make them with such a preset, and without --block and --pooling: tfl embed PRESET SOURCE",
+                )
+            if texts and kind != "text":
+                raise DataError(
+                    "Texts cannot be compared with these vectors.",
+                    received=f"vectors of the kind `{kind}`",
+                    fix="Search by words, with --words or words=." if "text" in kinds else None,
+                )
             if _listed(files):
                 raise DataError("Texts are given, and files are named as well.", fix="Leave one of them out.")
-            return examples_of_texts(texts), list(texts)
+            both = [*texts, *words]
+            return "text", examples_of_texts(both), both
         named = _listed(files)
         if missing := [str(file) for file in named if not os.path.exists(os.path.expanduser(file))]:
             raise DataError(f"There is no file {listed(missing)}.", fix="Name files, or folders of them.")
-        source = read_source(named, data_of_kind("files", kind), kinds=(kind,), labels=False)
-        return source.examples, [source.name_of(at) for at in range(len(source))]
+        source = read_source(named, data_of_kind("files", kind), kinds=kinds, labels=False)
+        return source.data.kind, source.examples, [source.name_of(at) for at in range(len(source))]
 
     def _described(
         self, places: NDArray[np.int64], values: NDArray[np.float32], metric: Metric, fingerprint: str

@@ -20,7 +20,9 @@ from tfl.embeddings.options import POOLINGS
 from tfl.embeddings.sources import data_of_kind
 from tfl.errors import BackboneError, DataError, RecipeError, TflError, did_you_mean
 from tfl.fields import as_plain
+from tfl.modalities import hub
 from tfl.modalities.base import Modality, check_available, chosen, modality_of, settled
+from tfl.modalities.image.pair import ENCODED, PAIRS, is_pair
 from tfl.modalities.seen_by import kinds_of_network
 from tfl.modalities.several.modality import refuse_several
 from tfl.quiet import load_tensorflow
@@ -35,6 +37,8 @@ if TYPE_CHECKING:
     from tfl.data.examples import Examples
     from tfl.features.extract import Extractor
 
+SHARED = "shared"
+"""What the block of a pair of encoders is called: the vectors that both project to."""
 HEAD_INPUT = "head_pool"
 """What the block of a run is called where none is named: the vector that its head reads."""
 _LOOKED_AT = 2000
@@ -170,6 +174,9 @@ def check_network(wanted: Wanted, data: Data) -> Wanted:
     """
     if wanted.run is not None:
         return wanted
+    if is_shared(wanted, data.kind):
+        hub.require_extra(needed_for=f"The network `{wanted.named}`")
+        return dataclasses.replace(wanted, recipe=dataclasses.replace(wanted.recipe, data=data))
     recipe = settled(dataclasses.replace(wanted.recipe, data=data))
     check_available(recipe)
     return dataclasses.replace(wanted, recipe=recipe)
@@ -189,11 +196,34 @@ def build_network(wanted: Wanted, examples: Examples | None = None) -> VectorNet
     load_tensorflow()
     if wanted.run is not None:
         return _of_run(wanted, wanted.run)
+    if is_shared(wanted, wanted.recipe.data.kind):
+        from tfl.embeddings.shared import shared_network
+
+        return shared_network(wanted)
     recipe, note = wanted.recipe, None
     if examples is not None:
         some = np.unique(np.linspace(0, len(examples) - 1, min(len(examples), _LOOKED_AT)).astype(np.int64))
         recipe, note = chosen(recipe, examples.take(some))
     return _of_backbone(dataclasses.replace(wanted, recipe=recipe), [] if note is None else [note])
+
+
+def is_shared(wanted: Wanted, kind: str) -> bool:
+    """Whether vectors are those of a pair of encoders in the space that both share: where no block and no pooling is named."""
+    name = wanted.recipe.backbone.name
+    named = wanted.block is not None or wanted.pooling is not None or wanted.run is not None
+    return not named and kind in ENCODED and _is_pair(name)
+
+
+def _is_pair(name: str) -> bool:
+    from tfl.modalities.image.backbones.presets import is_preset
+
+    if not is_preset(name) or not is_pair(name):
+        return False
+    if not name.startswith(hub.ADDRESSES):
+        return True
+    from tfl.modalities.image.encoders import class_of
+
+    return class_of(name) in PAIRS
 
 
 def _of_run(wanted: Wanted, run: Run) -> VectorNetwork:
@@ -283,10 +313,19 @@ class VectorNetwork:
         notes: What was decided on the way, as sentences.
     """
 
-    def __init__(self, wanted: Wanted, model: Any, block: str, pooling: str, notes: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        wanted: Wanted,
+        model: Any,
+        block: str,
+        pooling: str,
+        notes: Sequence[str] = (),
+        *,
+        modality: Modality | None = None,
+    ) -> None:
         self.wanted, self.model, self.block, self.pooling = wanted, model, block, pooling
         self.recipe, self.notes = wanted.recipe, list(notes)
-        self.modality: Modality = modality_of(self.recipe)
+        self.modality: Modality = modality_of(self.recipe) if modality is None else modality
         self._extractor: Extractor | None = None
         self._known: str | None = None
 
@@ -440,11 +479,12 @@ def network_of_about(about: Mapping[str, Any], file: Path, network: Path | str |
         )
     if run is None:
         recipe = recipe.override("backbone.name", _absolute(str(named)))
-        check_available(recipe)
+        if block != SHARED:
+            check_available(recipe)
     else:
         features = recipe.features
         recipe = dataclasses.replace(run.recipe, features=features)
-    own_block = None if block == HEAD_INPUT else block
+    own_block = None if block in (HEAD_INPUT, SHARED) else block
     wanted = Wanted(
         named=str(about.get("network", named)),
         run=run,

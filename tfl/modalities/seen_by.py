@@ -6,6 +6,7 @@ from tfl.backbones.model_files import model_file
 from tfl.modalities import hub
 from tfl.modalities.image.backbones import catalog
 from tfl.modalities.image.backbones.presets import is_preset
+from tfl.modalities.image.pair import is_pair
 from tfl.modalities.text.presets import ENCODERS
 
 
@@ -28,6 +29,8 @@ def kinds_of_network(name: str) -> tuple[str, ...]:
     if not is_preset(name):
         return ("image", "audio") if name in catalog.names() or model_file(name) is not None else ("text", "image", "audio")
     if name.startswith(hub.ADDRESSES):
+        return ("image", "text", "audio")
+    if is_pair(name):
         return ("image", "text", "audio")
     folder = hub.folder_of(name)
     if folder is not None and hub.config_of(folder)["class_name"] in ENCODERS:

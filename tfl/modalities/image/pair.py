@@ -15,9 +15,10 @@ import numpy as np
 
 from tfl.errors import BackboneError, RecipeError
 from tfl.modalities import hub
-from tfl.modalities.base import TensorSpec
+from tfl.modalities.base import Modality, TensorSpec
 from tfl.modalities.image.modality import PIXELS, ImageModality
-from tfl.recipe import Data
+from tfl.modalities.text.paired import PairedTexts
+from tfl.recipe import Backbone, Data
 
 if TYPE_CHECKING:
     import keras
@@ -29,9 +30,13 @@ PAIRS = {
     "SigLIPBackbone": ("SigLIPPreprocessor", "siglip_head"),
 }
 """The classes of KerasHub that are such pairs, each with its preprocessor and with the layer that has the scale of the cosine."""
+ENCODED = ("image", "text")
+"""The kinds of examples that a pair makes vectors of."""
 PROMPTS = ("a photo of a {}.", "a picture of a {}.", "an image of a {}.", "a close-up photo of a {}.", "a drawing of a {}.")
 """What a class name is put into where no prompt is given; the vectors are averaged (Radford et al. 2021, 3.1.4)."""
 _BATCH = 32
+_SETTINGS = ("to_lower", "canonicalize_text", "sequence_length", "add_start_token", "add_end_token")
+"""Of a preprocessor, what decides tokens beside its tokenizer."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +87,19 @@ class ConvertedImages(ImageModality):
 
 
 @dataclass(frozen=True, eq=False)
+class Encoder:
+    """One of both encoders.
+
+    Args:
+        network: From tensors to vectors `(batch, width)`.
+        modality: How contents become these tensors.
+    """
+
+    network: keras.Model
+    modality: Modality
+
+
+@dataclass(frozen=True, eq=False)
 class Pair:
     """Two encoders. Make one with `load_pair`.
 
@@ -110,6 +128,44 @@ class Pair:
             settings=tuple(settings.items()),
         )
 
+    def encoder_of(self, kind: str) -> Encoder:
+        """The encoder of images or of texts, one of `ENCODED`."""
+        return (
+            Encoder(self.network, self.modality) if kind == self.modality.kind else Encoder(self.text_network, self.paired_texts)
+        )
+
+    @functools.cached_property
+    def paired_texts(self) -> PairedTexts:
+        """Texts as its text encoder reads them."""
+        from tfl.modalities.text.tokenise import Tokenise
+
+        tokenizer = self.preprocessor.tokenizer
+        config = {key: value for key, value in self.preprocessor.get_config().items() if key in _SETTINGS}
+        return PairedTexts(
+            Backbone(self.name),
+            int(self.preprocessor.sequence_length),
+            tokens=self.tokens,
+            tokenizer=f"{Tokenise(tokenizer).identity()} {config}",
+            words=int(tokenizer.vocabulary_size()),
+        )
+
+    def tokens(self, texts: Any) -> Any:
+        """Token ids of some texts, `(n, tokens)`."""
+        return self.preprocessor({"images": None, "prompts": texts})["token_ids"]
+
+    @functools.cached_property
+    def text_network(self) -> keras.Model:
+        """From token ids, `(batch, tokens)`, to vectors `(batch, width)`; their lengths differ."""
+        import keras
+
+        tokens = keras.Input((int(self.preprocessor.sequence_length),), dtype="int32", name="token_ids")
+        vectors = self.backbone.text_encoder({"token_ids": tokens})
+        if hasattr(self.backbone, "text_projection"):  # as its `get_text_embeddings`
+            pooler = self.backbone.text_pooler
+            fresh = type(pooler)(dtype=pooler.dtype_policy.name, name=pooler.name)  # that of a preset cannot be described
+            vectors = self.backbone.text_projection(fresh(vectors, tokens))
+        return keras.Model(tokens, vectors, name="text_encoder")
+
     @functools.cached_property
     def network(self) -> keras.Model:
         """From pixels 0..255, `(batch, height, width, 3)`, to vectors `(batch, width)`; their lengths differ."""
@@ -128,8 +184,8 @@ class Pair:
         """The vectors of some texts, of length 1, `(n, width)`."""
         parts = []
         for start in range(0, len(texts), _BATCH):
-            tokens = self.preprocessor({"images": None, "prompts": list(texts[start : start + _BATCH])})["token_ids"]
-            parts.append(np.asarray(self.backbone.get_text_embeddings(tokens), np.float64))
+            tokens = self.tokens(list(texts[start : start + _BATCH]))
+            parts.append(np.asarray(self.text_network(tokens), np.float64))
         return _unit(np.concatenate(parts))
 
     def vectors(self, contents: Sequence[bytes]) -> NDArray[np.float64]:
@@ -163,7 +219,7 @@ class Pair:
 
 
 def is_pair(name: str) -> bool:
-    """Whether a preset is a pair of encoders; no TensorFlow is imported for a folder.
+    """Whether a preset is a pair of encoders, which of an address shows when it is loaded; no TensorFlow is imported.
 
     Raises:
         BackboneError: The name looks like a folder, and is none, or one without a preset.
@@ -207,6 +263,8 @@ def load_pair(name: str) -> Pair:
         )
     import keras_hub
 
+    from tfl.modalities.text.tokenise import kept_alive
+
     backbone = hub.load_backbone(name)
     of_class = PAIRS.get(type(backbone).__name__)
     if of_class is None:
@@ -217,6 +275,7 @@ def load_pair(name: str) -> Pair:
             f"The preset `{name}` does not say how images are prepared: it has no image converter.",
             fix="Save it whole: keras_hub.models.CLIPPreprocessor.from_preset(NAME).save_to_preset(FOLDER)",
         )
+    kept_alive(preprocessor.tokenizer)
     size = tuple(backbone.vision_encoder.image_shape[:2])
     if tuple(preprocessor.image_converter.image_size or ()) != size:
         preprocessor.image_converter.image_size = size

@@ -107,10 +107,10 @@ def tokenise_of(name: str) -> Tokenise:
     import tensorflow as tf
 
     with tf.init_scope():  # its tables must not belong to a graph that asks for it first
-        return Tokenise(_kept_alive(load_tokenizer(name)))
+        return Tokenise(kept_alive(load_tokenizer(name)))
 
 
-def _kept_alive(tokenizer: Any) -> Any:
+def kept_alive(tokenizer: Any) -> Any:
     """The tokenizer, where it is one of SentencePiece with a named resource.
 
     An unnamed one belongs to TensorFlow's cache of kernels, which `tf.random.set_seed` empties: no dataset would find it then.

@@ -1,0 +1,75 @@
+"""An index of a pair of encoders, small and random: one kind of example is found by the other as KerasHub's forward pass says."""
+
+import json
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+import tfl
+from tfl.cli.main import cli
+from tfl.errors import DataError
+
+pytest.importorskip("keras_hub", reason="KerasHub (the extra `text`) is not installed")
+pytestmark = pytest.mark.slow
+TEXTS = ("a red square", "a dark blue night", "grass")
+
+
+@pytest.fixture(scope="module")
+def by_keras_hub(small_clip, coloured):
+    """The cosine of each photo and each text, `(photos, texts)`, and the photos."""
+    import keras_hub
+
+    backbone = keras_hub.models.Backbone.from_preset(str(small_clip))
+    prepare = keras_hub.models.CLIPPreprocessor.from_preset(str(small_clip))
+    files = sorted(coloured.glob("*/*.png"))
+    inputs = prepare({"images": np.stack([np.asarray(Image.open(file)) for file in files]), "prompts": list(TEXTS)})
+    logits = backbone({name: inputs[name] for name in ("images", "token_ids")})["vision_logits"]
+    scale = np.exp(float(np.asarray(backbone.get_layer("clip_head").logit_scale).reshape(())))
+    return np.asarray(logits) / scale, [str(file) for file in files]
+
+
+def test_photos_are_found_by_words(small_clip, coloured, by_keras_hub, tmp_path):
+    expected, files = by_keras_hub
+    index = tfl.embed(small_clip, coloured, tmp_path / "photos.npy", settings={"features.dtype": "float32"})
+    assert index.about["block"] == "shared" and index.about["width"] == 12 and index.about["kind"] == "image"
+    assert set(index.rows.labels) == {"blue", "green", "red"}
+    found = tfl.similar(index, words=TEXTS, top=len(files))
+    for at, query in enumerate(found):
+        assert query["file"] == TEXTS[at]
+        said = {row["file"]: row["similarity"] for row in query["neighbours"]}
+        assert [said[file] for file in files] == pytest.approx(expected[:, at], abs=1e-5)
+    (own,) = tfl.similar(index, files[3], top=1)
+    assert own["neighbours"][0]["same_content"]
+    command = ["similar", str(tmp_path / "photos.npy"), "--words", TEXTS[0], "--top", "1", "--json"]
+    done = CliRunner().invoke(cli, command)
+    assert done.exit_code == 0, done.stderr
+    assert json.loads(done.stdout)["queries"][0]["neighbours"] == found[0]["neighbours"][:1]
+    with pytest.raises(DataError, match="Search by words"):
+        tfl.similar(index, texts=["grass"])
+    index.add(coloured / "red" / "0.png", label="more")
+    assert index.rows.labels.count("more") == 1 and len(index) == len(files)
+
+
+def test_texts_are_found_by_a_photo(small_clip, by_keras_hub, tmp_path):
+    expected, files = by_keras_hub
+    table = tmp_path / "table.csv"
+    table.write_text("text\n" + "\n".join(TEXTS))
+    index = tfl.embed(small_clip, table, tmp_path / "texts.npy", settings={"features.dtype": "float32"})
+    assert index.about["kind"] == "text" and len(index) == 3
+    for at in (0, 10):
+        (query,) = tfl.similar(tfl.load_vectors(index.path), files[at], top=3)
+        said = {row["preview"]: row["similarity"] for row in query["neighbours"]}
+        assert [said[text] for text in TEXTS] == pytest.approx(expected[at], abs=1e-5)
+    same = tfl.similar(index, texts=[TEXTS[1]], top=1)[0]["neighbours"][0]
+    assert same["preview"] == TEXTS[1] and same["similarity"] == pytest.approx(1, abs=1e-5)
+
+
+def test_words_need_a_pair(embedded, small_clip, coloured, tmp_path):
+    with pytest.raises(DataError, match="pair of encoders"):
+        tfl.similar(embedded, words=["grass"])
+    inner = tfl.embed(small_clip, coloured, tmp_path / "inner.npy", pooling="max")
+    assert inner.about["block"] != "shared"
+    with pytest.raises(DataError, match="without --block"):
+        tfl.similar(inner, words=["grass"])
