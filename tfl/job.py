@@ -564,9 +564,11 @@ def _train(
         console.print(plan.freeze.table())
         if plan.stage.on == "data" and recipe.task == GENERATE:
             from tfl.language.measure import keep_start
+            from tfl.modalities.passage.tokenizer import keep_tokenizer
 
             with clock.step("style"):
                 keep_start(run, assembled.model, bundle)
+                keep_tokenizer(recipe.backbone.name, run.folder)
         read = bundle if others is None or plan.stage.on == "data" else others
         with clock.step(name):
             train_stage(run, assembled, plan.stage, read, plan=plan, stop=Stop(), **options)

@@ -56,7 +56,8 @@ def embed(
 
     The network is that of a run, or a BACKBONE by name: mini, another of `tfl backbones`, a .keras file, or a KerasHub preset.
     SOURCE is what a recipe takes (class folders, a table, an archive, sample:NAME), a folder of files without labels, or several
-    files and folders. Of a preset of CLIP or SigLIP, photos and texts have vectors in one space: `tfl similar --words` finds photos.
+    files and folders. Of a preset of CLIP or SigLIP, photos and texts have vectors in one space: `tfl similar --words` finds
+    photos.
 
     A command that was stopped goes on behind its last finished part when it is started again.
     """

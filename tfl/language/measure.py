@@ -14,7 +14,6 @@ from tfl.language.sampling import Sampler, Sampling, as_text
 from tfl.language.verbatim import LEAST, copied_from
 from tfl.language.whose import fit_authors
 from tfl.modalities.passage.network import BYTES
-from tfl.modalities.passage.tokens import TOKENS
 from tfl.runs import STYLE, STYLE_START, Run
 from tfl.tasks.generate import BLOCKS, DRAWS, interval_of
 
@@ -89,7 +88,8 @@ def _continuations(run: Run, model: keras.Model, bundle: Bundle) -> list[dict[st
         prompt = as_text(text[:PROMPT_BYTES])
         prompts.append(prompt)
         real.append(as_text(b"".join([text[len(prompt.encode()) :], *following])[:LENGTH]))
-    sampler = Sampler(model, context=int(bundle.modality.spec()[TOKENS].shape[0] or 0))
+    modality: Any = bundle.modality
+    sampler = Sampler(model, modality.tokenizer, context=modality.settled_tokens)
     found = sampler.write([prompt.encode() for prompt in prompts], LENGTH, Sampling(seed=run.recipe.seed))
     return [
         {"prompt": prompt, "text": as_text(one), "real": true} for prompt, one, true in zip(prompts, found, real, strict=True)

@@ -11,14 +11,14 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from tfl.modalities.passage.tokens import PAD, START
+from tfl.modalities.passage.tokenizer import Tokenizer
 from tfl.model.next_token import next_token_model
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 AT_ONCE = 16
-"""Bytes that are written before anything is shown."""
+"""Tokens that are written before anything is shown."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,23 +37,28 @@ class Sampling:
 
 
 class Sampler:
-    """Writes with a language model over bytes.
+    """Writes with a language model.
 
     Args:
         model: Keras model, the network of a run of the task `generate`.
+        tokenizer: Its tokenizer.
         context: Integer, tokens that the network sees at once, the start token included: as many as it was trained on. Of a
             longer text it sees the end.
     """
 
-    def __init__(self, model: keras.Model, *, context: int) -> None:
-        self._next, self.context = next_token_model(model), context
+    def __init__(self, model: keras.Model, tokenizer: Tokenizer, *, context: int) -> None:
+        self._next, self.context, self._tokenizer = next_token_model(model), context, tokenizer
+        written = [at for at, piece in enumerate(tokenizer.pieces) if piece]
+        self._numbers = None if written == list(range(len(written))) else tf.constant(written, tf.int32)
+        self._count = len(written)
         tokens, number = tf.TensorSpec((None, None), tf.int32), tf.TensorSpec((), tf.int32)
         places, real = tf.TensorSpec((None,), tf.int32), tf.TensorSpec((), tf.float32)
         self._write = tf.function(self._steps, input_signature=(tokens, places, number, number, real, real, number))
 
     def write(self, prompts: Sequence[bytes], length: int, sampling: Sampling) -> list[bytes]:
         """The continuation of each prompt, of `length` bytes, all side by side; the prompts are not part of it."""
-        parts = list(self.stream(prompts, length, sampling, at_once=length))
+        longest = max(map(len, self._tokenizer.pieces))
+        parts = list(self.stream(prompts, length, sampling, at_once=length if longest == 1 else AT_ONCE))
         return [b"".join(part[row] for part in parts) for row in range(len(prompts))]
 
     def stream(
@@ -67,20 +72,26 @@ class Sampler:
             prompts: Texts in UTF-8; an empty one begins as a passage begins.
             length: Integer, bytes of each continuation.
             sampling: How the next byte is drawn.
-            at_once: Integer, bytes in each part.
+            at_once: Integer, tokens in each part.
         """
-        rows = [[START, *prompt[-(self.context - 1) :]] for prompt in prompts]
-        for done in range(0, length, at_once):
-            count = min(at_once, length - done)
+        rows = [[self._tokenizer.start, *self._tokenizer.ids(prompt)[-(self.context - 1) :]] for prompt in prompts]
+        sizes, done = [0] * len(rows), 0
+        while min(sizes) < length:
+            count = min(at_once, length - min(sizes))
             written = self._some(rows, done, count, sampling)
-            for row, found in zip(rows, written, strict=True):
+            done += count
+            part = []
+            for at, (row, found) in enumerate(zip(rows, written, strict=True)):
                 row += found.tolist()
                 del row[1 : len(row) - self.context + 1]
-            yield [bytes(found.tolist()) for found in written]
+                text = b"".join(self._tokenizer.pieces[token] for token in found.tolist())[: length - sizes[at]]
+                sizes[at] += len(text)
+                part.append(text)
+            yield part
 
     def _some(self, rows: list[list[int]], done: int, count: int, sampling: Sampling) -> NDArray[np.int32]:
         width = min(self.context, max(map(len, rows)) + count)
-        tokens = np.full((len(rows), width), PAD, np.int32)
+        tokens = np.full((len(rows), width), self._tokenizer.pad, np.int32)
         for at, row in enumerate(rows):
             tokens[at, : len(row)] = row
         places = np.array([len(row) for row in rows], np.int32)
@@ -96,8 +107,10 @@ class Sampler:
                 shape_invariants=[(tokens, tf.TensorShape((None, None))), (used, tf.TensorShape((None,)))]
             )
             logits = tf.gather(self._next(tokens, training=False), used - 1, batch_dims=1)
-            drawn = drawn_tokens(logits[:, :START], temperature, top_p, tf.stack([seed, first + step]))
-            full = used >= width  # the oldest byte behind the start token makes room
+            logits = logits[:, : self._count] if self._numbers is None else tf.gather(logits, self._numbers, axis=1)
+            drawn = drawn_tokens(logits, temperature, top_p, tf.stack([seed, first + step]))
+            drawn = drawn if self._numbers is None else tf.gather(self._numbers, drawn)
+            full = used >= width  # the oldest token behind the start token makes room
             moved = tf.concat([tokens[:, :1], tokens[:, 2:], tokens[:, -1:]], axis=1)
             tokens = tf.where(full[:, None], moved, tokens)
             used = tf.where(full, width - 1, used)

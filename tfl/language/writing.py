@@ -127,7 +127,8 @@ def open_writer(folder: Path | str | Run) -> Writer:
     from tfl.modalities.passage.modality import modality_of_run
     from tfl.serve.predictor import load_run_model
 
-    return Writer(Sampler(load_run_model(run), context=modality_of_run(run.recipe).settled_tokens))
+    modality = modality_of_run(run.recipe, run.folder)
+    return Writer(Sampler(load_run_model(run, modality), modality.tokenizer, context=modality.settled_tokens))
 
 
 def write(

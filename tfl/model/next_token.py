@@ -52,7 +52,7 @@ def put_next_token(network: LanguageModel, head: Head, *, vocabulary: int, seed:
     Args:
         network: Its output layer's weights are taken over where it has any.
         head: Of the recipe: its dropout is used.
-        vocabulary: Integer, how many tokens there are.
+        vocabulary: Integer, how many tokens there are, where the network brings no output layer.
         seed: Of new weights and of the dropout.
 
     Returns:
@@ -68,6 +68,7 @@ def put_next_token(network: LanguageModel, head: Head, *, vocabulary: int, seed:
         hidden = layers.Dropout(head.dropout, seed=seed + 1, name="head_dropout1")(hidden)
     bias = len(network.output) != 1
     start = keras.initializers.GlorotUniform(seed=seed + 1)
+    vocabulary = network.output[0].shape[-1] if network.output else vocabulary
     output = layers.Dense(vocabulary, use_bias=bias, kernel_initializer=start, name=NEXT_TOKEN, dtype="float32")
     logits = output(hidden)
     if network.output:

@@ -261,8 +261,12 @@ def find_saved_model(folder: Path) -> Path | None:
     return None
 
 
-def load_run_model(run: Run) -> Any:
+def load_run_model(run: Run, modality: Modality | None = None) -> Any:
     """The Keras model of a run, whole, from tensors to the task's output.
+
+    Args:
+        run: The run.
+        modality: What it takes; None asks its recipe, which looks for the network that the run began with.
 
     Raises:
         RunError: The run has none yet, or it cannot be read.
@@ -275,7 +279,7 @@ def load_run_model(run: Run) -> Any:
     from tfl.backbones.weight_files import refuse_bomb
     from tfl.modalities.base import modality_of
 
-    modality = modality_of(run.recipe)
+    modality = modality_of(run.recipe) if modality is None else modality
     import_layers_of(file)
     remember_skipped_attributes()
     try:

@@ -10,8 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from tfl.errors import BackboneError, RecipeError, WeightsNotFoundError
+from tfl.modalities import hub
 from tfl.modalities.base import MASK, Audited, Checked, Preview, TensorSpec
 from tfl.modalities.defaults import ModalityDefaults
+from tfl.modalities.passage.tokenizer import FOLDER as TOKENIZER
+from tfl.modalities.passage.tokenizer import Tokenizer, folder_of, is_preset, most_tokens, tokenizer_in
 from tfl.modalities.text import check as checks
 from tfl.recipe import Passages
 
@@ -38,18 +41,26 @@ class PassageModality(ModalityDefaults):
     Args:
         backbone: The recipe's.
         tokens: Integer, tokens of each passage, the start token included; None before it was chosen.
+        tokenizer_folder: Where the files of its tokenizer lie; None where each byte is a token.
     """
 
     backbone: tfl.Backbone
     tokens: int | None
+    tokenizer_folder: Path | None = None
     kind: ClassVar[str] = "passage"
     noun: ClassVar[str] = "passage"
     nouns: ClassVar[str] = "passages"
     content_input: ClassVar[str] = CONTENT_INPUT
     most_bytes: ClassVar[int] = checks.MOST_BYTES
     finishes: ClassVar[bool] = True
-    troubles: ClassVar[Mapping[str, str]] = checks.TROUBLES
-    trouble_fixes: ClassVar[Mapping[str, str]] = checks.FIXES
+    troubles: ClassVar[Mapping[str, str]] = {
+        **checks.TROUBLES,
+        "too_many_tokens": "has more tokens than `Passages.tokens` allows",
+    }
+    trouble_fixes: ClassVar[Mapping[str, str]] = {
+        **checks.FIXES,
+        "too_many_tokens": "allow more: --set data.input.tokens=N; or make passages shorter: --set data.input.length=N, in bytes",
+    }
     allowed: ClassVar[str] = checks.ALLOWED
     near_copies: ClassVar[str] = "are the same"
     titles: ClassVar[Mapping[str, str]] = {}
@@ -67,15 +78,18 @@ class PassageModality(ModalityDefaults):
         return self.tokens
 
     @property
+    def tokenizer(self) -> Tokenizer:
+        """What makes tokens of bytes, and bytes of tokens."""
+        return tokenizer_in(self.tokenizer_folder)
+
+    @property
     def vocabulary(self) -> int:
         """How many tokens there are."""
-        from tfl.modalities.passage.tokens import VOCABULARY
-
-        return VOCABULARY
+        return self.tokenizer.vocabulary
 
     def identity(self) -> dict[str, Any]:
         """The version, the tokenizer and how many tokens a passage has."""
-        return {"tokenise": VERSION, "tokenizer": BYTES, "tokens": self.settled_tokens}
+        return {"tokenise": VERSION, "tokenizer": self.tokenizer.identity, "tokens": self.settled_tokens}
 
     def about(self) -> dict[str, Any]:
         """How many tokens a passage has."""
@@ -89,13 +103,20 @@ class PassageModality(ModalityDefaults):
         """`token_ids` and `padding_mask`, each `(tokens,)` int32."""
         from tfl.modalities.passage.tokens import TOKENS
 
-        shape = (self.settled_tokens,)
-        return {TOKENS: TensorSpec(shape, "int32", stored_as="uint16"), MASK: TensorSpec(shape, "int32", stored_as="uint8")}
+        shape, kept = (self.settled_tokens,), "uint16" if self.vocabulary <= 2**16 else "int32"
+        return {TOKENS: TensorSpec(shape, "int32", stored_as=kept), MASK: TensorSpec(shape, "int32", stored_as="uint8")}
 
     def check(self, content: bytes) -> Checked:
-        """Any text in UTF-8, white space alone as well: a book has it between its parts."""
+        """Any text in UTF-8, white space alone as well: a book has it between its parts. All of its tokens have to fit, since its
+        bytes are counted."""
         found = checks.check(content)
-        return Checked(format="text", cost=len(content)) if found.trouble == "blank" else found
+        if found.trouble not in ("", "blank"):
+            return found
+        if self.tokens is not None and len(content) >= self.tokens:
+            count = 1 + int(self.tokenizer.counts([content])[0])
+            if count > self.tokens:
+                return Checked(trouble="too_many_tokens", detail=f"{count}; {self.tokens} are allowed")
+        return Checked(format="text", cost=len(content))
 
     def decode(self, content: tf.Tensor) -> tf.Tensor:
         """The passages themselves."""
@@ -103,9 +124,7 @@ class PassageModality(ModalityDefaults):
 
     def finish(self, tensors: tf.Tensor) -> dict[str, tf.Tensor]:
         """Tokens of a batch of passages."""
-        from tfl.modalities.passage.tokens import byte_tokens
-
-        return byte_tokens(tensors, self.settled_tokens)
+        return self.tokenizer.tokens(tensors, self.settled_tokens)
 
     def encode(self, contents: tf.Tensor) -> dict[str, tf.Tensor]:
         """Tokens of a batch of passages `(batch,)`."""
@@ -133,7 +152,7 @@ class PassageModality(ModalityDefaults):
 
     def network_about(self, backbone: tfl.Backbone) -> dict[str, Any]:
         """The hash of the file whose network is continued: its last layer is not among the weights of the blocks."""
-        file = _file_of(backbone)
+        file = None if is_preset(backbone.name) else _file_of(backbone)
         return {} if file is None else {"file_sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
 
     def preview(self, content: bytes, *, attribution: NDArray[np.float32] | None = None) -> Preview:
@@ -185,12 +204,18 @@ class PassageChecks:
 def of_recipe(recipe: tfl.Recipe) -> PassageModality:
     """The modality of a recipe's passages."""
     recipe = settled(recipe)
-    return PassageModality(recipe.backbone, _passages(recipe).tokens)
+    return PassageModality(recipe.backbone, _passages(recipe).tokens, folder_of(recipe.backbone.name))
 
 
-def modality_of_run(recipe: tfl.Recipe) -> PassageModality:
-    """The modality of the recipe of a finished run: the network that it began with is not looked for."""
-    return PassageModality(recipe.backbone, _passages(recipe).tokens)
+def modality_of_run(recipe: tfl.Recipe, folder: Path) -> PassageModality:
+    """The modality of the recipe of a finished run: the network that it began with is not looked for.
+
+    Args:
+        recipe: Of the run.
+        folder: Of the run.
+    """
+    own = folder / TOKENIZER
+    return PassageModality(recipe.backbone, _passages(recipe).tokens, own if own.is_dir() else None)
 
 
 def check_available(recipe: tfl.Recipe) -> None:
@@ -206,6 +231,9 @@ def check_available(recipe: tfl.Recipe) -> None:
             received=f"match={backbone.match}, preprocessing={backbone.preprocessing}",
             allowed="match=exact, preprocessing=auto",
         )
+    if is_preset(backbone.name):
+        _check_preset(backbone)
+        return
     file = _file_of(backbone)
     if file is not None and (backbone.weights != "pretrained" or backbone.arguments):
         raise BackboneError(
@@ -222,6 +250,14 @@ def check_available(recipe: tfl.Recipe) -> None:
         )
 
 
+def _check_preset(backbone: tfl.Backbone) -> None:
+    hub.require_extra(needed_for=f"The language model {backbone.name}")
+    folder_of(backbone.name)
+    if backbone.weights not in ("pretrained", None):
+        raise BackboneError("A preset brings its own weights.", received=backbone.weights, allowed="`pretrained` or None")
+    hub.refuse_missing_weights(backbone)
+
+
 def settled(recipe: tfl.Recipe) -> tfl.Recipe:
     """The recipe as it is, after its network was looked for."""
     check_available(recipe)
@@ -230,8 +266,22 @@ def settled(recipe: tfl.Recipe) -> tfl.Recipe:
 
 def chosen(recipe: tfl.Recipe, examples: Any) -> tuple[tfl.Recipe, str | None]:
     """The recipe with a number of tokens that every passage fits into."""
-    passages = _passages(recipe)
-    needed = passages.length + 1
+    passages, folder = _passages(recipe), folder_of(recipe.backbone.name)
+    needed, note = passages.length + 1, None
+    if folder is not None and len(examples):
+        counts = tokenizer_in(folder).counts([examples.bytes_of(index) for index in range(len(examples))])
+        needed = 1 + int(counts.max())
+        note = f"{needed} tokens: as many as the longest of {len(examples):,} passages has, the start token included"
+    most = None if folder is None else most_tokens(folder)
+    if folder is not None and passages.tokens is None and any(stage.on == "others" for stage in recipe.fixed_stages):
+        needed, note = max(needed, min(passages.length + 1, most or passages.length + 1)), None  # no passage has more tokens
+    if most is not None and max(needed, passages.tokens or 0) > most:
+        raise RecipeError(
+            "A passage has more tokens than the network takes.",
+            received=f"{max(needed, passages.tokens or 0)} tokens",
+            allowed=f"at most {most}, the start token included",
+            fix="Make passages shorter: --set data.input.length=N, in bytes",
+        )
     if passages.tokens is not None and passages.tokens < needed:
         raise RecipeError(
             "`Passages.tokens` is less than a passage has.", received=passages.tokens, allowed=f"at least {needed}, or None"
@@ -239,7 +289,7 @@ def chosen(recipe: tfl.Recipe, examples: Any) -> tuple[tfl.Recipe, str | None]:
     if passages.tokens is not None:
         return recipe, None
     data = dataclasses.replace(recipe.data, input=dataclasses.replace(passages, tokens=needed))
-    return dataclasses.replace(recipe, data=data), None
+    return dataclasses.replace(recipe, data=data), note
 
 
 def of_data(data: tfl.Data) -> PassageModality:
@@ -269,6 +319,6 @@ def _file_of(backbone: tfl.Backbone) -> Path | None:
         raise BackboneError(
             "There is no such language model.",
             received=str(file),
-            allowed="`bytes`, or the run or model.keras of a recipe with input=tfl.Passages()",
+            allowed="`bytes`, the run or model.keras of a recipe with input=tfl.Passages(), or the folder of a KerasHub preset",
         )
     return file

@@ -1,4 +1,4 @@
-"""The causal network: `bytes`, a small transformer of Keras layers over bytes, or the one of a run.
+"""The causal network: `bytes`, a small transformer of Keras layers over bytes, the one of a run, or one of a KerasHub preset.
 
 Each block is causal attention and two dense layers, each behind a layer normalisation and added to what came in (Vaswani et al.
 2017, with the normalisation first as in GPT-2, Radford et al. 2019). Order is told by a causal convolution over the last bytes
@@ -15,11 +15,14 @@ from typing import Any
 import keras
 import numpy as np
 
-from tfl.backbones.flat import name_from_one
+from tfl.backbones.flat import forget_calls, lay_out, name_from_one
 from tfl.backbones.foreign import import_layers_of
 from tfl.backbones.saving import remember_skipped_attributes
 from tfl.backbones.weight_files import load_weights_file, refuse_bomb
 from tfl.errors import BackboneError
+from tfl.modalities import hub
+from tfl.modalities.base import MASK
+from tfl.modalities.passage.tokenizer import is_preset
 from tfl.modalities.passage.tokens import TOKENS, VOCABULARY
 from tfl.recipe import Backbone
 
@@ -74,11 +77,14 @@ def build_language_model(backbone: Backbone) -> LanguageModel:
     """The network that a recipe names, under the global dtype policy.
 
     Args:
-        backbone: `name` is `bytes`, with random weights, or the path of the `model.keras` of a run of the task `generate`.
+        backbone: `name` is `bytes`, with random weights, the path of the `model.keras` of a run of the task `generate`, or the
+            folder of a causal KerasHub preset.
 
     Raises:
         BackboneError: There is no such network, or its file is none of a language model.
     """
+    if is_preset(backbone.name):
+        return _of_preset(backbone)
     if backbone.name != BYTES:
         return _of_file(Path(backbone.name).expanduser(), backbone)
     model = _bytes(**arguments_of(backbone))
@@ -108,6 +114,24 @@ def _bytes(*, width: int, blocks: int, heads: int, reach: int, dropout: float) -
     return keras.Model(tokens, x, name=BYTES)
 
 
+def _of_preset(backbone: Backbone) -> LanguageModel:
+    """The network without a padding mask: padding stands behind a passage, and a causal network sees nothing that stands behind.
+
+    Its last layer begins as the embedding of tokens, which is that layer in the preset, and is trained apart from it.
+    """
+    hub.check_arguments(str(hub.config_of(Path(backbone.name).expanduser())["class_name"]), backbone.arguments)
+    raw = hub.load_backbone(backbone.name, weights=backbone.weights is not None, arguments=backbone.arguments)
+    embedding = raw.token_embedding
+    kernel = embedding.embeddings if embedding.tie_weights else embedding.reverse_embeddings
+    kernel = np.asarray(kernel).T if embedding.tie_weights else np.asarray(kernel)
+    name_from_one(raw)
+    forget_calls(raw)
+    tokens = keras.Input((None,), dtype="int32", name=TOKENS)
+    model = keras.Model(tokens, lay_out(raw, {TOKENS: tokens, MASK: None}), name=raw.name)
+    name_from_one(model)
+    return LanguageModel(model, (kernel,))
+
+
 def _of_file(path: Path, backbone: Backbone) -> LanguageModel:
     file = path / "model.keras" if path.is_dir() else path
     import_layers_of(file)
@@ -122,7 +146,7 @@ def _of_file(path: Path, backbone: Backbone) -> LanguageModel:
     except Exception as error:
         raise BackboneError(
             f"{file} is no language model of tfl: {str(error).splitlines()[0][:300] if str(error) else type(error).__name__}",
-            allowed="`bytes`, or the run or model.keras of a recipe with input=tfl.Passages()",
+            allowed="`bytes`, the run or model.keras of a recipe with input=tfl.Passages(), or the folder of a KerasHub preset",
         ) from error
     found = keras.Model(inputs[TOKENS], hidden.input, name=model.name)
     name_from_one(found)
