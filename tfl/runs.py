@@ -258,8 +258,8 @@ class Run:
             raise RunError(
                 f"{what} is not there for a language model.",
                 received=str(self.folder),
-                fix=f'Let it write: tfl write {self.folder} "Once". Its network is model.keras, whose layer `next_token` has the '
-                "logits of the next byte.",
+                fix=f'Let it write: tfl write {self.folder} "Once". A Keras file that gives the logits of the next token comes '
+                f"with: tfl export {self.folder} --format keras",
             )
 
     @property

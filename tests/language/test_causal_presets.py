@@ -1,5 +1,6 @@
 """A causal preset of KerasHub, small and random, as the backbone: the same logits, exact bytes, frozen lower blocks, writing."""
 
+import csv
 import json
 import shutil
 
@@ -109,8 +110,13 @@ def test_a_run_learns_with_frozen_lower_blocks_and_counts_bytes(run):
     assert len(ledger) == 5 and len(moved) == 2  # the top block and the head
     before, after = style["perplexity"]["before"]["value"], style["perplexity"]["after"]["value"]
     assert after == pytest.approx(run.metrics["test"]["perplexity"], rel=1e-5) and after < before
-    rows = [row.split(",") for row in run.path("predictions.csv").read_text().splitlines()[1:]]
-    assert len(rows) == run.metrics["test"]["count"]
+    with open(run.path("predictions.csv"), newline="") as stream:
+        rows = [row for row in csv.DictReader(stream) if row["split"] == "test"]
+    nats, sizes = (
+        sum(float(value) for row in rows for name, value in row.items() if name.startswith(start))
+        for start in ("nats_of_", "bytes_of_")
+    )
+    assert len(rows) == run.metrics["test"]["count"] and np.exp(nats / sizes) == pytest.approx(after, rel=1e-4)
     assert (run.folder / "tokenizer" / "config.json").is_file()
 
 
@@ -126,6 +132,19 @@ def test_writing_is_bytes_of_the_asked_length(run, preset, tmp_path):
     (moved / "recipe.json").write_text(json.dumps(document))
     done = CliRunner().invoke(cli, ["write", str(moved), "Sir, ", "--length", "60", "--seed", "1"])
     assert done.exit_code == 0 and done.stdout.strip() == text.strip()
+
+
+def test_its_keras_file_has_the_tokenizer_beside_it(run, tmp_path, monkeypatch, capsys):
+    import re
+
+    done = CliRunner().invoke(cli, ["export", str(run.folder), "--format", "keras", "--out", str(tmp_path)])
+    assert done.exit_code == 0, done.stderr
+    folder = tmp_path / "keras"
+    (lines,) = re.findall("```python\n(.*?)```", (folder / "README.md").read_text(), re.DOTALL)
+    monkeypatch.chdir(folder)
+    exec(lines, {})
+    written = tfl.write(run, "Once", length=8, temperature=0.0)[0]
+    assert written[4:].encode().startswith(capsys.readouterr().out[:-1].encode()[:8])
 
 
 def test_the_network_of_such_a_run_is_the_next_backbone(run, tmp_path):

@@ -93,13 +93,37 @@ def test_the_command_writes_and_refuses(run):
         assert wrong.exit_code == 2 and "out of range" in wrong.stderr
     for words in (
         ("predict", run.folder, "--text", "Once"),
-        ("export", run.folder, "--format", "saved_model"),
+        ("export", run.folder, "--format", "keras", "--format", "onnx"),
+        ("export", run.folder, "--format", "all"),
+        ("export", run.folder, "--format", "keras", "--classes", "attributes.csv"),
         ("serve", run.folder),
     ):
         assert "language model" in invoke(*words).stderr, words
     with pytest.raises(DataError, match="top_p"):
         tfl.write(run, top_p=2.0)
     assert invoke("evaluate", run.folder).exit_code == 0
+
+
+def test_a_keras_file_gives_the_logits(run, tmp_path, monkeypatch, capsys):
+    import re
+
+    import keras
+
+    from tfl.model.next_token import next_token_model
+
+    done = CliRunner().invoke(cli, ["export", str(run.folder), "--format", "keras", "--out", str(tmp_path), "--json"])
+    assert done.exit_code == 0, done.stderr
+    folder = tmp_path / "keras"
+    assert json.loads(done.stdout)["exports"] == {"keras": str(folder)}
+    tokens = np.array([[256, *b"Sir, "]], np.int32)
+    logits = np.asarray(keras.saving.load_model(folder / "model.keras")(tokens))
+    np.testing.assert_allclose(logits, next_token_model(run.model)(tokens), atol=1e-5)
+    (lines,) = re.findall("```python\n(.*?)```", (folder / "README.md").read_text(), re.DOTALL)
+    monkeypatch.chdir(folder)
+    exec(lines, {})
+    assert capsys.readouterr().out.strip() == repr(tfl.write(run, "Once", length=1, temperature=0.0)[0][4:].encode())
+    wrong = CliRunner().invoke(cli, ["export", str(run.folder), "--format", "keras", "--version", "2"])
+    assert wrong.exit_code == 2 and "--version" in wrong.stderr
 
 
 def test_a_stopped_run_resumes_to_the_same_weights(run, tmp_path):

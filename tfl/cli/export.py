@@ -13,6 +13,7 @@ from tfl.cli.options import classes_options
 from tfl.errors import DataError, ExportError
 from tfl.export.kinds import KINDS, QUANTIZED, check_packages
 from tfl.quiet import load_tensorflow
+from tfl.recipe import GENERATE
 from tfl.storage import check_can_write, check_is_text
 
 if TYPE_CHECKING:
@@ -77,20 +78,27 @@ def export(
     of a PRESET of CLIP or SigLIP it is the image encoder, with the vectors of the texts inside. It takes the place of an export
     of the same format in the folder; `tfl serve` answers with its classes.
 
+    Of a language model it is a Keras file (--format keras) that gives the logits of the next token.
+
     An export that cannot be written or is past its tolerance is refused: it is not put in place, and the others are. The
     command fails if all are refused. The certificate is `parity.json` in the export folder.
     """
     chosen = tuple(KINDS) if _ALL in kinds else tuple(dict.fromkeys(kinds))
-    check_packages(chosen)
+    if _ALL not in kinds:
+        check_packages(chosen)
     if server is not None and not verify:
         raise ExportError("--server compares, and --no-verify does not.", fix="Leave one of them out.")
     if classes is None and prompts:
         raise click.UsageError("--prompt goes with --classes.")
     run = _run_at(model, out, data, classes, quantize)
+    if run is None or run.recipe.task != GENERATE:
+        check_packages(chosen)
     folder = out or model / "export"
     check_is_text(folder)
     check_can_write(folder, folder=True)
     asked = _Asked(chosen, folder, version, quantize or _weights(run), verify, server, data)
+    if run is not None and run.recipe.task == GENERATE:
+        return _ship_language_model(run, asked)
     if run is None:
         done = _ship_classes(None, asked, model, classes, prompts)
     else:
@@ -165,9 +173,35 @@ def _run_at(model: Path, out: Path | None, data: str | None, classes: Path | Non
                 )
             return None
     run = Run.open(model)
-    run.refuse_language_model("An export")
+    if classes is not None:
+        run.refuse_language_model("An export that names classes")
     run.model_file  # noqa: B018  (raises where the run has none)
     return run
+
+
+def _ship_language_model(run: Run, asked: _Asked) -> Answer:
+    """The Keras file of a language model."""
+    from tfl.language.ship import KIND, refuse_other_formats, ship_language_model
+
+    refuse_other_formats(run, asked.kinds)
+    given = {"--server": asked.server, "--data": asked.source, "--version": asked.version}
+    if unused := [name for name, value in given.items() if value is not None]:
+        raise ExportError("This option is not for the export of a language model.", received=", ".join(unused))
+    with run.lock():
+        load_tensorflow()
+        about = ship_language_model(run, asked.folder)
+    place = str(asked.folder / KIND)
+    document = {
+        "run": str(run.folder),
+        "exports": {KIND: place},
+        "parity": {KIND: {"largest_difference": about["largest_difference"]}},
+    }
+
+    def show() -> None:
+        click.echo(f"export   {place} ({KINDS[KIND].title})")
+        click.echo(f"parity   {KIND}: probabilities of the next token within {about['largest_difference']:.1e} of the model")
+
+    return Answer(document, show)
 
 
 def _weights(run: Run | None) -> tuple[str, ...]:

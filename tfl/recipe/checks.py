@@ -361,7 +361,8 @@ def check_generate(recipe: Recipe) -> None:
     _refuse(
         told,
         "This is not there for a language model, which the run keeps as model.keras.",
-        fix="Leave it out; of `confidence` and `export` say that there are none: confidence=None, export=().",
+        fix="Leave it out; of `confidence` and `export` say that there are none: confidence=None, export=(). When the run is "
+        "done, tfl export RUN --format keras writes a file that gives the logits of the next token.",
     )
     if others and recipe.data.labels is None:
         raise RecipeError(

@@ -30,20 +30,27 @@ _FILES = (hub.CONFIG, "metadata.json", "tokenizer.json", "assets")
 
 
 class Tokenizer(Protocol):
-    """What a language model needs of its tokenizer.
+    """What a language model needs of its tokenizer."""
 
-    Attributes:
-        start, pad: The token that begins a passage, and the one that fills it up.
-        vocabulary: How many tokens there are.
-        pieces: The bytes that each token stands for, by its number; empty for tokens that are never written.
-        identity: What decides the tokens of a text.
-    """
+    @property
+    def start(self) -> int:
+        """The token that begins a passage."""
 
-    start: int
-    pad: int
-    vocabulary: int
-    pieces: Sequence[bytes]
-    identity: str
+    @property
+    def pad(self) -> int:
+        """The token that fills it up."""
+
+    @property
+    def vocabulary(self) -> int:
+        """How many tokens there are."""
+
+    @property
+    def pieces(self) -> Sequence[bytes]:
+        """The bytes that each token stands for, by its number; empty for tokens that are never written."""
+
+    @property
+    def identity(self) -> str:
+        """What decides the tokens of a text."""
 
     def tokens(self, texts: tf.Tensor, length: int) -> dict[str, tf.Tensor]:
         """`token_ids` and `padding_mask`, `(batch, length)` int32: a start token and the tokens of each text, cut and padded."""
