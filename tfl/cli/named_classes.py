@@ -35,7 +35,9 @@ def evaluate_named(
     from tfl.zero_shot.namer import open_namer
 
     namer = open_namer(model, classes, prompts=prompts)
-    bundle = load_labelled(namer, source, skip_bad=skip_bad)
+    bundle, bad = load_labelled(namer, source, skip_bad=skip_bad)
+    if bad:
+        click.echo(f"{bad} files cannot be read as {bundle.modality.nouns} and are left out.", err=True)
     overlap = _overlap(namer, bundle, near=near)
     logits, labels = answer_bundle(namer, bundle)
     metrics, without, unseen = measured(namer, logits, labels, seed=bundle.seed), None, overlap.unseen

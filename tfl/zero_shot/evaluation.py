@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 _BATCH = 32
 
 
-def load_labelled(namer: Namer, source: str, *, skip_bad: bool = False) -> Bundle:
-    """Every example of a source that can be read, labelled with classes that the namer knows.
+def load_labelled(namer: Namer, source: str, *, skip_bad: bool = False) -> tuple[Bundle, int]:
+    """Every example of a source that can be read, labelled with classes that the namer knows; and how many cannot be read.
 
     Args:
         namer: Which classes there are, and how examples are read.
@@ -55,17 +55,10 @@ def load_labelled(namer: Namer, source: str, *, skip_bad: bool = False) -> Bundl
             allowed=", ".join(namer.class_names[:20]),
         )
     found = audit(examples, modality=modality, on_bad=data.on_bad, keep=True)
-    none = np.empty(0, np.int64)
-    return Bundle(
-        examples=found.examples,
-        split=Split(train=np.arange(len(found.examples)), val=none, test=none),
-        data=data,
-        seed=0 if namer.run is None else namer.run.recipe.seed,
-        fingerprints=found.fingerprints,
-        modality=modality,
-        task=task_of("classify"),
-        cached=found.cached,
-    )
+    seed = 0 if namer.run is None else namer.run.recipe.seed
+    split, task = Split.only("train", len(found.examples)), task_of("classify")
+    bundle = Bundle.of(found, split=split, data=data, seed=seed, modality=modality, task=task)
+    return bundle, len(examples) - len(found.examples)
 
 
 def answer_bundle(namer: Namer, bundle: Bundle) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
