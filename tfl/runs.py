@@ -9,6 +9,7 @@ pretrain.json   what the backbone learned without labels, and whether the stages
 zero_shot.json  how classes that were not trained on are named by their attributes; zero_shot.npz has the weights of that
 adapt.json      how the network was adapted to `target_data`, and what else was tried; adapt.npz has the weights that changed
 style.json      what a language model writes before and after it learned from an author, and how like the author that is
+tokenizer/      the files of its tokenizer, where it began as a KerasHub preset
 mapping.json    which classes of the source stand for which of the data, where its own classifier answers
 """
 

@@ -1,5 +1,6 @@
 """An index of a pair of encoders, small and random: one kind of example is found by the other as KerasHub's forward pass says."""
 
+import io
 import json
 
 import numpy as np
@@ -73,3 +74,35 @@ def test_words_need_a_pair(embedded, small_clip, coloured, tmp_path):
     assert inner.about["block"] != "shared"
     with pytest.raises(DataError, match="without --block"):
         tfl.similar(inner, words=["grass"])
+
+
+def test_siglip_says_what_keras_hub_says(coloured, tmp_path):
+    """Its tokenizer is of SentencePiece, its encoders have no projection, and its logits a bias."""
+    import keras
+    import keras_hub
+
+    from tfl.modalities.image.pair import load_pair
+
+    sentencepiece, model = pytest.importorskip("sentencepiece"), io.BytesIO()
+    options = {"model_writer": model, "vocab_size": 24, "minloglevel": 2}
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter(["a red square", "a dark blue night", "photos"] * 20), **options
+    )
+    small = {"hidden_dim": 16, "num_layers": 1, "num_heads": 2, "intermediate_dim": 16}
+    keras.utils.set_random_seed(0)
+    keras_hub.models.SigLIPBackbone(
+        keras_hub.models.SigLIPVisionEncoder(patch_size=8, image_shape=(32, 32, 3), **small),
+        keras_hub.models.SigLIPTextEncoder(vocabulary_size=24, embedding_dim=16, max_sequence_length=16, **small),
+    ).save_to_preset(str(tmp_path))
+    converter = keras_hub.layers.SigLIPImageConverter(image_size=(32, 32), scale=1 / 127.5, offset=-1.0)
+    tokenizer = keras_hub.models.SigLIPTokenizer(proto=model.getvalue())
+    keras_hub.models.SigLIPPreprocessor(tokenizer, converter, sequence_length=16).save_to_preset(str(tmp_path))
+    backbone = keras_hub.models.Backbone.from_preset(str(tmp_path))
+    prepare = keras_hub.models.SigLIPPreprocessor.from_preset(str(tmp_path))
+    files = sorted(coloured.glob("red/*.png"))[:2]
+    inputs = prepare({"images": np.stack([np.asarray(Image.open(file)) for file in files]), "prompts": list(TEXTS[:2])})
+    expected = backbone({name: inputs[name] for name in ("images", "token_ids")})["vision_logits"]
+    pair = load_pair(str(tmp_path))
+    bias = float(np.asarray(backbone.get_layer("siglip_head").logit_bias).reshape(()))
+    found = pair.scale * pair.vectors([file.read_bytes() for file in files]) @ pair.texts(TEXTS[:2]).T + bias
+    np.testing.assert_allclose(found, np.asarray(expected), atol=1e-5)

@@ -138,7 +138,7 @@ def similar(
     >>> tfl.similar("vectors.parquet", "leaf.jpg")[0]["neighbours"][0]["label"]  # doctest: +SKIP
     'healthy'
     >>> tfl.similar("clip.parquet", words=["a striped animal"])[0]["neighbours"][0]["file"]  # doctest: +SKIP
-    'photos/zebra.jpg'
+    'animals/zebra.jpg'
     """
     opened = index if isinstance(index, VectorIndex) else VectorIndex(index)
     return opened.similar(files, texts=texts, words=words, top=top, metric=metric, on_bad=on_bad).queries

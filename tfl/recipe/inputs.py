@@ -147,8 +147,8 @@ class Passages:
         kind: Always `passage`.
         length: Bytes of UTF-8 of each passage, at most; a passage ends at white space where there is some near its end. A letter
             of English takes one byte, a letter of Russian two.
-        tokens: Tokens of each passage, the start token included. None chooses it from the training passages: for the network
-            `bytes` it is `length + 1`.
+        tokens: Tokens of each passage, the start token included. None chooses it: for the network `bytes` it is `length + 1`, for
+            a KerasHub preset as many as the longest passage has.
     """
 
     kind: Literal["passage"] = "passage"

@@ -140,7 +140,7 @@ class Pair:
         from tfl.modalities.text.tokenise import Tokenise
 
         tokenizer = self.preprocessor.tokenizer
-        config = {key: value for key, value in self.preprocessor.get_config().items() if key in _SETTINGS}
+        config = {name: getattr(self.preprocessor, name, None) for name in _SETTINGS}
         return PairedTexts(
             Backbone(self.name),
             int(self.preprocessor.sequence_length),
@@ -151,7 +151,13 @@ class Pair:
 
     def tokens(self, texts: Any) -> Any:
         """Token ids of some texts, `(n, tokens)`."""
-        return self.preprocessor({"images": None, "prompts": texts})["token_ids"]
+        return self._for_texts({"images": None, "prompts": texts})["token_ids"]
+
+    @functools.cached_property
+    def _for_texts(self) -> Any:
+        """The preprocessor without its image converter: with it, that of SigLIP does not do without images."""
+        own = self.preprocessor
+        return type(own)(own.tokenizer, None, **{name: getattr(own, name) for name in _SETTINGS if hasattr(own, name)})
 
     @functools.cached_property
     def text_network(self) -> keras.Model:
