@@ -93,7 +93,7 @@ def export(
     run = _run_at(model, out, data, classes, quantize)
     if run is None or run.recipe.task != GENERATE:
         check_packages(chosen)
-    folder = out or model / "export"
+    folder = out or (model if run is None else run.folder) / "export"
     check_is_text(folder)
     check_can_write(folder, folder=True)
     asked = _Asked(chosen, folder, version, quantize or _weights(run), verify, server, data)
