@@ -1,0 +1,173 @@
+"""Average precision of detected boxes by the rules of COCO, with bootstrap intervals over images. NumPy only.
+
+The rules are those of `COCOeval` in pycocotools for boxes of every area and without crowds
+(https://cocodataset.org/#detection-eval): of an image and class the 100 best detections count; each, the best score first, takes
+the free true box that it overlaps most, if their intersection over union reaches the threshold; precision is made monotone and
+read at 101 values of recall; classes without a true box are left out of the mean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tfl.errors import DataError
+
+THRESHOLDS = np.linspace(0.5, 0.95, 10)
+RECALLS = np.linspace(0.0, 1.0, 101)
+MOST_DETECTIONS = 100
+
+
+@dataclass(frozen=True)
+class Boxes:
+    """The true boxes of one image.
+
+    Args:
+        corners: float `(n, 4)`: left, top, right, bottom, in any one unit.
+        classes: int `(n,)`: index of the class of each box.
+
+    Raises:
+        DataError: The arrays do not have these shapes.
+    """
+
+    corners: NDArray[np.float64]
+    classes: NDArray[np.int64]
+
+    def __post_init__(self) -> None:
+        if self.corners.shape != (len(self.classes), 4):
+            raise DataError(
+                "The boxes of an image do not fit together.",
+                received=f"corners of shape {self.corners.shape} and {len(self.classes)} classes",
+                allowed="corners of shape (n, 4) and n classes",
+                fix="Give left, top, right, bottom and one class for each box.",
+            )
+
+
+@dataclass(frozen=True)
+class Detections(Boxes):
+    """The detected boxes of one image.
+
+    Args:
+        scores: float `(n,)`: the higher, the surer; in any order.
+
+    Raises:
+        DataError: The arrays do not have these shapes.
+    """
+
+    scores: NDArray[np.float64]
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.scores.shape != self.classes.shape:
+            raise DataError(
+                "The scores of detections do not fit their boxes.",
+                received=f"{len(self.scores)} scores and {len(self.classes)} boxes",
+                allowed="one score for each box",
+                fix="Give as many scores as boxes.",
+            )
+
+
+@dataclass(frozen=True)
+class _Matched:
+    """Detections of one image and class: `scores` `(d,)`, `hits` `(thresholds, d)`, and the number of true boxes."""
+
+    scores: NDArray[np.float64]
+    hits: NDArray[np.bool_]
+    true: int
+
+
+def overlap(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Intersection over union of each of `first` `(n, 4)` with each of `second` `(m, 4)`: `(n, m)`; 0 where both are empty.
+
+    Example:
+        >>> overlap(np.array([[0.0, 0.0, 2.0, 2.0]]), np.array([[1.0, 0.0, 3.0, 2.0]])).round(4).tolist()
+        [[0.3333]]
+    """
+    start = np.maximum(first[:, None, :2], second[None, :, :2])
+    end = np.minimum(first[:, None, 2:], second[None, :, 2:])
+    shared = np.clip(end - start, 0.0, None).prod(axis=2)
+    areas = [np.clip(boxes[:, 2:] - boxes[:, :2], 0.0, None).prod(axis=1) for boxes in (first, second)]
+    union = areas[0][:, None] + areas[1][None, :] - shared
+    return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+
+
+def average_precision(
+    truths: Sequence[Boxes], detections: Sequence[Detections], classes: int, *, samples: int = 0, seed: int = 0
+) -> dict[str, float | list[float]]:
+    """Mean average precision over classes at an overlap of 0.5, and its mean over 0.5, 0.55 … 0.95.
+
+    Args:
+        truths: The true boxes of each image.
+        detections: The detected boxes of each image, in the same order of images.
+        classes: How many classes there are.
+        samples: How many bootstrap samples of images the 95 % intervals are from; 0 for none.
+        seed: Of the bootstrap samples.
+
+    Returns:
+        `map_50` and `map_50_95`; with `samples` also `map_50_interval` and `map_50_95_interval`, each `[low, high]`. NaN where no
+        image has a true box.
+
+    Raises:
+        DataError: The numbers of images differ.
+
+    Example:
+        >>> true = Boxes(np.array([[0.0, 0.0, 10.0, 10.0]]), np.array([0]))
+        >>> found = Detections(np.array([[0.0, 0.0, 10.0, 8.0]]), np.array([0]), np.array([0.9]))
+        >>> {name: round(value, 3) for name, value in average_precision([true], [found], 1).items()}
+        {'map_50': 1.0, 'map_50_95': 0.7}
+    """
+    if len(truths) != len(detections):
+        raise DataError(
+            "Detections cannot be compared with the true boxes.",
+            received=f"{len(truths)} images with true boxes, {len(detections)} with detections",
+            allowed="as many of the one as of the other",
+            fix="Give the detections of every image, with no boxes where none were found.",
+        )
+    matched = [[_match(true, found, index) for true, found in zip(truths, detections, strict=True)] for index in range(classes)]
+    figures: dict[str, float | list[float]] = dict(zip(("map_50", "map_50_95"), _means(matched, range(len(truths))), strict=True))
+    if samples:
+        random = np.random.default_rng(seed)
+        draws = [_means(matched, random.integers(len(truths), size=len(truths))) for _ in range(samples)]
+        low, high = np.nanpercentile(np.array(draws), [2.5, 97.5], axis=0)
+        figures |= {"map_50_interval": [float(low[0]), float(high[0])], "map_50_95_interval": [float(low[1]), float(high[1])]}
+    return figures
+
+
+def _match(truth: Boxes, found: Detections, index: int) -> _Matched:
+    true = truth.corners[truth.classes == index]
+    of_class = np.flatnonzero(found.classes == index)
+    best = of_class[np.argsort(-found.scores[of_class], kind="stable")][:MOST_DETECTIONS]
+    overlaps = overlap(found.corners[best], true)
+    hits = np.zeros((len(THRESHOLDS), len(best)), bool)
+    for row, threshold in enumerate(THRESHOLDS if len(true) else ()):
+        free = np.ones(len(true), bool)
+        for place, values in enumerate(overlaps):
+            left = np.where(free, values, -1.0)
+            chosen = len(left) - 1 - int(np.argmax(left[::-1]))  # of equal overlaps pycocotools takes the last
+            if left[chosen] >= threshold:
+                free[chosen] = False
+                hits[row, place] = True
+    return _Matched(found.scores[best], hits, len(true))
+
+
+def _means(matched: Sequence[Sequence[_Matched]], images: Sequence[int] | NDArray[np.int64]) -> tuple[float, float]:
+    of_classes = [_of_class([of_images[image] for image in images]) for of_images in matched]
+    known = np.array([values for values in of_classes if values is not None])
+    return (float(known[:, 0].mean()), float(known.mean())) if len(known) else (float("nan"), float("nan"))
+
+
+def _of_class(images: Sequence[_Matched]) -> NDArray[np.float64] | None:
+    """Average precision at each threshold; `None` without a true box."""
+    true = sum(image.true for image in images)
+    if not true:
+        return None
+    order = np.argsort(-np.concatenate([image.scores for image in images]), kind="stable")
+    hits = np.concatenate([image.hits for image in images], axis=1)[:, order].cumsum(axis=1)
+    precision = hits / np.arange(1, hits.shape[1] + 1)
+    envelope = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
+    padded = np.concatenate([envelope, np.zeros((len(THRESHOLDS), 1))], axis=1)
+    places = [np.searchsorted(row / true, RECALLS, side="left") for row in hits]
+    return np.array([row[place].mean() for row, place in zip(padded, places, strict=True)])
