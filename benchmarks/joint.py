@@ -146,7 +146,7 @@ def measure(table: Path, columns: tuple[str, ...], seed: int) -> dict[str, Any]:
             row[name] = run(one, scratch / name)["test"]["accuracy"]
         with counting() as computed:
             found = run(recipe, scratch / "concat")
-        row |= {"concat": found["test"]["accuracy"], "computed": sum(computed) - 2 * found["inputs"]["count"]}
+        row |= {"concat": found["test"]["accuracy"], "computed": max(0, sum(computed) - 2 * found["inputs"]["count"])}
         worth = {one["name"]: one for one in found["inputs"]["rows"]}
         row |= {"columns": worth["columns"]["own_head"]} if columns else {}
         row["cost"] = {name: one["cost"] for name, one in worth.items()}

@@ -5,6 +5,7 @@ Data      a sample that ships with tfl: leaves drawn, notes templated; the photo
 Run       tfl run recipes/leaf_with_note.py
           tfl run recipes/leaf_with_note.py --data plants.csv --set backbone.photo=MobileNetV2 \
               --set backbone.note=bert_tiny_en_uncased --set data.inputs.plot.columns=age,bed
+Reached   test accuracy 0.872 on 60 drawn leaves (mean of seeds 2, 3 and 4: 0.883, 0.883, 0.850); --strategy auto takes one input
 """
 
 import tfl

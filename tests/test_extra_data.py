@@ -209,6 +209,8 @@ def test_what_does_not_fit_is_refused_early(recipe: tfl.Recipe) -> None:
     with pytest.raises(RecipeError, match="A search trains on `data` alone"):
         check_trains(recipe)
     assert changed(extra_data=tfl.Data("other", image_size=(32, 32))).extra_data is not None  # as that of `data`
+    typed = changed(data=text, extra_data=None).override("extra_data", "b")
+    assert typed.extra_data == tfl.Data("b", input=tfl.Text()) and typed.override("extra_data", "").extra_data is None
     for strategy in ("scratch", "direct"):
         assert with_strategy(recipe, strategy).extra_data is None
     assert with_strategy(recipe, "finetune").extra_data == recipe.extra_data

@@ -1,5 +1,6 @@
 """Every recipe runs, on a few images: those that need a user's folder get one laid out as their docstring says."""
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,9 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
+import tfl
 from tfl.cli.main import cli
+from tfl.modalities.samples import load as load_sample
 from tfl.runs import Run
 
 pytestmark = pytest.mark.slow
@@ -98,6 +101,41 @@ def test_fashion_then_digits(tmp_path, photos):
 def test_zero_shot_animals_names_kinds_that_it_was_not_trained_on(tmp_path):
     run = smoke("zero_shot_animals", tmp_path / "run", "--set", "data.image_size=48,48", *NO_EXPORT)
     assert {row["name"] for row in run.read_json("metrics.json")["zero_shot"]["rows"]} == {"zebra", "swan", "bull", "butterfly"}
+
+
+@pytest.mark.usefixtures("pictures")
+def test_age(tmp_path):
+    run = smoke("age", tmp_path / "run", *NO_EXPORT)
+    assert run.class_names == ("age",) and "mae" in run.read_json("metrics.json")["test"]
+
+
+@pytest.mark.usefixtures("pictures")
+def test_same_person(tmp_path):
+    run = smoke("same_person", tmp_path / "run", "--set", "data.per_class=4")
+    index = tfl.embed(str(run.folder), "sample:other_people", tmp_path / "others.npy")
+    measured = tfl.verify(index, far=0.05)
+    assert len(index) == 120 and measured.held_out == "labels" and 0 <= measured.equal_error_rate < 0.5
+
+
+def test_rare_language_takes_a_multilingual_preset_and_texts_in_another_language(tmp_path):
+    models = pytest.importorskip("keras_hub").models
+    sentencepiece = pytest.importorskip("sentencepiece")
+    smoke("rare_language", tmp_path / "tiny")
+    texts = [load_sample(name)["contents"] for name in ("reviews", "reviews_esperanto")]
+    model = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.train(
+        sentence_iterator=iter([content.decode() for content in np.concatenate(texts)]),
+        model_writer=model,
+        vocab_size=200,
+        minloglevel=2,
+    )
+    small = {"num_layers": 2, "num_heads": 2, "hidden_dim": 16, "intermediate_dim": 32, "max_sequence_length": 64}
+    preset = tmp_path / "xlm_roberta"
+    models.XLMRobertaBackbone(vocabulary_size=210, **small).save_to_preset(str(preset))
+    models.XLMRobertaTokenizer(proto=model.getvalue()).save_to_preset(str(preset))
+    others = ("--set", "extra_data=sample:reviews", "--set", "extra_data.per_class=30")
+    run = smoke("rare_language", tmp_path / "run", "--set", f"backbone={preset}", *others)
+    assert run.read_json("extra.json") and run.recipe.extra_data.source == "sample:reviews"
 
 
 def test_every_recipe_is_run_here():

@@ -142,3 +142,19 @@ def changed(
     if file is not None:
         refuse_missing_paths(recipe, file, given=[key for key, _ in settings] + ["data.source"] * (data is not None))
     return recipe.smoke() if smoke else recipe
+
+
+def default_option(defaults: Any, flag: str, **options: Any) -> Callable[[Any], Any]:
+    """An option whose default is that of a dataclass, shown in its help.
+
+    Args:
+        defaults: An instance of the dataclass.
+        flag: Such as `--learning-rate`, for the field `learning_rate`.
+        options: Further arguments of `click.option`.
+    """
+    return click.option(flag, default=getattr(defaults, flag.strip("-").replace("-", "_")), show_default=True, **options)
+
+
+def comma_separated(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[str, ...]:
+    """A callback of an option that takes names separated by commas."""
+    return tuple(name.strip() for name in (value or "").split(",") if name.strip())

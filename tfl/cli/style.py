@@ -10,6 +10,7 @@ import rich_click as click
 
 from tfl.backbones.titles import parse_backbone
 from tfl.cli.command import Answer, command, if_interrupted, if_stopped_by_its_surroundings, terminated_as_interrupted
+from tfl.cli.options import comma_separated, default_option
 from tfl.cli.tables import output, table
 from tfl.runs import default_folder
 from tfl.styling.options import LARGEST, MINUTES, SMALLEST, StyleOptions
@@ -20,10 +21,6 @@ if TYPE_CHECKING:
 _DEFAULT = StyleOptions()
 
 
-def _names(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[str, ...]:
-    return tuple(name.strip() for name in (value or "").split(",") if name.strip())
-
-
 @command
 @click.argument("photo", metavar="PHOTO")
 @click.argument("painting", metavar="PAINTING")
@@ -31,11 +28,14 @@ def _names(context: click.Context, parameter: click.Parameter, value: str | None
 @click.option(
     "--content-blocks",
     metavar="NAMES",
-    callback=_names,
+    callback=comma_separated,
     help="Blocks of the content loss, separated by commas. [default: measured]",
 )
 @click.option(
-    "--style-blocks", metavar="NAMES", callback=_names, help="Blocks of the style loss, separated by commas. [default: measured]"
+    "--style-blocks",
+    metavar="NAMES",
+    callback=comma_separated,
+    help="Blocks of the style loss, separated by commas. [default: measured]",
 )
 @click.option(
     "--size",
@@ -43,63 +43,24 @@ def _names(context: click.Context, parameter: click.Parameter, value: str | None
     type=click.IntRange(SMALLEST, LARGEST),
     help="Longer side of the result. [default: that of the photo, at most 256]",
 )
-@click.option(
-    "--steps",
-    metavar="N",
-    type=click.IntRange(1),
-    default=_DEFAULT.steps,
-    show_default=True,
-    help="Number of optimisation steps.",
-)
-@click.option(
-    "--content-weight",
-    metavar="W",
-    type=float,
-    default=_DEFAULT.content_weight,
-    show_default=True,
-    help="Weight of the content loss.",
-)
-@click.option(
-    "--style-weight", metavar="W", type=float, default=_DEFAULT.style_weight, show_default=True, help="Weight of the style loss."
-)
-@click.option(
+@default_option(_DEFAULT, "--steps", metavar="N", type=click.IntRange(1), help="Number of optimisation steps.")
+@default_option(_DEFAULT, "--content-weight", metavar="W", type=float, help="Weight of the content loss.")
+@default_option(_DEFAULT, "--style-weight", metavar="W", type=float, help="Weight of the style loss.")
+@default_option(
+    _DEFAULT,
     "--variation-weight",
     metavar="W",
     type=float,
-    default=_DEFAULT.variation_weight,
-    show_default=True,
     help="Weight of the total variation loss, which smooths the result; 0 turns it off.",
 )
-@click.option(
-    "--learning-rate",
-    metavar="R",
-    type=float,
-    default=_DEFAULT.learning_rate,
-    show_default=True,
-    help="Learning rate of Adam, for pixel values from 0 to 255.",
+@default_option(
+    _DEFAULT, "--learning-rate", metavar="R", type=float, help="Learning rate of Adam, for pixel values from 0 to 255."
 )
-@click.option(
-    "--start",
-    type=click.Choice(("content", "noise")),
-    default=_DEFAULT.start,
-    show_default=True,
-    help="Whether optimisation starts from the photo or from noise.",
+@default_option(
+    _DEFAULT, "--start", type=click.Choice(("content", "noise")), help="Whether optimisation starts from the photo or from noise."
 )
-@click.option(
-    "--every",
-    metavar="N",
-    type=click.IntRange(1),
-    default=_DEFAULT.every,
-    show_default=True,
-    help="Number of steps between saved pictures.",
-)
-@click.option(
-    "--seed",
-    type=int,
-    default=_DEFAULT.seed,
-    show_default=True,
-    help="Random seed of the noise, and of the crops by which blocks are chosen.",
-)
+@default_option(_DEFAULT, "--every", metavar="N", type=click.IntRange(1), help="Number of steps between saved pictures.")
+@default_option(_DEFAULT, "--seed", type=int, help="Random seed of the noise, and of the crops by which blocks are chosen.")
 @click.option(
     "--minutes",
     metavar="M",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 import rich_click as click
 
 from tfl.cli.command import Answer, command
+from tfl.cli.options import comma_separated, default_option
 from tfl.cli.tables import output, table
 from tfl.runs import default_folder
 from tfl.warm_start.options import CRITERIA, MODELS, WarmOptions
@@ -25,16 +26,15 @@ def _steps(context: click.Context, parameter: click.Parameter, value: str | None
     return tuple(int(word) for word in words)
 
 
-def _names(context: click.Context, parameter: click.Parameter, value: str | None) -> tuple[str, ...]:
-    return tuple(name.strip() for name in (value or "").split(",") if name.strip())
-
-
 @command
 @click.argument("old", metavar="OLD")
 @click.argument("new", metavar="NEW")
 @click.option("--target", metavar="COLUMN", help="The column to predict. [default: the one called target, label or class]")
 @click.option(
-    "--columns", metavar="NAMES", callback=_names, help="Columns to predict from, separated by commas. [default: all others]"
+    "--columns",
+    metavar="NAMES",
+    callback=comma_separated,
+    help="Columns to predict from, separated by commas. [default: all others]",
 )
 @click.option("--model", "models", type=click.Choice(MODELS), multiple=True, help="Fit this model; repeatable. [default: all]")
 @click.option(
@@ -45,38 +45,16 @@ def _names(context: click.Context, parameter: click.Parameter, value: str | None
     callback=_steps,
     help="Numbers of warm-start steps after which accuracy is measured, separated by commas.",
 )
-@click.option(
+@default_option(
+    _DEFAULT,
     "--criterion",
     type=click.Choice(CRITERIA),
-    default=_DEFAULT.criterion,
-    show_default=True,
     help="How the stopping step is chosen: by the mean of the validation accuracies on old and new rows, or by the lower one.",
 )
-@click.option(
-    "--replay",
-    metavar="SHARE",
-    type=float,
-    default=_DEFAULT.replay,
-    show_default=True,
-    help="Share of old rows in each replay step.",
-)
-@click.option(
-    "--ewc",
-    metavar="STRENGTH",
-    type=float,
-    default=_DEFAULT.ewc,
-    show_default=True,
-    help="Strength of elastic weight consolidation.",
-)
-@click.option(
-    "--rate",
-    metavar="R",
-    type=float,
-    default=_DEFAULT.rate,
-    show_default=True,
-    help="Learning rate of the warm-start steps of logistic and svm.",
-)
-@click.option("--seed", type=int, default=_DEFAULT.seed, show_default=True, help="Random seed, also of the split.")
+@default_option(_DEFAULT, "--replay", metavar="SHARE", type=float, help="Share of old rows in each replay step.")
+@default_option(_DEFAULT, "--ewc", metavar="STRENGTH", type=float, help="Strength of elastic weight consolidation.")
+@default_option(_DEFAULT, "--rate", metavar="R", type=float, help="Learning rate of the warm-start steps of logistic and svm.")
+@default_option(_DEFAULT, "--seed", type=int, help="Random seed, also of the split.")
 @click.option(
     "--predict", metavar="TABLE", help="Also predict the rows of this table with the chosen model, into predictions.csv."
 )

@@ -18,6 +18,7 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -32,7 +33,7 @@ from tfl.data.label_values import number_of
 from tfl.data.remote import check_local
 from tfl.data.subset import choose_labels, draw_per_class
 from tfl.data.tables import TEXT_SUFFIXES
-from tfl.data.targets import refuse_constant
+from tfl.data.targets import refuse_constant, targets_of
 from tfl.data.walk import files_below
 from tfl.errors import DataError, MismatchError, did_you_mean
 from tfl.modalities import samples
@@ -155,7 +156,7 @@ def _read(data: Data, chosen: Chosen, *, same_classes: bool) -> Examples:
         return inputs_source.read_inputs(data, chosen)
     kind, _, name = data.source.partition(":")
     if kind == "sample":
-        return _without_table(_read_sample(name, data, chosen), data)
+        return _read_sample(name, data, chosen)
     if kind == "tfds":
         return _without_table(tfds_source.read_tfds(name, chosen.files, labels=data.labels, content=chosen.content), data)
     path = Path(os.path.expanduser(data.source))
@@ -305,7 +306,7 @@ def _exists(path: Path, files: FileKind) -> bool:
 def _read_sample(name: str, data: Data, chosen: Chosen) -> Examples:
     source, files = data.source, chosen.files
     if samples.kind_of(name) == "several":  # one of its inputs alone
-        return Examples(**samples.load_part(name, files.kind), source=source)
+        return _without_table(Examples(**samples.load_part(name, files.kind), source=source), data)
     if (kind := samples.kind_of(name)) != files.kind:
         own = files_of(kind)
         raise MismatchError(
@@ -314,8 +315,10 @@ def _read_sample(name: str, data: Data, chosen: Chosen) -> Examples:
         ).suggesting({"data.input": kind if own.recipe else "none"})
     fields = samples.load(name)
     columns = fields.pop("columns", {})
+    if columns and chosen.task in OF_NUMBERS and data.label_column:
+        return _numbers_of_sample(fields, columns, data.label_column, source)
     if not data.targets:
-        return Examples(**fields, source=source)
+        return _without_table(Examples(**fields, source=source), data)
     if not columns:
         raise DataError(f"{source} has one target.", allowed="sample:leaf_tasks, or a table of your own")
     places = table_columns(data.targets, tuple(columns), where=source)
@@ -332,3 +335,15 @@ def _read_sample(name: str, data: Data, chosen: Chosen) -> Examples:
     heads = {target: one.kind for target, one in data.targets.items()}
     examples = Examples(**{**fields, **told}, heads=heads, source=source)
     return examples.take(np.flatnonzero(there))
+
+
+def _numbers_of_sample(fields: dict[str, Any], columns: dict[str, list[str]], wanted: str, source: str) -> Examples:
+    """A sample with a column of numbers as target; examples of one class stay together in a split."""
+    if wanted not in columns:
+        fix = did_you_mean(wanted, columns) or None
+        raise DataError(f"{source} has no column of that name.", received=wanted, allowed=tuple(columns), fix=fix)
+    found = targets_of([[cell] for cell in columns[wanted]], [wanted], task="regress", where=source)
+    groups = np.array(fields["class_names"])[fields["labels"]]
+    told = {"class_names": found.names, "labels": np.zeros(0, np.int32), "targets": found.values}
+    examples = Examples(**{**fields, **told}, groups=groups, source=source)
+    return examples.take(np.flatnonzero(np.isfinite(found.values).any(axis=1)))

@@ -19,7 +19,10 @@ KIND_OF = {
     "animals": "image",
     "drawn_digits": "image",
     "leaf_tasks": "image",
+    "people": "image",
+    "other_people": "image",
     "reviews": "text",
+    "reviews_esperanto": "text",
     "sounds": "audio",
     "leaves_with_notes": "several",
     "authors": "passage",
@@ -66,8 +69,8 @@ def kind_of(name: str) -> str:
 def load(name: str) -> dict[str, Any]:
     """A sample as the fields of `tfl.data.examples.Examples`: `class_names`, `labels`, `note`, and `arrays` or `contents`.
 
-    Of a sample of several inputs `parts` are the columns of its table, by name; of one of several targets `columns` are their
-    cells.
+    Of a sample of several inputs `parts` are the columns of its table, by name; of one of several targets, or with a number to
+    predict, `columns` are their cells.
 
     Raises:
         DataError: There is no sample of that name.

@@ -87,16 +87,19 @@ class Text:
 
 @dataclass(frozen=True, kw_only=True)
 class Audio:
-    """The examples are sounds, which a network for images sees as log-mel spectrograms.
+    """The examples are sounds, which a network for images sees as log-mel spectrograms or wavelet transforms.
 
     Args:
         kind: Always `audio`.
         seconds: Length that every sound is cut or padded to, in seconds. None chooses it from the training sounds.
         sample_rate: Sounds are resampled to this rate, in Hz.
-        mels: Number of mel bands.
-        window: Length of the analysis window (Hann), in seconds.
-        hop: Distance between two windows, in seconds.
-        low, high: Lowest and highest frequency of the mel bands, in Hz; `high=None` is half the sample rate.
+        transform: `mel`, a log-mel spectrogram; or `wavelet`, a continuous wavelet transform with Morlet wavelets, whose windows
+            are long at low frequencies and short at high ones. Defaults to `mel`.
+        mels: Number of mel bands, or of wavelets.
+        window: Length of the analysis window (Hann), in seconds; wavelets take none.
+        hop: Distance between two windows, or between two means of a wavelet transform, in seconds.
+        low, high: Lowest and highest frequency of the mel bands or wavelets, in Hz; `high=None` is half the sample rate. Wavelets
+            need a `low` of at least 1 Hz.
         range_db: Values further below the loudest than this are raised to that level, in dB.
         column: The column of a table that names the sound files; None finds it, or is the column called as one of several inputs.
     """
@@ -104,6 +107,7 @@ class Audio:
     kind: Literal["audio"] = "audio"
     seconds: float | None = number(None, at_least=0.05, at_most=600.0)
     sample_rate: int = number(16000, at_least=1000, at_most=192000)
+    transform: Literal["mel", "wavelet"] = "mel"
     mels: int = number(64, at_least=8, at_most=512)
     window: float = number(0.025, at_least=0.002, at_most=1.0)
     hop: float = number(0.01, at_least=0.0005, at_most=1.0)
@@ -120,6 +124,12 @@ class Audio:
                 "The mel bands of `Audio` do not lie between `low` and half the sample rate.",
                 received=f"low={self.low:g}, high={'None' if self.high is None else format(self.high, 'g')} Hz",
                 allowed=f"low < high <= {top:g} Hz, for sample_rate={self.sample_rate}",
+            )
+        if self.transform == "wavelet" and self.low < 1.0:
+            raise RecipeError(
+                "The lowest wavelet of `Audio` would be too long: its length is some cycles of `low`.",
+                received=f"low={self.low:g} Hz",
+                allowed="low >= 1 Hz with transform=wavelet",
             )
 
     @classmethod

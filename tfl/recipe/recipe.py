@@ -278,7 +278,8 @@ class Recipe:
     def override(self, path: str, value: Any) -> Recipe:
         """A copy with one field changed; `value` may be text as typed in a shell. See `tfl.fields.override`.
 
-        A monitor that watches no metric of another task watches the first of that task.
+        A monitor that watches no metric of another task watches the first of that task. A further source that is given as text,
+        such as `extra_data`, holds examples of the kind of `data`.
 
         Example:
 
@@ -290,6 +291,8 @@ class Recipe:
         if path == "task" and value in METRICS and self.monitor.metric not in METRICS[value]:
             monitor = dataclasses.replace(self.monitor, metric="auto")
             return dataclasses.replace(self, task=value, monitor=monitor)
+        if path in DATA_PARTS and path != "data" and isinstance(value, str) and value.lower() not in ("none", "null", ""):
+            value = Data(value, input=None if self.data.input is None else type(self.data.input)())
         return override(self, path, value)
 
     def smoke(self) -> Recipe:

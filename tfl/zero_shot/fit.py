@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -136,7 +137,7 @@ def fit_head(
     chosen = [row[best] for row in scored]
     penalty_of_scores = _penalty(chosen) if settings.calibrated else 0.0
     scale = _scale(chosen, penalty_of_scores)
-    found = list(candidates(inputs, labels, values, methods=methods))[best]
+    found = next(itertools.islice(candidates(inputs, labels, values, methods=methods), best, None))
     mean, spread = inputs.mean(axis=0), inputs.std(axis=0)
     head = ZeroShotHead(
         attributes, tuple(class_names), found, scale, scale * penalty_of_scores, mean, np.where(spread < 1e-8, 1.0, spread)

@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import tfl
+from tfl.data.source import load_source
 from tfl.errors import DataError
 from tfl.modalities.image import sample
 from tfl.modalities.image.leaves import DISEASES, draw_leaf_photo
@@ -33,7 +35,7 @@ def test_names_are_known_without_heavy_imports() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (done.returncode, done.stdout.split()) == (
         0,
-        ["strawberry", "digits", "strawberry_night", "drawn_digits", "animals", "leaf_tasks"],
+        ["strawberry", "digits", "strawberry_night", "drawn_digits", "animals", "leaf_tasks", "people", "other_people"],
     )
 
 
@@ -106,3 +108,15 @@ def test_digits_are_scans_stretched_to_bytes() -> None:
 def test_an_unknown_name_lists_what_there_is() -> None:
     with pytest.raises(DataError, match=r"strawbery.*strawberry, digits.*Did you mean `strawberry`"):
         sample.load_sample("strawbery")
+
+
+def test_people_have_ages_and_stay_together_when_these_are_predicted(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tfl.modalities.image.people.EACH", 2)
+    ages = load_source(tfl.Sample("other_people", label_column="age"), task="regress")
+    assert ages.class_names == ("age",) and ages.targets is not None and ages.targets.shape == (20, 1)
+    assert 4 <= ages.targets.min() < ages.targets.max() <= 85
+    assert ages.groups is not None and ages.groups[0] == ages.groups[1] == "person_30"
+    people = load_source(tfl.Sample("other_people"))
+    assert people.groups is None and len(people.class_names) == 10
+    with pytest.raises(DataError, match=r"no column of that name.*agge.*Did you mean `age`"):
+        load_source(tfl.Sample("other_people", label_column="agge"), task="regress")

@@ -27,3 +27,12 @@ def test_texts_are_different_balanced_and_decided_by_the_seed() -> None:
     one, again, other = (write_reviews(seed=seed, per_class=50) for seed in (1, 1, 2))
     assert len(set(one.contents.tolist())) == 100 and np.bincount(one.labels).tolist() == [50, 50]
     assert one.contents.tolist() == again.contents.tolist() != other.contents.tolist()
+
+
+def test_the_reviews_in_esperanto_are_different_and_balanced_and_words_alone_do_not_decide() -> None:
+    sample = load_sample("reviews_esperanto")
+    texts = [content.decode() for content in sample.contents]
+    assert len(set(texts)) == 600 and np.bincount(sample.labels).tolist() == [300, 300]
+    vectors = TfidfVectorizer(token_pattern=r"\S+").fit_transform(texts)
+    fitted = LogisticRegression(C=10, max_iter=1000).fit(vectors[:450], sample.labels[:450])
+    assert 0.5 < fitted.score(vectors[450:], sample.labels[450:]) < 0.75

@@ -1,4 +1,4 @@
-"""Sounds: from the bytes of sound files to log-mel spectrograms, as a network for images takes them."""
+"""Sounds: from the bytes of sound files to log-mel spectrograms or wavelet transforms, as a network for images takes them."""
 
 from __future__ import annotations
 
@@ -31,6 +31,8 @@ VERSION = "tfl sound 1"
 SPECTROGRAM = "spectrogram"
 _PLAIN = ((0, b"RIFF"), (8, b"WAVEfmt \x10\x00\x00\x00\x01\x00"), (34, b"\x10\x00data"))
 """What stands where in the shortest header of 16-bit PCM."""
+_NO_PIXELS = ("kind", "column", "transform")
+"""Fields of `Audio` that the identity leaves out, or names only where they differ from the default, which had no name once."""
 
 
 CONTENT_INPUT = "audio_bytes"
@@ -108,19 +110,27 @@ class AudioModality(SeenByImageNetwork):
         return {
             "decode": f"{VERSION}, tensorflow {tf.__version__}, keras {keras.__version__}",
             "image_size": list(self.size),
-            **{
-                f"audio_{name}": value for name, value in dataclasses.asdict(self.audio).items() if name not in ("kind", "column")
-            },
+            **{f"audio_{name}": value for name, value in dataclasses.asdict(self.audio).items() if name not in _NO_PIXELS},
+            **self._transform("audio_"),
         }
+
+    def _transform(self, prefix: str = "") -> dict[str, str]:
+        return {} if self.audio.transform == "mel" else {f"{prefix}transform": self.audio.transform}
 
     def about(self) -> dict[str, Any]:
         """What a person is told of the identity."""
-        return {"seconds": self.seconds, "sample_rate": self.audio.sample_rate, "spectrogram_size": list(self.size)}
+        return {
+            "seconds": self.seconds,
+            "sample_rate": self.audio.sample_rate,
+            "spectrogram_size": list(self.size),
+            **self._transform(),
+        }
 
     def size_text(self) -> str:
         """Length, rate, and size of the spectrogram."""
         height, width = self.size
-        return f"on {self.seconds:g} s at {self.audio.sample_rate:,} Hz, as spectrograms of {height} × {width}"
+        what = "wavelet transforms" if self.audio.transform == "wavelet" else "spectrograms"
+        return f"on {self.seconds:g} s at {self.audio.sample_rate:,} Hz, as {what} of {height} × {width}"
 
     def spec(self) -> dict[str, TensorSpec]:
         """One tensor, `spectrogram`: `(height, width, 3)` float32, kept on disk as uint8."""

@@ -11,7 +11,7 @@ import numpy as np
 
 from tfl.modalities.audio.check import check_sound
 from tfl.modalities.audio.convert import readable_by_graph, samples_of
-from tfl.modalities.audio.spectrogram import hertz_of, highest, mel_of
+from tfl.modalities.audio.spectrogram import hertz_at, highest
 from tfl.modalities.audio.wav import as_int16, write_wav
 from tfl.modalities.base import Preview
 from tfl.modalities.image.preview import patch_heat
@@ -136,14 +136,14 @@ def _data_uri(content: bytes, mime: str) -> str:
 
 
 def _figure(pixels: NDArray[np.uint8], audio: tfl.Audio, seconds: float) -> str:
-    """The spectrogram with a time axis and a mel axis in Hz, as an SVG that needs no other file."""
+    """The spectrogram with a time axis and an axis of frequencies in Hz, as an SVG that needs no other file."""
     from PIL import Image
 
     buffer = io.BytesIO()
     Image.fromarray(pixels).save(buffer, "PNG")
     ticks = []
-    for at, mels in enumerate(np.linspace(mel_of(audio.low), mel_of(highest(audio)), 5)):
-        ticks.append(_text(_LEFT - 4, _ABOVE + _HEIGHT * (1 - at / 4) + 3, "end", _hertz(float(hertz_of(mels)))))
+    for at in range(5):
+        ticks.append(_text(_LEFT - 4, _ABOVE + _HEIGHT * (1 - at / 4) + 3, "end", _hertz(hertz_at(audio, at / 4))))
         ticks.append(_text(_LEFT + _WIDTH * at / 4, _ABOVE + _HEIGHT + 13, "middle", f"{seconds * at / 4:.3g} s"))
     label = f"Spectrogram, 0 to {seconds:g} s, {_hertz(audio.low)} to {_hertz(highest(audio))}"
     return (

@@ -13,6 +13,7 @@ import numpy as np
 from tfl.modalities.audio.decode import sample_count
 from tfl.modalities.audio.modality import SPECTROGRAM, AudioModality
 from tfl.modalities.audio.spectrogram import fft_samples, highest, hop_samples, window_samples
+from tfl.modalities.audio.wavelet import OMEGA, fft_length
 from tfl.modalities.shipping import Reading, Shipping, stated_size
 from tfl.recipe import Audio, Data
 
@@ -30,18 +31,31 @@ wave, _ = librosa.load({file}, sr={rate}, mono=True)
 wave = wave[max(0, len(wave) - {count}) // 2 :][:{count}]
 missing = {count} - len(wave)
 wave = np.pad(wave, (missing // 2, missing - missing // 2))
-power = librosa.feature.melspectrogram(
-    y=wave, sr={rate}, n_fft={fft}, win_length={window}, hop_length={hop}, n_mels={mels}, fmin={low:g}, fmax={high:g}
-)
+{power}
 decibels = librosa.power_to_db(power, ref=np.max, top_db={range_db:g}) if power.max() > 1e-10 else 0 * power - {range_db:g}
 levels = (decibels + {range_db:g}) * (255 / {range_db:g})
 levels = matrix({mels}, {height})[::-1] @ levels @ matrix(levels.shape[1], {width}).T
 spectrogram = np.repeat(np.clip(np.round(levels), 0, 255)[None, :, :, None], 3, axis=-1).astype("float32")
 """
+_POWER = {
+    "mel": """\
+power = librosa.feature.melspectrogram(
+    y=wave, sr={rate}, n_fft={fft}, win_length={window}, hop_length={hop}, n_mels={mels}, fmin={low:g}, fmax={high:g}
+)""",
+    "wavelet": """\
+bins = np.arange({length} // 2 + 1) * ({rate} / {length})
+frequencies = np.geomspace({low:g}, {high:g}, {mels})  # of Morlet wavelets
+responses = 2 * np.exp(-0.5 * ({omega:g} * (bins / frequencies[:, None] - 1)) ** 2)
+analytic = np.pad(np.fft.rfft(wave, {length}) * responses, ((0, 0), (0, {length} - len(bins))))
+squares = np.abs(np.fft.ifft(analytic)[:, : len(wave)]) ** 2
+places = [slice(max(0, at - {hop} // 2), at - {hop} // 2 + {hop}) for at in range(0, len(wave) + 1, {hop})]
+power = np.stack([squares[:, one].sum(axis=1) / max(1, squares[:, one].shape[1]) for one in places], axis=1)""",
+}
+_WORDS = {"mel": ("a log-mel spectrogram", "mel bands"), "wavelet": ("a wavelet transform", "Morlet wavelets")}
 _NOTE = (
-    "The model takes a log-mel spectrogram. These lines make it of a sound file as in training: the middle {seconds:g} s at "
+    "The model takes {what}. These lines make it of a sound file as in training: the middle {seconds:g} s at "
     "{rate:,} Hz, "
-    "{mels} mel bands, {range_db:g} dB below the loudest value as 0 to 255. librosa resamples otherwise than the SavedModel, so "
+    "{mels} {bands}, {range_db:g} dB below the loudest value as 0 to 255. librosa resamples otherwise than the SavedModel, so "
     "a value "
     "may differ by a little where the file has another rate; `parity.json`, next to this folder, says how much that changes "
     "where "
@@ -49,7 +63,6 @@ _NOTE = (
 )
 _CONTENT_NOTE = (
     "Decoding (WAV of 16-bit PCM, any rate and number of channels), resampling to {rate:,} Hz, the middle {seconds:g} s, the "
-    "log-mel "
     "spectrogram, preprocessing and labels are inside. The signature `spectrogram` takes spectrograms of 0 to 255 instead, "
     "float32 "
     "`(batch, {height}, {width}, 3)`. TensorFlow Serving takes the folder above this one, and warms up on "
@@ -112,7 +125,8 @@ class AudioShipping(Shipping):
 
     def tensor_meanings(self) -> dict[str, str]:
         """The spectrogram."""
-        return {SPECTROGRAM: "log-mel, 0 to 255, time to the right, high frequencies on top, three equal channels"}
+        name = "log-mel" if self.modality.audio.transform == "mel" else "wavelet transform in dB"
+        return {SPECTROGRAM: f"{name}, 0 to 255, time to the right, high frequencies on top, three equal channels"}
 
     def content_note(self) -> str:
         """What the graph decodes, and what it does not."""
@@ -123,7 +137,15 @@ class AudioShipping(Shipping):
     def how_to_read(self, folder: Path | None = None) -> Reading:
         """By librosa and NumPy."""
         audio = self.modality.audio
-        words = {"rate": audio.sample_rate, "mels": audio.mels, "range_db": audio.range_db, "seconds": self.modality.seconds}
+        what, bands = _WORDS[audio.transform]
+        words = {
+            "what": what,
+            "bands": bands,
+            "rate": audio.sample_rate,
+            "mels": audio.mels,
+            "range_db": audio.range_db,
+            "seconds": self.modality.seconds,
+        }
         return Reading(
             name=self.reading,
             packages="librosa numpy",
@@ -143,16 +165,24 @@ class AudioShipping(Shipping):
 
     def _lines(self, file: str) -> str:
         audio, (height, width) = self.modality.audio, self.modality.size
-        return _LINES.format(
-            file=file,
+        count = sample_count(self.modality.seconds, audio.sample_rate)
+        power = _POWER[audio.transform].format(
             rate=audio.sample_rate,
-            count=sample_count(self.modality.seconds, audio.sample_rate),
             fft=fft_samples(audio),
             window=window_samples(audio),
             hop=hop_samples(audio),
             mels=audio.mels,
             low=audio.low,
             high=highest(audio),
+            length=fft_length(audio, count) if audio.transform == "wavelet" else 0,
+            omega=OMEGA,
+        )
+        return _LINES.format(
+            file=file,
+            rate=audio.sample_rate,
+            count=count,
+            power=power,
+            mels=audio.mels,
             range_db=audio.range_db,
             height=height,
             width=width,
@@ -171,4 +201,4 @@ def _png(pixels: NDArray[np.uint8]) -> str:
     return f"data:image/png;base64,{base64.b64encode(content.getvalue()).decode()}"
 
 
-_FIELDS = ("seconds", "sample_rate", "mels", "window", "hop", "low", "high", "range_db")
+_FIELDS = ("seconds", "sample_rate", "transform", "mels", "window", "hop", "low", "high", "range_db")

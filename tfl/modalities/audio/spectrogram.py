@@ -3,6 +3,8 @@
 Hann window, zeros before the start and after the end so that windows are centred, power spectrum, Slaney's mel scale and norm
 (Slaney 1998, Auditory Toolbox), dB below the loudest value. `librosa.feature.melspectrogram` and `librosa.power_to_db` give the
 same numbers.
+
+With `transform="wavelet"` the power is that of `tfl.modalities.audio.wavelet`, and all else is the same.
 """
 
 from __future__ import annotations
@@ -12,6 +14,8 @@ import math
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from tfl.modalities.audio.wavelet import wavelet_power
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -95,17 +99,43 @@ def hann(length: int) -> NDArray[np.float32]:
     return (0.5 - 0.5 * np.cos(2.0 * np.pi * np.arange(length) / length)).astype(np.float32)
 
 
+def hertz_at(audio: tfl.Audio, share: float) -> float:
+    """The frequency in Hz at a share of the height of a spectrogram, from 0 (below) to 1 (on top).
+
+    Example:
+
+    >>> import tfl
+    >>> from tfl.modalities.audio.spectrogram import hertz_at
+    >>> round(hertz_at(tfl.Audio(), 0.5)), round(hertz_at(tfl.Audio(transform="wavelet"), 0.5))
+    (1706, 400)
+    """
+    low, high = audio.low, highest(audio)
+    if audio.transform == "wavelet":
+        return float(low * (high / low) ** share)
+    return float(hertz_of(mel_of(low) + share * (mel_of(high) - mel_of(low))))
+
+
 def log_mel(waves: tf.Tensor, audio: tfl.Audio) -> tf.Tensor:
-    """Log-mel spectrograms in dB below the loudest value of each sound.
+    """Log-mel spectrograms, or wavelet transforms, in dB below the loudest value of each sound.
 
     Args:
         waves: `(batch, samples)` float32 at `audio.sample_rate`.
-        audio: Windows and bands.
+        audio: Windows and bands, and which transform.
 
     Returns:
         `(batch, frames, mels)` float32, from `-audio.range_db` to 0. Silence is `-audio.range_db` throughout, where librosa
         gives 0.
     """
+    import tensorflow as tf
+
+    bands = wavelet_power(waves, audio, hop=hop_samples(audio)) if audio.transform == "wavelet" else _mel_power(waves, audio)
+    loudest = tf.reduce_max(bands, axis=(1, 2), keepdims=True)
+    decibels = (10.0 / math.log(10.0)) * tf.math.log(tf.maximum(bands, LEAST_POWER) / tf.maximum(loudest, LEAST_POWER))
+    return tf.where(loudest > LEAST_POWER, tf.maximum(decibels, -audio.range_db), -audio.range_db)
+
+
+def _mel_power(waves: tf.Tensor, audio: tfl.Audio) -> tf.Tensor:
+    """The power in mel bands, `(batch, frames, mels)`."""
     import tensorflow as tf
 
     length, window, hop = fft_samples(audio), window_samples(audio), hop_samples(audio)
@@ -114,10 +144,7 @@ def log_mel(waves: tf.Tensor, audio: tfl.Audio) -> tf.Tensor:
     frames = tf.signal.frame(padded, window, hop)[:, : 1 + tf.shape(waves)[1] // hop]
     spectrum = tf.signal.rfft(frames * tf.constant(hann(window)), [length])
     power = tf.square(tf.math.real(spectrum)) + tf.square(tf.math.imag(spectrum))
-    bands = tf.linalg.matmul(power, tf.constant(mel_filters(audio)))
-    loudest = tf.reduce_max(bands, axis=(1, 2), keepdims=True)
-    decibels = (10.0 / math.log(10.0)) * tf.math.log(tf.maximum(bands, LEAST_POWER) / tf.maximum(loudest, LEAST_POWER))
-    return tf.where(loudest > LEAST_POWER, tf.maximum(decibels, -audio.range_db), -audio.range_db)
+    return tf.linalg.matmul(power, tf.constant(mel_filters(audio)))
 
 
 def spectrogram_input(waves: tf.Tensor, audio: tfl.Audio, size: tuple[int, int]) -> tf.Tensor:

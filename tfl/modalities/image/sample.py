@@ -1,5 +1,6 @@
 """The data that comes with tfl: strawberry leaves drawn by our own code, and scikit-learn's handwritten digits; and of another
-domain, the leaves as if at night, and digits drawn by our own code; and drawn animals, whose classes are told by attributes.
+domain, the leaves as if at night, and digits drawn by our own code; drawn animals, whose classes are told by attributes; and
+drawn people, with their ages.
 
 No image file ships. The leaves are drawn at first use (some seconds), kept under the cache folder, and read from there
 afterwards; the same code draws the same pictures everywhere. They are drawn, not photographed: good for trying tfl and
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    _Drawn = tuple[NDArray[np.uint8], NDArray[np.int32], dict[str, list[str]]]
+
 
 @dataclass(frozen=True, kw_only=True)
 class SampleInfo:
@@ -43,7 +46,7 @@ class SampleArrays:
         labels: `(n,)` int32, indices into `class_names`.
         class_names: the label of each index.
         note: what kind of pictures these are, to be shown wherever they are used.
-        columns: of a sample of several targets the cells of each, by name; empty for others.
+        columns: of a sample of several targets, or with a number to predict, the cells of each, by name; empty for others.
     """
 
     images: NDArray[np.uint8]
@@ -87,6 +90,16 @@ SAMPLES: dict[str, SampleInfo] = {
         note="drawn, not photographed",
         class_names=("healthy", "leaf_scorch", "leaf_spot", "powdery_mildew"),
     ),
+    "people": SampleInfo(
+        name="people",
+        note="drawn, not photographed",
+        class_names=tuple(f"person_{number:02d}" for number in range(30)),
+    ),
+    "other_people": SampleInfo(
+        name="other_people",
+        note="drawn, not photographed",
+        class_names=tuple(f"person_{number:02d}" for number in range(30, 40)),
+    ),
 }
 
 
@@ -119,6 +132,8 @@ def load_sample(name: str) -> SampleArrays:
     columns: dict[str, list[str]] = {}
     if name == "leaf_tasks":
         images, labels, columns = _load_leaf_tasks()
+    elif name in ("people", "other_people"):
+        images, labels, columns = _load_people(name)
     else:
         images, labels = loaders[name]()
     return SampleArrays(images=images, labels=labels, class_names=about.class_names, note=about.note, columns=columns)
@@ -150,15 +165,26 @@ def _file_of(name: str, *modules: str) -> Path:
     return cache_home() / "samples" / f"{name}-{hashlib.sha256(code).hexdigest()[:12]}.npz"
 
 
-def _load_leaf_tasks() -> tuple[NDArray[np.uint8], NDArray[np.int32], dict[str, list[str]]]:
-    import numpy as np
-
-    file, names = _file_of("leaf_tasks", "drawing.py", "leaves.py", "leaf_tasks.py"), ("disease", "signs", "severity")
-    if os.path.isfile(file) and (stored := _read_stored(file, ("images", "labels", *names))):
-        return stored["images"], stored["labels"], {name: stored[name].tolist() for name in names}
+def _load_leaf_tasks() -> _Drawn:
     from tfl.modalities.image.leaf_tasks import draw_leaf_tasks
 
-    images, labels, columns = draw_leaf_tasks(SAMPLES["leaf_tasks"].class_names)
+    file, names = _file_of("leaf_tasks", "drawing.py", "leaves.py", "leaf_tasks.py"), ("disease", "signs", "severity")
+    return _kept_columns(file, names, lambda: draw_leaf_tasks(SAMPLES["leaf_tasks"].class_names))
+
+
+def _load_people(name: str) -> _Drawn:
+    from tfl.modalities.image.people import draw_people
+
+    return _kept_columns(_file_of(name, "drawing.py", "people.py"), ("age",), lambda: draw_people(name))
+
+
+def _kept_columns(file: Path, names: tuple[str, ...], draw: Callable[[], _Drawn]) -> _Drawn:
+    """Pictures, labels and columns from a file, or drawn and kept there."""
+    import numpy as np
+
+    if os.path.isfile(file) and (stored := _read_stored(file, ("images", "labels", *names))):
+        return stored["images"], stored["labels"], {name: stored[name].tolist() for name in names}
+    images, labels, columns = draw()
     _keep(file, {"images": images, "labels": labels, **{name: np.array(cells) for name, cells in columns.items()}})
     return images, labels, columns
 

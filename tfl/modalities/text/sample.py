@@ -15,13 +15,15 @@ import numpy as np
 
 from tfl.errors import DataError, did_you_mean
 from tfl.modalities.samples import SampleContents
+from tfl.modalities.text import esperanto
 
 if TYPE_CHECKING:
     pass
 
 SEED = 20261127
 PER_CLASS = 1000
-SAMPLES = ("reviews",)
+SAMPLES = ("reviews", "reviews_esperanto")
+PER_CLASS_OF_ESPERANTO = 300
 CLASS_NAMES = ("negative", "positive")
 NOTE = "templated, not written by people"
 
@@ -43,7 +45,7 @@ _ENDS = ("", "", " from start to finish", " throughout", " for two hours", " in 
 
 
 def load_sample(name: str) -> SampleContents:
-    """A sample by name; `reviews` is the only one.
+    """A sample by name.
 
     Raises:
         DataError: There is no such sample.
@@ -59,33 +61,36 @@ def load_sample(name: str) -> SampleContents:
         raise DataError(
             "There is no such sample of texts.", received=name, allowed=SAMPLES, fix=did_you_mean(name, SAMPLES) or None
         )
+    if name == "reviews_esperanto":
+        return write_reviews(per_class=PER_CLASS_OF_ESPERANTO, review=esperanto.review)
     return write_reviews()
-
-
-def write_reviews(*, seed: int = SEED, per_class: int = PER_CLASS) -> SampleContents:
-    """Different reviews, classes taking turns.
-
-    Args:
-        seed: Integer, decides the texts. Defaults to `SEED`.
-        per_class: Integer, how many texts of each class. Defaults to 1,000.
-    """
-    draw = random.Random(seed)
-    texts: dict[str, int] = {}
-    for number in range(2 * per_class):
-        praise = number % 2
-        text = _review(draw, praise=bool(praise))
-        while text in texts:
-            text = _review(draw, praise=bool(praise))
-        texts[text] = praise
-    contents = np.empty(len(texts), object)
-    contents[:] = [text.encode() for text in texts]
-    return SampleContents(contents=contents, labels=np.array(list(texts.values()), np.int32), class_names=CLASS_NAMES, note=NOTE)
 
 
 def _review(draw: random.Random, *, praise: bool) -> str:
     """One review; all forms but the plain one have the same words in a review of praise and in one of blame."""
     form = draw.choice(_FORMS)
     return draw.choice(_STARTS) + form(draw, praise)
+
+
+def write_reviews(*, seed: int = SEED, per_class: int = PER_CLASS, review: Callable[..., str] = _review) -> SampleContents:
+    """Different reviews, classes taking turns.
+
+    Args:
+        seed: Integer, decides the texts. Defaults to `SEED`.
+        per_class: Integer, how many texts of each class. Defaults to 1,000.
+        review: Writes one, given a `random.Random` and `praise`; English by default.
+    """
+    draw = random.Random(seed)
+    texts: dict[str, int] = {}
+    for number in range(2 * per_class):
+        praise = number % 2
+        text = review(draw, praise=bool(praise))
+        while text in texts:
+            text = review(draw, praise=bool(praise))
+        texts[text] = praise
+    contents = np.empty(len(texts), object)
+    contents[:] = [text.encode() for text in texts]
+    return SampleContents(contents=contents, labels=np.array(list(texts.values()), np.int32), class_names=CLASS_NAMES, note=NOTE)
 
 
 def _pair(draw: random.Random, praise: bool) -> tuple[str, str]:

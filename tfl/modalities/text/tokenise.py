@@ -107,4 +107,19 @@ def tokenise_of(name: str) -> Tokenise:
     import tensorflow as tf
 
     with tf.init_scope():  # its tables must not belong to a graph that asks for it first
-        return Tokenise(load_tokenizer(name))
+        return Tokenise(_kept_alive(load_tokenizer(name)))
+
+
+def _kept_alive(tokenizer: Any) -> Any:
+    """The tokenizer, where it is one of SentencePiece with a named resource.
+
+    An unnamed one belongs to TensorFlow's cache of kernels, which `tf.random.set_seed` empties: no dataset would find it then.
+    """
+    resource = getattr(getattr(tokenizer, "_sentence_piece", None), "_model_resource", None)
+    if resource is not None:
+        from tensorflow_text.python.ops.sentencepiece_tokenizer import gen_sentencepiece_tokenizer as operations
+
+        model = resource._model
+        digest = hashlib.sha256(model.numpy() if hasattr(model, "numpy") else model).hexdigest()
+        resource._resource_handle = operations.sentencepiece_op(model=model, shared_name=f"tfl_{digest}")
+    return tokenizer
