@@ -1,50 +1,61 @@
-"""Where the boxes of a picture lie once it is resized or flipped. NumPy only; the arithmetic is that of `resize.py`."""
+"""Where the boxes of a picture lie once it is flipped, how large it is shown, and how it is drawn with its boxes."""
 
 from __future__ import annotations
 
-from typing import Literal
+import io
+from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
+from PIL import Image, ImageOps
 
-Fit = Literal["stretch", "crop", "pad"]
+from tfl.modalities.image.headers import read_header
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 
-def resize_boxes(
-    boxes: NDArray[np.float64], image: tuple[int, int], size: tuple[int, int], fit: Fit = "stretch"
-) -> NDArray[np.float64]:
-    """`boxes` of a picture of `image` pixels, as they lie after `resize_image(picture, size, fit)`.
+def flip_boxes(targets: tf.Tensor, mirrored: tf.Tensor, turned: tf.Tensor) -> tf.Tensor:
+    """Boxes as they lie once pictures are flipped, as graph operations.
 
     Args:
-        boxes: float `(n, 4)`: left, top, right, bottom in pixels of the picture.
-        image: (height, width) of the picture.
-        size: (height, width) that it is resized to.
-        fit: As in `resize_image`.
-
-    Returns:
-        float `(n, 4)`, clipped to `size`: a box that a crop cuts off whole is empty.
+        targets: `(n, boxes * 5)` float32: class, left, top, right, bottom of each, as shares of the picture; NaN for no box.
+        mirrored, turned: `(n,)` bool: whether left and right, or top and bottom, of each picture are exchanged.
 
     Example:
-        >>> resize_boxes(np.array([[0.0, 0.0, 640.0, 480.0]]), (480, 640), (320, 320), "pad").tolist()
-        [[0.0, 40.0, 320.0, 280.0]]
+
+    >>> import numpy as np
+    >>> from tfl.modalities.image.boxes import flip_boxes
+    >>> row = np.array([[1, 0.25, 0.5, 0.5, 0.75]], np.float32)
+    >>> flip_boxes(row, [True], [False]).numpy().tolist()
+    [[1.0, 0.5, 0.5, 0.75, 0.75]]
     """
-    sides, target = np.array(image, float), np.array(size, float)
-    cut, margin, inner = np.zeros(2), np.zeros(2), target
-    if fit == "crop":
-        kept = np.clip(np.rint((sides / target).min() * target), 1, sides)
-        cut, sides = (sides - kept) // 2, kept
-    elif fit == "pad":
-        inner = np.clip(np.rint((target / sides).min() * sides), 1, target)
-        margin = (target - inner) // 2
-    cut, margin, scale, limit = (np.tile(pair[::-1], 2) for pair in (cut, margin, inner / sides, target))
-    return np.clip((boxes - cut) * scale + margin, 0.0, limit)
+    import tensorflow as tf
+
+    name, left, top, right, bottom = tf.unstack(tf.reshape(targets, (tf.shape(targets)[0], -1, 5)), axis=-1)
+    mirrored, turned = tf.convert_to_tensor(mirrored)[:, None], tf.convert_to_tensor(turned)[:, None]
+    left, right = tf.where(mirrored, 1.0 - right, left), tf.where(mirrored, 1.0 - left, right)
+    top, bottom = tf.where(turned, 1.0 - bottom, top), tf.where(turned, 1.0 - top, bottom)
+    return tf.reshape(tf.stack([name, left, top, right, bottom], axis=-1), tf.shape(targets))
 
 
-def flip_boxes(boxes: NDArray[np.float64], width: float) -> NDArray[np.float64]:
-    """`boxes` `(n, 4)` of a picture of `width`, as they lie once left and right are exchanged.
+def shown_size(content: bytes) -> tuple[int, int] | None:
+    """(width, height) in pixels of an image file as it is shown, turned as its EXIF orientation says; None for no image.
 
     Example:
-        >>> flip_boxes(np.array([[10.0, 5.0, 30.0, 20.0]]), 100.0).tolist()
-        [[70.0, 5.0, 90.0, 20.0]]
+
+    >>> from tfl.modalities.files import array_content
+    >>> import numpy as np
+    >>> shown_size(array_content(np.zeros((4, 6, 3), np.uint8)))
+    (6, 4)
     """
-    return np.stack([width - boxes[:, 2], boxes[:, 1], width - boxes[:, 0], boxes[:, 3]], axis=1)
+    header = read_header(content)
+    if header.trouble:
+        return None
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            turned = image.getexif().get(_ORIENTATION, 1) in _LYING
+    except (OSError, ValueError, SyntaxError):  # a format that Pillow does not read, which has no EXIF that is followed
+        turned = False
+    return (header.height, header.width) if turned else (header.width, header.height)
+
+
+_ORIENTATION, _LYING = 0x0112, (5, 6, 7, 8)
