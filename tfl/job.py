@@ -22,7 +22,7 @@ from tfl.fields import as_plain
 from tfl.modalities.base import NOUNS, check_available, settled
 from tfl.prepare import Prepared, data_fingerprint, prepare
 from tfl.quiet import load_tensorflow
-from tfl.recipe import GENERATE, PRETRAIN, Auto, Recipe
+from tfl.recipe import DETECT, GENERATE, PRETRAIN, Auto, Recipe
 from tfl.resume import (
     earlier_run,
     refuse_other_examples,
@@ -248,7 +248,7 @@ def run_recipe(
             _write_predictions(run, bundle, outputs, confidence)
         with clock.step("export"):
             _save(run, recipe, assembled.model, bundle, confidence, console, whole=report)
-        if report and recipe.task != GENERATE:
+        if report and recipe.task not in (DETECT, GENERATE):
             with clock.step("report"):
                 _save_album(run, recipe, assembled, bundle, {name: found.predictions for name, found in outputs.items()})
                 _save_projection(run, bundle, outputs)
@@ -639,8 +639,12 @@ def _measure_forgetting(source_task: SourceTask, assembled: Assembled, console: 
 
 
 def _write_predictions(run: Run, bundle: Bundle, outputs: dict[str, Outputs], confidence: Confidence | None) -> None:
+    from tfl.evaluate.boxes import write_boxes
     from tfl.evaluate.predictions import write_predictions
 
+    if bundle.task.name == DETECT:
+        write_boxes(run.folder, bundle.examples, bundle.split, {name: found.predictions for name, found in outputs.items()})
+        return
     answers = None
     if confidence is not None:
         answers = {name: confidence.answer(found.logits, found.features) for name, found in outputs.items()}

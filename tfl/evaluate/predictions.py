@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tfl.errors import RunError
-from tfl.recipe import HEADS, TASK_OF_KIND
+from tfl.recipe import DETECT, HEADS, TASK_OF_KIND
 from tfl.storage import write_atomically
 from tfl.tasks.base import NAMES, Task, task_of
 from tfl.tasks.heads import Heads, Part
@@ -24,7 +24,7 @@ NAME = "predictions.csv"
 KNOWN = "known"
 """The column that says which of several targets of an example are known."""
 _FIXED = ("split", "index", "file")
-_OF_ONE = tuple(name for name in NAMES if name != HEADS)
+_OF_ONE = tuple(name for name in NAMES if name not in (HEADS, DETECT))
 EDGES = ("lower", "upper")
 
 

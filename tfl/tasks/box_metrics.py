@@ -8,8 +8,10 @@ read at 101 values of recall; classes without a true box are left out of the mea
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +21,7 @@ from tfl.errors import DataError
 THRESHOLDS = np.linspace(0.5, 0.95, 10)
 RECALLS = np.linspace(0.0, 1.0, 101)
 MOST_DETECTIONS = 100
+NAMES = ("map_50", "map_50_95")
 
 
 @dataclass(frozen=True)
@@ -96,19 +99,19 @@ def overlap(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[
 
 def average_precision(
     truths: Sequence[Boxes], detections: Sequence[Detections], classes: int, *, samples: int = 0, seed: int = 0
-) -> dict[str, float | list[float]]:
+) -> dict[str, Any]:
     """Mean average precision over classes at an overlap of 0.5, and its mean over 0.5, 0.55 … 0.95.
 
     Args:
         truths: The true boxes of each image.
         detections: The detected boxes of each image, in the same order of images.
         classes: How many classes there are.
-        samples: How many bootstrap samples of images the 95 % intervals are from; 0 for none.
+        samples: How many bootstrap samples of images the 95% intervals are from; 0 for none.
         seed: Of the bootstrap samples.
 
     Returns:
-        `map_50` and `map_50_95`; with `samples` also `map_50_interval` and `map_50_95_interval`, each `[low, high]`. NaN where no
-        image has a true box.
+        `map_50`, `map_50_95`, and `per_class`, a list with the same of each class and `count`, its true boxes; with `samples` also
+        `map_50_interval` and `map_50_95_interval`, each `[low, high]`. None where there is no true box.
 
     Raises:
         DataError: The numbers of images differ.
@@ -116,8 +119,9 @@ def average_precision(
     Example:
         >>> true = Boxes(np.array([[0.0, 0.0, 10.0, 10.0]]), np.array([0]))
         >>> found = Detections(np.array([[0.0, 0.0, 10.0, 8.0]]), np.array([0]), np.array([0.9]))
-        >>> {name: round(value, 3) for name, value in average_precision([true], [found], 1).items()}
-        {'map_50': 1.0, 'map_50_95': 0.7}
+        >>> figures = average_precision([true], [found], 1)
+        >>> round(figures["map_50"], 3), round(figures["map_50_95"], 3), figures["per_class"][0]["count"]
+        (1.0, 0.7, 1)
     """
     if len(truths) != len(detections):
         raise DataError(
@@ -127,12 +131,40 @@ def average_precision(
             fix="Give the detections of every image, with no boxes where none were found.",
         )
     matched = [[_match(true, found, index) for true, found in zip(truths, detections, strict=True)] for index in range(classes)]
-    figures: dict[str, float | list[float]] = dict(zip(("map_50", "map_50_95"), _means(matched, range(len(truths))), strict=True))
+    point = _of_classes(matched, range(len(truths)))
+    draws = None
     if samples:
         random = np.random.default_rng(seed)
-        draws = [_means(matched, random.integers(len(truths), size=len(truths))) for _ in range(samples)]
-        low, high = np.nanpercentile(np.array(draws), [2.5, 97.5], axis=0)
-        figures |= {"map_50_interval": [float(low[0]), float(high[0])], "map_50_95_interval": [float(low[1]), float(high[1])]}
+        draws = np.stack([_of_classes(matched, random.integers(len(truths), size=len(truths))) for _ in range(samples)])
+    rows = [
+        {**_figures(point[[index]], None if draws is None else draws[:, [index]]), "count": sum(one.true for one in matched[index])}
+        for index in range(classes)
+    ]
+    return {**_figures(point, draws), "per_class": rows}
+
+
+def precision_at_recalls(truths: Sequence[Boxes], detections: Sequence[Detections], index: int) -> NDArray[np.float64] | None:
+    """The precision of one class at `RECALLS`, at an overlap of 0.5: `(101,)`; None without a true box.
+
+    Args:
+        truths, detections: As of `average_precision`.
+        index: Of the class.
+    """
+    found = _precision([_match(true, said, index) for true, said in zip(truths, detections, strict=True)])
+    return None if found is None else found[0]
+
+
+def _figures(point: NDArray[np.float64], draws: NDArray[np.float64] | None) -> dict[str, Any]:
+    """The means over classes `(classes, 2)`, and the middle 95% of those of resamples `(samples, classes, 2)`."""
+    figures: dict[str, Any] = dict.fromkeys(NAMES)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # a class without a true box has no mean
+        for column, name in enumerate(NAMES):
+            value = float(np.nanmean(point[:, column]))
+            figures[name] = None if np.isnan(value) else value
+            if draws is not None:
+                ends = np.nanpercentile(np.nanmean(draws[:, :, column], axis=1), [2.5, 97.5])
+                figures[f"{name}_interval"] = None if np.isnan(ends).any() else ends.tolist()
     return figures
 
 
@@ -142,10 +174,11 @@ def _match(truth: Boxes, found: Detections, index: int) -> _Matched:
     best = of_class[np.argsort(-found.scores[of_class], kind="stable")][:MOST_DETECTIONS]
     overlaps = overlap(found.corners[best], true)
     hits = np.zeros((len(THRESHOLDS), len(best)), bool)
-    for row, threshold in enumerate(THRESHOLDS if len(true) else ()):
+    near = np.flatnonzero((overlaps >= THRESHOLDS[0]).any(axis=1)) if len(true) else ()
+    for row, threshold in enumerate(THRESHOLDS if len(near) else ()):
         free = np.ones(len(true), bool)
-        for place, values in enumerate(overlaps):
-            left = np.where(free, values, -1.0)
+        for place in near:
+            left = np.where(free, overlaps[place], -1.0)
             chosen = len(left) - 1 - int(np.argmax(left[::-1]))  # of equal overlaps pycocotools takes the last
             if left[chosen] >= threshold:
                 free[chosen] = False
@@ -153,14 +186,18 @@ def _match(truth: Boxes, found: Detections, index: int) -> _Matched:
     return _Matched(found.scores[best], hits, len(true))
 
 
-def _means(matched: Sequence[Sequence[_Matched]], images: Sequence[int] | NDArray[np.int64]) -> tuple[float, float]:
-    of_classes = [_of_class([of_images[image] for image in images]) for of_images in matched]
-    known = np.array([values for values in of_classes if values is not None])
-    return (float(known[:, 0].mean()), float(known.mean())) if len(known) else (float("nan"), float("nan"))
+def _of_classes(matched: Sequence[Sequence[_Matched]], images: Sequence[int] | NDArray[np.int64]) -> NDArray[np.float64]:
+    """`(classes, 2)`: of each class the average precision at 0.5, and its mean over the thresholds; NaN without a true box."""
+    rows = []
+    for of_images in matched:
+        found = _precision([of_images[image] for image in images])
+        means = None if found is None else found.mean(axis=1)
+        rows.append((np.nan, np.nan) if means is None else (means[0], means.mean()))
+    return np.array(rows, np.float64).reshape(-1, 2)
 
 
-def _of_class(images: Sequence[_Matched]) -> NDArray[np.float64] | None:
-    """Average precision at each threshold; `None` without a true box."""
+def _precision(images: Sequence[_Matched]) -> NDArray[np.float64] | None:
+    """`(thresholds, recalls)`: the largest precision at a recall or above it; None without a true box."""
     true = sum(image.true for image in images)
     if not true:
         return None
@@ -170,4 +207,4 @@ def _of_class(images: Sequence[_Matched]) -> NDArray[np.float64] | None:
     envelope = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
     padded = np.concatenate([envelope, np.zeros((len(THRESHOLDS), 1))], axis=1)
     places = [np.searchsorted(row / true, RECALLS, side="left") for row in hits]
-    return np.array([row[place].mean() for row, place in zip(padded, places, strict=True)])
+    return np.array([row[place] for row, place in zip(padded, places, strict=True)])
