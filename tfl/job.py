@@ -252,6 +252,11 @@ def run_recipe(
             with clock.step("report"):
                 _save_album(run, recipe, assembled, bundle, {name: found.predictions for name, found in outputs.items()})
                 _save_projection(run, bundle, outputs)
+        if report and recipe.task == DETECT:
+            with clock.step("report"):
+                from tfl.evaluate.report.drawn import save_drawn
+
+                save_drawn(run.folder, bundle, outputs["test"].predictions, seed=recipe.seed)
         run.write_json("metrics.json", {**metrics, "seconds": clock.document()})
         run.update_manifest(status="done")
         if report:

@@ -80,7 +80,8 @@ def _figures(run: Run, bundle: Bundle, overlap: Overlap) -> dict[str, Any]:
     """`metrics` on all examples, `metrics_unseen` on those that the run has not used, and the `overlap`."""
     examples, unseen, task = bundle.examples, overlap.unseen, bundle.task
     order = [examples.class_names.index(name) for name in run.class_names]
-    targets, outputs = task.targets(examples)[:, order], _outputs(run, bundle)
+    targets, outputs = task.targets(examples), _outputs(run, bundle)
+    targets = targets if examples.boxes else targets[:, order]
 
     def evaluated(chosen: Any) -> dict[str, Any]:
         return task.evaluate(outputs[chosen], targets[chosen], run.class_names, seed=run.recipe.seed)
@@ -163,8 +164,11 @@ def _other_source(run: Run, source: str, skip_bad: bool) -> Bundle:
     examples = load_source(data, task=task)
     if chosen is not None and set(expected) < set(examples.class_names):  # as the run chose among more classes, so here
         examples = load_source(dataclasses.replace(data, labels=chosen), task=task)
+    from tfl.data.subset import boxes_of
     from tfl.prepare import check_same_classes
 
+    if examples.boxes and set(examples.class_names) <= set(expected):  # a class may have no box there
+        examples = boxes_of(examples, expected)
     check_same_classes(examples.class_names, expected, source=source)
     load_tensorflow()
     from tfl.modalities.base import modality_of

@@ -30,7 +30,7 @@ def choose_labels(examples: Examples, patterns: Sequence[str]) -> Examples:
     chosen_names = matching_names(names, patterns, source=examples.source)
     kept = [index for index, name in enumerate(names) if name in chosen_names]
     if examples.boxes:
-        return _boxes_of(examples, kept, chosen_names)
+        return boxes_of(examples, chosen_names)
     if examples.targets is not None:
         return replace(examples, class_names=chosen_names, targets=examples.targets[:, kept])
     renumbered = np.full(len(names), -1, np.int32)
@@ -39,15 +39,19 @@ def choose_labels(examples: Examples, patterns: Sequence[str]) -> Examples:
     return replace(chosen, class_names=chosen_names, labels=renumbered[chosen.labels])
 
 
-def _boxes_of(examples: Examples, kept: Sequence[int], names: tuple[str, ...]) -> Examples:
-    """The examples with the boxes of some classes alone, which are numbered anew."""
+def boxes_of(examples: Examples, names: Sequence[str]) -> Examples:
+    """The examples with the boxes of the classes `names` alone, numbered in that order; a class may have none.
+
+    Args:
+        examples: Their targets are boxes.
+        names: Strings.
+    """
     rows = examples.box_rows.copy()
-    number = np.full(len(examples.class_names), np.nan, np.float32)
-    number[list(kept)] = np.arange(len(kept))
+    number = np.array([names.index(name) if name in names else np.nan for name in examples.class_names], np.float32)
     there = np.isfinite(rows[..., 0])
     rows[there, 0] = number[rows[there, 0].astype(np.int64)]
     rows[np.isnan(rows[..., 0])] = np.nan
-    return replace(examples, class_names=names, targets=rows.reshape(len(rows), -1))
+    return replace(examples, class_names=tuple(names), targets=rows.reshape(len(rows), -1))
 
 
 def draw_per_class(examples: Examples, count: int, *, seed: int) -> Examples:

@@ -115,6 +115,12 @@ def write_predictions(
     return write_atomically(Path(folder) / NAME, text.getvalue())
 
 
+def holds_boxes(folder: Path | str) -> bool:
+    """Whether the file of a run lists boxes, which `tfl.evaluate.boxes` reads."""
+    with open(Path(folder) / NAME, newline="", encoding="utf-8") as handle:
+        return next(csv.reader(handle), [])[3:5] == ["box", "class"]
+
+
 def read_predictions(folder: Path | str) -> dict[str, Predictions]:
     """The predictions of a run, by split name (`val`, `test`).
 

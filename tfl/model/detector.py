@@ -78,13 +78,13 @@ def put_detector(head: Head, maps: Sequence[Any], classes: int, *, seed: int) ->
         found = layers.SpatialDropout2D(head.dropout, seed=seed + 1, name="head_dropout1", dtype="float32")(found)
     start = keras.initializers.Constant(-math.log((1 - PRIOR) / PRIOR))
     of_classes = _convolution(classes, 3, "head_classes", seed + 30, bias_initializer=start)(found)
-    of_boxes = _convolution(4, 3, "head_boxes", seed + 31)(found)
+    of_boxes = _convolution(4, 3, "head_boxes", seed + 31, kernel_initializer="zeros")(found)
     return layers.Concatenate(name=LOGITS, dtype="float32")([of_classes, of_boxes]), below
 
 
 def _convolution(width: int, size: int, name: str, seed: int, **options: Any) -> keras.layers.Layer:
-    start = keras.initializers.GlorotUniform(seed=seed)
-    return keras.layers.Conv2D(width, size, padding="same", kernel_initializer=start, name=name, dtype="float32", **options)
+    start = {"kernel_initializer": keras.initializers.GlorotUniform(seed=seed), **options}
+    return keras.layers.Conv2D(width, size, padding="same", name=name, dtype="float32", **start)
 
 
 def _normalised(maps: Any, width: int) -> Any:

@@ -14,7 +14,7 @@ from tfl.recipe.tasks import DETECT
 if TYPE_CHECKING:
     from tfl.recipe.recipe import Recipe
 
-FORMATS = ("saved_model", "keras")
+FORMATS = ("saved_model",)
 """Formats of export that give boxes."""
 _MOVING = ("rotate_deg", "randaugment", "mixup", "cutmix")
 

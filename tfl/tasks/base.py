@@ -105,6 +105,9 @@ class Task(Protocol):
     def width(self, examples: Examples) -> int:
         """How many outputs the head has."""
 
+    def output_width(self, names: int) -> int:
+        """The size of the last axis of the outputs, where they have so many `names`."""
+
     def target_width(self, outputs: int) -> int:
         """How many numbers a row of targets has, where the network's last axis has so many `outputs`."""
 
@@ -207,6 +210,10 @@ class OneTarget:
     def output_layers(self, *, name: str | None = None) -> list[keras.layers.Layer]:
         """The layers from logits to outputs; the last has that name, which is `output` by default."""
         raise NotImplementedError
+
+    def output_width(self, names: int) -> int:
+        """An output for each name."""
+        return names
 
     def target_width(self, outputs: int) -> int:
         """A target for each output."""

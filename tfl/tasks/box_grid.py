@@ -12,14 +12,13 @@ import keras
 import tensorflow as tf
 from keras import ops
 
-NUMBERS = 5
-"""Of a box in a row of targets, see `tfl.data.examples.Examples.boxes`."""
+from tfl.tasks.detect import COLUMNS, NUMBERS
+
 EDGES = 4
-COLUMNS = 6
-"""Of a detection: score, index of the class, left, top, right, bottom."""
 CELLS = 4.0
 """How many places of the grid a box reaches in each direction where its number is 0."""
 MOST_LOG = 6.0
+LEAST_REACH = 0.1
 RADIUS = 1.5
 """Places around the middle of a box, in each direction, that learn it (centre sampling, Tian et al. 2022)."""
 FOCUS = 2.0
@@ -48,8 +47,12 @@ def corners_of(logits: Any) -> Any:
     """
     height, width = logits.shape[1:3]
     x, y = places(height, width)
-    reach = ops.exp(ops.clip(ops.reshape(logits[..., -EDGES:], (-1, height * width, EDGES)), -MOST_LOG, MOST_LOG)) * CELLS
+    reach = ops.exp(ops.clip(_reaches(logits), -MOST_LOG, MOST_LOG)) * CELLS
     return ops.stack([x - reach[..., 0], y - reach[..., 1], x + reach[..., 2], y + reach[..., 3]], axis=-1)
+
+
+def _reaches(logits: Any) -> Any:
+    return ops.reshape(logits[..., -EDGES:], (-1, logits.shape[1] * logits.shape[2], EDGES))
 
 
 def overlaps(first: Any, second: Any) -> tuple[Any, Any]:
@@ -128,9 +131,10 @@ def _kept(boxes: Any, names: Any) -> Any:
 def detection_loss(targets: tf.Tensor, logits: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """The loss of each image, and the mean overlap of the boxes of places that learn one with it; each `(n,)`.
 
-    Classes learn the overlap of the box that their place gives, by the quality focal loss (Li et al. 2020); corners learn by the
-    generalised intersection over union (Rezatofighi et al. 2019). Both are sums over the image's places, divided by how many of
-    them learn a box.
+    Classes learn the overlap of the box that their place gives, by the quality focal loss (Li et al. 2020). Corners learn by the
+    generalised intersection over union (Rezatofighi et al. 2019), and by the absolute error of the logarithms, whose gradient does
+    not vanish where a box has become much too small. All are sums over the image's places, divided by how many of them learn a
+    box.
 
     Args:
         targets: `(n, boxes * 5)` float32, NaN for no box.
@@ -144,9 +148,17 @@ def detection_loss(targets: tf.Tensor, logits: tf.Tensor) -> tuple[tf.Tensor, tf
     wanted = tf.one_hot(names, classes) * tf.stop_gradient(shared * learns)[..., None]
     focus = tf.abs(wanted - tf.sigmoid(said)) ** FOCUS
     of_classes = tf.nn.sigmoid_cross_entropy_with_logits(labels=wanted, logits=said) * focus
-    of_boxes = tf.reduce_sum((1.0 - general) * learns, axis=1)
-    loss = (tf.reduce_sum(of_classes, axis=(1, 2)) + BOX_WEIGHT * of_boxes) / count
+    errors = tf.reduce_mean(tf.abs(_reaches(logits) - _wanted_reaches(boxes, logits.shape[1], logits.shape[2])), axis=-1)
+    of_boxes = tf.reduce_sum((BOX_WEIGHT * (1.0 - general) + errors) * learns, axis=1)
+    loss = (tf.reduce_sum(of_classes, axis=(1, 2)) + of_boxes) / count
     return loss, tf.reduce_sum(shared * learns, axis=1) / count
+
+
+def _wanted_reaches(boxes: tf.Tensor, height: int, width: int) -> tf.Tensor:
+    """What the numbers of places would be whose boxes are right: `(n, places, 4)`."""
+    x, y = places(height, width)
+    reach = tf.stack([x - boxes[..., 0], y - boxes[..., 1], boxes[..., 2] - x, boxes[..., 3] - y], axis=-1)
+    return tf.math.log(tf.maximum(reach, LEAST_REACH) / CELLS)
 
 
 def assigned(targets: tf.Tensor, height: int, width: int) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:

@@ -73,6 +73,12 @@ class Detections(Boxes):
             )
 
 
+    def from_score(self, least: float) -> Detections:
+        """Those whose score is at least this."""
+        kept = self.scores >= least
+        return Detections(self.corners[kept], self.classes[kept], self.scores[kept])
+
+
 @dataclass(frozen=True)
 class _Matched:
     """Detections of one image and class: `scores` `(d,)`, `hits` `(thresholds, d)`, and the number of true boxes."""
@@ -141,6 +147,12 @@ def average_precision(
         for index in range(classes)
     ]
     return {**_figures(point, draws), "per_class": rows}
+
+
+def matched_at(truth: Boxes, found: Detections) -> int:
+    """How many detections of one image are of a true box of their class, at an overlap of 0.5."""
+    classes = np.unique(truth.classes)
+    return sum(int(_match(truth, found, int(index)).hits[0].sum()) for index in classes)
 
 
 def precision_at_recalls(truths: Sequence[Boxes], detections: Sequence[Detections], index: int) -> NDArray[np.float64] | None:

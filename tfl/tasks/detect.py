@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 NUMBERS = 5
 """Of a box in a row of targets."""
+COLUMNS = 6
+"""Of a detection: score, index of the class, left, top, right, bottom."""
 SHOWN = 0.3
 """Detections whose score is at least this are listed and drawn; the figures take all of them."""
 LISTED = 0.05
@@ -52,7 +54,7 @@ class Detect(OneTarget):
     fits: ClassVar[tuple[str, ...]] = ()
 
     figures: ClassVar[tuple[str, ...]] = ("map_50", "map_50_95")
-    each: ClassVar[str] = "per_class"
+    each: ClassVar[str] = "per_kind"
     columns: ClassVar[tuple[str, ...]] = ("map_50", "map_50_95", "count")
     words: ClassVar[tuple[str, ...]] = ()
     truth_prefix: ClassVar[str | None] = None
@@ -84,6 +86,10 @@ class Detect(OneTarget):
         if not examples.boxes:
             raise DataError(f"The images of {examples.source} have no boxes.", fix="Name a source with boxes, or another task.")
         return np.asarray(examples.targets, np.float32)
+
+    def output_width(self, names: int) -> int:
+        """Score, class and four edges of each detection."""
+        return COLUMNS
 
     def target_width(self, outputs: int) -> int:
         """Numbers in a row of targets."""
@@ -167,7 +173,7 @@ class Detect(OneTarget):
             **figures,
             "count": len(truths),
             "boxes": sum(len(one.classes) for one in truths),
-            "per_class": {str(name): row for name, row in zip(names, rows, strict=True)},
+            "per_kind": {str(name): row for name, row in zip(names, rows, strict=True)},
         }
 
     def counts(self, targets: NDArray[np.float32], names: Sequence[str]) -> dict[str, int]:

@@ -210,6 +210,10 @@ class Heads:
             tensor = history.operation._inbound_nodes[history.node_index].input_tensors[0]
         return tensor
 
+    def output_width(self, names: int) -> int:
+        """An output for each name."""
+        return names
+
     def target_width(self, outputs: int) -> int:
         """A target for each output."""
         return outputs

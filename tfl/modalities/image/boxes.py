@@ -2,15 +2,42 @@
 
 from __future__ import annotations
 
+import base64
+import html
 import io
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from PIL import Image, ImageOps
 
+from tfl.modalities.image.convert import readable_by_graph
 from tfl.modalities.image.headers import read_header
 
 if TYPE_CHECKING:
     import tensorflow as tf
+
+SIDE_PX = 480
+"""The longer side of a picture that is shown with its boxes."""
+COLOURS = ("#2f6db3", "#c2571a", "#1f7a5c", "#8b4fa8", "#9a7b0f", "#b3315e", "#0e8a93", "#7a5230")
+"""One a class; further classes begin again."""
+
+
+@dataclass(frozen=True)
+class DrawnBox:
+    """A box on a picture.
+
+    Args:
+        number: Of its class, which decides the colour.
+        words: What stands above it; empty for nothing.
+        corners: Left, top, right and bottom as shares of the picture.
+        dashed: Whether its line is dashed.
+    """
+
+    number: int
+    words: str
+    corners: Sequence[float]
+    dashed: bool = False
 
 
 def flip_boxes(targets: tf.Tensor, mirrored: tf.Tensor, turned: tf.Tensor) -> tf.Tensor:
@@ -59,3 +86,39 @@ def shown_size(content: bytes) -> tuple[int, int] | None:
 
 
 _ORIENTATION, _LYING = 0x0112, (5, 6, 7, 8)
+
+
+def drawn(content: bytes, boxes: Sequence[DrawnBox], *, says: str = "") -> str:
+    """A picture with boxes, as SVG that stands in a page by itself.
+
+    Args:
+        content: The bytes of an image file.
+        boxes: What is drawn on it.
+        says: What it shows, for people who cannot see it.
+
+    Raises:
+        BadImageError: The image cannot be converted to a format that browsers show.
+    """
+    with Image.open(io.BytesIO(readable_by_graph(content))) as image:
+        shown = ImageOps.exif_transpose(image).convert("RGB")
+    shown.thumbnail((SIDE_PX, SIDE_PX))
+    buffer = io.BytesIO()
+    shown.save(buffer, "JPEG", quality=85)
+    width, height = shown.size
+    source = f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    parts = [f'<image href="{source}" width="{width}" height="{height}"/>', *(_rectangle(one, width, height) for one in boxes)]
+    start = f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{html.escape(says)}" style="width:100%;display:block">'
+    return f"{start}{''.join(parts)}</svg>"
+
+
+def _rectangle(one: DrawnBox, width: int, height: int) -> str:
+    left, top, right, bottom = (edge * side for edge, side in zip(one.corners, (width, height) * 2, strict=True))
+    colour, dashes = COLOURS[one.number % len(COLOURS)], ' stroke-dasharray="5 3"' if one.dashed else ""
+    found = (
+        f'<rect x="{left:.1f}" y="{top:.1f}" width="{max(right - left, 1):.1f}" height="{max(bottom - top, 1):.1f}" '
+        f'fill="none" stroke="{colour}" stroke-width="2"{dashes}/>'
+    )
+    if not one.words:
+        return found
+    style = "font:600 12px system-ui,sans-serif;paint-order:stroke;stroke:#fff;stroke-width:3px"
+    return f'{found}<text x="{left + 2:.1f}" y="{max(top - 3, 11):.1f}" fill="{colour}" style="{style}">{html.escape(one.words)}</text>'
