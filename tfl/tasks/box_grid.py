@@ -1,7 +1,8 @@
 """From the maps of a detector to boxes and back: what its numbers mean, its loss, and the layer that gives detections.
 
-Each place of the grid says, for each class, how well the box that it gives fits an object of that class (a logit), and how far
-that box reaches to the left, to the top, to the right and to the bottom (FCOS, Tian et al. 2019), as logarithms.
+Without anchors, as in FCOS (Tian et al. 2019), each place of the grid says for each class how well the box that it gives fits an
+object of that class, as a logit, and where that box is: how far its middle is from the place, and the logarithms of its width and
+height (as in YOLOX, Ge et al. 2021).
 """
 
 from __future__ import annotations
@@ -16,9 +17,10 @@ from tfl.tasks.detect import COLUMNS, NUMBERS
 
 EDGES = 4
 CELLS = 4.0
-"""How many places of the grid a box reaches in each direction where its number is 0."""
+"""Places of the grid that a box is wide and high where its numbers are 0."""
 MOST_LOG = 6.0
-LEAST_REACH = 0.1
+LEAST_SIDE = 0.05
+"""Places: a box that is narrower than this is learnt as if it were so wide."""
 RADIUS = 1.5
 """Places around the middle of a box, in each direction, that learn it (centre sampling, Tian et al. 2022)."""
 FOCUS = 2.0
@@ -47,11 +49,13 @@ def corners_of(logits: Any) -> Any:
     """
     height, width = logits.shape[1:3]
     x, y = places(height, width)
-    reach = ops.exp(ops.clip(_reaches(logits), -MOST_LOG, MOST_LOG)) * CELLS
-    return ops.stack([x - reach[..., 0], y - reach[..., 1], x + reach[..., 2], y + reach[..., 3]], axis=-1)
+    numbers = _numbers(logits)
+    middle = ops.stack([x, y], axis=-1) + numbers[..., :2]
+    half = ops.exp(ops.clip(numbers[..., 2:], -MOST_LOG, MOST_LOG)) * (CELLS / 2)
+    return ops.concatenate([middle - half, middle + half], axis=-1)
 
 
-def _reaches(logits: Any) -> Any:
+def _numbers(logits: Any) -> Any:
     return ops.reshape(logits[..., -EDGES:], (-1, logits.shape[1] * logits.shape[2], EDGES))
 
 
@@ -89,7 +93,7 @@ class DetectionOutput(keras.layers.Layer):
 
     >>> import numpy as np
     >>> logits = np.full((1, 2, 2, 5), -9.0, np.float32)
-    >>> logits[0, 0, 0] = [2.0, *np.log([0.125] * 4)]  # half a place around the middle of the first one
+    >>> logits[0, 0, 0] = [2.0, 0, 0, *np.log([0.25] * 2)]  # one place wide and high, at the middle of the first one
     >>> DetectionOutput()(logits).numpy()[0, 0].round(2).tolist()
     [0.88, 0.0, 0.0, 0.0, 0.5, 0.5]
     """
@@ -132,9 +136,9 @@ def detection_loss(targets: tf.Tensor, logits: tf.Tensor) -> tuple[tf.Tensor, tf
     """The loss of each image, and the mean overlap of the boxes of places that learn one with it; each `(n,)`.
 
     Classes learn the overlap of the box that their place gives, by the quality focal loss (Li et al. 2020). Corners learn by the
-    generalised intersection over union (Rezatofighi et al. 2019), and by the absolute error of the logarithms, whose gradient does
-    not vanish where a box has become much too small. All are sums over the image's places, divided by how many of them learn a
-    box.
+    generalised intersection over union (Rezatofighi et al. 2019), and by the absolute error of middle and logarithms, relative to
+    the box, whose gradient does not vanish where a box has become much too small. All are sums over the image's places, divided by
+    how many of them learn a box.
 
     Args:
         targets: `(n, boxes * 5)` float32, NaN for no box.
@@ -148,17 +152,19 @@ def detection_loss(targets: tf.Tensor, logits: tf.Tensor) -> tuple[tf.Tensor, tf
     wanted = tf.one_hot(names, classes) * tf.stop_gradient(shared * learns)[..., None]
     focus = tf.abs(wanted - tf.sigmoid(said)) ** FOCUS
     of_classes = tf.nn.sigmoid_cross_entropy_with_logits(labels=wanted, logits=said) * focus
-    errors = tf.reduce_mean(tf.abs(_reaches(logits) - _wanted_reaches(boxes, logits.shape[1], logits.shape[2])), axis=-1)
+    errors = _errors(logits, boxes)
     of_boxes = tf.reduce_sum((BOX_WEIGHT * (1.0 - general) + errors) * learns, axis=1)
     loss = (tf.reduce_sum(of_classes, axis=(1, 2)) + of_boxes) / count
     return loss, tf.reduce_sum(shared * learns, axis=1) / count
 
 
-def _wanted_reaches(boxes: tf.Tensor, height: int, width: int) -> tf.Tensor:
-    """What the numbers of places would be whose boxes are right: `(n, places, 4)`."""
-    x, y = places(height, width)
-    reach = tf.stack([x - boxes[..., 0], y - boxes[..., 1], boxes[..., 2] - x, boxes[..., 3] - y], axis=-1)
-    return tf.math.log(tf.maximum(reach, LEAST_REACH) / CELLS)
+def _errors(logits: tf.Tensor, boxes: tf.Tensor) -> tf.Tensor:
+    """How far the numbers of each place are from those of its box, `(n, places)`: the middle as a share of the box's sides."""
+    numbers, at = _numbers(logits), tf.stack(places(logits.shape[1], logits.shape[2]), axis=-1)
+    sides = tf.maximum(boxes[..., 2:] - boxes[..., :2], LEAST_SIDE)
+    middle = (boxes[..., :2] + boxes[..., 2:]) / 2 - at
+    off = tf.concat([(numbers[..., :2] - middle) / tf.maximum(sides, 1.0), numbers[..., 2:] - tf.math.log(sides / CELLS)], axis=-1)
+    return tf.reduce_mean(tf.abs(off), axis=-1)
 
 
 def assigned(targets: tf.Tensor, height: int, width: int) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
