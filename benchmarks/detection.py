@@ -8,7 +8,8 @@ Sets      cells   `sample:cells`, drawn; `mini`, 128 px; elsewhere is `sample:ce
 Sides     transfer   recipes/blood_cells.py: the head on a frozen network, then the upper blocks as well
           frozen     its first stage alone, for as many epochs as both stages have
           scratch    random weights: all of the network trains, for as many epochs as both stages have
-Figures   mAP@50 and mAP@50:95 of the test split by the rules of COCO, seconds of the whole run
+Figures   mAP@50 and mAP@50:95 of the test split by the rules of COCO, the time of the whole run with its report, and the time of
+          the processor, which on two cores is up to twice as much and does not depend on what else runs
 Kept      --kept FILE keeps each result as a line of JSON, and goes on from there
 """
 
@@ -31,7 +32,7 @@ from stage_times import quietly
 
 SETS, SIDES = ("cells", "blood"), ("transfer", "frozen", "scratch")
 REACH = {"blood": 0.80}
-"""mAP@50 that transfer is to reach, and within so many minutes."""
+"""mAP@50 that transfer is to reach, and within so many minutes of two cores."""
 MINUTES = 30
 
 
@@ -70,9 +71,9 @@ def measure(name: str, side: str, seed: int, scratch: Path, options: argparse.Na
     from tfl.job import run_recipe
 
     folder = scratch / f"{name}-{side}-{seed}"
-    recipe, began = recipe_of(name, side, seed, options), time.perf_counter()
+    recipe, began, worked = recipe_of(name, side, seed, options), time.perf_counter(), time.process_time()
     metrics: Any = run_recipe(recipe, out=folder, console=Console(quiet=True)).read_json("metrics.json")
-    seconds = time.perf_counter() - began
+    seconds, worked = time.perf_counter() - began, time.process_time() - worked
     other = "sample:cells_dark" if name == "cells" else str(night_of(options.data / "blood_cells", scratch / "night"))
     found = evaluated(folder, other)
     shutil.rmtree(folder)
@@ -81,6 +82,7 @@ def measure(name: str, side: str, seed: int, scratch: Path, options: argparse.Na
         "side": side,
         "seed": seed,
         "seconds": seconds,
+        "processor_seconds": worked,
         **{figure_: metrics["test"][figure_] for figure_ in ("map_50", "map_50_95")},
         "elsewhere": found["metrics"]["map_50"],
         "classes": {kind: row["map_50"] for kind, row in metrics["test"]["per_kind"].items()},
@@ -151,8 +153,9 @@ def figures_of(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
             figures.append(mean_of(f"{words}: mAP@50", [row["map_50"] for row in own], "share", **reach))
             figures.append(mean_of(f"{words}: mAP@50:95", [row["map_50_95"] for row in own], "share"))
             figures.append(mean_of(f"{words}: mAP@50 elsewhere", [row["elsewhere"] for row in own], "share"))
-            within = {"at_most": float(MINUTES)} if reach else {}
-            figures.append(mean_of(f"{words}: the whole run", [row["seconds"] / 60 for row in own], "minutes", **within))
+            figures.append(mean_of(f"{words}: the whole run", [row["seconds"] / 60 for row in own], "minutes"))
+            within = {"at_most": 2.0 * MINUTES} if reach else {}
+            figures.append(mean_of(f"{words}: processor", [row["processor_seconds"] / 60 for row in own], "minutes", **within))
     return figures
 
 

@@ -12,6 +12,7 @@ from tfl.cli.command import Answer, command
 from tfl.cli.options import SOURCE_HELP, run_argument, skip_bad_option
 from tfl.errors import TflError
 from tfl.quiet import load_tensorflow
+from tfl.recipe import DETECT
 
 if TYPE_CHECKING:
     import numpy as np
@@ -239,15 +240,18 @@ def _show_task(task: Task, columns: dict[str, dict[str, Any]], nouns: str) -> No
     from tfl.cli.tables import output, table
 
     rows = [
-        (name.replace("_", " "), *(cell for figures in columns.values() for cell in _with_interval(figures, name)))
+        (_TITLES.get(name, name.replace("_", " ")), *(cell for figures in columns.values() for cell in _with_interval(figures, name)))
         for name in task.figures
     ]
     heads = [head for title in columns for head in ("value" if len(columns) == 1 else title, "95% interval")]
     output().print(table(("figure", *heads), rows, right=heads[::2]))
     first = next(iter(columns.values()))
     each = [(name, *(_short(row[key]) for key in task.columns)) for name, row in first[task.each].items()]
-    numbers = tuple({"f1": "F1", "count": nouns}.get(key, key.replace("_", " ")) for key in task.columns)
+    numbers = tuple({**_TITLES, "count": "boxes" if task.name == DETECT else nouns}.get(key, key.replace("_", " ")) for key in task.columns)
     output().print(table((task.each.removeprefix("per_"), *numbers), each, right=numbers))
+
+
+_TITLES = {"f1": "F1", "map_50": "mAP@50", "map_50_95": "mAP@50:95"}
 
 
 def _with_interval(figures: dict[str, Any], name: str) -> tuple[str, str]:
