@@ -111,6 +111,21 @@ def drawn(content: bytes, boxes: Sequence[DrawnBox], *, says: str = "") -> str:
     return f"{start}{''.join(parts)}</svg>"
 
 
+def overlay(boxes: Sequence[DrawnBox], width: int, height: int) -> str:
+    """Boxes to lay over a picture of `width` and `height` pixels: a data URI of an SVG that is clear elsewhere.
+
+    Example:
+
+    >>> overlay([DrawnBox(0, "cell 0.9", (0.1, 0.1, 0.5, 0.5))], 40, 30)[:26]
+    'data:image/svg+xml;base64,'
+    """
+    scale = SIDE_PX / max(width, height)
+    shown = round(width * scale), round(height * scale)
+    parts = "".join(_rectangle(one, *shown) for one in boxes)
+    text = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {shown[0]} {shown[1]}">{parts}</svg>'
+    return f"data:image/svg+xml;base64,{base64.b64encode(text.encode()).decode()}"
+
+
 def _rectangle(one: DrawnBox, width: int, height: int) -> str:
     left, top, right, bottom = (edge * side for edge, side in zip(one.corners, (width, height) * 2, strict=True))
     colour, dashes = COLOURS[one.number % len(COLOURS)], ' stroke-dasharray="5 3"' if one.dashed else ""
