@@ -61,7 +61,14 @@ def test_the_figures_are_those_of_pycocotools():
         found.append(boxes(moved, given, scores))
         sides = [np.concatenate([one[:, :2], one[:, 2:] - one[:, :2]], axis=1).tolist() for one in (corners, moved)]
         rows += [
-            {"id": len(rows) + at + 1, "image_id": image, "category_id": int(name), "bbox": box, "area": box[2] * box[3], "iscrowd": 0}
+            {
+                "id": len(rows) + at + 1,
+                "image_id": image,
+                "category_id": int(name),
+                "bbox": box,
+                "area": box[2] * box[3],
+                "iscrowd": 0,
+            }
             for at, (name, box) in enumerate(zip(names, sides[0], strict=True))
         ]
         said += [

@@ -240,14 +240,19 @@ def _show_task(task: Task, columns: dict[str, dict[str, Any]], nouns: str) -> No
     from tfl.cli.tables import output, table
 
     rows = [
-        (_TITLES.get(name, name.replace("_", " ")), *(cell for figures in columns.values() for cell in _with_interval(figures, name)))
+        (
+            _TITLES.get(name, name.replace("_", " ")),
+            *(cell for figures in columns.values() for cell in _with_interval(figures, name)),
+        )
         for name in task.figures
     ]
     heads = [head for title in columns for head in ("value" if len(columns) == 1 else title, "95% interval")]
     output().print(table(("figure", *heads), rows, right=heads[::2]))
     first = next(iter(columns.values()))
     each = [(name, *(_short(row[key]) for key in task.columns)) for name, row in first[task.each].items()]
-    numbers = tuple({**_TITLES, "count": "boxes" if task.name == DETECT else nouns}.get(key, key.replace("_", " ")) for key in task.columns)
+    numbers = tuple(
+        {**_TITLES, "count": "boxes" if task.name == DETECT else nouns}.get(key, key.replace("_", " ")) for key in task.columns
+    )
     output().print(table((task.each.removeprefix("per_"), *numbers), each, right=numbers))
 
 

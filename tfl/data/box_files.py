@@ -9,7 +9,6 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 from xml.etree import ElementTree
 
 from tfl.data.split_names import SPLIT_FOLDERS
@@ -27,6 +26,7 @@ COLUMNS = {
 }
 """How the columns of a table of boxes are called, in lower case without blanks and marks, likeliest first."""
 _OPTIONAL = {"width": ("width", "imagewidth"), "height": ("height", "imageheight"), "split": ("split", "set", "subset")}
+_EDGES = ("left", "top", "right", "bottom")
 _MOST_BYTES = 2**31
 _DOCTYPE = re.compile(rb"<!(DOCTYPE|ENTITY)", re.IGNORECASE)
 _SPLIT_WORD = re.compile(r"(?<![a-z])(train|val|valid|test)(?![a-z])")
@@ -72,8 +72,8 @@ def find_box_files(path: Path) -> BoxFiles | None:
     """The annotation files at a source; None where it has none.
 
     Args:
-        path: A COCO file, a table, or a folder: with `Annotations/*.xml`, with XML files beside the pictures, with COCO files in it
-            or in `annotations/`, or with tables of boxes; also with folders for the splits, as Roboflow exports them.
+        path: A COCO file, a table, or a folder: with `Annotations/*.xml`, with XML files beside the pictures, with COCO files in
+            it or in `annotations/`, or with tables of boxes; also with folders for the splits, as Roboflow exports them.
     """
     if path.is_file():
         if path.suffix.lower() == ".json":
@@ -239,11 +239,10 @@ def _read_table(file: Path) -> Iterator[Annotated]:
     rows_of: dict[str, list[int]] = defaultdict(list)
     for at, image in enumerate(cells["image"]):
         rows_of[image].append(at)
-    edges = ("left", "top", "right", "bottom")
     for image, rows in rows_of.items():
         if not image:
             raise DataError(f"{file}, line {table.numbers[rows[0]]}: no image is named.", fix="Complete the row, or remove it.")
-        boxed = [at for at in rows if any(cells[edge][at] for edge in edges)]
+        boxed = [at for at in rows if any(cells[edge][at] for edge in _EDGES)]
         nameless = [at for at in boxed if not cells["class"][at]]
         if nameless:
             raise DataError(f"{file}, line {table.numbers[nameless[0]]}: a box has no class.", fix="Complete or remove the row.")
@@ -254,12 +253,14 @@ def _read_table(file: Path) -> Iterator[Annotated]:
             file=file,
             size=_size(tuple(size)),
             names=tuple(cells["class"][at] for at in boxed),
-            corners=tuple(
-                tuple(_number(cells[edge][at], file, line=table.numbers[at]) for edge in edges)
-                for at in boxed  # type: ignore[misc]
-            ),
+            corners=tuple(_row_of(cells, at, file, table.numbers[at]) for at in boxed),
             split=SPLIT_FOLDERS.get(cells["split"][first].lower(), "") if "split" in cells else "",
         )
+
+
+def _row_of(cells: Mapping[str, Sequence[str]], at: int, file: Path, line: int) -> Corners:
+    left, top, right, bottom = (_number(cells[edge][at], file, line=line) for edge in _EDGES)
+    return left, top, right, bottom
 
 
 # ----------------------------------------------------------------------------------------------------------- small parts
@@ -290,6 +291,12 @@ def _content(file: Path) -> bytes:
         raise DataError(f"Cannot read {file}: {error.strerror}.") from error
 
 
+def _shared_folders(file: str, other: Path) -> int:
+    """How many folders, from the root on, two files have in common."""
+    pairs = zip(Path(file).parent.parts, other.parent.parts, strict=False)
+    return next((at for at, (first, second) in enumerate(pairs) if first != second), len(Path(file).parent.parts))
+
+
 class Images:
     """Finds the files of the pictures that annotations name, wherever below a folder they lie.
 
@@ -318,7 +325,7 @@ class Images:
         known = self._by_name.get(name) or self._by_name.get(Path(name).stem, [])
         fitting = [file for file in dict.fromkeys(known) if os.path.splitext(file)[1].lower() in suffixes]
         if len(fitting) > 1:
-            shared = [len(os.path.commonprefix([file, str(one.file)])) for file in fitting]
+            shared = [_shared_folders(file, one.file) for file in fitting]
             wanted = one.image.replace("\\", "/").strip("./")
             best = max(range(len(fitting)), key=lambda at: (fitting[at].endswith(f"/{wanted}"), shared[at]))
             twins = [file for at, file in enumerate(fitting) if shared[at] == shared[best] and at != best]

@@ -137,9 +137,7 @@ def _finding(kind: str, severity: str, files: Any, note: str) -> dict[str, Any]:
     return {"kind": kind, "severity": severity, "files": list(files), "note": note}
 
 
-def examples_of(
-    annotated: Sequence[Annotated], found: BoxFiles, files: FileKind, *, below: Path, source: str
-) -> Examples:
+def examples_of(annotated: Sequence[Annotated], found: BoxFiles, files: FileKind, *, below: Path, source: str) -> Examples:
     """Annotated pictures as examples.
 
     Args:

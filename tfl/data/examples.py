@@ -77,7 +77,9 @@ class Examples:
         object.__setattr__(self, "class_names", tuple(self.class_names))
         object.__setattr__(self, "labels", np.asarray(self.labels, np.int32))
         if self.targets is not None:
-            object.__setattr__(self, "targets", np.asarray(self.targets, np.float32).reshape(-1, 5 * self.boxes or len(self.class_names)))
+            object.__setattr__(
+                self, "targets", np.asarray(self.targets, np.float32).reshape(-1, 5 * self.boxes or len(self.class_names))
+            )
         given = [name for name in ("paths", "arrays", "contents") if getattr(self, name) is not None]
         if len(given) != 1:
             raise DataError(

@@ -179,8 +179,8 @@ def _with_missing(names: tuple[str, ...], values: NDArray[np.float32], where: st
 
 
 def target_text(examples: Examples, index: int) -> str:
-    """The target of an example as people read it: its class, `cat;dog`, `3.5`, or `age=3.5;weight=70`; of boxes how many each class
-    has, `cat=2;dog=1`; missing ones are left out.
+    """The target of an example as people read it: its class, `cat;dog`, `3.5`, or `age=3.5;weight=70`; of boxes how many each
+    class has, `cat=2;dog=1`; missing ones are left out.
 
     Example:
 

@@ -50,8 +50,8 @@ def write_boxes(folder: Path | str, examples: Any, split: Any, outputs: Mapping[
         folder: Of the run.
         examples: The `tfl.data.examples.Examples` that were evaluated.
         split: The `tfl.data.split.Split`; its `val` and `test` are indices into `examples`.
-        outputs: By split name, `(n, detections, 6)`, rows in the order of the split's indices. Detections with a score of at least
-            `tfl.tasks.detect.LISTED` are written.
+        outputs: By split name, `(n, detections, 6)`, rows in the order of the split's indices. Detections with a score of at
+            least `tfl.tasks.detect.LISTED` are written.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")

@@ -71,8 +71,8 @@ def kind_of(name: str) -> str:
 def load(name: str) -> dict[str, Any]:
     """A sample as the fields of `tfl.data.examples.Examples`: `class_names`, `labels`, `note`, and `arrays` or `contents`.
 
-    Of a sample of boxes `boxes` are these, `(n, boxes, 5)` as in `Examples.boxes`. Of a sample of several inputs `parts` are the columns of its table, by name; of one of several targets, or with a number to
-    predict, `columns` are their cells.
+    Of a sample of boxes `boxes` are these, `(n, boxes, 5)` as in `Examples.boxes`. Of a sample of several inputs `parts`
+    are the columns of its table, by name; of one of several targets, or with a number to predict, `columns` are their cells.
 
     Raises:
         DataError: There is no sample of that name.

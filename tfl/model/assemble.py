@@ -32,8 +32,8 @@ from tfl.tasks.heads import Heads
 
 @dataclass(frozen=True)
 class Tap:
-    """A block that a head with several taps reads, and the vector, or of a detector the map, that it reads of it, in the model's own
-    graph."""
+    """A block that a head with several taps reads, and the vector, or of a detector the map, that it reads of it, in the model's
+    own graph."""
 
     block: str
     vector: Any = field(repr=False, compare=False)

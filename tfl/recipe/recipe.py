@@ -56,8 +56,8 @@ class Recipe:
         on_out_of_memory: What happens when a batch does not fit into memory: `halve` takes it in halves, quarters and so on,
             whose gradients are added up to those of the whole batch; `error` stops.
         seed: Of the split, the order, the augmentation, the head and the dropout.
-        confidence: Calibrated probabilities, prediction sets, out-of-distribution scores; None leaves them out everywhere. The task
-            `detect` has none of them.
+        confidence: Calibrated probabilities, prediction sets, out-of-distribution scores; None leaves them out everywhere. The
+            task `detect` has none of them.
         export: Formats written at the end of the run; all but `saved_model` and `keras` need the extra `tfl[export]`.
         search: What `tfl tune` tries; None tries what suits the recipe.
         source_data: Labelled examples of the source task, which the backbone was trained for: the run reports the accuracy of the

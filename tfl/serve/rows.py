@@ -26,9 +26,9 @@ def row_of(task: str, outputs: Mapping[str, Any], names: Sequence[str], content:
     Returns:
         For several classes `label`, `probability`, `probabilities` by class; for several labels `labels`, `probabilities` by
         label; for numbers `values` by name, and `lower` and `upper` where there are intervals. For several targets `targets`, by
-        name the same of each; of a number `value`, `lower` and `upper`. For boxes `detections`, the highest score first, each with
-        `label`, `score` and `box`: left, top, right and bottom as shares of the image, and with the `content` in `pixels`; those
-        below `tfl.tasks.detect.SHOWN` are left out.
+        name the same of each; of a number `value`, `lower` and `upper`. For boxes `detections`, the highest score first, each
+        with `label`, `score` and `box`: left, top, right and bottom as shares of the image, and with the `content` in `pixels`;
+        those below `tfl.tasks.detect.SHOWN` are left out.
 
     Example:
 
@@ -59,7 +59,7 @@ def _detections(outputs: Mapping[str, Any], names: Sequence[str], content: bytes
     from tfl.modalities.image.boxes import shown_size
 
     rows = zip(outputs["classes"], outputs["scores"], outputs["boxes"], strict=True)
-    found = [
+    found: list[dict[str, Any]] = [
         {"label": names[int(at)], "score": float(score), "box": [float(edge) for edge in box]}
         for at, score, box in rows
         if score >= SHOWN

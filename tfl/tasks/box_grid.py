@@ -137,8 +137,8 @@ def detection_loss(targets: tf.Tensor, logits: tf.Tensor) -> tuple[tf.Tensor, tf
 
     Classes learn the overlap of the box that their place gives, by the quality focal loss (Li et al. 2020). Corners learn by the
     generalised intersection over union (Rezatofighi et al. 2019), and by the absolute error of middle and logarithms, relative to
-    the box, whose gradient does not vanish where a box has become much too small. All are sums over the image's places, divided by
-    how many of them learn a box.
+    the box, whose gradient does not vanish where a box has become much too small. All are sums over the image's places, divided
+    by how many of them learn a box.
 
     Args:
         targets: `(n, boxes * 5)` float32, NaN for no box.
@@ -163,7 +163,9 @@ def _errors(logits: tf.Tensor, boxes: tf.Tensor) -> tf.Tensor:
     numbers, at = _numbers(logits), tf.stack(places(logits.shape[1], logits.shape[2]), axis=-1)
     sides = tf.maximum(boxes[..., 2:] - boxes[..., :2], LEAST_SIDE)
     middle = (boxes[..., :2] + boxes[..., 2:]) / 2 - at
-    off = tf.concat([(numbers[..., :2] - middle) / tf.maximum(sides, 1.0), numbers[..., 2:] - tf.math.log(sides / CELLS)], axis=-1)
+    off = tf.concat(
+        [(numbers[..., :2] - middle) / tf.maximum(sides, 1.0), numbers[..., 2:] - tf.math.log(sides / CELLS)], axis=-1
+    )
     return tf.reduce_mean(tf.abs(off), axis=-1)
 
 

@@ -72,7 +72,6 @@ class Detections(Boxes):
                 fix="Give as many scores as boxes.",
             )
 
-
     def from_score(self, least: float) -> Detections:
         """Those whose score is at least this."""
         kept = self.scores >= least
@@ -116,8 +115,8 @@ def average_precision(
         seed: Of the bootstrap samples.
 
     Returns:
-        `map_50`, `map_50_95`, and `per_class`, a list with the same of each class and `count`, its true boxes; with `samples` also
-        `map_50_interval` and `map_50_95_interval`, each `[low, high]`. None where there is no true box.
+        `map_50`, `map_50_95`, and `per_class`, a list with the same of each class and `count`, its true boxes; with `samples`
+        also `map_50_interval` and `map_50_95_interval`, each `[low, high]`. None where there is no true box.
 
     Raises:
         DataError: The numbers of images differ.
@@ -143,7 +142,10 @@ def average_precision(
         random = np.random.default_rng(seed)
         draws = np.stack([_of_classes(matched, random.integers(len(truths), size=len(truths))) for _ in range(samples)])
     rows = [
-        {**_figures(point[[index]], None if draws is None else draws[:, [index]]), "count": sum(one.true for one in matched[index])}
+        {
+            **_figures(point[[index]], None if draws is None else draws[:, [index]]),
+            "count": sum(one.true for one in matched[index]),
+        }
         for index in range(classes)
     ]
     return {**_figures(point, draws), "per_class": rows}

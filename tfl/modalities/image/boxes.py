@@ -136,4 +136,5 @@ def _rectangle(one: DrawnBox, width: int, height: int) -> str:
     if not one.words:
         return found
     style = "font:600 12px system-ui,sans-serif;paint-order:stroke;stroke:#fff;stroke-width:3px"
-    return f'{found}<text x="{left + 2:.1f}" y="{max(top - 3, 11):.1f}" fill="{colour}" style="{style}">{html.escape(one.words)}</text>'
+    place = f'x="{left + 2:.1f}" y="{max(top - 3, 11):.1f}" fill="{colour}" style="{style}"'
+    return f"{found}<text {place}>{html.escape(one.words)}</text>"

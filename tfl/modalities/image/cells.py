@@ -61,7 +61,7 @@ def draw_picture(rng: np.random.Generator) -> tuple[NDArray[np.uint8], NDArray[n
     """One picture, `(128, 128, 3)` uint8, and its boxes, `(20, 5)` float32."""
     ground = tuple(int(value) for value in np.array([226, 208, 206]) + rng.integers(-16, 17, 3))
     picture = Image.new("RGB", (SIDE * _DRAWN, SIDE * _DRAWN), ground)
-    rows = []
+    rows: list[tuple[float, ...]] = []
     for name, (fewest, most) in _COUNTS.items():
         for _ in range(int(rng.integers(fewest, most + 1))):
             box = _draw_cell(picture, rng, name, [row[1:] for row in rows])

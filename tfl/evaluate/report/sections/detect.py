@@ -27,7 +27,9 @@ def section(metrics: Mapping[str, Any], test: FoundBoxes) -> Section:
         Figures: `precision_recall` at an overlap of 0.5.
     """
     names = list(metrics["test"]["per_kind"])
-    rows = [{"name": name, "colour": COLOURS[at % len(COLOURS)], **metrics["test"]["per_kind"][name]} for at, name in enumerate(names)]
+    rows = [
+        {"name": name, "colour": COLOURS[at % len(COLOURS)], **metrics["test"]["per_kind"][name]} for at, name in enumerate(names)
+    ]
     return Section(
         facts={"rows": rows, "shown": _at_score(test), "drawn": metrics.get("drawn") or {}},
         figures={"precision_recall": _curves(test, names)},
