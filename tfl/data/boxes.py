@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tfl.data import archives
-from tfl.data.box_files import Annotated, BoxFiles, Images, find_box_files, read_box_files
+from tfl.data.box_files import Annotated, BoxFiles, find_box_files, read_box_files
+from tfl.data.box_images import Images
 from tfl.data.examples import Examples
 from tfl.data.remote import check_local
 from tfl.data.walk import files_below

@@ -42,7 +42,7 @@ class Examples:
         heads: `class`, `labels` or `number`, by target, where an example has several targets. `class_names` are then
             `target=name` for each class and label and `target` for a number, the columns of one target next to each other.
         boxes: How many boxes a row of `targets` has room for, where targets are boxes; 0 where they are not. Each box is five
-            numbers: the index of its class, then left, top, right and bottom as shares of the picture's width and height; NaN
+            numbers: the index of its class, then left, top, right and bottom as shares of the whole width and height; NaN
             where there is none.
         noun, nouns: What messages call one of them, and several.
         findings: What was found on the way from the source to here, as the audit reports it: `kind`, `severity`, `files`, `note`.

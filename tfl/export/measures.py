@@ -158,7 +158,7 @@ class OfBoxes(Measure):
         return {"from": self._named(self._answers(ours)[at], names), "to": self._named(self._answers(theirs)[at], names)}
 
     def _answers(self, outputs: Outputs) -> NDArray[Any]:
-        """For each detection its class and its box in hundredths of the image; -1 where it is not shown."""
+        """For each detection its class and its box in hundredths of each side; -1 where it is not shown."""
         rows = np.concatenate([outputs["classes"][..., None], np.round(100 * outputs["boxes"])], axis=-1)
         rows = np.where((outputs["scores"] >= SHOWN)[..., None], rows, -1)
         return rows.reshape(len(rows), -1)

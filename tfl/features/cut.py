@@ -25,8 +25,8 @@ def cut(assembled: Assembled, block_index: int, *, under_adapter: bool = False) 
 
     What is alive at the cut is what the prefix makes: the tensor at the cut point, and, where the head taps blocks below the cut,
     the vectors or maps of these. Inputs of the network that the suffix needs as well, such as a padding mask, are inputs of the
-    suffix and not features. At `block_index == len(blocks)` the cut is after the head's pooling, so that the features are vectors;
-    a detector pools nothing, and has its maps there.
+    suffix and not features. At `block_index == len(blocks)` the cut is after the head's pooling, so that the features are
+    vectors; a detector pools nothing, and has its maps there.
 
     Args:
         assembled: The network.

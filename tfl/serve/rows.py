@@ -21,14 +21,14 @@ def row_of(task: str, outputs: Mapping[str, Any], names: Sequence[str], content:
         task: Its name.
         outputs: A row of each output.
         names: Of the columns of the task's output.
-        content: The image, whose size turns boxes to pixels. Defaults to none.
+        content: The example, whose size says where boxes are. Defaults to none.
 
     Returns:
         For several classes `label`, `probability`, `probabilities` by class; for several labels `labels`, `probabilities` by
         label; for numbers `values` by name, and `lower` and `upper` where there are intervals. For several targets `targets`, by
         name the same of each; of a number `value`, `lower` and `upper`. For boxes `detections`, the highest score first, each
-        with `label`, `score` and `box`: left, top, right and bottom as shares of the image, and with the `content` in `pixels`;
-        those below `tfl.tasks.detect.SHOWN` are left out.
+        with `label`, `score` and what `tfl.modalities.image.boxes.placed_in` adds to its `box`; those below
+        `tfl.tasks.detect.SHOWN` are left out.
 
     Example:
 
@@ -56,18 +56,15 @@ def row_of(task: str, outputs: Mapping[str, Any], names: Sequence[str], content:
 
 
 def _detections(outputs: Mapping[str, Any], names: Sequence[str], content: bytes) -> list[dict[str, Any]]:
-    from tfl.modalities.image.boxes import shown_size
+    from tfl.modalities.image.boxes import placed_in
 
     rows = zip(outputs["classes"], outputs["scores"], outputs["boxes"], strict=True)
-    found: list[dict[str, Any]] = [
+    found = [
         {"label": names[int(at)], "score": float(score), "box": [float(edge) for edge in box]}
         for at, score, box in rows
         if score >= SHOWN
     ]
-    if size := shown_size(content):
-        for one in found:
-            one["pixels"] = [float(edge * side) for edge, side in zip(one["box"], (*size, *size), strict=True)]
-    return found
+    return placed_in(content, found)
 
 
 def targets_in(names: Sequence[str]) -> dict[str, tuple[str, ...]]:

@@ -187,7 +187,9 @@ def _notes(runs: Sequence[Run], titles: Sequence[str]) -> list[str]:
         if run.manifest["status"] != "done"
     ]
     if _of_boxes(runs):
-        notes.append("Average precision is of all images together: runs that find boxes are compared by their figures alone.")
+        notes.append(
+            "Average precision is of all test examples together: runs that find boxes are compared by their figures alone."
+        )
     elif len(runs) > 2:
         notes.append(f"p is corrected for {len(runs) - 1} comparisons by Holm's method.")
     return notes

@@ -79,7 +79,7 @@ def read_answers(run_folder: Path | str) -> Answers | None:
     Raises:
         RunError: Its predictions or its list of examples are damaged.
     """
-    if not (Path(run_folder) / NAME).is_file() or holds_boxes(run_folder):  # average precision is of all images together
+    if not (Path(run_folder) / NAME).is_file() or holds_boxes(run_folder):  # it has no figure of each example
         return None
     predictions = read_predictions(run_folder).get("test")
     if predictions is None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import base64
 import html
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from PIL import Image, ImageOps
 
@@ -124,6 +124,32 @@ def overlay(boxes: Sequence[DrawnBox], width: int, height: int) -> str:
     parts = "".join(_rectangle(one, *shown) for one in boxes)
     text = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {shown[0]} {shown[1]}">{parts}</svg>'
     return f"data:image/svg+xml;base64,{base64.b64encode(text.encode()).decode()}"
+
+
+def placed_in(content: bytes, found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Detections with where they lie in `pixels`: left, top, right and bottom.
+
+    Args:
+        content: The image; as they are where it is none.
+        found: Each with its `box` in shares of the image.
+    """
+    size = shown_size(content)
+    if size is None:
+        return found
+    width, height = size
+    return [{**one, "pixels": [edge * side for edge, side in zip(one["box"], (width, height) * 2, strict=True)]} for one in found]
+
+
+def over_shown(shown: Mapping[str, Any], found: Sequence[Mapping[str, Any]], names: Sequence[str]) -> str:
+    """Detections to lay over a picture that the page shows; see `overlay`.
+
+    Args:
+        shown: Has the `picture` with its `width` and `height`.
+        found: Detections, each with `label` and `box`.
+        names: Of the classes, in order.
+    """
+    boxes = [DrawnBox(names.index(one["label"]), one["label"], one["box"]) for one in found]
+    return overlay(boxes, shown["picture"]["width"], shown["picture"]["height"])
 
 
 def _rectangle(one: DrawnBox, width: int, height: int) -> str:

@@ -60,7 +60,7 @@ class Answers:
         Returns:
             `task`, and by task: `label`, `probabilities`, `calibrated_probabilities` and `prediction_set` by class; `labels` and
             `probabilities` by label; `values`, `lower` and `upper` by name; of several targets `targets`, the answer of each by
-            name; `detections`, see `tfl.serve.rows.row_of`, and `boxes`, a picture of them to lay over the example.
+            name; `detections`, see `tfl.serve.rows.row_of`, and `boxes`, to lay over the example.
             `is_out_of_distribution`,
             `out_of_distribution_score`; what `Shipping.shown` and `Shipping.explained` give; `neighbours`; `missing`, why any of
             them is None.
@@ -80,15 +80,14 @@ class Answers:
         return {**said, **self._about, **shown, **explained, "missing": {**missing, **why}}
 
     def _boxes(self, content: bytes, names: Sequence[str], outputs: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
-        """The detections, and the boxes to lay over the picture."""
-        from tfl.modalities.image.boxes import DrawnBox, overlay
+        """The detections, and the boxes to lay over the example."""
+        from tfl.modalities.image.boxes import over_shown
 
         shown = self._shipping.shown(content)
         found = row_of(self._task, {name: values[0] for name, values in outputs.items()}, names)
-        boxes = [DrawnBox(names.index(one["label"]), one["label"], one["box"]) for one in found["detections"]]
-        size = shown["picture"]["width"], shown["picture"]["height"]
         nothing = {"neighbours": None, "is_out_of_distribution": None, "out_of_distribution_score": None, "grad_cam": None}
-        return {"task": self._task, **found, "boxes": overlay(boxes, *size), **nothing, **shown, "missing": {}}
+        boxes = over_shown(shown, found["detections"], names)
+        return {"task": self._task, **found, "boxes": boxes, **nothing, **shown, "missing": {}}
 
     def _from_index(self, nearest: NearestOf, content: bytes) -> tuple[list[dict[str, Any]] | None, dict[str, str]]:
         """The nearest examples of an index, or why there are none."""
