@@ -28,7 +28,7 @@ NUMBERS = 5
 """Of a box in a row of targets."""
 COLUMNS = 6
 """Of a detection: score, index of the class, left, top, right, bottom."""
-SHOWN = 0.3
+SHOWN = 0.4
 """Detections whose score is at least this are listed and drawn; the figures take all of them."""
 LISTED = 0.05
 """Detections whose score is less than this are not kept in `predictions.csv`."""

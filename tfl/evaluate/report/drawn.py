@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
     from tfl.data.bundle import Bundle
 
-NAME = "report/boxes.json"
+NAME = "boxes.json"
 WORST, OTHERS = 6, 6
 """Test images with the most errors, and others, drawn by the seed."""
 
 
 def save_drawn(run_folder: Path | str, bundle: Bundle, outputs: NDArray[np.floating], *, seed: int) -> None:
-    """Writes `report/boxes.json` and the pictures it names into a run folder.
+    """Writes `boxes.json` and the pictures it names into a run folder.
 
     Args:
         run_folder: Of the run.
@@ -31,7 +31,7 @@ def save_drawn(run_folder: Path | str, bundle: Bundle, outputs: NDArray[np.float
         outputs: `(n, detections, 6)`, of the test images, in their order.
         seed: Decides which images are shown beside those with the most errors.
     """
-    test, names = bundle.indices("test"), [str(name) for name in bundle.examples.class_names]
+    test = bundle.indices("test")
     truths, found = true_boxes(bundle.targets_of("test")), detections(outputs, least=SHOWN)
     errors = [_errors(true, said) for true, said in zip(truths, found, strict=True)]
     ranked = sorted(range(len(test)), key=lambda at: -sum(errors[at]))[:WORST]
@@ -44,7 +44,7 @@ def save_drawn(run_folder: Path | str, bundle: Bundle, outputs: NDArray[np.float
             missed, wrong = errors[at]
             says = f"{len(truths[at].classes)} true boxes, {missed} missed, {wrong} found that are not true"
             content = bundle.examples.bytes_of(index)
-            picture = drawn(content, [*_true(truths[at]), *_said(found[at], names)], says=says)
+            picture = drawn(content, [*_true(truths[at]), *_said(found[at])], says=says)
             write_atomically(Path(run_folder) / file, picture)
             rows[group].append({"file": file, "name": bundle.examples.name_of(index), "says": says})
     write_json(Path(run_folder) / NAME, {"format": 1, **rows})
@@ -54,9 +54,9 @@ def _true(one: Boxes) -> list[DrawnBox]:
     return [DrawnBox(int(name), "", box.tolist(), dashed=True) for name, box in zip(one.classes, one.corners, strict=True)]
 
 
-def _said(one: Detections, names: list[str]) -> list[DrawnBox]:
+def _said(one: Detections) -> list[DrawnBox]:
     rows = zip(one.classes, one.scores, one.corners, strict=True)
-    return [DrawnBox(int(name), f"{names[int(name)]} {score:.2f}", box.tolist()) for name, score, box in rows]
+    return [DrawnBox(int(name), f"{score:.2f}", box.tolist()) for name, score, box in rows]
 
 
 def _errors(true: Boxes, found: Detections) -> tuple[int, int]:

@@ -104,7 +104,7 @@ def drawn(content: bytes, boxes: Sequence[DrawnBox], *, says: str = "") -> str:
     shown.thumbnail((SIDE_PX, SIDE_PX))
     buffer = io.BytesIO()
     shown.save(buffer, "JPEG", quality=85)
-    width, height = shown.size
+    width, height = _at_side(*shown.size)
     source = f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
     parts = [f'<image href="{source}" width="{width}" height="{height}"/>', *(_rectangle(one, width, height) for one in boxes)]
     start = f'<svg viewBox="0 0 {width} {height}" role="img" aria-label="{html.escape(says)}" style="width:100%;display:block">'
@@ -119,11 +119,16 @@ def overlay(boxes: Sequence[DrawnBox], width: int, height: int) -> str:
     >>> overlay([DrawnBox(0, "cell 0.9", (0.1, 0.1, 0.5, 0.5))], 40, 30)[:26]
     'data:image/svg+xml;base64,'
     """
-    scale = SIDE_PX / max(width, height)
-    shown = round(width * scale), round(height * scale)
+    shown = _at_side(width, height)
     parts = "".join(_rectangle(one, *shown) for one in boxes)
     text = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {shown[0]} {shown[1]}">{parts}</svg>'
     return f"data:image/svg+xml;base64,{base64.b64encode(text.encode()).decode()}"
+
+
+def _at_side(width: int, height: int) -> tuple[int, int]:
+    """A size whose longer side is `SIDE_PX`, so that lines and words are of one size on every picture."""
+    scale = SIDE_PX / max(width, height)
+    return round(width * scale), round(height * scale)
 
 
 def placed_in(content: bytes, found: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -19,7 +19,7 @@ def section(metrics: Mapping[str, Any], test: FoundBoxes) -> Section:
     """What the report says of a run that finds boxes.
 
     Args:
-        metrics: `metrics.json`, and under `drawn` the document `report/boxes.json`.
+        metrics: `metrics.json`, and under `drawn` the document `boxes.json`.
         test: The boxes of the test images.
 
     Returns:
