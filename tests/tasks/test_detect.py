@@ -103,7 +103,7 @@ def test_targets_counts_and_strata():
         ({"stages": (tfl.Stage("head", augment=tfl.Augment(crop=0.5)),)}, "moves or mixes"),
         ({"stages": (tfl.Stage("head", label_smoothing=0.1),)}, "label_smoothing"),
         ({"stages": tfl.Auto()}, "stages=tfl.Auto"),
-        ({"export": ("litert",)}, "export=litert"),
+        ({"class_weight": "balanced"}, "class_weight"),
         ({"confidence": tfl.Calibration(coverage=0.8)}, "confidence"),
         ({"data": tfl.Sample("cells", fit="pad")}, "data.fit"),
         ({"data": tfl.Data("x", input=tfl.Text())}, "Boxes lie on images"),

@@ -62,6 +62,11 @@ class Shipment:
         return tuple(part.target for part in self.task) if isinstance(self.task, Heads) else (self.task.output,)
 
     @property
+    def compared(self) -> tuple[str, ...]:
+        """Those of the task's outputs by which weights of fewer bits are chosen: of boxes the scores, which keep their order."""
+        return ("scores",) if self.task.name == DETECT else self.main
+
+    @property
     def of_numbers(self) -> tuple[bool, ...]:
         """Of each column of these outputs, whether it is a number."""
         if isinstance(self.task, Heads):

@@ -14,8 +14,6 @@ from tfl.recipe.tasks import DETECT
 if TYPE_CHECKING:
     from tfl.recipe.recipe import Recipe
 
-FORMATS = ("saved_model",)
-"""Formats of export that give boxes."""
 _MOVING = ("rotate_deg", "randaugment", "mixup", "cutmix")
 
 
@@ -43,12 +41,11 @@ def check_detect(recipe: Recipe) -> None:
         "source_data": recipe.source_data is not None,
         "search.prior": recipe.search is not None and recipe.search.prior is not None,
     }
-    told |= {f"export={name}": True for name in recipe.export if name not in FORMATS}
     if asked := [name for name, there in told.items() if there]:
         raise RecipeError(
             "This is not there for boxes (task `detect`).",
             received=", ".join(asked),
-            allowed=f"stated stages; data.fit=stretch; export of {' or '.join(FORMATS)}",
+            allowed="stated stages; data.fit=stretch",
             fix="Leave it out.",
         )
 
