@@ -22,7 +22,7 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 DOCTESTS_THAT_TRAIN = {
     *(f"tfl.api.{name}" for name in ("run", "probe", "advise", "tune", "study")),
-    *("tfl.job.run_recipe", "tfl.trained_run.TrainedRun", "tfl.tuning.search.search"),
+    *("tfl.job.run.run_recipe", "tfl.trained_run.TrainedRun", "tfl.tuning.search.search"),
 }
 
 gc.set_threshold(50_000, 20, 50)  # networks are many objects: looking through all of them took a sixth of the time
@@ -96,8 +96,8 @@ def with_pictures() -> Iterator[Callable[[], contextlib.AbstractContextManager[N
     patch = pytest.MonkeyPatch()
 
     def leave_out() -> None:
-        for step in ("_save_album", "_save_projection"):
-            patch.setattr(f"tfl.job.{step}", lambda *arguments: None)
+        for step in ("keep_album", "keep_projection"):
+            patch.setattr(f"tfl.job.keep.{step}", lambda *arguments: None)
 
     @contextlib.contextmanager
     def made() -> Iterator[None]:

@@ -69,7 +69,9 @@ def _write_float32(shipment: Shipment, file: Path) -> None:
 
 def _write_float16(shipment: Shipment, file: Path) -> None:
     _write_float32(shipment, file)
-    file.write_bytes(in_half(file.read_bytes(), _tensors_to_try(shipment), outputs=shipment.compared, numbers=shipment.of_numbers))
+    file.write_bytes(
+        in_half(file.read_bytes(), _tensors_to_try(shipment), outputs=shipment.compared, numbers=shipment.of_numbers)
+    )
 
 
 def _tensors_to_try(shipment: Shipment) -> Tensors:
