@@ -77,8 +77,8 @@ class Head:
     """The new layers on top: pooling, dense layers with dropout, and one logit a class.
 
     Args:
-        hidden: Units of each hidden dense layer, input side first. With the task `detect`, channels of the 3 × 3 convolutions on the
-            maps; none stands for 128, 128.
+        hidden: Units of each hidden dense layer, input side first. With the task `detect`, channels of the 3 × 3 convolutions on
+            the maps; none stands for 128, 128.
         dropout: Share of the features dropped before each dense layer while training.
         pooling: How a feature map or a sequence becomes one vector: `avg` and `max` over its positions (those of real tokens
             where there is padding); `flatten` puts all positions side by side, which takes a fixed size; `first` is the first
