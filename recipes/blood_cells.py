@@ -3,9 +3,11 @@
 Data      a sample that ships with tfl: cells drawn; pictures of your own with boxes with --data: a folder in the form of Pascal
           VOC, a COCO file, or a table with the columns image, xmin, ymin, xmax, ymax, class
 Run       tfl run recipes/blood_cells.py
-          tfl run recipes/blood_cells.py --data blood_cells --set backbone=MobileNet --set data.image_size=288,384
+          tfl run recipes/blood_cells.py --data blood_cells --set data.image_size=288,384 --set backbone=MobileNet
+              --set backbone.arguments.alpha=0.75
           tfl evaluate runs/blood_cells/TIME --data sample:cells_dark    (the same cells with little light, told apart)
-Reached   docs/detection.md has the figures, with their commands
+Reached   on 40 test pictures of the sample (seed 0) mAP@50 0.911 (95% interval 0.878 to 0.944), mAP@50:95 0.647; with little
+          light 0.335. On 72 test photos of the second command 0.881 and 0.497; see docs/detection.md
 """
 
 import tfl
