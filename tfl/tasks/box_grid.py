@@ -94,7 +94,7 @@ class DetectionOutput(keras.layers.Layer):
     >>> import numpy as np
     >>> logits = np.full((1, 2, 2, 5), -9.0, np.float32)
     >>> logits[0, 0, 0] = [2.0, 0, 0, *np.log([0.25] * 2)]  # one place wide and high, at the middle of the first one
-    >>> DetectionOutput()(logits).numpy()[0, 0].round(2).tolist()
+    >>> [round(float(number), 2) for number in DetectionOutput()(logits)[0, 0]]
     [0.88, 0.0, 0.0, 0.0, 0.5, 0.5]
     """
 
