@@ -109,6 +109,12 @@ def test_age(tmp_path):
     assert run.class_names == ("age",) and "mae" in run.read_json("metrics.json")["test"]
 
 
+def test_blood_cells(tmp_path):
+    run = smoke("blood_cells", tmp_path / "run", "--set", "head.hidden=16", *NO_EXPORT)
+    assert set(run.read_json("metrics.json")["test"]["per_kind"]) == {"platelet", "red_cell", "white_cell"}
+    assert run.manifest["data"]["note"] == "drawn, not photographed"
+
+
 @pytest.mark.usefixtures("pictures")
 def test_same_person(tmp_path):
     run = smoke("same_person", tmp_path / "run", "--set", "data.per_class=4")

@@ -36,7 +36,7 @@ from tfl.finding import Finding, plural, worst_first
 from tfl.modalities.base import Audited, Modality, chosen, modality_of, settled
 from tfl.modalities.several.modality import refuse_several
 from tfl.quiet import load_tensorflow
-from tfl.recipe import Recipe
+from tfl.recipe import DETECT, Recipe
 from tfl.tasks.base import task_for
 
 if TYPE_CHECKING:
@@ -242,7 +242,7 @@ def summary(audit: Audit) -> str:
     """One line: what was looked at."""
     examples = audit.examples
     parts = [plural(audit.count, "file") if examples.contents is None else plural(audit.count, examples.noun, examples.nouns)]
-    named = {"classify": ("class", "classes"), "multilabel": ("label", "labels")}
+    named = {**dict.fromkeys(("classify", DETECT), ("class", "classes")), "multilabel": ("label", "labels")}
     parts.append(plural(len(examples.class_names), *named.get(audit.task, ("number", "numbers"))))
     if audit.splits is not None:
         counts = [f"{int((audit.splits == name).sum()):,} {name}" for name in SPLITS if (audit.splits == name).any()]

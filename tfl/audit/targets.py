@@ -9,7 +9,7 @@ from tfl.data.targets import target_text
 
 
 def target_words(examples: Examples, index: int) -> str:
-    """The class of an example, its labels, or its numbers.
+    """The class of an example, its labels, its numbers, or how many boxes of each class it has.
 
     Example:
 
@@ -27,6 +27,8 @@ def target_words(examples: Examples, index: int) -> str:
         return examples.class_names[examples.labels[index]]
     if examples.heads:
         return target_text(examples, index).replace(";", ", ") or "no target"
+    if examples.boxes:
+        return target_text(examples, index).replace("=", " ").replace(";", ", ") or "no box"
     row = examples.targets[index]
     if np.isin(examples.targets[np.isfinite(examples.targets)], (0, 1)).all():
         return ", ".join(name for name, value in zip(examples.class_names, row, strict=True) if value > 0) or "none of the labels"

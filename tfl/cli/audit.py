@@ -82,9 +82,9 @@ def audit(
     """Say what is wrong with the examples of SOURCE, and what that is expected to cost.
 
     Damaged files, copies within and across classes and splits, rare and misnamed classes, torn groups; odd sizes and modes of
-    images, garbled texts and words that give their class away, silent and clipped sounds; and, from the features of a network,
-    likely wrong labels, drift and poor images. Leaves audit.html, audit.json and exclude.txt, which a recipe takes. It never
-    deletes or moves a file.
+    images, boxes that are empty, outside of their image or there twice, garbled texts and words that give their class away,
+    silent and clipped sounds; and, from the features of a network, likely wrong labels, drift and poor images. Leaves
+    audit.html, audit.json and exclude.txt, which a recipe takes. It never deletes or moves a file.
 
     SOURCE is a folder of class folders, a table of examples (CSV, TSV, JSON Lines, Parquet), a .zip or .tar of either, an .npz,
     a folder of IDX files, tfds:NAME, or sample:NAME.

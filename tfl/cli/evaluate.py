@@ -12,6 +12,7 @@ from tfl.cli.command import Answer, command
 from tfl.cli.options import SOURCE_HELP, classes_options, skip_bad_option
 from tfl.errors import TflError
 from tfl.quiet import load_tensorflow
+from tfl.recipe import DETECT
 
 if TYPE_CHECKING:
     import numpy as np
@@ -114,7 +115,8 @@ def _figures(run: Run, bundle: Bundle, overlap: Overlap) -> dict[str, Any]:
     """`metrics` on all examples, `metrics_unseen` on those that the run has not used, and the `overlap`."""
     examples, unseen, task = bundle.examples, overlap.unseen, bundle.task
     order = [examples.class_names.index(name) for name in run.class_names]
-    targets, outputs = task.targets(examples)[:, order], _outputs(run, bundle)
+    targets, outputs = task.targets(examples), _outputs(run, bundle)
+    targets = targets if examples.boxes else targets[:, order]
 
     def evaluated(chosen: Any) -> dict[str, Any]:
         return task.evaluate(outputs[chosen], targets[chosen], run.class_names, seed=run.recipe.seed)
@@ -196,8 +198,11 @@ def _other_source(run: Run, source: str, skip_bad: bool) -> Bundle:
     examples = load_source(data, task=task)
     if chosen is not None and set(expected) < set(examples.class_names):  # as the run chose among more classes, so here
         examples = load_source(dataclasses.replace(data, labels=chosen), task=task)
+    from tfl.data.subset import boxes_of
     from tfl.prepare import check_same_classes
 
+    if examples.boxes and set(examples.class_names) <= set(expected):  # a class may have no box there
+        examples = boxes_of(examples, expected)
     check_same_classes(examples.class_names, expected, source=source)
     load_tensorflow()
     from tfl.modalities.base import modality_of
@@ -265,15 +270,23 @@ def _show_task(task: Task, columns: dict[str, dict[str, Any]], nouns: str) -> No
     from tfl.cli.tables import output, table
 
     rows = [
-        (name.replace("_", " "), *(cell for figures in columns.values() for cell in _with_interval(figures, name)))
+        (
+            _TITLES.get(name, name.replace("_", " ")),
+            *(cell for figures in columns.values() for cell in _with_interval(figures, name)),
+        )
         for name in task.figures
     ]
     heads = [head for title in columns for head in ("value" if len(columns) == 1 else title, "95% interval")]
     output().print(table(("figure", *heads), rows, right=heads[::2]))
     first = next(iter(columns.values()))
     each = [(name, *(_short(row[key]) for key in task.columns)) for name, row in first[task.each].items()]
-    numbers = tuple({"f1": "F1", "count": nouns}.get(key, key.replace("_", " ")) for key in task.columns)
+    numbers = tuple(
+        {**_TITLES, "count": "boxes" if task.name == DETECT else nouns}.get(key, key.replace("_", " ")) for key in task.columns
+    )
     output().print(table((task.each.removeprefix("per_"), *numbers), each, right=numbers))
+
+
+_TITLES = {"f1": "F1", "map_50": "mAP@50", "map_50_95": "mAP@50:95"}
 
 
 def _with_interval(figures: dict[str, Any], name: str) -> tuple[str, str]:

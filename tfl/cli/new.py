@@ -16,7 +16,7 @@ from tfl.cli.first_recipe import SHARE, SourceFacts, first_recipe, recipe_text
 from tfl.cli.options import SOURCE_HELP, set_option
 from tfl.errors import DataError, RecipeError
 from tfl.quiet import load_tensorflow
-from tfl.recipe import OF_NUMBERS, Backbone, Data, Recipe
+from tfl.recipe import DETECT, OF_NUMBERS, Backbone, Data, Recipe
 
 if TYPE_CHECKING:
     from tfl.advice.networks import Compared
@@ -80,6 +80,11 @@ def facts_of(start: Recipe, *, backbone: str | None, fixed: Sequence[str] = ()) 
     from tfl.data.kind import find_kind_and_task
 
     data, task, examples = find_kind_and_task(start.data, start.task, fixed=fixed)
+    if task == DETECT:
+        raise DataError(
+            f"{start.data.source} has boxes, for which no recipe is written and no strategy compared.",
+            fix=f"Copy recipes/blood_cells.py, and run it with --data {start.data.source}; docs/detection.md says more.",
+        )
     if task == "classify":
         _check_smallest(examples, start.data.source)
     mirror = _mirror_test(examples, task) if data.kind == "image" else None

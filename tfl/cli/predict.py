@@ -15,7 +15,7 @@ import rich_click as click
 from tfl.cli.command import EXIT_WRONG_INPUT, Answer, command
 from tfl.cli.options import classes_options
 from tfl.errors import BadContentError, BadImageError, DataError
-from tfl.recipe import HEADS
+from tfl.recipe import DETECT, HEADS
 from tfl.storage import check_can_write, finite, write_atomically
 
 if TYPE_CHECKING:
@@ -167,6 +167,14 @@ def _written(document: dict[str, Any], class_names: tuple[str, ...], shape: str)
 def _as_csv(predictions: list[dict[str, Any]], class_names: tuple[str, ...]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
+    if _task_of(predictions[0]) == DETECT:
+        writer.writerow(["file", "label", "score", "left", "top", "right", "bottom"])
+        writer.writerows(
+            [row["file"], one["label"], f"{one['score']:.6f}", *(f"{edge:.1f}" for edge in one["pixels"])]
+            for row in predictions
+            for one in row["detections"]
+        )
+        return text.getvalue()
     columns = _COLUMNS[_task_of(predictions[0])](predictions[0], class_names)
     writer.writerow(["file", *columns])
     for row in predictions:
@@ -178,6 +186,8 @@ Columns = dict[str, Callable[[dict[str, Any]], str]]
 
 
 def _task_of(row: dict[str, Any]) -> str:
+    if "detections" in row:
+        return DETECT
     if "targets" in row:
         return HEADS
     return "classify" if "label" in row else "multilabel" if "labels" in row else "regress"
@@ -247,6 +257,8 @@ def _table_of(predictions: list[dict[str, Any]]) -> tuple[tuple[str, ...], list[
     if task == "multilabel":
         rows = [(row["file"], ", ".join(row["labels"]) or "none", _likeliest(row)) for row in predictions]
         return ("labels", "likeliest"), rows, ()
+    if task == DETECT:
+        return _table_of_boxes(predictions)
     if task == HEADS:
         names = tuple(predictions[0]["targets"])
         rows = [(row["file"], *(_told(row["targets"][name]) for name in names)) for row in predictions]
@@ -254,6 +266,19 @@ def _table_of(predictions: list[dict[str, Any]]) -> tuple[tuple[str, ...], list[
     names = tuple(predictions[0]["values"])
     rows = [(row["file"], *(_with_interval(row, name) for name in names)) for row in predictions]
     return names, rows, names
+
+
+def _table_of_boxes(predictions: list[dict[str, Any]]) -> tuple[tuple[str, ...], list[tuple[str, ...]], tuple[str, ...]]:
+    """A row for each box, in pixels; one for an image without any."""
+    rows: list[tuple[str, ...]] = []
+    for row in predictions:
+        found = [(row["file"], one["label"], f"{one['score']:.3f}", _pixels(one["pixels"])) for one in row["detections"]]
+        rows += found or [(row["file"], "none", "", "")]
+    return ("label", "score", "left, top, right, bottom"), rows, ("score",)
+
+
+def _pixels(edges: list[float]) -> str:
+    return ", ".join(f"{edge:.0f}" for edge in edges)
 
 
 def _told(answer: dict[str, Any]) -> str:

@@ -41,6 +41,9 @@ class Examples:
         note: What kind of examples these are, where that must be said (`synthesised, not recorded`).
         heads: `class`, `labels` or `number`, by target, where an example has several targets. `class_names` are then
             `target=name` for each class and label and `target` for a number, the columns of one target next to each other.
+        boxes: How many boxes a row of `targets` has room for, where targets are boxes; 0 where they are not. Each box is five
+            numbers: the index of its class, then left, top, right and bottom as shares of the whole width and height; NaN
+            where there is none.
         noun, nouns: What messages call one of them, and several.
         findings: What was found on the way from the source to here, as the audit reports it: `kind`, `severity`, `files`, `note`.
 
@@ -65,6 +68,7 @@ class Examples:
     root: str = ""
     note: str = ""
     heads: Mapping[str, str] = field(default_factory=dict)
+    boxes: int = 0
     noun: str = "example"
     nouns: str = "examples"
     findings: tuple[dict[str, Any], ...] = ()
@@ -73,7 +77,9 @@ class Examples:
         object.__setattr__(self, "class_names", tuple(self.class_names))
         object.__setattr__(self, "labels", np.asarray(self.labels, np.int32))
         if self.targets is not None:
-            object.__setattr__(self, "targets", np.asarray(self.targets, np.float32).reshape(-1, len(self.class_names)))
+            object.__setattr__(
+                self, "targets", np.asarray(self.targets, np.float32).reshape(-1, 5 * self.boxes or len(self.class_names))
+            )
         given = [name for name in ("paths", "arrays", "contents") if getattr(self, name) is not None]
         if len(given) != 1:
             raise DataError(
@@ -126,12 +132,20 @@ class Examples:
         return replace(self.take(rows), **part), rows
 
     def counts(self) -> dict[str, int]:
-        """How many examples each class, or each label, has."""
-        if self.targets is None:
+        """How many examples each class, or each label, has; how many boxes, where targets are boxes."""
+        if self.boxes:
+            classes = self.box_rows[..., 0]
+            found = np.bincount(classes[np.isfinite(classes)].astype(np.int64), minlength=len(self.class_names))
+        elif self.targets is None:
             found = np.bincount(self.labels, minlength=len(self.class_names))
         else:
             found = np.nansum(self.targets > 0, axis=0)
         return dict(zip(self.class_names, found.tolist(), strict=True))
+
+    @property
+    def box_rows(self) -> NDArray[np.float32]:
+        """The targets as `(n, boxes, 5)`, where they are boxes."""
+        return np.asarray(self.targets, np.float32).reshape(len(self), self.boxes, 5)
 
     def _array(self, index: int) -> NDArray[Any]:
         if self.arrays is None:

@@ -11,6 +11,7 @@ folder with a table or Parquet files    tfl.data.table_folder
 flat folder, labels in the file names   tfl.data.file_names
 folder of class folders                 tfl.data.folder
 FILE.zip · FILE.tar.gz and the like     tfl.data.archives, then one of the above
+boxes: Pascal VOC, COCO, a table        tfl.data.boxes, for the task detect
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ import numpy as np
 
 from tfl.data import archives, csv_source, file_names, folder, inputs_source, parquet, table_folder, tfds_source
 from tfl.data.books import read_books
+from tfl.data.boxes import has_boxes, read_boxes
 from tfl.data.class_names import check_classes_of, check_names
 from tfl.data.columns import Chosen, refuse_other_kind, say_kind
 from tfl.data.examples import Examples, listed
@@ -38,7 +40,7 @@ from tfl.data.walk import files_below
 from tfl.errors import DataError, MismatchError, did_you_mean
 from tfl.modalities import samples
 from tfl.modalities.files import FileKind, array_reader, files_of
-from tfl.recipe import HEADS, OF_NUMBERS, Data
+from tfl.recipe import DETECT, HEADS, OF_NUMBERS, Data
 
 __all__ = ["Examples", "choose_labels", "draw_per_class", "load_source"]
 
@@ -59,7 +61,7 @@ def load_source(data: Data, *, seed: int = 0, check_classes: bool = True, task: 
         data: What to read; only `source`, `exclude`, `labels`, `per_class` and `split_seed` are used here.
         seed: Draws `per_class` where `data.split_seed` is None.
         check_classes: Whether classes must be fit for training; an audit reports those that are not.
-        task: What is predicted: `classify`, `multilabel` or `regress`.
+        task: What is predicted: `classify`, `multilabel`, `regress` or `detect`.
 
     Raises:
         DataError: The source is missing, unreadable, or does not hold what the task needs, such as two classes.
@@ -75,7 +77,11 @@ def load_source(data: Data, *, seed: int = 0, check_classes: bool = True, task: 
     if data.kind == "passage":
         return read_books(data, seed=seed if data.split_seed is None else data.split_seed)
     chosen = _chosen(data, task)
-    found = _read(data, chosen, same_classes=check_classes and task == "classify")
+    found = (
+        read_boxes(data, chosen.files)
+        if task == DETECT
+        else _read(data, chosen, same_classes=check_classes and task == "classify")
+    )
     examples = _as_task(replace(found, noun=chosen.files.noun, nouns=chosen.files.nouns), task)
     if examples.paths is not None:
         names = [str(path) for path in examples.paths]
@@ -174,6 +180,8 @@ def _read_path(path: Path, data: Data, chosen: Chosen, *, same_classes: bool) ->
     if path.is_dir():
         return _read_folder(path, data, chosen, same_classes=same_classes)
     suffix = path.suffix.lower()
+    if chosen.files.kind == "image" and suffix in (".json", *TEXT_SUFFIXES) and not data.label_column and has_boxes(path):
+        raise _refuse_boxes(str(path), chosen.files.nouns)
     if suffix in TEXT_SUFFIXES:
         return csv_source.read_csv(path, chosen)
     if suffix == ".parquet":
@@ -187,8 +195,16 @@ def _read_path(path: Path, data: Data, chosen: Chosen, *, same_classes: bool) ->
     raise DataError(f"This file is not a source of labelled {nouns}.", received=str(path), allowed=grammar(chosen.files), fix=fix)
 
 
+def _refuse_boxes(source: str, nouns: str) -> MismatchError:
+    return MismatchError(
+        f"{source} has boxes on its {nouns}, and no label for each.", fix="To find objects: --set task=detect"
+    ).suggesting({"task": DETECT})
+
+
 def _read_folder(path: Path, data: Data, chosen: Chosen, *, same_classes: bool) -> Examples:
     inner = _innermost(path)
+    if chosen.files.kind == "image" and has_boxes(inner):
+        raise _refuse_boxes(str(path), chosen.files.nouns)
     reader = array_reader(chosen.files)
     for place in dict.fromkeys((path, inner)) if reader is not None else ():
         if reader.holds_idx(place):
@@ -315,6 +331,8 @@ def _read_sample(name: str, data: Data, chosen: Chosen) -> Examples:
         ).suggesting({"data.input": kind if own.recipe else "none"})
     fields = samples.load(name)
     columns = fields.pop("columns", {})
+    if "boxes" in fields:
+        raise _refuse_boxes(source, files.nouns)
     if columns and chosen.task in OF_NUMBERS and data.label_column:
         return _numbers_of_sample(fields, columns, data.label_column, source)
     if not data.targets:

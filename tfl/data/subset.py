@@ -21,7 +21,7 @@ _BINS = 5
 def choose_labels(examples: Examples, patterns: Sequence[str]) -> Examples:
     """Only the classes whose name is, or as a glob fits, one of `patterns`; they keep their order.
 
-    Where examples have labels or numbers, all examples stay, with the targets of these names alone.
+    Where examples have labels, numbers or boxes, all examples stay, with the targets of these names alone.
 
     Raises:
         DataError: A pattern fits no class.
@@ -29,12 +29,29 @@ def choose_labels(examples: Examples, patterns: Sequence[str]) -> Examples:
     names = examples.class_names
     chosen_names = matching_names(names, patterns, source=examples.source)
     kept = [index for index, name in enumerate(names) if name in chosen_names]
+    if examples.boxes:
+        return boxes_of(examples, chosen_names)
     if examples.targets is not None:
         return replace(examples, class_names=chosen_names, targets=examples.targets[:, kept])
     renumbered = np.full(len(names), -1, np.int32)
     renumbered[kept] = np.arange(len(kept))
     chosen = examples.take(np.flatnonzero(renumbered[examples.labels] >= 0))
     return replace(chosen, class_names=chosen_names, labels=renumbered[chosen.labels])
+
+
+def boxes_of(examples: Examples, names: Sequence[str]) -> Examples:
+    """The examples with the boxes of the classes `names` alone, numbered in that order; a class may have none.
+
+    Args:
+        examples: Their targets are boxes.
+        names: Strings.
+    """
+    rows = examples.box_rows.copy()
+    number = np.array([names.index(name) if name in names else np.nan for name in examples.class_names], np.float32)
+    there = np.isfinite(rows[..., 0])
+    rows[there, 0] = number[rows[there, 0].astype(np.int64)]
+    rows[np.isnan(rows[..., 0])] = np.nan
+    return replace(examples, class_names=tuple(names), targets=rows.reshape(len(rows), -1))
 
 
 def draw_per_class(examples: Examples, count: int, *, seed: int) -> Examples:
@@ -77,6 +94,10 @@ def choose_evenly(labels: NDArray[np.integer], *, count: int, seed: int) -> NDAr
 def _groups(examples: Examples) -> NDArray[np.int32]:
     """A group number for each example: its rarest label, or the part of the range that its first number is in."""
     targets: Any = examples.targets
+    if examples.boxes:  # by the rarest class that has a box
+        has = (examples.box_rows[..., 0, None] == np.arange(len(examples.class_names))).any(axis=1)
+        rarity = np.where(has, has.sum(axis=0), np.inf)
+        return np.where(has.any(axis=1), rarity.argmin(axis=1), -1).astype(np.int32)
     if examples.heads:  # by the classes and labels of all targets, or else by the first number
         of_names = [at for at, name in enumerate(examples.class_names) if "=" in name]
         if of_names:

@@ -179,7 +179,8 @@ def _with_missing(names: tuple[str, ...], values: NDArray[np.float32], where: st
 
 
 def target_text(examples: Examples, index: int) -> str:
-    """The target of an example as people read it: its class, `cat;dog`, `3.5`, or `age=3.5;weight=70`; missing ones are left out.
+    """The target of an example as people read it: its class, `cat;dog`, `3.5`, or `age=3.5;weight=70`; of boxes how many each
+    class has, `cat=2;dog=1`; missing ones are left out.
 
     Example:
 
@@ -196,6 +197,8 @@ def target_text(examples: Examples, index: int) -> str:
     if examples.targets is None:
         return examples.class_names[int(examples.labels[index])]
     row, names = examples.targets[index], examples.class_names
+    if examples.boxes:
+        return ";".join(f"{name}={count}" for name, count in examples.take([index]).counts().items() if count)
     if examples.heads:
         return ";".join(_words_of_heads(names, row.tolist(), examples.heads))
     if are_labels(examples):
@@ -220,5 +223,6 @@ def are_labels(examples: Examples) -> bool:
     return (
         examples.targets is not None
         and not examples.heads
+        and not examples.boxes
         and bool(np.isin(examples.targets[np.isfinite(examples.targets)], (0.0, 1.0)).all())
     )

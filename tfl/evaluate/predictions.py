@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tfl.errors import RunError
-from tfl.recipe import HEADS, TASK_OF_KIND
+from tfl.recipe import DETECT, HEADS, TASK_OF_KIND
 from tfl.storage import write_atomically
 from tfl.tasks.base import NAMES, Task, task_of
 from tfl.tasks.heads import Heads, Part
@@ -24,7 +24,7 @@ NAME = "predictions.csv"
 KNOWN = "known"
 """The column that says which of several targets of an example are known."""
 _FIXED = ("split", "index", "file")
-_OF_ONE = tuple(name for name in NAMES if name != HEADS)
+_OF_ONE = tuple(name for name in NAMES if name not in (HEADS, DETECT))
 EDGES = ("lower", "upper")
 
 
@@ -113,6 +113,12 @@ def write_predictions(
             cells = [_cell(table[at, column]) for column in range(len(names)) for table in tables]
             writer.writerow([split_name, index, examples.name_of(index), *said, *cells])
     return write_atomically(Path(folder) / NAME, text.getvalue())
+
+
+def holds_boxes(folder: Path | str) -> bool:
+    """Whether the file of a run lists boxes, which `tfl.evaluate.boxes` reads."""
+    with open(Path(folder) / NAME, newline="", encoding="utf-8") as handle:
+        return next(csv.reader(handle), [])[3:5] == ["box", "class"]
 
 
 def read_predictions(folder: Path | str) -> dict[str, Predictions]:

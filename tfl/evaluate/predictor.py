@@ -51,6 +51,8 @@ class SplitPredictor:
         vector = tensor_of(model, POOL)
         if len(vector.shape) == 3:  # a language model pools nothing
             vector = keras.layers.GlobalAveragePooling1D()(vector)
+        elif len(vector.shape) == 4:  # nor does a detector
+            vector = keras.layers.GlobalAveragePooling2D()(vector)
         self.model = keras.Model(inputs_of(model), [model.output, tensor_of(model, LOGITS), vector])
 
     def predict(self, bundle: Bundle, indices: NDArray[np.int64]) -> Outputs:

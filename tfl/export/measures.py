@@ -11,6 +11,8 @@ import numpy as np
 from tfl.export.answer import IS_LABEL, THRESHOLD
 from tfl.recipe import OF_NUMBERS
 from tfl.tasks.base import Task
+from tfl.tasks.box_metrics import average_precision
+from tfl.tasks.detect import NUMBERS, SHOWN, detections, true_boxes
 from tfl.tasks.heads import Heads, Part
 
 if TYPE_CHECKING:
@@ -128,6 +130,48 @@ class OfClasses(Measure):
 
     def _true(self, target: NDArray[np.float32]) -> NDArray[Any]:
         return np.asarray([target.argmax()])
+
+
+class OfBoxes(Measure):
+    """The detections with a score of at least `SHOWN`; mean average precision at an overlap of 0.5."""
+
+    output: ClassVar[str] = "scores"
+    noun: ClassVar[str] = "score"
+    metric: ClassVar[str] = "map_50"
+    answer: ClassVar[str] = "set of boxes"
+    answers: ClassVar[str] = "sets of boxes"
+
+    @property
+    def main(self) -> tuple[str, ...]:
+        """Names of the task's outputs."""
+        return ("scores", "boxes", "classes")
+
+    def figure(self, outputs: Outputs, targets: NDArray[np.float32]) -> float:
+        """Mean average precision over the classes of the targets."""
+        classes = int(np.nanmax(targets[:, ::NUMBERS], initial=0)) + 1
+        rows = [outputs["scores"][..., None], outputs["classes"][..., None], outputs["boxes"]]
+        found = average_precision(true_boxes(targets), detections(np.concatenate(rows, axis=-1)), classes)
+        return float(found["map_50"] or 0.0)
+
+    def told(self, theirs: Outputs, ours: Outputs, at: int, target: NDArray[np.float32], names: Sequence[str]) -> dict[str, Any]:
+        """The shown detections of the model and of the export."""
+        return {"from": self._named(self._answers(ours)[at], names), "to": self._named(self._answers(theirs)[at], names)}
+
+    def _answers(self, outputs: Outputs) -> NDArray[Any]:
+        """For each detection its class and its box in hundredths of each side; -1 where it is not shown."""
+        rows = np.concatenate([outputs["classes"][..., None], np.round(100 * outputs["boxes"])], axis=-1)
+        rows = np.where((outputs["scores"] >= SHOWN)[..., None], rows, -1)
+        return rows.reshape(len(rows), -1)
+
+    def _scores(self, outputs: Outputs, targets: NDArray[np.float32]) -> NDArray[np.float64]:
+        return np.array([self.figure(outputs, targets)])
+
+    def _named(self, answer: NDArray[Any], names: Sequence[str]) -> Any:
+        rows = answer.reshape(-1, NUMBERS)
+        return [[names[int(row[0])], *row[1:].tolist()] for row in rows if row[0] >= 0]
+
+    def _true(self, target: NDArray[np.float32]) -> NDArray[Any]:
+        return target
 
 
 class OfLabels(Measure):
@@ -309,6 +353,7 @@ _MEASURES: dict[str, Measure] = {
     "classify": OfClasses(),
     "multilabel": OfLabels(),
     **dict.fromkeys(OF_NUMBERS, OfNumbers()),
+    "detect": OfBoxes(),
 }
 
 

@@ -7,18 +7,25 @@ from typing import TYPE_CHECKING
 
 from tfl.export.answer import IS_LABEL
 from tfl.export.kinds import KINDS
+from tfl.recipe import DETECT
+from tfl.tasks.detect import SHOWN
 from tfl.tasks.heads import Heads
 
 if TYPE_CHECKING:
     from tfl.export.shipment import Shipment
 
 _SHOWN = 20
+BOXES = "tfl.tasks.box_grid"
+"""The module of the layer by which a detector ends."""
 _MEANS = {
     "probabilities": "one per class, in the order of `labels.txt`",
     "values": "one per number, in the order of `labels.txt`",
     "calibrated_probabilities": "the same, scaled so that 0.8 comes true in about eight cases of ten",
     "prediction_set": "true for each class that the answer may be; `tfl.json` has how often the right one is among them",
     IS_LABEL: "true for each label whose probability reaches its threshold",
+    "scores": "of each detection, the highest first; those of detections that were suppressed are 0",
+    "boxes": "of each detection left, top, right and bottom, as shares of the {noun}",
+    "classes": "of each detection the position of its class in `labels.txt`",
     "lower": "the lower end of an interval around each value; `tfl.json` has how often the right value lies inside",
     "upper": "its upper end",
     "out_of_distribution_score": "how far the {noun} is from the {nouns} that the model learnt from",
@@ -62,12 +69,21 @@ _OF_CONTENTS = {
         "print({name.decode(): float(value) for name, value in zip(names, values)})\n"
     ),
     "heads": "print({name: value.numpy()[0].tolist() for name, value in answer.items()})\n",
+    "detect": (
+        'names = [name.decode() for name in answer["labels"].numpy()[0]]\n'
+        'rows = zip(*(answer[name].numpy()[0] for name in ("classes", "scores", "boxes")))\n'
+        "print([(names[at], float(score), box.tolist()) for at, score, box in rows if score >= " + f"{SHOWN}])\n"
+    ),
 }
 _OF_TENSORS = {
     "classify": 'print(labels[int(np.argmax(answer["probabilities"]))])\n',
     "multilabel": 'print([name for name, given in zip(labels, np.array(answer["is_label"])[0]) if given])\n',
     "regress": 'print({name: float(value) for name, value in zip(labels, np.array(answer["values"])[0])})\n',
     "heads": "print({name: np.array(value)[0].tolist() for name, value in answer.items()})\n",
+    "detect": (
+        'rows = zip(*(np.array(answer[name])[0] for name in ("classes", "scores", "boxes")))\n'
+        "print([(labels[int(at)], float(score), box.tolist()) for at, score, box in rows if score >= " + f"{SHOWN}])\n"
+    ),
 }
 _NOTES = {
     "litert": (
@@ -131,6 +147,7 @@ def code(kind: str, shipment: Shipment, *, file: str) -> str:
         given=names[0] if len(names) == 1 else dictionary,
     )
     extra = "import keras_hub  # its layers\n" if kind == "keras" and needs_keras_hub(shipment) else ""
+    extra += f"import {BOXES}  # its last layer\n" if kind == "keras" and shipment.task.name == DETECT else ""
     return (
         f"{_IMPORTS[kind]}\n{extra}{reading.imports}\n{reading.lines}{run}\n"
         'labels = open("labels.txt", encoding="utf-8").read().splitlines()\n' + _OF_TENSORS[task]
@@ -146,7 +163,8 @@ def _packages(kind: str, shipment: Shipment) -> str:
     if KINDS[kind].decodes:
         return shipment.shipping.packages
     reading = shipment.shipping.how_to_read()
-    extra = " keras-hub" if kind == "keras" and needs_keras_hub(shipment) else ""
+    extra = " tfl" if kind == "keras" and shipment.task.name == DETECT else ""
+    extra += " keras-hub" if kind == "keras" and needs_keras_hub(shipment) else ""
     return f"{_PACKAGES[kind]}{extra} {reading.packages if reading else ''}".strip()
 
 
@@ -158,6 +176,8 @@ def _reading_note(kind: str, shipment: Shipment) -> str:
 
 
 def _note(kind: str, shipment: Shipment) -> str:
+    if kind == "keras" and shipment.task.name == DETECT:
+        return f"Its last layer, which chooses boxes, is tfl's: `import {BOXES}` before it is loaded."
     return _NEEDS_KERAS_HUB if kind == "keras" and needs_keras_hub(shipment) else _NOTES.get(kind, "")
 
 
@@ -190,7 +210,7 @@ def _table(kind: str, shipment: Shipment) -> str:
             shape = ", ".join(str(side) for side in spec.shape)
             rows.append(("input", f"`{name}`", spec.dtype, f"({batch}, {shape})", meanings.get(name, "")))
     for name, tensor in shipment.answer.output.items():
-        shape = f"({batch}, {tensor.shape[-1]})" if len(tensor.shape) > 1 else f"({batch},)"
+        shape = f"({', '.join([batch, *map(str, tensor.shape[1:])])})" if len(tensor.shape) > 1 else f"({batch},)"
         meaning = _meaning(name, shipment).format(noun=modality.noun, nouns=modality.nouns)
         rows.append(("output", f"`{name}`", str(tensor.dtype), shape, meaning))
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)

@@ -17,7 +17,7 @@ from tfl.errors import ExportError, TflError
 from tfl.export.answer import build_answer
 from tfl.modalities.shipping import Shipping, shipping_of
 from tfl.model.policies import policy_of, under_policy
-from tfl.recipe import OF_NUMBERS
+from tfl.recipe import DETECT, OF_NUMBERS
 from tfl.storage import finite
 from tfl.tasks.base import Task, task_of
 from tfl.tasks.heads import Heads
@@ -57,7 +57,14 @@ class Shipment:
     @property
     def main(self) -> tuple[str, ...]:
         """The names of the task's outputs: one, or of several targets theirs."""
+        if self.task.name == DETECT:
+            return ("scores", "boxes", "classes")
         return tuple(part.target for part in self.task) if isinstance(self.task, Heads) else (self.task.output,)
+
+    @property
+    def compared(self) -> tuple[str, ...]:
+        """Those of the task's outputs by which weights of fewer bits are chosen: of boxes the scores, which keep their order."""
+        return ("scores",) if self.task.name == DETECT else self.main
 
     @property
     def of_numbers(self) -> tuple[bool, ...]:
@@ -118,7 +125,7 @@ def prepare(
         ExportError: The model does not fit the names or the modality, or cannot be built again.
     """
     task = task_of("classify") if task is None else task
-    check_fits(model, class_names, modality)
+    check_fits(model, class_names, modality, columns=task.output_width(len(class_names)))
     trained_in = policy_of(model)
     answer = build_answer(in_float32(model), confidence, modality=modality, task=task)
     about = {
@@ -164,13 +171,21 @@ def with_representative(shipment: Shipment, tensors: Tensors) -> Shipment:
     return dataclasses.replace(shipment, representative=tensors)
 
 
-def check_fits(model: keras.Model, class_names: Sequence[str], modality: Modality, *, exactly: bool = False) -> None:
+def check_fits(
+    model: keras.Model,
+    class_names: Sequence[str],
+    modality: Modality,
+    *,
+    columns: int | None = None,
+    exactly: bool = False,
+) -> None:
     """Raises unless the model takes such tensors and has an output for each name.
 
     Args:
         model: The model.
         class_names: The name of each output.
         modality: What its tensors are.
+        columns: The size of the output's last axis. Defaults to the number of names.
         exactly: Whether a size that the model leaves open is another one. Sequences may have any length.
 
     Raises:
@@ -179,11 +194,11 @@ def check_fits(model: keras.Model, class_names: Sequence[str], modality: Modalit
     if len(set(class_names)) < len(class_names):
         raise ExportError("Two classes share a name.", received=list(class_names))
     outputs = model.output_shape[-1]
-    if outputs != len(class_names):
+    if outputs != (columns or len(class_names)):
         raise ExportError(
             "The model has another number of outputs than there are labels.",
             received=f"{outputs} outputs",
-            allowed=f"{len(class_names)} labels",
+            allowed=f"{columns or len(class_names)} for {len(class_names)} labels",
         )
     specs = modality.spec()
     taken = {tensor.name: tensor.shape[1:] for tensor in model.inputs}

@@ -24,8 +24,9 @@ def cut(assembled: Assembled, block_index: int, *, under_adapter: bool = False) 
     """The model below block `block_index`, and from it on; both share their layers with the whole model.
 
     What is alive at the cut is what the prefix makes: the tensor at the cut point, and, where the head taps blocks below the cut,
-    the vectors of these. Inputs of the network that the suffix needs as well, such as a padding mask, are inputs of the suffix
-    and not features. At `block_index == len(blocks)` the cut is after the head's pooling, so that the features are vectors.
+    the vectors or maps of these. Inputs of the network that the suffix needs as well, such as a padding mask, are inputs of the
+    suffix and not features. At `block_index == len(blocks)` the cut is after the head's pooling, so that the features are
+    vectors; a detector pools nothing, and has its maps there.
 
     Args:
         assembled: The network.
@@ -45,10 +46,11 @@ def cut(assembled: Assembled, block_index: int, *, under_adapter: bool = False) 
     _refuse(assembled, block_index, under_adapter=under_adapter)
     inputs, output, blocks = inputs_of(assembled.model), assembled.model.output, assembled.blocks
     if block_index == len(blocks):
-        alive = {FEATURES: tensor_at(assembled.model, POOL)}
+        maps = {f"{TAP}{tap.block}": tap.vector for tap in assembled.maps}
+        alive = {FEATURES: _pool_of(assembled.model) if maps else tensor_at(assembled.model, POOL), **maps}
     else:
         below = {block.name for block in blocks[: block_index if under_adapter else block_index - 1]}
-        taps = {f"{TAP}{tap.block}": tap.vector for tap in assembled.taps if tap.block in below}
+        taps = {f"{TAP}{tap.block}": tap.vector for tap in (*assembled.taps, *assembled.maps) if tap.block in below}
         alive = {FEATURES: _alive(assembled.backbone(), assembled, block_index, under_adapter=under_adapter), **taps}
     where = f"{block_index}_adapter" if under_adapter else f"{block_index}"
     prefix = keras.Model(inputs, structured(alive), name=f"prefix_{where}")
@@ -56,6 +58,11 @@ def cut(assembled: Assembled, block_index: int, *, under_adapter: bool = False) 
     if len(alive) == 1 and not needed:
         return prefix, keras.Model(alive[FEATURES], output, name=f"suffix_{where}")
     return prefix, _suffix_of_several(assembled.model, alive, needed, name=f"suffix_{where}")
+
+
+def _pool_of(model: keras.Model) -> Any:
+    """What the layer `POOL` gives where it is no cut point, since further maps go past it."""
+    return next(node.outputs[0] for node in nodes_in_order(model) if node.operation.name == POOL)
 
 
 def _refuse(assembled: Assembled, block_index: int, *, under_adapter: bool) -> None:

@@ -111,7 +111,7 @@ class Extractor:
 
         say = _sayer(self.console)
         found = stored_features(spaces, rows.ids, compute, dtypes=dtypes, order=rows.by_length, progress=progress, say=say)
-        targets = found[-1].read_all() if rows.mixes else self.bundle.targets[rows.indices]
+        targets = found[-1].read_all() if rows.mixes else rows.targets
         return self._by_model(found), targets
 
     def over(self, bundle: Bundle) -> Extractor:
@@ -252,6 +252,14 @@ class _Rows:
             self.decides |= {"augment": dataclasses.asdict(augment), "seed": bundle.seed, "view": view}
         if self.mixes:  # and a mixed one is of two
             self.decides["mixed"] = _hash(self.ids)
+
+    @property
+    def targets(self) -> NDArray[np.float32]:
+        """The targets of the examples, moved as the augmentation moves them."""
+        bundle, own = self.bundle, self.bundle.targets[self.indices]
+        if self.augment is None:
+            return own
+        return bundle.modality.augmented_targets(self.augment, own, self.indices, seed=bundle.seed, view=self.view)
 
     @property
     def decides_labels(self) -> dict[str, Any]:

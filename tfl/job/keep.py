@@ -11,18 +11,20 @@ from tfl.backbones.saving import remember_skipped_attributes
 from tfl.backbones.weight_hash import weights_fingerprint
 from tfl.data.bundle import Bundle
 from tfl.data.listing import write_listing
+from tfl.evaluate.boxes import write_boxes
 from tfl.evaluate.confidence import Confidence
 from tfl.evaluate.explain import explained_layer
 from tfl.evaluate.predictions import write_predictions
 from tfl.evaluate.predictor import Outputs
 from tfl.evaluate.projection import write_projection
 from tfl.evaluate.report.album import save_album
+from tfl.evaluate.report.drawn import save_drawn
 from tfl.export.ship import ship_model
 from tfl.fields import as_plain
 from tfl.job.job import Job
 from tfl.job.measure import Measured
 from tfl.model.assemble import Assembled
-from tfl.recipe import GENERATE, Recipe
+from tfl.recipe import DETECT, GENERATE, Recipe
 from tfl.runs import MATCHING
 from tfl.storage import write_atomically
 
@@ -67,18 +69,23 @@ def keep_results(job: Job, measured: Measured, *, whole: bool) -> None:
         _predictions(job, measured.outputs, measured.confidence)
     with job.clock.step("export"):
         _network(job, measured.confidence, whole=whole)
-    if whole and job.recipe.task != GENERATE:
+    if whole and job.recipe.task == DETECT:
+        with job.clock.step("report"):
+            save_drawn(job.run.folder, job.bundle, measured.outputs["test"].predictions, seed=job.recipe.seed)
+    elif whole and job.recipe.task != GENERATE:
         with job.clock.step("report"):
             keep_album(job, measured.outputs)
             keep_projection(job, measured.outputs)
 
 
 def _predictions(job: Job, outputs: dict[str, Outputs], confidence: Confidence | None) -> None:
+    bundle, predictions = job.bundle, {name: found.predictions for name, found in outputs.items()}
+    if bundle.task.name == DETECT:
+        write_boxes(job.run.folder, bundle.examples, bundle.split, predictions)
+        return
     answers = None
     if confidence is not None:
         answers = {name: confidence.answer(found.logits, found.features) for name, found in outputs.items()}
-    predictions = {name: found.predictions for name, found in outputs.items()}
-    bundle = job.bundle
     write_predictions(job.run.folder, bundle.examples, bundle.split, predictions, task=bundle.task, answers=answers)
 
 

@@ -228,6 +228,18 @@ class Modality(Protocol):
     def resources(self) -> Sequence[Any]:
         """Objects with tables or files that `encode` uses, which a SavedModel has to hold on to."""
 
+    def augmented_targets(
+        self, settings: Any, targets: NDArray[np.float32], indices: NDArray[np.int64], *, seed: int, view: int
+    ) -> NDArray[np.float32]:
+        """The targets of examples that are augmented, where what is changed moves them, as boxes on an image that is flipped.
+
+        Args:
+            settings: The part of the recipe.
+            targets: `(n, width)`, of the examples as they are.
+            indices: `(n,)`, which examples these are.
+            seed, view: What decides the changes, as for the augmenter.
+        """
+
     def augmenter(self, settings: Any) -> Augmenter:
         """A function that changes a batch of decoded tensors at random, and finishes it.
 

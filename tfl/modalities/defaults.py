@@ -100,6 +100,10 @@ class ModalityDefaults:
         """
         raise RecipeError(f"There is no augmentation of {self.nouns}.", received=type(settings).__name__, allowed="None")
 
+    def augmented_targets(self, settings: Any, targets: Any, indices: Any, *, seed: int, view: int) -> Any:
+        """Targets stay as they are."""
+        return targets
+
     def build_source(self, backbone: tfl.Backbone) -> SourceModel:
         """There is no classifier.
 

@@ -21,6 +21,8 @@ KIND_OF = {
     "leaf_tasks": "image",
     "people": "image",
     "other_people": "image",
+    "cells": "image",
+    "cells_dark": "image",
     "reviews": "text",
     "reviews_esperanto": "text",
     "sounds": "audio",
@@ -69,8 +71,8 @@ def kind_of(name: str) -> str:
 def load(name: str) -> dict[str, Any]:
     """A sample as the fields of `tfl.data.examples.Examples`: `class_names`, `labels`, `note`, and `arrays` or `contents`.
 
-    Of a sample of several inputs `parts` are the columns of its table, by name; of one of several targets, or with a number to
-    predict, `columns` are their cells.
+    Of a sample of boxes `boxes` are these, `(n, boxes, 5)` as in `Examples.boxes`. Of a sample of several inputs `parts`
+    are the columns of its table, by name; of one of several targets, or with a number to predict, `columns` are their cells.
 
     Raises:
         DataError: There is no sample of that name.
@@ -81,12 +83,13 @@ def load(name: str) -> dict[str, Any]:
         return {"class_names": sample.class_names, "labels": sample.labels, "note": sample.note, "parts": sample.parts}
     held = "contents" if hasattr(sample, "contents") else "images"
     where = "contents" if held == "contents" else "arrays"
-    columns = getattr(sample, "columns", None)
+    columns, boxes = getattr(sample, "columns", None), getattr(sample, "boxes", None)
     return {
         "class_names": sample.class_names,
         "labels": sample.labels,
         "note": sample.note,
         **({"columns": columns} if columns else {}),
+        **({} if boxes is None else {"boxes": boxes}),
         where: getattr(sample, held),
     }
 

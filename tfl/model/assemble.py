@@ -19,19 +19,21 @@ from tfl.modalities.base import MASK, Modality, modality_of
 from tfl.modalities.several.modality import PRESENT, networks_of, tensor_name
 from tfl.model.adapters import with_adapters
 from tfl.model.branches import VECTOR, Branch, build_branch
+from tfl.model.detector import put_detector, read_maps
 from tfl.model.head import head_layers, put_on, reading_layers, tapped
 from tfl.model.heads import put_heads
 from tfl.model.join import join
 from tfl.model.next_token import put_next_token
 from tfl.model.source_head import Classifier, mapped_logits, put_classifier
-from tfl.recipe import GENERATE, Recipe
+from tfl.recipe import DETECT, GENERATE, Recipe
 from tfl.tasks.base import Task, task_for
 from tfl.tasks.heads import Heads
 
 
 @dataclass(frozen=True)
 class Tap:
-    """A block that a head with several taps reads, and the vector that it reads of it, in the model's own graph."""
+    """A block that a head with several taps reads, and the vector, or of a detector the map, that it reads of it, in the model's
+    own graph."""
 
     block: str
     vector: Any = field(repr=False, compare=False)
@@ -48,6 +50,7 @@ class Assembled:
         head_layers: Names of the head's layers, input side first.
         class_names: The name of each output, in order.
         taps: What the head reads, input side first; empty where it reads the last block alone.
+        maps: The maps that a detector reads of blocks below the last one, input side first.
         matching: What the backbone took over from a weights file, layer by layer; None where nothing was matched.
         classifier: That of the source, where the head begins with it.
         branches: The network of each of several inputs that has one; empty where there is one input.
@@ -59,6 +62,7 @@ class Assembled:
     head_layers: tuple[str, ...]
     class_names: tuple[str, ...]
     taps: tuple[Tap, ...] = ()
+    maps: tuple[Tap, ...] = ()
     matching: Matching | None = None
     classifier: Classifier | None = None
     branches: tuple[Branch, ...] = ()
@@ -150,6 +154,8 @@ def _assemble(recipe: Recipe, class_names: Sequence[str], modality: Modality, ta
     if width := recipe.backbone.adapter_width:
         backbone = with_adapters(backbone, width=width, seed=recipe.seed)
     blocks, tensors = find_blocks(backbone), block_outputs(backbone)
+    if task.name == DETECT:
+        return _with_detector(recipe, class_names, modality, task, backbone, matching)
     read = tapped(recipe.head, [block.name for block in blocks])
     maps = [tensors[blocks[position].name] for position in read]
     taps, joined = reading_layers(recipe.head, maps)
@@ -174,6 +180,26 @@ def _assemble(recipe: Recipe, class_names: Sequence[str], modality: Modality, ta
         class_names=tuple(class_names),
         matching=matching,
         taps=tuple(Tap(blocks[position].name, vector) for position, vector in zip(read, vectors, strict=bool(vectors))),
+    )
+
+
+def _with_detector(
+    recipe: Recipe, class_names: Sequence[str], modality: Any, task: Task, backbone: keras.Model, matching: Matching | None
+) -> Assembled:
+    """The network whose head finds boxes on its maps."""
+    blocks, tensors = find_blocks(backbone), block_outputs(backbone)
+    names, maps = [block.name for block in blocks], [tensors[block.name] for block in blocks]
+    read = read_maps(recipe.head, names, maps, height=modality.size[0])
+    logits, below = put_detector(recipe.head, [maps[at] for at in read], len(class_names), seed=recipe.seed)
+    output = task.outputs_of(logits)
+    return Assembled(
+        model=keras.Model(inputs_of(backbone), output, name=recipe.name.replace("/", "_")),
+        backbone_output=maps[read[-1]],
+        blocks=_up_to(blocks, read[-1]),
+        head_layers=tuple(layer.name for layer in _layers_above(output, backbone.operations)),
+        class_names=tuple(class_names),
+        matching=matching,
+        maps=tuple(Tap(names[at], one) for at, one in zip(read[:-1], below, strict=True)),
     )
 
 

@@ -17,6 +17,7 @@ from tfl.recipe.search import Between, Choice, Search
 from tfl.recipe.settings import Calibration, ExportFormat, Features, Monitor, Precision
 from tfl.recipe.stages import Auto, Stage, Trained, blocks, top_blocks
 from tfl.recipe.tasks import (
+    DETECT,
     GENERATE,
     HEADS,
     LOWER_IS_BETTER,
@@ -45,6 +46,7 @@ __all__ = [
     "Calibration",
     "Choice",
     "DATA_PARTS",
+    "DETECT",
     "Data",
     "ExportFormat",
     "Features",

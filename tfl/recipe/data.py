@@ -215,7 +215,8 @@ def Sample(name: str, **options: Any) -> Data:  # noqa: N802  (read as a noun, l
     `reviews` with `input=tfl.Text()`, sounds `sounds` with `input=tfl.Audio()`, books `authors` with `input=tfl.Passages()`; of
     other domains, for `target_data`, the images `strawberry_night` and `drawn_digits`; `leaf_tasks` has several targets;
     `animals`, for `zero_shot`, are drawn, and so are `people` and `other_people`, with `label_column="age"` for the task
-    `regress`; the texts `reviews_esperanto` are a small set in a rare language."""
+    `regress`; `cells` and `cells_dark` have boxes, for the task `detect`; the texts `reviews_esperanto` are a small set in a rare
+    language."""
     return Data(f"sample:{name}", **options)
 
 

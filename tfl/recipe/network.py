@@ -77,7 +77,8 @@ class Head:
     """The new layers on top: pooling, dense layers with dropout, and one logit a class.
 
     Args:
-        hidden: Units of each hidden dense layer, input side first.
+        hidden: Units of each hidden dense layer, input side first. With the task `detect`, channels of the 3 × 3 convolutions on
+            the maps; none stands for 128, 128.
         dropout: Share of the features dropped before each dense layer while training.
         pooling: How a feature map or a sequence becomes one vector: `avg` and `max` over its positions (those of real tokens
             where there is padding); `flatten` puts all positions side by side, which takes a fixed size; `first` is the first
@@ -93,7 +94,8 @@ class Head:
             `uncertainty` learns it: the sum of `exp(-s) * loss + s / 2` over the targets, with a trained number `s` for each, the
             logarithm of its variance (Kendall, Gal and Cipolla 2018). The head of each target has its own `hidden` layers.
         taps: Blocks, by name or glob, whose pooled outputs the head reads side by side (after Head2Toe, Evci et al. 2022),
-            standardised over the training images; none means the last block alone, as it is.
+            standardised over the training images; none means the last block alone, as it is. With the task `detect`, the blocks
+            whose maps it reads; none means the last block of 8, 16 and 32 pixels for each place.
         start: `random` weights, or those of a linear `probe` on the frozen features of the training images, its penalty by
             cross-validation (LP-FT, Kumar et al. 2022). With a probe the first stage, too, keeps its start where no epoch is
             better. `source` keeps the classifier of the source network, and adds up the probabilities of its classes by class

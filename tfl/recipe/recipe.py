@@ -26,12 +26,13 @@ from tfl.recipe.checks import (
     check_zero_shot,
 )
 from tfl.recipe.data import Data
+from tfl.recipe.detect import check_detect
 from tfl.recipe.inputs import Passages, Table
 from tfl.recipe.network import Backbone, Backbones, Head
 from tfl.recipe.search import Search
 from tfl.recipe.settings import Calibration, ExportFormat, Features, Monitor, Precision
 from tfl.recipe.stages import Auto, Stage
-from tfl.recipe.tasks import GENERATE, HEADS, METRICS, OF_NUMBERS, TaskName, metric_alone
+from tfl.recipe.tasks import DETECT, GENERATE, HEADS, METRICS, OF_NUMBERS, TaskName, metric_alone
 from tfl.recipe.unlabelled import Adapt, Pretrain, Unlabelled
 from tfl.recipe.zero_shot import ZeroShot
 
@@ -43,7 +44,8 @@ class Recipe:
     Args:
         name: Also the name of the run folder and of the served model.
         task: What is predicted: `classify` (one of several classes), `multilabel` (any number of labels), `regress` (numbers).
-            With `Data.targets` it is `heads` (several of these at once) by itself.
+            `detect` (boxes of objects, of a source that has boxes). With `Data.targets` it is `heads` (several of these at once)
+            by itself.
         data, backbone, head, monitor, features: See those classes. With `Data.inputs`, `backbone` is a dictionary of networks by
             input, such as `{"photo": tfl.Backbone("mini")}`.
         stages: Stages run in order, each from the best of the one before; or `Auto`, which chooses them by measurement.
@@ -54,7 +56,8 @@ class Recipe:
         on_out_of_memory: What happens when a batch does not fit into memory: `halve` takes it in halves, quarters and so on,
             whose gradients are added up to those of the whole batch; `error` stops.
         seed: Of the split, the order, the augmentation, the head and the dropout.
-        confidence: Calibrated probabilities, prediction sets, out-of-distribution scores; None leaves them out everywhere.
+        confidence: Calibrated probabilities, prediction sets, out-of-distribution scores; None leaves them out everywhere. The
+            task `detect` has none of them.
         export: Formats written at the end of the run; all but `saved_model` and `keras` need the extra `tfl[export]`.
         search: What `tfl tune` tries; None tries what suits the recipe.
         source_data: Labelled examples of the source task, which the backbone was trained for: the run reports the accuracy of the
@@ -120,6 +123,8 @@ class Recipe:
             object.__setattr__(self, "task", HEADS)
         if isinstance(self.data, Data) and isinstance(self.data.input, Passages) and self.task == "classify":
             object.__setattr__(self, "task", GENERATE)
+        if self.task == DETECT and self.confidence == Calibration():
+            object.__setattr__(self, "confidence", None)
         check_fields(self)
         if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,99}", self.name):
             raise RecipeError(
@@ -143,6 +148,7 @@ class Recipe:
         check_inputs(self)
         check_heads(self)
         check_generate(self)
+        check_detect(self)
         if isinstance(self.stages, Auto) and (self.head.hidden or self.head.taps):
             raise RecipeError(
                 "`Auto` chooses what the head reads, and its head is linear.",

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from typing import Literal
 
-TaskName = Literal["classify", "multilabel", "regress", "heads", "generate"]
+TaskName = Literal["classify", "multilabel", "regress", "heads", "generate", "detect"]
 METRICS: dict[str, tuple[str, ...]] = {
     "classify": ("val_accuracy", "val_loss", "val_macro_f1"),
     "multilabel": ("val_mean_average_precision", "val_macro_f1", "val_micro_f1", "val_accuracy", "val_loss"),
     "regress": ("val_mae", "val_rmse", "val_r2", "val_loss"),
     "heads": ("val_loss",),
     "generate": ("val_perplexity", "val_loss"),
+    "detect": ("val_map_50", "val_map_50_95", "val_loss"),
 }
 """What a monitor can watch, by task; the first is watched where the recipe does not say. Of several targets also the metrics of
 each, with its name in them: `val_disease_accuracy`."""
@@ -21,6 +22,8 @@ OF_NUMBERS = ("regress", "generate")
 """Tasks whose targets and outputs are numbers, and neither a class nor labels."""
 GENERATE = "generate"
 """The task of a language model: what is predicted is the text itself."""
+DETECT = "detect"
+"""The task of finding objects in images: what is predicted are boxes with a class and a score."""
 HEADS = "heads"
 """The task of a recipe with several targets."""
 TargetKind = Literal["class", "labels", "number"]

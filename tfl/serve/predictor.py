@@ -142,11 +142,11 @@ class Predictor:
                 contents.append(content)
                 good.append(name)
         notable.add(dict(zip(good, contents, strict=True)))
-        for name, row in zip(good, self._rows(contents), strict=True):
+        for name, content, row in zip(good, contents, self._rows(contents), strict=True):
             if isinstance(row, str):
                 result.unreadable.append({"file": name, "why": row})
             else:
-                result.predictions.append({"file": name, **row_of(self.task, row, self.class_names)})
+                result.predictions.append({"file": name, **row_of(self.task, row, self.class_names, content)})
 
     def _rows(self, contents: list[bytes]) -> list[Any]:
         """The outputs for each content, or why there are none; one bad content does not spoil its batch."""
@@ -294,9 +294,11 @@ def load_run_model(run: Run, modality: Modality | None = None) -> Any:
 def _check_model(model: Any, run: Run, modality: Modality) -> None:
     """Raises unless the model goes from the recipe's tensors to the run's classes: either file may have been changed since."""
     from tfl.export.shipment import check_fits
+    from tfl.tasks.base import task_for
 
     try:
-        check_fits(model, run.class_names, modality, exactly=True)
+        columns = task_for(run.recipe, run.class_names).output_width(len(run.class_names))
+        check_fits(model, run.class_names, modality, columns=columns, exactly=True)
     except (ExportError, AttributeError, TypeError, IndexError) as error:
         takes, gives = getattr(model, "input_shape", None), getattr(model, "output_shape", None)
         shapes = [(None, *spec.shape) for spec in modality.spec().values()]

@@ -5,26 +5,30 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tfl.recipe import HEADS
+from tfl.recipe import DETECT, HEADS
 from tfl.tasks.base import NAMES, task_of
+from tfl.tasks.detect import SHOWN
 
 MAIN = {name: task_of(name).output for name in NAMES}
 """Name of each task's output."""
 _THRESHOLD = 0.5
 
 
-def row_of(task: str, outputs: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+def row_of(task: str, outputs: Mapping[str, Any], names: Sequence[str], content: bytes = b"") -> dict[str, Any]:
     """The answer for one example.
 
     Args:
         task: Its name.
         outputs: A row of each output.
         names: Of the columns of the task's output.
+        content: The example, whose size says where boxes are. Defaults to none.
 
     Returns:
         For several classes `label`, `probability`, `probabilities` by class; for several labels `labels`, `probabilities` by
         label; for numbers `values` by name, and `lower` and `upper` where there are intervals. For several targets `targets`, by
-        name the same of each; of a number `value`, `lower` and `upper`.
+        name the same of each; of a number `value`, `lower` and `upper`. For boxes `detections`, the highest score first, each
+        with `label`, `score` and what `tfl.modalities.image.boxes.placed_in` adds to its `box`; those below
+        `tfl.tasks.detect.SHOWN` are left out.
 
     Example:
 
@@ -33,6 +37,8 @@ def row_of(task: str, outputs: Mapping[str, Any], names: Sequence[str]) -> dict[
     >>> row_of("multilabel", {"probabilities": np.array([0.9, 0.2])}, ("cat", "dog"))["labels"]
     ['cat']
     """
+    if task == DETECT:
+        return {"detections": _detections(outputs, names, content)}
     if task == HEADS:
         return {"targets": {target: _row_of_target(target, outputs, own) for target, own in targets_in(names).items()}}
     main = by_name(names, outputs[MAIN[task]])
@@ -47,6 +53,18 @@ def row_of(task: str, outputs: Mapping[str, Any], names: Sequence[str]) -> dict[
         return {"labels": [name for name, one in zip(names, inside, strict=True) if one], "probabilities": shares}
     ends = {end: by_name(names, outputs[end]) for end in ("lower", "upper") if end in outputs}
     return {"values": main, **ends}
+
+
+def _detections(outputs: Mapping[str, Any], names: Sequence[str], content: bytes) -> list[dict[str, Any]]:
+    from tfl.modalities.image.boxes import placed_in
+
+    rows = zip(outputs["classes"], outputs["scores"], outputs["boxes"], strict=True)
+    found = [
+        {"label": names[int(at)], "score": float(score), "box": [float(edge) for edge in box]}
+        for at, score, box in rows
+        if score >= SHOWN
+    ]
+    return placed_in(content, found)
 
 
 def targets_in(names: Sequence[str]) -> dict[str, tuple[str, ...]]:
@@ -83,6 +101,8 @@ def width_of(task: str, widths: Mapping[str, int], names: Sequence[str]) -> int:
         widths: The last axis of each output.
         names: Of the columns, as an export says them.
     """
+    if task == DETECT:  # the boxes do not say how many classes there are
+        return len(names)
     return sum(widths[target] for target in targets_in(names)) if task == HEADS else widths[MAIN[task]]
 
 

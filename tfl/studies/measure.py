@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from tfl.errors import RecipeError, StorageError, TflError, WeightsNotFoundError
 from tfl.job import check_recipe, run_recipe
 from tfl.modalities.base import settled
-from tfl.recipe import GENERATE, Recipe
+from tfl.recipe import DETECT, GENERATE, Recipe
 from tfl.storage import check_can_write, check_is_text, locked
 from tfl.studies.axes import Axes
 from tfl.studies.cells import Cell, cells_of
@@ -61,10 +61,10 @@ def measure_study(
     study.refuse_if_taken(resume=resume)
     for source in axes.sources:
         refuse_several_targets(source.recipe, "A study")
-        if source.recipe.task == GENERATE:
+        if source.recipe.task in (DETECT, GENERATE):
             raise RecipeError(
-                "A study compares classes, labels and numbers, and this recipe is of a language model.",
-                received=source.recipe.name,
+                "A study compares classes, labels and numbers, example by example, and this recipe predicts something else.",
+                received=f"{source.recipe.name}, task={source.recipe.task}",
                 fix="Compare two runs with `tfl compare`, and depths with `tfl tune`.",
             )
     cells = cells_of(axes)

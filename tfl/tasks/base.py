@@ -45,7 +45,7 @@ class Task(Protocol):
 
     `logits` are what the head's last Dense layer gives, `(n, width)`; `outputs` are what the network gives, after the task's
     output layer. `targets` are float32 `(n, width)`: one-hot classes, zeros and ones per label, or numbers in their own unit; NaN
-    marks a target that is missing.
+    marks a target that is missing. Of `detect` all three have shapes of their own, see `tfl.tasks.detect`.
 
     Attributes:
         name: As in `Recipe.task`.
@@ -104,6 +104,12 @@ class Task(Protocol):
 
     def width(self, examples: Examples) -> int:
         """How many outputs the head has."""
+
+    def output_width(self, names: int) -> int:
+        """The size of the last axis of the outputs, where they have so many `names`."""
+
+    def target_width(self, outputs: int) -> int:
+        """How many numbers a row of targets has, where the network's last axis has so many `outputs`."""
 
     def outputs_of(self, logits: Any, *, name: str | None = None) -> Any:
         """The outputs, from symbolic logits or a tensor, in float32 under every policy; the last layer is called `name`, which is
@@ -204,6 +210,14 @@ class OneTarget:
     def output_layers(self, *, name: str | None = None) -> list[keras.layers.Layer]:
         """The layers from logits to outputs; the last has that name, which is `output` by default."""
         raise NotImplementedError
+
+    def output_width(self, names: int) -> int:
+        """An output for each name."""
+        return names
+
+    def target_width(self, outputs: int) -> int:
+        """A target for each output."""
+        return outputs
 
     def outputs_of(self, logits: Any, *, name: str | None = None) -> Any:
         """The outputs, from symbolic logits or a tensor."""

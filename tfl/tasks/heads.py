@@ -210,6 +210,14 @@ class Heads:
             tensor = history.operation._inbound_nodes[history.node_index].input_tensors[0]
         return tensor
 
+    def output_width(self, names: int) -> int:
+        """An output for each name."""
+        return names
+
+    def target_width(self, outputs: int) -> int:
+        """A target for each output."""
+        return outputs
+
     def bound_to(self, model: keras.Model) -> Heads:
         """The task with the trained weights of the losses that a network holds; as it is where it has none."""
         layer = next((layer for layer in model.layers if layer.name == LOSS_WEIGHTS), None)

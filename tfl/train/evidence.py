@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tfl.recipe import HEADS, OF_NUMBERS, lower_is_better
+from tfl.recipe import DETECT, HEADS, OF_NUMBERS, lower_is_better
 from tfl.tasks.base import Task
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ class Evidence:
             scaled: Any = tf.constant(np.asarray(logits, np.float32) / np.float32(temperature))
             return np.asarray(self.task.loss(truth, scaled, weights=weights), np.float64)
 
-        if self.task.name in (*OF_NUMBERS, HEADS):
+        if self.task.name in (*OF_NUMBERS, HEADS, DETECT):
             return at(1.0)
         return min((at(temperature) for temperature in TEMPERATURES), key=lambda losses: float(losses.mean()))
 

@@ -113,9 +113,10 @@ class Loop:
         self.optimizer = keras.optimizers.LossScaleOptimizer(optimizer) if half else optimizer
         self.optimizer.build(self._variables)
         inputs = input_specs(model, dtype, exact=exact)
-        targets, order, number = tf.TensorSpec((None, width)), tf.TensorSpec((None,), tf.int32), tf.TensorSpec((), tf.int32)
+        wide = self.task.target_width(width)
+        targets, order, number = tf.TensorSpec((None, wide)), tf.TensorSpec((None,), tf.int32), tf.TensorSpec((), tf.int32)
         batch, memory = (inputs, targets), (inputs, targets, order, number, number)
-        full = input_specs(model, "float32", batch_size=batch_size), tf.TensorSpec((batch_size, width))
+        full = input_specs(model, "float32", batch_size=batch_size), tf.TensorSpec((batch_size, wide))
         self._xla_step = tf.function(self._step, input_signature=full, jit_compile=True)
         self._over_batch = {
             jit: tf.function(step, input_signature=batch) for jit, step in ((False, self._step), (True, self._full_step))

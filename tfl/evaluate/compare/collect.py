@@ -11,7 +11,7 @@ from tfl.evaluate.compare.changes import input_changes, nouns_of, recipe_differe
 from tfl.evaluate.compare.paired import Answers, compare_tests, holm, pair_in_words, read_answers, verdict_of
 from tfl.evaluate.run_files import optional_json, readable
 from tfl.fields import as_plain
-from tfl.recipe import HEADS
+from tfl.recipe import DETECT, HEADS
 from tfl.runs import Run
 from tfl.tasks.base import Task, task_of_run
 
@@ -49,6 +49,7 @@ def compare_runs(run_folders: Sequence[Path | str], *, reference: Literal["first
     figures = [figures for _, figures in facts]
     tests = [read_answers(run.folder) for run in runs]
     best = _best(runs, figures)
+    at = None if _of_boxes(runs) else best if reference == "best" else 0
     nouns = nouns_of(runs[0]) if len({run.recipe.data.kind for run in runs}) == 1 else ("example", "examples")
     return {
         "runs": [fact for fact, _ in facts],
@@ -57,9 +58,13 @@ def compare_runs(run_folders: Sequence[Path | str], *, reference: Literal["first
         "nouns": list(nouns),
         "figures": _rows(figures),
         "best": best,
-        "pairs": _pairs(titles, tests, best if reference == "best" else 0, last=reference == "best", nouns=nouns),
+        "pairs": _pairs(titles, tests, at, last=reference == "best", nouns=nouns),
         "notes": _notes(runs, titles),
     }
+
+
+def _of_boxes(runs: Sequence[Run]) -> bool:
+    return any(run.recipe.task == DETECT for run in runs)
 
 
 def run_titles(runs: Sequence[Run]) -> list[str]:
@@ -181,6 +186,10 @@ def _notes(runs: Sequence[Run], titles: Sequence[str]) -> list[str]:
         for run, title in zip(runs, titles, strict=True)
         if run.manifest["status"] != "done"
     ]
-    if len(runs) > 2:
+    if _of_boxes(runs):
+        notes.append(
+            "Average precision is of all test examples together: runs that find boxes are compared by their figures alone."
+        )
+    elif len(runs) > 2:
         notes.append(f"p is corrected for {len(runs) - 1} comparisons by Holm's method.")
     return notes

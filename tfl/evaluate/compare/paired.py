@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from tfl.data.listing import read_listing
-from tfl.evaluate.predictions import NAME, Predictions, read_predictions
+from tfl.evaluate.predictions import NAME, Predictions, holds_boxes, read_predictions
 from tfl.evaluate.render import percent
 from tfl.recipe import GENERATE, HEADS, OF_NUMBERS
 
@@ -79,7 +79,7 @@ def read_answers(run_folder: Path | str) -> Answers | None:
     Raises:
         RunError: Its predictions or its list of examples are damaged.
     """
-    if not (Path(run_folder) / NAME).is_file():
+    if not (Path(run_folder) / NAME).is_file() or holds_boxes(run_folder):  # it has no figure of each example
         return None
     predictions = read_predictions(run_folder).get("test")
     if predictions is None:

@@ -22,6 +22,7 @@ from tfl.evaluate.report import charts
 from tfl.evaluate.report.adapt import adapt_facts
 from tfl.evaluate.report.choice import choice_facts
 from tfl.evaluate.report.confidence import confidence_facts
+from tfl.evaluate.report.drawn import NAME as DRAWN
 from tfl.evaluate.report.evaluations import evaluation_facts
 from tfl.evaluate.report.extra_data import extra_facts
 from tfl.evaluate.report.facts import (
@@ -43,7 +44,7 @@ from tfl.evaluate.report.zero_shot import zero_shot_facts
 from tfl.evaluate.run_files import optional_json, read_history, readable
 from tfl.fields import as_plain
 from tfl.modalities.base import KINDS, NOUNS
-from tfl.recipe import GENERATE, OF_NUMBERS, SEVERAL
+from tfl.recipe import DETECT, GENERATE, OF_NUMBERS, SEVERAL
 from tfl.runs import ADAPT, AUTO, EXTRA, MAPPING, MATCHING, PRETRAINED, STYLE, ZERO_SHOT, Run
 from tfl.storage import finite, write_atomically, write_json
 from tfl.tasks.base import Task, task_of
@@ -75,6 +76,8 @@ def _section(run: Run) -> Section:
     metrics = optional_json(run, "metrics.json")
     if run.recipe.task == GENERATE:
         metrics = {**metrics, "style_document": optional_json(run, STYLE)}
+    if run.recipe.task == DETECT:
+        metrics = {**metrics, "drawn": optional_json(run, DRAWN)}
     with readable(run, "metrics.json", "predictions.csv", STYLE):
         return section_of(run, run.recipe.task, metrics)
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from tfl.modalities.image.boxes import flip_boxes
 from tfl.modalities.image.randaugment import randaugment
 from tfl.recipe import Augment
 
@@ -49,22 +50,26 @@ def augment_batch(
     seed: int | tf.Tensor,
     view: int | tf.Tensor,
     partners: tuple[tf.Tensor, ...] | None = None,
+    boxes: bool = False,
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Random changes to a batch, drawn for each image from `seed`, `view` and its index alone.
 
     Args:
         images: `(batch, height, width, 3)` float32 0..255.
-        one_hot: `(batch, classes)` float32.
+        one_hot: `(batch, classes)` float32; with `boxes` rows of boxes.
         indices: `(batch,)` integer: which example each image is.
         augment: What to change, and how strongly.
         seed, view: Decide the changes; another view is another draw.
         partners: (images, one_hot, indices) that MixUp and CutMix mix in; the batch in reverse order when None.
+        boxes: Whether the targets are boxes, which flip with the images; these are then not cropped, turned or mixed.
 
     Returns:
         Images and labels of the same shapes and types.
     """
     draws = _draw(indices, augment, seed, view)
     changed = _change(images, draws, augment)
+    if boxes:
+        one_hot = flip_boxes(one_hot, *_flips(draws, augment))
     if augment.mixup > 0 or augment.cutmix > 0:
         other_images, other_hot, other_indices = partners or (images[::-1], one_hot[::-1], indices[::-1])
         # A partner is changed by a draw of its own, or an image mixed with itself would only be dimmed.
@@ -74,7 +79,7 @@ def augment_batch(
 
 
 @functools.lru_cache(maxsize=32)
-def augmenter(augment: Augment) -> Callable[..., tuple[tf.Tensor, tf.Tensor]]:
+def augmenter(augment: Augment, *, boxes: bool = False) -> Callable[..., tuple[tf.Tensor, tf.Tensor]]:
     """`augment_batch` with this augmentation as one compiled function, traced once a process and not once an epoch.
 
     It takes images, labels and indices; `seed` and `view` as int64 scalars; `partners`.
@@ -82,9 +87,21 @@ def augmenter(augment: Augment) -> Callable[..., tuple[tf.Tensor, tf.Tensor]]:
 
     @tf.function(autograph=False, reduce_retracing=True)
     def run(*batch: tf.Tensor, seed: tf.Tensor, view: tf.Tensor, partners: Any = None) -> tuple[tf.Tensor, tf.Tensor]:
-        return augment_batch(*batch, augment=augment, seed=seed, view=view, partners=partners)
+        return augment_batch(*batch, augment=augment, seed=seed, view=view, partners=partners, boxes=boxes)
 
     return run
+
+
+def moved_boxes(targets: tf.Tensor, indices: tf.Tensor, *, augment: Augment, seed: int, view: int) -> tf.Tensor:
+    """Rows of boxes as `augment_batch` gives them, without the images."""
+    return flip_boxes(tf.constant(targets), *_flips(_draw(tf.constant(indices), augment, seed, view), augment))
+
+
+def _flips(draws: Draws, augment: Augment) -> tuple[tf.Tensor, tf.Tensor]:
+    """Which images are mirrored, and which are turned upside down."""
+    never = tf.zeros_like(draws["mirror"], tf.bool)
+    mirrored = draws["mirror"] < 0.5 if augment.flip in ("horizontal", "both") else never
+    return mirrored, draws["turn"] < 0.5 if augment.flip in ("vertical", "both") else never
 
 
 def _draw(indices: tf.Tensor, augment: Augment, seed: int | tf.Tensor, view: int | tf.Tensor) -> Draws:
@@ -134,8 +151,7 @@ def _change(images: tf.Tensor, draws: Draws, augment: Augment) -> tf.Tensor:
 def _warp(images: tf.Tensor, draws: Draws, augment: Augment) -> tf.Tensor:
     """Crop, flip and rotation; without rotation by the faster of two ways."""
     one = tf.ones_like(draws["x"])
-    mirror = tf.where(draws["mirror"] < 0.5, -one, one) if augment.flip in ("horizontal", "both") else one
-    turn = tf.where(draws["turn"] < 0.5, -one, one) if augment.flip in ("vertical", "both") else one
+    mirror, turn = (tf.where(flipped, -one, one) for flipped in _flips(draws, augment))
     area = 1.0 - draws["area"] * (1.0 - augment.crop)
     aspect = tf.exp(_signed(draws["aspect"]) * math.log(_LARGEST_ASPECT)) if augment.crop < 1 else one
     scale_x, scale_y = tf.minimum(tf.sqrt(area * aspect), 1.0), tf.minimum(tf.sqrt(area / aspect), 1.0)

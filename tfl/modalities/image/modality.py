@@ -18,6 +18,7 @@ from tfl.modalities.image.check import ALLOWED, FIXES, TROUBLES, check_arrays, f
 from tfl.modalities.image.convert import IN_GRAPH, IN_GRAPH_BOXED, largest_value, readable_by_graph
 from tfl.modalities.image.headers import MOST_BYTES, SMALLEST_SIDE, no_size_warnings, read_header
 from tfl.modalities.image.network import SeenByImageNetwork
+from tfl.recipe import DETECT
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -44,10 +45,12 @@ class ImageModality(SeenByImageNetwork):
     Args:
         data: The data of a recipe, whose `settled_size`, `fit` and `bits` decide the pixels.
         pooling: String, as `Head.pooling`, which image transformers have to know. Defaults to `avg`.
+        boxes: Boolean, whether targets are boxes, which move with the pixels. Defaults to False.
     """
 
     data: tfl.Data
     pooling: str = "avg"
+    boxes: bool = False
     kind: ClassVar[str] = "image"
     noun: ClassVar[str] = "image"
     nouns: ClassVar[str] = "images"
@@ -165,7 +168,17 @@ class ImageModality(SeenByImageNetwork):
         """See `tfl.modalities.image.augment.augmenter`."""
         from tfl.modalities.image.augment import augmenter
 
-        return augmenter(settings)
+        return augmenter(settings, boxes=self.boxes)
+
+    def augmented_targets(
+        self, settings: tfl.Augment, targets: NDArray[np.float32], indices: NDArray[np.int64], *, seed: int, view: int
+    ) -> NDArray[np.float32]:
+        """Boxes move with the pixels; other targets stay as they are."""
+        if not self.boxes:
+            return targets
+        from tfl.modalities.image.augment import moved_boxes
+
+        return np.asarray(moved_boxes(targets, indices, augment=settings, seed=seed, view=view), np.float32)
 
     def sample_tensors(self, count: int, *, seed: int = 0) -> NDArray[np.float32]:
         """Random pixels, `(count, height, width, 3)`."""
@@ -207,7 +220,7 @@ class ImageModality(SeenByImageNetwork):
 def of_recipe(recipe: tfl.Recipe) -> ImageModality:
     """The modality of a recipe's images, at the size of its network where the recipe states none."""
     stated = recipe if recipe.data.image_size is not None else settled(recipe)
-    return ImageModality(stated.data, pooling=recipe.head.pooling)
+    return ImageModality(stated.data, pooling=recipe.head.pooling, boxes=recipe.task == DETECT)
 
 
 def check_available(recipe: tfl.Recipe) -> None:

@@ -1,6 +1,6 @@
 """The data that comes with tfl: strawberry leaves drawn by our own code, and scikit-learn's handwritten digits; and of another
-domain, the leaves as if at night, and digits drawn by our own code; drawn animals, whose classes are told by attributes; and
-drawn people, with their ages.
+domain, the leaves as if at night, and digits drawn by our own code; drawn animals, whose classes are told by attributes; drawn
+people, with their ages; and drawn blood cells, with the box around each.
 
 No image file ships. The leaves are drawn at first use (some seconds), kept under the cache folder, and read from there
 afterwards; the same code draws the same pictures everywhere. They are drawn, not photographed: good for trying tfl and
@@ -47,6 +47,7 @@ class SampleArrays:
         class_names: the label of each index.
         note: what kind of pictures these are, to be shown wherever they are used.
         columns: of a sample of several targets, or with a number to predict, the cells of each, by name; empty for others.
+        boxes: of a sample of boxes, `(n, boxes, 5)` as in `tfl.data.examples.Examples.boxes`; None for others.
     """
 
     images: NDArray[np.uint8]
@@ -54,6 +55,7 @@ class SampleArrays:
     class_names: tuple[str, ...]
     note: str
     columns: dict[str, list[str]] = field(default_factory=dict)
+    boxes: NDArray[np.float32] | None = None
 
 
 SAMPLES: dict[str, SampleInfo] = {
@@ -100,6 +102,16 @@ SAMPLES: dict[str, SampleInfo] = {
         note="drawn, not photographed",
         class_names=tuple(f"person_{number:02d}" for number in range(30, 40)),
     ),
+    "cells": SampleInfo(
+        name="cells",
+        note="drawn, not photographed",
+        class_names=("platelet", "red_cell", "white_cell"),
+    ),
+    "cells_dark": SampleInfo(
+        name="cells_dark",
+        note="drawn, not photographed, and darkened",
+        class_names=("platelet", "red_cell", "white_cell"),
+    ),
 }
 
 
@@ -130,6 +142,8 @@ def load_sample(name: str) -> SampleArrays:
     }
     about = SAMPLES[name]
     columns: dict[str, list[str]] = {}
+    if name in ("cells", "cells_dark"):
+        return _load_cells(name)
     if name == "leaf_tasks":
         images, labels, columns = _load_leaf_tasks()
     elif name in ("people", "other_people"):
@@ -170,6 +184,24 @@ def _load_leaf_tasks() -> _Drawn:
 
     file, names = _file_of("leaf_tasks", "drawing.py", "leaves.py", "leaf_tasks.py"), ("disease", "signs", "severity")
     return _kept_columns(file, names, lambda: draw_leaf_tasks(SAMPLES["leaf_tasks"].class_names))
+
+
+def _load_cells(name: str) -> SampleArrays:
+    """Pictures with boxes, from a file or drawn and kept there; they have no labels."""
+    import numpy as np
+
+    from tfl.modalities.image.cells import draw_cells
+
+    file, about = _file_of(name, "drawing.py", "other_domain.py", "cells.py"), SAMPLES[name]
+    stored = _read_stored(file, ("images", "boxes")) if os.path.isfile(file) else None
+    if stored is None:
+        images, boxes = draw_cells(name)
+        stored = {"images": images, "boxes": boxes}
+        _keep(file, stored)
+    none = np.zeros(0, np.int32)
+    return SampleArrays(
+        images=stored["images"], labels=none, class_names=about.class_names, note=about.note, boxes=stored["boxes"]
+    )
 
 
 def _load_people(name: str) -> _Drawn:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from tfl.errors import BackboneError, TflError
 from tfl.evaluate.out_of_distribution import with_current_names
 from tfl.modalities.shipping import Shipping
-from tfl.recipe import HEADS
+from tfl.recipe import DETECT, HEADS
 from tfl.runs import Run
 from tfl.serve.page.neighbours import Neighbours, load_neighbours
 from tfl.serve.page.network import RunNetwork
@@ -60,11 +60,14 @@ class Answers:
         Returns:
             `task`, and by task: `label`, `probabilities`, `calibrated_probabilities` and `prediction_set` by class; `labels` and
             `probabilities` by label; `values`, `lower` and `upper` by name; of several targets `targets`, the answer of each by
-            name. `is_out_of_distribution`,
+            name; `detections`, see `tfl.serve.rows.row_of`, and `boxes`, to lay over the example.
+            `is_out_of_distribution`,
             `out_of_distribution_score`; what `Shipping.shown` and `Shipping.explained` give; `neighbours`; `missing`, why any of
             them is None.
         """
         names = [name.decode() for name in outputs["labels"][0].tolist()]
+        if self._task == DETECT:
+            return self._boxes(content, names, outputs)
         said = _said(self._task, names, outputs)
         missing = {} if self._task != "classify" or said["calibrated_probabilities"] else {"confidence": _NOT_CALIBRATED}
         explained, why = self._explained(content, names, _explained_column(self._task, names, said))
@@ -75,6 +78,16 @@ class Answers:
         explained["neighbours_from"] = "training" if self._nearest_of is None else "index"
         shown = self._shipping.shown(content)
         return {**said, **self._about, **shown, **explained, "missing": {**missing, **why}}
+
+    def _boxes(self, content: bytes, names: Sequence[str], outputs: Mapping[str, NDArray[Any]]) -> dict[str, Any]:
+        """The detections, and the boxes to lay over the example."""
+        from tfl.modalities.image.boxes import over_shown
+
+        shown = self._shipping.shown(content)
+        found = row_of(self._task, {name: values[0] for name, values in outputs.items()}, names)
+        nothing = {"neighbours": None, "is_out_of_distribution": None, "out_of_distribution_score": None, "grad_cam": None}
+        boxes = over_shown(shown, found["detections"], names)
+        return {"task": self._task, **found, "boxes": boxes, **nothing, **shown, "missing": {}}
 
     def _from_index(self, nearest: NearestOf, content: bytes) -> tuple[list[dict[str, Any]] | None, dict[str, str]]:
         """The nearest examples of an index, or why there are none."""

@@ -40,6 +40,10 @@ class TwoViews:
         """The same: its loss has no variables."""
         return self
 
+    def target_width(self, outputs: int) -> int:
+        """Targets are not read, and as wide as the outputs."""
+        return outputs
+
     def logits_of(self, model: keras.Model) -> Any:
         """The embedding, which the loss reads."""
         return model.output

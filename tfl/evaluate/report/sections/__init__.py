@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tfl.evaluate.predictions import NAME, read_predictions
-from tfl.recipe import HEADS
+from tfl.recipe import DETECT, HEADS
 from tfl.tasks.base import Task, task_of
 
 if TYPE_CHECKING:
@@ -30,6 +30,8 @@ WORDS = {
     "r2": "R²",
     "median_absolute_error": "Median absolute error",
     "spearman": "Rank correlation",
+    "map_50": "mAP@50",
+    "map_50_95": "mAP@50:95",
     "perplexity": "Perplexity for each byte",
     "bits_per_byte": "Bits for each byte",
 }
@@ -58,7 +60,12 @@ def section_of(run: Run, name: str, metrics: Mapping[str, Any]) -> Section:
     if name == "classify" or "test" not in metrics or not run.path(NAME).is_file():
         return Section(facts={})
     module: Any = importlib.import_module(f"{__name__}.{name}")
-    made: Section = module.section(metrics, read_predictions(run.folder)["test"])
+    if name == DETECT:
+        from tfl.evaluate.boxes import read_boxes
+
+        made: Section = module.section(metrics, read_boxes(run.folder, list(metrics["test"]["per_kind"]))["test"])
+    else:
+        made = module.section(metrics, read_predictions(run.folder)["test"])
     facts = {"name": name, "figures": overall_rows(name, metrics), **made.facts}
     return Section(facts=facts, figures={key: figure for key, figure in made.figures.items() if figure})
 

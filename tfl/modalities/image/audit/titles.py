@@ -19,5 +19,13 @@ TITLES = {
     "overexposed": "Overexposed pictures",
     "blank": "Blank pictures",
     "blurred": "Blurred pictures",
+    "boxes_empty": "Boxes without width or height",
+    "boxes_outside": "Boxes outside of their picture",
+    "boxes_clipped": "Boxes that reach over the edge",
+    "boxes_doubled": "Boxes that are there twice",
+    "boxes_of_two_classes": "Boxes of two classes at one place",
+    "boxes_missing": "Pictures without an annotation",
+    "box_images_missing": "Annotated pictures that are not there",
+    "boxes_read": "How the boxes were read",
     "exclude_unknown": "Lines that fit no image",
 }

@@ -12,6 +12,7 @@ export function percent(share) {
 // One sentence for the status line and those who listen to it.
 export function spoken(answer) {
   const odd = answer.is_out_of_distribution ? "Unlike the training examples. " : "";
+  if (answer.detections) return `${odd}${counted(answer)}.`;
   if (answer.targets) return odd + Object.keys(answer.targets).map((name) => `${name}: ${ofTarget(answer.targets[name])}.`).join(" ");
   if (answer.task === "multilabel") return `${odd}${answer.labels.length ? answer.labels.join(", ") : "None of the labels"}.`;
   if (answer.values) return odd + Object.keys(answer.values).map((name) => `${name}: ${number(answer, name)}.`).join(" ");
@@ -19,6 +20,13 @@ export function spoken(answer) {
   const first = `${answer.is_out_of_distribution ? "Out of distribution. Nearest class: " : ""}${answer.label}, ${percent(shares[answer.label])}.`;
   const set = answer.prediction_set;
   return set && set.length > 1 ? `${first} Prediction set: ${set.join(", ")}.` : first;
+}
+
+// How many boxes of each class were found.
+function counted(answer) {
+  const counts = {};
+  for (const one of answer.detections) counts[one.label] = (counts[one.label] ?? 0) + 1;
+  return Object.keys(counts).map((name) => `${counts[name]} ${name}`).join(", ") || "Nothing was found";
 }
 
 export function showAnswer(answer, fileName, nouns) {
@@ -114,13 +122,16 @@ function showPicture(answer, fileName) {
   picture.classList.toggle("tiny", Math.max(answer.picture.width, answer.picture.height) < 64);
   picture.style.width = small ? "20rem" : "";
   const heat = byId("heat");
-  heat.hidden = !answer.grad_cam;
+  heat.hidden = !(answer.grad_cam || answer.boxes);
   byId("looked").hidden = !answer.grad_cam;
   if (answer.grad_cam) {
     heat.src = answer.grad_cam;
     const about = answer.targets ? ofTarget(Object.values(answer.targets)[0]) : answer.label;
     heat.alt = `Grad-CAM for ${about}: ${answer.looked}`;
     byId("looked-note").textContent = `${answer.looked} How much each place speaks for ${about}:`;
+  } else if (answer.boxes) {
+    heat.src = answer.boxes;
+    heat.alt = `Boxes: ${counted(answer)}`;
   } else {
     heat.removeAttribute("src");
   }
@@ -128,6 +139,7 @@ function showPicture(answer, fileName) {
 
 // What stands in large letters, and how sure it is.
 function headline(answer) {
+  if (answer.detections) return [counted(answer), ""];
   if (answer.targets) return [Object.values(answer.targets).map(ofTarget).join("; "), ""];
   if (answer.task === "multilabel") return [answer.labels.join(", ") || "None of the labels", ""];
   if (answer.values) {
@@ -161,6 +173,13 @@ function showSet(answer) {
 }
 
 function showBars(answer) {
+  if (answer.detections) {
+    const rows = answer.detections.map((one) => bar(one.label, one.score, null, false, ""));
+    byId("bars").replaceChildren(...rows);
+    fold(rows, "boxes");
+    byId("bars-note").textContent = "The score of each box.";
+    return;
+  }
   if (answer.values || answer.targets) {
     byId("bars").replaceChildren();
     byId("more").hidden = true;
@@ -201,14 +220,14 @@ function bar(name, share, before, inside, insideWords) {
   return row;
 }
 
-function fold(rows) {
+function fold(rows, what = "classes") {
   const more = byId("more");
   const rest = rows.length > SHOWN + 1 ? rows.slice(SHOWN) : [];
   more.hidden = rest.length === 0;
   const open = (wide) => {
     for (const row of rest) row.hidden = !wide;
     more.setAttribute("aria-expanded", String(wide));
-    more.textContent = wide ? `Show the first ${SHOWN} only` : `Show all ${rows.length} classes`;
+    more.textContent = wide ? `Show the first ${SHOWN} only` : `Show all ${rows.length} ${what}`;
   };
   more.onclick = () => open(more.getAttribute("aria-expanded") !== "true");
   open(false);
