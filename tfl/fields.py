@@ -8,6 +8,7 @@ Limits and descriptions stand in a field's metadata; `number()` writes them.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import math
 import reprlib
@@ -326,6 +327,7 @@ def _literal(text: str) -> Any:
             return text
 
 
+@functools.cache
 def _hints(part_type: type) -> dict[str, Any]:
     return typing.get_type_hints(part_type)
 
