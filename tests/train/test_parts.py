@@ -130,6 +130,7 @@ def test_it_can_end_halfway_and_by_a_penalty_close_to_the_start(tmp_path, recipe
     assert 0 < near < far / 2
 
 
+@pytest.mark.slow
 def test_a_start_that_is_restored_is_the_same_to_the_bit(tmp_path, recipe, bundle, network, part):
     recipe = dataclasses.replace(part(recipe, "lora"), head=tfl.Head(start="probe"), monitor=tfl.Monitor("val_loss"))
     recipe = recipe.override("stages.finetune.learning_rate", "10")

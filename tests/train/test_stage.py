@@ -100,6 +100,7 @@ def test_a_stage_that_only_harms_is_undone(tmp_path, recipe, bundle, network, ch
     assert all(map(np.array_equal, weights_of(again), weights_of(assembled)))
 
 
+@pytest.mark.slow
 def test_patience_ends_the_stage(tmp_path, recipe, bundle, network, changed):
     recipe = changed(recipe, "head", epochs=50, learning_rate=1e-12)
     recipe = dataclasses.replace(recipe, stages=recipe.stages[:1], monitor=tfl.Monitor("val_accuracy", patience=3))

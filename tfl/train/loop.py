@@ -117,12 +117,9 @@ class Loop:
         batch, memory = (inputs, targets), (inputs, targets, order, number, number)
         full = input_specs(model, "float32", batch_size=batch_size), tf.TensorSpec((batch_size, width))
         self._xla_step = _compiled(self._step, full, jit_compile=True)
-        self._over_batch = {
-            jit: _compiled(step, batch) for jit, step in ((False, self._step), (True, self._full_step))
-        }
+        self._over_batch = {jit: _compiled(step, batch) for jit, step in ((False, self._step), (True, self._full_step))}
         self._over_memory = {
-            jit: _compiled(steps, memory)
-            for jit, steps in ((False, self._memory_steps), (True, self._full_memory_steps))
+            jit: _compiled(steps, memory) for jit, steps in ((False, self._memory_steps), (True, self._full_memory_steps))
         }
         self._predict = _compiled(self._forward, (inputs,))
         self.inputs, self.jit_compile, self._chunk = inputs, jit_compile, 8
