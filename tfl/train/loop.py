@@ -302,7 +302,7 @@ class Loop:
 
 
 def _compiled(function: Callable[..., Any], signature: Any, *, jit_compile: bool | None = None) -> Any:
-    """A graph; nothing here branches in Python on a tensor, and reading the source for that takes longer than a small training."""
+    """A graph. Nothing here branches in Python on a tensor; reading the source for that takes longer than a small training."""
     return tf.function(function, input_signature=signature, jit_compile=jit_compile, autograph=False)
 
 
