@@ -26,7 +26,7 @@ from tfl.modalities.image.backbones.build import build_backbone
 from tfl.modalities.image.modality import ImageModality
 
 BOUNDS = {"float16": (1 / 2048, 3e-8), "bfloat16": (1 / 256, 1e-38), "float32": (0.0, 0.0)}
-FAMILIES = ("MobileNet", "MobileNetV2", "MobileNetV3Small", "EfficientNetV2B0", "DenseNet121", "ConvNeXtTiny", "VGG16")
+FAMILIES = ("MobileNetV3Small", "DenseNet121", "ConvNeXtTiny")
 """Networks of every kind of layer; the other families only repeat them, and `benchmarks/engines.py` has them."""
 
 
