@@ -57,6 +57,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--general-epochs", type=int, default=4)
     parser.add_argument("--passages", type=int, default=4_000, help="passages of the author")
     parser.add_argument("--epochs", type=int, default=4)
+    parser.add_argument("--rate", type=float, default=1e-3, help="the learning rate of training on the author after the others")
     sides = ["top 4", f"top {BLOCKS}", "nothing", "nothing, longer", "classify"]
     parser.add_argument("--sides", nargs="+", default=sides, help="`top K`, `nothing`, `nothing, longer`, `classify`")
     return parser.parse_args()
@@ -128,7 +129,7 @@ class Bench:
             validation=0.1,
             test=0.15,
         )
-        rate = 3e-4 if backbone else 2e-3
+        rate = self.options.rate if backbone else 2e-3
         stage = tfl.Stage(
             "author", train=train, epochs=epochs, batch_size=BATCH, learning_rate=rate, schedule="cosine", warmup_epochs=0.1
         )

@@ -22,7 +22,7 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 SLOW_DOCTESTS = {
     *(f"tfl.api.{name}" for name in ("run", "probe", "advise", "tune", "study")),
-    *("tfl.job.run_recipe", "tfl.trained_run.TrainedRun", "tfl.tuning.search.search"),
+    *("tfl.job.run.run_recipe", "tfl.trained_run.TrainedRun", "tfl.tuning.search.search"),
     *(f"tfl.advice.{name}" for name in ("advise.advise", "networks.compare_networks", "probe.probe_recipe")),
     *(f"tfl.embeddings.{name}" for name in ("api.embed", "embed.embed_source", "index.VectorIndex")),
     *("tfl.cli.mirror.mirror_test", "tfl.styling.api.style"),
@@ -104,8 +104,8 @@ def with_pictures() -> Iterator[Callable[[], contextlib.AbstractContextManager[N
     patch = pytest.MonkeyPatch()
 
     def leave_out() -> None:
-        for step in ("_save_album", "_save_projection"):
-            patch.setattr(f"tfl.job.{step}", lambda *arguments: None)
+        for step in ("keep_album", "keep_projection"):
+            patch.setattr(f"tfl.job.keep.{step}", lambda *arguments: None)
 
     @contextlib.contextmanager
     def made() -> Iterator[None]:

@@ -100,15 +100,13 @@ def prepare(recipe: Recipe, console: Console, *, examples: Examples | None = Non
         console.print(f"         note: {words}", markup=False)
     if isinstance(task, Heads):
         task.check_held_out({name: task.targets(audited.examples)[parts[name]] for name in ("val", "test")})
-    bundle = Bundle(
-        examples=audited.examples,
+    bundle = Bundle.of(
+        audited,
         split=parts,
         data=recipe.data,
         seed=recipe.seed,
-        fingerprints=audited.fingerprints,
         modality=modality,
         task=task.fitted(task.targets(audited.examples)[parts.train], audited.examples.class_names),
-        cached=audited.cached,
     )
     return Prepared(recipe, bundle, audited.findings)
 

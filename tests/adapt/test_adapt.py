@@ -105,7 +105,7 @@ def test_resumed_and_repeated_runs_are_the_same(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr("tfl.job._evaluate", interrupted)
+        patched.setattr("tfl.job.measure.outputs_by_split", interrupted)
         run(recipe, tmp_path / "part")
     with monkeypatch.context() as patched:
         patched.setattr("tfl.adapt.adapt._candidates", interrupted)  # what was tried is not tried again

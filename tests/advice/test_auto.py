@@ -155,7 +155,7 @@ def test_a_resumed_run_keeps_its_choice(probed, tmp_path, monkeypatch):
     def stopped(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("tfl.job._train", stopped)
+    monkeypatch.setattr("tfl.job.learn.train", stopped)
     with pytest.raises(KeyboardInterrupt):
         run_recipe(digits(), out=tmp_path / "run", console=QUIET)
     monkeypatch.undo()

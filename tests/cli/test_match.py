@@ -108,7 +108,7 @@ def test_what_was_imported_stands_still_in_the_first_stage(done):
 
 @pytest.mark.slow
 def test_a_run_that_was_cut_and_resumed_ends_with_the_same_weights_and_repeats(done, place, monkeypatch):
-    from tfl.train import stage as stages
+    from tfl.job import learn as stages
 
     monkeypatch.chdir(place)
     whole, recipe, quiet = stages.train_stage, tfl.load_recipe("digits.py"), Console(quiet=True)

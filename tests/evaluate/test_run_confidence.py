@@ -114,8 +114,10 @@ def test_confidence_is_fitted_on_own_images_alone(run):
 @pytest.mark.parametrize("run", ["augmented"], indirect=True)
 def test_a_recipe_may_leave_it_out(run):
     """The step of the run makes nothing then, and the export gets None."""
-    from tfl import job
+    from types import SimpleNamespace
+
+    from tfl.job.measure import fit_confidence
 
     without = recipe(*STAGES["augmented"], confidence=None)
     assert tfl.Recipe.from_json(without.to_json()) == without
-    assert job._fit_confidence(run, without, None, None, None, {}, _nowhere()) is None
+    assert fit_confidence(SimpleNamespace(recipe=without), None, {}) is None

@@ -176,7 +176,9 @@ def test_the_file_for_phones_agrees(run, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("place", ["tfl.train.stage.Ledger.snapshot", "tfl.job._evaluate", "tfl.train.start.set_neighbours"])
+@pytest.mark.parametrize(
+    "place", ["tfl.train.stage.Ledger.snapshot", "tfl.job.measure.outputs_by_split", "tfl.train.start.set_neighbours"]
+)
 def test_a_run_that_is_stopped_anywhere_comes_to_the_same(run, tmp_path, monkeypatch, place):
     quiet = Console(quiet=True)
 

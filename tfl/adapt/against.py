@@ -160,17 +160,8 @@ def _side(recipe: Recipe, modality: Modality, examples: Any) -> Bundle:
             received=f"{count} usable {modality.nouns}",
             allowed=f"{FEWEST} or more",
         )
-    none = np.empty(0, np.int64)
-    return Bundle(
-        examples=checked.examples,
-        split=Split(train=np.arange(count), val=none, test=none),
-        data=recipe.data,
-        seed=recipe.seed,
-        fingerprints=checked.fingerprints,
-        modality=modality,
-        task=task_of("classify"),
-        cached=checked.cached,
-    )
+    split = Split.only("train", count)
+    return Bundle.of(checked, split=split, data=recipe.data, seed=recipe.seed, modality=modality, task=task_of("classify"))
 
 
 def distance_sentence(found: Distance, *, source: str, against: str, nouns: str) -> str:

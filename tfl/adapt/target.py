@@ -81,16 +81,10 @@ def load_target_data(data: Data, bundle: Bundle, *, seed: int) -> TargetData:
             fix="Name more examples with `target_data.source`.",
         )
     notes += [f"{one['severity']}: {one['note']}" for one in audited.findings]
-    target = Bundle(
-        examples=dataclasses.replace(audited.examples.take(chosen), splits=None, groups=None),
-        split=Split(train=train, val=np.zeros(0, np.int64), test=test),
-        data=dataclasses.replace(bundle.data, source=data.source),
-        seed=bundle.seed,
-        fingerprints=tuple(audited.fingerprints[int(index)] for index in chosen),
-        modality=bundle.modality,
-        task=bundle.task,
-        cached=None if audited.cached is None else audited.cached.take(chosen),
-    )
+    found_there = audited.take(chosen)
+    found_there = dataclasses.replace(found_there, examples=dataclasses.replace(found_there.examples, splits=None, groups=None))
+    split = Split(train=train, val=np.zeros(0, np.int64), test=test)
+    target = bundle.of_others(found_there, split=split, source=data.source)
     return TargetData(bundle=target, truth=truth[chosen], notes=tuple(notes))
 
 

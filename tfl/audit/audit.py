@@ -134,15 +134,13 @@ def audit_source(
     found = [*named, *(Finding.from_dict(one) for one in checked.findings)]
     examples, doubtful = checked.examples, tuple[str, ...]()
     if len(examples):
-        bundle = Bundle(
-            examples=examples,
-            split=_all_to_train(len(examples)),
+        bundle = Bundle.of(
+            checked,
+            split=Split.only("train", len(examples)),
             data=recipe.data,
             seed=recipe.seed,
-            fingerprints=checked.fingerprints,
             modality=modality,
             task=task_for(recipe, examples.class_names),
-            cached=checked.cached,
         )
         more, doubtful = examine(
             recipe, bundle, splits=examples.splits, deep=deep, console=console, progress=progress, clock=clock
@@ -230,7 +228,7 @@ def _features(
 ) -> NDArray[np.float32]:
     from tfl.audit.vectors import vectors_of
 
-    everything = dataclasses.replace(bundle, split=_all_to_train(len(bundle.examples)))
+    everything = dataclasses.replace(bundle, split=Split.only("train", len(bundle.examples)))
     return vectors_of(recipe, everything, console=console, progress=progress)
 
 
@@ -238,11 +236,6 @@ def _tied_with(tied: NDArray[np.int64], sets: Sets) -> NDArray[np.int64]:
     """`(n,)` what belongs together, once the members of each set do."""
     pairs = [np.stack([members, np.full(len(members), members[0])], axis=1) for members in sets]
     return joined(tied, np.concatenate(pairs) if pairs else np.empty((0, 2), np.int64))
-
-
-def _all_to_train(count: int) -> Split:
-    none = np.empty(0, np.int64)
-    return Split(train=np.arange(count), val=none, test=none)
 
 
 def summary(audit: Audit) -> str:

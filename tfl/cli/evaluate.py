@@ -149,7 +149,6 @@ def _fit_confidence(run: Run, bundle: Bundle) -> dict[str, Any]:
 
 def _other_source(run: Run, source: str, skip_bad: bool) -> Bundle:
     """Every example of `source` that can be read."""
-    import numpy as np
 
     from tfl.data.audit import audit
     from tfl.data.bundle import Bundle
@@ -177,16 +176,13 @@ def _other_source(run: Run, source: str, skip_bad: bool) -> Bundle:
             click.echo(f"warning: {finding['note']}", err=True)
     if len(found.examples) < len(examples):
         click.echo(f"{len(examples) - len(found.examples)} files cannot be read as {modality.nouns} and are left out.", err=True)
-    none = np.empty(0, np.int64)
-    return Bundle(
-        examples=found.examples,
-        split=Split(train=np.arange(len(found.examples)), val=none, test=none),
+    return Bundle.of(
+        found,
+        split=Split.only("train", len(found.examples)),
         data=data,
         seed=run.recipe.seed,
-        fingerprints=found.fingerprints,
         modality=modality,
         task=task_for(run.recipe, examples.class_names),
-        cached=found.cached,
     )
 
 

@@ -254,15 +254,8 @@ def _sample(examples: Examples, *, seed: int) -> Bundle:
     data = Data(examples.source or "memory", image_size=(SIDE, SIDE))
     audited = audit(examples, modality=modality_of_data(data), on_bad="report", keep=True)
     one_of_each = np.unique(tied_together(audited.examples, audited.fingerprints), return_index=True)[1]
-    none = np.empty(0, np.int64)
-    return Bundle(
-        examples=audited.examples.take(one_of_each),
-        split=Split(train=np.arange(len(one_of_each)), val=none, test=none),
-        data=data,
-        seed=seed,
-        fingerprints=[audited.fingerprints[index] for index in one_of_each],
-        cached=None if audited.cached is None else audited.cached.take(one_of_each),
-    )
+    split = Split.only("train", len(one_of_each))
+    return Bundle.of(audited.take(one_of_each), split=split, data=data, seed=seed)
 
 
 def _drawn(examples: Examples, *, seed: int) -> NDArray[np.int64]:

@@ -21,7 +21,7 @@ from tfl.errors import BadImageError
 from tfl.modalities.base import Checked, Modality
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from numpy.typing import ArrayLike, NDArray
 
 OnBad = Literal["error", "skip", "report"]
 _AT_ONCE = 1024
@@ -45,6 +45,21 @@ class AuditResult:
     fingerprints: tuple[str, ...]
     findings: list[dict[str, Any]]
     cached: CachedTensors | None = None
+
+    def take(self, rows: ArrayLike) -> AuditResult:
+        """Some of the usable examples, with all that is known of them.
+
+        Args:
+            rows: Their positions among the usable ones.
+        """
+        at = np.asarray(rows, np.int64)
+        return replace(
+            self,
+            examples=self.examples.take(at),
+            kept=self.kept[at],
+            fingerprints=tuple(self.fingerprints[int(index)] for index in at),
+            cached=None if self.cached is None else self.cached.take(at),
+        )
 
 
 def audit(examples: Examples, *, modality: Modality, on_bad: OnBad = "error", keep: bool = False) -> AuditResult:

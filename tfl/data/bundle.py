@@ -7,10 +7,11 @@ import functools
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import numpy as np
 
+from tfl.data.split import Split
 from tfl.errors import DataError
 from tfl.modalities.base import modality_of_data
 from tfl.recipe import Data
@@ -20,9 +21,9 @@ if TYPE_CHECKING:
     import tensorflow as tf
     from numpy.typing import ArrayLike, NDArray
 
+    from tfl.data.audit import AuditResult
     from tfl.data.cached import CachedTensors
     from tfl.data.source import Examples
-    from tfl.data.split import Split
     from tfl.modalities.base import Modality
     from tfl.tasks.base import Task
 
@@ -56,6 +57,28 @@ class Bundle:
     def __post_init__(self) -> None:
         if self.modality is None:
             object.__setattr__(self, "modality", modality_of_data(self.data))
+
+    @classmethod
+    def of(cls, found: AuditResult, *, split: Split, **given: Any) -> Self:
+        """A bundle of examples that an audit found usable.
+
+        Args:
+            found: What the audit found, with the tensors that it kept.
+            split: How the usable examples are split.
+            given: The other fields, by name.
+        """
+        return cls(examples=found.examples, split=split, fingerprints=found.fingerprints, cached=found.cached, **given)
+
+    def of_others(self, found: AuditResult, *, split: Split, source: str) -> Bundle:
+        """Other usable examples, read and predicted as those of the bundle are.
+
+        Args:
+            found: What the audit found.
+            split: How they are split.
+            source: Where they come from.
+        """
+        data = dataclasses.replace(self.data, source=source)
+        return Bundle.of(found, split=split, data=data, seed=self.seed, modality=self.modality, task=self.task)
 
     @property
     def class_count(self) -> int:
@@ -104,6 +127,22 @@ class Bundle:
         if set(found) < set(names):
             raise DataError("The inputs of the network do not fit on the disk, and the blocks above the cut need them.")
         return found
+
+    def take(self, rows: ArrayLike) -> Bundle:
+        """Some of the examples alone, all in the training split.
+
+        Args:
+            rows: Their positions.
+        """
+        at = np.asarray(rows, np.int64)
+        return dataclasses.replace(
+            self,
+            examples=self.examples.take(at),
+            split=Split.only("train", len(at)),
+            fingerprints=tuple(self.fingerprints[int(index)] for index in at),
+            cached=None if self.cached is None else self.cached.take(at),
+            extra=0,
+        )
 
     def indices(self, part: str) -> np.ndarray:
         """The positions of the split `part` in `examples`, int `(n,)`."""

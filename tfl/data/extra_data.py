@@ -70,14 +70,7 @@ class ExtraData:
         Args:
             rows: Their positions.
         """
-        at, pool = np.asarray(rows, np.int64), self.bundle
-        return dataclasses.replace(
-            pool,
-            examples=pool.examples.take(at),
-            split=dataclasses.replace(pool.split, train=np.arange(len(at))),
-            fingerprints=tuple(pool.fingerprints[int(index)] for index in at),
-            cached=None if pool.cached is None else pool.cached.take(at),
-        )
+        return self.bundle.take(rows)
 
     def notes(self) -> list[str]:
         """What was left out, and what is missing, as sentences."""
@@ -122,18 +115,9 @@ def load_extra_data(data: Data, bundle: Bundle, *, seed: int) -> ExtraData:
             fix="Name other examples with `extra_data.source`, or leave `extra_data` out. Groups of both sources with the same "
             "name count as one: rename them where they are not.",
         )
-    chosen = audited.examples.take(kept)
-    pool = Bundle(
-        examples=chosen,
-        split=Split(train=np.arange(len(kept)), val=np.zeros(0, np.int64), test=np.zeros(0, np.int64)),
-        data=dataclasses.replace(bundle.data, source=data.source),
-        seed=bundle.seed,
-        fingerprints=tuple(audited.fingerprints[int(index)] for index in kept),
-        modality=bundle.modality,
-        task=bundle.task,
-        cached=None if audited.cached is None else audited.cached.take(kept),
-    )
-    without = tuple(name for name, count in chosen.counts().items() if not count)
+    chosen = audited.take(kept)
+    pool = bundle.of_others(chosen, split=Split.only("train", len(kept)), source=data.source)
+    without = tuple(name for name, count in chosen.examples.counts().items() if not count)
     findings = tuple(audited.findings)
     return ExtraData(bundle=pool, found=len(found), classes=left_out, without=without, findings=findings, **counts)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
@@ -32,6 +32,22 @@ class Split:
     val: NDArray[np.int64]
     test: NDArray[np.int64]
     notes: tuple[str, ...] = ()
+
+    @classmethod
+    def only(cls, name: str, count: int) -> Self:
+        """A split that has all of `count` examples in one part.
+
+        Args:
+            name: Of the part: `train`, `val` or `test`.
+            count: How many examples there are.
+
+        Example:
+
+        >>> Split.only("test", 3)
+        Split(train=array([], dtype=int64), val=array([], dtype=int64), test=array([0, 1, 2]), notes=())
+        """
+        train, val, test = (np.arange(count if one == name else 0) for one in SPLITS)
+        return cls(train=train, val=val, test=test)
 
     def __getitem__(self, name: str) -> NDArray[np.int64]:
         if name not in SPLITS:

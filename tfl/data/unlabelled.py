@@ -92,8 +92,7 @@ def load_unlabelled(unlabelled: Unlabelled, bundle: Bundle, *, seed: int) -> Unl
             f"{bundle.modality.nouns}, {counts['trained']} of training {bundle.modality.nouns}",
             fix="Name others with `unlabelled.source`, or leave `unlabelled` out: `pretrain` then takes the training examples.",
         )
-    cached = None if audited.cached is None else audited.cached.take(kept)
-    pool = _plain(bundle, audited.examples.take(kept), [audited.fingerprints[int(at)] for at in kept], cached)
+    pool = _plain(bundle.of_others(audited.take(kept), split=Split.only("train", len(kept)), source=unlabelled.source))
     return UnlabelledData(bundle=pool, found=len(examples), findings=tuple(audited.findings), **counts)
 
 
@@ -104,9 +103,7 @@ def pool_of(bundle: Bundle, unlabelled: UnlabelledData | None) -> Bundle:
         bundle: The target's examples.
         unlabelled: The others; None for none.
     """
-    rows = bundle.indices("train")
-    cached = None if bundle.cached is None else bundle.cached.take(rows)
-    own = _plain(bundle, bundle.examples.take(rows), [bundle.fingerprints[int(at)] for at in rows], cached)
+    own = _plain(bundle.take(bundle.indices("train")))
     return own if unlabelled is None else with_extra_examples(own, unlabelled.bundle)
 
 
@@ -155,18 +152,9 @@ def _without_labels(examples: Examples) -> Examples:
     return dataclasses.replace(examples, class_names=(_NO_LABEL,), labels=labels, targets=None, groups=None, splits=None)
 
 
-def _plain(bundle: Bundle, examples: Examples, fingerprints: list[str], cached: Any) -> Bundle:
-    """Some examples without their labels, all in the training split."""
-    none = np.zeros(0, np.int64)
-    return dataclasses.replace(
-        bundle,
-        examples=_without_labels(examples),
-        split=Split(train=np.arange(len(examples)), val=none, test=none),
-        fingerprints=tuple(fingerprints),
-        task=task_of("classify"),
-        cached=cached,
-        extra=0,
-    )
+def _plain(bundle: Bundle) -> Bundle:
+    """The same examples without their labels."""
+    return dataclasses.replace(bundle, examples=_without_labels(bundle.examples), task=task_of("classify"))
 
 
 def _fresh(bundle: Bundle, fingerprints: tuple[str, ...]) -> tuple[NDArray[np.int64], dict[str, int]]:

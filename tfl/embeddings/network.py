@@ -352,16 +352,8 @@ class VectorNetwork:
         from tfl.data.split import Split
         from tfl.features.extract import Extractor
 
-        none = np.empty(0, np.int64)
-        bundle = Bundle(
-            examples=found.examples,
-            split=Split(train=np.arange(len(found.examples)), val=none, test=none),
-            data=self.recipe.data,
-            seed=self.recipe.seed,
-            fingerprints=found.fingerprints,
-            modality=self.modality,
-            cached=found.cached,
-        )
+        split = Split.only("train", len(found.examples))
+        bundle = Bundle.of(found, split=split, data=self.recipe.data, seed=self.recipe.seed, modality=self.modality)
         if self._extractor is None:
             if self.wanted.run is None:
                 self.modality.refuse_undecided(self.recipe, bundle, None, score=lambda features, labels: float("nan"))

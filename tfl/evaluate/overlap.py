@@ -126,7 +126,7 @@ def overlap_with(run: Run, bundle: Bundle, *, near: bool, console: Console) -> O
         used, notes = _used_examples(run, known, bundle.modality)
         words = f"looking for near copies of {len(used.examples)} {nouns} that the run has used (--quick does not)"
         console.print(words, highlight=False, markup=False, soft_wrap=True)
-        found[asked] = _near(run, used, same_content(known, used.fingerprints), _part(bundle, asked))
+        found[asked] = _near(run, used, same_content(known, used.fingerprints), bundle.take(asked))
     except (TflError, OSError) as error:
         why = str(error).split("\n")[0].rstrip(".")
         return Overlap(same=same, notes=(f"Near copies of the run's {nouns} could not be looked for: {why}.",))
@@ -152,29 +152,14 @@ def _used_examples(run: Run, known: dict[str, str], modality: Modality) -> tuple
         )
     whole = Bundle(
         examples=examples,
-        split=_no_split(),
+        split=Split.only("train", len(examples)),
         data=recipe.data,
         seed=recipe.seed,
         fingerprints=prints,
         modality=modality,
         task=task_for(recipe, examples.class_names),
     )
-    return _part(whole, there), notes
-
-
-def _part(bundle: Bundle, indices: NDArray[np.int64]) -> Bundle:
-    return dataclasses.replace(
-        bundle,
-        examples=bundle.examples.take(indices),
-        split=dataclasses.replace(_no_split(), train=np.arange(len(indices))),
-        fingerprints=[bundle.fingerprints[index] for index in indices],
-        cached=None if bundle.cached is None else bundle.cached.take(indices),
-    )
-
-
-def _no_split() -> Split:
-    none = np.empty(0, np.int64)
-    return Split(train=none, val=none, test=none)
+    return whole.take(there), notes
 
 
 def _near(run: Run, used: Bundle, splits: NDArray[Any], asked: Bundle) -> NDArray[Any]:

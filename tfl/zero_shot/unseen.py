@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from tfl.data.audit import audit
 from tfl.data.bundle import Bundle
@@ -45,14 +42,4 @@ def load_unseen(data: Data, bundle: Bundle, *, seed: int) -> Bundle:
             allowed="two unseen classes or more",
         )
     audited = audit(examples, modality=bundle.modality, on_bad=data.on_bad, keep=True)
-    none = np.zeros(0, np.int64)
-    return Bundle(
-        examples=audited.examples,
-        split=Split(train=none, val=none, test=np.arange(len(audited.examples))),
-        data=dataclasses.replace(bundle.data, source=data.source),
-        seed=bundle.seed,
-        fingerprints=tuple(audited.fingerprints),
-        modality=bundle.modality,
-        task=bundle.task,
-        cached=audited.cached,
-    )
+    return bundle.of_others(audited, split=Split.only("test", len(audited.examples)), source=data.source)
