@@ -20,9 +20,12 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 
 
-DOCTESTS_THAT_TRAIN = {
+SLOW_DOCTESTS = {
     *(f"tfl.api.{name}" for name in ("run", "probe", "advise", "tune", "study")),
     *("tfl.job.run.run_recipe", "tfl.trained_run.TrainedRun", "tfl.tuning.search.search"),
+    *(f"tfl.advice.{name}" for name in ("advise.advise", "networks.compare_networks", "probe.probe_recipe")),
+    *(f"tfl.embeddings.{name}" for name in ("api.embed", "embed.embed_source", "index.VectorIndex")),
+    *("tfl.cli.mirror.mirror_test", "tfl.styling.api.style"),
 }
 
 gc.set_threshold(50_000, 20, 50)  # networks are many objects: looking through all of them took a sixth of the time
@@ -32,7 +35,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "real_weights: needs ImageNet weights in KERAS_HOME")
     config.addinivalue_line("markers", "real_photos: needs photos in TFL_TEST_DATA")
     config.addinivalue_line("markers", "real_text: needs a KerasHub preset of a sentence encoder in TFL_TEST_TEXT")
-    config.addinivalue_line("markers", "slow: takes more than a few seconds; `-m 'not slow'` is the fast tier")
+    config.addinivalue_line("markers", "slow: takes about a second or more; `-m 'not slow'` is the fast tier")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -40,7 +43,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     photos = Path(os.environ.get("TFL_TEST_DATA", "/nonexistent")) / "flowers"
     encoder = Path(os.environ.get("TFL_TEST_TEXT", "/nonexistent")) / "config.json"
     for item in items:
-        if item.name in DOCTESTS_THAT_TRAIN:
+        if item.name in SLOW_DOCTESTS:
             item.add_marker(pytest.mark.slow)
         if "real_text" in item.keywords and not encoder.is_file():
             item.add_marker(pytest.mark.skip(reason=f"no text encoder: {encoder} is missing (set TFL_TEST_TEXT)"))
@@ -79,7 +82,12 @@ def _longest_files_first(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> None:
-    os.environ["TFL_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+    """A cache for each worker. Samples are drawn once for all of them: their files are named by the code that draws them."""
+    cache, base = tmp_path_factory.mktemp("cache"), tmp_path_factory.getbasetemp()
+    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "samples"
+    shared.mkdir(exist_ok=True)
+    (cache / "samples").symlink_to(shared)
+    os.environ["TFL_CACHE"] = str(cache)
 
 
 @pytest.fixture(scope="session", autouse=True)

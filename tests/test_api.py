@@ -132,6 +132,7 @@ def test_an_unfinished_run_says_what_to_do(tmp_path, recipe_file):
         run.metrics  # noqa: B018
 
 
+@pytest.mark.slow
 def test_probe_returns_a_profile_and_writes_where_it_is_told(recipe_file, tmp_path):
     profile = tfl.probe(recipe_file, tmp_path / "probe")
     assert len(profile.rows) == 8 and (tmp_path / "probe" / "probe.html").is_file()

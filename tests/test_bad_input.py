@@ -145,10 +145,12 @@ def test_weights_that_cannot_be_had(tfl_run, tmp_path, monkeypatch):
     refused(result, "mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224_no_top.h5", "KERAS_HOME")
 
 
+@pytest.mark.slow
 def test_an_unknown_block(tfl_run, tmp_path):
     refused(tfl_run(photos(tmp_path / "photos"), "--set", "stages.head.train=blocks:conv99*"), "conv99*")
 
 
+@pytest.mark.slow
 def test_more_blocks_than_there_are(tfl_run, tmp_path):
     refused(tfl_run(photos(tmp_path / "photos"), "--set", "stages.head.train=top:99"), "99")
 

@@ -26,6 +26,8 @@ from tfl.serve.page.answer import Answers
 from tfl.serve.predictor import open_predictor
 from tfl.train.stage import train_stage
 
+pytestmark = pytest.mark.slow
+
 QUIET = Console(quiet=True)
 TARGETS = {"bar": "class", "tints": "labels", "level": "number"}
 

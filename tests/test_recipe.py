@@ -118,6 +118,7 @@ def test_any_text_as_a_value_is_taken_or_refused_in_words(text):
             assert str(error)
 
 
+@pytest.mark.slow
 @given(
     st.recursive(
         st.none() | st.booleans() | st.floats() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)

@@ -176,6 +176,7 @@ def test_other_weights_are_refused(tmp_path, recipe, photos):
         refuse_other_inputs(run, bundle_of(photos), fingerprint="f", weights={"name": "mini", "sha256": "x"})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reader", ["python", "tensorflow"])
 def test_a_file_that_vanishes_in_the_middle_is_named(photos, reader):
     from tfl.data.pipeline import make_dataset

@@ -8,12 +8,13 @@ Limits and descriptions stand in a field's metadata; `number()` writes them.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import math
 import reprlib
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, TypeVar
 
 from tfl.errors import RecipeError, did_you_mean
@@ -326,8 +327,7 @@ def _literal(text: str) -> Any:
             return text
 
 
-def _hints(part_type: type) -> dict[str, Any]:
-    return typing.get_type_hints(part_type)
+_hints: Callable[[Any], dict[str, Any]] = functools.cache(typing.get_type_hints)
 
 
 def _unfit(name: str, value: Any, allowed: str, hint: str = "") -> RecipeError:

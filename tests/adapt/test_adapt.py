@@ -133,6 +133,7 @@ def test_a_folder_without_labels_is_adapted_to(recipe: tfl.Recipe, tmp_path: Pat
     }
 
 
+@pytest.mark.slow
 def test_bad_input_is_refused_before_there_is_a_folder(recipe: tfl.Recipe, tmp_path: Path) -> None:
     few = write(tmp_path / "few.npz", TARGET[:5], LABELS[TARGET[:5]])
     with pytest.raises(DataError, match="too few examples to adapt to"):

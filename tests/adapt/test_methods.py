@@ -65,6 +65,7 @@ def test_tent_makes_answers_surer_by_scale_and_shift_alone() -> None:
     np.testing.assert_array_equal(model.get_layer("logits").kernel, kernel)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["dann", "deep_coral"])
 def test_upper_blocks_bring_the_domains_together_and_repeat(method: Any) -> None:
     labels = np.arange(300) % 2

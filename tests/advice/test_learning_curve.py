@@ -114,6 +114,7 @@ def test_a_known_curve_is_continued():
     assert found == pytest.approx(2 * 800**-0.5, abs=0.008)
 
 
+@pytest.mark.slow
 def test_more_examples_make_narrower_bands():
     widths = [(forecast := learning_curve(*problem(count)).at(2 * count)).high - forecast.low for count in (24, 160, 1000)]
     assert widths[0] > 1.5 * widths[1] > 2 * widths[2]

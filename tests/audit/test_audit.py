@@ -65,6 +65,7 @@ EXPECTED = {
 }
 
 
+@pytest.mark.slow
 def test_the_quick_audit_finds_what_was_planted(planted: Path) -> None:
     before = content(planted)
     found = audit_source(recipe_of(planted), deep=False)
@@ -89,6 +90,7 @@ def test_the_deep_audit_adds_what_features_say(planted: Path) -> None:
     assert {"files", "headers", "copies", "features", "labels", "costs", "drift", "quality"} == set(found.seconds)
 
 
+@pytest.mark.slow
 def test_what_is_proposed_makes_the_source_clean(planted: Path, tmp_path: Path) -> None:
     found = audit_source(recipe_of(planted), deep=False)
     (tmp_path / "exclude.txt").write_text(exclude_text(found.proposed(), found.names, source=str(planted)))
@@ -102,6 +104,7 @@ def test_what_is_proposed_makes_the_source_clean(planted: Path, tmp_path: Path) 
     assert clean == {"excluded", "mistyped", "exact_duplicates", "conflicting_labels"}
 
 
+@pytest.mark.slow
 def test_examples_of_a_page(planted: Path) -> None:
     found = audit_source(recipe_of(planted), deep=False)
     shown = page_examples(found.findings, found.examples, found.names, found.splits, modality=found.modality, most=2)
@@ -128,6 +131,7 @@ def test_a_run_looks_quickly(planted: Path) -> None:
     assert "error: 2 images in 1 set show the same photo" in said
 
 
+@pytest.mark.slow
 def test_a_run_looks_deeply_when_asked(planted: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = []
 
@@ -142,6 +146,7 @@ def test_a_run_looks_deeply_when_asked(planted: Path, monkeypatch: pytest.Monkey
         run_findings(recipe_of(planted).override("data.audit", "deep"))
 
 
+@pytest.mark.slow
 def test_copies_within_the_drawn_split_are_leaks_of_a_run(tmp_path: Path) -> None:
     root = folder_of_scenes(tmp_path / "data", {"ant": 12, "bee": 12})
     for number in range(12):

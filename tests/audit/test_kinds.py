@@ -30,6 +30,7 @@ def reviews(folder: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_texts_are_audited_without_a_network(tmp_path: Path) -> None:
     pytest.importorskip("keras_hub")
     data = tfl.Data(str(reviews(tmp_path)), input=tfl.Text(length=8), on_bad="skip")
@@ -44,6 +45,7 @@ def test_texts_are_audited_without_a_network(tmp_path: Path) -> None:
     assert rows["mojibake"][0]["examples"][0]["html"].startswith('<span class="text">a café'.replace("é", "Ã©"))
 
 
+@pytest.mark.slow
 def test_sounds_are_audited(tmp_path: Path) -> None:
     data = tfl.Data("sample:sounds", input=tfl.Audio(), per_class=6)
     found = audit_source(tfl.Recipe(name="x", data=data, backbone=tfl.Backbone("mini")), deep=False)

@@ -41,6 +41,7 @@ def _drop_what_was_built() -> Iterator[None]:
     built.cache_clear()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=[pytest.mark.slow] if name in SLOW else []) for name in [*FAMILIES.values(), "NASNetLarge"]]
 )
@@ -90,6 +91,7 @@ def test_units_are_those_a_person_would_name(name: str, expected: list[str]) -> 
     assert [block.name for block in find_blocks(built(name))] == expected
 
 
+@pytest.mark.slow
 def test_names_do_not_depend_on_what_was_built_before() -> None:
     first, again = built("Xception"), build("Xception")
     assert find_blocks(first) == find_blocks(again)

@@ -49,6 +49,7 @@ def set_groups(value: int) -> Callable[[dict[str, Any]], None]:
     return change
 
 
+@pytest.mark.slow
 def test_a_teachable_machine_file_loads(tmp_path: Path) -> None:
     model = classifier()
     model.save(tmp_path / "keras_model.h5")

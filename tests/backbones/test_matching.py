@@ -227,6 +227,7 @@ def test_the_subsequence_is_the_longest() -> None:
 # as backbones --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_mini_takes_layers_of_a_trained_mini_with_another_top(tmp_path: Path) -> None:
     mini = build_backbone(tfl.Backbone("mini"), image_size=(64, 64))
     top = Layers.Dense(2, name="classes")(Layers.GlobalAveragePooling2D()(mini.get_layer("unit5_out").output))

@@ -51,6 +51,7 @@ def test_shrinking_takes_means_of_four(recipe: ModuleType) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_batches_go_on_where_they_were(recipe: ModuleType, shards: Path) -> None:
     whole = list(itertools.islice(recipe.batches(shards, 2, first_step=0), 15))
     rest = list(itertools.islice(recipe.batches(shards, 2, first_step=8), 7))
@@ -59,6 +60,7 @@ def test_batches_go_on_where_they_were(recipe: ModuleType, shards: Path) -> None
             np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.slow
 def test_an_epoch_shows_every_picture_once(recipe: ModuleType, shards: Path) -> None:
     epoch = list(itertools.islice(recipe.batches(shards, 2, first_step=0), 6))
     means = np.concatenate([batch[3] for batch in epoch])
@@ -66,6 +68,7 @@ def test_an_epoch_shows_every_picture_once(recipe: ModuleType, shards: Path) -> 
     np.testing.assert_array_equal(np.sort(means.sum(1)), np.sort(stored.astype("float32").sum(1)))
 
 
+@pytest.mark.slow
 def test_pictures_and_maps_are_mirrored_together(recipe: ModuleType, shards: Path) -> None:
     images, middle, _, pool = next(recipe.batches(shards, 1, first_step=0))
     stored = {name: np.load(shards / f"000-{name}.npy") for name in ("images", "middle", "pool")}

@@ -3,6 +3,7 @@
 import h5py
 import keras
 import numpy as np
+import pytest
 from keras.src.saving import saving_lib
 
 from tfl.backbones.saving import remember_skipped_attributes
@@ -15,6 +16,7 @@ def arrays_in(file):
     return found
 
 
+@pytest.mark.slow
 def test_a_network_is_saved_as_before_and_no_list_is_made_for_a_layer(tmp_path, monkeypatch):
     inputs = keras.Input((4,))
     inner = keras.Sequential([keras.layers.Dense(3), keras.layers.BatchNormalization()])

@@ -43,6 +43,7 @@ def vectors(made, tmp_path):
     return tmp_path / "v.parquet"
 
 
+@pytest.mark.slow
 def test_embed_answers_with_one_document(photos, tmp_path):
     result = invoke("embed", "mini", photos, "--out", tmp_path / "v.npy", "--set", "data.image_size=32,32", "--json")
     document = json.loads(result.stdout)

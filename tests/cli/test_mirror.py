@@ -14,6 +14,7 @@ def noise(count, width=30, seed=0):
     return np.random.default_rng(seed).normal(size=(count, 1, 1, width)).astype(np.float32)
 
 
+@pytest.mark.slow
 def test_chance_is_not_told_apart():
     shares = [tell_apart([noise(200, seed=seed)], np.arange(200) % 4, seed=seed) for seed in range(20)]
     assert 0.45 < np.mean([found.share for found in shares]) < 0.55

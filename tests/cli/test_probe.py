@@ -58,6 +58,7 @@ def asked(monkeypatch):
     return recipes
 
 
+@pytest.mark.slow
 def test_the_changed_recipe_is_probed(here, asked):
     result = invoke("probe", "digits.py", "--data", "photos", "--set", "backbone=MobileNetV2", "--skip-bad", "--out", "p")
     assert result.exit_code == 0, result.stderr

@@ -78,6 +78,7 @@ def test_clean_files_pass_with_fingerprints(folder: Path) -> None:
     assert result.fingerprints == tuple(examples.fingerprint_of(index) for index in range(8))
 
 
+@pytest.mark.slow
 def test_every_bad_file_is_named_in_one_error(folder: Path) -> None:
     names = [spoil(folder, name, content) for name, content in BAD.values()]
     with pytest.raises(BadImageError) as caught:
@@ -98,6 +99,7 @@ def test_bad_files_are_left_out_when_asked(folder: Path) -> None:
     assert len(result.fingerprints) == 8 and len(result.kept) == 8
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ALSO_BAD)
 def test_other_bad_files_are_told_apart(folder: Path, name: str) -> None:
     kind, content = ALSO_BAD[name]
@@ -146,6 +148,7 @@ def test_a_mistyped_file_is_read_and_said(folder: Path) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_the_pixels_of_the_pass_are_those_of_training(folder: Path) -> None:
     spoil(folder, "bad.jpg", b"")
     data = tfl.Data(str(folder), image_size=(10, 14), fit="pad")
@@ -211,6 +214,7 @@ def test_16_bit_images_whose_bits_are_known_are_not(folder: Path, largest: int, 
     assert audit(load(folder), bits=bits).findings == []
 
 
+@pytest.mark.slow
 def test_values_above_the_bits_are_named(folder: Path) -> None:
     names = twelve_bits(folder, largest=5000)
     with pytest.raises(BadImageError, match=r"deep.png has larger values .*up to 5,000; 12 bits allow 4,095") as caught:

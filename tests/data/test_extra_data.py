@@ -33,6 +33,7 @@ def target(folder: Path) -> Any:
     return prepare(tfl.Recipe(name="x", data=data, backbone=tfl.Backbone("mini")), Console(quiet=True)).bundle
 
 
+@pytest.mark.slow
 def test_classes_are_matched_by_name_and_others_are_left_out(tmp_path: Path) -> None:
     bundle = target(tmp_path)
     write(tmp_path / "other", {"Bee": 4, "wasp": 3, "fly": 2})
@@ -44,6 +45,7 @@ def test_classes_are_matched_by_name_and_others_are_left_out(tmp_path: Path) -> 
         load_extra_data(tfl.Data(str(tmp_path / "other"), labels=("wasp", "fly")), bundle, seed=0)
 
 
+@pytest.mark.slow
 def test_copies_of_the_target_are_left_out(tmp_path: Path) -> None:
     bundle = target(tmp_path)
     other = write(tmp_path / "other", {"ant": 5, "bee": 5})
@@ -57,6 +59,7 @@ def test_copies_of_the_target_are_left_out(tmp_path: Path) -> None:
         load_extra_data(bundle.data, bundle, seed=0)
 
 
+@pytest.mark.slow
 def test_groups_of_the_target_are_left_out(tmp_path: Path) -> None:
     bundle = target(tmp_path)
     groups = np.array([f"group leaf {number // 2}" for number in range(20)])
@@ -73,6 +76,7 @@ def test_groups_of_the_target_are_left_out(tmp_path: Path) -> None:
     assert extra.groups == 2 and len(extra) == 4 and "group leaf 10" in extra.bundle.examples.groups
 
 
+@pytest.mark.slow
 def test_a_file_that_cannot_be_read_is_named_or_skipped(tmp_path: Path) -> None:
     bundle = target(tmp_path)
     other = write(tmp_path / "other", {"ant": 3, "bee": 3})
@@ -83,6 +87,7 @@ def test_a_file_that_cannot_be_read_is_named_or_skipped(tmp_path: Path) -> None:
     assert len(extra) == 6 and len(extra.findings) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("held", ["files", "arrays"])
 def test_the_drawn_ones_train_and_nothing_else_changes(tmp_path: Path, held: str) -> None:
     bundle = target(tmp_path)

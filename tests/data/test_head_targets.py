@@ -77,6 +77,7 @@ def test_sources_that_are_no_table_are_refused(tmp_path):
         load_source(data, task=HEADS)
 
 
+@pytest.mark.slow
 def test_the_sample_has_its_targets(tmp_path):
     found = load_source(tfl.Sample("leaf_tasks", targets={"disease": "class", "severity": "number"}), task=HEADS)
     assert len(found.class_names) == 5 and np.isnan(found.targets).any(axis=0).all()

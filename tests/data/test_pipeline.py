@@ -191,6 +191,7 @@ def test_the_order_is_a_function_of_seed_and_epoch(examples: Examples) -> None:
     assert first != order_of(examples, shuffle_seed=2)
 
 
+@pytest.mark.slow
 def test_augmentation_depends_on_the_example_and_not_on_the_order(examples: Examples) -> None:
     augment = tfl.Augment(brightness=0.5, mixup=0.4)
     options = {"modality": ImageModality(DATA), "batch_size": 6, "augment": augment, "augment_seed": 5}
@@ -211,6 +212,7 @@ def test_mixing_reaches_other_classes_even_where_a_batch_has_one(examples: Examp
     np.testing.assert_allclose(labels.sum(axis=1), 1, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_kept_pixels_are_exactly_the_decoded_ones(tmp_path: Path) -> None:
     class_folders(tmp_path, {"a": 3, "b": 3}, kind="jpg")
     data = tfl.Data(str(tmp_path), image_size=(9, 7), fit="crop")

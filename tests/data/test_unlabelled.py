@@ -13,6 +13,7 @@ from tfl.data.unlabelled import load_unlabelled, pool_of, read_unlabelled
 from tfl.errors import BadImageError, DataError
 
 
+@pytest.mark.slow
 def test_a_folder_is_taken_as_it_is_without_copies_of_the_labelled_ones(tmp_path: Path) -> None:
     bundle = target(tmp_path)
     other = write(tmp_path / "other", {"2019": 4, "2020/june": 3})
@@ -39,6 +40,7 @@ def test_a_folder_is_taken_as_it_is_without_copies_of_the_labelled_ones(tmp_path
     assert len({drawn.bundle.fingerprints for drawn in draws}) > 1
 
 
+@pytest.mark.slow
 def test_what_leaves_nothing_is_refused(tmp_path: Path) -> None:
     bundle = target(tmp_path)
     with pytest.raises(DataError, match=r"Next to nothing is left .* 20 images: 8 are exact copies of validation or test"):

@@ -19,6 +19,7 @@ from tfl.errors import BackboneError, BadContentError, DataError, RecipeError
 SMALL = [("data.image_size", (32, 32))]
 
 
+@pytest.mark.slow
 def test_class_folders_are_labels(embedded, coloured):
     assert len(embedded) == 18 and embedded.about["block"] == "unit7_out" and embedded.about["engine"] == "keras float32"
     assert embedded.rows.files[0] == str(coloured / "blue" / "0.png") and set(embedded.rows.labels) == {"blue", "green", "red"}

@@ -18,6 +18,7 @@ def labels(found):
     return [row["label"] for row in found[0]["neighbours"]]
 
 
+@pytest.mark.slow
 def test_the_nearest_have_its_colour(embedded, coloured):
     found = tfl.similar(embedded.path, coloured / "green" / "2.png", top=6)
     first = found[0]["neighbours"][0]

@@ -138,6 +138,7 @@ def test_examples_that_the_source_learnt_from_do_not_count(source: Run, tmp_path
         measured(target(source, backbone=tfl.Backbone(str(tmp_path))))
 
 
+@pytest.mark.slow
 def test_numbers_have_no_classes_to_forget(tmp_path: Path, source: Run) -> None:
     """A source that predicts numbers ends in a layer without an activation, like one that gives logits."""
     changed = tmp_path / "numbers"

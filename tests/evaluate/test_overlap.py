@@ -70,6 +70,7 @@ def found_in(bundle, overlap):
     return document, {row["file"].split("/")[-1]: (row["split"], row["how"]) for row in document["files"]}
 
 
+@pytest.mark.slow
 def test_the_same_content_is_counted_by_split_whatever_it_is_called(tmp_path, used):
     run, bundle = used
     files = {}

@@ -82,6 +82,7 @@ def test_each_file_of_litert_is_refused_on_its_own(unequal, tmp_path):
     assert set(json.loads((tmp_path / FILE).read_text())["exports"]) == {"litert_float32", "litert_float16", "keras"}
 
 
+@pytest.mark.slow
 def test_float16_keeps_in_float32_what_changes_the_probabilities_too_much(shipment, trial, tmp_path):
     folder = ship(("litert",), shipment, tmp_path, certifier=None, quantize=("float32",)).folders["litert"]
     whole = (folder / "model_float32.tflite").read_bytes()

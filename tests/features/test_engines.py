@@ -124,6 +124,7 @@ def test_every_engine_agrees_with_keras_in_large_families(name):
     check_every_engine(name, side=75)
 
 
+@pytest.mark.slow
 @NEEDS_OPENVINO
 def test_any_number_of_images_gives_the_same_rows(mini):
     images = photos(BATCH + 5)

@@ -80,6 +80,7 @@ def photo_table(joint, folder):
     return tfl.Data(str(folder / "photos.csv"), image_size=size, path_column="photo")
 
 
+@pytest.mark.slow
 def test_a_missing_input_is_zeros_and_its_features_are_not_computed(joint):
     prepared = prepare(joint, QUIET)
     (found,), targets = joined_of(prepared).run(np.array([4, 5, 90, 91]))

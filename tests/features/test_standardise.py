@@ -43,6 +43,7 @@ def standardised(assembled: Assembled, bundle: Bundle, part: str) -> np.ndarray:
     return np.asarray(model(bundle.cached[bundle.indices(part)].astype("float32")))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("taps", [("unit3_out",), ("unit1_out", "unit6_out")])
 def test_the_training_images_decide(bundle: Bundle, taps: tuple[str, ...]) -> None:
     assembled = built(bundle, *taps)

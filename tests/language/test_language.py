@@ -160,9 +160,9 @@ def test_the_network_of_a_run_is_the_next_backbone(run, tmp_path):
 
 def test_depth_is_searched(run, tmp_path):
     stage = tfl.Stage("author", train=tfl.top_blocks(1), epochs=1, learning_rate=1e-2)
-    search = tfl.Search(trials=2)
+    search = tfl.Search(trials=2, seeds=0)
     found = tfl.tune(recipe(backbone=tfl.Backbone(str(run.folder)), stages=(stage,), search=search), tmp_path / "search")
-    assert found.path("search.json").is_file() or list(tmp_path.glob("search/*"))
+    assert [row["status"] for row in found.outcomes()] == ["done", "done"]
 
 
 def test_other_runs_do_not_write(tmp_path):

@@ -130,6 +130,7 @@ def test_the_ledger_finds_one_bit_in_any_frozen_weight(subject: Callable[..., Su
         Ledger.compare(snapshot, Ledger.snapshot(found.assembled), plan)  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_what_a_stage_unfroze_the_next_one_freezes_again(subject: Callable[..., Subject], eagerly: None) -> None:
     found = subject("residual")
     for number, words in enumerate(("all", "head", "top:1", "head")):

@@ -443,6 +443,7 @@ def test_code_in_a_model_file_does_not_run(hostile: dict[str, Path], run_folder:
             load_run_model(Run.open(run_folder))
 
 
+@pytest.mark.slow
 def test_a_model_file_that_would_fill_the_memory_is_refused(tmp_path: Path, small_memory: None) -> None:
     from tfl.modalities.image.backbones.build import build_backbone
 
@@ -522,6 +523,7 @@ def calls() -> list[tuple[str, str, ast.Call]]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("function", "keyword", "value"), [("np.load", "allow_pickle", False), ("load_model", "safe_mode", True)]
 )
@@ -533,6 +535,7 @@ def test_every_load_in_tfl_says_that_it_is_safe(function: str, keyword: str, val
         assert said.get(keyword) is value, f"{place} does not say {keyword}={value}"
 
 
+@pytest.mark.slow
 def test_tfl_uses_nothing_that_unpickles_or_unpacks() -> None:
     words = ("pickle.", "marshal.", "joblib.", "extractall", "enable_unsafe_deserialization", "unpack_archive", "os.system")
     assert not [(place, name) for place, name, _ in calls() if any(word in f"{name}." for word in words)]

@@ -151,6 +151,7 @@ VALUES = st.sampled_from(
 )
 
 
+@pytest.mark.slow
 @few
 @given(words=st.lists(WORDS, min_size=1, max_size=4), text=VALUES | st.text(max_size=10) | JSON.map(json.dumps))
 @example(words=["stages", "²", "epochs"], text="3")

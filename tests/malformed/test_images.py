@@ -121,6 +121,7 @@ def test_whole_files_of_every_format_decode(decode: Any, kind: str) -> None:
     assert pixels is not None and pixels.shape == (20, 20, 3)
 
 
+@pytest.mark.slow
 def test_hostile_files_are_refused_by_their_first_bytes(tmp_path: Path, predictor: Any, small_memory: None) -> None:
     cases = hostile()
     files = dict(zip(cases, laid_out(tmp_path, list(cases.values())), strict=True))

@@ -89,6 +89,7 @@ def test_the_network_starts_as_it_was_with_the_same_blocks(name: str) -> None:
         ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
 def test_nothing_is_rounded_on_the_way_past_an_adapter(policy: str) -> None:
     plain, adapted = (assemble(recipe_for("mini", width), ["a", "b"], precision=policy) for width in (0, WIDTH))
@@ -103,6 +104,7 @@ def test_the_seed_decides_the_first_weights() -> None:
     assert not np.allclose(first.kernel, other.kernel)
 
 
+@pytest.mark.slow
 def test_what_the_head_and_probes_read_is_behind_the_adapter() -> None:
     adapted = build(head=tfl.Head(taps=("unit2_out", "unit6_out"), dropout=0.0))
     learn(adapted)
@@ -126,6 +128,7 @@ def test_features_under_the_first_adapter_are_those_of_the_network_without() -> 
     assert graph_hash(cut(adapted, 1)[0]) != graph_hash(cut(plain, 1)[0])
 
 
+@pytest.mark.slow
 def test_a_stage_trains_the_adapters_of_its_blocks_and_nothing_else_of_them() -> None:
     adapted = build()
     for before in ("all", "biases", "lora"):

@@ -95,7 +95,7 @@ sys.exit("tfl" in sys.modules)
 
 @pytest.mark.slow
 def test_a_saved_model_needs_keras_alone(tmp_path: Path) -> None:
-    names = ("mini", "MobileNet", "MobileNetV3Small", "ConvNeXtTiny", "EfficientNetB0")
+    names = ("mini", "MobileNetV3Small", "EfficientNetB0")
     files = []
     for name in names:
         side = max(64, catalog.entry(name).minimum_size)
@@ -107,6 +107,7 @@ def test_a_saved_model_needs_keras_alone(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr[-2000:]
 
 
+@pytest.mark.slow
 def test_a_runs_model_is_the_next_ones_backbone(tmp_path: Path) -> None:
     first = build(side=32)
     first.model.save(tmp_path / "model.keras")

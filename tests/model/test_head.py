@@ -85,6 +85,7 @@ def test_blocks_above_the_highest_tap_are_not_in_the_network(taps: tuple[str, ..
     assert owned == {layer.name for layer in assembled.model.layers[1:]}
 
 
+@pytest.mark.slow
 def test_one_tap_is_read_as_the_last_block_is_and_then_standardised() -> None:
     whole, last = build(), build("unit7_out")
     assert last.head_layers == (POOL, STANDARD, *whole.head_layers[1:]) and last.taps == ()

@@ -29,6 +29,7 @@ def whole(tmp_path_factory):
     return styled(tmp_path_factory.mktemp("style") / "whole")
 
 
+@pytest.mark.slow
 def test_the_losses_fall_and_every_file_is_there(whole):
     start, end = whole.document["losses"]["start"], whole.document["losses"]["end"]
     content, style = whole.document["blocks"]["content"], whole.document["blocks"]["style"]
@@ -46,6 +47,7 @@ def test_the_losses_fall_and_every_file_is_there(whole):
     assert "Step by step" in page and page.count('alt="the picture after') == 5 and 'src="http' not in page
 
 
+@pytest.mark.slow
 def test_what_was_stopped_comes_to_the_same_pixels(whole, tmp_path, monkeypatch):
     from tfl.styling.optimise import Optimisation
 
@@ -97,6 +99,7 @@ def test_a_loss_is_what_the_paper_says():
     assert float(found["content a"]) == pytest.approx(((now - photo) ** 2).mean() / spread, rel=1e-4)
 
 
+@pytest.mark.slow
 def test_noise_is_that_of_the_seed_and_named_blocks_are_taken(tmp_path):
     blocks = {"content_blocks": ("unit5_out",), "style_blocks": ("stem_out", "unit3_out"), "start": "noise", "steps": 2}
     one, other = (styled(tmp_path / str(seed), seed=seed, **blocks) for seed in (0, 1))
@@ -149,6 +152,7 @@ def test_what_is_no_picture_is_refused(tmp_path):
         read_picture("sample:wave")
 
 
+@pytest.mark.slow
 def test_the_command_answers(tmp_path):
     words = ["style", "sample:leaf", "sample:mosaic", "--size", "48", "--steps", "2", "--out", str(tmp_path / "a"), "--json"]
     result = CliRunner().invoke(cli, words)

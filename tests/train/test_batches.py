@@ -32,6 +32,7 @@ def make_batches(bundle, stage=STAGE, *, dtype="float16", prefix=None):
     return FeatureBatches(bundle, stage, Extractor([prefix or make_prefix()], bundle, features=tfl.Features(dtype=dtype)))
 
 
+@pytest.mark.slow
 def test_epochs_cycle_through_the_views(bundle):
     stage = dataclasses.replace(STAGE, augment=tfl.Augment(brightness=0.5), views=3)
     source = make_batches(bundle, stage)
@@ -70,6 +71,7 @@ def test_features_too_large_for_memory_are_read_in_the_same_batches(bundle, monk
     assert start == len(bundle.indices("train"))
 
 
+@pytest.mark.slow
 def test_mixed_labels_go_with_their_images(bundle):
     stage = dataclasses.replace(STAGE, augment=tfl.Augment(mixup=1.0), views=2)
     epoch = make_batches(bundle, stage).train(1)
@@ -91,6 +93,7 @@ def test_the_order_is_of_seed_stage_and_epoch():
     assert len({tuple(o) for o in (order(), order(seed=1), order(stage_name="all"), order(epoch=2))}) == 4
 
 
+@pytest.mark.slow
 def test_pixels_are_drawn_anew_in_every_epoch_and_the_same_in_a_repeat(bundle):
     stage = tfl.Stage("all", train="all", batch_size=64, augment=tfl.Augment(brightness=0.5))
 

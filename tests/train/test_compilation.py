@@ -109,6 +109,7 @@ def test_a_batch_that_is_never_full_needs_no_xla(arrays):
     assert loop._xla_step.experimental_get_tracing_count() == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("off", "on", "chosen"), [(1.0, 0.5, True), (0.5, 1.0, False), (1.0, 0.97, False)])
 def test_auto_takes_what_is_clearly_faster_and_says_so(seconds, off, on, chosen):
     seconds(off=off, on=on)
@@ -142,6 +143,7 @@ def test_false_and_true_are_obeyed_without_measuring(monkeypatch):
     assert loop._xla_step.experimental_get_tracing_count() == 1
 
 
+@pytest.mark.slow
 def test_the_same_layers_are_measured_once(seconds, monkeypatch):
     seconds(off=1.0, on=0.5)
     make = lambda: Loop(make_model(), keras.optimizers.SGD(0.01), batch_size=4)  # noqa: E731

@@ -76,6 +76,7 @@ def test_a_saturated_softmax_still_has_a_gradient():
     assert model.get_weights()[1][:2] == pytest.approx([999.0, 1.0])
 
 
+@pytest.mark.slow
 def test_dropout_follows_the_seed(arrays):
     def loss(*seed):
         loop = Loop(make_model(dropout=0.5), keras.optimizers.SGD(0.0), batch_size=50)

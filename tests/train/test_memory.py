@@ -73,6 +73,7 @@ def test_halved_batches_lead_to_the_same_weights(tmp_path, recipe, bundle, netwo
     assert state["parts"] == 4 and ["4 parts of at most 4" in notice for notice in state["notices"]].count(True) == 1
 
 
+@pytest.mark.slow
 def test_one_step_in_parts_is_the_step_of_the_batch():
     rng = np.random.default_rng(0)
     images, labels = rng.normal(size=(13, 6)).astype("float32"), np.eye(3, dtype="float32")[rng.integers(0, 3, 13)]
@@ -113,6 +114,7 @@ def test_a_stage_that_runs_out_later_goes_back_to_the_last_whole_epoch(
         np.testing.assert_allclose(mine, other, rtol=2e-3, atol=2e-5)
 
 
+@pytest.mark.slow
 def test_a_recipe_can_refuse(tmp_path, recipe, bundle, network, changed, narrow):
     narrow(5)
     recipe = steady(recipe, changed, on_out_of_memory="error")

@@ -72,7 +72,7 @@ def test_the_best_checkpoint_is_the_whole_network_as_it_was_left(tmp_path, recip
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("metric", ["val_accuracy", "val_loss", "val_macro_f1"])
+@pytest.mark.parametrize("metric", ["val_loss", "val_macro_f1"])
 def test_the_stage_returns_to_its_best_even_when_it_was_not_stopped_early(tmp_path, recipe, bundle, network, changed, metric):
     recipe = changed(recipe, "head", learning_rate=0.3, epochs=6)
     recipe = dataclasses.replace(recipe, stages=recipe.stages[:1], monitor=tfl.Monitor(metric, patience=None))
@@ -100,6 +100,7 @@ def test_a_stage_that_only_harms_is_undone(tmp_path, recipe, bundle, network, ch
     assert all(map(np.array_equal, weights_of(again), weights_of(assembled)))
 
 
+@pytest.mark.slow
 def test_patience_ends_the_stage(tmp_path, recipe, bundle, network, changed):
     recipe = changed(recipe, "head", epochs=50, learning_rate=1e-12)
     recipe = dataclasses.replace(recipe, stages=recipe.stages[:1], monitor=tfl.Monitor("val_accuracy", patience=3))
@@ -140,7 +141,7 @@ def undisturbed(tmp_path_factory):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("kill_stage", "kill_epoch"), [("head", 1), ("head", 3), ("finetune", 2)])
+@pytest.mark.parametrize(("kill_stage", "kill_epoch"), [("head", 3), ("finetune", 2)])
 def test_a_killed_run_resumes_to_the_same_result(
     tmp_path, recipe, bundle, network, changed, monkeypatch, undisturbed, kill_stage, kill_epoch
 ):
@@ -263,7 +264,7 @@ def test_a_resumed_stage_keeps_its_decision(tmp_path, recipe, bundle, network, m
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
+@pytest.mark.parametrize("dtype", ["float16", "float32"])
 def test_sets_too_large_for_memory_train_the_same(tmp_path, recipe, bundle, network, monkeypatch, dtype):
     recipe = dataclasses.replace(recipe, features=tfl.Features(dtype=dtype), stages=recipe.stages[1:])
     _, held, held_results = train_all(tmp_path / "held", recipe, bundle, network)

@@ -23,6 +23,7 @@ def started(recipe, **head):
     return dataclasses.replace(recipe, head=tfl.Head(dropout=0.2, start="probe", **head))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("taps", [(), ("unit2_out", "unit3_out")])
 def test_the_network_is_the_regression_on_its_own_features(recipe, bundle, network, taps):
     recipe = started(recipe, taps=taps)

@@ -106,6 +106,7 @@ def test_the_gradient_and_the_fisher_information_are_those_of_differences():
         assert information[name][at] == pytest.approx((answers * slope**2).sum(axis=1).mean(), abs=1e-6)
 
 
+@pytest.mark.slow
 def test_a_strong_consolidation_holds_the_answers():
     pair = read_pair(*SAMPLES, target="state", columns=(), seed=0)
     found = {}

@@ -45,6 +45,7 @@ def fitted(table, examples):
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["dap", "eszsl", "auto"])
 def test_unseen_classes_are_named_far_above_chance(fitted, table, examples, method):
     head, about = fitted(method)
@@ -81,6 +82,7 @@ def test_the_closed_form_is_that_of_the_paper(examples, table):
     np.testing.assert_allclose(found.scores(features, table.values[:SEEN]), expected, atol=1e-8)
 
 
+@pytest.mark.slow
 def test_a_head_is_what_it_was_after_it_is_kept(fitted, table, examples, tmp_path):
     head, about = fitted("auto")
     np.savez(tmp_path / "head.npz", **head.arrays())
@@ -96,6 +98,7 @@ def test_too_few_seen_classes_are_refused(table, examples):
         fit_head(*train, train, table.class_names[:3], table, settings=tfl.ZeroShot("table"), seed=0)
 
 
+@pytest.mark.slow
 def test_a_few_labels_help(fitted, table, examples):
     head, _ = fitted("auto")
     new = Attributes(table.class_names[SEEN:], table.names, table.values[SEEN:] * 0 + np.eye(NEW, 8))  # described wrongly

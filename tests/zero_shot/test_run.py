@@ -186,6 +186,7 @@ def test_a_recipe_that_cannot_be_is_refused(parts, said):
         recipe_with(**parts)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("parts", "said"),
     [

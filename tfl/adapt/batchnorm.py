@@ -78,7 +78,7 @@ class BatchStatistics:
 def over_batches(function: Callable[[Any], Any], inputs: Any) -> Any:
     """A function of the inputs of a network as one graph for batches of any size; `inputs` are some."""
     specs = tf.nest.map_structure(lambda one: tf.TensorSpec((None, *np.shape(one)[1:]), one.dtype), inputs)
-    return tf.function(function, input_signature=(specs,))
+    return tf.function(function, input_signature=(specs,), autograph=False)
 
 
 def adapt_statistics(statistics: BatchStatistics, batches: Batches, count: int, *, seed: int) -> None:

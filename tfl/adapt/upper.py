@@ -97,7 +97,7 @@ def train_upper(
         other.build(domain.trainable_variables)
     weights = tf.ones(labels.shape[1]) if class_weights is None else tf.constant(class_weights, tf.float32)
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(reduce_retracing=True, autograph=False)
     def step(first: Any, truth: tf.Tensor, second: Any, strength: tf.Tensor) -> None:
         joined = tf.nest.map_structure(lambda a, b: tf.cast(tf.concat([a, b], 0), tf.float32), first, second)
         count = tf.shape(truth)[0]

@@ -169,7 +169,7 @@ def _time_mini() -> float:
     from tfl.modalities.image.backbones.mini import build_mini
 
     model = build_mini((96, 96, 3))
-    forward = tf.function(lambda images: model(images, training=False))
+    forward = tf.function(lambda images: model(images, training=False), autograph=False)
     images = tf.zeros((_BATCH, 96, 96, 3))
     forward(images)
     seconds = []

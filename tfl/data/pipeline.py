@@ -21,7 +21,7 @@ from tfl.modalities.several.packed import Packed
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
-_as_it_is = tf.autograph.experimental.do_not_convert  # nothing here branches in Python on a tensor
+as_it_is = tf.autograph.experimental.do_not_convert  # nothing here branches in Python on a tensor
 
 
 def make_dataset(
@@ -86,10 +86,10 @@ def make_dataset(
     parallel = {"num_parallel_calls": tf.data.AUTOTUNE, "deterministic": True}
     dataset = tf.data.Dataset.from_tensor_slices(columns)
     if from_disk or (modality.finishes and examples.contents is not None):
-        dataset = dataset.batch(batch_size).map(_as_it_is(read), **parallel)
+        dataset = dataset.batch(batch_size).map(as_it_is(read), **parallel)
     else:  # files are read one by one, and decoded so where `finish` changes nothing
-        dataset = dataset.map(_as_it_is(read), **parallel).batch(batch_size)
-    return untuned(dataset.map(_as_it_is(finish), **parallel).prefetch(tf.data.AUTOTUNE))
+        dataset = dataset.map(as_it_is(read), **parallel).batch(batch_size)
+    return untuned(dataset.map(as_it_is(finish), **parallel).prefetch(tf.data.AUTOTUNE))
 
 
 def untuned(dataset: tf.data.Dataset) -> tf.data.Dataset:
@@ -204,11 +204,11 @@ def _decoded(
     parallel = {"num_parallel_calls": tf.data.AUTOTUNE, "deterministic": True}
     dataset = tf.data.Dataset.range(count)
     if modality.finishes:
-        dataset = dataset.map(_as_it_is(load), **parallel).batch(_AT_ONCE)
-        finish = _as_it_is(lambda contents: as_stored(modality.finish(_decoded_batch(contents, modality)), specs))
+        dataset = dataset.map(as_it_is(load), **parallel).batch(_AT_ONCE)
+        finish = as_it_is(lambda contents: as_stored(modality.finish(_decoded_batch(contents, modality)), specs))
         dataset = dataset.map(finish, **parallel).unbatch()
     else:
-        dataset = dataset.map(_as_it_is(lambda index: as_stored(load(index), specs)), **parallel)
+        dataset = dataset.map(as_it_is(lambda index: as_stored(load(index), specs)), **parallel)
     return untuned(dataset.prefetch(16))
 
 
@@ -240,7 +240,7 @@ def decode_errors(
             tensors = tf.nest.map_structure(lambda tensor: tensor[0], finished)
         return position, as_stored(tensors, specs)
 
-    dataset = tf.data.Dataset.range(len(order)).map(_as_it_is(read), num_parallel_calls=tf.data.AUTOTUNE, deterministic=False)
+    dataset = tf.data.Dataset.range(len(order)).map(as_it_is(read), num_parallel_calls=tf.data.AUTOTUNE, deterministic=False)
     fine = np.zeros(len(order), bool)
     for position, value in untuned(dataset.ignore_errors().prefetch(16)).as_numpy_iterator():
         fine[position] = True

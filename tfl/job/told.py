@@ -25,9 +25,9 @@ def tell(console: Console, title: str, lead: str = "", lines: Iterable[str] = ()
     Example:
 
     >>> from rich.console import Console
-    >>> tell(Console(), "extra", "12 of 20 images from more/", ["8 images are left out."])
-    extra    12 of 20 images from more/
-             8 images are left out.
+    >>> tell(Console(), "extra", "12 of 20 examples from more/", ["8 are left out."])
+    extra    12 of 20 examples from more/
+             8 are left out.
     """
     from rich.markup import escape
 

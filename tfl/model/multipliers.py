@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 from tfl.recipe import Stage
 
@@ -31,6 +32,11 @@ class _Shared:
             self._shares = tuple(float(self.multipliers.get(variable.path, 1.0)) for variable in variables)
         super().build(variables)  # type: ignore[misc]
 
+    def _backend_update_step(self, grads: list[Any], trainable_variables: list[Any], learning_rate: Any) -> None:
+        """Each weight in turn; Keras asks `tf.distribute` for each, which takes most of the time in which a step is traced."""
+        for gradient, variable in zip(grads, trainable_variables, strict=True):
+            self.update_step(gradient, variable, learning_rate)
+
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         share = self._shares[self._get_variable_index(variable)]  # type: ignore[attr-defined]
         if share == 0.0:
@@ -39,6 +45,9 @@ class _Shared:
         if self.weight_decay and len(variable.shape) > 1:  # type: ignore[attr-defined]
             decay = keras.ops.cast(rate * self.weight_decay, variable.dtype)  # type: ignore[attr-defined]
             self.assign_sub(variable, variable * decay)  # type: ignore[attr-defined]
+        self._update(gradient, variable, rate)
+
+    def _update(self, gradient: Any, variable: Any, rate: Any) -> None:
         super().update_step(gradient, variable, rate)  # type: ignore[misc]
 
     def _apply_weight_decay(self, variables: list[Any]) -> None:
@@ -48,11 +57,31 @@ class _Shared:
         return super().get_config() | {"multipliers": dict(self.multipliers)}  # type: ignore[misc]
 
 
-class SharedAdam(_Shared, keras.optimizers.Adam):
+class _SharedAdam(_Shared):
+    """The step of Keras' Adam to the bit, with what is the same for all weights computed once."""
+
+    def _backend_apply_gradients(self, grads: list[Any], trainable_variables: list[Any]) -> None:
+        steps = tf.cast(self.iterations.value + 1, tf.float32)  # type: ignore[attr-defined]
+        first, second = (tf.pow(tf.constant(beta), steps) for beta in (self.beta_1, self.beta_2))  # type: ignore[attr-defined]
+        self._corrections = tf.sqrt(1 - second), 1 - first
+        super()._backend_apply_gradients(grads, trainable_variables)  # type: ignore[misc]
+
+    def _update(self, gradient: Any, variable: Any, rate: Any) -> None:
+        number, dtype = self._get_variable_index(variable), variable.dtype  # type: ignore[attr-defined]
+        mean, square = self._momentums[number].value, self._velocities[number].value  # type: ignore[attr-defined]
+        gradient = tf.cast(tf.convert_to_tensor(gradient), dtype)
+        above, below = (tf.cast(one, dtype) for one in self._corrections)
+        rate = tf.cast(rate, dtype) * above / below
+        mean.assign_add((gradient - mean) * (1 - self.beta_1))  # type: ignore[attr-defined]
+        square.assign_add((tf.square(gradient) - square) * (1 - self.beta_2))  # type: ignore[attr-defined]
+        self.assign_sub(variable, mean * rate / (tf.sqrt(square) + self.epsilon))  # type: ignore[attr-defined]
+
+
+class SharedAdam(_SharedAdam, keras.optimizers.Adam):
     """Adam (Kingma and Ba 2015) with a rate multiplier for each weight."""
 
 
-class SharedAdamW(_Shared, keras.optimizers.AdamW):
+class SharedAdamW(_SharedAdam, keras.optimizers.AdamW):
     """AdamW with a rate multiplier for each weight; the recipe's weight decay, zero included, replaces Keras' 0.004."""
 
 

@@ -7,6 +7,7 @@ gain at least as large would come of two networks that are equally good: their s
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 RESAMPLES = 9999
+_AT_ONCE = 2**22
+"""Logits whose losses are computed at once, for as many temperatures as that makes."""
 _MOST_VALUES = 2**25
 """Exchanged signs in memory at once; the batches do not change the result."""
 TEMPERATURES = tuple(2.0**power for power in np.arange(-2, 3.25, 0.25))
@@ -134,15 +137,18 @@ class Evidence:
         import tensorflow as tf
 
         weights = None if self.weights is None else tf.constant(self.weights, tf.float32)
-        truth: Any = tf.constant(targets, tf.float32)
+        rows = np.asarray(logits, np.float32)
 
-        def at(temperature: float) -> NDArray[np.float64]:
-            scaled: Any = tf.constant(np.asarray(logits, np.float32) / np.float32(temperature))
-            return np.asarray(self.task.loss(truth, scaled, weights=weights), np.float64)
+        def at(temperatures: Sequence[float]) -> NDArray[np.float64]:
+            scaled: Any = tf.constant(np.concatenate([rows / np.float32(temperature) for temperature in temperatures]))
+            truth: Any = tf.constant(np.tile(targets, (len(temperatures), 1)), tf.float32)
+            return np.asarray(self.task.loss(truth, scaled, weights=weights), np.float64).reshape(len(temperatures), -1)
 
         if self.task.name in (*OF_NUMBERS, HEADS, DETECT):
-            return at(1.0)
-        return min((at(temperature) for temperature in TEMPERATURES), key=lambda losses: float(losses.mean()))
+            return at([1.0])[0]
+        at_once = max(1, _AT_ONCE // max(rows.size, 1))
+        parts = [at(TEMPERATURES[start : start + at_once]) for start in range(0, len(TEMPERATURES), at_once)]
+        return min(np.concatenate(parts), key=lambda losses: float(losses.mean()))
 
 
 def _p_of_mean(gains: NDArray[np.float64]) -> float:

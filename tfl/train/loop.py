@@ -117,15 +117,12 @@ class Loop:
         targets, order, number = tf.TensorSpec((None, wide)), tf.TensorSpec((None,), tf.int32), tf.TensorSpec((), tf.int32)
         batch, memory = (inputs, targets), (inputs, targets, order, number, number)
         full = input_specs(model, "float32", batch_size=batch_size), tf.TensorSpec((batch_size, wide))
-        self._xla_step = tf.function(self._step, input_signature=full, jit_compile=True)
-        self._over_batch = {
-            jit: tf.function(step, input_signature=batch) for jit, step in ((False, self._step), (True, self._full_step))
-        }
+        self._xla_step = _compiled(self._step, full, jit_compile=True)
+        self._over_batch = {jit: _compiled(step, batch) for jit, step in ((False, self._step), (True, self._full_step))}
         self._over_memory = {
-            jit: tf.function(steps, input_signature=memory)
-            for jit, steps in ((False, self._memory_steps), (True, self._full_memory_steps))
+            jit: _compiled(steps, memory) for jit, steps in ((False, self._memory_steps), (True, self._full_memory_steps))
         }
-        self._predict = tf.function(self._forward, input_signature=(inputs,))
+        self._predict = _compiled(self._forward, (inputs,))
         self.inputs, self.jit_compile, self._chunk = inputs, jit_compile, 8
 
     @property
@@ -226,14 +223,15 @@ class Loop:
         start: tf.Tensor,
         stop: tf.Tensor,
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        sums = tf.zeros((3,), tf.float64)  # the same sum whatever number of steps ran at once
-        not_finite = tf.constant(NEVER)
-        for step in tf.range(start, stop):
+        def next_step(step: tf.Tensor, sums: tf.Tensor, not_finite: tf.Tensor) -> tuple[tf.Tensor, ...]:
             rows = order[step * self.batch_size : (step + 1) * self.batch_size]
-            some = tf.nest.map_structure(lambda one: tf.gather(one, rows), features)  # noqa: B023
+            some = tf.nest.map_structure(lambda one: tf.gather(one, rows), features)
             found = run_step(some, tf.gather(targets, rows))
             not_finite = tf.where((not_finite == NEVER) & ~tf.math.is_finite(found[0]), step, not_finite)
-            sums += tf.cast(found, tf.float64)
+            return step + 1, sums + tf.cast(found, tf.float64), not_finite
+
+        nothing = tf.zeros((3,), tf.float64)  # the same sum whatever number of steps ran at once
+        _, sums, not_finite = tf.while_loop(lambda step, *_: step < stop, next_step, (start, nothing, tf.constant(NEVER)))
         return sums, not_finite
 
     def _full_step(self, inputs: Any, targets: tf.Tensor) -> tf.Tensor:
@@ -302,6 +300,11 @@ class Loop:
                 part = slice(start, start + rows)
                 yield self._predict(tf.nest.map_structure(lambda one: one[part], features)).numpy(), targets[part].numpy()  # noqa: B023
                 after_batch()
+
+
+def _compiled(function: Callable[..., Any], signature: Any, *, jit_compile: bool | None = None) -> Any:
+    """A graph. Nothing here branches in Python on a tensor; reading the source for that takes longer than a small training."""
+    return tf.function(function, input_signature=signature, jit_compile=jit_compile, autograph=False)
 
 
 def input_specs(model: keras.Model, dtype: str, *, batch_size: int | None = None, exact: Collection[str] = ()) -> Any:

@@ -64,11 +64,11 @@ def measure_precisions(recipe: Recipe, build: Callable[[], Any], *, modality: Mo
 def _run_of(model: keras.Model, inputs: Any, *, gradients: bool) -> Callable[[], object]:
     """A pass over the inputs, forward or with gradients, that returns when it is done."""
 
-    @tf.function
+    @tf.function(autograph=False)
     def forward() -> Any:
         return model(inputs, training=False)
 
-    @tf.function
+    @tf.function(autograph=False)
     def both() -> Any:
         with tf.GradientTape() as tape:
             loss = tf.reduce_sum(tf.cast(model(inputs, training=False), tf.float32)[:, 0])

@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from tfl.data.bundle import Bundle, derived_seed
-from tfl.data.pipeline import untuned
+from tfl.data.pipeline import as_it_is, untuned
 from tfl.recipe import PseudoLabels, Stage
 from tfl.train.batches import InputBatches, StreamEpoch
 
@@ -95,7 +95,7 @@ class PseudoLabelBatches(InputBatches):
             self.unlabelled.dataset(order, augment=augment, augment_seed=self._seed(name), **options)
             for name, augment in (("weak", self.stage.augment), ("strong", self.settings.strong))
         ]
-        together = tf.data.Dataset.zip((super().train(epoch).dataset, *copies)).map(_together)
+        together = tf.data.Dataset.zip((super().train(epoch).dataset, *copies)).map(as_it_is(_together))
         return StreamEpoch(untuned(together.prefetch(2)))
 
     def drawn(self, epoch: int) -> NDArray[np.int64]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from scenes import examples_of, scene
 
 from tfl.audit.checks.drift import drift_findings, splits_apart
@@ -16,6 +17,7 @@ def features(shift: float, seed: int = 0) -> np.ndarray:
     return made
 
 
+@pytest.mark.slow
 def test_splits_of_one_kind():
     for seed in range(8):
         drift = splits_apart(features(0, seed), SPLITS == "train", SPLITS == "test", np.arange(300), seed=0)

@@ -65,6 +65,7 @@ def _all_wrong(examples: Examples) -> np.ndarray:
     return probabilities
 
 
+@pytest.mark.slow
 def test_samples_mistakes_and_explanations(tmp_path: Path) -> None:
     examples = _examples(3, 24)
     probabilities = _all_wrong(examples)
@@ -94,6 +95,7 @@ def test_the_same_seed_shows_the_same_pictures(tmp_path: Path) -> None:
     assert one == again and one["samples"] != other["samples"]
 
 
+@pytest.mark.slow
 def test_what_is_shown_is_the_picture_itself(tmp_path: Path) -> None:
     examples = _examples(2, 9, (8, 8))
     document = _save(tmp_path, examples, _all_wrong(examples))
@@ -102,6 +104,7 @@ def test_what_is_shown_is_the_picture_itself(tmp_path: Path) -> None:
     np.testing.assert_array_equal(np.asarray(picture)[..., 0], examples.arrays[entry["index"]])  # type: ignore[index]
 
 
+@pytest.mark.slow
 def test_many_classes_do_not_make_an_endless_page(tmp_path: Path) -> None:
     examples = _examples(60, 3, (16, 16, 3))
     document = _save(tmp_path, examples, _all_wrong(examples))
@@ -109,6 +112,7 @@ def test_many_classes_do_not_make_an_endless_page(tmp_path: Path) -> None:
     assert len(document["explanations"]) <= 30 and len(document["mistakes"]) == 12
 
 
+@pytest.mark.slow
 def test_without_mistakes_there_are_none(tmp_path: Path) -> None:
     examples = _examples(2, 9)
     labels = examples.labels[_split(examples).test]

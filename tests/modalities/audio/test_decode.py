@@ -111,6 +111,7 @@ def test_without_soundfile_only_16_bit_wav_is_read(monkeypatch):
     assert (checked.trouble, checked.detail) == ("unsupported_format", "FLAC; reading it needs: pip install 'tfl[audio]'")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seconds", [0.3, 0.2, 0.1, 0.30001, 1 / 3, 0.0001])
 @pytest.mark.parametrize("lengths", [(2400, 2399, 1, 4801), (2400,), (2401, 7)])
 def test_a_batch_at_once_gives_the_samples_of_each_file(seconds, lengths):
@@ -135,6 +136,7 @@ def test_what_is_no_sound_is_an_error_in_a_batch_too(content):
         decode_wavs(tf.constant([wav(PIECE), content]), seconds=0.1, sample_rate=8000)
 
 
+@pytest.mark.slow
 def test_an_exported_graph_takes_bytes(tmp_path):
     class Served(tf.Module):
         @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])

@@ -28,6 +28,7 @@ def test_an_unknown_name_is_refused():
         load_sample("sound")
 
 
+@pytest.mark.slow
 def test_loudness_and_mean_spectrum_do_not_decide():
     """A linear classifier on the mean spectrum, which has no time, is far from what a network reaches."""
     from sklearn.linear_model import LogisticRegression

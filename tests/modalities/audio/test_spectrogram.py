@@ -56,6 +56,7 @@ def test_decibels_are_those_of_librosa(audio):
         np.testing.assert_allclose(found, wanted, atol=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.real_photos
 def test_decibels_of_recorded_speech_are_those_of_librosa(photos):
     audio = tfl.Audio(sample_rate=8000)

@@ -77,6 +77,7 @@ def test_it_is_a_function_of_seed_and_view(name: str) -> None:
     assert np.abs(images - apply(ALL[name], seed=1)[0]).max() > 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ALL)
 def test_images_stay_images_and_labels_stay_shares(name: str) -> None:
     images, labels = apply(ALL[name])
@@ -86,6 +87,7 @@ def test_images_stay_images_and_labels_stay_shares(name: str) -> None:
     assert np.abs(images - batch()[0]).max() > 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name in ALL if name not in ("mixup", "cutmix", "everything")])
 def test_an_image_does_not_depend_on_its_batch(name: str) -> None:
     whole, _ = apply(ALL[name])

@@ -120,6 +120,7 @@ def test_the_bits_in_use_become_the_whole_range(bits: int, colour: bool, kind: s
     assert pixels_of(contents, bits).max() == 255
 
 
+@pytest.mark.slow
 def test_larger_values_than_the_bits_allow_are_white() -> None:
     contents = encoded(Image.fromarray(np.array([[4095, 4096], [65535, 0]], np.uint16)), "PNG")
     assert pixels_of(contents, 12)[..., 0].tolist() == [[255, 255], [255, 0]]
@@ -198,6 +199,7 @@ def test_an_absent_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     assert read_header(contents).detail == "HEIC; reading it needs: pip install 'tfl[heif]'"
 
 
+@pytest.mark.slow
 def test_training_reads_every_format(tmp_path: Path) -> None:
     class_folders(tmp_path, {"a": 1, "b": 1})
     files = {"x.tif": encoded(RGB, "TIFF"), "x.avif": encoded(RGB, "AVIF"), "x.heic": heic(RGB), "x.ppm": encoded(RGB, "PPM")}

@@ -115,6 +115,7 @@ def test_siglip_has_a_pooled_output_and_no_class_token(folder: Any) -> None:
         build_encoder(tfl.Backbone(path), image_size=(SIDE, SIDE), pooling="first")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ENCODERS)
 @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
 def test_one_block_for_the_embeddings_and_one_for_each_transformer_layer(kind: str, policy: str, folder: Any) -> None:

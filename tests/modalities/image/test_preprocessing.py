@@ -50,6 +50,7 @@ def test_the_message_has_a_score_for_each_choice(recipe: tfl.Recipe, tmp_path: P
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_once_it_is_stated_nothing_is_asked(recipe: tfl.Recipe, tmp_path: Path) -> None:
     stated = recipe.override("backbone.preprocessing", "tf")
     assert prepare_data(stated, Console(quiet=True))[0].data.image_size == (16, 16)

@@ -90,6 +90,7 @@ def test_a_disease_changes_the_picture_it_is_drawn_on() -> None:
         assert np.abs(diseased.astype(int) - pictures[0]).max() > 60
 
 
+@pytest.mark.slow
 def test_mean_colour_does_not_tell_the_classes() -> None:
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import cross_val_score

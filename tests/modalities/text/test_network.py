@@ -49,6 +49,7 @@ def policy(request: pytest.FixtureRequest) -> Any:
     keras.config.set_dtype_policy(before)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_the_flat_network_answers_as_keras_hubs_own_and_loads_again(name: str, policy: str, tmp_path: Path) -> None:
     raw = small_backbones()[name]()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 
@@ -18,6 +19,7 @@ def score(ngrams: tuple[int, int]) -> float:
     return float(fitted.score(vectors.transform(texts[1600:]), sample.labels[1600:]))
 
 
+@pytest.mark.slow
 def test_words_alone_do_not_decide_and_sequences_do() -> None:
     assert score((1, 1)) < 0.7 < score((1, 2))
     assert score((1, 4)) > 0.85

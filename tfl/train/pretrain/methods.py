@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from tfl.backbones.inputs import inputs_of
 from tfl.data.bundle import Bundle, derived_seed
-from tfl.data.pipeline import shuffled, untuned
+from tfl.data.pipeline import as_it_is, shuffled, untuned
 from tfl.model.assemble import Assembled
 from tfl.recipe import PRETRAIN, Pretrain
 from tfl.tasks.base import task_of
@@ -131,14 +131,14 @@ class Views:
     def epoch(self, epoch: int) -> tf.data.Dataset:
         """Batches of (examples, targets) of an epoch, counted from 1."""
         if self.settings.method == "rotation":
-            return untuned(self._view(epoch, epoch).map(_turned, num_parallel_calls=tf.data.AUTOTUNE).prefetch(2))
+            return untuned(self._view(epoch, epoch).map(as_it_is(_turned), num_parallel_calls=tf.data.AUTOTUNE).prefetch(2))
         first, second = self._view(epoch, 2 * epoch), self._view(epoch, 2 * epoch + 1)
         rows, width = self.rows, self.width
 
         def together(one: Any, other: Any) -> tuple[Any, Any]:
             return tf.concat([one[0], other[0]], 0), tf.zeros((rows, width))
 
-        return untuned(tf.data.Dataset.zip((first, second)).map(together).prefetch(2))
+        return untuned(tf.data.Dataset.zip((first, second)).map(as_it_is(together)).prefetch(2))
 
     def _view(self, epoch: int, view: int) -> tf.data.Dataset:
         options = {"augment": self.settings.views, "augment_seed": self.seed, "view": view}

@@ -53,6 +53,7 @@ def test_parameters_of_lenet_are_those_of_the_paper() -> None:
     assert (layers["c1"] - gray_to_color, layers["c3"], layers["c5"]) == (156, 1516 + (16 * 6 - 60) * 25, 48_120)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("zero_weights")
 @pytest.mark.parametrize(
     ("name", "gigaflops"), [("AlexNet", 2 * (0.71 - 0.0586)), ("ResNet18", 2 * 1.81), ("ResNet34", 2 * 3.66)]
@@ -85,6 +86,7 @@ def test_units_of_resnet18() -> None:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", tuple(classic.BUILDERS))
 def test_they_scale_pixels_themselves(name: str) -> None:
     model = build(name)
