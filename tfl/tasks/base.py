@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
 
+from tfl.errors import TflError
 from tfl.recipe import METRICS, Recipe
 
 if TYPE_CHECKING:
@@ -245,6 +246,42 @@ class OneTarget:
     def named(self, outputs: Any) -> dict[str, Any]:
         """The outputs by their one name."""
         return {self.output: outputs}
+
+
+class WithoutConfidence:
+    """What a task has whose answers are not calibrated.
+
+    Attributes:
+        uncalibrated: Why not, as a sentence.
+    """
+
+    answers: ClassVar[tuple[str, ...]] = ()
+    fits: ClassVar[tuple[str, ...]] = ()
+    uncalibrated: ClassVar[str]
+
+    def fit_confidence(
+        self, settings: tfl.Calibration, logits: NDArray[np.floating], targets: NDArray[np.float32]
+    ) -> FittedConfidence:
+        """There is nothing to calibrate.
+
+        Raises:
+            TflError: Always.
+        """
+        raise TflError(self.uncalibrated, fix="Say confidence=None in the recipe.")
+
+    def measure_confidence(
+        self, values: Mapping[str, Any], logits: NDArray[np.floating], targets: NDArray[np.float32]
+    ) -> dict[str, dict[str, Any]]:
+        """Nothing was fitted."""
+        return {}
+
+    def answer(self, values: Mapping[str, Any], logits: NDArray[np.floating]) -> dict[str, NDArray[Any]]:
+        """Nothing was fitted."""
+        return {}
+
+    def answer_tensors(self, values: Mapping[str, Any], logits: Any, *, prefix: str = "") -> dict[str, Any]:
+        """Nothing was fitted."""
+        return {}
 
 
 NAMES = tuple(METRICS)

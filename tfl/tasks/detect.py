@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from tfl.errors import DataError, TflError
-from tfl.tasks.base import Examples, FittedConfidence, OneTarget
+from tfl.tasks.base import Examples, OneTarget, WithoutConfidence
 from tfl.tasks.box_metrics import Boxes, Detections, average_precision
 
 if TYPE_CHECKING:
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     import tensorflow as tf
     from numpy.typing import NDArray
 
-    import tfl
 
 NUMBERS = 5
 """Of a box in a row of targets."""
@@ -38,7 +37,7 @@ _ROWS = 32
 
 
 @dataclass(frozen=True)
-class Detect(OneTarget):
+class Detect(WithoutConfidence, OneTarget):
     """Boxes with a class and a score.
 
     Args:
@@ -47,11 +46,10 @@ class Detect(OneTarget):
 
     name: ClassVar[str] = "detect"
     output: ClassVar[str] = "detections"
+    uncalibrated: ClassVar[str] = "A detector has no confidence to fit: its scores are as the network gives them."
     metrics: ClassVar[Mapping[str, bool]] = {"val_map_50": True, "val_map_50_95": True, "val_loss": False}
     default_metric: ClassVar[str] = "val_map_50"
     step_metric: ClassVar[str] = "box_overlap"
-    answers: ClassVar[tuple[str, ...]] = ()
-    fits: ClassVar[tuple[str, ...]] = ()
 
     figures: ClassVar[tuple[str, ...]] = ("map_50", "map_50_95")
     each: ClassVar[str] = "per_kind"
@@ -217,30 +215,6 @@ class Detect(OneTarget):
         has = (examples.box_rows[..., 0, None] == np.arange(len(examples.class_names))).any(axis=1)
         rarest = np.where(has, has.sum(axis=0), np.inf).argmin(axis=1)
         return np.where(has.any(axis=1), rarest, len(examples.class_names)).astype(np.int32)
-
-    def fit_confidence(
-        self, settings: tfl.Calibration, logits: NDArray[np.floating], targets: NDArray[np.float32]
-    ) -> FittedConfidence:
-        """Scores of boxes are not calibrated.
-
-        Raises:
-            TflError: Always.
-        """
-        raise TflError("A detector has no confidence to fit: its scores are as the network gives them.", fix="Leave it out.")
-
-    def measure_confidence(
-        self, values: Mapping[str, Any], logits: NDArray[np.floating], targets: NDArray[np.float32]
-    ) -> dict[str, dict[str, Any]]:
-        """Nothing was fitted."""
-        return {}
-
-    def answer(self, values: Mapping[str, Any], logits: NDArray[np.floating]) -> dict[str, NDArray[Any]]:
-        """Nothing was fitted."""
-        return {}
-
-    def answer_tensors(self, values: Mapping[str, Any], logits: Any, *, prefix: str = "") -> dict[str, Any]:
-        """Nothing was fitted."""
-        return {}
 
 
 def true_boxes(targets: NDArray[np.floating]) -> list[Boxes]:

@@ -13,14 +13,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from tfl.errors import DataError, TflError
-from tfl.tasks.base import Examples, FittedConfidence, OneTarget
+from tfl.tasks.base import Examples, OneTarget, WithoutConfidence
 
 if TYPE_CHECKING:
     import keras
     import tensorflow as tf
     from numpy.typing import NDArray
 
-    import tfl
 
 BLOCKS, DRAWS = 50, 1000
 """Contiguous blocks of passages that the bootstrap draws, at most, and how often it draws. Passages of one work that lie side by
@@ -28,16 +27,15 @@ side are alike, so that single passages would make the interval too narrow (Kün
 
 
 @dataclass(frozen=True)
-class Generate(OneTarget):
+class Generate(WithoutConfidence, OneTarget):
     """The text itself."""
 
     name: ClassVar[str] = "generate"
     output: ClassVar[str] = "nats"
+    uncalibrated: ClassVar[str] = "A language model has no confidence to fit."
     metrics: ClassVar[Mapping[str, bool]] = {"val_perplexity": False, "val_loss": False}
     default_metric: ClassVar[str] = "val_perplexity"
     step_metric: ClassVar[str] = "bits_per_byte"
-    answers: ClassVar[tuple[str, ...]] = ()
-    fits: ClassVar[tuple[str, ...]] = ()
 
     figures: ClassVar[tuple[str, ...]] = ("perplexity", "bits_per_byte")
     each: ClassVar[str] = "per_target"
@@ -155,30 +153,6 @@ class Generate(OneTarget):
     def strata(self, examples: Examples) -> NDArray[np.int32]:
         """One group: the source says which works are held out."""
         return np.zeros(len(examples), np.int32)
-
-    def fit_confidence(
-        self, settings: tfl.Calibration, logits: NDArray[np.floating], targets: NDArray[np.float32]
-    ) -> FittedConfidence:
-        """There is nothing to calibrate.
-
-        Raises:
-            TflError: Always.
-        """
-        raise TflError("A language model has no confidence to fit.", fix="Say confidence=None in the recipe.")
-
-    def measure_confidence(
-        self, values: Mapping[str, Any], logits: NDArray[np.floating], targets: NDArray[np.float32]
-    ) -> dict[str, dict[str, Any]]:
-        """Nothing was fitted."""
-        return {}
-
-    def answer(self, values: Mapping[str, Any], logits: NDArray[np.floating]) -> dict[str, NDArray[Any]]:
-        """Nothing was fitted."""
-        return {}
-
-    def answer_tensors(self, values: Mapping[str, Any], logits: Any, *, prefix: str = "") -> dict[str, Any]:
-        """Nothing was fitted."""
-        return {}
 
 
 def interval_of(nats: NDArray[np.floating], sizes: NDArray[np.floating], *, seed: int = 0) -> tuple[float, tuple[float, float]]:
