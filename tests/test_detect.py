@@ -1,4 +1,4 @@
-"""A detector whole: trained on drawn cells, resumed, judged elsewhere, asked, exported and shown."""
+"""A detector whole: trained on drawn cells, resumed, evaluated elsewhere, asked, exported and shown."""
 
 import csv
 import io
@@ -100,7 +100,7 @@ def test_a_run_that_was_stopped_resumes_to_the_same(run, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_run_is_judged_elsewhere_and_asked(run, tmp_path):
+def test_a_run_is_evaluated_elsewhere_and_asked(run, tmp_path):
     dark = json.loads(call("evaluate", run.folder, "--data", "sample:cells_dark", "--quick", "--json"))
     assert dark["metrics"]["count"] == 60 and dark["metrics"]["map_50"] < run.read_json("metrics.json")["test"]["map_50"]
     assert isinstance(prepare_again(run, _silent()), Bundle)
