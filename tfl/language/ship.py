@@ -128,7 +128,7 @@ def _written(model: keras.Model, modality: PassageModality, scratch: Path) -> fl
     tokens = np.random.default_rng(0).integers(0, modality.vocabulary, (_COMPARED, modality.settled_tokens)).astype(np.int32)
     try:
         model.save(scratch / FILE)
-        again = keras.saving.load_model(scratch / FILE)
+        again = keras.saving.load_model(scratch / FILE, safe_mode=True)
     except (TypeError, ValueError, NotImplementedError) as error:
         raise ExportError(f"This model cannot be written as a Keras file: {error}") from error
     own, other = (np.asarray(keras.ops.softmax(one(tokens, training=False))) for one in (model, again))
