@@ -173,11 +173,12 @@ function showSet(answer) {
 }
 
 function showBars(answer) {
+  byId("bars-title").textContent = answer.detections ? "Score of each box" : "How likely each class is";
   if (answer.detections) {
     const rows = answer.detections.map((one) => bar(one.label, one.score, null, false, ""));
     byId("bars").replaceChildren(...rows);
     fold(rows, "boxes");
-    byId("bars-note").textContent = "The score of each box.";
+    byId("bars-note").textContent = "The highest first; not a probability that was calibrated.";
     return;
   }
   if (answer.values || answer.targets) {
