@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import zipfile
 
 import numpy as np
 import pytest
@@ -77,6 +78,7 @@ def test_a_run_finds_cells_and_says_how_well(run):
     page = run.path("report.html").read_text()
     assert page.count("<svg viewBox") >= 6 and "mAP@50" in page and "Precision over recall" in page
     parity = json.loads(run.path("export", "parity.json").read_text())
+    assert '"tfl' not in zipfile.ZipFile(run.path("model.keras")).read("config.json").decode()  # Keras alone loads it
     assert parity["exports"]["saved_model"]["holds"] and parity["exports"]["saved_model"]["test"]["map_50"] == test["map_50"]
 
 

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 import tfl
 from tfl.errors import DataError, RecipeError, TflError
-from tfl.tasks.box_grid import CELLS, MOST, SUPPRESSED, DetectionOutput, assigned, detection_loss
+from tfl.tasks.box_grid import CELLS, MOST, SUPPRESSED, assigned, detection_loss, detections_of
 from tfl.tasks.box_metrics import overlap
 from tfl.tasks.detect import TASK, detections, true_boxes
 
@@ -40,7 +40,7 @@ def test_perfect_maps_find_every_box_once_and_cost_next_to_nothing():
     loss, shared = detection_loss(tf.constant(TRUE), tf.constant(logits))
     assert loss.numpy().max() < 0.4 < detection_loss(tf.constant(TRUE), tf.zeros_like(logits))[0].numpy().min()
     assert shared.numpy()[0] == pytest.approx(1, abs=1e-3) and shared.numpy()[2] == 0
-    outputs = np.asarray(DetectionOutput()(logits))
+    outputs = np.asarray(detections_of(logits))
     found = detections(outputs, least=0.5)
     assert [len(one.classes) for one in found] == [2, 1, 0]
     figures = TASK.evaluate(outputs, TRUE, ["a", "b"])
@@ -55,14 +55,14 @@ def test_gradients_bring_the_maps_to_the_boxes():
         with tf.GradientTape() as tape:
             loss = tf.reduce_mean(detection_loss(tf.constant(TRUE), logits.value)[0])
         optimizer.apply([tape.gradient(loss, logits.value)], [logits])
-    assert TASK.evaluate(np.asarray(DetectionOutput()(logits.value)), TRUE, ["a", "b"])["map_50"] == 1.0
+    assert TASK.evaluate(np.asarray(detections_of(logits.value)), TRUE, ["a", "b"])["map_50"] == 1.0
 
 
 def test_suppression_is_that_of_a_greedy_search():
     rng = np.random.default_rng(0)
     logits = rng.normal(0, 1, (1, 8, 8, CLASSES + 4)).astype(np.float32)
     logits[..., -4:] = rng.normal(-0.5, 0.3, (1, 8, 8, 4))
-    found = np.asarray(DetectionOutput()(logits))[0]
+    found = np.asarray(detections_of(logits))[0]
     every = vars(detections(_unsuppressed(logits))[0])
     kept = []
     for at in np.argsort(-every["scores"], kind="stable"):

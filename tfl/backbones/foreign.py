@@ -14,7 +14,6 @@ _MODULES = (
     (re.compile(rb'"(?:module|package)": "keras_hub[."]|"registered_name": "keras_hub>'), "keras_hub"),
     (re.compile(rb'"registered_name": "tfl>|"module": "tfl\.modalities\.text\.relative"'), "tfl.modalities.text.relative"),
     (re.compile(rb'"registered_name": "tfl>NextTokenLoss"'), "tfl.model.next_token"),
-    (re.compile(rb'"registered_name": "tfl>DetectionOutput"'), "tfl.tasks.box_grid"),
 )
 
 

@@ -11,6 +11,7 @@ import rich_click as click
 from tfl.cli.command import Answer, command
 from tfl.cli.options import SOURCE_HELP, classes_options, skip_bad_option
 from tfl.errors import TflError
+from tfl.evaluate.metric_names import metric_words
 from tfl.quiet import load_tensorflow
 from tfl.recipe import DETECT
 
@@ -271,7 +272,7 @@ def _show_task(task: Task, columns: dict[str, dict[str, Any]], nouns: str) -> No
 
     rows = [
         (
-            _TITLES.get(name, name.replace("_", " ")),
+            metric_words(name),
             *(cell for figures in columns.values() for cell in _with_interval(figures, name)),
         )
         for name in task.figures
@@ -280,13 +281,8 @@ def _show_task(task: Task, columns: dict[str, dict[str, Any]], nouns: str) -> No
     output().print(table(("figure", *heads), rows, right=heads[::2]))
     first = next(iter(columns.values()))
     each = [(name, *(_short(row[key]) for key in task.columns)) for name, row in first[task.each].items()]
-    numbers = tuple(
-        {**_TITLES, "count": "boxes" if task.name == DETECT else nouns}.get(key, key.replace("_", " ")) for key in task.columns
-    )
+    numbers = tuple(("boxes" if task.name == DETECT else nouns) if key == "count" else metric_words(key) for key in task.columns)
     output().print(table((task.each.removeprefix("per_"), *numbers), each, right=numbers))
-
-
-_TITLES = {"f1": "F1", "map_50": "mAP@50", "map_50_95": "mAP@50:95"}
 
 
 def _with_interval(figures: dict[str, Any], name: str) -> tuple[str, str]:

@@ -7,6 +7,8 @@ from typing import Any
 
 import jinja2
 
+from tfl.evaluate.metric_names import as_title, metric_words
+
 
 def render(template: str, **values: Any) -> str:
     """A page made of one of the templates, with Plotly inside if it has `figures`. Everything from data is escaped."""
@@ -24,6 +26,7 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     environment.filters.update(percent=percent, duration=duration, grouped=_grouped, figure=_figure_number, amount=amount)
+    environment.filters.update(metric=metric_words, capital=as_title)
     return environment
 
 

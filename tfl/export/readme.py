@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from tfl.export.answer import IS_LABEL
 from tfl.export.kinds import KINDS
-from tfl.recipe import DETECT
 from tfl.tasks.detect import SHOWN
 from tfl.tasks.heads import Heads
 
@@ -15,8 +14,6 @@ if TYPE_CHECKING:
     from tfl.export.shipment import Shipment
 
 _SHOWN = 20
-BOXES = "tfl.tasks.box_grid"
-"""The module of the layer by which a detector ends."""
 _MEANS = {
     "probabilities": "one per class, in the order of `labels.txt`",
     "values": "one per number, in the order of `labels.txt`",
@@ -147,7 +144,6 @@ def code(kind: str, shipment: Shipment, *, file: str) -> str:
         given=names[0] if len(names) == 1 else dictionary,
     )
     extra = "import keras_hub  # its layers\n" if kind == "keras" and needs_keras_hub(shipment) else ""
-    extra += f"import {BOXES}  # its last layer\n" if kind == "keras" and shipment.task.name == DETECT else ""
     return (
         f"{_IMPORTS[kind]}\n{extra}{reading.imports}\n{reading.lines}{run}\n"
         'labels = open("labels.txt", encoding="utf-8").read().splitlines()\n' + _OF_TENSORS[task]
@@ -163,8 +159,7 @@ def _packages(kind: str, shipment: Shipment) -> str:
     if KINDS[kind].decodes:
         return shipment.shipping.packages
     reading = shipment.shipping.how_to_read()
-    extra = " tfl" if kind == "keras" and shipment.task.name == DETECT else ""
-    extra += " keras-hub" if kind == "keras" and needs_keras_hub(shipment) else ""
+    extra = " keras-hub" if kind == "keras" and needs_keras_hub(shipment) else ""
     return f"{_PACKAGES[kind]}{extra} {reading.packages if reading else ''}".strip()
 
 
@@ -176,8 +171,6 @@ def _reading_note(kind: str, shipment: Shipment) -> str:
 
 
 def _note(kind: str, shipment: Shipment) -> str:
-    if kind == "keras" and shipment.task.name == DETECT:
-        return f"Its last layer, which chooses boxes, is tfl's: `import {BOXES}` before it is loaded."
     return _NEEDS_KERAS_HUB if kind == "keras" and needs_keras_hub(shipment) else _NOTES.get(kind, "")
 
 

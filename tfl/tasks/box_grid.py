@@ -1,4 +1,4 @@
-"""From the maps of a detector to boxes and back: what its numbers mean, its loss, and the layer that gives detections.
+"""From the maps of a detector to boxes and back: what its numbers mean, its loss, and the operations that give detections.
 
 Without anchors, as in FCOS (Tian et al. 2019), each place of the grid says for each class how well the box that it gives fits an
 object of that class, as a logit, and where that box is: how far its middle is from the place, and the logarithms of its width and
@@ -7,13 +7,16 @@ height (as in YOLOX, Ge et al. 2021).
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import keras
+import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from tfl.tasks.detect import COLUMNS, NUMBERS
+from tfl.tasks.detect import NUMBERS
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 EDGES = 4
 CELLS = 4.0
@@ -35,10 +38,10 @@ ROUNDS = 10
 _SMALL = 1e-6
 
 
-def places(height: int, width: int) -> tuple[Any, Any]:
-    """The middle of each place of a grid in units of places, as `(height * width,)` float32: x and y."""
-    x, y = ops.meshgrid(ops.arange(width, dtype="float32") + 0.5, ops.arange(height, dtype="float32") + 0.5)
-    return ops.reshape(x, (-1,)), ops.reshape(y, (-1,))
+def places(height: int, width: int) -> NDArray[np.float32]:
+    """The middle of each place of a grid in units of places, x and y: `(height * width, 2)` float32."""
+    x, y = np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5)
+    return np.stack([x.ravel(), y.ravel()], axis=-1).astype(np.float32)
 
 
 def corners_of(logits: Any) -> Any:
@@ -48,9 +51,8 @@ def corners_of(logits: Any) -> Any:
         logits: `(n, height, width, classes + 4)`.
     """
     height, width = logits.shape[1:3]
-    x, y = places(height, width)
     numbers = _numbers(logits)
-    middle = ops.stack([x, y], axis=-1) + numbers[..., :2]
+    middle = numbers[..., :2] + places(height, width)
     half = ops.exp(ops.clip(numbers[..., 2:], -MOST_LOG, MOST_LOG)) * (CELLS / 2)
     return ops.concatenate([middle - half, middle + half], axis=-1)
 
@@ -69,7 +71,7 @@ def overlaps(first: Any, second: Any) -> tuple[Any, Any]:
     around = ops.maximum(first[..., 2:], second[..., 2:]) - ops.minimum(first[..., :2], second[..., :2])
     sides = ops.maximum(end - start, 0.0)
     shared, hull = sides[..., 0] * sides[..., 1], around[..., 0] * around[..., 1]
-    union = _area(first) + _area(second) - shared
+    union = _area(first) - (shared - _area(second))  # Keras makes a bias of such a sum's second term, which LiteRT can't convert
     found = shared / ops.maximum(union, _SMALL)
     return found, found - (hull - union) / ops.maximum(hull, _SMALL)
 
@@ -79,43 +81,35 @@ def _area(boxes: Any) -> Any:
     return sides[..., 0] * sides[..., 1]
 
 
-@keras.saving.register_keras_serializable("tfl")
-class DetectionOutput(keras.layers.Layer):
-    """The detections of each image, the highest score first: `(batch, detections, 6)` float32.
+def detections_of(logits: Any) -> Any:
+    """The detections of each image, the highest score first: `(n, detections, 6)` float32.
 
     A detection is its score, the index of its class, and left, top, right and bottom as shares of the image. Of detections of one
     class that overlap, those with lower scores are left out as a greedy search would (Cluster-NMS, Zheng et al. 2020); their
-    score is 0.
+    score is 0. From symbolic logits these are stock operations of Keras, so that a saved network needs Keras alone.
 
-    Called with `(batch, height, width, classes + 4)`.
+    Args:
+        logits: `(n, height, width, classes + 4)` float32.
 
     Example:
 
     >>> import numpy as np
     >>> logits = np.full((1, 2, 2, 5), -9.0, np.float32)
     >>> logits[0, 0, 0] = [2.0, 0, 0, *np.log([0.25] * 2)]  # one place wide and high, at the middle of the first one
-    >>> [round(float(number), 2) for number in DetectionOutput()(logits)[0, 0]]
+    >>> [round(float(number), 2) for number in detections_of(logits)[0, 0]]
     [0.88, 0.0, 0.0, 0.0, 0.5, 0.5]
     """
-
-    def call(self, logits: Any) -> Any:
-        """The detections."""
-        height, width, classes = logits.shape[1], logits.shape[2], logits.shape[3] - EDGES
-        count = min(CANDIDATES, height * width * classes)
-        scores, at = ops.top_k(ops.reshape(ops.sigmoid(logits[..., :classes]), (-1, height * width * classes)), count)
-        at = ops.cast(at, "int32")
-        names = ops.cast(at % classes, "float32")
-        boxes = ops.take_along_axis(corners_of(logits), ops.expand_dims(at // classes, -1), axis=1)
-        boxes = ops.clip(boxes / ops.convert_to_tensor([width, height, width, height], "float32"), 0.0, 1.0)
-        scores, at = ops.top_k(scores * _kept(boxes, names), min(MOST, count))
-        rows = ops.concatenate([ops.expand_dims(names, -1), boxes], axis=-1)
-        rows = ops.take_along_axis(rows, ops.expand_dims(ops.cast(at, "int32"), -1), axis=1)
-        return ops.concatenate([ops.expand_dims(scores, -1), rows], axis=-1)
-
-    def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
-        """So many detections an image."""
-        height, width, depth = input_shape[1:]
-        return (input_shape[0], min(MOST, height * width * (depth - EDGES)), COLUMNS)
+    height, width, classes = logits.shape[1], logits.shape[2], logits.shape[3] - EDGES
+    count = min(CANDIDATES, height * width * classes)
+    scores, at = ops.top_k(ops.reshape(ops.sigmoid(logits[..., :classes]), (-1, height * width * classes)), count)
+    at = ops.cast(at, "int32")
+    names = ops.cast(at % classes, "float32")
+    boxes = ops.take_along_axis(corners_of(logits), ops.expand_dims(at // classes, -1), axis=1)
+    boxes = ops.clip(boxes / np.array([width, height, width, height], np.float32), 0.0, 1.0)
+    scores, at = ops.top_k(scores * _kept(boxes, names), min(MOST, count))
+    rows = ops.concatenate([ops.expand_dims(names, -1), boxes], axis=-1)
+    rows = ops.take_along_axis(rows, ops.expand_dims(ops.cast(at, "int32"), -1), axis=1)
+    return ops.concatenate([ops.expand_dims(scores, -1), rows], axis=-1)
 
 
 def _kept(boxes: Any, names: Any) -> Any:
@@ -123,8 +117,7 @@ def _kept(boxes: Any, names: Any) -> Any:
     count = boxes.shape[1]
     shared, _ = overlaps(ops.expand_dims(boxes, 2), ops.expand_dims(boxes, 1))
     same = ops.equal(ops.expand_dims(names, 2), ops.expand_dims(names, 1))
-    order = ops.arange(count)
-    better = ops.less(ops.expand_dims(order, 1), ops.expand_dims(order, 0))
+    better = np.arange(count)[:, None] < np.arange(count)
     suppresses = ops.cast(ops.logical_and(ops.logical_and(shared > SUPPRESSED, same), better), "float32")
     kept = ops.ones_like(names)
     for _ in range(ROUNDS):  # each round settles the next of a row of boxes that suppress one another
@@ -160,7 +153,7 @@ def detection_loss(targets: tf.Tensor, logits: tf.Tensor) -> tuple[tf.Tensor, tf
 
 def _errors(logits: tf.Tensor, boxes: tf.Tensor) -> tf.Tensor:
     """How far the numbers of each place are from those of its box, `(n, places)`: the middle as a share of the box's sides."""
-    numbers, at = _numbers(logits), tf.stack(places(logits.shape[1], logits.shape[2]), axis=-1)
+    numbers, at = _numbers(logits), places(logits.shape[1], logits.shape[2])
     sides = tf.maximum(boxes[..., 2:] - boxes[..., :2], LEAST_SIDE)
     middle = (boxes[..., :2] + boxes[..., 2:]) / 2 - at
     off = tf.concat(
@@ -178,7 +171,7 @@ def assigned(targets: tf.Tensor, height: int, width: int) -> tuple[tf.Tensor, tf
     there = tf.math.is_finite(rows[..., 0])
     rows = tf.where(there[..., None], rows, tf.zeros_like(rows))
     boxes = rows[..., 1:] * tf.constant([width, height, width, height], tf.float32)
-    at = tf.stack(places(height, width), axis=-1)[None, :, None, :]
+    at = places(height, width)[None, :, None, :]
     middle = ((boxes[..., :2] + boxes[..., 2:]) / 2)[:, None]
     near = (at > tf.maximum(boxes[:, None, :, :2], middle - RADIUS)) & (at < tf.minimum(boxes[:, None, :, 2:], middle + RADIUS))
     holds = tf.abs(at - middle) <= 0.5

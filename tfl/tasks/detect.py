@@ -105,11 +105,26 @@ class Detect(WithoutConfidence, OneTarget):
         """A score for each class, and four edges, at each place of the grid."""
         return len(examples.class_names) + 4
 
-    def output_layers(self, *, name: str | None = None) -> list[keras.layers.Layer]:
+    def outputs_of(self, logits: Any, *, name: str | None = None) -> Any:
         """The detections of the maps."""
-        from tfl.tasks.box_grid import DetectionOutput
+        import keras
 
-        return [DetectionOutput(name=name or "output", dtype="float32")]
+        from tfl.tasks.box_grid import detections_of
+
+        return keras.layers.Identity(name=name or "output", dtype="float32")(detections_of(logits))
+
+    def logits_of(self, model: keras.Model) -> Any:
+        """The symbolic maps of a network: what the last layer before the detections gives."""
+        import keras
+
+        above = [model.outputs[0]]
+        while above:
+            operation, node, _ = above.pop()._keras_history
+            for tensor in operation._inbound_nodes[node].input_tensors:
+                if isinstance(tensor._keras_history.operation, keras.layers.Layer):
+                    return tensor
+                above.append(tensor)
+        raise ValueError(f"{model.name} has no detections.")
 
     def named(self, outputs: Any) -> dict[str, Any]:
         """`boxes` `(n, detections, 4)` float32, left, top, right and bottom as shares of the image; `scores` and `classes`
@@ -145,13 +160,12 @@ class Detect(WithoutConfidence, OneTarget):
         """Mean average precision and loss on the validation split."""
         import tensorflow as tf
 
-        from tfl.tasks.box_grid import EDGES
+        from tfl.tasks.box_grid import EDGES, detections_of
 
-        (layer,) = self.output_layers()
         found, losses = [], []
         for start in range(0, len(logits), _ROWS):
             some: Any = tf.constant(np.asarray(logits[start : start + _ROWS], np.float32))
-            found.append(np.asarray(layer(some)))
+            found.append(np.asarray(detections_of(some)))
             truth: Any = tf.constant(np.asarray(targets[start : start + _ROWS], np.float32))
             losses.append(np.asarray(self.loss(truth, some)))
         figures = average_precision(true_boxes(targets), detections(np.concatenate(found)), logits.shape[-1] - EDGES)

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tfl.evaluate.figures import AXIS, COLOURS, Figure, layout_of, shortened, titled
+from tfl.evaluate.metric_names import metric_words
 from tfl.recipe import Monitor
 from tfl.tasks.intervals import wilson_interval
 
@@ -64,7 +65,7 @@ def depth_chart(
         data.append(trace)
     layout = layout_of(
         xaxis={**AXIS, **titled("blocks that train above the frozen ones"), **_whole_blocks(scored)},
-        yaxis={**AXIS, **titled(_words(metric)), **_form(metric)},
+        yaxis={**AXIS, **titled(metric_words(metric, split=True)), **_form(metric)},
         legend=_LEGEND,
         margin=_MARGIN,
     )
@@ -81,7 +82,7 @@ def parallel_chart(trials: Sequence[Mapping[str, Any]], *, metric: str) -> Figur
     if len(rows) < 2:
         return None
     axes = [_axis(path, [row["values"].get(path) for row in rows]) for path in rows[0]["values"]]
-    axes.append(_axis(_words(metric), [row["value"] for row in rows]))
+    axes.append(_axis(metric_words(metric, split=True), [row["value"] for row in rows]))
     data = [_line(row, axes, at, share=at / (len(rows) - 1)) for at, row in enumerate(rows)]
     notes = [_note(at, 1.06, axis["label"], "ink", anchor="bottom", side="center") for at, axis in enumerate(axes)]
     notes += [_note(at, place, word, "muted") for at, axis in enumerate(axes) for place, word in axis["ticks"]]
@@ -137,7 +138,7 @@ def time_chart(trials: Sequence[Mapping[str, Any]], *, metric: str) -> Figure | 
     dots["hovertemplate"] = "trial %{customdata}: %{y:.4f} after %{x:.0f} s<extra></extra>"
     layout = layout_of(
         xaxis={**AXIS, **titled("seconds of search"), "rangemode": "tozero"},
-        yaxis={**AXIS, **titled(_words(metric)), **_form(metric)},
+        yaxis={**AXIS, **titled(metric_words(metric, split=True)), **_form(metric)},
         legend=_LEGEND,
         margin=_MARGIN,
     )
@@ -199,10 +200,6 @@ def _order(word: str) -> tuple[int, int, str]:
     kind, _, count = word.partition(":")
     rank = {"head": 0, "top": 1, "all": 3}.get(kind, 2)
     return rank, int(count) if kind == "top" and count.isdigit() else 0, word
-
-
-def _words(metric: str) -> str:
-    return metric.replace("val_", "validation ").replace("macro_f1", "macro-F1").replace("_", " ")
 
 
 def _form(metric: str) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from tfl.evaluate.metric_names import metric_words
 from tfl.evaluate.render import percent
 
 _SHARES = ("accuracy", "macro_f1", "micro_f1", "mean_average_precision")
@@ -24,7 +25,7 @@ def alone_facts(metrics: Mapping[str, Any]) -> dict[str, Any]:
     rows = [
         {
             "name": row["target"],
-            "metric": row["metric"].replace("_", " ") if row["metric"] != "mae" else "mean absolute error",
+            "metric": metric_words(row["metric"]),
             "together": _value(row["together"], row["metric"]),
             "alone": _value(row["alone"], row["metric"]),
             "gain": gain_text(row),

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tfl.evaluate.figures import AXIS, COLOURS, RUN_COLOURS, Figure, layout_of, shortened, titled
+from tfl.evaluate.metric_names import metric_words
 
 
 def curve(
@@ -43,10 +44,8 @@ def curve(
         _best_markers(history, stages, validation),
     ]
     if also:
-        name = also.removeprefix("val_").replace("_", " ")
-        lines.insert(
-            len(lines) - 1, _line(history, also, f"validation, {name}", {"color": COLOURS["muted"], "width": 1.5, "dash": "dash"})
-        )
+        style = {"color": COLOURS["muted"], "width": 1.5, "dash": "dash"}
+        lines.insert(len(lines) - 1, _line(history, also, f"validation, {metric_words(also)}", style))
     shapes, notes = _stage_bands(history)
     share = train == "accuracy"
     layout = layout_of(
@@ -242,7 +241,7 @@ def runs_curve(runs: Sequence[Mapping[str, Any]], *, x: str, column: str = "val_
         xaxis={**AXIS, **titled("epoch" if x == "step" else "seconds of training"), "rangemode": "tozero"},
         yaxis={
             **AXIS,
-            **titled(column.replace("val_", "validation ").replace("_", " ")),
+            **titled(metric_words(column, split=True)),
             **({"tickformat": ".0%"} if column == "val_accuracy" else {}),
         },
         legend={"orientation": "h", "y": -0.24, "x": 0, "font": {"color": COLOURS["ink"]}},

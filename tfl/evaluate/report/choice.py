@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from tfl.evaluate.metric_names import metric_words
 from tfl.recipe import LOWER_IS_BETTER, OF_NUMBERS, Monitor
 
 
@@ -37,10 +38,10 @@ def choice_facts(document: Mapping[str, Any], *, task: str, nouns: str) -> dict[
         "lead": (
             f"Each candidate answered for the same {of} training and validation {nouns}, under {document['folds']} folds: for "
             "those that its network was not trained on. A candidate replaced the best one before it where a paired one-sided "
-            f"test of the loss found it better with p ≤ {document['alpha']:g}, and its {as_words(metric)} was no worse; for the "
-            "first fine-tuning, which is slow, less is asked."
+            f"test of the loss found it better with p ≤ {document['alpha']:g}, and its {metric_words(metric)} was no worse; for "
+            "the first fine-tuning, which is slow, less is asked."
         ),
-        "metric": as_words(metric),
+        "metric": metric_words(metric),
         "rows": [_row(tried, metric) for tried in document["tried"]],
         "note": note,
         "loss": "scaled error" if task in OF_NUMBERS else "calibrated loss",
@@ -78,11 +79,6 @@ def _verdict(tried: Mapping[str, Any]) -> str:
     if tried.get("by_default"):
         return "kept: accuracy not shown to be worse"
     return "kept" if tried["kept"] else "not better"
-
-
-def as_words(metric: str) -> str:
-    """The name of a metric in words."""
-    return metric.removeprefix("val_").replace("_", " ")
 
 
 def _is_share(metric: str) -> bool:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from tfl.evaluate.report.choice import as_change, as_figure, as_words
+from tfl.evaluate.metric_names import metric_words
+from tfl.evaluate.report.choice import as_change, as_figure
 
 _BY = {"likeness": "drawn by likeness", "chance": "drawn at random"}
 
@@ -29,10 +30,10 @@ def extra_facts(document: Mapping[str, Any], *, nouns: str) -> dict[str, Any]:
             f"Linear probes on features of the frozen network answered for the same {document['examples']:,} training {nouns} of "
             f"the target, under {document['folds']} folds, with the extra {nouns} of a row in the training part of each fold. "
             "The row with the lowest loss is used where a paired one-sided test finds it better than none with p ≤ "
-            f"{document['alpha']:g}, and its {as_words(metric)} is no worse."
+            f"{document['alpha']:g}, and its {metric_words(metric)} is no worse."
         ),
         "notes": list(document["notes"]),
-        "metric": as_words(metric),
+        "metric": metric_words(metric),
         "rows": [_row(tried, metric) for tried in document["tried"]],
     }
 
@@ -53,8 +54,8 @@ def extra_sentence(document: Mapping[str, Any], *, nouns: str) -> str:
         return f"The extra {nouns} are not used: {on} no draw of them had a lower loss than none."
     gain = best["gain"]
     found = (
-        f"{as_words(metric)} {as_figure(document['tried'][0]['value'], metric)} without and {as_figure(best['value'], metric)} "
-        f"with them, calibrated loss {-gain['mean']:+.3f}, p = {gain['p']:.2g}"
+        f"{metric_words(metric)} {as_figure(document['tried'][0]['value'], metric)} without and "
+        f"{as_figure(best['value'], metric)} with them, calibrated loss {-gain['mean']:+.3f}, p = {gain['p']:.2g}"
     )
     of = f"{best['count']:,} of the {document['usable']:,} extra {nouns}, {_BY[best['by']]}"
     if not document["count"]:

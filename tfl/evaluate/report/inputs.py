@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from tfl.evaluate.metric_names import metric_words
 from tfl.evaluate.render import percent
 
 
@@ -31,7 +32,7 @@ def input_facts(metrics: Mapping[str, Any]) -> dict[str, Any]:
         }
         for row in found["rows"]
     ]
-    return {"lead": input_sentence(metrics), "metric": _words(found["metric"]), "all": show(found["all"]), "rows": rows}
+    return {"lead": input_sentence(metrics), "metric": metric_words(found["metric"]), "all": show(found["all"]), "rows": rows}
 
 
 def input_sentence(metrics: Mapping[str, Any]) -> str:
@@ -48,7 +49,7 @@ def input_sentence(metrics: Mapping[str, Any]) -> str:
         return ""
     pick, show = max if found["higher_is_better"] else min, _shown(found["metric"])
     best = pick(found["rows"], key=lambda row: row["own_head"])
-    name, metric = best["name"], _words(found["metric"])
+    name, metric = best["name"], metric_words(found["metric"])
     return (
         f"All inputs together: {metric} {show(found['all'])}. The best input alone, {name} with a head of its own: "
         f"{show(best['own_head'])}."
@@ -75,7 +76,3 @@ def _shown(metric: str) -> Any:
 
 def _is_share(metric: str) -> bool:
     return metric in ("accuracy", "macro_f1", "micro_f1", "mean_average_precision")
-
-
-def _words(metric: str) -> str:
-    return metric.replace("_", " ") if metric != "mae" else "mean absolute error"

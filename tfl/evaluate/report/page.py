@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from tfl.evaluate import projection
+from tfl.evaluate.metric_names import metric_words
 from tfl.evaluate.predictions import NAME as PREDICTIONS
 from tfl.evaluate.predictions import read_predictions
 from tfl.evaluate.render import percent, render
@@ -211,7 +212,7 @@ def _figures(document: dict[str, Any]) -> dict[str, charts.Figure]:
         "accuracy": charts.curve(history, stages, train="accuracy", validation="val_accuracy", title="accuracy", also=also),
         "watched": None
         if document["recipe"]["task"] == "classify" or watched == "val_loss"
-        else charts.curve(history, stages, train="", validation=watched, title=watched.removeprefix("val_").replace("_", " ")),
+        else charts.curve(history, stages, train="", validation=watched, title=metric_words(watched)),
         "loss": charts.curve(history, stages, train="loss", validation="val_loss", title="loss"),
         "confusion": charts.confusion(test),
         "pretrain": pretrain_chart(document["pretrain"]),

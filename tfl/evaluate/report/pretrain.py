@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from tfl.evaluate.figures import AXIS, COLOURS, Figure, layout_of, titled
-from tfl.evaluate.report.choice import as_figure, as_words
+from tfl.evaluate.metric_names import metric_words
+from tfl.evaluate.report.choice import as_figure
 
 _NAMES = {"simclr": "SimCLR", "vicreg": "VICReg", "rotation": "Rotation prediction"}
 
@@ -28,11 +29,11 @@ def pretrain_facts(document: Mapping[str, Any], *, nouns: str) -> dict[str, Any]
         "lead": (
             f"Linear probes on the pooled output of the last block answered for the same {document['examples']:,} training "
             f"{nouns}, under {document['folds']} folds. The new weights are used where a paired one-sided test of the loss has "
-            f"p ≤ {document['alpha']:g}, and the {as_words(metric)} is no worse."
+            f"p ≤ {document['alpha']:g}, and the {metric_words(metric)} is no worse."
         ),
         "collapse": collapse_sentence(document),
         "notes": list(document["notes"]),
-        "metric": as_words(metric),
+        "metric": metric_words(metric),
         "rows": [
             {
                 "name": f"{name} training without labels",
@@ -61,7 +62,7 @@ def pretrain_sentence(document: Mapping[str, Any], *, nouns: str) -> str:
     metric, name = str(document["metric"]), _NAMES[document["method"]]
     name = name if name != "Rotation prediction" else "rotation prediction"
     found = (
-        f"probes on {document['examples']:,} held-out training {nouns} had {as_words(metric)} "
+        f"probes on {document['examples']:,} held-out training {nouns} had {metric_words(metric)} "
         f"{as_figure(document['before']['value'], metric)} before and {as_figure(document['after']['value'], metric)} after "
         f"(p = {document['gain']['p']:.2g})"
     )
