@@ -109,7 +109,7 @@ class Tricks(ByHand):
         model, blocks = self.network.model, self.network.blocks
         shares = [block.flops_share for block in blocks]
         depth = max([top for top in range(1, len(blocks)) if sum(shares[-top:]) <= SHARE] or [1])
-        trained = {layer.name for block in blocks[-depth:] for layer in block.layers} | set(self.network.head_layers)
+        trained = {name for block in blocks[-depth:] for name in block.layers} | set(self.network.head_layers)
         for layer in model.layers:
             layer.trainable = layer.name in trained and not isinstance(layer, keras.layers.BatchNormalization)
         steps = EPOCHS * -(-len(self.known) // BATCH)
