@@ -5,7 +5,7 @@ Run       tfl run recipes/handwritten_digits.py
           From a run of your own as the backbone, such as one on Fashion-MNIST (a folder with its four IDX files):
           tfl run recipes/fashion_source.py --data FASHION_FOLDER --out runs/fashion
           tfl run recipes/handwritten_digits.py --set backbone=runs/fashion/model.keras --set data.image_size=32,32
-Reached   test accuracy 0.981 with --strategy auto (seed 2)
+Reached   test accuracy 0.971 with --strategy auto (mean of seeds 2, 3 and 4)
 """
 
 import tfl

@@ -4,7 +4,7 @@ Data      synthesised sounds that come with tfl (tones, glides, clicks, bursts);
           OGG files with --data, such as the Free Spoken Digit Dataset (8 kHz)
 Run       tfl run recipes/spoken_digits.py
           tfl run recipes/spoken_digits.py --data FOLDER --set data.input.sample_rate=8000
-Reached   test accuracy 0.933 on the synthesised sounds with --strategy auto (seed 2)
+Reached   test accuracy 0.906 on the synthesised sounds with --strategy auto (mean of seeds 2, 3 and 4)
 """
 
 import tfl
