@@ -139,7 +139,7 @@ class Certifier:
         runtime folds it.
         """
         if self._rounding is None:
-            names = self.shipment.main
+            names = self.shipment.task.main_outputs
             model = keras.Model(self.shipment.answer.input, {name: self.shipment.answer.output[name] for name in names})
             folded = constant_forward(model)
             batches = [_by_name(folded(tensors), names) for _, tensors in self.trial.tensors()]

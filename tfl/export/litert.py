@@ -70,7 +70,7 @@ def _write_float32(shipment: Shipment, file: Path) -> None:
 def _write_float16(shipment: Shipment, file: Path) -> None:
     _write_float32(shipment, file)
     file.write_bytes(
-        in_half(file.read_bytes(), _tensors_to_try(shipment), outputs=shipment.compared, numbers=shipment.of_numbers)
+        in_half(file.read_bytes(), _tensors_to_try(shipment), outputs=shipment.task.compared_outputs, numbers=shipment.of_numbers)
     )
 
 
@@ -114,8 +114,8 @@ def _write_int8(shipment: Shipment, file: Path, *, float_tail: bool = True) -> N
         return
     tried = rows_of(tensors, slice(TRIED))
     singly = [shipment.answer(rows_of(tried, slice(at, at + 1))) for at in range(count_of(tried))]
-    expected = np.concatenate([np.concatenate([one[name] for name in shipment.compared], axis=1) for one in singly])
-    file.write_bytes(in_int8(calibrated, tried, expected, outputs=shipment.compared, numbers=shipment.of_numbers))
+    expected = np.concatenate([np.concatenate([one[name] for name in shipment.task.compared_outputs], axis=1) for one in singly])
+    file.write_bytes(in_int8(calibrated, tried, expected, outputs=shipment.task.compared_outputs, numbers=shipment.of_numbers))
 
 
 def _export(shipment: Shipment, file: Path, target_spec: dict[str, Any], **options: Any) -> None:

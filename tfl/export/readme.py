@@ -192,8 +192,8 @@ def _table(kind: str, shipment: Shipment) -> str:
         of_each = (
             "the class of each probability"
             if shipment.task.name == "classify"
-            else f"the name of each of the `{shipment.main[0]}`"
-            if len(shipment.main) == 1
+            else f"the name of each of the `{shipment.task.main_outputs[0]}`"
+            if len(shipment.task.main_outputs) == 1
             else "the name of each column of the targets, side by side"
         )
         rows.append(("output", "`labels`", "string", f"(batch, {classes})", of_each))

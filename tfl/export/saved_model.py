@@ -64,7 +64,7 @@ class ServedModel(tf.Module):
 
         def from_tensors(*tensors: tf.Tensor) -> dict[str, tf.Tensor]:
             outputs = model(structured(dict(zip(specs, tensors, strict=True))), training=False)
-            labels, main = tf.constant(names), outputs[shipment.main[0]]
+            labels, main = tf.constant(names), outputs[shipment.task.main_outputs[0]]
             label = {"label": tf.gather(labels, tf.argmax(main, axis=-1))} if task.name == "classify" else {}
             label |= {
                 name: tf.gather(tf.constant(part.names), tf.argmax(outputs[part.target], axis=-1))

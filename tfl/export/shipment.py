@@ -17,7 +17,7 @@ from tfl.errors import ExportError, TflError
 from tfl.export.answer import build_answer
 from tfl.modalities.shipping import Shipping, shipping_of
 from tfl.model.policies import policy_of, under_policy
-from tfl.recipe import DETECT, OF_NUMBERS
+from tfl.recipe import OF_NUMBERS
 from tfl.storage import finite
 from tfl.tasks.base import Task, task_of
 from tfl.tasks.heads import Heads
@@ -53,18 +53,6 @@ class Shipment:
     def shipping(self) -> Shipping:
         """What exports need of the modality."""
         return shipping_of(self.modality)
-
-    @property
-    def main(self) -> tuple[str, ...]:
-        """The names of the task's outputs: one, or of several targets theirs."""
-        if self.task.name == DETECT:
-            return ("scores", "boxes", "classes")
-        return tuple(part.target for part in self.task) if isinstance(self.task, Heads) else (self.task.output,)
-
-    @property
-    def compared(self) -> tuple[str, ...]:
-        """Those of the task's outputs by which weights of fewer bits are chosen: of boxes the scores, which keep their order."""
-        return ("scores",) if self.task.name == DETECT else self.main
 
     @property
     def of_numbers(self) -> tuple[bool, ...]:

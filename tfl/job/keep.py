@@ -24,7 +24,7 @@ from tfl.fields import as_plain
 from tfl.job.job import Job
 from tfl.job.measure import Measured
 from tfl.model.assemble import Assembled
-from tfl.recipe import DETECT, GENERATE, Recipe
+from tfl.recipe import DETECT, Recipe
 from tfl.runs import MATCHING
 from tfl.storage import write_atomically
 
@@ -69,10 +69,11 @@ def keep_results(job: Job, measured: Measured, *, whole: bool) -> None:
         _predictions(job, measured.outputs, measured.confidence)
     with job.clock.step("export"):
         _network(job, measured.confidence, whole=whole)
-    if whole and job.recipe.task == DETECT:
+    shows = job.bundle.task.shows if whole else ""
+    if shows == "boxes":
         with job.clock.step("report"):
             save_drawn(job.run.folder, job.bundle, measured.outputs["test"].predictions, seed=job.recipe.seed)
-    elif whole and job.recipe.task != GENERATE:
+    elif shows:
         with job.clock.step("report"):
             keep_album(job, measured.outputs)
             keep_projection(job, measured.outputs)

@@ -60,6 +60,8 @@ class Task(Protocol):
         each: Which part of `evaluate` has a row for each output, such as `per_class`.
         columns: Names of the figures in such a row.
         words: Columns of `predictions.csv` that say in words what was true and what was predicted.
+        shows: What the report shows of the test examples: `examples`, `boxes` drawn into them, or nothing, an empty string.
+        has_temperature: Whether dividing the logits by a number leaves what is predicted as it is.
         truth_prefix, output_prefix: What the columns of `predictions.csv` with targets and outputs begin with; targets have no
             columns where the first of `words` names the one that is true.
     """
@@ -71,6 +73,8 @@ class Task(Protocol):
     each: ClassVar[str]
     columns: ClassVar[tuple[str, ...]]
     words: ClassVar[tuple[str, ...]]
+    shows: ClassVar[str]
+    has_temperature: ClassVar[bool]
     truth_prefix: ClassVar[str | None]
     output_prefix: ClassVar[str]
 
@@ -85,6 +89,14 @@ class Task(Protocol):
 
     @property
     def figures(self) -> tuple[str, ...]: ...
+
+    @property
+    def main_outputs(self) -> tuple[str, ...]:
+        """The names of the outputs of exports that answer; the others say how sure that is."""
+
+    @property
+    def compared_outputs(self) -> tuple[str, ...]:
+        """Those of them by which weights of fewer bits are chosen."""
 
     def fitted(self, targets: NDArray[np.float32], names: Sequence[str] = ()) -> Task:
         """The task with what it takes from the training targets, such as their mean and standard deviation.
@@ -207,6 +219,18 @@ class OneTarget:
     """What every task of one target has: outputs that are its logits through some layers, one behind the other."""
 
     output: ClassVar[str]
+    shows: ClassVar[str] = "examples"
+    has_temperature: ClassVar[bool] = True
+
+    @property
+    def main_outputs(self) -> tuple[str, ...]:
+        """The one output."""
+        return (self.output,)
+
+    @property
+    def compared_outputs(self) -> tuple[str, ...]:
+        """The main ones."""
+        return self.main_outputs
 
     def output_layers(self, *, name: str | None = None) -> list[keras.layers.Layer]:
         """The layers from logits to outputs; the last has that name, which is `output` by default."""

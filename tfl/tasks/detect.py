@@ -55,6 +55,10 @@ class Detect(WithoutConfidence, OneTarget):
     each: ClassVar[str] = "per_kind"
     columns: ClassVar[tuple[str, ...]] = ("map_50", "map_50_95", "count")
     words: ClassVar[tuple[str, ...]] = ()
+    shows: ClassVar[str] = "boxes"
+    has_temperature: ClassVar[bool] = False
+    main_outputs: ClassVar[tuple[str, ...]] = ("scores", "boxes", "classes")
+    compared_outputs: ClassVar[tuple[str, ...]] = ("scores",)  # which keep their order; boxes do not
     truth_prefix: ClassVar[str | None] = None
     output_prefix: ClassVar[str] = "box_"
 

@@ -41,6 +41,7 @@ class Generate(WithoutConfidence, OneTarget):
     each: ClassVar[str] = "per_target"
     columns: ClassVar[tuple[str, ...]] = ("perplexity", "bytes", "count")
     words: ClassVar[tuple[str, ...]] = ()
+    shows: ClassVar[str] = ""
     truth_prefix: ClassVar[str | None] = "bytes_of_"
     output_prefix: ClassVar[str] = "nats_of_"
 

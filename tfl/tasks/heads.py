@@ -77,6 +77,8 @@ class Heads:
     each: ClassVar[str] = "targets"
     columns: ClassVar[tuple[str, ...]] = ()
     words: ClassVar[tuple[str, ...]] = ("known",)
+    shows: ClassVar[str] = "examples"
+    has_temperature: ClassVar[bool] = False
     truth_prefix: ClassVar[str | None] = None
     output_prefix: ClassVar[str] = ""
 
@@ -158,6 +160,16 @@ class Heads:
     def figures(self) -> tuple[str, ...]:
         """The first figure of each target, such as `disease_accuracy`."""
         return tuple(f"{part.target}_{part.task.figures[0]}" for part in self.parts)
+
+    @property
+    def main_outputs(self) -> tuple[str, ...]:
+        """One of each target, by its name."""
+        return tuple(part.target for part in self.parts)
+
+    @property
+    def compared_outputs(self) -> tuple[str, ...]:
+        """The main ones."""
+        return self.main_outputs
 
     def fitted(self, targets: NDArray[np.float32], names: Sequence[str] = ()) -> Heads:
         """The task with what each of its tasks takes from the training targets.

@@ -44,6 +44,7 @@ class Regress(OneTarget):
     each: ClassVar[str] = "per_target"
     columns: ClassVar[tuple[str, ...]] = (*figures, "mean_error", "count")
     words: ClassVar[tuple[str, ...]] = ()
+    has_temperature: ClassVar[bool] = False
     truth_prefix: ClassVar[str | None] = "true_"
     output_prefix: ClassVar[str] = "predicted_"
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tfl.recipe import DETECT, HEADS, OF_NUMBERS, lower_is_better
+from tfl.recipe import lower_is_better
 from tfl.tasks.base import Task
 
 if TYPE_CHECKING:
@@ -144,7 +144,7 @@ class Evidence:
             truth: Any = tf.constant(np.tile(targets, (len(temperatures), 1)), tf.float32)
             return np.asarray(self.task.loss(truth, scaled, weights=weights), np.float64).reshape(len(temperatures), -1)
 
-        if self.task.name in (*OF_NUMBERS, HEADS, DETECT):
+        if not self.task.has_temperature:
             return at([1.0])[0]
         at_once = max(1, _AT_ONCE // max(rows.size, 1))
         parts = [at(TEMPERATURES[start : start + at_once]) for start in range(0, len(TEMPERATURES), at_once)]
