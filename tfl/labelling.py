@@ -78,8 +78,8 @@ def choose_to_label(
     """
     from tfl.advice.label_next import label_next
     from tfl.embeddings.embed import embed_source
-    from tfl.embeddings.network import wanted_vectors
     from tfl.embeddings.vector_file import open_vectors
+    from tfl.embeddings.wanted import wanted_vectors
     from tfl.evaluate.pages.label import write_label_page
     from tfl.modalities.base import modality_of
     from tfl.probes.head import linear_head

@@ -13,7 +13,8 @@ from PIL import Image
 
 import tfl
 from tfl.embeddings.embed import embed_source
-from tfl.embeddings.network import HEAD_INPUT, wanted_vectors
+from tfl.embeddings.network import HEAD_INPUT
+from tfl.embeddings.wanted import wanted_vectors
 from tfl.errors import BackboneError, BadContentError, DataError, RecipeError
 
 SMALL = [("data.image_size", (32, 32))]
@@ -128,7 +129,7 @@ def test_sounds(tmp_path):
 KILLED = """
 import os, signal, sys
 from tfl.embeddings import embed, parts
-from tfl.embeddings.network import wanted_vectors
+from tfl.embeddings.wanted import wanted_vectors
 embed.PART_ROWS = 4
 write, left = parts.Parts.write, [2]
 def dies(*arguments):

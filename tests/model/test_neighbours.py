@@ -10,7 +10,8 @@ from rich.console import Console
 from sklearn.neighbors import KNeighborsClassifier
 
 import tfl
-from tfl.embeddings.network import build_network, wanted_vectors
+from tfl.embeddings.network import build_network
+from tfl.embeddings.wanted import wanted_vectors
 from tfl.errors import RecipeError
 from tfl.evaluate.explain import grad_cam, tensor_of
 from tfl.export.ship import ship_model

@@ -64,7 +64,7 @@ def embed(
     from rich.console import Console
 
     from tfl.embeddings.embed import embed_source
-    from tfl.embeddings.network import wanted_vectors
+    from tfl.embeddings.wanted import wanted_vectors
 
     wanted = wanted_vectors(network, block=block, pooling=pooling, normalized=normalize, kind=kind, settings=settings)
     words = "What is finished is kept. To go on, start the same command again."

@@ -11,9 +11,9 @@ import numpy as np
 
 from tfl.embeddings.embed import embed_source
 from tfl.embeddings.index import VectorIndex
-from tfl.embeddings.network import wanted_vectors
 from tfl.embeddings.options import TOP, HoldOut, Metric
 from tfl.embeddings.verification import Verification
+from tfl.embeddings.wanted import wanted_vectors
 from tfl.errors import BadContentError, DataError
 from tfl.progress import progress_console, progress_shown
 from tfl.vectors import unit_length

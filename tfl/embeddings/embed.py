@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tfl.embeddings.network import Encoded, VectorNetwork, Wanted, build_network, check_network, data_to_read
+from tfl.embeddings.network import Encoded, VectorNetwork, build_network
 from tfl.embeddings.parts import PART_ROWS, Parts, key_of
 from tfl.embeddings.sources import Source, read_source
 from tfl.embeddings.vector_file import Rows, check_suffix, refuse_if_there, write_vectors
+from tfl.embeddings.wanted import Wanted, check_network, data_to_read
 from tfl.errors import BadContentError
 from tfl.storage import check_can_write, locked
 
@@ -79,7 +80,7 @@ def embed_source(
     Example:
 
     >>> import tempfile
-    >>> from tfl.embeddings.network import wanted_vectors
+    >>> from tfl.embeddings.wanted import wanted_vectors
     >>> out = f"{tempfile.mkdtemp()}/digits.npy"
     >>> done = embed_source(wanted_vectors("mini", settings=[("data.per_class", 10)]), ["sample:digits"], out)
     >>> done.count, done.about["width"]

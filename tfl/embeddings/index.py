@@ -14,7 +14,7 @@ import numpy as np
 from tfl.data.listing import read_seen
 from tfl.data.subset import choose_evenly
 from tfl.embeddings.embed import make_parts
-from tfl.embeddings.network import Encoded, VectorNetwork, data_to_read, network_of_about
+from tfl.embeddings.network import Encoded, VectorNetwork, network_of_about
 from tfl.embeddings.options import METRICS, TOP, HoldOut, Metric
 from tfl.embeddings.parts import Parts
 from tfl.embeddings.search import check_search, nearest
@@ -22,6 +22,7 @@ from tfl.embeddings.shared import SharedNetwork, kinds_in
 from tfl.embeddings.sources import data_of_kind, examples_of_texts, read_source
 from tfl.embeddings.vector_file import Batch, Rows, VectorFile, open_vectors, write_vectors
 from tfl.embeddings.verification import MOST_ITEMS, Verification, verification
+from tfl.embeddings.wanted import data_to_read
 from tfl.errors import BadContentError, DataError, listed
 from tfl.storage import check_can_write, locked
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
-from tfl.embeddings.network import SHARED, VectorNetwork, Wanted
+from tfl.embeddings.network import SHARED, VectorNetwork
 from tfl.embeddings.sources import data_of_kind
+from tfl.embeddings.wanted import Wanted
 from tfl.modalities.image.pair import ENCODED, load_pair
 
 if TYPE_CHECKING:
