@@ -1,6 +1,6 @@
 """Chest X-rays: normal or pneumonia. Grey, imbalanced, two classes.
 
-Data      a folder with train/, val/ and test/, each with a folder a class (Kermany et al. 2018 is laid out so)
+Data      a folder with train/, val/ and test/, each with one folder per class (Kermany et al. 2018 is laid out so)
 Run       tfl run recipes/chest_xray.py --data chest_xray
           Without ImageNet weights at hand: --set backbone=mini --set data.image_size=96,96
 Notes     Class weights stand in for balance, macro-F1 decides what is best, and no image is flipped: hearts are on the left.

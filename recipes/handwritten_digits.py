@@ -1,4 +1,4 @@
-"""Handwritten digits: ten labels a class, a backbone that saw another task.
+"""Handwritten digits: ten labels per class, a backbone that saw another task.
 
 Data      scanned digits (8×8 pixels, grey) that come with scikit-learn; ten training images per class
 Run       tfl run recipes/handwritten_digits.py

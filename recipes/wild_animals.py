@@ -1,6 +1,6 @@
 """Wild animals: ten classes, few photos of each.
 
-Data      a folder of class folders, one a species (the ten-monkeys set is laid out so, in training/ and validation/)
+Data      a folder of class folders, one per species (the ten-monkeys set is laid out so, in training/ and validation/)
 Run       tfl run recipes/wild_animals.py --data animals
           Without ImageNet weights at hand: --set backbone=mini --set data.image_size=96,96
 Notes     With few photos the lower blocks stay as they are, and unfreezing goes step by step from the top.

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 TO_FETCH = {"text": "distil_bert_base_en_uncased"}
 """Kinds of example for which no network ships with tfl, and what is taken where none is at hand."""
 OVER_MINI = "3 to 7 points of accuracy"
-"""What MobileNet alpha 0.75 has over mini, as linear probes on three sets with 25 examples a class: docs/measurements.md."""
+"""What MobileNet alpha 0.75 has over mini, as linear probes on three sets with 25 examples per class: docs/measurements.md."""
 
 
 @dataclass(frozen=True, kw_only=True)

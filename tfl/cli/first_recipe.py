@@ -182,8 +182,8 @@ def _about(facts: SourceFacts) -> str:
         return f"{count} with {', '.join(ranges[:5])}{', …' if len(ranges) > 5 else ''}"
     smallest, largest = min(counts.values()), max(counts.values())
     if facts.task == "multilabel":
-        return f"{count} with {len(counts)} labels ({smallest} to {largest} {examples.nouns} a label)"
-    return f"{count} in {len(counts)} classes ({smallest} to {largest} a class)"
+        return f"{count} with {len(counts)} labels ({smallest} to {largest} {examples.nouns} per label)"
+    return f"{count} in {len(counts)} classes ({smallest} to {largest} per class)"
 
 
 def _input(facts: SourceFacts) -> str:

@@ -172,7 +172,7 @@ def _check_smallest(examples: Examples, source: str) -> None:
         raise DataError(
             f"Some classes of {source} are too small to be split.",
             received=", ".join(small),
-            allowed=f"at least {_FEWEST} {examples.nouns} a class: one to train, one to validate, one to test",
+            allowed=f"at least {_FEWEST} {examples.nouns} per class: one to train, one to validate, one to test",
             fix=f"Add {examples.nouns}, or leave those classes out.",
         )
 

@@ -74,7 +74,7 @@ ProbeMethod = Literal[LinearProbe, "knn"]
 
 @dataclass(frozen=True, kw_only=True)
 class Head:
-    """The new layers on top: pooling, dense layers with dropout, and one logit a class.
+    """The new layers on top: pooling, dense layers with dropout, and one logit per class.
 
     Args:
         hidden: Units of each hidden dense layer, input side first. With the task `detect`, channels of the 3 × 3 convolutions on

@@ -7,7 +7,7 @@
               surface changed (mean and deviation of each colour those of the painting): how far the former moves the map, over
               how far the latter does. The block where this is largest.
 
-Both are rules of thumb, stated so that they can be judged: blocks can be named instead. Only blocks whose map has at least 8
+Both are rules of thumb, stated so that they can be checked: blocks can be named instead. Only blocks whose map has at least 8
 places on its shorter side are looked at, or where there is none, all of them.
 """
 

@@ -25,7 +25,7 @@ from tfl.tasks.class_metrics import evaluate_classes
 Maker = Callable[..., Run]
 
 
-def judged_on(run: Run, right: np.ndarray, *, images: str = "photo", first: int = 0, listing: bool = True) -> Run:
+def evaluated_on(run: Run, right: np.ndarray, *, images: str = "photo", first: int = 0, listing: bool = True) -> Run:
     """Test images number `first`, `first + 1`, ... of two classes, named correctly where `right` says so."""
     numbers = np.arange(first, first + len(right))
     labels = (numbers % 2).astype(np.int32)
@@ -57,7 +57,7 @@ def names(document: dict, at: int = 0) -> list[str]:
 
 def test_two_equal_runs_differ_in_nothing(new_run: Maker) -> None:
     right = np.arange(100) >= 10
-    runs = [judged_on(new_run(name), right) for name in ("one", "two")]
+    runs = [evaluated_on(new_run(name), right) for name in ("one", "two")]
     document = compare_runs([run.folder for run in runs])
     assert document["recipe"] == [] and names(document) == [] and document["changes"][0]["unknown"] == []
     assert document["pairs"][0]["verdict"] == "no evidence"
@@ -65,7 +65,7 @@ def test_two_equal_runs_differ_in_nothing(new_run: Maker) -> None:
 
 
 def test_figures_stand_side_by_side_with_intervals(new_run: Maker) -> None:
-    runs = [judged_on(new_run("one"), np.arange(100) >= 10), judged_on(new_run("two"), np.arange(100) >= 20)]
+    runs = [evaluated_on(new_run("one"), np.arange(100) >= 10), evaluated_on(new_run("two"), np.arange(100) >= 20)]
     rows = {(row["split"], row["figure"]): row for row in compare_runs([run.folder for run in runs])["figures"]}
     row = rows["test", "accuracy"]
     assert row["values"] == pytest.approx([0.9, 0.8]) and row["intervals"][0][0] < 0.9 < row["intervals"][0][1]
@@ -74,7 +74,7 @@ def test_figures_stand_side_by_side_with_intervals(new_run: Maker) -> None:
 
 def test_each_run_is_tested_against_the_first_and_corrected(new_run: Maker) -> None:
     wrong = {"first": 40, "second": 33, "third": 5}
-    runs = [judged_on(new_run(name), np.arange(200) >= count) for name, count in wrong.items()]
+    runs = [evaluated_on(new_run(name), np.arange(200) >= count) for name, count in wrong.items()]
     document = compare_runs([run.folder for run in runs])
     assert [(pair["first"], pair["second"]) for pair in document["pairs"]] == [("first", "second"), ("first", "third")]
     second, third = document["pairs"]
@@ -84,29 +84,29 @@ def test_each_run_is_tested_against_the_first_and_corrected(new_run: Maker) -> N
 
 
 def test_partly_common_tests_are_compared_on_what_is_common(new_run: Maker) -> None:
-    one = judged_on(new_run("one"), np.arange(100) >= 10)
-    two = judged_on(new_run("two"), np.arange(100) >= 10, first=50)
+    one = evaluated_on(new_run("one"), np.arange(100) >= 10)
+    two = evaluated_on(new_run("two"), np.arange(100) >= 10, first=50)
     pair = compare_runs([one.folder, two.folder])["pairs"][0]
     assert pair["count"] == 50 and not pair["same_examples"] and pair["accuracy"] == pytest.approx([1.0, 0.8])
     assert "Their test images are not the same; this is about those that both have." in pair["sentence"]
 
 
 def test_nothing_common_is_refused_in_words(new_run: Maker) -> None:
-    one = judged_on(new_run("one"), np.arange(100) >= 10)
-    two = judged_on(new_run("two"), np.arange(100) >= 60, images="other")
+    one = evaluated_on(new_run("one"), np.arange(100) >= 10)
+    two = evaluated_on(new_run("two"), np.arange(100) >= 60, images="other")
     pair = compare_runs([one.folder, two.folder])["pairs"][0]
     assert "verdict" not in pair and "share no test image" in pair["sentence"]
 
 
 def test_a_run_without_a_test_has_a_sentence(new_run: Maker) -> None:
-    one = judged_on(new_run("one"), np.arange(100) >= 10)
+    one = evaluated_on(new_run("one"), np.arange(100) >= 10)
     document = compare_runs([one.folder, new_run("cut", whole=False).folder])
     assert "cut has no test result" in document["pairs"][0]["sentence"]
     assert "cut did not end well (interrupted)." in document["notes"]
 
 
 def test_runs_by_an_older_tfl_are_matched_by_name(new_run: Maker) -> None:
-    runs = [judged_on(new_run(name), np.arange(40) >= 4, listing=False) for name in ("one", "two")]
+    runs = [evaluated_on(new_run(name), np.arange(40) >= 4, listing=False) for name in ("one", "two")]
     for run in runs:
         old = {key: value for key, value in run.manifest.items() if key not in ("versions", "source", "environment", "machine")}
         run.write_json("manifest.json", old)
@@ -117,7 +117,7 @@ def test_runs_by_an_older_tfl_are_matched_by_name(new_run: Maker) -> None:
 
 CHANGES = {
     "recipe": lambda run: None,
-    "data": lambda run: judged_on(run, np.arange(41) >= 4),
+    "data": lambda run: evaluated_on(run, np.arange(41) >= 4),
     "backbone weights": lambda run: run.update_manifest(weights={"sha256": "1"}),
     "code": lambda run: run.update_manifest(source="edited"),
     "versions": lambda run: run.update_manifest(versions={"numpy": "1.0"}),
@@ -129,8 +129,8 @@ CHANGES = {
 
 @pytest.mark.parametrize("name", INPUTS)
 def test_each_input_that_changed_is_named_alone(new_run: Maker, name: str) -> None:
-    one = judged_on(new_run("one"), np.arange(40) >= 4)
-    two = judged_on(
+    one = evaluated_on(new_run("one"), np.arange(40) >= 4)
+    two = evaluated_on(
         new_run("two", seed=5) if name != "recipe" else new_run("two", head=tfl.Head(dropout=0.5)), np.arange(40) >= 4
     )
     CHANGES[name](two)
@@ -140,13 +140,13 @@ def test_each_input_that_changed_is_named_alone(new_run: Maker, name: str) -> No
 
 
 def test_the_images_that_changed_are_named(new_run: Maker) -> None:
-    one, two = judged_on(new_run("one"), np.arange(40) >= 4), judged_on(new_run("two"), np.arange(41) >= 4)
+    one, two = evaluated_on(new_run("one"), np.arange(40) >= 4), evaluated_on(new_run("two"), np.arange(41) >= 4)
     row = input_changes(one, two)["changed"][0]
     assert row["note"] == "1 image added (photo-40.jpg)." and row["details"]["added"]["count"] == 1
 
 
 def test_an_older_run_cannot_say_which_images(new_run: Maker) -> None:
-    one, two = judged_on(new_run("one"), np.arange(40) >= 4), judged_on(new_run("two"), np.arange(41) >= 4)
+    one, two = evaluated_on(new_run("one"), np.arange(40) >= 4), evaluated_on(new_run("two"), np.arange(41) >= 4)
     one.path("data.csv").unlink()
     assert "which ones is not known" in input_changes(one, two)["changed"][0]["note"]
 
@@ -182,7 +182,7 @@ def test_one_run_is_no_comparison(new_run: Maker) -> None:
     ],
 )
 def test_an_edited_file_is_named(new_run: Maker, name: str, content: str) -> None:
-    runs = [judged_on(new_run(folder), np.arange(40) >= 4) for folder in ("good", "bad")]
+    runs = [evaluated_on(new_run(folder), np.arange(40) >= 4) for folder in ("good", "bad")]
     runs[1].path(name).write_text(content)
     for order in (runs, runs[::-1]):
         with pytest.raises(RunError, match=f"bad/{name}"):
@@ -193,8 +193,8 @@ def test_an_edited_file_is_named(new_run: Maker, name: str, content: str) -> Non
 
 
 def test_the_command_says_it_in_words_and_as_json(new_run: Maker) -> None:
-    one = judged_on(new_run("one"), np.arange(100) >= 10)
-    two = judged_on(new_run("two", stages=(tfl.Stage("head", epochs=3),)), np.arange(100) >= 12)
+    one = evaluated_on(new_run("one"), np.arange(100) >= 10)
+    two = evaluated_on(new_run("two", stages=(tfl.Stage("head", epochs=3),)), np.arange(100) >= 12)
     result = CliRunner().invoke(cli, ["compare", str(one.folder), str(two.folder)])
     assert result.exit_code == 0, result.stderr
     assert "There is no evidence that two is worse than one" in result.stdout
@@ -210,7 +210,7 @@ def test_the_command_refuses_one_run_and_what_is_none(new_run: Maker, tmp_path) 
 
 
 def test_comparing_needs_no_tensorflow(new_run: Maker) -> None:
-    runs = [judged_on(new_run(name), np.arange(30) >= 3) for name in ("one", "two")]
+    runs = [evaluated_on(new_run(name), np.arange(30) >= 3) for name in ("one", "two")]
     code = (
         "import sys; from tfl.cli.main import cli\n"
         "try: cli(['compare', *sys.argv[1:]])\nexcept SystemExit as end: assert not end.code, end.code\n"
