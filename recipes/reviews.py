@@ -5,8 +5,8 @@ Data      templated sentences that come with tfl, in which negation and contrast
 Run       tfl run recipes/reviews.py
           tfl run recipes/reviews.py --data reviews.csv --set backbone=bert_tiny_en_uncased --set stages.train.learning_rate=1e-4
 Notes     `tiny` is a BERT of two layers without weights: with nothing downloaded it learns from nothing, and nothing is
-          transferred: --strategy auto comes to 0.553 (seeds 2 to 4). A KerasHub preset, by name or as a folder, brings what it read
-          before.
+          transferred: --strategy auto comes to 0.553 (seeds 2 to 4). A KerasHub preset, by name or as a folder, brings what it
+          read before.
 """
 
 import tfl
