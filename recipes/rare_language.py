@@ -5,6 +5,7 @@ Data      templated sentences that come with tfl, of which 20 of each class trai
 Run       tfl run recipes/rare_language.py
           tfl run recipes/rare_language.py --data esperanto.csv --set backbone=FOLDER --set extra_data=english.csv \\
               --set stages.train.learning_rate=2e-5
+Reached   with --strategy auto 0.489, which is chance (mean of seeds 2, 3 and 4): `tiny` has read nothing
 Notes     FOLDER is a KerasHub preset of a multilingual encoder, such as xlm_roberta_base_multi. With nothing downloaded the
           recipe takes `tiny`, a BERT of two layers without weights that has read nothing, so nothing is transferred.
 """
