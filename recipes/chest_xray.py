@@ -3,6 +3,7 @@
 Data      a folder with train/, val/ and test/, each with one folder per class (Kermany et al. 2018 is laid out so)
 Run       tfl run recipes/chest_xray.py --data chest_xray
           Without ImageNet weights at hand: --set backbone=mini --set data.image_size=96,96
+Reached   not measured: the photos do not come with tfl
 Notes     Class weights stand in for balance, macro-F1 decides what is best, and no image is flipped: hearts are on the left.
 """
 
