@@ -149,6 +149,36 @@ def short_trainings(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
+def shallow_mini(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`mini` has one convolution in each unit, with its weights: blocks, widths and strides as ever, a third of the layers.
+
+    For code that names `mini` and shows something else: most of the time of a small run is the building and tracing of layers.
+    """
+    import keras
+
+    from tfl.modalities.image.backbones import mini
+
+    def unit(x: Any, channels: int, name: str, *, stride: int) -> Any:
+        x = mini._convolve(x, channels, f"{name}_conv1", size=3, stride=stride)
+        return keras.layers.ReLU(name=f"{name}_out")(x)
+
+    def load(model: keras.Model, file: Path) -> None:
+        with np.load(file, allow_pickle=False) as arrays:
+            for key, variable in mini.named_variables(model).items():
+                variable.assign(arrays[key].astype("float32"))
+
+    monkeypatch.setattr(mini, "_residual_unit", unit)
+    monkeypatch.setattr(mini, "load_weights", load)
+
+
+@pytest.fixture
+def few_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Intervals come of a hundred resamples where a run draws a thousand of figures that are slow, and texts are short."""
+    monkeypatch.setattr("tfl.evaluate.alone._DRAWS", 100)
+    monkeypatch.setattr("tfl.language.measure.LENGTH", 40)
+
+
+@pytest.fixture
 def photos() -> Path:
     """The folder that holds `strawberry/`, `flowers/` and `fashion_mnist/`."""
     return Path(os.environ["TFL_TEST_DATA"])

@@ -95,8 +95,6 @@ def test_tfl_gets_the_split_of_the_guide(module, tmp_path):
 @pytest.mark.real_photos
 def test_a_block_of_the_guide_is_a_block_of_tfl(module, photos):
     """The cut by hand is the cut of the stage: otherwise two different things are timed."""
-    import keras
-
     import tfl
     from tfl.model.assemble import assemble
     from tfl.model.freeze import make_plan
@@ -104,13 +102,12 @@ def test_a_block_of_the_guide_is_a_block_of_tfl(module, photos):
     flower_photos, guide = module("flower_photos"), module("keras_guide")
     recipe = tfl.Recipe(name="x", data=tfl.Data("x"), backbone=flower_photos.NETWORK)
     assembled = assemble(recipe, ("a", "b"))
+    base = guide.build_base((224, 224))
     for block, cut in guide.CUTS.items():
         plan = make_plan(assembled, tfl.Stage("x", train=flower_photos.top_of(block)))
         assert assembled.blocks[plan.first_trainable_block].layers[0] == f"block_{block}_expand"
         below = assembled.blocks[plan.first_trainable_block - 1]
-        base = guide.build_base((224, 224))
         assert below.name == cut and below.output_shape == base.get_layer(cut).output.shape[1:]
-        keras.backend.clear_session()
 
 
 @pytest.mark.slow

@@ -32,6 +32,7 @@ def here(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("shallow_mini")
 def test_from_a_folder_to_a_recipe_and_to_what_to_label_next(here):
     result = invoke("insects", "--minutes", 0, "--unlabelled", "pool", "--budget", 4, "--out", "advice", "--json")
     assert result.exit_code == 0, result.stderr[-3000:]

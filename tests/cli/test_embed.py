@@ -29,10 +29,10 @@ def photos(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def made(photos, tmp_path_factory):
+def made(photos, tmp_path_factory, small_network):
     """A folder with the vectors of the photos, to be copied."""
     folder = tmp_path_factory.mktemp("vectors")
-    result = invoke("embed", "mini", photos, "--out", folder / "v.parquet", "--set", "data.image_size=32,32")
+    result = invoke("embed", small_network, photos, "--out", folder / "v.parquet", "--set", "data.image_size=32,32")
     assert result.exit_code == 0, result.stderr
     return folder
 
@@ -54,11 +54,11 @@ def test_embed_answers_with_one_document(photos, tmp_path):
 
 
 @pytest.mark.slow
-def test_embed_lists_what_it_leaves_out(photos, tmp_path):
+def test_embed_lists_what_it_leaves_out(photos, tmp_path, small_network):
     (tmp_path / "mixed").mkdir()
     Image.new("RGB", (32, 32)).save(tmp_path / "mixed" / "a.png")
     (tmp_path / "mixed" / "b.png").write_text("no picture")
-    words = ("embed", "mini", tmp_path / "mixed", "--set", "data.image_size=32,32")
+    words = ("embed", small_network, tmp_path / "mixed", "--set", "data.image_size=32,32")
     result = invoke(*words, "--out", tmp_path / "v.npy")
     assert result.exit_code == 2 and "1 vectors" in result.stdout and "left out: " in result.stderr
     assert invoke(*words, "--out", tmp_path / "w.npy", "--skip-bad").exit_code == 0

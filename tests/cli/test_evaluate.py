@@ -30,7 +30,7 @@ def invoke(*words):
 
 
 @pytest.fixture(scope="module")
-def base(tmp_path_factory):
+def base(tmp_path_factory, small_network):
     """A run on `photos/`, of digits 0, 3 and 8, and as many others in `new/`."""
     base, sample = tmp_path_factory.mktemp("evaluate"), load_sample("digits")
     numbers = [number for number in range(300) if sample.class_names[sample.labels[number]] in ("0", "3", "8")]
@@ -41,7 +41,7 @@ def base(tmp_path_factory):
             Image.fromarray(sample.images[number]).save(folder / f"{number}.png")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(base)
-        (base / "digits.py").write_text(RECIPE)
+        (base / "digits.py").write_text(RECIPE.replace("mini", small_network))
         result = invoke("run", "digits.py", "--out", "run")
         assert result.exit_code == 0, result.stderr[-2000:]
     return base

@@ -34,10 +34,10 @@ def answer(*words):
 
 
 @pytest.fixture(scope="module")
-def done(tmp_path_factory, with_pictures):
+def done(tmp_path_factory, with_pictures, small_network):
     """What `tfl run` answered, and the folder all of it lies in."""
     base = tmp_path_factory.mktemp("job")
-    (base / "digits.py").write_text(RECIPE)
+    (base / "digits.py").write_text(RECIPE.replace("mini", small_network))
     with with_pictures():
         return base, answer("run", base / "digits.py", "--out", base / "run")
 
@@ -137,7 +137,7 @@ def test_resuming_a_finished_run_changes_nothing_of_what_it_found(done):
         assert document["metrics"]["test"][name] == done[1]["metrics"]["test"][name]
 
 
-@pytest.mark.usefixtures("short_trainings")
+@pytest.mark.usefixtures("short_trainings", "shallow_mini")
 def test_a_new_recipe_runs_as_it_is(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))  # mini alone is at hand

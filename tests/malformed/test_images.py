@@ -34,7 +34,7 @@ def audit(examples: Any, *, on_bad: Any = "error", bits: int | None = None, data
 WHOLE = formats()
 few, many = (
     settings(settings.get_profile("malformed"), max_examples=60),
-    settings(settings.get_profile("malformed"), max_examples=1500),
+    settings(settings.get_profile("malformed"), max_examples=700),
 )
 
 

@@ -95,8 +95,6 @@ def test_a_killed_study_is_resumed_without_running_anything_twice(recipe_file, t
         str(recipe_file),
         "--strategy",
         "features",
-        "--strategy",
-        "recipe",
         "--backbone",
         RANDOM,
         "--seeds",
@@ -115,7 +113,7 @@ def test_a_killed_study_is_resumed_without_running_anything_twice(recipe_file, t
     assert study.document["status"] == "running" and not study.path("study.md").exists()
     before = {path: when for path, when in files_of(study).items() if path.name == "metrics.json"}
     found = tfl.study(recipe_file, study.folder, resume=True)
-    assert found.document["status"] == "done" and [cell["status"] for cell in found.table] == ["done"] * 3
+    assert found.document["status"] == "done" and [cell["status"] for cell in found.table] == ["done"] * 2
     assert before and before.items() <= files_of(found).items()
 
 
