@@ -100,12 +100,10 @@ def test_bad_files_are_left_out_when_asked(folder: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ALSO_BAD)
-def test_other_bad_files_are_told_apart(folder: Path, name: str) -> None:
-    kind, content = ALSO_BAD[name]
-    path = spoil(folder, "bad.jpg", content)
+def test_other_bad_files_are_told_apart(folder: Path) -> None:
+    kinds = {spoil(folder, f"{name.replace(' ', '_')}.jpg", content): kind for name, (kind, content) in ALSO_BAD.items()}
     findings = audit(load(folder), on_bad="skip").findings
-    assert [(finding["kind"], finding["files"]) for finding in findings] == [(kind, [path])]
+    assert {path: finding["kind"] for finding in findings for path in finding["files"]} == kinds
 
 
 def test_a_file_that_vanished_is_named(folder: Path) -> None:
@@ -208,7 +206,7 @@ def test_16_bit_images_of_fewer_bits_are_found(folder: Path, largest: int, bits:
         refuse_unused_bits([finding], str(folder))
 
 
-@pytest.mark.parametrize(("largest", "bits"), [(65_535, None), (32_768, None), (4095, 12), (4095, 16)])
+@pytest.mark.parametrize(("largest", "bits"), [(32_768, None), (4095, 12), (4095, 16)])
 def test_16_bit_images_whose_bits_are_known_are_not(folder: Path, largest: int, bits: int | None) -> None:
     twelve_bits(folder, largest=largest)
     assert audit(load(folder), bits=bits).findings == []

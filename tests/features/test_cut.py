@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator
 from pathlib import Path
 
 import keras
@@ -16,51 +17,66 @@ from tfl.model.assemble import Assembled, assemble
 
 
 def build(name: str, taps: tuple[str, ...] = ()) -> Assembled:
-    data, backbone = tfl.Sample("strawberry", image_size=(64, 64)), tfl.Backbone(name, weights=None)
+    own = name.endswith(".keras")
+    data = tfl.Sample("strawberry", image_size=(32, 32) if own else (64, 64))
+    backbone = tfl.Backbone(name) if own else tfl.Backbone(name, weights=None)
     return assemble(tfl.Recipe(name="test", data=data, backbone=backbone, head=tfl.Head(taps=taps)), ["a", "b"])
 
 
 @functools.cache
-def block_names(name: str) -> list[str]:
-    return [block.name for block in build(name).blocks]
+def plain(name: str) -> Assembled:
+    """The network without taps, for tests that only look at it."""
+    return build(name)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _drop_what_was_built() -> Iterator[None]:
+    yield
+    plain.cache_clear()
 
 
 def with_taps(name: str, *places: float) -> Assembled:
     """Tapped at these shares of the way up."""
-    names = block_names(name)
+    names = [block.name for block in plain(name).blocks]
     return build(name, tuple(names[round(place * (len(names) - 1))] for place in places))
 
 
-def pixels() -> np.ndarray:
-    return np.random.default_rng(0).uniform(0, 255, (2, 64, 64, 3)).astype("float32")
+def pixels(side: int = 64) -> np.ndarray:
+    return np.random.default_rng(0).uniform(0, 255, (2, side, side, 3)).astype("float32")
+
+
+def cuts_of(assembled: Assembled) -> list[int]:
+    """Five cuts, of deep networks three."""
+    count = len(assembled.blocks)
+    return sorted({1, 2, count // 2, count - 1, count} if count < 16 else {1, count // 2, count})
 
 
 @pytest.mark.parametrize("name", ["mini", "VGG16", "MobileNetV3Small", pytest.param("ConvNeXtTiny", marks=pytest.mark.slow)])
 def test_prefix_and_suffix_are_the_whole(name: str) -> None:
-    assembled = build(name)
+    assembled = plain(name)
     whole = assembled.model(pixels())
-    for index in sorted({1, 2, len(assembled.blocks) // 2, len(assembled.blocks) - 1, len(assembled.blocks)}):
+    for index in cuts_of(assembled):
         prefix, suffix = cut(assembled, index)
         np.testing.assert_array_equal(suffix(prefix(pixels())), whole)
         assert len(prefix.weights) + len(suffix.weights) == len(assembled.model.weights)
 
 
 def test_the_last_cut_gives_pooled_vectors() -> None:
-    prefix, suffix = cut(build("mini"), 8)
+    prefix, suffix = cut(plain("mini"), 8)
     assert prefix.output_shape == (None, 128)
     assert [layer.name for layer in suffix.layers[1:]] == ["head_dropout1", "logits", "probabilities"]
 
 
 @pytest.mark.slow
-def test_training_the_suffix_trains_the_whole() -> None:
-    assembled = build("mini")
-    prefix, suffix = cut(assembled, 7)
-    before = np.array(assembled.model(pixels()))
+def test_training_the_suffix_trains_the_whole(small_network: str) -> None:
+    assembled, images = build(small_network), pixels(32)
+    prefix, suffix = cut(assembled, 3)
+    before = np.array(assembled.model(images))
     suffix.compile("adam", "categorical_crossentropy")
-    suffix.fit(prefix.predict(pixels(), verbose=0), np.eye(2, dtype="float32"), verbose=0)
-    after = np.array(assembled.model(pixels()))
+    suffix.fit(prefix.predict(images, verbose=0), np.eye(2, dtype="float32"), verbose=0)
+    after = np.array(assembled.model(images))
     assert not np.allclose(before, after)
-    np.testing.assert_array_equal(suffix(prefix(pixels())), after)
+    np.testing.assert_array_equal(suffix(prefix(images)), after)
 
 
 def test_layers_outputs_stay_those_of_the_whole_model() -> None:
@@ -73,12 +89,12 @@ def test_layers_outputs_stay_those_of_the_whole_model() -> None:
 @pytest.mark.parametrize("index", [-1, 0, 9])
 def test_cuts_that_are_not_there(index: int) -> None:
     with pytest.raises(BackboneError, match=r"1 .* to 8"):
-        cut(build("mini"), index)
+        cut(plain("mini"), index)
 
 
 def test_a_layer_inside_a_branch_is_no_cut() -> None:
     with pytest.raises(BackboneError, match="unit1_conv1"):
-        tensor_at(build("mini").model, "unit1_conv1")
+        tensor_at(plain("mini").model, "unit1_conv1")
 
 
 FAMILIES = ("mini", "VGG16", "MobileNetV3Small", "DenseNet121")
@@ -93,7 +109,7 @@ FAMILIES = ("mini", "VGG16", "MobileNetV3Small", "DenseNet121")
 def test_prefix_and_suffix_are_the_whole_with_taps_below_the_cut(name: str, places: tuple[float, ...]) -> None:
     assembled = with_taps(name, *places)
     whole, count = assembled.model(pixels()), len(assembled.blocks)
-    for index in sorted({1, 2, count // 2, count - 1, count}):
+    for index in cuts_of(assembled):
         prefix, suffix = cut(assembled, index)
         np.testing.assert_array_equal(suffix(prefix(pixels())), whole)
         assert len(prefix.weights) + len(suffix.weights) == len(assembled.model.weights)
@@ -130,14 +146,14 @@ def test_taps_beside_a_map_lose_nothing_in_mixed_precision(policy: str) -> None:
 
 
 @pytest.mark.slow
-def test_training_above_a_tap_trains_the_whole_and_saves_it(tmp_path: Path) -> None:
-    assembled = build("mini", ("unit2_out", "unit7_out"))
-    prefix, suffix = cut(assembled, 6)
-    before = np.array(assembled.model(pixels()))
+def test_training_above_a_tap_trains_the_whole_and_saves_it(small_network: str, tmp_path: Path) -> None:
+    assembled, images = build(small_network, ("unit1_out", "unit4_out")), pixels(32)
+    prefix, suffix = cut(assembled, 3)
+    before = np.array(assembled.model(images))
     suffix.compile("adam", "categorical_crossentropy")
-    suffix.fit(prefix.predict(pixels(), verbose=0), np.eye(2, dtype="float32"), verbose=0)
-    after = np.array(assembled.model(pixels()))
+    suffix.fit(prefix.predict(images, verbose=0), np.eye(2, dtype="float32"), verbose=0)
+    after = np.array(assembled.model(images))
     assert not np.allclose(before, after)
-    np.testing.assert_array_equal(suffix(prefix(pixels())), after)
+    np.testing.assert_array_equal(suffix(prefix(images)), after)
     assembled.model.save(tmp_path / "model.keras")
-    np.testing.assert_array_equal(keras.models.load_model(tmp_path / "model.keras")(pixels()), after)
+    np.testing.assert_array_equal(keras.models.load_model(tmp_path / "model.keras")(images), after)

@@ -37,34 +37,37 @@ def counted(monkeypatch):
 def joined_of(prepared):
     assembled = assemble_for(prepared.recipe, prepared.bundle)
     full = {name: len(blocks) for name, blocks in assembled.groups().items()}
-    return extractor_of([cut_branches(assembled, full)[0]], prepared.bundle, features=prepared.recipe.features)
+    models = [cut_branches(assembled, full)[0]]
+    return lambda: extractor_of(models, prepared.bundle, features=prepared.recipe.features)
 
 
 def single_of(prepared):
     assembled = assemble_for(prepared.recipe, prepared.bundle)
-    return Extractor([cut(assembled, len(assembled.blocks))[0]], prepared.bundle, features=prepared.recipe.features)
+    models = [cut(assembled, len(assembled.blocks))[0]]
+    return lambda: Extractor(models, prepared.bundle, features=prepared.recipe.features)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("joint_first", [True, False])
-def test_joint_and_single_runs_share_what_they_compute(joint, bars_with_notes, counted, joint_first, tmp_path, monkeypatch):
-    monkeypatch.setenv("TFL_CACHE", str(tmp_path))
+def test_joint_and_single_runs_share_what_they_compute(joint, bars_with_notes, counted, tmp_path, monkeypatch):
     both = prepare(joint, QUIET)
     alone = [single_of(prepare(single_recipe(both.recipe, "note"), QUIET))]
     with_photo = both.bundle.of_input("photo", both.bundle.modality.parts["photo"])[0]
     photos = single_of(prepare(tfl.Recipe(name="p", data=photo_table(joint, tmp_path), backbone=tfl.Backbone("mini")), QUIET))
-    assert len(photos.bundle.examples) == len(with_photo.examples) == 118
+    assert len(photos().bundle.examples) == len(with_photo.examples) == 118
     alone.append(photos)
     joined = joined_of(both)
-    assert isinstance(joined, JoinedExtractor)
-    first, then = ([joined], alone) if joint_first else (alone, [joined])
-    for extractor in first:
-        extractor.run(np.arange(len(extractor.bundle.examples)))
+    assert isinstance(joined(), JoinedExtractor)
     distinct = len({row.split(",")[1] for row in bars_with_notes.read_text().splitlines()[1:]})  # equal notes are computed once
-    assert sum(counted) == 118 + distinct
-    for extractor in then:
-        extractor.run(np.arange(len(extractor.bundle.examples)))
-    assert sum(counted) == 118 + distinct
+    for place, order in (("joint first", (joined, *alone)), ("joint last", (*alone, joined))):
+        monkeypatch.setenv("TFL_CACHE", str(tmp_path / place))
+        counted.clear()
+        sums = []
+        for make in order:
+            extractor = make()
+            extractor.run(np.arange(len(extractor.bundle.examples)))
+            sums.append(sum(counted))
+        assert sums[-1] == 118 + distinct
+        assert sums == ([sums[-1]] * 3 if place == "joint first" else [distinct, *[sums[-1]] * 2])
 
 
 def photo_table(joint, folder):
@@ -83,7 +86,7 @@ def photo_table(joint, folder):
 @pytest.mark.slow
 def test_a_missing_input_is_zeros_and_its_features_are_not_computed(joint):
     prepared = prepare(joint, QUIET)
-    (found,), targets = joined_of(prepared).run(np.array([4, 5, 90, 91]))
+    (found,), targets = joined_of(prepared)().run(np.array([4, 5, 90, 91]))
     assert set(found) == {"photo_features", "note_features"}
     assert np.asarray(found["photo_features"][:]).any(axis=1).tolist() == [True, False, False, True]
     assert np.asarray(found["note_features"][:]).any(axis=1).all() and targets.shape == (4, 4)

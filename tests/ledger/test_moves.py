@@ -20,7 +20,7 @@ from tfl.model.multipliers import make_optimizer
 from tfl.train.batches import MemoryEpoch
 from tfl.train.loop import Loop
 
-plans, many, few, some = (settings(settings.get_profile("ledger"), max_examples=count) for count in (150, 10, 8, 4))
+plans, many, few, some = (settings(settings.get_profile("ledger"), max_examples=count) for count in (60, 6, 8, 3))
 BATCH = 6
 
 
@@ -100,8 +100,7 @@ def test_frozen_stays_and_live_moves(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
-@pytest.mark.parametrize("family", ["mini", "MobileNetV2"])
+@pytest.mark.parametrize(("family", "precision"), [("mini", "float32"), ("MobileNetV2", "mixed_bfloat16")])
 @some
 @given(data=st.data())
 def test_frozen_stays_and_live_moves_in_deeper_networks(

@@ -19,7 +19,7 @@ from tfl.runs import Run
 from tfl.train.stage import train_stage
 
 pytestmark = pytest.mark.slow
-few = settings(settings.get_profile("ledger"), max_examples=3)
+few = settings(settings.get_profile("ledger"), max_examples=2)
 
 
 class Killed(BaseException):
@@ -120,19 +120,16 @@ def test_every_trial_of_a_search_freezes_what_it_says(
         "residual",
         tmp_path,
         data=tfl.Data(str(tmp_path / "bars.npz"), image_size=(SIDE, SIDE)),
-        stages=(tfl.Stage("tuned", epochs=1, batch_size=9, learning_rate=0.01),),
+        stages=(tfl.Stage("tuned", epochs=1, batch_size=9, learning_rate=0.01, batchnorm="train"),),
         export=(),
         search=tfl.Search(
             algorithm="grid",
-            space={
-                "stages.tuned.train": tfl.Choice(("head", "top:3")),
-                "stages.tuned.batchnorm": tfl.Choice(("inference", "train")),
-            },
+            space={"stages.tuned.train": tfl.Choice(("top:3", "head"))},
             trials=None,
             seeds=0,
             stop_poor=False,
         ),
     )
     found = search(recipe, out=tmp_path / "search")
-    assert [row["status"] for row in found.outcomes()] == ["done"] * 4
-    assert len({(stage.train, stage.batchnorm) for stage, _ in seen}) == 4 and all(moved for _, moved in seen)
+    assert [row["status"] for row in found.outcomes()] == ["done"] * 2
+    assert len({stage.train for stage, _ in seen}) == 2 and all(moved for _, moved in seen)

@@ -78,8 +78,7 @@ def stream(arrays):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("epoch_of", [memory, stream])
-@pytest.mark.parametrize("optimizer", ["Adam", "SGD"])
+@pytest.mark.parametrize(("epoch_of", "optimizer"), [(memory, "Adam"), (stream, "SGD")])
 def test_training_is_the_same_with_and_without(arrays, epoch_of, optimizer):
     losses, weights = [], []
     for jit_compile in (False, True):
@@ -110,7 +109,7 @@ def test_a_batch_that_is_never_full_needs_no_xla(arrays):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("off", "on", "chosen"), [(1.0, 0.5, True), (0.5, 1.0, False), (1.0, 0.97, False)])
+@pytest.mark.parametrize(("off", "on", "chosen"), [(1.0, 0.5, True), (1.0, 0.97, False)])
 def test_auto_takes_what_is_clearly_faster_and_says_so(seconds, off, on, chosen):
     seconds(off=off, on=on)
     text = io.StringIO()
@@ -121,8 +120,7 @@ def test_auto_takes_what_is_clearly_faster_and_says_so(seconds, off, on, chosen)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("policy", ["float32", "mixed_float16"])
-@pytest.mark.parametrize("asked", ["auto", True])
+@pytest.mark.parametrize(("asked", "policy"), [("auto", "float32"), (True, "mixed_float16")])
 def test_choosing_leaves_no_trace(asked, policy):
     model = make_model(policy=policy)
     loop = Loop(model, keras.optimizers.Adam(0.1), batch_size=4)
@@ -177,8 +175,9 @@ def test_too_little_memory_is_not_xlas_fault(monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_stage_that_is_resumed_keeps_what_it_had_chosen(bundle, recipe, network, tmp_path, monkeypatch):
-    recipe = dataclasses.replace(recipe, jit_compile="auto", stages=recipe.stages[:1])
+def test_a_stage_that_is_resumed_keeps_what_it_had_chosen(bundle, recipe, changed, network, tmp_path, monkeypatch):
+    recipe = dataclasses.replace(changed(recipe, "head", epochs=3), jit_compile="auto")
+    recipe = dataclasses.replace(recipe, stages=recipe.stages[:1])
     asked = []
 
     def choose(*args, **options):
@@ -199,4 +198,4 @@ def test_a_stage_that_is_resumed_keeps_what_it_had_chosen(bundle, recipe, networ
     run = Run.open(tmp_path / "run")
     with run.lock():
         done = train_stage(run, network(recipe), recipe.stages[0], bundle, recipe=recipe)
-    assert done.epochs == 4 and asked == ["head"]
+    assert done.epochs == 3 and asked == ["head"]

@@ -87,14 +87,10 @@ def dies_at(monkeypatch, pattern, number, *, before):
 @pytest.mark.parametrize(
     ("pattern", "number", "before"),
     [
-        (r"head-0\.weights\.npz", 1, False),  # begun, and the state does not know
         (r"head-2\.suffix\.weights\.npz", 1, False),  # an epoch's weights without its optimiser
-        (r"head-2\.optimizer\.npz", 1, False),  # both, and the state says one epoch less
         (r"best-head\.suffix\.weights\.npz", 1, True),  # the state knows a best that is not under its name yet
         (r"ledger\.json", 1, False),  # all epochs done, the stage not
-        (r"best-finetune\.weights\.h5", 1, True),
         (r"best-finetune\.weights\.h5", 1, False),  # the network whole, the stage not done
-        (r"state\.json", 7, False),
     ],
 )
 def test_a_process_that_dies_between_two_files_goes_on(

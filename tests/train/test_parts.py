@@ -51,14 +51,32 @@ def moved_between(before, after):
     return {path for path in before if not np.array_equal(before[path], after[path])}
 
 
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """Trains a recipe's stage once for all tests of its name: the run, the result and the network; to be read only.
+
+    Beside them, the weights and the layers' settings that it began with. Its last optimiser stays on the disk.
+    """
+    known = {}
+
+    def of(name, recipe, bundle, network):
+        if name not in known:
+            assembled = network(recipe)
+            before, config = weights_of(assembled), [layer.get_config() for layer in assembled.model.layers]
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(Checkpoints, "tidy", lambda self: None)
+                run, result = train(tmp_path_factory.mktemp("whole") / "run", recipe, bundle, assembled)
+            known[name] = run, result, assembled, before, config
+        return known[name]
+
+    return of
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("weights", PARTS)
-def test_only_the_part_moves_and_what_the_stage_leaves_is_the_usual_network(tmp_path, recipe, bundle, network, part, weights):
+def test_only_the_part_moves_and_what_the_stage_leaves_is_the_usual_network(recipe, bundle, network, part, undisturbed, weights):
     recipe = part(recipe, weights)
-    assembled = network(recipe)
-    before, config = weights_of(assembled), [layer.get_config() for layer in assembled.model.layers]
-    everything = bundle.with_validation()
-    run, result = train(tmp_path / "run", recipe, everything, assembled)
+    run, result, assembled, before, config = undisturbed(weights, recipe, bundle.with_validation(), network)
     moved = moved_between(before, weights_of(assembled))
     own = moved - {"logits/kernel", "logits/bias"}
     assert {path.split("/")[1] for path in own} == MOVING[weights]
@@ -76,10 +94,9 @@ def test_only_the_part_moves_and_what_the_stage_leaves_is_the_usual_network(tmp_
 
 @pytest.mark.slow
 @pytest.mark.parametrize("weights", PARTS)
-def test_killed_and_resumed_is_the_same_to_the_bit(tmp_path, recipe, bundle, network, part, monkeypatch, weights):
-    recipe = part(recipe, weights)
-    whole = network(recipe)
-    train(tmp_path / "whole", recipe, bundle, whole)
+def test_killed_and_resumed_is_the_same_to_the_bit(tmp_path, recipe, bundle, network, part, monkeypatch, undisturbed, weights):
+    recipe = part(recipe, weights, batch_size=2)
+    _, _, whole, _, _ = undisturbed(f"{weights} with validation", recipe, bundle, network)
     for number, afresh in enumerate((True, False) if weights == "lora" else (True,)):  # LoRA alone adds to the network
         save, cut = Checkpoints.on_epoch_end, network(recipe)
 
@@ -99,10 +116,10 @@ def test_killed_and_resumed_is_the_same_to_the_bit(tmp_path, recipe, bundle, net
 
 @pytest.mark.slow
 @pytest.mark.parametrize("weights", PARTS)
-def test_stopped_within_an_epoch_it_goes_on_to_the_same_result(tmp_path, recipe, bundle, network, part, weights):
+def test_stopped_within_an_epoch_it_goes_on_to_the_same_result(tmp_path, recipe, bundle, network, part, undisturbed, weights):
     recipe = part(recipe, weights, batch_size=2)  # 27 steps, of which the first 8 run at once
-    stop, whole, cut, resumed = Stop(), network(recipe), network(recipe), network(recipe)
-    train(tmp_path / "whole", recipe, bundle, whole)
+    _, _, whole, _, _ = undisturbed(f"{weights} with validation", recipe, bundle, network)
+    stop, cut, resumed = Stop(), network(recipe), network(recipe)
     run = Run.create(tmp_path / "cut", recipe, command=[])
     watcher = keras.callbacks.LambdaCallback()
     watcher.on_train_batch_end = lambda batch, logs=None: setattr(stop, "requested", True)
@@ -115,11 +132,12 @@ def test_stopped_within_an_epoch_it_goes_on_to_the_same_result(tmp_path, recipe,
 
 @pytest.mark.slow
 @pytest.mark.parametrize("weights", PARTS)
-def test_it_can_end_halfway_and_by_a_penalty_close_to_the_start(tmp_path, recipe, bundle, network, part, weights):
-    everything, found, recipe = bundle.with_validation(), {}, part(recipe, weights)
-    for name, fields in {"end": {}, "half": {"interpolate": 0.5}, "held": {"l2_sp": 100.0}}.items():
+def test_it_can_end_halfway_and_by_a_penalty_close_to_the_start(tmp_path, recipe, bundle, network, part, undisturbed, weights):
+    everything, recipe = bundle.with_validation(), part(recipe, weights)
+    _, _, ended, before, _ = undisturbed(weights, recipe, everything, network)
+    found = {"end": weights_of(ended)}
+    for name, fields in {"half": {"interpolate": 0.5}, "held": {"l2_sp": 100.0}}.items():
         assembled = network(recipe)
-        before = weights_of(assembled)
         stage = dataclasses.replace(recipe.stages[0], **fields)
         train(tmp_path / name, dataclasses.replace(recipe, stages=(stage,)), everything, assembled)
         found[name] = weights_of(assembled)
@@ -177,13 +195,11 @@ def test_a_kernel_that_moved_in_secret_fails_the_stage(tmp_path, recipe, bundle,
 @pytest.mark.slow
 @pytest.mark.parametrize("weights", ["all", *PARTS])
 def test_the_optimiser_keeps_two_numbers_for_each_parameter_that_the_plan_counts(
-    tmp_path, recipe, bundle, network, part, monkeypatch, weights
+    recipe, bundle, network, part, undisturbed, weights
 ):
     recipe = part(recipe, weights)
-    assembled = network(recipe)
-    trained = plan_stage(assembled, recipe.stages[0]).freeze.trained
-    monkeypatch.setattr(Checkpoints, "tidy", lambda self: None)
-    run, _ = train(tmp_path / "run", recipe, bundle, assembled)
+    trained = plan_stage(network(recipe), recipe.stages[0]).freeze.trained
+    run, *_ = undisturbed(weights, recipe, bundle.with_validation(), network)
     with np.load(run.path("checkpoints", "finetune-2.optimizer.npz")) as saved:
         assert sum(saved[name].size for name in saved.files) == 2 * trained + len(("iteration", "rate"))
 

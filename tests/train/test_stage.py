@@ -3,6 +3,7 @@
 import contextlib
 import csv
 import dataclasses
+import shutil
 
 import numpy as np
 import pytest
@@ -33,10 +34,23 @@ def train_all(folder, recipe, bundle, network, **options):
     return run, assembled, results
 
 
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """Trains a recipe once for all tests of its name: the run, the network and the results; to be read only."""
+    known = {}
+
+    def of(name, recipe, bundle, network):
+        if name not in known:
+            known[name] = train_all(tmp_path_factory.mktemp("whole") / "run", recipe, bundle, network)
+        return known[name]
+
+    return of
+
+
 @pytest.mark.slow
-def test_two_stages_leave_what_a_run_needs(tmp_path, recipe, bundle, network):
+def test_two_stages_leave_what_a_run_needs(recipe, bundle, network, undisturbed):
     before = Ledger.snapshot(network(recipe))
-    run, assembled, (head, finetune) = train_all(tmp_path / "run", recipe, bundle, network)
+    run, assembled, (head, finetune) = undisturbed("plain", recipe, bundle, network)
     after = Ledger.snapshot(assembled)
     names = [block.name for block in assembled.blocks]
 
@@ -64,8 +78,8 @@ def test_two_stages_leave_what_a_run_needs(tmp_path, recipe, bundle, network):
 
 
 @pytest.mark.slow
-def test_the_best_checkpoint_is_the_whole_network_as_it_was_left(tmp_path, recipe, bundle, network):
-    run, assembled, _ = train_all(tmp_path / "run", recipe, bundle, network)
+def test_the_best_checkpoint_is_the_whole_network_as_it_was_left(recipe, bundle, network, undisturbed):
+    run, assembled, _ = undisturbed("plain", recipe, bundle, network)
     again = network(recipe)
     again.model.load_weights(run.path("checkpoints", "best-finetune.weights.h5"))
     assert all(map(np.array_equal, weights_of(again), weights_of(assembled)))
@@ -127,19 +141,6 @@ def killed_before_saving(monkeypatch, stage_name, epoch):
         yield
 
 
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory):
-    """Trains a recipe once for all tests of its name: the run, the network and the results; to be read only."""
-    known = {}
-
-    def of(name, recipe, bundle, network):
-        if name not in known:
-            known[name] = train_all(tmp_path_factory.mktemp("whole") / "run", recipe, bundle, network)
-        return known[name]
-
-    return of
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(("kill_stage", "kill_epoch"), [("head", 3), ("finetune", 2)])
 def test_a_killed_run_resumes_to_the_same_result(
@@ -162,13 +163,11 @@ def test_a_killed_run_resumes_to_the_same_result(
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("kill_stage", "kill_epoch"), [("head", 1), ("finetune", 2)])
-def test_a_killed_run_with_taps_resumes_to_the_same_result(
-    tmp_path, recipe, bundle, network, monkeypatch, undisturbed, kill_stage, kill_epoch
-):
+def test_a_killed_run_with_taps_resumes_to_the_same_result(tmp_path, recipe, bundle, network, changed, monkeypatch):
+    recipe = changed(changed(recipe, "head", epochs=2), "finetune", epochs=2)
     recipe = dataclasses.replace(recipe, head=tfl.Head(taps=("unit2_out", "unit4_out")))
-    _, whole, _ = undisturbed("taps", recipe, bundle, network)
-    with killed_before_saving(monkeypatch, kill_stage, kill_epoch):
+    _, whole, _ = train_all(tmp_path / "whole", recipe, bundle, network)
+    with killed_before_saving(monkeypatch, "finetune", 2):
         train_all(tmp_path / "cut", recipe, bundle, network)
     run, assembled = Run.open(tmp_path / "cut"), network(recipe)
     for stage in recipe.stages:
@@ -194,24 +193,28 @@ def test_everything_trains_on_pixels_drawn_anew_and_resumes(tmp_path, recipe, bu
     assert all(row["moved"] for row in run.read_json("ledger.json")["all"])
 
 
+@pytest.fixture
+def copied(tmp_path, recipe, bundle, network, undisturbed):
+    """A copy of the run that nothing disturbed."""
+    run, _, _ = undisturbed("plain", recipe, bundle, network)
+    shutil.copytree(run.folder, tmp_path / "copy")
+    return Run.open(tmp_path / "copy")
+
+
 @pytest.mark.slow
-def test_a_done_stage_is_loaded_not_trained(tmp_path, recipe, bundle, network, monkeypatch):
-    recipe = dataclasses.replace(recipe, stages=recipe.stages[:1])
-    run, assembled, _ = train_all(tmp_path / "run", recipe, bundle, network)
+def test_a_done_stage_is_loaded_not_trained(copied, recipe, bundle, network, undisturbed, monkeypatch):
+    _, assembled, _ = undisturbed("plain", recipe, bundle, network)
     monkeypatch.setattr("tfl.train.stage.Fit", None)
     again = network(recipe)
-    result = train_stage(run, again, recipe.stages[0], bundle, recipe=recipe)
-    assert result.epochs == 4
+    assert [train_stage(copied, again, stage, bundle, recipe=recipe).epochs for stage in recipe.stages] == [4, 3]
     assert all(map(np.array_equal, weights_of(again), weights_of(assembled)))
 
 
 @pytest.mark.slow
-def test_a_damaged_checkpoint_is_named(tmp_path, recipe, bundle, network):
-    recipe = dataclasses.replace(recipe, stages=recipe.stages[:1])
-    run, _, _ = train_all(tmp_path / "run", recipe, bundle, network)
-    run.path("checkpoints", "best-head.weights.h5").write_bytes(b"half")
+def test_a_damaged_checkpoint_is_named(copied, recipe, bundle, network):
+    copied.path("checkpoints", "best-head.weights.h5").write_bytes(b"half")
     with pytest.raises(RunError, match=r"best-head\.weights\.h5"):
-        train_stage(run, network(recipe), recipe.stages[0], bundle, recipe=recipe)
+        train_stage(copied, network(recipe), recipe.stages[0], bundle, recipe=recipe)
 
 
 @pytest.mark.slow
@@ -226,7 +229,7 @@ def test_the_prefix_runs_once_a_view(tmp_path, recipe, bundle, network, changed,
 
     monkeypatch.setattr(Extractor, "engine", counting)
     monkeypatch.setenv("TFL_CACHE", str(tmp_path / "cache"))
-    recipe = changed(recipe, "head", augment=tfl.Augment(flip="horizontal"), views=3, epochs=5)
+    recipe = changed(recipe, "head", augment=tfl.Augment(flip="horizontal"), views=3, epochs=4)
     recipe = dataclasses.replace(recipe, stages=recipe.stages[:1])
     train_all(tmp_path / "run", recipe, bundle, network)
     once = 3 * len(bundle.indices("train")) + len(bundle.indices("val"))
@@ -238,11 +241,12 @@ def test_the_prefix_runs_once_a_view(tmp_path, recipe, bundle, network, changed,
 @pytest.mark.slow
 @pytest.mark.parametrize(("store", "budget"), [("auto", "0.00001"), ("never", "")])
 def test_features_that_are_not_stored_are_computed_anew_and_said_so(
-    tmp_path, recipe, bundle, network, monkeypatch, store, budget
+    tmp_path, recipe, bundle, network, changed, monkeypatch, store, budget
 ):
     monkeypatch.setenv("TFL_CACHE_GB", budget)
     monkeypatch.setenv("TFL_CACHE", str(tmp_path / "cache"))
-    recipe = dataclasses.replace(recipe, stages=recipe.stages[1:], features=tfl.Features(store=store))
+    recipe = dataclasses.replace(changed(recipe, "finetune", epochs=1), features=tfl.Features(store=store))
+    recipe = dataclasses.replace(recipe, stages=recipe.stages[1:])
     run, assembled, (result,) = train_all(tmp_path / "run", recipe, bundle, network)
     assert any("every epoch" in notice for notice in result.notices)
     assert run.state["stages"]["finetune"]["unstored"]
@@ -264,9 +268,9 @@ def test_a_resumed_stage_keeps_its_decision(tmp_path, recipe, bundle, network, m
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("dtype", ["float16", "float32"])
-def test_sets_too_large_for_memory_train_the_same(tmp_path, recipe, bundle, network, monkeypatch, dtype):
-    recipe = dataclasses.replace(recipe, features=tfl.Features(dtype=dtype), stages=recipe.stages[1:])
+def test_sets_too_large_for_memory_train_the_same(tmp_path, recipe, bundle, network, changed, monkeypatch):
+    recipe = dataclasses.replace(changed(recipe, "finetune", epochs=2), features=tfl.Features(dtype="float16"))
+    recipe = dataclasses.replace(recipe, stages=recipe.stages[1:])
     _, held, held_results = train_all(tmp_path / "held", recipe, bundle, network)
     monkeypatch.setattr(batches_module, "HOLD_BYTES", 100)
     monkeypatch.setattr(batches_module, "BLOCK_BYTES", 100_000)
@@ -298,7 +302,7 @@ def test_class_weights_pull_towards_the_heavy_class(tmp_path, recipe, bundle, ne
 def test_mixed_precision_trains_on_stored_features(tmp_path, recipe, bundle, network, changed):
     import keras
 
-    recipe = changed(recipe, "head", learning_rate=0.1)
+    recipe = changed(changed(recipe, "head", learning_rate=0.1), "finetune", epochs=1)
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
         assembled = network(recipe)
@@ -314,7 +318,7 @@ def test_mixed_precision_trains_on_stored_features(tmp_path, recipe, bundle, net
 def test_a_stage_can_end_between_its_start_and_its_trained_weights(tmp_path, recipe, bundle, network):
     everything, found = bundle.with_validation(), {}
     for share in (0.0, 1.0, 0.5):
-        stage = dataclasses.replace(recipe.stages[1], interpolate=share)
+        stage = dataclasses.replace(recipe.stages[1], interpolate=share, epochs=1)
         assembled = network(recipe)
         run = run_in(tmp_path / str(share), recipe)
         result = train_stage(run, assembled, stage, everything, recipe=recipe)

@@ -97,21 +97,35 @@ def epochs(run):
     return [line.rsplit(",", 1)[0] for line in run.path("history.csv").read_text().splitlines()]  # without seconds
 
 
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """Trains a recipe once for all tests that nothing stops otherwise: the run and the network; to be read only."""
+    known = {}
+
+    def of(recipe, bundle, network):
+        name = recipe.to_json()
+        if name not in known:
+            run = Run.create(tmp_path_factory.mktemp("whole") / "run", recipe, command=[])
+            known[name] = run, train(run, recipe, bundle, network)
+        return known[name]
+
+    return of
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("place", "source"), [("training", "memory"), ("training", "blocks"), ("training", "pixels"), ("evaluating", "memory")]
 )
 def test_a_stage_stopped_within_an_epoch_goes_on_to_the_same_result(
-    tmp_path, recipe, bundle, network, changed, monkeypatch, interrupted_once, source, place
+    tmp_path, recipe, bundle, network, changed, monkeypatch, interrupted_once, undisturbed, source, place
 ):
     recipe = changed(recipe, "head", batch_size=2, schedule="cosine", epochs=2)  # 27 steps, of which the first 8 run at once
     recipe = changed(recipe, "finetune", epochs=1, batchnorm="train", augment=tfl.Augment(flip="horizontal"), views=1)
+    recipe = dataclasses.replace(recipe, features=tfl.Features(store="never" if source == "pixels" else "always"))
+    whole_run, whole = undisturbed(recipe, bundle, network)
     if source == "blocks":
         monkeypatch.setattr(batches_module, "HOLD_BYTES", 100)
         monkeypatch.setattr(batches_module, "BLOCK_BYTES", 20_000)
-    recipe = dataclasses.replace(recipe, features=tfl.Features(store="never" if source == "pixels" else "always"))
-    whole_run = Run.create(tmp_path / "whole", recipe, command=[])
-    whole = train(whole_run, recipe, bundle, network)
     run = Run.create(tmp_path / "cut", recipe, command=[])
     if place == "training":
         interrupted_once(StageProgress, "on_train_batch_end")

@@ -73,7 +73,7 @@ def test_a_trial_after_others_is_the_trial_alone(tmp_path, runner, recipe):
         return arrays, [row[rows[0].index(name)] for row in rows[1:] for name in scores]
 
     tuned = dataclasses.replace(
-        recipe, head=tfl.Head(dropout=0.3), stages=(tfl.Stage("head", train="top:2", epochs=2, batch_size=16, batchnorm="train"),)
+        recipe, head=tfl.Head(dropout=0.3), stages=(tfl.Stage("head", train="top:2", epochs=1, batch_size=16, batchnorm="train"),)
     )
     runner.train(dataclasses.replace(tuned, stages=(dataclasses.replace(tuned.stages[0], train="all"),)), tmp_path / "before")
     after = trained(tmp_path / "after", runner, tuned)

@@ -3,53 +3,17 @@
 import dataclasses
 import json
 import os
-import subprocess
-import sys
 
 import pytest
 
 import tfl
-from tfl.errors import RecipeError, RunError, TrainingError
+from tfl.errors import RecipeError, RunError, TflError, TrainingError
 from tfl.tuning import folder, trial
 from tfl.tuning.folder import SearchFolder
+from tfl.tuning.memory import growth_limit_mb
+from tfl.tuning.workers import run_workers
 
 pytestmark = pytest.mark.slow
-
-DIES = """
-import os, sys
-from pathlib import Path
-import tfl
-from tfl.job import prepare_data
-from tfl.tuning import trial
-from tfl.tuning.search import search
-
-recipe, out, epochs = tfl.Recipe.from_json(Path(sys.argv[1]).read_text()), sys.argv[2], int(sys.argv[3])
-seen = 0
-was = trial._Between.on_epoch_end
-def dies(self, epoch, logs=None):
-    global seen
-    seen += 1
-    if seen == epochs:
-        os._exit(9)
-    was(self, epoch, logs)
-trial._Between.on_epoch_end = dies
-trial._Watch.on_epoch_end = lambda self, epoch, logs=None: (self.history.append(logs[self.metric]), dies_after(self, epoch, logs))
-def dies_after(self, epoch, logs):
-    global seen
-    seen += 1
-    if seen == epochs:
-        os._exit(9)
-    self._ask()
-search(recipe, out=out, resume=Path(out, "search.json").is_file())
-"""
-
-
-def killed_search(recipe, out, *, epoch):
-    """A search in a process of its own, which dies without a word after so many epochs."""
-    out.parent.mkdir(parents=True, exist_ok=True)
-    file = out.parent / f"{out.name}.json"
-    file.write_text(recipe.to_json())
-    return subprocess.run([sys.executable, "-c", DIES, str(file), str(out), str(epoch)], capture_output=True, check=False)
 
 
 class Killed(BaseException):
@@ -106,12 +70,16 @@ def test_each_network_of_a_space_gets_its_own_image_size(recipe, look_for, searc
     assert tfl.load_recipe(found.path("best_recipe.py")).data.image_size is None
 
 
-@pytest.mark.parametrize("algorithm", ["random", "bayesian"])
-def test_an_oracle_that_draws_tries_as_many_as_it_may(recipe, look_for, searching, algorithm):
+def test_an_oracle_that_draws_tries_as_many_as_it_may(recipe, look_for, searching):
+    recipe = recipe.override("stages.head.epochs", 1)
     space = {"stages.head.learning_rate": tfl.Between(1e-4, 1e-1, log=True), "stages.head.train": tfl.Choice(("head", "top:1"))}
-    rows = look_for(searching(recipe, algorithm=algorithm, trials=4, space=space)).outcomes()
-    assert [row["number"] for row in rows] == [1, 2, 3, 4]
-    assert len({row["values"]["stages.head.learning_rate"] for row in rows}) == 4
+    rows = look_for(searching(recipe, algorithm="random", trials=3, space=space)).outcomes()
+    check_drawn(rows, 3)
+
+
+def check_drawn(rows, count):
+    assert [row["number"] for row in rows] == list(range(1, count + 1))
+    assert len({row["values"]["stages.head.learning_rate"] for row in rows}) == count
 
 
 def test_hyperband_goes_on_with_the_better_trials(recipe, look_for, searching):
@@ -133,38 +101,41 @@ def test_hyperband_goes_on_with_the_better_trials(recipe, look_for, searching):
     assert not list(found.path("trials").rglob("*.h5"))
 
 
-@pytest.mark.parametrize("epoch", [6])
-def test_a_killed_search_ends_as_one_that_was_not(recipe, look_for, whole, scores, tmp_path, epoch):
-    assert killed_search(recipe, tmp_path / "killed", epoch=epoch).returncode == 9
-    begun = [row for row in SearchFolder(tmp_path / "killed").outcomes() if row["status"] == "unfinished"]
-    assert len(begun) == 1
-    resumed = look_for(recipe, "killed", resume=True)
-    assert scores(resumed) == whole
-    run = resumed.trial(begun[0]["trial"]) / "run"
-    assert [line.split(",")[1] for line in (run / "history.csv").read_text().splitlines()[1:]] == ["1", "2"]
-
-
 def test_a_killed_bayesian_search_with_the_median_rule_ends_as_one_that_was_not(recipe, look_for, scores, searching, cut_search):
     space = {"stages.head.learning_rate": tfl.Between(1e-4, 1e-1, log=True), "head.dropout": tfl.Choice((0.0, 0.5))}
     recipe = searching(recipe, algorithm="bayesian", trials=4, space=space, stop_poor=True)
     undisturbed = scores(look_for(recipe, "whole"))
+    check_drawn(undisturbed, 4)
     cut_search(recipe, "killed", epoch=5)
     assert scores(look_for(recipe, "killed", resume=True)) == undisturbed
 
 
-def test_epochs_before_a_kill_are_not_trained_again(recipe, look_for, cut_search, monkeypatch):
-    cut_search(recipe, "killed", epoch=3)
+def test_a_killed_search_ends_as_one_that_was_not_and_trains_no_epoch_again(
+    recipe, look_for, cut_search, whole, scores, tmp_path, monkeypatch
+):
+    cut_search(recipe, "killed", epoch=4)
+    begun = [row for row in SearchFolder(tmp_path / "killed").outcomes() if row["status"] == "unfinished"]
+    assert len(begun) == 1
     trained = []
     was = trial._Watch.on_epoch_end
     monkeypatch.setattr(
         trial._Watch, "on_epoch_end", lambda self, epoch, logs=None: (trained.append(epoch), was(self, epoch, logs))
     )
-    look_for(recipe, "killed", resume=True)
-    assert len(trained) == 4 * 2 - 3
+    resumed = look_for(recipe, "killed", resume=True)
+    assert scores(resumed) == whole
+    run = resumed.trial(begun[0]["trial"]) / "run"
+    assert [line.split(",")[1] for line in (run / "history.csv").read_text().splitlines()[1:]] == ["1", "2"]
+    assert len(trained) == 4 * 2 - 4
 
 
-def test_a_changed_space_recipe_or_algorithm_is_refused_and_says_which(recipe, look_for, searching):
-    look_for(searching(recipe, trials=1))
+def test_a_larger_budget_goes_on_and_anything_else_is_refused_and_named(recipe, look_for, searching, scores, tmp_path):
+    import numpy as np
+
+    with np.load(recipe.data.source) as held:
+        images, labels = held["images"].copy(), held["labels"]
+    np.savez(tmp_path / "own.npz", images=images, labels=labels)
+    recipe = recipe.override("data.source", str(tmp_path / "own.npz")).override("stages.head.epochs", 1)
+    first = scores(look_for(searching(recipe, trials=1)))
     other_space = searching(recipe, space={"head.dropout": tfl.Choice((0.1, 0.2))})
     with pytest.raises(RunError, match="another space"):
         look_for(other_space, resume=True)
@@ -174,26 +145,12 @@ def test_a_changed_space_recipe_or_algorithm_is_refused_and_says_which(recipe, l
         look_for(searching(recipe, algorithm="random"), resume=True)
     with pytest.raises(RunError, match="--resume"):
         look_for(recipe)
-
-
-def test_other_images_are_refused(recipe, look_for, searching, tmp_path):
-    import numpy as np
-
-    with np.load(recipe.data.source) as held:
-        images, labels = held["images"].copy(), held["labels"]
-    np.savez(tmp_path / "own.npz", images=images, labels=labels)
-    recipe = searching(recipe.override("data.source", str(tmp_path / "own.npz")), trials=1)
-    look_for(recipe)
+    more = scores(look_for(searching(recipe, trials=9), resume=True))
+    assert len(first) == 1 and len(more) == 4 and more[:1] == first
     images[0, 0, 0, 0] ^= 1
     np.savez(tmp_path / "own.npz", images=images, labels=labels)
     with pytest.raises(RunError, match="another data"):
         look_for(recipe, resume=True)
-
-
-def test_a_larger_budget_goes_on(recipe, look_for, searching, scores):
-    first = scores(look_for(searching(recipe, trials=2)))
-    more = scores(look_for(searching(recipe, trials=9), resume=True))
-    assert len(first) == 2 and len(more) == 4 and more[:2] == first
 
 
 def test_a_failed_trial_is_shown_with_its_reason_and_ends_nothing(recipe, look_for, searching):
@@ -224,12 +181,12 @@ def test_minutes_end_the_search_within_a_trial_and_more_of_them_go_on(recipe, lo
         return self.minutes is not None and len(asked) > 5  # asked before each trial, and after each epoch but its last
 
     monkeypatch.setattr(folder.Clock, "over", property(over))
-    stopped = look_for(searching(recipe, minutes=1.0))
+    stopped = look_for(searching(recipe, trials=3, minutes=1.0))
     rows = stopped.outcomes()
     assert [row["status"] for row in rows] == ["done", "done", "unfinished"] and rows[-1]["epochs"] == 1
     assert "unfinished" in stopped.path("trials.csv").read_text()
     monkeypatch.undo()
-    assert scores(look_for(searching(recipe, minutes=60.0), resume=True)) == whole
+    assert scores(look_for(searching(recipe, trials=3, minutes=60.0), resume=True)) == whole[:3]
 
 
 def test_no_time_for_a_single_trial_is_an_error(recipe, look_for, searching):
@@ -245,23 +202,18 @@ def test_poor_trials_stop_early(recipe, look_for, searching):
     assert poor["status"] == "stopped" and poor["epochs"] < 4 and "median" in poor["reason"]
 
 
-def test_stages_before_the_last_are_trained_once(recipe, look_for, searching):
+def test_stages_before_the_last_are_trained_once_and_a_trial_scores_what_its_recipe_scores(recipe, look_for, searching, tmp_path):
+    """Nothing that trials share makes them another thing than a run of their recipe."""
+    from tfl.job import run_recipe
+    from tfl.tuning.space import recipe_of
+
     stages = (dataclasses.replace(recipe.stages[0], name="warm"), dataclasses.replace(recipe.stages[0], train="top:1"))
     recipe = searching(dataclasses.replace(recipe, stages=stages), space={"stages.head.learning_rate": tfl.Choice((1e-2, 1e-3))})
     found = look_for(recipe)
     assert len(list(found.path("starts").iterdir())) == 1
     states = [json.loads((found.trial(row["trial"]) / "run" / "state.json").read_text()) for row in found.outcomes()]
     assert states[0]["stages"]["warm"] == states[1]["stages"]["warm"] and states[0]["stages"]["warm"]["done"]
-
-
-def test_a_trial_scores_what_the_recipe_itself_scores(recipe, look_for, searching, tmp_path):
-    """Nothing that trials share makes them another thing than a run of their recipe."""
-    from tfl.job import run_recipe
-    from tfl.tuning.space import recipe_of
-
-    stages = (dataclasses.replace(recipe.stages[0], name="warm"), dataclasses.replace(recipe.stages[0], train="top:1"))
-    recipe = searching(dataclasses.replace(recipe, stages=stages), trials=3)
-    row = look_for(recipe).outcomes()[-1]
+    row = found.outcomes()[-1]
     run = run_recipe(recipe_of(recipe, row["values"]), out=tmp_path / "run")
     history = [line["val_accuracy"] for line in run.stage_state("head")["history"]]
     assert history == pytest.approx(row["history"], abs=1e-6)
@@ -276,7 +228,7 @@ def test_memory_that_grew_hands_the_trials_to_a_new_process(recipe, look_for, se
 
 
 def test_a_process_of_trials_stays_within_its_limit(recipe, look_for, searching, monkeypatch):
-    """Six trials: what a process grows by is bounded by the limit and one trial's own growth, not by the number of trials."""
+    """Four trials: what a process grows by is bounded by the limit and one trial's own growth, not by the number of trials."""
     from tfl.tuning import memory, trials
 
     seen = []
@@ -289,9 +241,10 @@ def test_a_process_of_trials_stays_within_its_limit(recipe, look_for, searching,
 
     monkeypatch.setenv("TFL_TRIALS_GROWTH_MB", "40")
     monkeypatch.setattr(trials.Growth, "too_far", property(watched))
+    recipe = recipe.override("stages.head.epochs", 1)
     space = {"stages.head.learning_rate": tfl.Between(1e-4, 1e-1, log=True), "stages.head.train": tfl.Choice(("top:1",))}
-    rows = look_for(searching(recipe, algorithm="random", trials=6, space=space)).outcomes()
-    assert len(rows) == 6 and all(row["status"] == "done" for row in rows)
+    rows = look_for(searching(recipe, algorithm="random", trials=4, space=space)).outcomes()
+    assert len(rows) == 4 and all(row["status"] == "done" for row in rows)
     assert all(grown <= 40 for grown in seen[:-1])  # only the last look may find it over, and then the process is left
 
 
@@ -305,27 +258,21 @@ def test_workers_share_the_trials(recipe, look_for, whole):
     assert found.about["best"] is not None
 
 
-def test_a_worker_that_dies_is_an_error_with_its_last_words(recipe, look_for, monkeypatch):
-    monkeypatch.setenv("TFL_TRIALS_GROWTH_MB", "none")  # no worker takes that
-    from tfl.tuning import search as module
-
-    monkeypatch.setattr(module.Trials, "__init__", _with_a_limit(module.Trials.__init__))
-    with pytest.raises(RunError, match="no number of megabytes"):
-        look_for(recipe, workers=2)
+def test_a_worker_that_dies_is_an_error_with_its_last_words(tmp_path):
+    (tmp_path / "recipe.json").write_text('{"name": 3')  # no worker takes that
+    with pytest.raises(RunError, match=r"(?s)Worker [12] ended with code [^0].*This is not JSON.*--resume"):
+        run_workers(SearchFolder(tmp_path), 2, chief=lambda: None, tick=lambda: None)
+    assert "KERASTUNER_ORACLE_IP" not in os.environ
 
 
-def _with_a_limit(make):
-    def made(self, *arguments, **options):
-        held = os.environ.pop("TFL_TRIALS_GROWTH_MB", None)
-        make(self, *arguments, **options)
-        if held is not None:
-            os.environ["TFL_TRIALS_GROWTH_MB"] = held
-
-    return made
+def test_a_limit_of_growth_that_is_no_number_is_refused(monkeypatch):
+    monkeypatch.setenv("TFL_TRIALS_GROWTH_MB", "none")
+    with pytest.raises(TflError, match="no number of megabytes"):
+        growth_limit_mb()
 
 
 def test_the_winner_is_chosen_by_means_over_seeds_that_no_trial_saw(recipe, look_for, searching):
-    found = look_for(searching(recipe, trials=2, seeds=2))
+    found = look_for(searching(recipe.override("stages.head.epochs", 1), trials=2, seeds=2))
     confirmed = json.loads(found.path("confirmed.json").read_text())["rows"]
     assert confirmed[0]["name"] == "as it was" and 2 <= len(confirmed) <= 3
     assert all(len(row["scores"]) == 2 for row in confirmed)

@@ -116,8 +116,10 @@ def test_siglip_has_a_pooled_output_and_no_class_token(folder: Any) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ENCODERS)
-@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+@pytest.mark.parametrize(
+    ("kind", "policy"),
+    [*((kind, "float32") for kind in ENCODERS), ("DINOV3Backbone", "mixed_bfloat16"), ("SigLIPBackbone", "mixed_bfloat16")],
+)
 def test_one_block_for_the_embeddings_and_one_for_each_transformer_layer(kind: str, policy: str, folder: Any) -> None:
     _, path = folder(kind)
     before = keras.config.dtype_policy()
@@ -219,6 +221,7 @@ def test_a_run_freezes_cuts_trains_and_exports_a_preset(folder: Callable[[str], 
         backbone=tfl.Backbone(folder("DINOV2Backbone")[1]),
         head=tfl.Head(pooling="first"),
         stages=(tfl.Stage("head", epochs=1), tfl.Stage("finetune", train="top:1", epochs=1)),
+        export=("saved_model",),
     )
     run = tfl.run(recipe, out=tmp_path / "run")
     assert run.recipe.data.image_size == (SIDE, SIDE)
