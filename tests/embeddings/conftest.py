@@ -1,4 +1,4 @@
-"""Small photos of three colours, and their vectors by `mini`."""
+"""Small photos of three colours, and their vectors by a small network."""
 
 import numpy as np
 import pytest
@@ -22,7 +22,7 @@ def coloured(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def embedded(coloured, tmp_path_factory):
+def embedded(coloured, small_network, tmp_path_factory):
     """Their vectors, as a file that no test changes."""
     out = tmp_path_factory.mktemp("vectors") / "coloured.parquet"
-    return tfl.embed("mini", coloured, out, settings={"data.image_size": (32, 32)})
+    return tfl.embed(small_network, coloured, out, settings={"data.image_size": (32, 32)})

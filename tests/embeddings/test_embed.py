@@ -22,19 +22,19 @@ SMALL = [("data.image_size", (32, 32))]
 
 @pytest.mark.slow
 def test_class_folders_are_labels(embedded, coloured):
-    assert len(embedded) == 18 and embedded.about["block"] == "unit7_out" and embedded.about["engine"] == "keras float32"
+    assert len(embedded) == 18 and embedded.about["block"] == "unit4_out" and embedded.about["engine"] == "keras float32"
     assert embedded.rows.files[0] == str(coloured / "blue" / "0.png") and set(embedded.rows.labels) == {"blue", "green", "red"}
-    assert embedded.vectors().shape == (18, 128) and np.isfinite(embedded.vectors()).all()
+    assert embedded.vectors().shape == (18, 24) and np.isfinite(embedded.vectors()).all()
     assert not list(embedded.path.parent.glob(".*"))
 
 
-def test_vectors_are_those_of_the_network(embedded, coloured):
+def test_vectors_are_those_of_the_network(embedded, coloured, small_network):
     """By Keras itself, without any of the ways that are quicker."""
     import tensorflow as tf
 
     from tfl.modalities.base import modality_of
 
-    recipe = tfl.Recipe(name="x", data=tfl.Data("x", image_size=(32, 32)), backbone=tfl.Backbone("mini"))
+    recipe = tfl.Recipe(name="x", data=tfl.Data("x", image_size=(32, 32)), backbone=tfl.Backbone(small_network))
     modality = modality_of(recipe)
     pixels = modality.encode(tf.constant([(coloured / "red" / "3.png").read_bytes()]))
     maps = np.asarray(modality.build_backbone(recipe.backbone)(pixels, training=False))
@@ -43,50 +43,54 @@ def test_vectors_are_those_of_the_network(embedded, coloured):
 
 
 @pytest.mark.slow
-def test_files_without_labels_and_single_files(coloured, tmp_path):
+def test_files_without_labels_and_single_files(coloured, small_network, tmp_path):
     (tmp_path / "flat").mkdir()
     for name in ("blue", "red"):
         shutil.copy(coloured / name / "0.png", tmp_path / "flat" / f"{name}.png")
-    flat = embed_source(wanted_vectors("mini", settings=SMALL), [tmp_path / "flat"], tmp_path / "flat.npy")
+    flat = embed_source(wanted_vectors(small_network, settings=SMALL), [tmp_path / "flat"], tmp_path / "flat.npy")
     several = embed_source(
-        wanted_vectors("mini", settings=SMALL), [tmp_path / "flat" / "red.png", coloured / "green"], tmp_path / "several.npy"
+        wanted_vectors(small_network, settings=SMALL),
+        [tmp_path / "flat" / "red.png", coloured / "green"],
+        tmp_path / "several.npy",
     )
     assert (flat.count, flat.labelled, several.count, several.labelled) == (2, 0, 7, 0)
-    bare = embed_source(wanted_vectors("mini", settings=SMALL), [coloured], tmp_path / "bare.npy", labels=False)
+    bare = embed_source(wanted_vectors(small_network, settings=SMALL), [coloured], tmp_path / "bare.npy", labels=False)
     assert (bare.count, bare.labelled, bare.about["task"]) == (18, 0, "")
+    with pytest.raises(DataError, match="have no labels"):
+        tfl.verify(tfl.load_vectors(bare.path))
 
 
 @pytest.mark.slow
-def test_what_cannot_be_read_is_named_and_the_others_have_vectors(coloured, tmp_path):
+def test_what_cannot_be_read_is_named_and_the_others_have_vectors(coloured, small_network, tmp_path):
     shutil.copytree(coloured / "red", tmp_path / "red")
     (tmp_path / "red" / "note.png").write_text("no picture")
-    done = embed_source(wanted_vectors("mini", settings=SMALL), [tmp_path / "red"], tmp_path / "v.npy")
+    done = embed_source(wanted_vectors(small_network, settings=SMALL), [tmp_path / "red"], tmp_path / "v.npy")
     assert done.count == 6 and [Path(row["file"]).name for row in done.unreadable] == ["note.png"]
     assert "image" in done.unreadable[0]["why"]
     with pytest.raises(BadContentError, match=r"note\.png"):
-        embed_source(wanted_vectors("mini", settings=SMALL), [tmp_path / "red" / "note.png"], tmp_path / "w.npy")
+        embed_source(wanted_vectors(small_network, settings=SMALL), [tmp_path / "red" / "note.png"], tmp_path / "w.npy")
     assert not (tmp_path / "w.npy").exists()
 
 
 @pytest.mark.slow
-def test_blocks_pooling_and_length_one(coloured, tmp_path):
+def test_blocks_pooling_and_length_one(coloured, small_network, tmp_path):
     options = {"settings": {"data.image_size": (32, 32)}}
-    low = tfl.embed("mini", coloured, tmp_path / "a.npy", block="unit2_out", pooling="max", normalize=True, **options)
+    low = tfl.embed(small_network, coloured, tmp_path / "a.npy", block="unit2_out", pooling="max", normalize=True, **options)
     assert low.about["block"] == "unit2_out" and low.about["pooling"] == "max"
     assert np.allclose(np.linalg.norm(low.vectors(), axis=1), 1, atol=1e-5)
     with pytest.raises(BackboneError, match="Did you mean `unit2_out`"):
-        tfl.embed("mini", coloured, tmp_path / "b.npy", block="unit2", **options)
+        tfl.embed(small_network, coloured, tmp_path / "b.npy", block="unit2", **options)
     with pytest.raises(RecipeError, match="pooling"):
-        tfl.embed("mini", coloured, tmp_path / "b.npy", pooling="median", **options)
+        tfl.embed(small_network, coloured, tmp_path / "b.npy", pooling="median", **options)
     with pytest.raises(DataError, match="already there"):
-        tfl.embed("mini", coloured, tmp_path / "a.npy", **options)
+        tfl.embed(small_network, coloured, tmp_path / "a.npy", **options)
 
 
 @pytest.mark.slow
-def test_the_store_and_the_direct_way_agree(coloured, tmp_path):
+def test_the_store_and_the_direct_way_agree(coloured, small_network, tmp_path):
     ways = ("always", "never")
     found = [
-        tfl.embed("mini", coloured, tmp_path / f"{way}.npy", settings={"data.image_size": (32, 32), "features.store": way})
+        tfl.embed(small_network, coloured, tmp_path / f"{way}.npy", settings={"data.image_size": (32, 32), "features.store": way})
         for way in ways
     ]
     assert np.array_equal(found[0].vectors(), found[1].vectors())
@@ -138,36 +142,36 @@ def dies(*arguments):
     if not left[0]:
         os.kill(os.getpid(), signal.SIGKILL)
 parts.Parts.write = dies
-embed.embed_source(wanted_vectors("mini", settings=[("data.image_size", (32, 32))]), [sys.argv[1]], sys.argv[2])
+embed.embed_source(wanted_vectors(sys.argv[3], settings=[("data.image_size", (32, 32))]), [sys.argv[1]], sys.argv[2])
 """
 
 
 @pytest.mark.slow
-def test_a_killed_pass_goes_on_to_the_same_file(coloured, tmp_path, monkeypatch):
+def test_a_killed_pass_goes_on_to_the_same_file(embedded, coloured, small_network, tmp_path, monkeypatch):
     monkeypatch.setattr("tfl.embeddings.embed.PART_ROWS", 4)
-    whole, again = tmp_path / "whole.parquet", tmp_path / "again.parquet"
-    embed_source(wanted_vectors("mini", settings=SMALL), [coloured], whole)
-    killed = subprocess.run([sys.executable, "-c", KILLED, str(coloured), str(again)], env=os.environ, check=False)
+    again = tmp_path / "again.parquet"
+    command = [sys.executable, "-c", KILLED, str(coloured), str(again), small_network]
+    killed = subprocess.run(command, env=os.environ, check=False)
     assert killed.returncode == -9 and not again.exists()
     assert len(list(tmp_path.glob(".again.parquet.part/*.npz"))) == 2
-    done = embed_source(wanted_vectors("mini", settings=SMALL), [coloured], again)
-    assert done.resumed == 8 and again.read_bytes() == whole.read_bytes()
+    done = embed_source(wanted_vectors(small_network, settings=SMALL), [coloured], again)
+    assert done.resumed == 8 and again.read_bytes() == embedded.path.read_bytes()
     assert not (tmp_path / ".again.parquet.part").exists()
 
 
 @pytest.mark.slow
-def test_parts_of_other_vectors_or_of_changed_files_are_made_anew(coloured, tmp_path, monkeypatch):
+def test_parts_of_other_vectors_or_of_changed_files_are_made_anew(coloured, small_network, tmp_path, monkeypatch):
     from tfl.embeddings import embed
 
     shutil.copytree(coloured, tmp_path / "photos")
     monkeypatch.setattr(embed, "PART_ROWS", 4)
     monkeypatch.setattr(embed, "write_vectors", lambda *arguments, **options: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
-        embed_source(wanted_vectors("mini", settings=SMALL), [tmp_path / "photos"], tmp_path / "v.npy")
+        embed_source(wanted_vectors(small_network, settings=SMALL), [tmp_path / "photos"], tmp_path / "v.npy")
     monkeypatch.undo()
     monkeypatch.setattr(embed, "PART_ROWS", 4)
     Image.new("RGB", (32, 32), "white").save(tmp_path / "photos" / "blue" / "5.png")
-    done = embed_source(wanted_vectors("mini", settings=SMALL), [tmp_path / "photos"], tmp_path / "v.npy")
+    done = embed_source(wanted_vectors(small_network, settings=SMALL), [tmp_path / "photos"], tmp_path / "v.npy")
     assert done.resumed == 14
     (tmp_path / "v.npy").rename(tmp_path / "old.npy")
     for name in ("v.csv", "v.json"):
@@ -175,12 +179,12 @@ def test_parts_of_other_vectors_or_of_changed_files_are_made_anew(coloured, tmp_
 
 
 @pytest.fixture(scope="module")
-def run(coloured, tmp_path_factory):
+def run(coloured, small_network, tmp_path_factory):
     recipe = tfl.Recipe(
         name="colours",
         data=tfl.Data(str(coloured), image_size=(32, 32)),
-        backbone=tfl.Backbone("mini"),
-        stages=(tfl.Stage("head", epochs=2),),
+        backbone=tfl.Backbone(small_network),
+        stages=(tfl.Stage("head", epochs=1),),
         export=(),
     )
     return tfl.run(recipe, tmp_path_factory.mktemp("run"))
@@ -193,7 +197,7 @@ def test_a_run_gives_what_its_head_reads(run, coloured, tmp_path):
     kept = np.load(run.path("neighbours.npz"))
     own = found.vectors(kept["indices"])
     assert np.allclose(own / np.linalg.norm(own, axis=1, keepdims=True), kept["vectors"].astype(np.float32), atol=4e-3)
-    named = tfl.embed(run.folder, coloured, tmp_path / "b.npy", block="unit7_out")
+    named = tfl.embed(run.folder, coloured, tmp_path / "b.npy", block="unit4_out")
     assert np.allclose(named.vectors(), found.vectors(), atol=1e-2)
     with pytest.raises(RecipeError, match="cannot be set"):
         tfl.embed(run.folder, coloured, tmp_path / "c.npy", settings={"data.image_size": (64, 64)})

@@ -9,9 +9,17 @@ import tfl
 from tfl.errors import BadContentError, DataError
 
 
+@pytest.fixture
+def index(embedded, tmp_path):
+    """An index of its own: the file of the others, copied."""
+    return tfl.load_vectors(shutil.copy(embedded.path, tmp_path / "v.parquet"))
+
+
 @pytest.fixture(params=[".parquet", ".npy"])
-def index(request, coloured, tmp_path):
-    return tfl.embed("mini", coloured, tmp_path / f"v{request.param}", settings={"data.image_size": (32, 32)})
+def either(request, coloured, small_network, tmp_path):
+    if request.param == ".parquet":
+        return request.getfixturevalue("index")
+    return tfl.embed(small_network, coloured, tmp_path / "v.npy", settings={"data.image_size": (32, 32)})
 
 
 def labels(found):
@@ -37,7 +45,8 @@ def test_a_query_is_encoded_as_the_index_was(embedded, coloured):
 
 
 @pytest.mark.slow
-def test_adding_removing_and_replacing(index, coloured, tmp_path):
+def test_adding_removing_and_replacing(either, coloured, tmp_path):
+    index = either
     before = index.vectors()
     white = tmp_path / "more" / "white.png"
     white.parent.mkdir()
@@ -86,8 +95,6 @@ def test_files_that_cannot_be_read_are_told(embedded, coloured, tmp_path):
 
 @pytest.mark.slow
 def test_same_or_not(embedded, coloured):
-    from tfl.errors import DataError
-
     measured = tfl.verify(embedded, far=0.1)
     assert measured.labels == 3 and measured.genuine == 45 and measured.impostor == 108 and measured.equal_error_rate < 0.1
     one, other = coloured / "red" / "0.png", coloured / "red" / "1.png"
@@ -96,10 +103,3 @@ def test_same_or_not(embedded, coloured):
     assert tfl.verify(embedded, one, other, threshold=1.0).same is False
     with pytest.raises(DataError, match="Two files are compared"):
         tfl.verify(embedded, one)
-
-
-@pytest.mark.slow
-def test_vectors_without_labels_cannot_verify(coloured, tmp_path):
-    bare = tfl.embed("mini", coloured, tmp_path / "v.npy", labels=False, settings={"data.image_size": (32, 32)})
-    with pytest.raises(DataError, match="have no labels"):
-        tfl.verify(bare)

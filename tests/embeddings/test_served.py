@@ -31,10 +31,10 @@ def test_the_nearest_with_their_previews(served, coloured):
 
 
 @pytest.mark.slow
-def test_files_that_are_gone_have_no_preview(coloured, tmp_path):
+def test_files_that_are_gone_have_no_preview(coloured, small_network, tmp_path):
     photo = tmp_path / "photo.png"
     photo.write_bytes(content_of(coloured / "red" / "0.png"))
-    tfl.embed("mini", photo, tmp_path / "v.npy", settings={"data.image_size": (32, 32)})
+    tfl.embed(small_network, photo, tmp_path / "v.npy", settings={"data.image_size": (32, 32)})
     index = IndexOnPage.open(tmp_path / "v.npy", coloured)
     content = photo.read_bytes()
     photo.unlink()

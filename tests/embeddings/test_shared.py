@@ -59,8 +59,8 @@ def test_texts_are_found_by_a_photo(small_clip, by_keras_hub, tmp_path):
     table.write_text("text\n" + "\n".join(TEXTS))
     index = tfl.embed(small_clip, table, tmp_path / "texts.npy", settings={"features.dtype": "float32"})
     assert index.about["kind"] == "text" and len(index) == 3
-    for at in (0, 10):
-        (query,) = tfl.similar(tfl.load_vectors(index.path), files[at], top=3)
+    queries = tfl.similar(tfl.load_vectors(index.path), [files[0], files[10]], top=3)
+    for at, query in zip((0, 10), queries, strict=True):
         said = {row["preview"]: row["similarity"] for row in query["neighbours"]}
         assert [said[text] for text in TEXTS] == pytest.approx(expected[at], abs=1e-5)
     same = tfl.similar(index, texts=[TEXTS[1]], top=1)[0]["neighbours"][0]

@@ -24,7 +24,7 @@ from tfl.strategies import with_strategy
 
 SOURCE = tfl.Sample("digits", image_size=(32, 32), per_class=30, labels=("0", "1", "2", "3"))
 TARGET = tfl.Sample("digits", image_size=(32, 32), per_class=15, labels=("5", "7", "8"))
-HARD = (tfl.Stage("all", train="all", epochs=3, batch_size=8, learning_rate=3e-3),)
+HARD = (tfl.Stage("all", train="all", epochs=2, batch_size=8, learning_rate=3e-3),)
 
 
 def run(recipe: tfl.Recipe, folder: Path, **options: Any) -> Run:
@@ -32,8 +32,8 @@ def run(recipe: tfl.Recipe, folder: Path, **options: Any) -> Run:
 
 
 @pytest.fixture(scope="module")
-def source(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    recipe = tfl.Recipe(name="source", data=SOURCE, backbone=tfl.Backbone("mini"), export=(), confidence=None)
+def source(tmp_path_factory: pytest.TempPathFactory, small_network: str) -> Run:
+    recipe = tfl.Recipe(name="source", data=SOURCE, backbone=tfl.Backbone(small_network), export=(), confidence=None)
     return run(with_strategy(recipe, "features"), tmp_path_factory.mktemp("source") / "run")
 
 
@@ -123,7 +123,7 @@ def test_a_model_file_is_measured_on_the_test_split_with_its_names_matched(sourc
     wrong = measured(recipe)
     (tmp_path / "labels.txt").write_text("0\n1\n2\n3\n")
     right = measured(recipe)
-    assert right["accuracy"][0] > 0.8 > 0.3 > wrong["accuracy"][0] and right["count"] == 24
+    assert right["accuracy"][0] > 0.7 > 0.3 > wrong["accuracy"][0] and right["count"] == 24
     assert "in the test split" in right["held_out"]
 
 

@@ -17,11 +17,11 @@ from tfl.modalities.image.modality import ImageModality
 pytestmark = pytest.mark.slow
 
 
-def recipe(*stages, **changes):
+def recipe(network, *stages, **changes):
     return tfl.Recipe(
         name="digits",
         data=tfl.Sample("digits", image_size=(32, 32), per_class=20, labels=("0", "3", "8")),
-        backbone=tfl.Backbone("mini"),
+        backbone=tfl.Backbone(network),
         stages=stages,
         features=tfl.Features(store="always"),
         export=(),
@@ -30,15 +30,15 @@ def recipe(*stages, **changes):
 
 
 STAGES = {
-    "head": (tfl.Stage("head", epochs=3, learning_rate=1e-2),),
+    "head": (tfl.Stage("head", epochs=2, learning_rate=1e-2),),
     "blocks": (tfl.Stage("top", train=tfl.top_blocks(2), epochs=1, learning_rate=1e-3),),
     "augmented": (tfl.Stage("top", epochs=1, augment=tfl.Augment(flip="horizontal"), views=1),),
 }
 
 
 @pytest.fixture(scope="module", params=STAGES)
-def run(request, tmp_path_factory):
-    return run_recipe(recipe(*STAGES[request.param]), out=tmp_path_factory.mktemp("runs") / request.param)
+def run(request, small_network, tmp_path_factory):
+    return run_recipe(recipe(small_network, *STAGES[request.param]), out=tmp_path_factory.mktemp("runs") / request.param)
 
 
 def test_the_kept_features_are_those_of_the_network(run):
@@ -112,12 +112,12 @@ def test_confidence_is_fitted_on_own_images_alone(run):
 
 
 @pytest.mark.parametrize("run", ["augmented"], indirect=True)
-def test_a_recipe_may_leave_it_out(run):
+def test_a_recipe_may_leave_it_out(run, small_network):
     """The step of the run makes nothing then, and the export gets None."""
     from types import SimpleNamespace
 
     from tfl.job.measure import fit_confidence
 
-    without = recipe(*STAGES["augmented"], confidence=None)
+    without = recipe(small_network, *STAGES["augmented"], confidence=None)
     assert tfl.Recipe.from_json(without.to_json()) == without
     assert fit_confidence(SimpleNamespace(recipe=without), None, {}) is None

@@ -1,8 +1,6 @@
-"""The answer: what NumPy makes of logits and features, inside a graph of stock layers that loads without tfl."""
+"""The answer: what NumPy makes of logits and features, inside a graph of stock layers."""
 
 import dataclasses
-import subprocess
-import sys
 
 import keras
 import numpy as np
@@ -26,15 +24,18 @@ def built(model, confidence):
     return build_answer(model, confidence, modality=MODALITY, task=task_of("classify"))
 
 
-def network(head=None, policy="float32"):
-    recipe = tfl.Recipe(
-        name="r", data=tfl.Data("x", image_size=(SIDE, SIDE)), backbone=tfl.Backbone("mini"), head=head or tfl.Head()
-    )
-    keras.config.set_dtype_policy(policy)
-    try:
-        return assemble(recipe, NAMES).model
-    finally:
-        keras.config.set_dtype_policy("float32")
+@pytest.fixture(scope="module")
+def network(small_network):
+    def make(head=None, policy="float32"):
+        data = tfl.Data("x", image_size=(SIDE, SIDE))
+        recipe = tfl.Recipe(name="r", data=data, backbone=tfl.Backbone(small_network), head=head or tfl.Head())
+        keras.config.set_dtype_policy(policy)
+        try:
+            return assemble(recipe, NAMES).model
+        finally:
+            keras.config.set_dtype_policy("float32")
+
+    return make
 
 
 def pixels(count, seed=0):
@@ -56,7 +57,7 @@ def fitted(model, **settings):
 
 
 @pytest.fixture(scope="module")
-def plain():
+def plain(network):
     model = network()
     return model, fitted(model, familiar=0.9)
 
@@ -71,7 +72,7 @@ def plain():
     ],
     ids=["plain", "hidden layers in bfloat16", "taps"],
 )
-def test_the_graph_gives_what_numpy_gives(head, policy):
+def test_the_graph_gives_what_numpy_gives(network, head, policy):
     model = network(head, policy)
     confidence, images = fitted(model, familiar=0.9), np.concatenate([pixels(4, seed=3), np.full((1, SIDE, SIDE, 3), 255.0)])
     answer = built(model, confidence)
@@ -111,27 +112,7 @@ def test_the_third_nearest_counts_where_it_was_fitted_so(plain):
     assert (np.asarray(found) > np.asarray(first)).all()
 
 
-@pytest.mark.slow
-def test_a_file_of_it_loads_where_there_is_no_tfl(plain, tmp_path):
-    model = network(tfl.Head(hidden=(8,)), "mixed_bfloat16")
-    answer, images = built(model, fitted(model)), pixels(2)
-    answer.save(tmp_path / "answer.keras")
-    np.save(tmp_path / "images.npy", images)
-    code = (
-        "import sys; sys.modules['tfl'] = None\n"
-        "import keras, numpy\n"
-        f"model = keras.saving.load_model({str(tmp_path / 'answer.keras')!r})\n"
-        f"found = model.predict(numpy.load({str(tmp_path / 'images.npy')!r}), verbose=0)\n"
-        f"numpy.savez({str(tmp_path / 'found.npz')!r}, **found)\n"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path)
-    found, expected = np.load(tmp_path / "found.npz"), answer.predict(images, verbose=0)
-    assert set(found.files) == set(expected)
-    for name, value in expected.items():
-        np.testing.assert_allclose(found[name], value, atol=1e-6)
-
-
-def test_another_model_is_refused(plain):
+def test_another_model_is_refused(network, plain):
     inputs = keras.Input((SIDE, SIDE, 3))
     other = keras.Model(inputs, keras.layers.Dense(3)(keras.layers.GlobalAveragePooling2D()(inputs)))
     with pytest.raises(ExportError, match="head of a tfl model"):

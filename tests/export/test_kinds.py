@@ -170,7 +170,7 @@ def test_labels_and_numbers_leave_with_thresholds_and_intervals(preset, tmp_path
     drawn = np.random.default_rng(3)
     targets = drawn.integers(0, 2, (30, 3)) if task == "multilabel" else drawn.normal(40, 10, (30, 3))
     shipment, trial = shipment_of(text_recipe(preset, task), texts(30), targets.astype("float32"))
-    done = ship(("saved_model", "keras"), shipment, tmp_path, certifier=Certifier(shipment, trial))
+    done = ship(("saved_model",), shipment, tmp_path, certifier=Certifier(shipment, trial))
     assert done.certificate["holds"], done.refusals
     row = open_predictor(done.folders["saved_model"]).look_at_contents({"x": b"a fine film"}).predictions[0]
     about = json.loads((done.folders["saved_model"] / "assets.extra" / "tfl.json").read_text())

@@ -11,13 +11,14 @@ from small_network import DATA, LABELS, MODALITY
 import tfl
 from tfl.cli.run import exports, refused
 from tfl.data.examples import Examples
+from tfl.data.pipeline import as_stored
 from tfl.errors import ExportError
 from tfl.export.certificate import FILE, Certifier
 from tfl.export.flatbuffer import answers, operators_of
 from tfl.export.half import in_half
 from tfl.export.ship import ship
 from tfl.export.shipment import prepare, read_about
-from tfl.export.trial import Trial, tensors_of
+from tfl.export.trial import Trial, decoder
 from tfl.job import run_recipe
 from tfl.model.head import head_layers, pooling_layer, put_on
 from tfl.tasks.classify import TASK as CLASSIFY
@@ -50,7 +51,8 @@ def network_of_unequal_channels():
 @pytest.fixture(scope="module")
 def unequal(examples):
     model = network_of_unequal_channels()
-    images = np.concatenate([tensors_of(examples, [at], modality=MODALITY, at_most=1) for at in range(40)])
+    contents = [MODALITY.readable(examples.bytes_of(at)) for at in range(40)]
+    images = np.asarray(as_stored(decoder(MODALITY)(contents), MODALITY.spec()))
     found = model.predict(images.astype("float32"), verbose=0)
     bias = model.get_layer("logits").bias
     bias.assign(bias - np.log(np.median(found, axis=0)))  # so that every class is an answer

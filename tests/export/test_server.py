@@ -12,6 +12,7 @@ from tfl.errors import ExportError
 from tfl.export.certificate import Certifier
 from tfl.export.runtimes import open_export
 from tfl.export.server import open_server
+from tfl.export.ship import ship
 
 pytestmark = pytest.mark.slow
 
@@ -54,8 +55,9 @@ def plain(value):
 
 
 @pytest.fixture(scope="module")
-def address(shipped):
-    [runtime] = open_export("saved_model", shipped.folders["saved_model"])
+def address(shipment, tmp_path_factory):
+    done = ship(("saved_model",), shipment, tmp_path_factory.mktemp("served"), certifier=None)
+    [runtime] = open_export("saved_model", done.folders["saved_model"])
     Stub.served = staticmethod(runtime.answer)
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Stub) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()

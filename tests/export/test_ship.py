@@ -1,12 +1,19 @@
-"""Every format of one network of mixed precision: written whole, compared, certified."""
+"""Every format of one network of mixed precision: written whole, compared, certified, and run without tfl.
+
+The lines in each README run as they stand, in a process that cannot import tfl, and come to the model's label.
+"""
 
 import dataclasses
 import json
+import re
+import subprocess
+import sys
 
 import keras
 import numpy as np
 import pytest
-from small_network import LABELS, MODALITY, make_network
+import tensorflow as tf
+from small_network import DATA, LABELS, MODALITY, make_network
 
 from tfl.errors import ExportError, MissingExtraError
 from tfl.export import certificate
@@ -16,6 +23,8 @@ from tfl.export.kinds import KINDS, TOLERANCES, check_packages
 from tfl.export.runtimes import Runtime, of_model, open_export
 from tfl.export.ship import ship
 from tfl.export.shipment import in_float32, prepare, read_about
+from tfl.modalities.image.golden import golden_images
+from tfl.modalities.image.resize import preprocess_batch
 from tfl.model.policies import policy_of
 
 pytestmark = pytest.mark.slow
@@ -34,6 +43,66 @@ def test_every_format_of_a_mixed_network_says_what_it_says_in_float32(shipped, n
         if row["weights"] in TOLERANCES:
             assert row["largest_difference"] <= TOLERANCES[row["weights"]] and not row["changed_labels"]
     assert rows["litert_int8"]["largest_difference"] > 1e-5  # it is another arithmetic
+
+
+PICTURE = golden_images()["jpeg-turned-6.jpg"]
+WITHOUT = """
+import sys
+class Without:
+    def __init__(self, finder):
+        self.finder = finder
+    def find_spec(self, name, path=None, target=None):
+        return None if name.split(".")[0] in BLOCKED else self.finder.find_spec(name, path, target)
+sys.meta_path[:] = [Without(finder) for finder in sys.meta_path]
+for name in BLOCKED:
+    try:
+        __import__(name)
+    except ModuleNotFoundError:
+        continue
+    raise SystemExit(name + " is still there")
+"""
+KERAS_TOO = """
+import os
+print("and Keras")
+BLOCKED = ("tfl",)
+os.chdir(KERAS)
+"""
+ANSWERS = """
+import keras, numpy
+found = keras.saving.load_model("model.keras").predict(numpy.load(OUT + "/images.npy"), verbose=0)
+numpy.savez(OUT + "/found.npz", **found)
+"""
+
+
+def lines_of(folder, picture):
+    [code] = re.findall(r"^```python\n(.*?)^```", (folder / "README.md").read_text(encoding="utf-8"), re.S | re.M)
+    assert code.count('"photo.jpg"') == 1
+    return code.replace('"photo.jpg"', repr(str(picture)))
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "keras"])
+def test_the_lines_run_without_tfl(kind, shipped, shipment, trial, tmp_path):
+    """Those of Keras after those of the SavedModel, which run without Keras, in the same process; its file gives every output."""
+    (picture := tmp_path / "photo.jpg").write_bytes(PICTURE)
+    blocked = ("tfl", "keras", "tf_keras") + (("tensorflow",) if kind != "saved_model" else ())
+    program = f"BLOCKED = {blocked!r}\n{WITHOUT}\n{lines_of(shipped.folders[kind], picture)}\n"
+    images = next(iter(trial.tensors()))[1]
+    if kind == "saved_model":
+        np.save(tmp_path / "images.npy", images)
+        folder = shipped.folders["keras"]
+        program += f"KERAS, OUT = {str(folder)!r}, {str(tmp_path)!r}\n{KERAS_TOO}\n{lines_of(folder, picture)}\n{ANSWERS}"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, cwd=shipped.folders[kind])
+    assert done.returncode == 0, done.stderr[-2000:]
+    pixels = preprocess_batch(tf.constant([PICTURE]), DATA.image_size, DATA.fit)
+    expected = np.asarray(shipment.answer(pixels)["probabilities"])[0]
+    assert np.sort(expected)[-1] - np.sort(expected)[-2] > 0.02  # the label does not hang on the decoder
+    said = [part.splitlines()[-1] for part in done.stdout.split("and Keras\n")]
+    assert said == [LABELS[expected.argmax()]] * (2 if kind == "saved_model" else 1)
+    if kind == "saved_model":
+        found, answer = np.load(tmp_path / "found.npz"), shipment.answer.predict(images, verbose=0)
+        assert set(found.files) == set(answer) and "calibrated_probabilities" in answer
+        for name, value in answer.items():
+            np.testing.assert_allclose(found[name], value, atol=1e-6)
 
 
 def test_every_runtime_gives_every_output(shipped, shipment, trial, certifier):

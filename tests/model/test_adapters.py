@@ -28,7 +28,6 @@ from tfl.train.stage_plan import plan_stage
 
 WIDTH = 4
 STAGE = tfl.Stage("s", train="top:2", weights="adapters")
-FAMILIES = ("EfficientNetB0", "ResNet50V2")
 
 
 def recipe_for(name: str, width: int = WIDTH, **parts: Any) -> tfl.Recipe:
@@ -61,7 +60,7 @@ def learn(assembled: Assembled) -> None:
         up.kernel.assign(np.random.default_rng(0).normal(0, 0.1, up.kernel.shape))
 
 
-@pytest.mark.parametrize("name", ["mini", "tiny", *(pytest.param(one, marks=pytest.mark.slow) for one in FAMILIES)])
+@pytest.mark.parametrize("name", ["mini", "tiny", pytest.param("ResNet50V2", marks=pytest.mark.slow)])
 def test_the_network_starts_as_it_was_with_the_same_blocks(name: str) -> None:
     if name == "tiny":
         pytest.importorskip("keras_hub")

@@ -189,7 +189,7 @@ def test_a_run_with_taps_is_the_next_ones_backbone(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_run_with_taps_trains_exports_explains_and_goes_on(tmp_path: Path, pictures: None) -> None:
+def test_a_run_with_taps_trains_exports_explains_and_goes_on(tmp_path: Path, small_network: str, pictures: None) -> None:
     """Head stage from stored vectors, a stage between two taps, Grad-CAM, parity, prediction, and a run on top of it."""
     from PIL import Image
     from rich.console import Console
@@ -201,22 +201,22 @@ def test_a_run_with_taps_trains_exports_explains_and_goes_on(tmp_path: Path, pic
     recipe = tfl.Recipe(
         name="tapped",
         data=tfl.Sample("digits", image_size=(32, 32), per_class=20, labels=("0", "3", "8")),
-        backbone=tfl.Backbone("mini"),
-        head=tfl.Head(taps=("unit2_out", "unit5_out")),
+        backbone=tfl.Backbone(small_network),
+        head=tfl.Head(taps=("unit1_out", "unit3_out")),
         stages=(
             tfl.Stage("head", epochs=5, learning_rate=1e-2),
-            tfl.Stage("upper", train="top:2", epochs=2, learning_rate=1e-3),
-            tfl.Stage("tapped", train="blocks:unit2_out", epochs=1, learning_rate=1e-4),
+            tfl.Stage("upper", train="top:2", epochs=1, learning_rate=1e-3),
+            tfl.Stage("tapped", train="blocks:unit1_out", epochs=1, learning_rate=1e-4),
         ),
     )
     quiet = Console(quiet=True)
     run = run_recipe(recipe, out=tmp_path / "first", console=quiet)
     ledger = run.read_json("ledger.json")
-    assert [row["block"] for row in ledger["upper"] if row["was_to_move"]] == ["unit4_out", "unit5_out", "head"]
+    assert [row["block"] for row in ledger["upper"] if row["was_to_move"]] == ["unit2_out", "unit3_out", "head"]
     assert run.read_json("metrics.json")["test"]["accuracy"] > 0.6
     assert run.manifest["parity"]["saved_model"]["holds"]
-    assert run.read_json("report/album.json")["feature_layer"] == "unit5_out"
-    assert not [layer.name for layer in keras.models.load_model(run.path("model.keras")).layers if "unit6" in layer.name]
+    assert run.read_json("report/album.json")["feature_layer"] == "unit3_out"
+    assert not [layer.name for layer in keras.models.load_model(run.path("model.keras")).layers if "unit4" in layer.name]
     Image.fromarray(load_sample("digits").images[0]).save(tmp_path / "digit.png")
     by_run, by_export = (
         open_predictor(folder).predict([tmp_path / "digit.png"])[0] for folder in (run.folder, run.path("export"))
@@ -225,7 +225,7 @@ def test_a_run_with_taps_trains_exports_explains_and_goes_on(tmp_path: Path, pic
     second = dataclasses.replace(
         recipe,
         backbone=tfl.Backbone(str(run.folder)),
-        head=tfl.Head(taps=("stem_out", "unit4_out")),
+        head=tfl.Head(taps=("unit1_out", "unit2_out")),
         stages=(tfl.Stage("head", epochs=1),),
         export=(),
     )
@@ -233,15 +233,17 @@ def test_a_run_with_taps_trains_exports_explains_and_goes_on(tmp_path: Path, pic
 
 
 @pytest.mark.slow
-def test_a_run_that_flattens_trains_from_stored_vectors_exports_and_explains(tmp_path: Path, pictures: None) -> None:
+def test_a_run_that_flattens_trains_from_stored_vectors_exports_and_explains(
+    tmp_path: Path, small_network: str, pictures: None
+) -> None:
     from rich.console import Console
 
     from tfl.job import run_recipe
 
     recipe = tfl.Recipe(
         name="flat",
-        data=tfl.Sample("digits", image_size=(64, 64), per_class=20, labels=("0", "3", "8")),
-        backbone=tfl.Backbone("mini"),
+        data=tfl.Sample("digits", image_size=(32, 32), per_class=20, labels=("0", "3", "8")),
+        backbone=tfl.Backbone(small_network),
         head=tfl.Head(pooling="flatten", hidden=(16, 8), dropout=0.0),
         stages=(
             tfl.Stage("head", epochs=8, learning_rate=3e-3),
@@ -253,6 +255,6 @@ def test_a_run_that_flattens_trains_from_stored_vectors_exports_and_explains(tmp
     assert not any(run.stage_state(name)["unstored"] for name in ("head", "upper"))
     assert run.read_json("metrics.json")["test"]["accuracy"] > 0.6
     assert all(row["holds"] for row in run.manifest["parity"].values()) and len(run.manifest["parity"]) == 2
-    assert run.read_json("report/album.json")["feature_layer"] == "unit7_out"
+    assert run.read_json("report/album.json")["feature_layer"] == "unit4_out"
     model = keras.models.load_model(run.path("model.keras"))
-    assert model.get_layer("head_dense1").kernel.shape == (2048, 16)
+    assert model.get_layer("head_dense1").kernel.shape == (4 * 4 * 24, 16)

@@ -136,8 +136,14 @@ def test_a_search_over_a_recipe_that_trains_nothing_is_refused(tmp_path):
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory, with_pictures):
-    recipe = dataclasses.replace(KNN, export=("saved_model", "onnx", "keras"))
+def small(small_network):
+    data = tfl.Sample("digits", image_size=(32, 32), per_class=10, labels=("0", "1", "4", "7"))
+    return dataclasses.replace(KNN, data=data, backbone=tfl.Backbone(small_network))
+
+
+@pytest.fixture(scope="module")
+def run(small, tmp_path_factory, with_pictures):
+    recipe = dataclasses.replace(small, export=("saved_model", "onnx", "keras"))
     with with_pictures():
         return run_recipe(recipe, out=tmp_path_factory.mktemp("runs") / "whole", console=Console(quiet=True))
 
@@ -147,7 +153,7 @@ def test_a_run_of_neighbours_is_scikit_learns_classifier_and_every_export_agrees
     parity = run.manifest["parity"]
     assert {name for name, row in parity.items() if row["holds"]} == {"saved_model", "onnx", "keras"}
     assert json.loads(run.path("recipe.json").read_text())["head"]["probe"] == "knn"
-    assert run.read_json("report/album.json")["feature_layer"] == "unit7_out"
+    assert run.read_json("report/album.json")["feature_layer"] == "unit4_out"
 
     model, bundle = load_run_model(run), prepare(run.recipe, Console(quiet=True)).bundle
     standard = keras.Model(model.input, tensor_of(model, STANDARD))
@@ -165,7 +171,7 @@ def test_a_run_of_neighbours_is_scikit_learns_classifier_and_every_export_agrees
     ).fit(known, labels)
     answers = np.asarray(model(images)).argmax(axis=1)
     assert number in NUMBERS and (answers == reference.predict(queries)).all()
-    maps = grad_cam(model, images[:8], answers[:8], feature_layer="unit7_out")
+    maps = grad_cam(model, images[:8], answers[:8], feature_layer="unit4_out")
     assert np.isfinite(maps).all() and maps.max(axis=(1, 2)).max() == pytest.approx(1)
 
 
@@ -177,10 +183,8 @@ def test_the_file_for_phones_agrees(run, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "place", ["tfl.train.stage.Ledger.snapshot", "tfl.job.measure.outputs_by_split", "tfl.train.start.set_neighbours"]
-)
-def test_a_run_that_is_stopped_anywhere_comes_to_the_same(run, tmp_path, monkeypatch, place):
+@pytest.mark.parametrize("place", ["tfl.job.measure.outputs_by_split", "tfl.train.start.set_neighbours"])
+def test_a_run_that_is_stopped_anywhere_comes_to_the_same(small, run, tmp_path, monkeypatch, place):
     quiet = Console(quiet=True)
 
     def stop(*arguments, **options):
@@ -189,8 +193,8 @@ def test_a_run_that_is_stopped_anywhere_comes_to_the_same(run, tmp_path, monkeyp
     with monkeypatch.context() as patch:
         patch.setattr(place, stop)
         with pytest.raises(KeyboardInterrupt):
-            run_recipe(KNN, out=tmp_path / "run", console=quiet)
-    resumed = run_recipe(KNN, out=tmp_path / "run", resume=True, console=quiet)
+            run_recipe(small, out=tmp_path / "run", console=quiet)
+    resumed = run_recipe(small, out=tmp_path / "run", resume=True, console=quiet)
     first, second = (keras.models.load_model(one.path("model.keras")) for one in (run, resumed))
     for one, other in zip(first.get_weights(), second.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
@@ -203,4 +207,4 @@ def test_a_run_of_neighbours_is_embedded_and_becomes_a_backbone(run, tmp_path):
     assert made.model.output_shape[-1] == keras.models.load_model(run.path("model.keras")).get_layer(POOL).output.shape[-1]
     recipe = RECIPE.override("backbone", str(run.folder)).override("stages.head.epochs", 1)
     built = assemble(settled(recipe), ["a", "b"])
-    assert built.blocks[-1].name == "unit7_out" and EXAMPLES not in [layer.name for layer in built.model.layers]
+    assert built.blocks[-1].name == "unit4_out" and EXAMPLES not in [layer.name for layer in built.model.layers]

@@ -6,7 +6,8 @@ model holds the same code; only contents of forms that the graph does not decode
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -231,6 +232,8 @@ def decode_errors(
         keep: Called with the index and the tensors, in the dtypes that they are kept in, of each example.
     """
     order, specs = np.asarray(indices, np.int64), modality.spec()
+    if len(order) <= _FEW and not modality.finishes:
+        return _decode_few(examples, order.tolist(), modality, keep)
     load, rows = _loader(examples, modality), tf.constant(order)
 
     def read(position: tf.Tensor) -> tuple[tf.Tensor, Tensors]:
@@ -249,16 +252,54 @@ def decode_errors(
     return {int(order[at]): _decode_error(examples, int(order[at]), modality) for at in np.flatnonzero(~fine)}
 
 
+_FEW = 128
+"""Contents that are decoded without a dataset, which TensorFlow optimises for half a second before it reads the first one."""
+
+
+def _decode_few(
+    examples: Examples, indices: Sequence[int], modality: Modality, keep: Callable[[int, Any], None] | None
+) -> dict[int, str]:
+    """`decode_errors` of few contents."""
+    specs = modality.spec()
+
+    def decode(index: int) -> tuple[Any, str]:
+        try:
+            tensors = as_stored(_decode_one(examples, index, modality), specs)
+        except _UNDECODABLE as error:
+            return None, _why(error)
+        return tf.nest.map_structure(lambda tensor: tensor.numpy(), tensors), ""
+
+    errors = {}
+    with ThreadPoolExecutor() as pool:  # the first one alone, since what it traces serves the others
+        found = (of for part in (indices[:1], indices[1:]) for of in pool.map(decode, part))
+        for index, (tensors, why) in zip(indices, found, strict=True):
+            if why:
+                errors[index] = why
+            elif keep is not None:
+                keep(index, tensors)
+    return errors
+
+
+_UNDECODABLE = (BadImageError, tf.errors.OpError, ValueError, OSError)
+
+
+def _decode_one(examples: Examples, index: int, modality: Modality) -> Tensors:
+    if examples.arrays is not None:
+        return modality.decode_array(tf.constant(examples.arrays[index]))
+    content = tf.constant(modality.readable(examples.bytes_of(index)))
+    return modality.finish(modality.decode(content[None])) if modality.finishes else modality.decode(content)
+
+
 def _decode_error(examples: Examples, index: int, modality: Modality) -> str:
     try:
-        content = tf.constant(modality.readable(examples.bytes_of(index)))
-        if modality.finishes:
-            modality.finish(modality.decode(content[None]))
-        else:
-            modality.decode(content)
-    except BadImageError as error:
-        return str(error).removeprefix("damaged: ")
-    except (tf.errors.OpError, ValueError, OSError) as error:
-        text = str(getattr(error, "message", error))
-        return text.split("}} ")[-1].split(" [Op:")[0].split("\n")[0]
+        _decode_one(examples, index, modality)
+    except _UNDECODABLE as error:
+        return _why(error)
     return "it could not be decoded at first, and could on a second try"
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, BadImageError):
+        return str(error).removeprefix("damaged: ")
+    text = str(getattr(error, "message", error))
+    return text.split("}} ")[-1].split(" [Op:")[0].split("\n")[0]
