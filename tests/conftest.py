@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
+import shutil
 import types
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -146,6 +147,27 @@ def short_trainings(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(f"tfl.strategies.{name}", 3)
     monkeypatch.setattr("tfl.advice.auto.MOST_EPOCHS", 3)
     monkeypatch.setattr("tfl.advice.auto.CANDIDATES", ((0.3, 0.3),))
+
+
+@pytest.fixture(scope="session")
+def folder_of_a_kill() -> Callable[..., contextlib.AbstractContextManager[None]]:
+    """Makes a block in which a run that comes to an epoch of a stage is copied to `folder` first, as a kill would leave it."""
+    from tfl.train.fit import Fit
+
+    @contextlib.contextmanager
+    def copied(folder: Path, stage: str, epoch: int = 2) -> Iterator[None]:
+        run_epoch = Fit._run_epoch
+
+        def copy_before(self: Fit, at: int) -> None:
+            if (self.stage.name, at) == (stage, epoch):
+                shutil.copytree(self.run.folder, folder)
+            run_epoch(self, at)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Fit, "_run_epoch", copy_before)
+            yield
+
+    return copied
 
 
 @pytest.fixture

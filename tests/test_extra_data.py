@@ -25,7 +25,6 @@ from tfl.prepare import prepare_again
 from tfl.repeat import repeat_run
 from tfl.runs import Run
 from tfl.strategies import with_strategy
-from tfl.train.fit import Fit
 from tfl.tuning.space import check_trains
 
 DIGITS = load_digits()
@@ -132,22 +131,14 @@ def test_wrong_labels_are_not_used_and_the_run_is_the_one_without_them(
     assert "The extra images are not used: on 40 held-out training images" in console.export_text()
 
 
-def interrupted_in_finetuning(self: Fit, epoch: int, run_epoch: Any = Fit._run_epoch) -> None:
-    if self.stage.name == "finetune" and epoch == 2:
-        raise KeyboardInterrupt
-    run_epoch(self, epoch)
-
-
 @pytest.mark.slow
 def test_a_resumed_run_is_the_same_and_takes_no_other_examples(
-    recipe: tfl.Recipe, digits: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    recipe: tfl.Recipe, digits: Callable[..., str], tmp_path: Path, folder_of_a_kill: Callable[..., Any]
 ) -> None:
-    stages = (tfl.Stage("head", epochs=3), tfl.Stage("finetune", train="top:1", epochs=2, learning_rate=1e-4))
+    stages = (tfl.Stage("head", epochs=1), tfl.Stage("finetune", train="top:1", epochs=2, learning_rate=1e-4))
     recipe = dataclasses.replace(recipe, stages=stages, monitor=tfl.Monitor(alpha=1.0))
-    whole = run(recipe, tmp_path / "whole", report=True)
-    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(Fit, "_run_epoch", interrupted_in_finetuning)
-        run(recipe, tmp_path / "part", report=True)
+    with folder_of_a_kill(tmp_path / "part", "finetune"):
+        whole = run(recipe, tmp_path / "whole", report=True)
     again = run(recipe, tmp_path / "part", resume=True, report=True)
     assert compare_weights(whole.path("model.keras"), again.path("model.keras"))["identical"]
     assert again.read_json("extra.json") == whole.read_json("extra.json")
@@ -166,7 +157,7 @@ def test_a_repeat_is_identical(used: Run, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_auto_holds_out_examples_of_the_target_alone(recipe: tfl.Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tfl.advice.auto.MOST_EPOCHS", 3)
+    monkeypatch.setattr("tfl.advice.auto.MOST_EPOCHS", 1)
     monkeypatch.setattr("tfl.advice.auto.CANDIDATES", ((0.3, 0.3),))
     auto = dataclasses.replace(recipe, head=tfl.Head(), stages=tfl.Auto(minutes=20))
     plain_auto = dataclasses.replace(auto, stages=tfl.Auto(minutes=0.0), extra_data=None)

@@ -35,16 +35,9 @@ def recipe():
 
 
 @pytest.fixture(scope="module")
-def small(recipe, small_network):
-    """The same of a smaller network, without exports."""
-    return recipe.override("backbone", small_network).override("export", [])
-
-
-@pytest.fixture(scope="module")
-def small_finished(small, tmp_path_factory):
-    from tfl.job import run_recipe
-
-    return run_recipe(small, out=tmp_path_factory.mktemp("runs") / "small")
+def bare(recipe):
+    """The same without exports, which come after everything that is compared."""
+    return recipe.override("export", [])
 
 
 @pytest.fixture(scope="module")
@@ -92,37 +85,43 @@ def test_the_model_loads_with_keras_alone_and_agrees_with_the_predictions(finish
     assert "(None, 32, 32, 3) (None, 10)" in done.stdout
 
 
-def test_the_same_recipe_gives_the_same_model(small_finished, small, tmp_path):
+def test_the_same_recipe_gives_the_same_model(finished, bare, tmp_path):
     from tfl.job import run_recipe
 
-    again = run_recipe(small, out=tmp_path / "again")
-    assert same_model(small_finished.path("model.keras"), again.path("model.keras"))
-    assert small_finished.path("predictions.csv").read_text() == again.path("predictions.csv").read_text()
+    again = run_recipe(bare, out=tmp_path / "again")
+    assert same_model(finished.path("model.keras"), again.path("model.keras"))
+    assert finished.path("predictions.csv").read_text() == again.path("predictions.csv").read_text()
 
 
-@pytest.mark.parametrize("wait_for", ["finetune", "model.keras"])
-def test_a_killed_run_resumes_to_the_same_result(small_finished, small, tmp_path, wait_for):
+def test_a_killed_run_resumes_to_the_same_result(finished, bare, tmp_path, monkeypatch):
+    """It is killed in a stage, and when it goes on ended once more, when its network was just written."""
     from tfl.job import run_recipe
 
-    (tmp_path / "recipe.json").write_text(small.to_json())
+    (tmp_path / "recipe.json").write_text(bare.to_json())
     folder = tmp_path / "killed"
     code = "import sys, tfl; from tfl.job import run_recipe; run_recipe(tfl.load_recipe(sys.argv[1]), out=sys.argv[2])"
     with subprocess.Popen([sys.executable, "-c", code, tmp_path / "recipe.json", folder], stderr=subprocess.DEVNULL) as process:
         deadline = time.monotonic() + 120
-        while process.poll() is None and time.monotonic() < deadline and not reached(folder, wait_for):
+        while process.poll() is None and time.monotonic() < deadline and not reached(folder):
             time.sleep(0.02)
         os.kill(process.pid, signal.SIGKILL)
-    assert reached(folder, wait_for)
-    run = run_recipe(small, out=folder, resume=True)
+    assert reached(folder) and not (folder / "model.keras").exists()
+
+    def killed(*_, **__):
+        assert (folder / "model.keras").exists()
+        raise SystemExit
+
+    with monkeypatch.context() as patch, pytest.raises(SystemExit):
+        patch.setattr("tfl.job.keep.keep_album", killed)
+        run_recipe(bare, out=folder, resume=True)
+    run = run_recipe(bare, out=folder, resume=True)
     assert run.manifest["status"] == "done"
-    assert same_model(small_finished.path("model.keras"), run.path("model.keras"))
-    assert epochs_of(run) == epochs_of(small_finished)
+    assert same_model(finished.path("model.keras"), run.path("model.keras"))
+    assert epochs_of(run) == epochs_of(finished)
 
 
-def reached(folder, what):
-    if what == "finetune":
-        return bool(list(folder.glob("checkpoints/*finetune*")))
-    return (folder / what).exists()
+def reached(folder):
+    return bool(list(folder.glob("checkpoints/*finetune*")))
 
 
 def epochs_of(run):
@@ -153,7 +152,7 @@ def test_a_run_s_model_is_a_backbone_for_the_next(finished, tmp_path):
         stages=(tfl.Stage("head", epochs=2),),
         export=(),
     )
-    run = run_recipe(recipe, out=tmp_path / "next")
+    run = run_recipe(recipe, out=tmp_path / "next", report=False)
     assert len(run.class_names) == 4
     assert run.read_json("metrics.json")["test"]["count"] > 0
 
@@ -163,8 +162,9 @@ def test_the_size_is_the_networks_own_until_it_is_chosen(recipe, tmp_path):
 
     from tfl.job import run_recipe
 
-    free = recipe.override("data.image_size", None).override("data.per_class", 5).override("export", [])
-    small = dataclasses.replace(free, stages=(tfl.Stage("head", epochs=1),))
+    free = recipe.override("export", [])
+    few = tfl.Sample("digits", per_class=8, labels=("3", "8"))
+    small = dataclasses.replace(free, data=few, stages=(tfl.Stage("head", epochs=1),))
     told = Console(record=True, width=200)
     run = run_recipe(small, out=tmp_path / "own", console=told)
     assert run.recipe.data.image_size == (96, 96)
@@ -188,14 +188,14 @@ def test_a_failure_is_told_until_the_run_goes_on(tmp_path, recipe):
         assert (run.manifest["status"], run.manifest["error"]) == ("running", None)
 
 
-def test_a_cache_that_cannot_be_written_is_told_at_once_and_the_run_goes_on(tmp_path, monkeypatch):
+def test_a_cache_that_cannot_be_written_is_told_at_once_and_the_run_goes_on(small_network, tmp_path, monkeypatch):
     from rich.console import Console
 
     (tmp_path / "file").touch()
     small = tfl.Recipe(
         name="leaves",
         data=tfl.Sample("digits", image_size=(32, 32), per_class=10, labels=("3", "8")),
-        backbone=tfl.Backbone("mini"),
+        backbone=tfl.Backbone(small_network),
         stages=(tfl.Stage("head", epochs=1),),
         export=(),
         confidence=None,
@@ -204,7 +204,8 @@ def test_a_cache_that_cannot_be_written_is_told_at_once_and_the_run_goes_on(tmp_
     def run(name, *, resume=False, store="auto"):
         said = io.StringIO()
         recipe = small.override("features.store", store)
-        return run_recipe(recipe, out=tmp_path / name, resume=resume, console=Console(file=said, width=1000)), said.getvalue()
+        console = Console(file=said, width=1000)
+        return run_recipe(recipe, out=tmp_path / name, resume=resume, report=False, console=console), said.getvalue()
 
     from tfl.job import run_recipe
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,17 @@ def run(recipe: tfl.Recipe, folder: Path, **options: Any) -> Run:
 
 @pytest.fixture(scope="module")
 def used(recipe: tfl.Recipe, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    return run(recipe, tmp_path_factory.mktemp("used") / "run")
+    """`killed` beside it is what a kill would have left when half of the epochs without labels were done."""
+    folder, run_epoch = tmp_path_factory.mktemp("used"), _Fit._run_epoch
+
+    def copy_before(self: Any, loop: Any) -> None:
+        if self.state.epoch == 2:
+            shutil.copytree(self.run.folder, folder / "killed")
+        run_epoch(self, loop)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_Fit, "_run_epoch", copy_before)
+        return run(recipe, folder / "run")
 
 
 @pytest.mark.slow
@@ -74,23 +85,19 @@ def test_the_stages_begin_from_what_was_learned_and_the_report_says_so(used: Run
 
 @pytest.mark.slow
 def test_a_run_that_is_killed_in_it_and_in_a_stage_after_it_ends_with_the_same_weights(
-    recipe: tfl.Recipe, used: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    recipe: tfl.Recipe, used: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def killed_in_pretraining(self: Any, loop: Any, run_epoch: Any = _Fit._run_epoch) -> None:
-        if self.state.epoch == 2:
-            raise KeyboardInterrupt
-        run_epoch(self, loop)
+    killed = used.folder.parent / "killed"
 
-    def killed_in_the_stage(self: Fit, epoch: int, run_epoch: Any = Fit._run_epoch) -> None:
+    def stopped_in_the_stage(self: Fit, epoch: int, run_epoch: Any = Fit._run_epoch) -> None:
         if epoch == 2:
             raise KeyboardInterrupt
         run_epoch(self, epoch)
 
-    for place, name, resume in ((_Fit, killed_in_pretraining, False), (Fit, killed_in_the_stage, True)):
-        with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-            patched.setattr(place, "_run_epoch", name)
-            run(recipe, tmp_path / "part", resume=resume)
-    again = run(recipe, tmp_path / "part", resume=True)
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(Fit, "_run_epoch", stopped_in_the_stage)
+        run(recipe, killed, resume=True)
+    again = run(recipe, killed, resume=True)
     for name in ("pretrained.keras", "model.keras"):
         assert compare_weights(used.path(name), again.path(name))["identical"]
     left = {"seconds"}
@@ -100,7 +107,7 @@ def test_a_run_that_is_killed_in_it_and_in_a_stage_after_it_ends_with_the_same_w
     manifest = again.manifest["unlabelled"]
     again.update_manifest(unlabelled={"fingerprint": "others"})
     with pytest.raises(RunError, match="`unlabelled` are not those"):
-        run(recipe, tmp_path / "part", resume=True)
+        run(recipe, killed, resume=True)
     assert manifest == used.manifest["unlabelled"]
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -50,7 +51,18 @@ def three():
 
 @pytest.fixture(scope="module")
 def probed(tmp_path_factory):
-    return run_recipe(digits(), out=tmp_path_factory.mktemp("runs") / "probed", console=QUIET)
+    """`killed` beside it is what a kill would have left when the stages were chosen and nothing was trained."""
+    from tfl.job.learn import train
+
+    runs = tmp_path_factory.mktemp("runs")
+
+    def copy_before(job):
+        shutil.copytree(job.run.folder, runs / "killed")
+        train(job)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tfl.job.learn.train", copy_before)
+        return run_recipe(digits(), out=runs / "probed", console=QUIET)
 
 
 def test_maps_that_are_too_large_to_probe_are_refused_before_the_folder_is_made(tmp_path):
@@ -62,7 +74,7 @@ def test_maps_that_are_too_large_to_probe_are_refused_before_the_folder_is_made(
 
 
 @pytest.fixture(scope="module")
-def tuned(tmp_path_factory):
+def tuned(tmp_path_factory, small_network):
     """A run in which every candidate counts as better than the one before."""
 
     def better(self, *arguments, **options):
@@ -71,9 +83,10 @@ def tuned(tmp_path_factory):
     compare = Evidence.compare
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Evidence, "compare", better)
-        patch.setattr("tfl.advice.auto.MOST_EPOCHS", 2)
+        patch.setattr("tfl.advice.auto.MOST_EPOCHS", 1)
         patch.setattr("tfl.advice.auto.CANDIDATES", ((0.3, 0.3), (0.7, 1.0)))
-        recipe = digits(stages=tfl.Auto(minutes=20), export=("keras",))
+        small = {"data": THREE, "backbone": tfl.Backbone(small_network)}
+        recipe = digits(stages=tfl.Auto(minutes=20), export=("keras",), **small)
         return run_recipe(recipe, out=tmp_path_factory.mktemp("runs") / "tuned", console=QUIET)
 
 
@@ -102,8 +115,9 @@ def test_a_network_that_trained_on_the_validation_split_is_not_validated_on_it(p
 
 
 @pytest.mark.slow
-def test_without_refit_the_validation_split_stays_unseen(tmp_path):
-    run = run_recipe(digits(data=THREE, stages=tfl.Auto(minutes=0, refit=False)), out=tmp_path / "run", console=QUIET)
+def test_without_refit_the_validation_split_stays_unseen(small_network, tmp_path):
+    recipe = digits(data=THREE, backbone=tfl.Backbone(small_network), stages=tfl.Auto(minutes=0, refit=False))
+    run = run_recipe(recipe, out=tmp_path / "run", report=False, console=QUIET)
     assert run.read_json("auto.json")["refit"] is False
     assert run.read_json("metrics.json")["validation"]["count"] == 9
 
@@ -115,7 +129,7 @@ def test_fine_tuning_starts_from_the_probe(tuned):
     kept = [tried for tried in fine if tried["kept"]]
     assert len(fine) == 2 and kept
     assert (stage.name, stage.train) == ("finetune", kept[-1]["stage"]["train"]) and stage.interpolate in SHARES
-    assert tuned.recipe.head.start == "probe" and len(tuned.recipe.head.taps) == 8
+    assert tuned.recipe.head.start == "probe" and len(tuned.recipe.head.taps) == 4
     rows = tuned.path("history.csv").read_text().splitlines()
     assert len(rows) == 1 + stage.epochs
     ledger = {row["block"]: row["moved"] for row in tuned.read_json("ledger.json")["finetune"]}
@@ -125,7 +139,7 @@ def test_fine_tuning_starts_from_the_probe(tuned):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("worse", [False, True])
-def test_few_images_keep_the_halfway_fine_tuning_unless_it_is_shown_to_be_worse(three, monkeypatch, worse):
+def test_few_images_keep_the_halfway_fine_tuning_unless_it_is_shown_to_be_worse(three, small_network, monkeypatch, worse):
     def never(self, *arguments, **options):
         return dataclasses.replace(compare(self, *arguments, **options), holds=False)
 
@@ -135,7 +149,8 @@ def test_few_images_keep_the_halfway_fine_tuning_unless_it_is_shown_to_be_worse(
     monkeypatch.setattr("tfl.advice.auto.CANDIDATES", ((0.3, 0.3),))
     if worse:
         monkeypatch.setattr(Ladder, "_worse", lambda self, held: True)
-    ladder = Ladder(digits(data=THREE), tfl.Auto(minutes=20), three, precision=None, class_weights=None, console=None)
+    recipe = digits(data=THREE, backbone=tfl.Backbone(small_network))
+    ladder = Ladder(recipe, tfl.Auto(minutes=20), three, precision=None, class_weights=None, console=None)
     chosen, row = ladder.climb(), ladder.tried[-1]
     assert (row["kept"], row["by_default"], row["gain"]["holds"]) == (not worse, not worse, False)
     (stage,) = chosen.fixed_stages
@@ -151,17 +166,11 @@ def test_a_repeat_takes_the_choice_over_and_is_identical(tuned, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_resumed_run_keeps_its_choice(probed, tmp_path, monkeypatch):
-    def stopped(*_, **__):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr("tfl.job.learn.train", stopped)
-    with pytest.raises(KeyboardInterrupt):
-        run_recipe(digits(), out=tmp_path / "run", console=QUIET)
-    monkeypatch.undo()
-    before = (tmp_path / "run" / "auto.json").read_bytes()
-    run = run_recipe(digits(), out=tmp_path / "run", resume=True, console=QUIET)
-    assert (tmp_path / "run" / "auto.json").read_bytes() == before
+def test_a_resumed_run_keeps_its_choice(probed):
+    killed = Run.open(probed.folder.parent / "killed")
+    before = killed.path("auto.json").read_bytes()
+    run = run_recipe(digits(), out=killed.folder, resume=True, report=False, console=QUIET)
+    assert run.path("auto.json").read_bytes() == before
     first, second = probed.read_json("metrics.json"), run.read_json("metrics.json")
     assert first["test"]["accuracy"] == second["test"]["accuracy"]
 
@@ -182,7 +191,7 @@ def test_the_report_has_every_candidate(tuned):
 
 @pytest.mark.slow
 def test_the_chosen_recipe_runs_alone(probed, tmp_path):
-    run = run_recipe(tfl.load_recipe(probed.path("chosen.json")), out=tmp_path / "run", console=QUIET)
+    run = run_recipe(tfl.load_recipe(probed.path("chosen.json")), out=tmp_path / "run", report=False, console=QUIET)
     assert run.read_json("metrics.json")["test"]["accuracy"] > 0.5
 
 
