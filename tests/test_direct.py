@@ -28,9 +28,9 @@ def transferred(source, data=DIGITS, **parts):
 
 
 @pytest.fixture(scope="module")
-def source(small_network, tmp_path_factory):
+def source(tmp_path_factory):
     """A run that tells four digits apart."""
-    recipe = tfl.Recipe(name="source", data=DIGITS, backbone=tfl.Backbone(small_network), export=(), confidence=None)
+    recipe = tfl.Recipe(name="source", data=DIGITS, backbone=tfl.Backbone("mini"), export=(), confidence=None)
     folder = tmp_path_factory.mktemp("source") / "run"
     return run_recipe(with_strategy(recipe, "features"), out=folder, console=Console(quiet=True))
 

@@ -20,12 +20,6 @@ QUIET = Console(quiet=True)
 
 
 @pytest.fixture(scope="module")
-def joint(joint, small_network):
-    """With the smaller network for photos."""
-    return dataclasses.replace(joint, backbone={**joint.backbone.inputs, "photo": tfl.Backbone(small_network)})
-
-
-@pytest.fixture(scope="module")
 def run(joint, tmp_path_factory, pictures) -> Run:
     return run_recipe(joint, out=tmp_path_factory.mktemp("run") / "joint", console=QUIET)
 

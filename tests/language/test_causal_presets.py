@@ -33,7 +33,7 @@ def pairs():
 
 
 def small(kind, words):
-    options = {"num_layers": 2, "num_heads": 2, "hidden_dim": 16, "intermediate_dim": 32, "vocabulary_size": len(words)}
+    options = {"num_layers": 3, "num_heads": 2, "hidden_dim": 16, "intermediate_dim": 32, "vocabulary_size": len(words)}
     limit = {} if kind == "GPTNeoX" else {"max_sequence_length": MOST}
     return getattr(hub.models, f"{kind}Backbone")(**options, dropout=0.0, **limit)
 
@@ -97,7 +97,7 @@ def test_the_logits_are_those_of_keras_hub_and_tokens_are_the_text(kind, preset)
     assert b"".join(tokenizer.pieces[token] for token in ids).decode() == TEXT.replace("<|endoftext|>", "end")
     found = tokenizer.tokens(tf.constant(["the fog", "да in the"]), 12)
     network = build_language_model(tfl.Backbone(str(folder)))
-    assert len(find_blocks(network.model)) == 3
+    assert len(find_blocks(network.model)) == 4
     import keras
 
     inputs, nats = put_next_token(network, tfl.Head(dropout=0.0), vocabulary=0, seed=0)
@@ -115,7 +115,7 @@ def test_the_logits_are_those_of_keras_hub_and_tokens_are_the_text(kind, preset)
 def test_a_run_learns_with_frozen_lower_blocks_and_counts_bytes(run):
     style, ledger = run.read_json("style.json"), run.read_json("ledger.json")["author"]
     moved = {row["block"] for row in ledger if row["moved"]}
-    assert len(ledger) == 4 and len(moved) == 2  # the top block and the head
+    assert len(ledger) == 5 and len(moved) == 2  # the top block and the head
     before, after = style["perplexity"]["before"]["value"], style["perplexity"]["after"]["value"]
     assert after == pytest.approx(run.metrics["test"]["perplexity"], rel=1e-5) and after < before
     with open(run.path("predictions.csv"), newline="") as stream:
