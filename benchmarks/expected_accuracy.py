@@ -4,7 +4,7 @@ Run       python benchmarks/expected_accuracy.py --json [--draws 60]
 Data      Gaussian classes of unit variance in 30 dimensions, whose means are 0.15, 0.3 or 0.5 standard deviations from the origin
           in each dimension; 2, 5 or 10 classes with 5, 10, 20 or 50 examples each; 3,000 test examples
 Coverage  the share of draws whose test accuracy, after training on all examples, is inside the interval that five-fold
-          cross-validation gives; by the variance that other training examples add, `tfl.advice.learning_curve.SET_VARIANCE`:
+          cross-validation gives; by the variance that other training examples add, `tfl.advice.advice.SET_VARIANCE`:
           `none` (0), the one that tfl has, and `nadeau_bengio` (folds / (folds - 1), 2003)
 """
 
@@ -19,8 +19,7 @@ from harness import document, figure, print_document
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
-from tfl.advice.advice import expected_accuracy
-from tfl.advice.learning_curve import SET_VARIANCE
+from tfl.advice.advice import SET_VARIANCE, expected_accuracy
 
 CLASSES, PER_CLASS, DISTANCES = (2, 5, 10), (5, 10, 20, 50), (0.15, 0.3, 0.5)
 DIMENSIONS, TEST, FOLDS = 30, 3000, 5

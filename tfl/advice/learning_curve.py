@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tfl.advice.advice import SET_VARIANCE
 from tfl.advice.power_law import power_laws, resampled_errors
 from tfl.errors import DataError
 
@@ -26,11 +27,6 @@ if TYPE_CHECKING:
 LEVEL = 0.9
 """Of every band."""
 _PARTS = 4  # sizes, where none are given
-SET_VARIANCE = 0.25
-"""By how much accuracy differs between training sets of n examples: so many times the variance of n held-out answers. Nadeau and
-Bengio's correction takes it for 1; a quarter is what gains on synthetic classes show. With it 86% of the 90% intervals of
-`tfl.advice.advice.expected_accuracy` hold on 2,160 draws of synthetic classes, with 0 82%, with Nadeau and Bengio's 95%
-(benchmarks/expected_accuracy.py)."""
 
 Predict = Callable[["NDArray[np.floating]"], "NDArray[np.integer]"]
 Fit = Callable[["NDArray[np.floating]", "NDArray[np.integer]"], Predict]

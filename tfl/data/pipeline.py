@@ -194,6 +194,9 @@ def cache_tensors(examples: Examples, *, modality: Modality, limit_bytes: int | 
     return cached
 
 
+_FEW = 128
+"""Contents that are decoded without a dataset, which TensorFlow optimises for half a second before it reads the first one."""
+_UNDECODABLE = (BadImageError, tf.errors.OpError, ValueError, OSError)
 _AT_ONCE = 32
 """Examples that are finished at once where finishing changes them."""
 
@@ -252,10 +255,6 @@ def decode_errors(
     return {int(order[at]): _decode_error(examples, int(order[at]), modality) for at in np.flatnonzero(~fine)}
 
 
-_FEW = 128
-"""Contents that are decoded without a dataset, which TensorFlow optimises for half a second before it reads the first one."""
-
-
 def _decode_few(
     examples: Examples, indices: Sequence[int], modality: Modality, keep: Callable[[int, Any], None] | None
 ) -> dict[int, str]:
@@ -278,9 +277,6 @@ def _decode_few(
             elif keep is not None:
                 keep(index, tensors)
     return errors
-
-
-_UNDECODABLE = (BadImageError, tf.errors.OpError, ValueError, OSError)
 
 
 def _decode_one(examples: Examples, index: int, modality: Modality) -> Tensors:

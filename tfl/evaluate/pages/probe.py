@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from tfl.evaluate.figures import AXIS, COLOURS, Figure, layout_of, shortened, titled
+from tfl.evaluate.metric_names import metric_words
 from tfl.evaluate.render import render
 from tfl.storage import write_atomically
 
-_WORDS = {"accuracy": "accuracy", "macro_f1": "macro-F1"}
 _INTERVALS = {"accuracy": "interval", "macro_f1": "macro_f1_interval"}
 
 
@@ -19,7 +19,7 @@ def write_probe_page(document: Mapping[str, Any], path: Path | str) -> Path:
     """Writes the page of `Profile.as_json()` (with `recipe` beside it): one file that opens offline."""
     figures = {"depth": depth_profile_chart(document)}
     return write_atomically(
-        Path(path), render("probe.html.j2", profile=document, figures=figures, word=_WORDS[document["metric"]])
+        Path(path), render("probe.html.j2", profile=document, figures=figures, word=metric_words(document["metric"]))
     )
 
 
@@ -51,7 +51,7 @@ def depth_profile_chart(document: Mapping[str, Any]) -> Figure:
             values,
             {"color": COLOURS["cool"], "width": 2.5},
             mode="lines+markers",
-            name=_WORDS[metric],
+            name=metric_words(metric),
             customdata=[[name, *edges] for name, *edges in zip(names, low, high, strict=True)],
             hovertemplate="%{customdata[0]}: %{y:.1%} (%{customdata[1]:.1%} to %{customdata[2]:.1%})<extra></extra>",
         ),
@@ -76,7 +76,7 @@ def depth_profile_chart(document: Mapping[str, Any]) -> Figure:
     ticks = {"tickmode": "array", "tickvals": places, "ticktext": [html.escape(shortened(row["block"], 22)) for row in rows]}
     layout = layout_of(
         xaxis={**AXIS, **titled("block, input side first"), **ticks, "tickangle": -40, "showgrid": False},
-        yaxis={**AXIS, **titled(f"{_WORDS[metric]} of a linear probe"), "tickformat": ".0%"},
+        yaxis={**AXIS, **titled(f"{metric_words(metric)} of a linear probe"), "tickformat": ".0%"},
         legend={
             "traceorder": "normal",
             "orientation": "h",

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from tfl.evaluate.metric_names import as_title, metric_words
 from tfl.evaluate.predictions import NAME, read_predictions
 from tfl.recipe import DETECT, HEADS
 from tfl.tasks.base import Task, task_of
@@ -15,27 +16,15 @@ if TYPE_CHECKING:
     from tfl.evaluate.figures import Figure
     from tfl.runs import Run
 
-WORDS = {
-    "mean_average_precision": "Mean average precision",
-    "macro_f1": "Macro-F1",
-    "micro_f1": "Micro-F1",
+_NAMES = {
     "accuracy": "Right labels",
     "subset_accuracy": "Examples with all labels right",
-    "hamming_loss": "Hamming loss",
-    "coverage_error": "Coverage error",
     "loss": "Log loss",
-    "calibration_error": "Calibration error",
-    "mae": "Mean absolute error",
-    "rmse": "Root mean squared error",
-    "r2": "R²",
-    "median_absolute_error": "Median absolute error",
     "spearman": "Rank correlation",
-    "map_50": "mAP@50",
-    "map_50_95": "mAP@50:95",
     "perplexity": "Perplexity for each byte",
     "bits_per_byte": "Bits for each byte",
 }
-"""What the figures of tasks other than classification are called."""
+"""What figures are called here instead of by `tfl.evaluate.metric_names`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +80,7 @@ def rows_of_task(task: Task, metrics: Mapping[str, Any]) -> list[dict[str, Any]]
     return [
         {
             "key": key,
-            "name": {**WORDS, **words}.get(key, key.replace("_", " ").capitalize()),
+            "name": {**_NAMES, **words}.get(key, as_title(metric_words(key))),
             "value": test.get(key),
             "interval": test.get(f"{key}_interval"),
             "validation": validation.get(key),
