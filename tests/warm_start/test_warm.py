@@ -84,6 +84,22 @@ def test_arrays_answer_as_the_models_do(classes):
         assert (model.predict(x) == rows.y).mean() > 0.75
 
 
+def test_trees_for_rows_of_which_the_old_ones_are_sure_and_wrong_have_leaves_of_limited_size():
+    rng = np.random.default_rng(0)
+    old = rng.normal(size=(300, 4)).astype(np.float32)
+    new = rng.normal(size=(300, 4)).astype(np.float32) + np.float32([0, 0, 0, 8])  # another place, where the classes are swapped
+    of_old = np.digitize(old[:, 0], [-0.4, 0.4])
+    of_new = (np.digitize(new[:, 0], [-0.4, 0.4]) + 1) % 3
+    model = trees.Boosting(3, seed=0)
+    model.fit(Rows(old, of_old))
+    for _ in range(5):
+        model.step(Rows(new, of_new))
+    added = model.model.estimators_[trees.TREES :]
+    assert len(added) == 5 * trees.MORE
+    assert max(abs(tree.tree_.value).max() for tree in added.ravel()) == trees.LARGEST_LEAF
+    assert (model.predict(new) == of_new).mean() > 0.9
+
+
 def test_the_gradient_and_the_fisher_information_are_those_of_differences():
     rng = np.random.default_rng(0)
     model, x, y = net.Net(3, 3, seed=1), rng.normal(size=(7, 3)).astype(np.float32), rng.integers(0, 3, 7)

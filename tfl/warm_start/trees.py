@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
 TREES, MORE = 100, 10
 """Of a training from nothing (for each class where there are more than two), and of a step."""
+LARGEST_LEAF = 4.0
+"""Limit of the leaves of further trees, in logits before the learning rate. Their Newton step divides by p (1 - p), so that it has no
+limit for rows of which the old trees are sure and wrong; XGBoost has `max_delta_step` for this, with values of 1 to 10."""
 
 
 class Boosting:
@@ -35,9 +38,12 @@ class Boosting:
         self.model.fit(rows.x, rows.y)
 
     def step(self, rows: Rows) -> None:
-        """Adds trees that make up for the errors on these rows."""
-        self.model.set_params(n_estimators=self.model.n_estimators + MORE)
-        self.model.fit(rows.x, rows.y)
+        """Adds trees that make up for the errors on these rows, one after the other, each with leaves of at most `LARGEST_LEAF`."""
+        for _ in range(MORE):
+            self.model.set_params(n_estimators=self.model.n_estimators + 1)
+            self.model.fit(rows.x, rows.y)
+            for tree in self.model.estimators_[-1]:
+                np.clip(tree.tree_.value, -LARGEST_LEAF, LARGEST_LEAF, out=tree.tree_.value)
 
     def copy(self) -> Boosting:
         """A copy that trains on by itself."""
