@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 TREES, MORE = 100, 10
 """Of a training from nothing (for each class where there are more than two), and of a step."""
 LARGEST_LEAF = 4.0
-"""Limit of the leaves of further trees, in logits before the learning rate. Their Newton step divides by p (1 - p), so that it has no
+"""Limit of the leaves of further trees, in logits before the learning rate. Their Newton step divides by p (1 - p), so it has no
 limit for rows of which the old trees are sure and wrong; XGBoost has `max_delta_step` for this, with values of 1 to 10."""
 
 
@@ -38,7 +38,7 @@ class Boosting:
         self.model.fit(rows.x, rows.y)
 
     def step(self, rows: Rows) -> None:
-        """Adds trees that make up for the errors on these rows, one after the other, each with leaves of at most `LARGEST_LEAF`."""
+        """Adds trees that make up for the errors on these rows, one after another, with leaves of at most `LARGEST_LEAF`."""
         for _ in range(MORE):
             self.model.set_params(n_estimators=self.model.n_estimators + 1)
             self.model.fit(rows.x, rows.y)
