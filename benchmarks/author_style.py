@@ -27,7 +27,7 @@ from stage_times import cold_store, quietly
 
 GAIN = 0.10
 """By which share the perplexity is to fall."""
-LENGTH, BATCH = 256, 8
+LENGTH, BATCH = 256, 4
 BLOCKS = 8
 """Blocks of the network as it is cut: embedding, stem, two for each of three transformer blocks."""
 

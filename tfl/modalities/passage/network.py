@@ -96,7 +96,8 @@ def build_language_model(backbone: Backbone) -> LanguageModel:
 def _bytes(*, width: int, blocks: int, heads: int, reach: int, dropout: float) -> keras.Model:
     layers = keras.layers
     tokens = keras.Input((None,), dtype="int32", name=TOKENS)
-    x = layers.Embedding(VOCABULARY, width, name="embedding")(tokens)
+    unit = keras.initializers.RandomNormal(stddev=1.0)  # Keras' own, up to 0.05, are lost in the sums with what the blocks give
+    x = layers.Embedding(VOCABULARY, width, embeddings_initializer=unit, name="embedding")(tokens)
     near = layers.Conv1D(width, reach, padding="causal", activation="gelu", name="near_bytes")(x)
     x = layers.Add(name="stem")([x, near])
     for number in range(1, blocks + 1):
