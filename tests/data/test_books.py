@@ -72,7 +72,7 @@ def test_what_is_no_book_is_refused(books, tmp_path_factory):
         read_works(str(books))
     (books / "stray.txt").unlink()
     (books / "anna" / "old.txt").write_bytes("Слово".encode("cp1251"))
-    with pytest.raises(DataError, match=r"(?s)not UTF-8.*old\.txt"):
+    with pytest.raises(DataError, match=r"(?s)not text in UTF-8.*old\.txt"):
         read_works(str(books))
     assert len(read_works(str(books), on_bad="skip")) == 6
     with pytest.raises(DataError, match="too short"):
@@ -80,6 +80,15 @@ def test_what_is_no_book_is_refused(books, tmp_path_factory):
         read_books(data(empty), seed=0)
     with pytest.raises(DataError, match="no other authors"):
         read_books(data(books, labels=("*",), on_bad="skip"), seed=0, others=True)
+
+
+def test_stray_control_characters_are_dropped_and_a_binary_file_is_refused(books):
+    (books / "anna" / "scan.txt").write_bytes(b"\xef\xbb\xbfThe\x01 end of the page.\x7f\r\n" + b"And the next one.\t" * 20)
+    scan = next(work for work in read_works(str(books)) if work.title == "scan")
+    assert scan.text == "The end of the page.\n" + "And the next one.\t" * 20
+    (books / "anna" / "image.txt").write_bytes(bytes(range(32)) * 8)
+    with pytest.raises(DataError, match=r"(?s)not text in UTF-8.*image\.txt"):
+        read_works(str(books))
 
 
 def test_the_sample_is_the_same_everywhere_and_in_two_languages():

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 FEW_WORKS = 3
 """With fewer works of an author than this, contiguous parts of them are held out, and no whole ones."""
 SUFFIXES = (".txt", ".text")
+_CONTROL = dict.fromkeys((*range(9), 11, *range(14, 32), 127))
+"""Control characters that texts do not have: all but tab, line ends and form feed."""
+_STRAY = 0.01
+"""Share of control characters up to which they are leavings of a conversion, and are dropped."""
 TARGET = "passage"
 """Name of the one output: how surprising the passage is."""
 
@@ -47,10 +51,10 @@ def read_works(source: str, *, on_bad: str = "error") -> list[Work]:
     Args:
         source: A folder with a folder of `.txt` files for each author, at any depth; a folder of `.txt` files, or one file, of an
             author called as it is; or `sample:authors`.
-        on_bad: `error` refuses texts that are not UTF-8, `skip` leaves them out.
+        on_bad: `error` refuses files that are not text in UTF-8, `skip` leaves them out.
 
     Raises:
-        DataError: There is nothing, no text, or a text is not UTF-8.
+        DataError: There is nothing, no text, or a file is not text in UTF-8.
 
     Example:
 
@@ -82,7 +86,7 @@ def read_works(source: str, *, on_bad: str = "error") -> list[Work]:
                 works.append(Work(author, Path(name).stem, text))
     if bad and on_bad == "error":
         raise DataError(
-            "These files are not UTF-8.",
+            "These files are not text in UTF-8.",
             received=listed(bad),
             fix="Convert them (iconv -f ENCODING -t UTF-8), or say on_bad=skip.",
         )
@@ -113,10 +117,11 @@ def _by_author(path: Path) -> dict[str, list[str]]:
 
 
 def _read(file: Path) -> str | None:
-    """The text; None where it is not UTF-8."""
+    """The text without control characters; None where it is not UTF-8, or has so many of them that it is no text."""
     try:
-        content = file.read_bytes()
-        return content.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
+        whole = file.read_bytes().decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
+        text = whole.translate(_CONTROL)
+        return text if len(whole) - len(text) <= _STRAY * len(whole) else None
     except UnicodeDecodeError:
         return None
     except OSError as error:
