@@ -50,6 +50,7 @@ def call(*words):
     return result.stdout
 
 
+@pytest.mark.slow
 def test_the_parts_of_a_cut_network_give_what_the_whole_gives():
     assembled = assemble(recipe(), ["a", "b", "c"])
     pixels = np.random.default_rng(0).uniform(0, 255, (2, 128, 128, 3)).astype(np.float32)

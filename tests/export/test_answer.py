@@ -89,6 +89,7 @@ def test_the_graph_gives_what_numpy_gives(network, head, policy):
     assert found["out_of_distribution_score"].shape == found["is_out_of_distribution"].shape == (5,)
 
 
+@pytest.mark.slow
 def test_without_confidence_there_are_only_probabilities(plain):
     images = pixels(2)
     answer = built(plain[0], None)

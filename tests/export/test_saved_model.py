@@ -91,6 +91,7 @@ def test_it_lies_where_tensorflow_serving_looks(exported):
     assert about["class_names"] == list(LABELS) and about["image_size"] == [32, 48] and about["recipe"] == "r"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FILES)
 def test_bytes_give_what_the_keras_model_gives(model, served, name):
     contents = tf.constant([FILES[name]])

@@ -118,6 +118,7 @@ def test_prefix_and_suffix_are_the_whole_with_taps_below_the_cut(name: str, plac
         assert len(prefix.outputs) == len(suffix.inputs) == 1 + tapped
 
 
+@pytest.mark.slow
 def test_what_lies_below_the_cut_is_no_part_of_the_suffix() -> None:
     prefix, suffix = cut(build("mini", ("unit1_out", "unit6_out")), 5)
     assert {name: tensor.shape for name, tensor in prefix.output.items()} == {

@@ -212,6 +212,7 @@ def test_auto_passes_over_what_disagrees_and_says_so(small, rates, biased):
     assert "passed over openvino float32 (error" in chosen.said
 
 
+@pytest.mark.slow
 @NEEDS_OPENVINO
 def test_openvino_takes_the_precision_that_agrees(small, rates, biased):
     rates(openvino_bfloat16=0.1)
@@ -221,6 +222,7 @@ def test_openvino_takes_the_precision_that_agrees(small, rates, biased):
     assert all(name.startswith("openvino") for name in chosen.errors)
 
 
+@pytest.mark.slow
 @NEEDS_OPENVINO
 def test_openvino_that_disagrees_in_every_precision_is_refused(small, biased, monkeypatch):
     monkeypatch.setattr(Converted, "precisions", ("float32",))

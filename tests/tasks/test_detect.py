@@ -48,6 +48,7 @@ def test_perfect_maps_find_every_box_once_and_cost_next_to_nothing():
     assert TASK.validate(logits, TRUE)["val_map_50"] == 1.0
 
 
+@pytest.mark.slow
 def test_gradients_bring_the_maps_to_the_boxes():
     logits = keras.Variable(tf.random.stateless_normal((3, GRID, GRID, CLASSES + 4), (1, 2)) - 2.0)
     optimizer = keras.optimizers.Adam(0.1)

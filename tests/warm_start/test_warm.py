@@ -31,6 +31,7 @@ def accuracies(document, model):
     }
 
 
+@pytest.mark.slow
 def test_the_picture_of_the_textbook(done):
     found = accuracies(done.document, "logistic")
     for key, (old, new) in {("old", 0): (0.94, 0.80), ("both", 0): (0.95, 0.90), ("warm", 1): (0.65, 0.90)}.items():

@@ -146,6 +146,7 @@ def test_padding_changes_nothing() -> None:
     np.testing.assert_allclose(np.asarray(model(short)), answer(model)[:1, :5], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_what_a_recipe_says_of_the_network(bert_folder: Path) -> None:
     name = str(bert_folder)
     first, second = build_backbone(tfl.Backbone(name)), build_backbone(tfl.Backbone(name))

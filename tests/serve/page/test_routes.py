@@ -202,6 +202,7 @@ def with_run(run):
     return client_of(Answering(), run).post("/page/look", content=noise.getvalue()).json()
 
 
+@pytest.mark.slow
 def test_grad_cam_lies_over_the_whole_picture(with_run):
     head, layer = opened(with_run["grad_cam"])
     assert head == "data:image/png;base64" and (layer.mode, layer.size) == ("RGBA", (160, 80))
