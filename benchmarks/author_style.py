@@ -58,6 +58,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--passages", type=int, default=4_000, help="passages of the author")
     parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--rate", type=float, default=1e-3, help="the learning rate of training on the author after the others")
+    parser.add_argument("--dropout", type=float, default=0.1, help="of the network, on every side")
     sides = ["top 4", f"top {BLOCKS}", "nothing", "nothing, longer", "classify"]
     parser.add_argument("--sides", nargs="+", default=sides, help="`top K`, `nothing`, `nothing, longer`, `classify`")
     return parser.parse_args()
@@ -120,7 +121,8 @@ class Bench:
     ) -> Any:
         import tfl
 
-        network = tfl.Backbone(str(backbone)) if backbone else tfl.Backbone("bytes", weights=None)
+        new = tfl.Backbone("bytes", weights=None, arguments={"dropout": self.options.dropout})
+        network = tfl.Backbone(str(backbone)) if backbone else new
         data = tfl.Data(
             str(self.books),
             input=tfl.Passages(length=LENGTH),

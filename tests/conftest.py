@@ -145,8 +145,8 @@ def short_trainings(monkeypatch: pytest.MonkeyPatch) -> None:
     """Strategies train for three epochs, `Auto` tries one fine-tuning of three: for what comes of it, not for how good it is."""
     for name in ("SCRATCH_EPOCHS", "HEAD_EPOCHS", "EPOCHS", "STEP_EPOCHS"):
         monkeypatch.setattr(f"tfl.strategies.{name}", 3)
-    monkeypatch.setattr("tfl.advice.auto.MOST_EPOCHS", 3)
-    monkeypatch.setattr("tfl.advice.auto.CANDIDATES", ((0.3, 0.3),))
+    monkeypatch.setattr("tfl.advice.candidate_stages.MOST_EPOCHS", 3)
+    monkeypatch.setattr("tfl.advice.candidate_stages.CANDIDATES", ((0.3, 0.3),))
 
 
 @pytest.fixture(scope="session")

@@ -157,8 +157,8 @@ def test_a_repeat_is_identical(used: Run, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_auto_holds_out_examples_of_the_target_alone(recipe: tfl.Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tfl.advice.auto.MOST_EPOCHS", 1)
-    monkeypatch.setattr("tfl.advice.auto.CANDIDATES", ((0.3, 0.3),))
+    monkeypatch.setattr("tfl.advice.candidate_stages.MOST_EPOCHS", 1)
+    monkeypatch.setattr("tfl.advice.candidate_stages.CANDIDATES", ((0.3, 0.3),))
     auto = dataclasses.replace(recipe, head=tfl.Head(), stages=tfl.Auto(minutes=20))
     plain_auto = dataclasses.replace(auto, stages=tfl.Auto(minutes=0.0), extra_data=None)
     done, without = run(auto, tmp_path / "run"), run(plain_auto, tmp_path / "without")

@@ -109,8 +109,8 @@ def test_a_run_that_was_stopped_resumes_to_the_same_weights_and_figures(finished
 
 @ONE_OF_EACH_KIND
 def test_the_stages_can_be_chosen_by_measurement(finished, tmp_path, monkeypatch):
-    monkeypatch.setattr("tfl.advice.auto.MOST_EPOCHS", 1)
-    monkeypatch.setattr("tfl.advice.auto.CANDIDATES", ((0.3, 0.3),))
+    monkeypatch.setattr("tfl.advice.candidate_stages.MOST_EPOCHS", 1)
+    monkeypatch.setattr("tfl.advice.candidate_stages.CANDIDATES", ((0.3, 0.3),))
     recipe = dataclasses.replace(finished.recipe, stages=tfl.Auto(minutes=20, alpha=1.0))
     run = run_recipe(recipe, out=tmp_path / "auto", console=QUIET)
     tried = run.read_json("auto.json")["tried"]

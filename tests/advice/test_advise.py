@@ -68,8 +68,8 @@ def test_numbers_are_refused():
 
 @pytest.mark.slow
 def test_with_time_it_fine_tunes_compares_random_weights_and_the_recipe_runs(tmp_path, monkeypatch):
-    monkeypatch.setattr("tfl.advice.auto.MOST_EPOCHS", 1)
-    monkeypatch.setattr("tfl.advice.auto.CANDIDATES", ((0.3, 0.3),))
+    monkeypatch.setattr("tfl.advice.candidate_stages.MOST_EPOCHS", 1)
+    monkeypatch.setattr("tfl.advice.candidate_stages.CANDIDATES", ((0.3, 0.3),))
     recipe = digits()
     document = advise_on(recipe, [MINI], tmp_path / "runs" / "digits" / "advise-1", minutes=2, console=QUIET)
     kinds = {option["strategy"] for option in document["options"]}

@@ -83,8 +83,8 @@ def tuned(tmp_path_factory, small_network):
     compare = Evidence.compare
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Evidence, "compare", better)
-        patch.setattr("tfl.advice.auto.MOST_EPOCHS", 1)
-        patch.setattr("tfl.advice.auto.CANDIDATES", ((0.3, 0.3), (0.7, 1.0)))
+        patch.setattr("tfl.advice.candidate_stages.MOST_EPOCHS", 1)
+        patch.setattr("tfl.advice.candidate_stages.CANDIDATES", ((0.3, 0.3), (0.7, 1.0)))
         small = {"data": THREE, "backbone": tfl.Backbone(small_network)}
         recipe = digits(stages=tfl.Auto(minutes=20), export=("keras",), **small)
         return run_recipe(recipe, out=tmp_path_factory.mktemp("runs") / "tuned", console=QUIET)
@@ -145,8 +145,8 @@ def test_few_images_keep_the_halfway_fine_tuning_unless_it_is_shown_to_be_worse(
 
     compare = Evidence.compare
     monkeypatch.setattr(Evidence, "compare", never)
-    monkeypatch.setattr("tfl.advice.auto.MOST_EPOCHS", 1)
-    monkeypatch.setattr("tfl.advice.auto.CANDIDATES", ((0.3, 0.3),))
+    monkeypatch.setattr("tfl.advice.candidate_stages.MOST_EPOCHS", 1)
+    monkeypatch.setattr("tfl.advice.candidate_stages.CANDIDATES", ((0.3, 0.3),))
     if worse:
         monkeypatch.setattr(Ladder, "_worse", lambda self, held: True)
     recipe = digits(data=THREE, backbone=tfl.Backbone(small_network))

@@ -12,23 +12,21 @@ from __future__ import annotations
 
 import dataclasses
 import io
-import math
 import time
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tfl.advice.candidate_stages import LEAST_EPOCHS, WARMUP, candidate_stages
 from tfl.advice.crossfit import FoldTrainer, HeldOutLogits
 from tfl.advice.probe_candidates import ProbeCandidate, Probes, probe_candidates
+from tfl.advice.sampling import examples_for, extra_examples_for
 from tfl.data.bundle import Bundle, derived_seed
-from tfl.data.split import tied_together
 from tfl.fields import as_plain
-from tfl.modalities.base import FEW_SHARES, FINE_TUNING_EXAMPLES, FINE_TUNING_RATES
+from tfl.modalities.base import FEW_SHARES
 from tfl.model.assemble import Assembled, assemble_for
-from tfl.probes.folds import make_folds
 from tfl.probes.head import LinearHead, linear_head
 from tfl.progress import progress_shown
 from tfl.recipe import Auto, Recipe, Stage
@@ -41,18 +39,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from rich.console import Console
 
-FOLDS = 5
-TRAINING_SAMPLE = 800
-"""At most so many training examples take part in the comparison."""
 MOST_VALIDATION = 2000
 """With more validation examples the network is not trained on them: they are worth more as evidence."""
 LEAST_GAIN = 0.005
 """In calibrated loss: where examples are told apart nearly without a mistake, smaller gains are there for any candidate."""
 SHARES = (0.5, 0.75, 1.0)
 """Places between the start and the trained weights that are compared."""
-CANDIDATES = ((0.7, 0.3), (0.7, 1.0), (1.0, 1.0), (0.3, 1.0))
-"""What fine-tuning is tried, the safest first: the share of the computation that trains, and the learning rate as a share of the
-modality's."""
 FIRST_ALPHA = 4.0
 """The first candidate may have a p-value so many times as large as `Auto.alpha`, and its metric may fall: on a few dozen examples
 no test can tell, and the accuracy moves by several points by chance. It gained test accuracy on most of the small tasks of
@@ -64,14 +56,10 @@ DROPPED = 0.9
 """With a p-value above this on the first fold, the others are not worth their time."""
 LEAST_HELD = 100
 """A candidate after the first for which time leaves some of the folds alone needs about so many held-out examples in these."""
-LEAST_EPOCHS, MOST_EPOCHS = 3, 20
-LAYER_DECAY, WARMUP, VIEWS = 0.8, 0.1, 2
 FINAL, FINISHING = 1.2, 0.125
 """What the final training takes, as a multiple of its steps, and the share of the time that is left for evaluation and report."""
 MOST_BYTES = 2**31
 """Of the features that a candidate holds in memory."""
-FEW = 500
-"""With fewer examples, batches are half as large."""
 
 
 def choose_stages(
@@ -165,8 +153,8 @@ class Ladder:
         self.refits = auto.refit and known[1] <= MOST_VALIDATION
         self.known, self.trained = sum(known), bundle.extra + (sum(known) if self.refits else known[0])
         self.class_weights = class_weights
-        self.rows, self.folds, self.units = _examples(bundle, recipe.seed, sample=sample)
-        self.extra = _extra_examples(bundle, recipe.seed, share=len(self.rows) / self.known)
+        self.rows, self.folds, self.units = examples_for(bundle, recipe.seed, sample=sample)
+        self.extra = extra_examples_for(bundle, recipe.seed, share=len(self.rows) / self.known)
         self._all = np.concatenate([self.rows, self.extra])
         self._all_folds = np.concatenate([self.folds, np.full(len(self.extra), -1)])
         self._all_units = np.concatenate([self.units, np.full(len(self.extra), -1)])
@@ -450,79 +438,3 @@ def _words(stage: Stage) -> str:
     count = stage.train.removeprefix("top:")
     blocks = "1 block" if count == "1" else f"{count} blocks"
     return f"fine-tuning of {blocks} at {stage.learning_rate:g} for {stage.epochs} epochs{share}"
-
-
-def _examples(
-    bundle: Bundle, seed: int, *, sample: int | None = None
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """The examples that are compared on, ascending; the fold of each, 0 for the validation split; and what belongs together."""
-    strata = np.asarray(bundle.task.strata(bundle.examples))
-    own = bundle.indices("train")
-    train = stratified_sample(own[~bundle.is_extra(own)], strata, count=sample or TRAINING_SAMPLE, seed=seed)
-    held = bundle.indices("val")
-    if sample is not None:
-        held = stratified_sample(held, strata, count=sample // 4, seed=seed)
-    units = tied_together(bundle.examples, bundle.fingerprints)
-    of_train = np.ones(len(train), np.int64)
-    if max(len(np.unique(units[train[strata[train] == stratum]])) for stratum in np.unique(strata[train])) > 1:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # of classes with fewer examples than folds
-            of_train += make_folds(strata[train], units[train], most=FOLDS - 1, seed=derived_seed(seed, "auto"))
-    rows = np.concatenate([train, held])
-    folds = np.concatenate([of_train, np.zeros(len(held), np.int64)])
-    order = np.argsort(rows)
-    return rows[order], folds[order], np.unique(units[rows[order]], return_inverse=True)[1]
-
-
-def _extra_examples(bundle: Bundle, seed: int, *, share: float) -> NDArray[np.int64]:
-    """The extra examples, or where the others are sampled about the same share of them."""
-    train = bundle.indices("train")
-    extra = train[bundle.is_extra(train)]
-    return stratified_sample(
-        extra, np.asarray(bundle.task.strata(bundle.examples)), count=math.ceil(share * len(extra)), seed=seed
-    )
-
-
-def stratified_sample(indices: NDArray[np.int64], strata: NDArray[np.integer], *, count: int, seed: int) -> NDArray[np.int64]:
-    """About `count` of the indices, the same share of every stratum and at least one of each."""
-    if len(indices) <= count:
-        return indices
-    rng, share = np.random.default_rng(derived_seed(seed, "sample")), count / len(indices)
-    groups = [indices[strata[indices] == stratum] for stratum in np.unique(strata[indices])]
-    return np.concatenate([rng.permutation(group)[: math.ceil(share * len(group))] for group in groups])
-
-
-def candidate_stages(assembled: Assembled, bundle: Bundle, *, auto: Auto, count: int) -> list[Stage]:
-    """The stages that are tried, in their order: `CANDIDATES`, at rates that suit the kind of the examples.
-
-    At least one block stays frozen, whose outputs are computed once.
-
-    Args:
-        assembled: The network.
-        bundle: The data.
-        auto: Of the recipe.
-        count: Int, how many examples the final network trains on.
-    """
-    shares = [block.flops_share for block in assembled.blocks]
-    blocks = len(shares)
-    found: list[tuple[int, float]] = []
-    for share, rate in CANDIDATES if blocks > 1 else ():
-        tops = [top for top in range(1, blocks) if sum(shares[-top:]) <= share + 1e-6] or [1]
-        if (tops[-1], rate) not in found:
-            found.append((tops[-1], rate))
-    epochs = int(np.clip(math.ceil(FINE_TUNING_EXAMPLES[bundle.modality.kind] / count), LEAST_EPOCHS, MOST_EPOCHS))
-    return [
-        Stage(
-            "finetune",
-            train=f"top:{depth}",
-            epochs=epochs,
-            batch_size=16 if count < FEW else 32,
-            learning_rate=rate * FINE_TUNING_RATES[bundle.modality.kind],
-            layer_decay=LAYER_DECAY,
-            schedule="cosine",
-            warmup_epochs=WARMUP * epochs,
-            augment=auto.augment,
-            views=VIEWS,
-        )
-        for depth, rate in found
-    ]
