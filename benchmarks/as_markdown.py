@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-JUDGED = {True: "yes", False: "**no**", None: ""}
+HOLDS = {True: "yes", False: "**no**", None: ""}
 
 
 def table_of(document: dict[str, Any]) -> str:
@@ -21,7 +21,7 @@ def table_of(document: dict[str, Any]) -> str:
     for row in document["figures"]:
         span = " [" + ", ".join(f"{edge:.3g}" for edge in row["interval"]) + "]" if "interval" in row else ""
         value = f"{row['value']:.4g} {row['unit']}{span}"
-        lines.append(f"| {row['name']} | {value} | {row['reach'] or ''} | {JUDGED[row['holds']]} |")
+        lines.append(f"| {row['name']} | {value} | {row['reach'] or ''} | {HOLDS[row['holds']]} |")
     return "\n".join(lines)
 
 

@@ -65,7 +65,7 @@ def main() -> None:
             )
             for backbone in options.backbones:
                 row = measure(planted, folder, backbone, seed, counts[backbone])
-                row |= judge_labels(labelled, name, backbone, seed, counts[backbone])
+                row |= score_labels(labelled, name, backbone, seed, counts[backbone])
                 rows.append({"set": name, "seed": seed, "backbone": backbone, **row})
                 print(rows[-1], file=sys.stderr, flush=True)
     found = [one for backbone in options.backbones for one in figures_of(backbone, counts[backbone])]
@@ -105,10 +105,10 @@ def measure(planted: Planted, scratch: Path, backbone: str, seed: int, counts: C
     began = time.perf_counter()
     found = audit_source(recipe, deep=True)
     seconds = time.perf_counter() - began
-    judge_files(planted, found, counts)
-    judge_copies(planted, found, counts)
-    judge_groups(planted, scratch, recipe, seed, counts)
-    judge_names(planted, scratch, recipe, counts)
+    score_files(planted, found, counts)
+    score_copies(planted, found, counts)
+    score_groups(planted, scratch, recipe, seed, counts)
+    score_names(planted, scratch, recipe, counts)
     return {"files": planted.count, "seconds": round(seconds, 1), "steps": found.seconds}
 
 
@@ -136,7 +136,7 @@ def files_of(planted: Planted, found: Any, *kinds: str) -> set[str]:
     return {os.path.relpath(name, planted.folder) for name in names}
 
 
-def judge_files(planted: Planted, found: Any, counts: Counts) -> None:
+def score_files(planted: Planted, found: Any, counts: Counts) -> None:
     from tfl.modalities.image.check import TROUBLES
 
     poor = {file for kind in POOR for file in planted.files[kind]}
@@ -145,7 +145,7 @@ def judge_files(planted: Planted, found: Any, counts: Counts) -> None:
         add(counts, kind, named, set(planted.files[kind]), right=poor if kind in POOR else None)
 
 
-def judge_copies(planted: Planted, found: Any, counts: Counts) -> None:
+def score_copies(planted: Planted, found: Any, counts: Counts) -> None:
     """By pairs: whatever else is wrong with a copy, a finding may name it beside its original."""
     all_pairs = {frozenset(pair) for pairs in planted.copies.values() for pair in pairs}
     kinds = {
@@ -169,7 +169,7 @@ def pairs_of(planted: Planted, found: Any, kind: str) -> set[frozenset[str]]:
     return pairs
 
 
-def judge_labels(planted: Planted, name: str, backbone: str, seed: int, counts: Counts) -> dict[str, Any]:
+def score_labels(planted: Planted, name: str, backbone: str, seed: int, counts: Counts) -> dict[str, Any]:
     """The finding, and the whole ranking that it is the top of."""
     from tfl.audit.audit import audit_source
 
@@ -184,13 +184,13 @@ def judge_labels(planted: Planted, name: str, backbone: str, seed: int, counts: 
     return {"label_files": planted.count, "label_seconds": sum(found.seconds.values()), "label_cost": costs}
 
 
-def judge_groups(planted: Planted, scratch: Path, recipe: Any, seed: int, counts: Counts) -> None:
+def score_groups(planted: Planted, scratch: Path, recipe: Any, seed: int, counts: Counts) -> None:
     table = scratch / "groups.csv"
     torn = write_grouped(planted, table, groups=20, torn=5, seed=seed)
     add(counts, "straddling_groups", _quick(recipe, table, "straddling_groups"), torn)
 
 
-def judge_names(planted: Planted, scratch: Path, recipe: Any, counts: Counts) -> None:
+def score_names(planted: Planted, scratch: Path, recipe: Any, counts: Counts) -> None:
     """A class folder of the test split under another spelling."""
     other = scratch / "spelled"
     shutil.copytree(planted.folder / "train", other / "train")

@@ -165,8 +165,8 @@ class SuffixTraining:
 
     def _fit(self) -> float:
         arrays = self.arrays
-        judged = (arrays.held_out, arrays.held_out_labels)
-        options: dict[str, Any] = {"batch_size": BATCH, "epochs": 1, "verbose": 0, "validation_data": judged}
+        evaluated = (arrays.held_out, arrays.held_out_labels)
+        options: dict[str, Any] = {"batch_size": BATCH, "epochs": 1, "verbose": 0, "validation_data": evaluated}
         return float(self.model.fit(arrays.train, arrays.train_labels, **options).history["val_accuracy"][-1])
 
     def _prepare_loop(self) -> None:

@@ -3,10 +3,10 @@
 Run       KERAS_HOME=<folder with ImageNet weights> TFL_TEST_DATA=<folder with flowers/> python benchmarks/engine_error.py --json
 Features  of MobileNetV2 alpha 0.35 and MobileNet alpha 0.75 at 224 px, pooled after four blocks each, by OpenVINO in float32 and
           in bfloat16; the first stands for Keras, from which it differs by some millionths
-Head      a logistic regression on standardised features, C = 0.003, trained on four fifths of the photos and judged on the rest;
-          a round is another division
-Figures   by how many points of accuracy a head trained on bfloat16 features and judged on float32 ones is worse than one that is
-          trained on float32 ones; and the same with the difference between the two scaled to an error of 0.05, 0.1 and so on,
+Head      a logistic regression on standardised features, C = 0.003, trained on four fifths of the photos and evaluated on the
+          rest; a round is another division
+Figures   by how many points of accuracy a head trained on bfloat16 features and evaluated on float32 ones is worse than one that
+          is trained on float32 ones; and the same with the difference between the two scaled to an error of 0.05, 0.1 and so on,
           as `tfl.features.engines.relative_error` counts it
 """
 
@@ -70,7 +70,7 @@ def engines_of(backbone: tfl.Backbone, side: int) -> tuple[list[str], Any, Any]:
     return names, converted.engine("float32"), converted.engine("bfloat16")
 
 
-def accuracy(trained_on: np.ndarray, judged_on: np.ndarray, labels: np.ndarray, order: np.ndarray) -> float:
+def accuracy(trained_on: np.ndarray, evaluated_on: np.ndarray, labels: np.ndarray, order: np.ndarray) -> float:
     """Of a head on one division of the photos."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
@@ -78,7 +78,7 @@ def accuracy(trained_on: np.ndarray, judged_on: np.ndarray, labels: np.ndarray, 
 
     train, rest = order[: len(order) * 4 // 5], order[len(order) * 4 // 5 :]
     head = make_pipeline(StandardScaler(), LogisticRegression(C=0.003, max_iter=200)).fit(trained_on[train], labels[train])
-    return float((head.predict(judged_on[rest]) == labels[rest]).mean())
+    return float((head.predict(evaluated_on[rest]) == labels[rest]).mean())
 
 
 def lost_points(exact: np.ndarray, other: np.ndarray, labels: np.ndarray, round_: int) -> dict[str, float]:

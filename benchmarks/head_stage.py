@@ -83,7 +83,7 @@ class Measured:
         return [round(value, 3) for value in self.guide.seconds[done:]]
 
     def whole_run(self) -> dict[str, Any]:
-        """`tfl run` of the longer stage: judging, saving and the report on top, for comparison."""
+        """`tfl run` of the longer stage: evaluating, saving and the report on top, for comparison."""
         from rich.console import Console
 
         from tfl.job import run_recipe
@@ -154,7 +154,7 @@ def main() -> None:
         whole = measured.whole_run()
         figures = [
             *measured.figures(),
-            figure(f"tfl run, {max(measured.epochs)} epochs, judged and reported", whole["whole_run"], "s"),
+            figure(f"tfl run, {max(measured.epochs)} epochs, evaluated and reported", whole["whole_run"], "s"),
         ]
     print_document(document("head_stage", figures, [*measured.rounds, whole]), as_json=options.json)
 

@@ -23,7 +23,7 @@ class Guide:
     Args:
         model, base: The whole network, and the backbone in it.
         train, held_out: Batches of 32, decoded anew in every epoch.
-        files: What it trains on, and what it judges on.
+        files: What it trains on, and what it evaluates on.
         seconds: Of every epoch so far.
         history: Its validation accuracy after every epoch so far.
     """

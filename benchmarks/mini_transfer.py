@@ -263,8 +263,8 @@ def figure(name: str, value: float, *, reach: float | None = None) -> dict[str, 
 
 def print_table(document: dict[str, Any]) -> None:
     for row in document["figures"]:
-        judged = "" if row["holds"] is None else f"   above {row['reach']}: {'yes' if row['holds'] else 'NO'}"
-        print(f"{row['name']:<62}{row['value']:>8.4f}{judged}")
+        evaluated = "" if row["holds"] is None else f"   above {row['reach']}: {'yes' if row['holds'] else 'NO'}"
+        print(f"{row['name']:<62}{row['value']:>8.4f}{evaluated}")
 
 
 def main() -> None:

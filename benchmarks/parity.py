@@ -172,8 +172,8 @@ def figures_of(title: str, certificate: dict[str, Any]) -> Iterator[dict[str, An
             yield figure(f"{said}: largest difference", 1e6 * row["largest_difference"], "millionths", at_most=1e6 * reach)
         else:
             yield figure(f"{said}: largest difference", 1e6 * row["largest_difference"], "millionths")
-            judged = {"at_most": MOST_POINTS} if name != "all int8" else {}
-            yield figure(f"{said}: accuracy lost", 100 * test["accuracy_lost"], "points", **judged)
+            evaluated = {"at_most": MOST_POINTS} if name != "all int8" else {}
+            yield figure(f"{said}: accuracy lost", 100 * test["accuracy_lost"], "points", **evaluated)
         yield figure(f"{said}: accuracy", test["accuracy"], "share")
         yield figure(f"{said}: changed labels", row["changed"], f"of {row['count']} files")
         yield figure(f"{said}: changed prediction sets", others["prediction_set"]["changed"], f"of {row['count']} files")

@@ -72,7 +72,7 @@ def run(recipe: tfl.Recipe, folder: Path) -> dict[str, Any]:
 
 
 def guide(photos: Path) -> tuple[dict[str, float], tuple[list[str], list[str]]]:
-    """The guide's accuracies and seconds, and the files it trained and judged on."""
+    """The guide's accuracies and seconds, and the files it trained and evaluated on."""
     started = time.perf_counter()
     plain = open_guide(photos, size=SIZE)
     plain.compile_for_head()

@@ -3,8 +3,8 @@
 Run       TFL_TEST_DATA=<folder with fashion_mnist/> python benchmarks/self_supervised.py --json [--kept FILE]
 Data      Fashion-MNIST at 32 px, by seed: 10 images of each class to train, 5 to validate, and others without labels, all of its
           training part; `--test` images of its test part, the same for all
-Network   `mini`, or three strided convolutions with BatchNorm (`small`, a `.keras` file), whose head reads the whole feature map;
-          random weights
+Network   random weights: four convolutions with BatchNorm and max-pooling (`pooled`, a `.keras` file) or three strided ones
+          (`small`), whose head reads the whole feature map; or `mini`
 Sides     random features  a linear probe on the random network
           scratch          trained end to end on the labelled images, at two rates, with augmentation and without
           METHOD           `tfl.Pretrain(method=METHOD)`, then a linear probe
@@ -61,9 +61,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--photos", type=Path, default=os.environ.get("TFL_TEST_DATA"), help="the folder with fashion_mnist/")
     parser.add_argument("--seeds", type=int, default=3, help="how many draws (default 3)")
     parser.add_argument("--first", type=int, default=0, help="the first seed (default 0)")
-    parser.add_argument("--network", choices=("small", "mini"), default="mini", help="the network (default mini)")
-    parser.add_argument("--unlabelled", type=int, default=3000, help="images without labels (default 3000)")
-    parser.add_argument("--epochs", type=int, default=20, help="epochs of pretraining (default 20)")
+    parser.add_argument("--network", choices=("pooled", "small", "mini"), default="pooled", help="the network (default pooled)")
+    parser.add_argument("--unlabelled", type=int, default=40000, help="images without labels (default 40000)")
+    parser.add_argument("--epochs", type=int, default=8, help="epochs of pretraining (default 8)")
     parser.add_argument("--test", type=int, default=2000, help="test images (default 2000)")
     parser.add_argument(
         "--development", action="store_true", help="score on other images of the training part, to choose settings"
@@ -151,9 +151,9 @@ class Bench:
 
         if self.options.network == "mini":
             return tfl.Backbone("mini", weights=None)
-        file = self.folder / "small.keras"
+        file = self.folder / f"{self.options.network}.keras"
         if not file.exists():
-            small(self.seed).save(file)
+            NETWORKS[self.options.network](self.seed).save(file)
         return tfl.Backbone(str(file), preprocessing="none")
 
     @property
@@ -202,17 +202,32 @@ class Bench:
 
 def small(seed: int) -> Any:
     """Three strided convolutions with BatchNorm: 94,000 parameters."""
+    return _convolutions(seed, (32, 64, 128), strides=2, pooled=0)
+
+
+def pooled(seed: int) -> Any:
+    """Four convolutions with BatchNorm, three of them with max-pooling: 241,000 parameters."""
+    return _convolutions(seed, (32, 64, 128, 128), strides=1, pooled=3)
+
+
+NETWORKS = {"small": small, "pooled": pooled}
+
+
+def _convolutions(seed: int, widths: tuple[int, ...], *, strides: int, pooled: int) -> Any:
     import keras
 
     keras.utils.set_random_seed(seed)
+    layers = keras.layers
     inputs = keras.Input((SIDE, SIDE, 3), name="pixels")
-    x = keras.layers.Rescaling(1 / 127.5, offset=-1.0, name="scale_pixels")(inputs)
-    for number, channels in enumerate((32, 64, 128), start=1):
-        convolution = {"strides": 2, "padding": "same", "use_bias": False, "kernel_initializer": "he_normal"}
-        x = keras.layers.Conv2D(channels, 3, name=f"conv{number}", **convolution)(x)
-        x = keras.layers.BatchNormalization(name=f"bn{number}")(x)
-        x = keras.layers.ReLU(name=f"out{number}")(x)
-    return keras.Model(inputs, x, name="small")
+    x = layers.Rescaling(1 / 127.5, offset=-1.0, name="scale_pixels")(inputs)
+    for number, channels in enumerate(widths, start=1):
+        convolution = {"strides": strides, "padding": "same", "use_bias": False, "kernel_initializer": "he_normal"}
+        x = layers.Conv2D(channels, 3, name=f"conv{number}", **convolution)(x)
+        x = layers.BatchNormalization(name=f"bn{number}")(x)
+        x = layers.ReLU(name=f"relu{number}")(x)
+        if number <= pooled:
+            x = layers.MaxPooling2D(name=f"pool{number}")(x)
+    return keras.Model(inputs, x, name="convolutions")
 
 
 def figures_of(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

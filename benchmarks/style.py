@@ -1,14 +1,14 @@
-"""The style of a picture: `tfl style` next to the photo and to matching its colours, judged by another network; and its speed.
+"""The style of a picture: `tfl style` next to the photo and to matching its colours, evaluated by another network; and its speed.
 
 Run       KERAS_HOME=<folder with ImageNet weights> [TFL_TEST_DATA=<folder with flowers/>] python benchmarks/style.py --json
-              [--backbone TITLE] [--judge TITLE] [--steps 300] [--size 192] [--limit PAIRS] [--kept FILE]
+              [--backbone TITLE] [--evaluator TITLE] [--steps 300] [--size 192] [--limit PAIRS] [--kept FILE]
 Pairs     photos (`sample:leaf`, `sample:scene`, the first flower of each class) with paintings (`sample:waves`, `sample:mosaic`)
 Sides     photo       as it is
           colours     mean and deviation of each colour those of the painting
           histogram   each colour with the histogram of the painting, as scikit-image's match_histograms
           tfl         `tfl style`, with its own choice of blocks
-Judged    content and style loss of docs/style.md at blocks of `--judge`, which the optimisation did not see, chosen by the same
-          measurement: style is 1 for the photo and 0 for the painting, content is 0 for the photo and 1 for a map without layout
+Counted   content and style loss of docs/style.md at blocks of `--evaluator`, which the optimisation did not see, chosen by the
+          same measurement: style is 1 for the photo and 0 for the painting, content is 0 for the photo and 1 for a map without layout
 Speed     seconds of a step at the same size with the same network and blocks, the better of rounds that take turns:
           example     as the Keras example does: photo, painting and picture through the network in every step, gradient and
                       loss in one tf.function, Adam outside
@@ -52,7 +52,7 @@ def with_histogram_of(photo: Any, painting: Any) -> Any:
 
 
 def measure_pair(photo_name: str, painting_name: str, options: argparse.Namespace) -> dict[str, Any]:
-    """The judged losses of every side on one pair."""
+    """The evaluated losses of every side on one pair."""
     import tfl
     from tfl.backbones.titles import parse_backbone
     from tfl.quiet import load_tensorflow
@@ -73,11 +73,11 @@ def measure_pair(photo_name: str, painting_name: str, options: argparse.Namespac
         )
         result = np.asarray(Image.open(done.result), np.float32)
     seconds = time.perf_counter() - began
-    judge = block_network(parse_backbone(options.judge), photo.shape[:2])
-    measured = measure_blocks(judge, photo, painting)
+    evaluator = block_network(parse_backbone(options.evaluator), photo.shape[:2])
+    measured = measure_blocks(evaluator, photo, painting)
     content, style = chosen_content(measured), chosen_style(measured)
     names = list(dict.fromkeys([*content, *style]))
-    maps, of_painting = judge.up_to(names), judge.up_to(names, painting.shape[:2])
+    maps, of_painting = evaluator.up_to(names), evaluator.up_to(names, painting.shape[:2])
     targets = Targets.of(photo[None], maps(photo[None]), of_painting(painting[None]), content=list(content), style=list(style))
     sides = {
         "photo": photo,
@@ -178,7 +178,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true", help="one JSON document")
     parser.add_argument("--backbone", default="MobileNet alpha=0.75", help="the network that is optimised against")
-    parser.add_argument("--judge", default="MobileNetV2 alpha=0.35", help="the network that judges")
+    parser.add_argument("--evaluator", default="MobileNetV2 alpha=0.35", help="the network that evaluates")
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--size", type=int, default=192)
     parser.add_argument("--limit", type=int, help="at most so many pairs")

@@ -117,6 +117,6 @@ def test_without_bootstraps_there_are_no_intervals() -> None:
         (np.array([[0.2, 0.3, 0.5]]), np.array([3])),
     ],
 )
-def test_what_cannot_be_judged_is_refused(probabilities: np.ndarray, labels: np.ndarray) -> None:
+def test_what_cannot_be_scored_is_refused(probabilities: np.ndarray, labels: np.ndarray) -> None:
     with pytest.raises(TflError):
         evaluate_classes(probabilities, labels, NAMES)

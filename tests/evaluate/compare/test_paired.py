@@ -36,7 +36,7 @@ def answers(right, *, contents=None, files=None, labels=None, class_names=("a", 
     return Answers(predictions=predictions, contents=None if contents is None else tuple(contents))
 
 
-def judged(first, second, *, others=()):
+def compared(first, second, *, others=()):
     pair = compare_tests(first, second)
     return pair | {"p_corrected": holm([pair["p"], *others])[0]}
 
@@ -98,12 +98,12 @@ def test_copies_of_an_image_are_paired_one_by_one():
 
 
 def test_a_clear_gain_is_called_better():
-    pair = judged(answers(np.arange(200) >= 60), answers(np.arange(200) >= 10))
+    pair = compared(answers(np.arange(200) >= 60), answers(np.arange(200) >= 10))
     assert verdict_of(pair) == "better"
     words = pair_in_words("old", "new", pair)
     assert words.startswith("new is better than old: 95.0% against 70.0% of the same 200 test examples, +25.0 points")
     assert "p < 0.0001" in words
-    assert pair_in_words("new", "old", judged(answers(np.arange(200) >= 10), answers(np.arange(200) >= 60))).startswith(
+    assert pair_in_words("new", "old", compared(answers(np.arange(200) >= 10), answers(np.arange(200) >= 60))).startswith(
         "old is worse"
     )
 
@@ -112,26 +112,26 @@ def test_noise_is_not_called_an_improvement():
     generator = np.random.default_rng(1)
     one, other = generator.uniform(size=100) < 0.88, generator.uniform(size=100) < 0.9
     other[:3] = True
-    words = pair_in_words("old", "new", judged(answers(one), answers(other)))
+    words = pair_in_words("old", "new", compared(answers(one), answers(other)))
     assert words.startswith("There is no evidence that new is ") and "could be chance" in words
 
 
 def test_so_many_comparisons_need_more():
     pair = compare_tests(answers(np.arange(100) >= 9), answers(np.arange(100) >= 2))
     assert pair["p"] < 0.05
-    alone, among = judged(answers(np.arange(100) >= 9), answers(np.arange(100) >= 2)), holm([pair["p"]] * 4)[0]
+    alone, among = compared(answers(np.arange(100) >= 9), answers(np.arange(100) >= 2)), holm([pair["p"]] * 4)[0]
     assert verdict_of(alone) == "better" and verdict_of(pair | {"p_corrected": among}) == "no evidence"
 
 
 def test_too_few_images_apart_is_said():
-    words = pair_in_words("old", "new", judged(answers(np.arange(50) >= 5), answers(np.arange(50) >= 0)))
+    words = pair_in_words("old", "new", compared(answers(np.arange(50) >= 5), answers(np.arange(50) >= 0)))
     assert "no evidence" in words and "5 examples only: too few for any difference to show" in words
-    assert "too few" not in pair_in_words("old", "new", judged(answers(np.arange(50) >= 6), answers(np.arange(50) >= 0)))
+    assert "too few" not in pair_in_words("old", "new", compared(answers(np.arange(50) >= 6), answers(np.arange(50) >= 0)))
 
 
 def test_the_same_answers_are_called_that():
     right = np.arange(50) >= 5
-    assert "right and wrong on the same examples" in pair_in_words("a", "b", judged(answers(right), answers(right)))
+    assert "right and wrong on the same examples" in pair_in_words("a", "b", compared(answers(right), answers(right)))
 
 
 def test_the_difference_s_interval_holds_it():
