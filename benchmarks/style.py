@@ -8,7 +8,8 @@ Sides     photo       as it is
           histogram   each colour with the histogram of the painting, as scikit-image's match_histograms
           tfl         `tfl style`, with its own choice of blocks
 Counted   content and style loss of docs/style.md at blocks of `--evaluator`, which the optimisation did not see, chosen by the
-          same measurement: style is 1 for the photo and 0 for the painting, content is 0 for the photo and 1 for a map without layout
+          same measurement: style is 1 for the photo and 0 for the painting, content is 0 for the photo and 1 for a map without
+          layout
 Speed     seconds of a step at the same size with the same network and blocks, the better of rounds that take turns:
           example     as the Keras example does: photo, painting and picture through the network in every step, gradient and
                       loss in one tf.function, Adam outside
