@@ -106,7 +106,7 @@ class Bench:
         import tfl
 
         views = None if method == "rotation" else tfl.Augment(flip="horizontal", crop=0.5, brightness=0.4, contrast=0.4)
-        options: Any = {"epochs": self.options.epochs, "augment": views, "temperature": 0.2, "alpha": 0.5}
+        options: Any = {"epochs": self.options.epochs, "augment": views, "temperature": 0.2}
         settings = tfl.Pretrain(method=method, **options)
         yield method, *self._run(method, unlabelled=self._unlabelled, pretrain=settings, **self._probed)
         backbone = tfl.Backbone(str(self.folder / "runs" / method / "pretrained.keras"), preprocessing="none")

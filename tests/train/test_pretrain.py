@@ -12,6 +12,7 @@ import tfl
 from tfl.data.bundle import Bundle
 from tfl.data.examples import Examples
 from tfl.data.split import Split
+from tfl.train.pretrain.compare import compare
 from tfl.train.pretrain.losses import simclr, spread, vicreg
 from tfl.train.pretrain.methods import TwoViews, Views
 
@@ -77,3 +78,27 @@ def test_rotations_of_each_image_with_their_turns() -> None:
     assert views.steps == 2 and images.shape == (8, 16, 16, 3) and targets.argmax(1).tolist() == [0, 0, 1, 1, 2, 2, 3, 3]
     for turns in range(4):
         assert np.array_equal(np.rot90(images[:2], turns, axes=(1, 2)), images[2 * turns : 2 * turns + 2])
+
+
+def test_without_a_test_of_the_loss_the_accuracy_alone_decides() -> None:
+    rng = np.random.default_rng(1)
+    labels = np.arange(60, dtype=np.int32) % 2
+    arrays = rng.integers(0, 255, (60, 16, 16, 3)).astype(np.uint8)
+    none = np.zeros(0, np.int64)
+    bundle = Bundle(
+        examples=Examples(class_names=("a", "b"), labels=labels, arrays=arrays),
+        split=Split(train=np.arange(60), val=none, test=none),
+        data=tfl.Data("none", image_size=(16, 16)),
+        seed=0,
+        fingerprints=[str(number) for number in range(60)],
+    )
+    recipe = tfl.Recipe(name="pretrain", data=bundle.data, backbone=tfl.Backbone("mini"), stages=(tfl.Stage("head"),))
+    told = (rng.normal(size=(60, 4)) + 2 * labels[:, None]).astype(np.float32)
+    noise = rng.normal(size=(60, 4)).astype(np.float32)
+
+    def kept(before: Any, after: Any, alpha: float) -> bool:
+        return bool(compare(before, after, bundle, recipe=recipe, alpha=alpha)["kept"])
+
+    assert kept(noise, told, 0.05) and kept(noise, told, 1.0)
+    assert kept(told, told, 1.0) and not kept(told, told, 0.5)  # no better and no worse: p = 1
+    assert not kept(told, noise, 1.0)

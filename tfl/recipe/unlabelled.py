@@ -70,8 +70,9 @@ class Pretrain:
         temperature: Of `simclr`; 0.5 was the best for CIFAR-10 (Chen et al. 2020, B.9).
         similarity, variance, covariance: Weights of the three parts of `vicreg`: 25, 25 and 1 (Bardes et al. 2022, 4.2).
         alpha: The stages begin from the new weights where the p-value of a paired one-sided test of the probes, on held-out
-            training images, is at most this. None takes 0.5 where the backbone starts from random weights (`weights=None`), so
-            that the better of two probes decides, and 0.05 where it starts from a file, whose weights are kept without evidence.
+            training images, is at most this, and their metric is no worse. None takes 1 where the backbone starts from random
+            weights (`weights=None`), so that the metric alone decides, and 0.05 where it starts from a file, whose weights are
+            kept without evidence.
     """
 
     method: Literal["simclr", "vicreg", "rotation"] = "simclr"
@@ -110,11 +111,11 @@ class Pretrain:
 
         Examples:
             >>> Pretrain().alpha_for(None), Pretrain().alpha_for("imagenet"), Pretrain(alpha=0.1).alpha_for(None)
-            (0.5, 0.05, 0.1)
+            (1.0, 0.05, 0.1)
         """
         if self.alpha is not None:
             return self.alpha
-        return 0.5 if weights is None else 0.05
+        return 1.0 if weights is None else 0.05
 
     @property
     def views(self) -> Augment:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -57,7 +58,8 @@ def compare(
         warnings.simplefilter("ignore", UserWarning)  # of classes with fewer examples than folds
         folds = make_folds(labels, np.unique(units, return_inverse=True)[1], most=FOLDS, seed=seed)
     metric = recipe.monitor.metric
-    evidence = Evidence(bundle.task, targets, metric=metric, alpha=alpha, balanced=balanced, seed=seed)
+    least = -math.inf if alpha == 1 else 0.0  # without a test of the loss, the metric alone decides
+    evidence = Evidence(bundle.task, targets, metric=metric, alpha=alpha, balanced=balanced, least=least, seed=seed)
     answers = [held_out(one, labels, folds, balanced=balanced).logits(bundle.class_count) for one in (before, after)]
     rows = [
         {
