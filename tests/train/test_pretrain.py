@@ -80,7 +80,7 @@ def test_rotations_of_each_image_with_their_turns() -> None:
         assert np.array_equal(np.rot90(images[:2], turns, axes=(1, 2)), images[2 * turns : 2 * turns + 2])
 
 
-def test_without_a_test_of_the_loss_the_accuracy_alone_decides() -> None:
+def test_random_weights_are_kept_only_where_what_was_learned_is_worse() -> None:
     rng = np.random.default_rng(1)
     labels = np.arange(60, dtype=np.int32) % 2
     arrays = rng.integers(0, 255, (60, 16, 16, 3)).astype(np.uint8)

@@ -69,10 +69,10 @@ class Pretrain:
             for `simclr` and three for `vicreg`, which are dropped afterwards.
         temperature: Of `simclr`; 0.5 was the best for CIFAR-10 (Chen et al. 2020, B.9).
         similarity, variance, covariance: Weights of the three parts of `vicreg`: 25, 25 and 1 (Bardes et al. 2022, 4.2).
-        alpha: The stages begin from the new weights where the p-value of a paired one-sided test of the probes, on held-out
-            training images, is at most this, and their metric is no worse. None takes 1 where the backbone starts from random
-            weights (`weights=None`), so that the metric alone decides, and 0.05 where it starts from a file, whose weights are
-            kept without evidence.
+        alpha: The stages begin from the new weights where the p-value of a paired one-sided test of the probes' loss, on held-out
+            training images, is at most this, and their metric is no worse. 1 asks for no evidence: the weights from before are
+            kept only where loss and metric are both worse. None takes 1 where the backbone starts from random weights
+            (`weights=None`), and 0.05 where it starts from a file.
     """
 
     method: Literal["simclr", "vicreg", "rotation"] = "simclr"

@@ -23,14 +23,14 @@ def pretrain_facts(document: Mapping[str, Any], *, nouns: str) -> dict[str, Any]
     if not document:
         return {}
     metric, kept, alpha = str(document["metric"]), document["kept"], document["alpha"]
-    tested = "" if alpha == 1 else f"a paired one-sided test of the loss has p ≤ {alpha:g}, and "
+    kept_where = f"a paired one-sided test of the loss has p ≤ {alpha:g}, and the {metric_words(metric)} is no worse"
+    kept_where = f"the loss or the {metric_words(metric)} is no worse" if alpha == 1 else kept_where
     return {
         "sentence": pretrain_sentence(document, nouns=nouns),
         "trained": trained_sentence(document, nouns=nouns),
         "lead": (
             f"Linear probes on the pooled output of the last block answered for the same {document['examples']:,} training "
-            f"{nouns}, under {document['folds']} folds. The new weights are used where {tested}the {metric_words(metric)} is no "
-            "worse."
+            f"{nouns}, under {document['folds']} folds. The new weights are used where {kept_where}."
         ),
         "collapse": collapse_sentence(document),
         "notes": list(document["notes"]),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +14,7 @@ from tfl.model.assemble import Assembled
 from tfl.probes.folds import FOLDS, make_folds
 from tfl.probes.linear import held_out
 from tfl.recipe import PRETRAIN, Recipe
-from tfl.train.evidence import Evidence
+from tfl.train.evidence import Evidence, Gain
 from tfl.train.pretrain.losses import spread
 
 if TYPE_CHECKING:
@@ -45,7 +44,7 @@ def compare(
         before, after: `(n, width)`, of the training examples.
         bundle: The target's examples.
         recipe: Its metric, class weights and seed.
-        alpha: The largest p-value at which the new weights are kept.
+        alpha: The largest p-value at which the new weights are kept; with 1 they are unless loss and metric are both worse.
 
     Returns:
         Plain data: `examples`, `folds`, `metric`, `alpha`; `before` and `after`, each with `value` (of the metric), `loss` and
@@ -58,8 +57,7 @@ def compare(
         warnings.simplefilter("ignore", UserWarning)  # of classes with fewer examples than folds
         folds = make_folds(labels, np.unique(units, return_inverse=True)[1], most=FOLDS, seed=seed)
     metric = recipe.monitor.metric
-    least = -math.inf if alpha == 1 else 0.0  # without a test of the loss, the metric alone decides
-    evidence = Evidence(bundle.task, targets, metric=metric, alpha=alpha, balanced=balanced, least=least, seed=seed)
+    evidence = Evidence(bundle.task, targets, metric=metric, alpha=alpha, balanced=balanced, seed=seed)
     answers = [held_out(one, labels, folds, balanced=balanced).logits(bundle.class_count) for one in (before, after)]
     rows = [
         {
@@ -78,5 +76,23 @@ def compare(
         "before": rows[0],
         "after": rows[1],
         "gain": gain.as_json(),
-        "kept": gain.holds,
+        "kept": is_kept(gain, alpha),
     }
+
+
+def is_kept(gain: Gain, alpha: float) -> bool:
+    """Whether the stages begin from the new weights.
+
+    Args:
+        gain: Of the probes.
+        alpha: As in `Pretrain`; 1 asks for no evidence.
+
+    Example:
+
+    >>> from tfl.train.evidence import Gain
+    >>> from tfl.train.pretrain.compare import is_kept
+    >>> gain = Gain(metric=-0.02, mean=0.1, interval=(-0.1, 0.3), p=0.2, holds=False)
+    >>> is_kept(gain, 0.5), is_kept(gain, 1.0)
+    (False, True)
+    """
+    return gain.holds if alpha < 1 else gain.metric >= 0 or gain.mean >= 0
