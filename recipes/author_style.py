@@ -5,7 +5,7 @@ Data      a sample that ships with tfl (written by templates, by no author); a f
 Run       tfl run recipes/author_style.py --out runs/captain
           tfl run recipes/author_style.py --data books/ --set data.labels=dostoevsky
 Then      tfl write runs/captain "Once"
-Reached   perplexity for each byte 1.79 on a held-out book, 23.9 before the captain's books were read (seed 0)
+Reached   perplexity for each byte 1.37 on a held-out book, 17.9 before the captain's books were read (seed 0)
 """
 
 import tfl
